@@ -1,0 +1,110 @@
+//! Audio that knows its own rate and encoding, and the identity of what is said.
+use std::time::Duration;
+
+/// Samples per second of PCM. Not the RTP clock rate: G.722 has 16 kHz samples on an 8 kHz clock (RFC 3551 §4.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleRate(u32);
+
+impl SampleRate {
+    /// Telephone band.
+    pub const HZ_8000: Self = Self(8_000);
+    /// Wideband; what recognisers want.
+    pub const HZ_16000: Self = Self(16_000);
+    /// What OpenAI and Gemini speak.
+    pub const HZ_24000: Self = Self(24_000);
+    /// Opus' full band.
+    pub const HZ_48000: Self = Self(48_000);
+
+    /// A rate in Hz, `None` below 8 kHz or above 192 kHz.
+    pub const fn new(hz: u32) -> Option<Self> {
+        if hz >= 8_000 && hz <= 192_000 { Some(Self(hz)) } else { None }
+    }
+
+    /// The rate in Hz.
+    pub const fn hz(self) -> u32 {
+        self.0
+    }
+
+    /// Whole samples in `duration`, rounded down.
+    pub const fn samples_in(self, duration: Duration) -> usize {
+        (duration.as_micros() * self.0 as u128 / 1_000_000) as usize
+    }
+
+    /// How long `samples` last, rounded down to a microsecond.
+    pub const fn duration_of(self, samples: usize) -> Duration {
+        Duration::from_micros(samples as u64 * 1_000_000 / self.0 as u64)
+    }
+}
+
+/// Mono 16-bit PCM that knows its own rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Samples per second.
+    pub rate: SampleRate,
+    /// The samples.
+    pub samples: Vec<i16>,
+}
+
+impl Frame {
+    /// How long this lasts.
+    pub fn duration(&self) -> Duration {
+        self.rate.duration_of(self.samples.len())
+    }
+}
+
+/// The two companding laws of G.711: 8 kHz, one byte a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Law {
+    /// µ-law (North America, Japan), RTP payload type 0.
+    Mu,
+    /// A-law (elsewhere), RTP payload type 8.
+    A,
+}
+
+/// Speech on its way between the phone and a provider, encoded or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audio {
+    /// Linear PCM.
+    Pcm(Frame),
+    /// G.711 bytes, passed through untouched wherever both sides speak the same law.
+    G711 {
+        /// Which law.
+        law: Law,
+        /// One byte a sample, 8 kHz.
+        bytes: Vec<u8>,
+    },
+}
+
+impl Audio {
+    /// How long this lasts.
+    pub fn duration(&self) -> Duration {
+        match self {
+            Self::Pcm(frame) => frame.duration(),
+            Self::G711 { bytes, .. } => SampleRate::HZ_8000.duration_of(bytes.len()),
+        }
+    }
+}
+
+/// What a dialect wants to be fed with, or what it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AudioFormat {
+    /// G.711 of this law.
+    G711(Law),
+    /// Linear PCM at this rate.
+    Pcm(SampleRate),
+}
+
+/// One thing the assistant says; audio of any utterance that was cut is stale, whenever it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UtteranceId(pub u64);
+
+/// What the caller had heard of an utterance when it was cut or had been played out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The utterance.
+    pub utterance: UtteranceId,
+    /// How much of it left as RTP, in whole samples at the codec's rate.
+    pub played: Duration,
+    /// How much of it had been queued by then.
+    pub queued: Duration,
+}

@@ -1,0 +1,7 @@
+//! Media core without IO: RTP packets become caller audio, assistant audio becomes RTP packets.
+//!
+//! No sockets, no clock, no tasks: `now` and the seed are arguments. A driver feeds datagrams and deadlines in, and
+//! takes datagrams and events out. Sample counts live here, because what left as RTP is what the caller heard.
+pub mod audio;
+
+pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, UtteranceId};

@@ -1,0 +1,290 @@
+//! What a call needs of a provider, and what a provider tells a call. The call knows no vendor's name.
+use media::{Audio, AudioFormat, Frame, Heard, UtteranceId};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+/// Where the other side of a dialect is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A WebSocket; headers may hold secrets, so `Debug` shows only their names.
+    WebSocket {
+        /// `ws://` or `wss://`.
+        url: String,
+        /// Header name and value, sent with the upgrade.
+        headers: Vec<(String, String)>,
+    },
+    /// The speech engine inside this process: [`Outgoing::Job`] only.
+    Engine,
+}
+
+impl Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::WebSocket { url, headers } => {
+                let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+                f.debug_struct("WebSocket").field("url", url).field("headers", &names).finish()
+            }
+            Self::Engine => f.write_str("Engine"),
+        }
+    }
+}
+
+/// Audio formats of the two directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// What [`Dialect::handle_audio`] must be fed with.
+    pub uplink: AudioFormat,
+    /// What [`Event::Audio`] carries.
+    pub downlink: AudioFormat,
+}
+
+/// One job for the speech engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// Work for the speech engine inside this process; it answers with [`JobDone`], in any order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Job {
+    /// Recognise what the caller said.
+    Transcribe {
+        /// Mono PCM of one caller turn.
+        speech: Frame,
+        /// BCP 47, e.g. `pt-BR` or `en-US`.
+        language: String,
+    },
+    /// Say a sentence.
+    Speak {
+        /// Plain text of one sentence or a few.
+        text: String,
+        /// BCP 47.
+        language: String,
+    },
+}
+
+/// What a finished job yields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobOutput {
+    /// Recognised words; empty when nothing was understood.
+    Text(String),
+    /// Speech.
+    Speech(Frame),
+}
+
+/// A job that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobDone {
+    /// Which.
+    pub id: JobId,
+    /// The output, or why there is none, in words for the log.
+    pub result: Result<JobOutput, String>,
+}
+
+/// From a dialect to its provider.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outgoing {
+    /// WebSocket text frame.
+    Text(String),
+    /// WebSocket binary frame.
+    Binary(Vec<u8>),
+    /// Work for the engine.
+    Job(JobId, Job),
+    /// Close the connection normally; nothing follows.
+    Close,
+}
+
+/// From a provider to its dialect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Incoming {
+    /// WebSocket text frame.
+    Text(String),
+    /// WebSocket binary frame.
+    Binary(Vec<u8>),
+    /// The engine finished a job.
+    Job(JobDone),
+}
+
+/// How a connection ended, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disconnect {
+    /// Name resolution, TCP, TLS or timeout before the WebSocket was open.
+    Unreachable(String),
+    /// The upgrade was answered with this HTTP status.
+    Refused(u16),
+    /// A close frame, or `None` when the connection broke without one.
+    Closed(Option<(u16, String)>),
+}
+
+/// The local detector's opinion of the caller, as it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// 60–80 ms sounded like speech: duck, do not cut.
+    Suspected,
+    /// Long enough to be speech, and not our echo.
+    Confirmed,
+    /// It was a cough, an echo, a tone.
+    Refuted,
+    /// Confirmed speech ended: `silence_duration_ms` of quiet passed.
+    Ended {
+        /// When the last packet with voice in it arrived.
+        last_voice: Instant,
+    },
+}
+
+/// A tool call's identity, the provider's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ToolCallId(pub String);
+
+/// Whether the assistant should speak after a tool's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Respond {
+    /// Say something about it.
+    Yes,
+    /// The answer is for the record; stay silent.
+    No,
+}
+
+/// Something the assistant must know, from us and not from the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The caller is back: the transfer failed, for this reason in plain words. Speak.
+    TransferFailed {
+        /// Who could not be reached.
+        destination: String,
+        /// Why, in plain English ("busy", "no answer").
+        reason: String,
+    },
+    /// The call is about to end for this reason: say goodbye in one sentence.
+    SayGoodbye {
+        /// In plain English ("the time limit of this call is reached").
+        reason: String,
+    },
+}
+
+/// Tokens and seconds used, to be added to what was reported before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Text tokens in, not counting cached ones.
+    pub input_text: u64,
+    /// Audio tokens in, not counting cached ones.
+    pub input_audio: u64,
+    /// Cached text tokens in.
+    pub cached_text: u64,
+    /// Cached audio tokens in.
+    pub cached_audio: u64,
+    /// Text tokens out.
+    pub output_text: u64,
+    /// Audio tokens out.
+    pub output_audio: u64,
+    /// Caller audio transcribed and billed by time.
+    pub transcribed: Duration,
+}
+
+/// What kind of trouble a provider is in; decides what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Key missing, wrong or revoked: trying again is useless.
+    Authentication,
+    /// Out of credit: trying again is useless today.
+    Quota,
+    /// Our message was not understood: our bug or a changed API.
+    Protocol,
+    /// The session reached its longest life.
+    SessionExpired,
+    /// Not reachable, or the connection broke.
+    Connection,
+    /// The provider is there and says it cannot now.
+    Unavailable,
+}
+
+/// The provider conversation is over; no further event follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind.
+    pub kind: FailureKind,
+    /// The provider's own words, for the log and the record; never a secret.
+    pub message: String,
+}
+
+/// What a provider says, in our words.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The session is configured; the first message is on its way.
+    Ready,
+    /// The provider heard the caller start to speak.
+    SpeechStarted,
+    /// The provider heard the caller stop.
+    SpeechStopped,
+    /// Speech of the assistant. Its first event opens the utterance.
+    Audio {
+        /// Whose.
+        utterance: UtteranceId,
+        /// What, in [`Formats::downlink`].
+        audio: Audio,
+    },
+    /// No more audio of this utterance will come.
+    UtteranceDone(UtteranceId),
+    /// What the assistant says, as words; may run ahead of the audio.
+    AssistantText {
+        /// Of which utterance.
+        utterance: UtteranceId,
+        /// The next words, to be appended.
+        delta: String,
+    },
+    /// What the caller said in a finished turn.
+    CallerText(String),
+    /// The assistant wants something done; answer with [`Dialect::answer_tool`].
+    ToolCall {
+        /// To answer with.
+        id: ToolCallId,
+        /// Name of the tool: `transfer` or `end_call`.
+        name: String,
+        /// JSON text, not validated.
+        arguments: String,
+    },
+    /// Tokens used since the last such event.
+    Usage(Usage),
+    /// Trouble that leaves the conversation alive; counted and logged.
+    Warning(String),
+    /// The conversation is over.
+    Failed(Failure),
+}
+
+/// One conversation with a provider, without a socket.
+///
+/// Feed `handle_*`, then drain `poll_outgoing` and `poll_event`; call `handle_timeout` when `poll_timeout` says.
+pub trait Dialect: Debug + Send {
+    /// Where to connect.
+    fn endpoint(&self) -> Endpoint;
+    /// What audio goes in and comes out; fixed for the life of the conversation.
+    fn formats(&self) -> Formats;
+    /// The connection is open.
+    fn handle_connected(&mut self, now: Instant);
+    /// A message from the provider.
+    fn handle_incoming(&mut self, message: Incoming, now: Instant);
+    /// There is no connection, or no longer.
+    fn handle_disconnected(&mut self, how: Disconnect, now: Instant);
+    /// Caller audio in [`Formats::uplink`], in sequence and without gaps, silence included.
+    fn handle_audio(&mut self, audio: &Audio, now: Instant);
+    /// The local detector changed its mind about the caller.
+    fn handle_speech(&mut self, speech: Speech, now: Instant);
+    /// The caller pressed `0`–`9`, `*`, `#` or `A`–`D`.
+    fn handle_dtmf(&mut self, digit: char, now: Instant);
+    /// All of an utterance has left as RTP.
+    fn handle_played_out(&mut self, heard: Heard, now: Instant);
+    /// The caller cut the assistant off; the playout is already empty.
+    fn interrupt(&mut self, heard: Heard, now: Instant);
+    /// The outcome of a tool call, as JSON text.
+    fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant);
+    /// The assistant must know this, and speak.
+    fn inform(&mut self, note: Note, now: Instant);
+    /// Advances time.
+    fn handle_timeout(&mut self, now: Instant);
+    /// The next message to send.
+    fn poll_outgoing(&mut self) -> Option<Outgoing>;
+    /// The next event.
+    fn poll_event(&mut self) -> Option<Event>;
+    /// When `handle_timeout` is next wanted, and why.
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)>;
+}

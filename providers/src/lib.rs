@@ -1,0 +1,7 @@
+//! Dialects of the voice providers as state machines over WebSocket messages or engine jobs. No IO, no clock.
+pub mod dialect;
+
+pub use dialect::{
+    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput, Note,
+    Outgoing, Respond, Speech, ToolCallId, Usage,
+};

@@ -1,0 +1,6 @@
+//! SIP core without IO: bytes and deadlines in; bytes, events and the next deadline out.
+//!
+//! No sockets, no clock, no randomness of its own, no locks. Bodies are bytes: this crate knows nothing of SDP.
+pub mod leg;
+
+pub use leg::{Command, Event, IncomingInvite, LegId, OfferMethod, ReferProgress, Registration, RegistrationId, RegistrationState, TerminatedBy};

@@ -1,0 +1,2 @@
+//! ramal
+fn main() {}
