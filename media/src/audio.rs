@@ -1,5 +1,5 @@
 //! Audio that knows its own rate and encoding, and the identity of what is said.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Samples per second of PCM. Not the RTP clock rate: G.722 has 16 kHz samples on an 8 kHz clock (RFC 3551 §4.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,4 +107,20 @@ pub struct Heard {
     pub played: Duration,
     /// How much of it had been queued by then.
     pub queued: Duration,
+}
+
+/// The local detector's opinion of the caller, as it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// 60–80 ms sounded like speech: duck, do not cut.
+    Suspected,
+    /// Long enough to be speech, and not our echo.
+    Confirmed,
+    /// It was a cough, an echo, a tone.
+    Refuted,
+    /// Confirmed speech ended: `silence_duration_ms` of quiet passed.
+    Ended {
+        /// When the last packet with voice in it arrived.
+        last_voice: Instant,
+    },
 }

@@ -4,4 +4,4 @@
 //! takes datagrams and events out. Sample counts live here, because what left as RTP is what the caller heard.
 pub mod audio;
 
-pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, UtteranceId};
+pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};

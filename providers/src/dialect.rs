@@ -1,5 +1,5 @@
 //! What a call needs of a provider, and what a provider tells a call. The call knows no vendor's name.
-use media::{Audio, AudioFormat, Frame, Heard, UtteranceId};
+use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId};
 use std::{
     fmt::Debug,
     time::{Duration, Instant},
@@ -114,22 +114,6 @@ pub enum Disconnect {
     Refused(u16),
     /// A close frame, or `None` when the connection broke without one.
     Closed(Option<(u16, String)>),
-}
-
-/// The local detector's opinion of the caller, as it changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speech {
-    /// 60–80 ms sounded like speech: duck, do not cut.
-    Suspected,
-    /// Long enough to be speech, and not our echo.
-    Confirmed,
-    /// It was a cough, an echo, a tone.
-    Refuted,
-    /// Confirmed speech ended: `silence_duration_ms` of quiet passed.
-    Ended {
-        /// When the last packet with voice in it arrived.
-        last_voice: Instant,
-    },
 }
 
 /// A tool call's identity, the provider's own.

@@ -2,6 +2,6 @@
 pub mod dialect;
 
 pub use dialect::{
-    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput, Note,
-    Outgoing, Respond, Speech, ToolCallId, Usage,
+    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
+    Note, Outgoing, Respond, ToolCallId, Usage,
 };

@@ -3,4 +3,7 @@
 //! No sockets, no clock, no randomness of its own, no locks. Bodies are bytes: this crate knows nothing of SDP.
 pub mod leg;
 
-pub use leg::{Command, Event, IncomingInvite, LegId, OfferMethod, ReferProgress, Registration, RegistrationId, RegistrationState, TerminatedBy};
+pub use leg::{
+    Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
+    RegistrationState, TerminatedBy, Transmit, Transport,
+};
