@@ -1,0 +1,78 @@
+# The commands of the house. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench clean
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
+# Speech models (hash-pinned) and the judge's Python environment are kept outside the checkout.
+RAMAL_MODELS ?= $(cache)/models
+RAMAL_JUDGE ?= $(cache)/judge
+RAMAL_BIN ?= $(CARGO_TARGET_DIR)/release/ramal
+export CARGO_TARGET_DIR RAMAL_MODELS RAMAL_JUDGE RAMAL_BIN
+
+# How many outside tests run at once: they wait for timers, so more than there are cores.
+OUTSIDE_THREADS ?= 6
+
+bold := $(shell [ -t 1 ] && tput bold 2>/dev/null)
+plain := $(shell [ -t 1 ] && tput sgr0 2>/dev/null)
+say = @printf '%s==> %s%s\n' '$(bold)' '$(1)' '$(plain)'
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps-build deps-demo build models ## build, then let a caller talk with a secretary on this machine
+	$(call say,a call on this machine)
+	@$(RAMAL_BIN) demo
+
+test: deps-build deps-demo deps-test format lint unit build models outside judge ## install what the tests need and run them all
+	$(call say,all of it passed)
+
+build: deps-build ## build the server in release mode
+	$(call say,building target/release/ramal)
+	@cargo build --locked --release --bin ramal
+
+models: build ## fetch the speech models (pinned by hash, kept outside the checkout)
+	$(call say,speech models in $(RAMAL_MODELS))
+	@$(RAMAL_BIN) models fetch || printf '%s\n' 'models absent: the fetch failed, so what needs them is skipped or does less, and says so' >&2
+
+format:
+	$(call say,format)
+	@cargo fmt --all --check
+
+lint:
+	$(call say,clippy)
+	@cargo clippy --locked --workspace --all-targets --quiet -- --deny warnings
+
+unit: ## run the tests of the cores, the simulation and the tidy check (no sockets)
+	$(call say,cores and simulation)
+	@cargo nextest run --locked --profile ci --workspace -E 'not binary(it) or test(/^tidy::/)'
+
+outside: build ## run the tests with real sockets: SIPp, baresip, against the release binary
+	$(call say,outside: SIPp and baresip against $(RAMAL_BIN))
+	@cargo nextest run --locked --profile ci --package ramal --test it --test-threads $(OUTSIDE_THREADS) -E 'not test(/^tidy::/)'
+
+tidy: ## check the rules of the house that no compiler knows
+	@cargo nextest run --locked --profile ci --package ramal --test it -E 'test(/^tidy::/)'
+
+judge: judge-ready build ## let a second recogniser hear a recorded call
+	$(call say,judge: a second recogniser hears a call)
+	@tests/judge/run
+
+judge-ready:
+	@tests/judge/prepare
+
+bench: build ## measure, and write docs/benchmarks.md
+	@$(RAMAL_BIN) lab bench
+
+deps-build:
+	@scripts/install.sh build
+
+deps-demo: deps-build
+	@scripts/install.sh demo
+
+deps-test: deps-build
+	@scripts/install.sh test
+
+clean: ## remove what was built
+	@cargo clean
