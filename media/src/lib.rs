@@ -3,5 +3,7 @@
 //! No sockets, no clock, no tasks: `now` and the seed are arguments. A driver feeds datagrams and deadlines in, and
 //! takes datagrams and events out. Sample counts live here, because what left as RTP is what the caller heard.
 pub mod audio;
+pub mod codec;
+pub mod sdp;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};

@@ -1,0 +1,171 @@
+//! The codecs a call can be in, and the encoder and decoder of each.
+pub mod g711;
+pub mod opus;
+
+use crate::audio::{Law, SampleRate};
+use std::{fmt, time::Duration};
+
+/// A negotiable audio codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Codec {
+    /// G.711 µ-law, RFC 3551 §4.5.14.
+    Pcmu,
+    /// G.711 A-law, RFC 3551 §4.5.14.
+    Pcma,
+    /// Opus, RFC 7587; spoken in wideband mono here.
+    Opus,
+}
+
+impl Codec {
+    /// Ticks per second of the RTP timestamp (RFC 3551 §4.1; always 48 kHz for Opus, RFC 7587 §4.1).
+    pub const fn clock_rate(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma => 8_000,
+            Self::Opus => 48_000,
+        }
+    }
+
+    /// Rate of the PCM the [`Decoder`] gives and the [`Encoder`] takes. Not the RTP clock: Opus is decoded straight to
+    /// the wideband that recognisers want.
+    pub const fn sample_rate(self) -> SampleRate {
+        match self {
+            Self::Pcmu | Self::Pcma => SampleRate::HZ_8000,
+            Self::Opus => SampleRate::HZ_16000,
+        }
+    }
+
+    /// RTP timestamp ticks that `duration` takes, rounded down.
+    pub const fn ticks_in(self, duration: Duration) -> u32 {
+        (duration.as_micros() * self.clock_rate() as u128 / 1_000_000) as u32
+    }
+
+    /// RTP timestamp ticks that `samples` of PCM at [`Self::sample_rate`] take.
+    pub const fn ticks_of(self, samples: usize) -> u32 {
+        (samples as u64 * self.clock_rate() as u64 / self.sample_rate().hz() as u64) as u32
+    }
+
+    /// The companding law, for codecs whose bytes may be passed through untouched.
+    pub const fn law(self) -> Option<Law> {
+        match self {
+            Self::Pcmu => Some(Law::Mu),
+            Self::Pcma => Some(Law::A),
+            Self::Opus => None,
+        }
+    }
+
+    /// The payload type RFC 3551 §6 assigns, if any.
+    pub const fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Self::Pcmu => Some(0),
+            Self::Pcma => Some(8),
+            Self::Opus => None,
+        }
+    }
+
+    /// Encoding name in `a=rtpmap`; compared without regard to case (RFC 8866 §6.6).
+    pub const fn encoding_name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::Opus => "opus",
+        }
+    }
+
+    /// Channels in `a=rtpmap`: RFC 7587 §7 has Opus always written with two.
+    pub const fn rtpmap_channels(self) -> u8 {
+        match self {
+            Self::Pcmu | Self::Pcma => 1,
+            Self::Opus => 2,
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.encoding_name())
+    }
+}
+
+/// Why a codec failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// libopus could not be set up, or refused the packet or the frame length.
+    #[error("Opus: {0}")]
+    Opus(#[from] audiopus::Error),
+}
+
+/// Payloads to PCM, one per received stream.
+#[derive(Debug)]
+pub enum Decoder {
+    /// Stateless.
+    G711(Law),
+    /// Predicts from packet to packet.
+    Opus(opus::Decoder),
+}
+
+impl Decoder {
+    /// A decoder with no history.
+    ///
+    /// # Errors
+    /// Only Opus can fail, when libopus cannot allocate.
+    pub fn new(codec: Codec) -> Result<Self, Error> {
+        match codec {
+            Codec::Pcmu => Ok(Self::G711(Law::Mu)),
+            Codec::Pcma => Ok(Self::G711(Law::A)),
+            Codec::Opus => Ok(Self::Opus(opus::Decoder::new()?)),
+        }
+    }
+
+    /// The PCM of one payload, at [`Codec::sample_rate`].
+    ///
+    /// # Errors
+    /// A payload that is no Opus packet. G.711 cannot fail.
+    pub fn decode(&mut self, payload: &[u8]) -> Result<Vec<i16>, Error> {
+        match self {
+            Self::G711(law) => Ok(g711::decode(*law, payload)),
+            Self::Opus(decoder) => decoder.decode(payload),
+        }
+    }
+
+    /// What the codec itself would put in the place of `lost` audio; `None` if the codec has no concealment of its own.
+    pub fn conceal(&mut self, lost: Duration) -> Option<Vec<i16>> {
+        match self {
+            Self::G711(_) => None,
+            Self::Opus(decoder) => decoder.conceal(lost).ok(), // nothing to extrapolate from yet
+        }
+    }
+}
+
+/// PCM to payloads, one per sent stream.
+#[derive(Debug)]
+pub enum Encoder {
+    /// Stateless.
+    G711(Law),
+    /// Predicts from packet to packet.
+    Opus(opus::Encoder),
+}
+
+impl Encoder {
+    /// An encoder with no history.
+    ///
+    /// # Errors
+    /// Only Opus can fail, when libopus cannot allocate.
+    pub fn new(codec: Codec) -> Result<Self, Error> {
+        match codec {
+            Codec::Pcmu => Ok(Self::G711(Law::Mu)),
+            Codec::Pcma => Ok(Self::G711(Law::A)),
+            Codec::Opus => Ok(Self::Opus(opus::Encoder::new()?)),
+        }
+    }
+
+    /// The payload of one frame of PCM at [`Codec::sample_rate`].
+    ///
+    /// # Errors
+    /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms and no other. G.711 takes any.
+    pub fn encode(&mut self, samples: &[i16]) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::G711(law) => Ok(g711::encode(*law, samples)),
+            Self::Opus(encoder) => encoder.encode(samples),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Session descriptions (RFC 8866) and what the two sides agree on (RFC 3264): one G.711 or Opus stream and its keys.
+use crate::codec::Codec;
+use std::{net::SocketAddr, time::Duration};
+
+/// Our side of a description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Our IP address and RTP port; RTCP is on the next port.
+    pub address: SocketAddr,
+    /// `o=` session id: the same for the life of the dialog.
+    pub session_id: u64,
+    /// `o=` version: one more than in the last description sent, whenever anything differs (RFC 3264 §5).
+    pub version: u64,
+    /// The codecs we take, best first.
+    pub codecs: Vec<Codec>,
+    /// Length of the packets we send and ask for.
+    pub ptime: Duration,
+}
+
+/// Who may send, seen from our side (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Both.
+    SendRecv,
+    /// Only we: the peer is on hold.
+    SendOnly,
+    /// Only the peer: we are on hold.
+    RecvOnly,
+    /// Nobody.
+    Inactive,
+}
+
+/// Telephone events (RFC 4733) as agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TelephoneEvent {
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// Ticks per second of their timestamps and durations.
+    pub clock: u32,
+}
+
+/// What both sides agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Where to send RTP.
+    pub remote: SocketAddr,
+    /// Where to send RTCP: `a=rtcp` (RFC 3605), or the port after RTP's.
+    pub remote_rtcp: SocketAddr,
+    /// The one codec of the stream.
+    pub codec: Codec,
+    /// Its RTP payload type, both ways.
+    pub payload_type: u8,
+    /// DTMF as events, if the peer takes them.
+    pub telephone_event: Option<TelephoneEvent>,
+    /// Who may send.
+    pub direction: Direction,
+    /// Length of the packets we send.
+    pub ptime: Duration,
+}
