@@ -1,1 +1,3 @@
 //! Ramal.
+pub mod record;
+pub mod secretary;
