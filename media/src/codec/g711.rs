@@ -140,24 +140,25 @@ mod tests {
         }
     }
 
-    /// Each of the 65,536 samples goes to a code whose meaning is nearest, or, at a decision value, one of the two
-    /// nearest; and the code keeps the sign.
+    /// From which magnitude up to which a code stands for, by the same definition.
+    fn step(law: Law, byte: u8) -> (f64, f64) {
+        let (code, half) = match law {
+            Law::Mu => (!byte & 0x7f, 4.0 * f64::from((!byte & 0x7f) / 16).exp2()),
+            Law::A => ((byte ^ 0x55) & 0x7f, 8.0 * (f64::from(((byte ^ 0x55) & 0x7f) / 16) - 1.0).max(0.0).exp2()),
+        };
+        let middle = meaning(law, byte).abs();
+        (middle - half, if code == 0x7f { f64::MAX } else { middle + half })
+    }
+
     #[test]
-    fn every_sample_goes_to_a_nearest_code() {
+    fn every_sample_lies_in_the_step_of_its_code() {
         for law in [Law::Mu, Law::A] {
-            let meanings: Vec<f64> = (0..=255).map(|byte| meaning(law, byte)).collect();
             for sample in i16::MIN..=i16::MAX {
                 let byte = encode(law, &[sample])[0];
                 assert_eq!(byte & 0x80 != 0, sample >= 0, "{law:?} {sample}: sign");
-                let exact = f64::from(sample);
-                let off = |meaning: f64| (meaning - exact).abs();
-                let best = meanings.iter().map(|m| off(*m)).fold(f64::MAX, f64::min);
-                // The encoders see 14 and 12 bits of the 16: at a segment's edge the steps on both sides differ.
-                let (seen, step) = match law {
-                    Law::Mu => (4.0, off(meanings[byte as usize])),
-                    Law::A => (16.0, off(meanings[byte as usize])),
-                };
-                assert!(step - best <= seen + best / 2.0, "{law:?} {sample}: {step} against {best}");
+                let magnitude = f64::from(if sample < 0 { !sample } else { sample });
+                let (from, below) = step(law, byte);
+                assert!(from <= magnitude && magnitude < below, "{law:?} {sample}: {byte:#04x} is {from}..{below}");
             }
         }
     }

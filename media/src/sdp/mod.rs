@@ -1,4 +1,12 @@
 //! Session descriptions (RFC 8866) and what the two sides agree on (RFC 3264): one G.711 or Opus stream and its keys.
+mod error;
+mod negotiate;
+mod parse;
+mod print;
+
+pub use error::Error;
+pub use negotiate::{Agreed, accept, answer, offer, reoffer};
+
 use crate::codec::Codec;
 use std::{net::SocketAddr, time::Duration};
 
@@ -30,6 +38,49 @@ pub enum Direction {
     Inactive,
 }
 
+impl Direction {
+    /// Whether we send.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the peer sends.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same, seen from the other side.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::SendRecv => Self::SendRecv,
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            Self::Inactive => Self::Inactive,
+        }
+    }
+
+    /// Only what both allow.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self.sends() && other.sends(), self.receives() && other.receives()) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    const fn attribute(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
 /// Telephone events (RFC 4733) as agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TelephoneEvent {
@@ -57,3 +108,6 @@ pub struct Negotiated {
     /// Length of the packets we send.
     pub ptime: Duration,
 }
+
+#[cfg(test)]
+mod tests;
