@@ -4,6 +4,15 @@
 //! takes datagrams and events out. Sample counts live here, because what left as RTP is what the caller heard.
 pub mod audio;
 pub mod codec;
+pub mod conceal;
+pub mod dtmf;
+pub mod latch;
+pub mod reorder;
+pub mod rtcp;
+pub mod rtp;
 pub mod sdp;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,144 @@
+//! Digits to send, one step per packet time (RFC 4733 §2.5.1).
+use std::{collections::VecDeque, time::Duration};
+
+use super::Event;
+
+/// How long a digit sounds, and how long it is quiet before the next.
+const TONE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
+/// −10 dBm0, which every receiver takes (§2.3.4 wants more than −36).
+const VOLUME: u8 = 10;
+/// The last packet is sent three times (§2.5.1.4).
+const ENDS: u32 = 3;
+/// The most digits that wait: more than any menu or number needs.
+const MAX_WAITING: usize = 64;
+
+/// What a packet time is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this event. `ticks_since_start` is how far its timestamp lies behind this packet time's.
+    Event {
+        /// The payload.
+        event: Event,
+        /// The first packet of the press: set the marker.
+        first: bool,
+        /// RTP ticks since the press began.
+        ticks_since_start: u32,
+    },
+    /// For a peer without telephone-events: sound this digit's tone, from this many packet times into it.
+    Tone {
+        /// The digit.
+        digit: char,
+        /// Packet times of this tone sounded before.
+        frame: u32,
+    },
+    /// Quiet between two digits.
+    Pause,
+}
+
+/// Steps through the digits.
+#[derive(Clone, Debug, Default)]
+pub struct Sender {
+    waiting: VecDeque<char>,
+    /// Steps taken for the digit in front.
+    taken: u32,
+}
+
+/// How digits reach the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// As telephone-events.
+    Event {
+        /// Ticks per second of their durations.
+        clock: u32,
+    },
+    /// As tones in the audio.
+    Tone,
+}
+
+impl Sender {
+    /// Queues digits; what is no digit is left out. Returns how many were queued.
+    pub fn queue(&mut self, digits: &str) -> usize {
+        let room = MAX_WAITING.saturating_sub(self.waiting.len());
+        let before = self.waiting.len();
+        self.waiting.extend(digits.chars().filter(|digit| super::code(*digit).is_some()).take(room));
+        self.waiting.len() - before
+    }
+
+    /// What the next packet time of `ptime` is used for; `None` when no digit waits.
+    pub fn step(&mut self, ptime: Duration, means: Means) -> Option<Step> {
+        let digit = *self.waiting.front()?;
+        let code = super::code(digit)?;
+        let sounding = frames_in(TONE, ptime);
+        let frame = self.taken;
+        self.taken += 1;
+        if frame >= sounding + ENDS.max(frames_in(PAUSE, ptime)) {
+            self.waiting.pop_front();
+            self.taken = 0;
+            return self.step(ptime, means);
+        }
+        let Means::Event { clock } = means else {
+            return Some(if frame < sounding { Step::Tone { digit, frame } } else { Step::Pause });
+        };
+        if frame >= sounding + ENDS {
+            return Some(Step::Pause);
+        }
+        let ticks = |frames: u32| (ptime * frames).as_micros() as u64 * u64::from(clock) / 1_000_000;
+        let duration = u16::try_from(ticks(sounding.min(frame + 1))).unwrap_or(u16::MAX);
+        let event = Event { code, end: frame >= sounding, volume: VOLUME, duration };
+        Some(Step::Event { event, first: frame == 0, ticks_since_start: ticks(frame) as u32 })
+    }
+}
+
+fn frames_in(duration: Duration, ptime: Duration) -> u32 {
+    duration.as_micros().div_ceil(ptime.as_micros().max(1)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dtmf::Receiver, testing::origin};
+
+    const PTIME: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn a_digit_is_five_reports_three_ends_and_a_pause() {
+        let mut sender = Sender::default();
+        assert_eq!(sender.queue("9!"), 1);
+        let steps: Vec<Step> = std::iter::from_fn(|| sender.step(PTIME, Means::Event { clock: 8_000 })).collect();
+        let durations: Vec<(u16, bool, bool)> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Event { event, first, .. } => Some((event.duration, event.end, *first)),
+                Step::Tone { .. } | Step::Pause => None,
+            })
+            .collect();
+        assert_eq!(durations[0], (160, false, true));
+        assert_eq!(durations[4], (800, false, false));
+        assert_eq!(durations[5..], [(800, true, false); 3]);
+        assert_eq!(steps.len(), 10);
+    }
+
+    #[test]
+    fn our_receiver_hears_what_we_send() {
+        let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::new(8_000));
+        sender.queue("1122#*aD");
+        let mut heard = String::new();
+        for n in 0_u32.. {
+            let Some(step) = sender.step(PTIME, Means::Event { clock: 8_000 }) else { break };
+            if let Step::Event { event, first, ticks_since_start } = step {
+                heard.extend(receiver.handle_event(event, first, n * 160 - ticks_since_start, start + PTIME * n));
+            }
+        }
+        assert_eq!(heard, "1122#*AD");
+    }
+
+    #[test]
+    fn without_events_tones_are_sounded() {
+        let mut sender = Sender::default();
+        sender.queue("5");
+        let steps: Vec<Step> = std::iter::from_fn(|| sender.step(PTIME, Means::Tone)).collect();
+        assert_eq!(steps[4], Step::Tone { digit: '5', frame: 4 });
+        assert_eq!(steps[5..], [Step::Pause; 5]);
+    }
+}

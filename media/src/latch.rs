@@ -1,0 +1,237 @@
+//! Whose packets are the caller's: the symmetric source latch.
+//!
+//! The address in the SDP is believed first. Another source is learnt only in the first moments, and only where the
+//! policy allows it; after that, whatever comes from elsewhere is dropped and counted, so that nobody can listen in
+//! or speak by spraying RTP at our ports (RTP bleed).
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// How long the signalled address may still take over from a source learnt in its place.
+const LEARNING: Duration = Duration::from_secs(2);
+/// A latched source that was silent for so long may have got another port from its NAT.
+const SILENT: Duration = Duration::from_secs(5);
+/// Packets in a row a source at another address must send before it is believed ([`Policy::AnyAddress`]).
+const PROBATION: u32 = 4;
+
+/// Which sources other than the signalled one can be learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Another port of the signalled address: a peer that does not send from where it receives.
+    #[default]
+    SignalledAddress,
+    /// Any address, after four packets in a row: a phone behind a NAT that signals its private address. Anyone who
+    /// can reach the port in the first moments can take the call's audio, so it is for trusted networks.
+    AnyAddress,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the caller's.
+    Accepted,
+    /// It is the caller's, and from its source on all will be: our packets go there.
+    Latched,
+    /// It is not; drop it.
+    Foreign,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Nothing was accepted yet.
+    Open { candidate: Option<(SocketAddr, u32)> },
+    /// One source has it.
+    Latched { source: SocketAddr, since: Instant, heard: Instant },
+}
+
+/// Source filter of one RTP stream.
+#[derive(Clone, Debug)]
+pub struct Latch {
+    signalled: SocketAddr,
+    /// The source of the description before, which must not be learnt again while it winds down.
+    former: Option<SocketAddr>,
+    policy: Policy,
+    state: State,
+}
+
+impl Latch {
+    /// Believes `signalled`, and others as far as `policy` goes.
+    pub fn new(signalled: SocketAddr, policy: Policy) -> Self {
+        Self { signalled, former: None, policy, state: State::Open { candidate: None } }
+    }
+
+    /// Where our packets go: the latched source, before that the signalled address.
+    pub fn remote(&self) -> SocketAddr {
+        self.source().unwrap_or(self.signalled)
+    }
+
+    /// The source that has been latched.
+    pub fn source(&self) -> Option<SocketAddr> {
+        match self.state {
+            State::Open { .. } => None,
+            State::Latched { source, .. } => Some(source),
+        }
+    }
+
+    /// Changes who can be learnt.
+    pub fn learn_from(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// The peer named an address again. A new one opens the latch for it; the same one changes nothing.
+    pub fn signal(&mut self, signalled: SocketAddr) {
+        if signalled == self.signalled {
+            return;
+        }
+        self.former = Some(self.remote()).filter(|former| *former != signalled);
+        self.signalled = signalled;
+        self.state = State::Open { candidate: None };
+    }
+
+    /// Judges the source of a well-formed packet with a negotiated payload type.
+    pub fn judge(&mut self, from: SocketAddr, now: Instant) -> Verdict {
+        match self.state {
+            State::Open { candidate } => self.learn(from, candidate, now),
+            State::Latched { source, since, .. } if source == from => {
+                self.state = State::Latched { source, since, heard: now };
+                Verdict::Accepted
+            }
+            State::Latched { source, since, heard } => {
+                let signalled_in_time = from == self.signalled && now < since + LEARNING;
+                let moved = now >= heard + SILENT && self.may_move(source.ip(), from);
+                if signalled_in_time || moved { self.latch(from, now) } else { Verdict::Foreign }
+            }
+        }
+    }
+
+    fn learn(&mut self, from: SocketAddr, candidate: Option<(SocketAddr, u32)>, now: Instant) -> Verdict {
+        if from == self.signalled {
+            return self.latch(from, now);
+        }
+        if self.former == Some(from) {
+            return Verdict::Foreign;
+        }
+        if from.ip() == self.signalled.ip() {
+            return self.latch(from, now);
+        }
+        match self.policy {
+            Policy::SignalledAddress => Verdict::Foreign,
+            Policy::AnyAddress => {
+                let count = candidate.filter(|(source, _)| *source == from).map_or(1, |(_, count)| count + 1);
+                if count >= PROBATION {
+                    return self.latch(from, now);
+                }
+                self.state = State::Open { candidate: Some((from, count)) };
+                Verdict::Foreign
+            }
+        }
+    }
+
+    fn may_move(&self, latched: IpAddr, from: SocketAddr) -> bool {
+        from == self.signalled || from.ip() == latched || from.ip() == self.signalled.ip()
+    }
+
+    fn latch(&mut self, source: SocketAddr, now: Instant) -> Verdict {
+        self.state = State::Latched { source, since: now, heard: now };
+        Verdict::Latched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::origin;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    /// Each row: milliseconds, source, expected verdict.
+    fn check(policy: Policy, rows: &[(u64, &str, Verdict)]) {
+        let start = origin();
+        let mut latch = Latch::new(address("192.0.2.1:4000"), policy);
+        for (at, from, verdict) in rows {
+            assert_eq!(latch.judge(address(from), start + Duration::from_millis(*at)), *verdict, "{at} ms {from}");
+        }
+    }
+
+    #[test]
+    fn the_signalled_source_is_latched_by_its_first_packet_and_attackers_never() {
+        check(
+            Policy::SignalledAddress,
+            &[
+                (0, "203.0.113.9:4000", Verdict::Foreign),
+                (1, "192.0.2.1:4000", Verdict::Latched),
+                (2, "203.0.113.9:4000", Verdict::Foreign),
+                (3, "192.0.2.1:4002", Verdict::Foreign),
+                (20, "192.0.2.1:4000", Verdict::Accepted),
+                (9_000, "203.0.113.9:4000", Verdict::Foreign),
+            ],
+        );
+    }
+
+    #[test]
+    fn another_port_of_the_signalled_address_is_learnt_until_the_signalled_one_speaks() {
+        check(
+            Policy::SignalledAddress,
+            &[
+                (0, "192.0.2.1:9999", Verdict::Latched),
+                (20, "192.0.2.1:8888", Verdict::Foreign),
+                (500, "192.0.2.1:4000", Verdict::Latched),
+                (520, "192.0.2.1:9999", Verdict::Foreign),
+            ],
+        );
+        check(
+            Policy::SignalledAddress,
+            &[
+                (0, "192.0.2.1:9999", Verdict::Latched),
+                (1_990, "192.0.2.1:9999", Verdict::Accepted),
+                (2_000, "192.0.2.1:4000", Verdict::Foreign),
+            ],
+        );
+    }
+
+    #[test]
+    fn any_address_needs_four_packets_in_a_row() {
+        let (nat, other) = ("198.51.100.7:30000", "203.0.113.9:1");
+        check(
+            Policy::AnyAddress,
+            &[
+                (0, nat, Verdict::Foreign),
+                (20, nat, Verdict::Foreign),
+                (30, other, Verdict::Foreign),
+                (40, nat, Verdict::Foreign),
+                (60, nat, Verdict::Foreign),
+                (80, nat, Verdict::Foreign),
+                (100, nat, Verdict::Latched),
+                (120, other, Verdict::Foreign),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_source_silent_for_five_seconds_may_come_back_from_another_port() {
+        check(
+            Policy::SignalledAddress,
+            &[
+                (0, "192.0.2.1:4000", Verdict::Latched),
+                (4_999, "192.0.2.1:5000", Verdict::Foreign),
+                (5_000, "203.0.113.9:4000", Verdict::Foreign),
+                (5_001, "192.0.2.1:5000", Verdict::Latched),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_new_description_moves_the_latch_and_the_old_source_is_not_learnt_again() {
+        let (start, mut latch) = (origin(), Latch::new(address("192.0.2.1:4000"), Policy::default()));
+        latch.judge(address("192.0.2.1:4000"), start);
+        latch.signal(address("192.0.2.1:4000"));
+        assert_eq!(latch.source(), Some(address("192.0.2.1:4000")));
+        latch.signal(address("192.0.2.1:6000"));
+        assert_eq!(latch.remote(), address("192.0.2.1:6000"));
+        assert_eq!(latch.judge(address("192.0.2.1:4000"), start), Verdict::Foreign);
+        assert_eq!(latch.judge(address("192.0.2.1:6000"), start), Verdict::Latched);
+    }
+}

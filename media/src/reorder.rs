@@ -1,0 +1,224 @@
+//! Packets back in order, without a playout delay: only a gap waits.
+//!
+//! What is in sequence goes on at once. A packet beyond a gap waits for the missing ones, but no longer than the
+//! window; then the gap is given up, and its packets are late if they come at all. Whoever listens is told how many
+//! are missing, and conceals.
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// The most packets that wait behind gaps. When one more comes, the first gap is given up early.
+const MAX_WAITING: usize = 64;
+
+/// What comes out, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Released<T> {
+    /// The next packet.
+    Packet(T),
+    /// So many packets before the next one did not come in time.
+    Lost(u64),
+}
+
+/// Whether a packet came in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It followed the one before.
+    InOrder,
+    /// It filled a gap: it was overtaken on its way.
+    Overtaken,
+    /// It waits behind a gap.
+    Waiting,
+    /// Its place was given up already; it is dropped.
+    Late,
+}
+
+/// Orders packets by extended sequence number. Duplicates are refused before ([`crate::rtp::Sequence`]).
+#[derive(Debug)]
+pub struct Reorder<T> {
+    window: Duration,
+    next: Option<u64>,
+    waiting: BTreeMap<u64, (Instant, T)>,
+    released: VecDeque<Released<T>>,
+}
+
+impl<T> Reorder<T> {
+    /// Waits up to `window` for missing packets.
+    pub fn new(window: Duration) -> Self {
+        Self { window, next: None, waiting: BTreeMap::new(), released: VecDeque::new() }
+    }
+
+    /// Takes a packet.
+    pub fn push(&mut self, extended: u64, packet: T, now: Instant) -> Placed {
+        let next = *self.next.get_or_insert(extended);
+        if extended < next {
+            return Placed::Late;
+        }
+        if extended > next {
+            self.waiting.insert(extended, (now, packet));
+            if self.waiting.len() > MAX_WAITING {
+                self.give_up_through(self.waiting.first_key_value().map(|(first, _)| *first));
+            }
+            return Placed::Waiting;
+        }
+        self.release(extended, packet);
+        let filled = if self.waiting.is_empty() { Placed::InOrder } else { Placed::Overtaken };
+        self.release_contiguous();
+        filled
+    }
+
+    /// Gives up the gaps that were waited for long enough.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let expired = self.waiting.iter().rev().find(|(_, (arrived, _))| *arrived + self.window <= now);
+        self.give_up_through(expired.map(|(extended, _)| *extended));
+    }
+
+    /// When the first gap is given up.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.waiting.values().map(|(arrived, _)| *arrived + self.window).min()
+    }
+
+    /// The next packet or gap.
+    pub fn poll(&mut self) -> Option<Released<T>> {
+        self.released.pop_front()
+    }
+
+    /// Releases all that waits and forgets the sequence: the stream begins anew.
+    pub fn restart(&mut self) {
+        self.give_up_through(self.waiting.last_key_value().map(|(last, _)| *last));
+        self.next = None;
+    }
+
+    fn give_up_through(&mut self, last: Option<u64>) {
+        while let Some(entry) = self.waiting.first_entry()
+            && last.is_some_and(|last| *entry.key() <= last)
+        {
+            let (extended, (_, packet)) = entry.remove_entry();
+            let missing = extended.saturating_sub(self.next.unwrap_or(extended));
+            if missing > 0 {
+                self.released.push_back(Released::Lost(missing));
+            }
+            self.release(extended, packet);
+        }
+        self.release_contiguous();
+    }
+
+    fn release_contiguous(&mut self) {
+        while let Some(entry) = self.waiting.first_entry()
+            && self.next == Some(*entry.key())
+        {
+            let (extended, (_, packet)) = entry.remove_entry();
+            self.release(extended, packet);
+        }
+    }
+
+    fn release(&mut self, extended: u64, packet: T) {
+        self.released.push_back(Released::Packet(packet));
+        self.next = Some(extended + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, origin};
+
+    const WINDOW: Duration = Duration::from_millis(40);
+
+    fn drain(reorder: &mut Reorder<u64>) -> Vec<Released<u64>> {
+        std::iter::from_fn(|| reorder.poll()).collect()
+    }
+
+    #[test]
+    fn what_is_in_order_leaves_at_once() {
+        let mut reorder = Reorder::new(WINDOW);
+        for n in 5..10 {
+            assert_eq!(reorder.push(n, n, origin()), Placed::InOrder);
+            assert_eq!(drain(&mut reorder), [Released::Packet(n)]);
+            assert_eq!(reorder.poll_timeout(), None);
+        }
+    }
+
+    #[test]
+    fn an_overtaken_packet_is_waited_for() {
+        let (mut reorder, now) = (Reorder::new(WINDOW), origin());
+        reorder.push(1, 1, now);
+        assert_eq!(reorder.push(3, 3, now), Placed::Waiting);
+        reorder.handle_timeout(now + WINDOW - Duration::from_millis(1));
+        assert_eq!(drain(&mut reorder), [Released::Packet(1)]);
+        assert_eq!(reorder.push(2, 2, now), Placed::Overtaken);
+        assert_eq!(drain(&mut reorder), [Released::Packet(2), Released::Packet(3)]);
+    }
+
+    #[test]
+    fn a_gap_is_given_up_after_the_window_and_its_packet_is_late() {
+        let (mut reorder, now) = (Reorder::new(WINDOW), origin());
+        reorder.push(1, 1, now);
+        reorder.push(4, 4, now);
+        reorder.push(6, 6, now + WINDOW / 2);
+        assert_eq!(reorder.poll_timeout(), Some(now + WINDOW));
+        reorder.handle_timeout(now + WINDOW);
+        assert_eq!(drain(&mut reorder), [Released::Packet(1), Released::Lost(2), Released::Packet(4)]);
+        assert_eq!(reorder.push(3, 3, now + WINDOW), Placed::Late);
+        assert_eq!(reorder.push(5, 5, now + WINDOW), Placed::Overtaken);
+        assert_eq!(drain(&mut reorder), [Released::Packet(5), Released::Packet(6)]);
+    }
+
+    #[test]
+    fn waiting_is_bounded() {
+        let mut reorder = Reorder::new(WINDOW);
+        reorder.push(0, 0, origin());
+        for n in 0..10_000 {
+            reorder.push(2 + 2 * n, n, origin());
+            assert!(reorder.waiting.len() <= MAX_WAITING);
+        }
+    }
+
+    /// Whatever the network does: no packet overtakes another, none that came in time is lost, none is invented.
+    #[test]
+    fn it_never_reorders_and_never_loses_what_was_taken() {
+        for seed in 0..300 {
+            let mut random = Random::new(seed);
+            let start = origin();
+            let mut arrivals: Vec<(u64, u64)> = Vec::new();
+            for n in (0..400).filter(|n| *n == 0 || !random.chance(10)) {
+                let spread = [10, 10, 10, 120][random.below(4) as usize];
+                arrivals.push((n * 20 + random.below(spread), n));
+            }
+            arrivals.sort_unstable();
+            let mut reorder = Reorder::new(WINDOW);
+            let (mut out, mut late) = (Vec::new(), 0);
+            for (at, n) in &arrivals {
+                let now = start + Duration::from_millis(*at);
+                while let Some(deadline) = reorder.poll_timeout()
+                    && deadline <= now
+                {
+                    reorder.handle_timeout(deadline);
+                    assert!(reorder.poll_timeout().is_none_or(|next| next > deadline), "deadlines advance");
+                }
+                late += usize::from(reorder.push(*n, *n, now) == Placed::Late);
+                out.extend(drain(&mut reorder));
+            }
+            reorder.restart();
+            out.extend(drain(&mut reorder));
+            check(seed, arrivals.iter().map(|(_, n)| *n).max(), &out, arrivals.len() - late, arrivals[0].1);
+        }
+    }
+
+    fn check(seed: u64, last: Option<u64>, out: &[Released<u64>], taken: usize, first: u64) {
+        let mut position = first;
+        let mut packets = 0;
+        for released in out {
+            match released {
+                Released::Packet(n) => {
+                    assert_eq!(*n, position, "seed {seed}");
+                    position += 1;
+                    packets += 1;
+                }
+                Released::Lost(missing) => position += missing,
+            }
+        }
+        assert_eq!(packets, taken, "seed {seed}");
+        assert_eq!(Some(position - 1), last, "seed {seed}");
+    }
+}
