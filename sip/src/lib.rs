@@ -1,7 +1,10 @@
 //! SIP core without IO: bytes and deadlines in; bytes, events and the next deadline out.
 //!
 //! No sockets, no clock, no randomness of its own, no locks. Bodies are bytes: this crate knows nothing of SDP.
+pub mod error;
 pub mod leg;
+pub mod message;
+pub mod uri;
 
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
