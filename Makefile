@@ -1,6 +1,7 @@
 # The commands of the house. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -14,8 +15,8 @@ export CARGO_TARGET_DIR RAMAL_MODELS RAMAL_JUDGE RAMAL_BIN
 # How many outside tests run at once: they wait for timers, so more than there are cores.
 OUTSIDE_THREADS ?= 6
 
-bold := $(shell [ -t 1 ] && tput bold 2>/dev/null)
-plain := $(shell [ -t 1 ] && tput sgr0 2>/dev/null)
+bold := $(shell [ -t 2 ] && tput bold 2>/dev/null)
+plain := $(shell [ -t 2 ] && tput sgr0 2>/dev/null)
 say = @printf '%s==> %s%s\n' '$(bold)' '$(1)' '$(plain)'
 
 help: ## list the commands
