@@ -7,10 +7,13 @@ pub mod codec;
 pub mod conceal;
 pub mod dtmf;
 pub mod latch;
+pub mod playout;
 pub mod reorder;
+pub mod resample;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod vad;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};
 

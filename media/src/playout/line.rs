@@ -1,0 +1,95 @@
+//! Audio waiting to be sent, in the form the call's codec wants it.
+use std::collections::VecDeque;
+
+use crate::{
+    audio::{Audio, Frame, Law, SampleRate},
+    codec::{Codec, g711},
+};
+
+/// Samples in a row: bytes of the call's own law, or PCM at its codec's rate.
+#[derive(Clone, Debug)]
+pub(super) enum Line {
+    G711 { law: Law, bytes: VecDeque<u8> },
+    Pcm { rate: SampleRate, samples: VecDeque<i16> },
+}
+
+impl Line {
+    pub(super) fn new(codec: Codec) -> Self {
+        match codec.law() {
+            Some(law) => Self::G711 { law, bytes: VecDeque::new() },
+            None => Self::Pcm { rate: codec.sample_rate(), samples: VecDeque::new() },
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::G711 { bytes, .. } => bytes.len(),
+            Self::Pcm { samples, .. } => samples.len(),
+        }
+    }
+
+    pub(super) fn rate(&self) -> SampleRate {
+        match self {
+            Self::G711 { .. } => SampleRate::HZ_8000,
+            Self::Pcm { rate, .. } => *rate,
+        }
+    }
+
+    /// Adds at most `room` samples of PCM at the line's rate; returns how many.
+    pub(super) fn push_pcm(&mut self, pcm: &[i16], room: usize) -> usize {
+        let taken = pcm.get(..room).unwrap_or(pcm);
+        match self {
+            Self::G711 { law, bytes } => bytes.extend(g711::encode(*law, taken)),
+            Self::Pcm { samples, .. } => samples.extend(taken),
+        }
+        taken.len()
+    }
+
+    /// Adds at most `room` bytes of the line's own law, untouched; returns how many. `None` if the line is of another
+    /// law or of PCM.
+    pub(super) fn push_bytes(&mut self, of: Law, g711: &[u8], room: usize) -> Option<usize> {
+        match self {
+            Self::G711 { law, bytes } if *law == of => {
+                let taken = g711.get(..room).unwrap_or(g711);
+                bytes.extend(taken);
+                Some(taken.len())
+            }
+            Self::G711 { .. } | Self::Pcm { .. } => None,
+        }
+    }
+
+    /// The next `count` samples, or all if there are fewer.
+    pub(super) fn take(&mut self, count: usize) -> Audio {
+        let count = count.min(self.len());
+        match self {
+            Self::G711 { law, bytes } => Audio::G711 { law: *law, bytes: bytes.drain(..count).collect() },
+            Self::Pcm { rate, samples } => Audio::Pcm(Frame { rate: *rate, samples: samples.drain(..count).collect() }),
+        }
+    }
+}
+
+/// Silence of `count` samples added at the end.
+pub(super) fn pad(audio: &mut Audio, count: usize) {
+    match audio {
+        Audio::G711 { law, bytes } => {
+            let silence = g711::encode(*law, &[0]).first().copied().unwrap_or_default();
+            bytes.resize(bytes.len() + count, silence);
+        }
+        Audio::Pcm(frame) => frame.samples.resize(frame.samples.len() + count, 0),
+    }
+}
+
+/// The samples changed by `change`, whatever their encoding.
+pub(super) fn reshape(audio: Audio, change: impl FnOnce(&mut [i16], SampleRate)) -> Audio {
+    match audio {
+        Audio::G711 { law, bytes } => {
+            let mut samples = g711::decode(law, &bytes);
+            change(&mut samples, SampleRate::HZ_8000);
+            Audio::G711 { law, bytes: g711::encode(law, &samples) }
+        }
+        Audio::Pcm(mut frame) => {
+            change(&mut frame.samples, frame.rate);
+            Audio::Pcm(frame)
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The one queue towards the caller.
+//!
+//! Providers deliver several times faster than speech; what they deliver waits here and nowhere else, and leaves a
+//! frame at a time when the session's clock asks. What was taken was heard: samples are counted per utterance, at the
+//! codec's rate, and truncation, transcripts and hang-up rest on that count.
+//!
+//! Overflow policy: audio beyond the bound is refused newest first and counted as dropped; the utterance then ends
+//! early rather than skipping in its middle.
+mod gain;
+mod line;
+mod queued;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    audio::{Audio, Heard, UtteranceId},
+    codec::Codec,
+};
+use gain::Gain;
+use queued::Queued;
+
+/// Utterances whose end is remembered, so that their late audio is recognised as stale.
+const REMEMBERED: usize = 256;
+/// Frame times an utterance that is not finished may leave a part of a frame waiting for the rest.
+const PATIENCE: u32 = 3;
+/// The longest fade after a cut.
+const FADE: Duration = Duration::from_millis(20);
+
+/// How a cut sounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// One more frame, fading to nothing: no click. It counts as heard.
+    Fade,
+    /// Nothing more is sent, for instance while the call is on hold.
+    Nothing,
+}
+
+/// One frame to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Exactly one packet time of audio, in the codec's law or PCM at the codec's rate.
+    pub audio: Audio,
+    /// Whose it is.
+    pub utterance: UtteranceId,
+    /// It is the first of its utterance.
+    pub first: bool,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct Playout {
+    codec: Codec,
+    frame: usize,
+    max_queued: Duration,
+    utterances: VecDeque<Queued>,
+    gain: Gain,
+    fade: Option<Taken>,
+    /// Frame times the part of a frame in front has waited for the rest.
+    waited: u32,
+    /// The frame before was of the utterance in front: a cut needs a fade.
+    sounding: bool,
+    ended: VecDeque<Heard>,
+    closed: VecDeque<Heard>,
+    dropped: Duration,
+}
+
+impl Playout {
+    /// A queue for `codec`, cut into frames of `ptime`, that holds at most `max_queued`.
+    pub fn new(codec: Codec, ptime: Duration, max_queued: Duration) -> Self {
+        Self {
+            codec,
+            frame: codec.sample_rate().samples_in(ptime),
+            max_queued,
+            utterances: VecDeque::new(),
+            gain: Gain::FULL,
+            fade: None,
+            waited: 0,
+            sounding: false,
+            ended: VecDeque::new(),
+            closed: VecDeque::new(),
+            dropped: Duration::ZERO,
+        }
+    }
+
+    /// The call goes on in another codec or packet time. What waits is kept, transcoded.
+    pub fn renegotiate(&mut self, codec: Codec, ptime: Duration) {
+        self.frame = codec.sample_rate().samples_in(ptime);
+        self.fade = None;
+        if codec == self.codec {
+            return;
+        }
+        self.codec = codec;
+        for queued in &mut self.utterances {
+            queued.transcode(codec);
+        }
+    }
+
+    /// Queues audio of an utterance behind what waits. Audio of an utterance that ended or was cut is stale and
+    /// dropped, and so is what exceeds the bound.
+    pub fn play(&mut self, utterance: UtteranceId, audio: &Audio) {
+        let room = self.max_queued.saturating_sub(self.queued());
+        if self.closed.iter().any(|heard| heard.utterance == utterance) {
+            self.dropped += audio.duration();
+            return;
+        }
+        let index = match self.utterances.iter().position(|queued| queued.utterance == utterance) {
+            Some(index) => index,
+            None => {
+                self.utterances.push_back(Queued::new(utterance, self.codec));
+                self.utterances.len() - 1
+            }
+        };
+        let Some(queued) = self.utterances.get_mut(index) else { return };
+        if queued.finished {
+            self.dropped += audio.duration();
+            return;
+        }
+        let before = queued.heard().queued;
+        queued.push(audio, room);
+        let accepted = queued.heard().queued.saturating_sub(before);
+        // The resampler keeps a few milliseconds back until the utterance is finished; only a full queue drops.
+        if queued.refused {
+            self.dropped += audio.duration().saturating_sub(accepted);
+        }
+    }
+
+    /// No more audio of this utterance will come. Its end is told by [`Self::poll_ended`] once its last frame was
+    /// taken; at once if nothing of it waits.
+    pub fn finish(&mut self, utterance: UtteranceId) {
+        if let Some(queued) = self.utterances.iter_mut().find(|queued| queued.utterance == utterance) {
+            queued.finish();
+            self.retire();
+        } else if !self.closed.iter().any(|heard| heard.utterance == utterance) {
+            self.close(Heard { utterance, played: Duration::ZERO, queued: Duration::ZERO }, End::Told);
+        }
+    }
+
+    /// The next frame, `None` for silence.
+    pub fn take(&mut self) -> Option<Taken> {
+        if let Some(fade) = self.fade.take() {
+            return Some(fade);
+        }
+        self.retire();
+        let followed = self.utterances.len() > 1;
+        let front = self.utterances.front_mut()?;
+        let waiting = front.line.len();
+        let complete = waiting >= self.frame || front.finished || followed || self.waited >= PATIENCE;
+        if waiting == 0 || !complete {
+            self.waited += u32::from(waiting > 0);
+            self.sounding = false;
+            return None;
+        }
+        self.waited = 0;
+        self.sounding = true;
+        let first = front.played == 0 && front.before.played.is_zero();
+        let utterance = front.utterance;
+        let mut audio = front.take(self.frame);
+        if !self.gain.is_full() {
+            audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));
+        }
+        line::pad(&mut audio, self.frame.saturating_sub(waiting));
+        self.retire();
+        Some(Taken { audio, utterance, first })
+    }
+
+    /// The next utterance whose last frame was taken.
+    pub fn poll_ended(&mut self) -> Option<Heard> {
+        self.ended.pop_front()
+    }
+
+    /// Empties the queue. Says what was heard of the utterance in front; all that wait are stale from here on. Volume
+    /// is full again for what follows. `None` if nothing was queued.
+    pub fn cut(&mut self, tail: Tail) -> Option<Heard> {
+        let gain = std::mem::replace(&mut self.gain, Gain::FULL);
+        if tail == Tail::Fade && self.sounding {
+            self.fade = self.fading(gain);
+        }
+        self.sounding = false;
+        self.waited = 0;
+        let cut: Vec<Heard> = self.utterances.drain(..).map(|queued| queued.heard()).collect();
+        for heard in &cut {
+            self.close(*heard, End::Cut);
+        }
+        cut.first().copied()
+    }
+
+    /// Lowers the volume of what is sent from here on.
+    pub fn duck(&mut self) {
+        self.gain.duck();
+    }
+
+    /// Restores it.
+    pub fn unduck(&mut self) {
+        self.gain.unduck();
+    }
+
+    /// The utterance in front, from its first audio until its last frame was taken.
+    pub fn playing(&self) -> Option<UtteranceId> {
+        self.utterances.front().map(|queued| queued.utterance)
+    }
+
+    /// What was heard of an utterance so far, or when it ended.
+    pub fn heard(&self, utterance: UtteranceId) -> Option<Heard> {
+        let queued = self.utterances.iter().find(|queued| queued.utterance == utterance).map(Queued::heard);
+        queued.or_else(|| self.closed.iter().rev().find(|heard| heard.utterance == utterance).copied())
+    }
+
+    /// How much waits.
+    pub fn queued(&self) -> Duration {
+        let samples: usize = self.utterances.iter().map(|queued| queued.line.len()).sum();
+        self.codec.sample_rate().duration_of(samples)
+    }
+
+    /// How much was refused: stale, or beyond the bound.
+    pub fn dropped(&self) -> Duration {
+        self.dropped
+    }
+
+    /// The frame that follows a cut.
+    fn fading(&mut self, gain: Gain) -> Option<Taken> {
+        let longest = self.codec.sample_rate().samples_in(FADE).min(self.frame);
+        let front = self.utterances.front_mut()?;
+        let length = front.line.len().min(longest);
+        if length == 0 {
+            return None;
+        }
+        let utterance = front.utterance;
+        let mut audio = line::reshape(front.take(length), |samples, _| gain.fade_out(samples));
+        line::pad(&mut audio, self.frame - length);
+        Some(Taken { audio, utterance, first: false })
+    }
+
+    /// Ends the utterances in front of which nothing is left: finished ones, and those another has followed.
+    fn retire(&mut self) {
+        while let Some(front) = self.utterances.front()
+            && front.line.len() == 0
+            && (front.finished || self.utterances.len() > 1)
+        {
+            let heard = front.heard();
+            self.utterances.pop_front();
+            self.close(heard, End::Told);
+        }
+    }
+
+    fn close(&mut self, heard: Heard, end: End) {
+        match end {
+            End::Told => self.ended.push_back(heard),
+            End::Cut => {}
+        }
+        self.closed.push_back(heard);
+        if self.closed.len() > REMEMBERED {
+            self.closed.pop_front();
+        }
+    }
+}
+
+/// Whether [`Playout::poll_ended`] tells of it.
+#[derive(Clone, Copy)]
+enum End {
+    Told,
+    Cut,
+}

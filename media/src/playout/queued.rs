@@ -1,0 +1,118 @@
+//! One utterance in the queue, and how much of it was heard.
+use std::time::Duration;
+
+use super::line::Line;
+use crate::{
+    audio::{Audio, Heard, SampleRate, UtteranceId},
+    codec::{Codec, g711},
+    resample::Resampler,
+};
+
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) utterance: UtteranceId,
+    pub(super) line: Line,
+    /// Samples taken for sending, at the line's rate.
+    pub(super) played: usize,
+    /// Samples queued, at the line's rate.
+    accepted: usize,
+    /// What was counted before the call's codec changed.
+    pub(super) before: Before,
+    pub(super) finished: bool,
+    /// The last push did not fit.
+    pub(super) refused: bool,
+    /// For audio of another rate than the line's; it carries the filter's past from push to push.
+    resampler: Option<Resampler>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) played: Duration,
+    queued: Duration,
+}
+
+impl Queued {
+    pub(super) fn new(utterance: UtteranceId, codec: Codec) -> Self {
+        Self {
+            utterance,
+            line: Line::new(codec),
+            played: 0,
+            accepted: 0,
+            before: Before::default(),
+            finished: false,
+            refused: false,
+            resampler: None,
+        }
+    }
+
+    pub(super) fn heard(&self) -> Heard {
+        let rate = self.line.rate();
+        Heard {
+            utterance: self.utterance,
+            played: self.before.played + rate.duration_of(self.played),
+            queued: self.before.queued + rate.duration_of(self.accepted),
+        }
+    }
+
+    pub(super) fn push(&mut self, audio: &Audio, room: Duration) {
+        let room = self.line.rate().samples_in(room);
+        match audio {
+            Audio::G711 { law, bytes } => match self.line.push_bytes(*law, bytes, room) {
+                Some(accepted) => self.count(bytes.len(), accepted),
+                None => self.push_pcm(SampleRate::HZ_8000, &g711::decode(*law, bytes), room),
+            },
+            Audio::Pcm(frame) => self.push_pcm(frame.rate, &frame.samples, room),
+        }
+    }
+
+    /// No more will come: what the resampler keeps back belongs to the end.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+        if let Some(mut resampler) = self.resampler.take() {
+            let rest = resampler.flush();
+            self.accepted += self.line.push_pcm(&rest, rest.len());
+        }
+    }
+
+    /// At most `count` samples for sending.
+    pub(super) fn take(&mut self, count: usize) -> Audio {
+        self.played += count.min(self.line.len());
+        self.line.take(count)
+    }
+
+    pub(super) fn transcode(&mut self, codec: Codec) {
+        let (heard, waiting) = (self.heard(), self.line.len());
+        let waiting_for = self.line.rate().duration_of(waiting);
+        let rest = self.line.take(waiting);
+        let finished = self.finished;
+        self.before = Before { played: heard.played, queued: heard.queued.saturating_sub(waiting_for) };
+        (self.line, self.played, self.accepted, self.resampler) = (Line::new(codec), 0, 0, None);
+        self.push(&rest, waiting_for + Duration::from_millis(1));
+        if finished {
+            self.finish();
+        }
+    }
+
+    fn push_pcm(&mut self, rate: SampleRate, samples: &[i16], room: usize) {
+        if rate == self.line.rate() {
+            let accepted = self.line.push_pcm(samples, room);
+            return self.count(samples.len(), accepted);
+        }
+        let resampler = match self.resampler.take() {
+            Some(resampler) if resampler.from() == rate => Ok(resampler),
+            Some(_) | None => Resampler::new(rate, self.line.rate()),
+        };
+        let Ok(mut resampler) = resampler else {
+            return self.count(samples.len(), 0); // a rate that cannot be converted is refused like what does not fit
+        };
+        let resampled = resampler.process(samples);
+        self.resampler = Some(resampler);
+        let accepted = self.line.push_pcm(&resampled, room);
+        self.count(resampled.len(), accepted);
+    }
+
+    fn count(&mut self, offered: usize, accepted: usize) {
+        self.accepted += accepted;
+        self.refused = accepted < offered;
+    }
+}

@@ -1,0 +1,213 @@
+use super::*;
+use crate::{
+    audio::{Frame, Law, SampleRate},
+    testing::Random,
+};
+
+const PTIME: Duration = Duration::from_millis(20);
+const BOUND: Duration = Duration::from_secs(180);
+
+fn mu(bytes: Vec<u8>) -> Audio {
+    Audio::G711 { law: Law::Mu, bytes }
+}
+
+fn playout() -> Playout {
+    Playout::new(Codec::Pcmu, PTIME, BOUND)
+}
+
+fn bytes(taken: Option<Taken>) -> Vec<u8> {
+    match taken.expect("a frame").audio {
+        Audio::G711 { law: Law::Mu, bytes } => bytes,
+        other => panic!("µ-law was asked, got {other:?}"),
+    }
+}
+
+fn ended(playout: &mut Playout) -> Vec<Heard> {
+    std::iter::from_fn(|| playout.poll_ended()).collect()
+}
+
+#[test]
+fn the_same_law_passes_untouched_and_the_last_frame_is_padded() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    let sent: Vec<u8> = (0..400).map(|n| (n % 251) as u8).collect();
+    playout.play(one, &mu(sent[..90].to_vec()));
+    playout.play(one, &mu(sent[90..].to_vec()));
+    playout.finish(one);
+    let first = playout.take();
+    assert_eq!(first.as_ref().map(|t| (t.utterance, t.first)), Some((one, true)));
+    let mut got = bytes(first);
+    got.extend(bytes(playout.take()));
+    assert_eq!(ended(&mut playout), []);
+    got.extend(bytes(playout.take()));
+    assert_eq!(got[..400], sent);
+    assert_eq!(got[400..], [0xff; 80]);
+    let fifty = Duration::from_millis(50);
+    assert_eq!(ended(&mut playout), [Heard { utterance: one, played: fifty, queued: fifty }]);
+    assert_eq!((playout.take(), playout.playing()), (None, None));
+}
+
+#[test]
+fn a_part_of_a_frame_waits_for_the_rest_but_not_for_ever() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    playout.play(one, &mu(vec![1; 100]));
+    assert_eq!([playout.take(), playout.take()], [None, None]);
+    playout.play(one, &mu(vec![2; 100]));
+    assert_eq!(bytes(playout.take()), [vec![1; 100], vec![2; 60]].concat());
+    let silent = (0..).take_while(|_| playout.take().is_none()).count();
+    assert_eq!(silent as u32, PATIENCE);
+    assert_eq!(playout.heard(one).map(|h| h.played), Some(Duration::from_millis(25)));
+    assert_eq!(playout.playing(), Some(one), "more may come");
+}
+
+#[test]
+fn finishing_what_never_began_ends_it_at_once() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    playout.finish(one);
+    assert_eq!(ended(&mut playout), [Heard { utterance: one, played: Duration::ZERO, queued: Duration::ZERO }]);
+    playout.finish(one);
+    assert_eq!(ended(&mut playout), []);
+}
+
+#[test]
+fn the_next_utterance_ends_the_one_before() {
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(vec![1; 170]));
+    playout.play(two, &mu(vec![2; 160]));
+    playout.take();
+    assert_eq!(bytes(playout.take())[..10], [1; 10]);
+    assert_eq!(ended(&mut playout).iter().map(|h| h.utterance).collect::<Vec<_>>(), [one]);
+    assert_eq!(playout.take().map(|t| (t.utterance, t.first)), Some((two, true)));
+}
+
+#[test]
+fn a_cut_says_what_was_heard_and_late_audio_is_stale() {
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(vec![0x10; 800]));
+    playout.play(two, &mu(vec![0x10; 800]));
+    playout.take();
+    playout.take();
+    let heard = playout.cut(Tail::Fade);
+    let (played, queued) = (Duration::from_millis(60), Duration::from_millis(100));
+    assert_eq!(heard, Some(Heard { utterance: one, played, queued }));
+    assert_eq!(playout.heard(two).map(|h| h.played), Some(Duration::ZERO));
+    let fade = bytes(playout.take());
+    assert_eq!((fade.len(), fade[159]), (160, 0xff));
+    for utterance in [one, two] {
+        playout.play(utterance, &mu(vec![0x10; 800]));
+        playout.finish(utterance);
+    }
+    assert_eq!((playout.take(), playout.playing(), ended(&mut playout)), (None, None, vec![]));
+    assert_eq!(playout.dropped(), Duration::from_millis(200));
+    assert_eq!(playout.cut(Tail::Fade), None);
+}
+
+#[test]
+fn without_a_tail_or_before_the_first_frame_nothing_follows_a_cut() {
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(vec![0x10; 800]));
+    assert_eq!(playout.cut(Tail::Fade).map(|h| h.played), Some(Duration::ZERO));
+    assert_eq!(playout.take(), None);
+    playout.play(two, &mu(vec![0x10; 800]));
+    playout.take();
+    assert_eq!(playout.cut(Tail::Nothing).map(|h| h.played), Some(PTIME));
+    assert_eq!(playout.take(), None);
+}
+
+#[test]
+fn ducking_is_18_db_and_unducking_restores_the_bytes() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    let loud = crate::codec::g711::encode(Law::Mu, &[8_000; 160]);
+    for _ in 0..8 {
+        playout.play(one, &mu(loud.clone()));
+    }
+    playout.duck();
+    playout.take();
+    playout.take();
+    let quiet = crate::codec::g711::decode(Law::Mu, &bytes(playout.take()));
+    assert!((900..1_100).contains(&quiet[80]), "{}", quiet[80]);
+    playout.unduck();
+    playout.take();
+    playout.take();
+    assert_eq!(bytes(playout.take()), loud);
+    playout.duck();
+    playout.cut(Tail::Fade);
+    playout.play(UtteranceId(2), &mu(loud.clone()));
+    playout.take();
+    assert_eq!(bytes(playout.take()), loud, "a cut restores the volume");
+}
+
+#[test]
+fn the_bound_refuses_the_newest() {
+    let mut playout = Playout::new(Codec::Pcmu, PTIME, Duration::from_millis(100));
+    for n in 0..10 {
+        playout.play(UtteranceId(1), &mu(vec![n; 160]));
+    }
+    assert_eq!((playout.queued(), playout.dropped()), (Duration::from_millis(100), Duration::from_millis(100)));
+    assert_eq!(bytes(playout.take()), [0; 160]);
+}
+
+#[test]
+fn another_rate_is_resampled_and_keeps_its_length() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    for _ in 0..50 {
+        let frame = Frame { rate: SampleRate::HZ_24000, samples: vec![3_000; 480] };
+        playout.play(one, &Audio::Pcm(frame));
+    }
+    playout.finish(one);
+    let queued = playout.heard(one).expect("queued").queued;
+    assert!(queued.abs_diff(Duration::from_secs(1)) <= Duration::from_millis(10), "{queued:?}");
+}
+
+#[test]
+fn a_change_of_codec_keeps_what_waits_and_the_count() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    playout.play(one, &mu(vec![0x20; 1_600]));
+    playout.take();
+    for codec in [Codec::Pcma, Codec::Opus, Codec::Pcmu] {
+        playout.renegotiate(codec, PTIME);
+        let heard = playout.heard(one).expect("queued");
+        assert_eq!(heard.played, PTIME, "{codec}");
+        assert!(heard.queued.abs_diff(Duration::from_millis(200)) <= Duration::from_millis(15), "{codec} {heard:?}");
+    }
+    playout.finish(one);
+    let frames = (0..).take_while(|_| playout.take().is_some()).count();
+    assert!((9..=10).contains(&frames), "{frames}");
+}
+
+/// Whatever is queued is heard, waits, was cut away, or was refused: no sample vanishes and none is made up.
+#[test]
+fn samples_are_conserved() {
+    for seed in 0..500 {
+        let mut random = Random::new(seed);
+        let mut playout = Playout::new(Codec::Pcmu, PTIME, Duration::from_secs(2));
+        let (mut offered, mut taken, mut cut_away) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let mut heard: Vec<Heard> = Vec::new();
+        let mut utterance = 0;
+        for _ in 0..300 {
+            match random.below(20) {
+                0..=9 => taken += playout.take().map_or(Duration::ZERO, |_| PTIME),
+                10..=16 => {
+                    let audio = mu(vec![0x20; random.below(1_000) as usize]);
+                    offered += audio.duration();
+                    playout.play(UtteranceId(utterance), &audio);
+                }
+                17 => playout.finish(UtteranceId(utterance)),
+                18 => utterance += 1,
+                _ => {
+                    let waiting = playout.queued();
+                    let now = playout.cut(if random.chance(50) { Tail::Fade } else { Tail::Nothing });
+                    cut_away += waiting;
+                    heard.extend(now);
+                }
+            }
+            assert!(playout.queued() <= Duration::from_secs(2));
+        }
+        let all: Vec<Heard> = (0..=utterance).filter_map(|id| playout.heard(UtteranceId(id))).collect();
+        let queued: Duration = all.iter().map(|h| h.queued).sum();
+        let played: Duration = all.iter().map(|h| h.played).sum();
+        assert_eq!(offered, queued + playout.dropped(), "seed {seed}: offered = queued + refused");
+        assert!(played + playout.queued() <= queued && played + cut_away + playout.queued() >= queued, "seed {seed}");
+        assert!(played <= taken + PTIME, "seed {seed}: what was heard was sent, but for one fade to come");
+        assert!(heard.iter().all(|h| all.contains(h)), "seed {seed}: what a cut told stays true");
+    }
+}
