@@ -1,5 +1,8 @@
 //! Dialects of the voice providers as state machines over WebSocket messages or engine jobs. No IO, no clock.
 pub mod dialect;
+pub mod local;
+pub mod openai;
+pub mod price;
 
 pub use dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,

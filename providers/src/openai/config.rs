@@ -1,0 +1,156 @@
+//! What a secretary says about its OpenAI Realtime conversation.
+use media::Law;
+use std::{fmt, time::Duration};
+
+/// Where OpenAI listens.
+pub(super) const DEFAULT_URL: &str = "wss://api.openai.com/v1/realtime";
+
+/// Settings of one conversation; fixed for its life.
+#[derive(Clone, PartialEq)]
+pub struct Config {
+    /// Base address, without the model: `wss://api.openai.com/v1/realtime`.
+    pub url: String,
+    /// Sent as `Authorization: Bearer`; never shown by `Debug`.
+    pub api_key: String,
+    /// Model id, e.g. `gpt-realtime-2.1`.
+    pub model: String,
+    /// Voice name, e.g. `marin`, or the id of a custom voice, `voice_…`.
+    pub voice: String,
+    /// What the assistant is and how it behaves.
+    pub instructions: String,
+    /// Said word for word as soon as the session is ready.
+    pub first_message: Option<String>,
+    /// The call's codec, passed through both ways.
+    pub law: Law,
+    /// Who decides that the caller's turn is over, and how.
+    pub turn_detection: TurnDetection,
+    /// Model that writes down what the caller says; `None` for no caller transcript.
+    pub transcription_model: Option<String>,
+    /// BCP 47 language of the caller; only its first subtag is sent (ISO 639-1).
+    pub language: Option<String>,
+    /// Filter ahead of the server's turn detection and model.
+    pub noise_reduction: NoiseReduction,
+    /// Speech rate, 0.25 to 1.5; `None` leaves the provider's own (1.0).
+    pub speed: Option<f64>,
+    /// What the assistant may ask us to do.
+    pub tools: Vec<Tool>,
+    /// Least caller audio in one append message. 20 ms sends each frame at once.
+    pub batch: Duration,
+    /// Most caller audio kept while the provider cannot take it; beyond it the oldest is dropped and counted.
+    pub backlog: Duration,
+}
+
+impl Config {
+    /// The shipped defaults for this key and codec.
+    pub fn new(api_key: impl Into<String>, law: Law) -> Self {
+        Self {
+            url: DEFAULT_URL.to_owned(),
+            api_key: api_key.into(),
+            model: "gpt-realtime-2.1".to_owned(),
+            voice: "marin".to_owned(),
+            instructions: String::new(),
+            first_message: None,
+            law,
+            turn_detection: TurnDetection::default(),
+            transcription_model: Some("gpt-4o-mini-transcribe".to_owned()),
+            language: None,
+            noise_reduction: NoiseReduction::NearField,
+            speed: None,
+            tools: Vec::new(),
+            batch: Duration::from_millis(20),
+            backlog: Duration::from_secs(5),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("url", &self.url)
+            .field("model", &self.model)
+            .field("voice", &self.voice)
+            .field("law", &self.law)
+            .field("turn_detection", &self.turn_detection)
+            .field("transcription_model", &self.transcription_model)
+            .field("language", &self.language)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who decides that the caller's turn is over. The server then creates a response by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TurnDetection {
+    /// By volume: safer on G.711 lines.
+    ServerVad {
+        /// 0.0 to 1.0; phones without echo cancellation want 0.6 to 0.8.
+        threshold: f64,
+        /// Audio kept from before the detected start.
+        prefix_padding: Duration,
+        /// Quiet that ends a turn.
+        silence_duration: Duration,
+        /// Who cancels a response when the caller speaks.
+        interrupts: Interrupts,
+    },
+    /// By meaning: waits longer after an unfinished sentence.
+    SemanticVad {
+        /// How soon it answers.
+        eagerness: Eagerness,
+        /// Who cancels a response when the caller speaks.
+        interrupts: Interrupts,
+    },
+}
+
+impl Default for TurnDetection {
+    fn default() -> Self {
+        Self::ServerVad {
+            threshold: 0.5,
+            prefix_padding: Duration::from_millis(300),
+            silence_duration: Duration::from_millis(500),
+            interrupts: Interrupts::ByServer,
+        }
+    }
+}
+
+/// Who cancels the response that is being spoken when the caller starts to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// The server, as soon as it hears speech (`interrupt_response: true`).
+    ByServer,
+    /// This client, when the call says so (`interrupt_response: false`).
+    ByClient,
+}
+
+/// How soon semantic turn detection answers; the longest waits are 8, 4 and 2 s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eagerness {
+    /// Up to 8 s.
+    Low,
+    /// Up to 4 s.
+    Medium,
+    /// Up to 2 s.
+    High,
+    /// The provider's choice, today the same as medium.
+    Auto,
+}
+
+/// Filter ahead of the server's turn detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoiseReduction {
+    /// None.
+    Off,
+    /// For handsets and headsets.
+    NearField,
+    /// For speakerphones and rooms.
+    FarField,
+}
+
+/// A function the assistant may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// When to use it, for the model.
+    pub description: String,
+    /// JSON schema of its arguments.
+    pub parameters: serde_json::Value,
+}

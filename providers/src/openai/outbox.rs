@@ -1,0 +1,133 @@
+//! What waits to be sent: set-up first, then control, then caller audio; nothing but set-up before the session is ready.
+use std::collections::VecDeque;
+
+/// Longest audio in one append, bytes of G.711: one second.
+const LONGEST_APPEND: usize = 8_000;
+/// Shortest batch, bytes: a batch of nothing would never be full.
+const SHORTEST_BATCH: usize = 1;
+
+/// Bounded in audio by bytes, in control by the conversation itself.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    setup: VecDeque<String>,
+    control: VecDeque<String>,
+    audio: Vec<u8>,
+    open: bool,
+    batch: usize,
+    limit: usize,
+    trimmed: u64,
+}
+
+impl Outbox {
+    /// `batch` and `limit` in bytes of audio.
+    pub(super) fn new(batch: usize, limit: usize) -> Self {
+        let batch = batch.max(SHORTEST_BATCH);
+        let (setup, control) = (VecDeque::new(), VecDeque::new());
+        Self { setup, control, audio: Vec::new(), open: false, batch, limit: limit.max(batch), trimmed: 0 }
+    }
+
+    /// The session is ready: everything may go.
+    pub(super) fn open(&mut self) {
+        self.open = true;
+    }
+
+    /// The conversation is over: nothing will go.
+    pub(super) fn clear(&mut self) {
+        self.open = false;
+        self.setup.clear();
+        self.control.clear();
+        self.audio = Vec::new();
+    }
+
+    /// A message that goes before the session is ready.
+    pub(super) fn push_setup(&mut self, message: String) {
+        self.setup.push_back(message);
+    }
+
+    /// A message that waits for the session.
+    pub(super) fn push_control(&mut self, message: String) {
+        self.control.push_back(message);
+    }
+
+    /// Caller audio. Beyond the limit the oldest is dropped; true when that happened.
+    pub(super) fn push_audio(&mut self, bytes: &[u8]) -> bool {
+        self.audio.extend_from_slice(bytes);
+        let excess = self.audio.len().saturating_sub(self.limit);
+        self.audio.drain(..excess);
+        self.trimmed = self.trimmed.saturating_add(excess as u64);
+        excess > 0
+    }
+
+    /// Bytes of audio dropped so far.
+    pub(super) fn trimmed(&self) -> u64 {
+        self.trimmed
+    }
+
+    /// The next message.
+    pub(super) fn poll(&mut self) -> Option<String> {
+        if let Some(message) = self.setup.pop_front() {
+            return Some(message);
+        }
+        if !self.open {
+            return None;
+        }
+        if let Some(message) = self.control.pop_front() {
+            return Some(message);
+        }
+        if self.audio.len() < self.batch {
+            return None;
+        }
+        let taken = self.audio.len().min(LONGEST_APPEND);
+        let append = self.audio.get(..taken).map(super::wire::append);
+        self.audio.drain(..taken);
+        append
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audio_in(message: &str) -> Vec<u8> {
+        let value: serde_json::Value = serde_json::from_str(message).unwrap();
+        base64_simd::STANDARD.decode_to_vec(value["audio"].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nothing_but_setup_leaves_before_the_session_is_ready_then_control_before_audio() {
+        let mut outbox = Outbox::new(160, 8_000);
+        outbox.push_audio(&[1; 160]);
+        outbox.push_control("control".into());
+        outbox.push_setup("setup".into());
+        assert_eq!(outbox.poll().as_deref(), Some("setup"));
+        assert_eq!(outbox.poll(), None);
+        outbox.open();
+        assert_eq!(outbox.poll().as_deref(), Some("control"));
+        assert_eq!(audio_in(&outbox.poll().unwrap()), [1; 160]);
+        assert_eq!(outbox.poll(), None);
+    }
+
+    #[test]
+    fn the_oldest_audio_is_trimmed_and_counted() {
+        let mut outbox = Outbox::new(160, 320);
+        assert!(!outbox.push_audio(&[1; 160]));
+        assert!(!outbox.push_audio(&[2; 160]));
+        assert!(outbox.push_audio(&[3; 160]));
+        assert_eq!(outbox.trimmed(), 160);
+        outbox.open();
+        assert_eq!(audio_in(&outbox.poll().unwrap()), [[2; 160], [3; 160]].concat());
+    }
+
+    #[test]
+    fn a_batch_is_sent_when_full_and_a_backlog_in_pieces_of_a_second() {
+        let mut outbox = Outbox::new(320, 40_000);
+        outbox.open();
+        outbox.push_audio(&[0; 160]);
+        assert_eq!(outbox.poll(), None);
+        outbox.push_audio(&[0; 160]);
+        assert_eq!(audio_in(&outbox.poll().unwrap()).len(), 320);
+        outbox.push_audio(&[0; 20_000]);
+        let sizes: Vec<_> = std::iter::from_fn(|| outbox.poll()).map(|m| audio_in(&m).len()).collect();
+        assert_eq!(sizes, [8_000, 8_000, 4_000]);
+    }
+}

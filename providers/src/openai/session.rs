@@ -1,0 +1,389 @@
+//! The conversation as a [`Dialect`]: what the call tells it. What the server tells it is in `listen`.
+mod listen;
+
+use super::{
+    config::Config,
+    fault,
+    outbox::Outbox,
+    response::{Manners, Overdue, Plan, Responses, Retry},
+    spoken::{Spoken, Unheard},
+    tools::{Settled, Tools},
+    wire::{ClientEvent, Item},
+};
+use crate::dialect::{
+    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Note, Outgoing, Respond, ToolCallId,
+};
+use media::{Audio, AudioFormat, Heard, SampleRate, Speech};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// How long `session.created` and `session.updated` may take together.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long after a digit the next may come before the assistant answers.
+const DIGIT_GAP: Duration = Duration::from_millis(700);
+/// Truncations whose errors can still be told apart.
+const REMEMBERED: usize = 16;
+
+/// What went by without being worth an event each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages of a kind this version does not know.
+    pub unknown: u64,
+    /// Messages that could not be read.
+    pub malformed: u64,
+    /// Audio and text deltas of responses that were cut off.
+    pub stale: u64,
+    /// Errors that mean nothing: a cancel that came too late, a create that met another.
+    pub benign_errors: u64,
+    /// Caller audio in another format than [`Formats::uplink`], dropped.
+    pub wrong_format: u64,
+    /// Caller audio dropped since the provider could not take it.
+    pub trimmed: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Unconnected,
+    AwaitingCreated { by: Instant },
+    AwaitingUpdated { by: Instant },
+    Ready,
+    Over,
+}
+
+/// One conversation with OpenAI Realtime.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    phase: Phase,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    responses: Responses,
+    spoken: Spoken,
+    tools: Tools,
+    /// Digits were pressed; the assistant answers then.
+    digits_until: Option<Instant>,
+    /// Truncations sent: event id, item id.
+    truncations: VecDeque<(String, String)>,
+    next_event: u64,
+    unknown_kinds: BTreeMap<String, u64>,
+    counters: Counters,
+}
+
+impl Session {
+    /// A conversation not yet connected.
+    pub fn new(config: Config) -> Self {
+        let bytes = |duration| SampleRate::HZ_8000.samples_in(duration);
+        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog));
+        Self {
+            config,
+            phase: Phase::Unconnected,
+            outbox,
+            events: VecDeque::new(),
+            responses: Responses::new(),
+            spoken: Spoken::default(),
+            tools: Tools::default(),
+            digits_until: None,
+            truncations: VecDeque::new(),
+            next_event: 0,
+            unknown_kinds: BTreeMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What went by so far.
+    pub fn counters(&self) -> Counters {
+        let trimmed = usize::try_from(self.outbox.trimmed()).unwrap_or(usize::MAX);
+        Counters { trimmed: SampleRate::HZ_8000.duration_of(trimmed), ..self.counters }
+    }
+
+    /// The message kinds this version does not know, and how often each came.
+    pub fn unknown_kinds(&self) -> &BTreeMap<String, u64> {
+        &self.unknown_kinds
+    }
+
+    fn event_id(&mut self) -> String {
+        self.next_event = self.next_event.saturating_add(1);
+        format!("ramal_{}", self.next_event)
+    }
+
+    fn warn(&mut self, words: impl Into<String>) {
+        self.events.push_back(Event::Warning(words.into()));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.phase = Phase::Over;
+        self.outbox.clear();
+        self.events.push_back(Event::Failed(failure));
+    }
+
+    /// Ends the conversation from our side; the driver learns it from `Failed`.
+    fn give_up(&mut self, kind: FailureKind, message: impl Into<String>) {
+        self.fail(Failure { kind, message: message.into() });
+    }
+
+    /// Adds an item to the conversation.
+    fn tell(&mut self, item: Item<'_>) {
+        let event_id = self.event_id();
+        self.outbox.push_control(ClientEvent::ItemCreate { event_id: &event_id, item }.to_text());
+    }
+
+    /// Creates the response that waits, when it may be created.
+    fn pump(&mut self, now: Instant) {
+        if self.phase != Phase::Ready || !self.responses.is_due(now) {
+            return;
+        }
+        let event_id = self.event_id();
+        if let Some(plan) = self.responses.next(&event_id, now) {
+            let create = ClientEvent::response_create(&event_id, plan.instructions.as_deref());
+            self.outbox.push_control(create.to_text());
+        }
+    }
+
+    fn cancel(&mut self, response_id: &str) {
+        let event_id = self.event_id();
+        self.outbox.push_control(ClientEvent::ResponseCancel { event_id: &event_id, response_id }.to_text());
+    }
+
+    fn forget(&mut self, unheard: &Unheard) {
+        match unheard {
+            Unheard::Whole { item_id } => self.delete(item_id),
+            Unheard::After { item_id, heard_ms } => {
+                let event_id = self.event_id();
+                let truncate = ClientEvent::ItemTruncate {
+                    event_id: &event_id,
+                    item_id,
+                    content_index: 0,
+                    audio_end_ms: *heard_ms,
+                };
+                self.outbox.push_control(truncate.to_text());
+                if self.truncations.len() >= REMEMBERED {
+                    self.truncations.pop_front();
+                }
+                self.truncations.push_back((event_id, item_id.clone()));
+            }
+        }
+    }
+
+    fn delete(&mut self, item_id: &str) {
+        let event_id = self.event_id();
+        self.outbox.push_control(ClientEvent::ItemDelete { event_id: &event_id, item_id }.to_text());
+    }
+
+    /// A response failed and nobody speaks: tries again, or gives the conversation up.
+    fn recover(&mut self, plan: Plan, why: String, now: Instant) {
+        match self.responses.failed(plan, now) {
+            Retry::Scheduled => self.warn(why),
+            Retry::GivenUp => self.give_up(FailureKind::Unavailable, why),
+        }
+    }
+
+    fn settle_tools(&mut self, settled: Settled) {
+        match settled {
+            Settled::Speak => self.responses.want(Plan::default()),
+            Settled::NotYet | Settled::Silent => {}
+        }
+    }
+
+    fn not_ready_in_time(&mut self, now: Instant) {
+        match self.phase {
+            Phase::AwaitingCreated { by } if by <= now => {
+                self.give_up(FailureKind::Unavailable, "no session.created in time");
+            }
+            Phase::AwaitingUpdated { by } if by <= now => {
+                self.give_up(FailureKind::Unavailable, "no session.updated in time");
+            }
+            Phase::Unconnected
+            | Phase::AwaitingCreated { .. }
+            | Phase::AwaitingUpdated { .. }
+            | Phase::Ready
+            | Phase::Over => {}
+        }
+    }
+}
+
+impl Dialect for Session {
+    fn endpoint(&self) -> Endpoint {
+        let separator = if self.config.url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{separator}model={}", self.config.url, query_value(&self.config.model));
+        // The header OpenAI-Beta must not be sent: it selects an API that is gone, and the server closes with 4000.
+        let headers = vec![("Authorization".to_owned(), format!("Bearer {}", self.config.api_key))];
+        Endpoint::WebSocket { url, headers }
+    }
+
+    fn formats(&self) -> Formats {
+        let format = AudioFormat::G711(self.config.law);
+        Formats { uplink: format, downlink: format }
+    }
+
+    fn handle_connected(&mut self, now: Instant) {
+        if self.phase == Phase::Unconnected {
+            self.phase = Phase::AwaitingCreated { by: now + READY_WITHIN };
+        }
+    }
+
+    fn handle_incoming(&mut self, message: Incoming, now: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        match message {
+            Incoming::Text(text) => self.handle_text(&text, now),
+            Incoming::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => self.handle_text(text, now),
+                Err(_) => self.malformed("a binary message"),
+            },
+            Incoming::Job(_) => self.malformed("a job of the speech engine"),
+        }
+        self.pump(now);
+    }
+
+    fn handle_disconnected(&mut self, how: Disconnect, _now: Instant) {
+        self.fail(fault::disconnected(how));
+    }
+
+    fn handle_audio(&mut self, audio: &Audio, _now: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let bytes = match audio {
+            Audio::G711 { law, bytes } if *law == self.config.law => bytes,
+            Audio::G711 { .. } | Audio::Pcm(_) => {
+                if self.counters.wrong_format == 0 {
+                    self.warn("caller audio in another format than was agreed is dropped");
+                }
+                self.counters.wrong_format = self.counters.wrong_format.saturating_add(1);
+                return;
+            }
+        };
+        let untrimmed = self.outbox.trimmed() == 0;
+        if self.outbox.push_audio(bytes) && untrimmed {
+            self.warn("the provider does not take the caller's audio: the oldest is dropped");
+        }
+    }
+
+    fn handle_speech(&mut self, speech: Speech, _now: Instant) {
+        match speech {
+            // The server listens for itself, and the call says `interrupt` when it has decided.
+            Speech::Suspected | Speech::Confirmed | Speech::Refuted | Speech::Ended { .. } => {}
+        }
+    }
+
+    fn handle_dtmf(&mut self, digit: char, now: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.tell(Item::user(&format!("The caller pressed {digit}")));
+        self.digits_until = Some(now + DIGIT_GAP);
+    }
+
+    fn handle_played_out(&mut self, heard: Heard, _now: Instant) {
+        self.spoken.played_out(heard.utterance);
+    }
+
+    fn interrupt(&mut self, heard: Heard, now: Instant) {
+        if self.phase != Phase::Ready {
+            return;
+        }
+        // By name: the server may have cancelled it already and be making the next.
+        if let Some(id) = self.responses.cut() {
+            self.cancel(&id);
+        }
+        for unheard in self.spoken.cut(heard) {
+            self.forget(&unheard);
+        }
+        self.pump(now);
+    }
+
+    fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        match self.tools.answer(&id.0, respond) {
+            Ok(settled) => {
+                self.tell(Item::FunctionCallOutput { call_id: &id.0, output: &output });
+                self.settle_tools(settled);
+                self.pump(now);
+            }
+            Err(refused) => self.warn(format!("an answer nobody asked for: {refused:?}")),
+        }
+    }
+
+    fn inform(&mut self, note: Note, now: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let (words, manners) = match note {
+            Note::TransferFailed { destination, reason } => (
+                format!(
+                    "The transfer to {destination} failed: {reason}. The caller is back on the line with you. \
+                     Say so briefly and offer what else you can do."
+                ),
+                Manners::Polite,
+            ),
+            Note::SayGoodbye { reason } => (
+                format!("The call is about to end: {reason}. Say goodbye to the caller in one short sentence."),
+                Manners::Urgent,
+            ),
+        };
+        self.tell(Item::system(&words));
+        self.responses.want(Plan { instructions: None, manners });
+        self.pump(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.not_ready_in_time(now);
+        if self.phase != Phase::Ready {
+            return;
+        }
+        if self.digits_until.is_some_and(|until| until <= now) {
+            self.digits_until = None;
+            self.responses.want(Plan::default());
+        }
+        match self.responses.overdue(now) {
+            Some(Overdue::Created(plan)) => self.recover(plan, "no response.created in time".to_owned(), now),
+            Some(Overdue::Progress { id, ended }) => {
+                self.cancel(&id);
+                self.complete_response(&id);
+                let why = format!("response {id} fell silent");
+                if ended.missed { self.recover(ended.plan, why, now) } else { self.warn(why) }
+            }
+            None => {}
+        }
+        self.pump(now);
+    }
+
+    fn poll_outgoing(&mut self) -> Option<Outgoing> {
+        self.outbox.poll().map(Outgoing::Text)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match self.phase {
+            Phase::AwaitingCreated { by } | Phase::AwaitingUpdated { by } => Some((by, "openai session ready")),
+            Phase::Ready => {
+                let digits = self.digits_until.map(|until| (until, "openai digit gap"));
+                [digits, self.responses.deadline()].into_iter().flatten().min()
+            }
+            Phase::Unconnected | Phase::Over => None,
+        }
+    }
+}
+
+/// Percent-encodes all but RFC 3986 §2.3 unreserved characters.
+fn query_value(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}

@@ -1,0 +1,337 @@
+//! Scripted sessions: `fixtures/*.jsonl`, one step a line, and what no script can show.
+//!
+//! `{"first_message": "…"}` greets; `{"server": …}` feeds a message, `{"call": "…"}` does what a call does, `{"wait_ms": n}` advances time up to there
+//! through every deadline. After each, everything sent and every event must be expected, in order: `{"sent": …}`
+//! (without its `event_id`) and `{"event": "…"}`. `{"sent_id": n}` remembers the id of the last message sent as `$n`.
+#![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
+use super::*;
+use crate::dialect::{
+    Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, ToolCallId,
+};
+use media::{Audio, Heard, Law, UtteranceId};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+fn config() -> Config {
+    Config {
+        instructions: "Be brief.".into(),
+        first_message: Some("Bom dia!".into()),
+        language: Some("pt-BR".into()),
+        tools: vec![Tool {
+            name: "transfer".into(),
+            description: "Transfers the caller.".into(),
+            parameters: json!({"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}),
+        }],
+        ..Config::new("sk-secret", Law::A)
+    }
+}
+
+struct Player {
+    session: Session,
+    now: Instant,
+    ids: BTreeMap<String, String>,
+    last_id: String,
+    label: String,
+}
+
+impl Player {
+    fn new(config: Config) -> Self {
+        let session = Session::new(config);
+        Self { session, now: Instant::now(), ids: BTreeMap::new(), last_id: String::new(), label: String::new() }
+    }
+
+    fn play(name: &str, script: &str) {
+        let mut player = Self::new(Config { first_message: None, ..config() });
+        for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            player.label = format!("{name}.jsonl:{}", number + 1);
+            let step: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}", player.label));
+            player.step(&step);
+        }
+        player.label = format!("{name}.jsonl: end");
+        player.assert_silent();
+    }
+
+    fn step(&mut self, step: &Value) {
+        let (kind, value) = step.as_object().unwrap().iter().next().unwrap();
+        match kind.as_str() {
+            "first_message" => {
+                let first_message = value.as_str().map(str::to_owned);
+                self.session = Session::new(Config { first_message, ..config() });
+            }
+            "server" => {
+                self.assert_silent();
+                let mut text = value.to_string();
+                for (name, id) in &self.ids {
+                    text = text.replace(name, id);
+                }
+                self.session.handle_incoming(Incoming::Text(text), self.now);
+            }
+            "call" => {
+                self.assert_silent();
+                self.call(value.as_str().unwrap());
+            }
+            "wait_ms" => {
+                self.assert_silent();
+                self.wait(Duration::from_millis(value.as_u64().unwrap()));
+            }
+            "sent" => assert_eq!(self.sent().as_ref(), Some(value), "{}", self.label),
+            "sent_id" => drop(self.ids.insert(format!("${}", value.as_u64().unwrap()), self.last_id.clone())),
+            "event" => {
+                let event = self.session.poll_event().map(|event| show(&event));
+                assert_eq!(event.as_deref(), value.as_str(), "{}", self.label);
+            }
+            other => panic!("{}: {other}", self.label),
+        }
+    }
+
+    fn sent(&mut self) -> Option<Value> {
+        let Outgoing::Text(text) = self.session.poll_outgoing()? else { panic!("{}: not text", self.label) };
+        let mut message: Value = serde_json::from_str(&text).unwrap();
+        if let Some(Value::String(id)) = message.as_object_mut().unwrap().remove("event_id") {
+            self.last_id = id;
+        }
+        Some(message)
+    }
+
+    fn assert_silent(&mut self) {
+        assert_eq!(self.sent(), None, "before {}", self.label);
+        assert_eq!(self.session.poll_event().map(|event| show(&event)), None, "before {}", self.label);
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while let Some((deadline, why)) = self.session.poll_timeout().filter(|(deadline, _)| *deadline <= until) {
+            assert!(!why.is_empty());
+            self.now = self.now.max(deadline);
+            self.session.handle_timeout(self.now);
+            assert!(
+                self.session.poll_timeout().is_none_or(|(next, _)| next > self.now),
+                "{}: stuck on {why}",
+                self.label
+            );
+        }
+        self.now = until;
+    }
+
+    fn call(&mut self, what: &str) {
+        let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
+        let words: Vec<&str> = rest.split(' ').collect();
+        let number = |n: usize| words[n].parse::<u64>().unwrap();
+        match verb {
+            "connected" => self.session.handle_connected(self.now),
+            "audio" => self.session.handle_audio(&audio(number(0) as usize), self.now),
+            "dtmf" => self.session.handle_dtmf(words[0].chars().next().unwrap(), self.now),
+            "interrupt" => self.session.interrupt(heard(number(0), number(1)), self.now),
+            "played_out" => self.session.handle_played_out(heard(number(0), number(1)), self.now),
+            "answer" | "answer_silently" => {
+                let respond = if verb == "answer" { Respond::Yes } else { Respond::No };
+                self.session.answer_tool(ToolCallId(words[0].into()), words[1].into(), respond, self.now);
+            }
+            "transfer_failed" => {
+                let note = Note::TransferFailed { destination: words[0].into(), reason: words[1].into() };
+                self.session.inform(note, self.now);
+            }
+            "say_goodbye" => self.session.inform(Note::SayGoodbye { reason: rest.into() }, self.now),
+            "closed" => {
+                let close = (number(0) as u16, words[1..].join(" "));
+                self.session.handle_disconnected(Disconnect::Closed(Some(close)), self.now);
+            }
+            other => panic!("{}: {other}", self.label),
+        }
+    }
+}
+
+fn audio(ms: usize) -> Audio {
+    Audio::G711 { law: Law::A, bytes: vec![0xd5; ms * 8] }
+}
+
+fn heard(utterance: u64, ms: u64) -> Heard {
+    let played = Duration::from_millis(ms);
+    Heard { utterance: UtteranceId(utterance), played, queued: played }
+}
+
+fn show(event: &Event) -> String {
+    match event {
+        Event::Ready => "Ready".into(),
+        Event::SpeechStarted => "SpeechStarted".into(),
+        Event::SpeechStopped => "SpeechStopped".into(),
+        Event::Audio { utterance, audio } => format!("Audio {} {:?}", utterance.0, audio.duration()),
+        Event::UtteranceDone(utterance) => format!("UtteranceDone {}", utterance.0),
+        Event::AssistantText { utterance, delta } => format!("AssistantText {} {delta}", utterance.0),
+        Event::CallerText(text) => format!("CallerText {text}"),
+        Event::ToolCall { id, name, arguments } => format!("ToolCall {} {name} {arguments}", id.0),
+        Event::Usage(u) => format!(
+            "Usage in {}+{} cached {}+{} out {}+{} transcribed {:?}",
+            u.input_text, u.input_audio, u.cached_text, u.cached_audio, u.output_text, u.output_audio, u.transcribed
+        ),
+        Event::Warning(words) => format!("Warning {words}"),
+        Event::Failed(failure) => format!("Failed {:?} {}", failure.kind, failure.message),
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { Player::play(stringify!($name), include_str!(concat!("fixtures/", stringify!($name), ".jsonl"))); })*
+    };
+}
+
+scripts!(
+    greeting,
+    barge_in,
+    barge_in_after_the_response_is_done,
+    barge_in_before_the_response_exists,
+    truncation_is_refused,
+    tools_in_parallel,
+    tool_answered_while_the_caller_speaks,
+    already_active,
+    failed_responses,
+    silent_server,
+    digits,
+    notes,
+    usage,
+    unknown_and_malformed,
+    session_expired,
+    quota_after_open,
+);
+
+/// A session that is up and was greeted by nobody.
+fn ready() -> Player {
+    let mut player = Player::new(Config { first_message: None, ..config() });
+    player.session.handle_connected(player.now);
+    for kind in ["session.created", "session.updated"] {
+        let text = json!({"type": kind, "event_id": "e", "session": {}}).to_string();
+        player.session.handle_incoming(Incoming::Text(text), player.now);
+        while player.session.poll_outgoing().is_some() {}
+    }
+    assert_eq!(player.session.poll_event(), Some(Event::Ready));
+    player
+}
+
+#[test]
+fn the_key_goes_into_one_header_and_nowhere_else() {
+    let session = Session::new(Config { model: "a model/1".into(), ..config() });
+    let Endpoint::WebSocket { url, headers } = session.endpoint() else { panic!("a WebSocket") };
+    assert_eq!(url, "wss://api.openai.com/v1/realtime?model=a%20model%2F1");
+    assert_eq!(headers, [("Authorization".to_owned(), "Bearer sk-secret".to_owned())]);
+    assert!(!format!("{session:?} {:?} {:?}", session.endpoint(), config()).contains("secret"));
+}
+
+#[test]
+fn g711_passes_through_untouched_both_ways() {
+    use base64_simd::STANDARD;
+    let mut player = ready();
+    let up: Vec<u8> = (0..=159).collect();
+    player.session.handle_audio(&Audio::G711 { law: Law::A, bytes: up.clone() }, player.now);
+    let append = player.sent().unwrap();
+    assert_eq!(append["type"], "input_audio_buffer.append");
+    assert_eq!(STANDARD.decode_to_vec(append["audio"].as_str().unwrap()).unwrap(), up);
+
+    let down: Vec<u8> = (0..=255).collect();
+    let delta = json!({"type": "response.output_audio.delta", "event_id": "e", "response_id": "r", "item_id": "i",
+        "output_index": 0, "content_index": 0, "delta": STANDARD.encode_to_string(&down)});
+    // Some encoders escape the slash, which is half of base64's punctuation.
+    let text = delta.to_string().replace('/', "\\/");
+    player.session.handle_incoming(Incoming::Text(text), player.now);
+    let audio = Audio::G711 { law: Law::A, bytes: down };
+    assert_eq!(player.session.poll_event(), Some(Event::Audio { utterance: UtteranceId(0), audio }));
+}
+
+#[test]
+fn caller_audio_waits_for_the_session_and_the_oldest_is_dropped_and_counted() {
+    let mut player = Player::new(Config { backlog: Duration::from_millis(100), first_message: None, ..config() });
+    player.session.handle_connected(player.now);
+    for _ in 0..10 {
+        player.session.handle_audio(&audio(20), player.now);
+    }
+    assert_eq!(player.sent(), None);
+    assert_eq!(player.session.counters().trimmed, Duration::from_millis(100));
+    assert!(matches!(player.session.poll_event(), Some(Event::Warning(_))));
+    assert_eq!(player.session.poll_event(), None, "told once");
+}
+
+#[test]
+fn audio_of_another_format_is_dropped_and_told_once() {
+    let mut player = ready();
+    for _ in 0..3 {
+        player.session.handle_audio(&Audio::G711 { law: Law::Mu, bytes: vec![0; 160] }, player.now);
+    }
+    assert_eq!(player.sent(), None);
+    assert_eq!(player.session.counters().wrong_format, 3);
+    assert!(matches!(player.session.poll_event(), Some(Event::Warning(_))));
+    assert_eq!(player.session.poll_event(), None);
+}
+
+#[test]
+fn a_session_that_is_never_ready_fails_by_name() {
+    for messages in [&[][..], &["session.created"]] {
+        let mut player = Player::new(config());
+        player.session.handle_connected(player.now);
+        let text = |kind| Incoming::Text(json!({"type": kind, "event_id": "e", "session": {}}).to_string());
+        messages.iter().for_each(|kind| player.session.handle_incoming(text(kind), player.now));
+        let (deadline, why) = player.session.poll_timeout().unwrap();
+        assert_eq!((deadline - player.now, why), (Duration::from_secs(10), "openai session ready"));
+        player.session.handle_timeout(deadline);
+        let Some(Event::Failed(failure)) = player.session.poll_event() else { panic!("no failure") };
+        assert_eq!(failure.kind, FailureKind::Unavailable);
+        assert_eq!(player.session.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn a_refused_session_update_ends_the_conversation_before_it_began() {
+    let mut player = Player::new(config());
+    player.session.handle_connected(player.now);
+    player.session.handle_incoming(
+        Incoming::Text(json!({"type": "session.created", "event_id": "e", "session": {}}).to_string()),
+        player.now,
+    );
+    let refusal = json!({"type": "error", "event_id": "e", "error": {"type": "invalid_request_error",
+        "code": "unknown_parameter", "message": "Unknown parameter: 'session.x'.", "param": "session.x", "event_id": null}});
+    player.session.handle_incoming(Incoming::Text(refusal.to_string()), player.now);
+    let Some(Event::Failed(failure)) = player.session.poll_event() else { panic!("no failure") };
+    assert_eq!(failure.kind, FailureKind::Protocol);
+    assert_eq!(failure.message, "unknown_parameter: Unknown parameter: 'session.x'.");
+}
+
+#[test]
+fn nothing_follows_a_failure() {
+    let mut player = ready();
+    player.session.handle_disconnected(Disconnect::Closed(None), player.now);
+    assert!(matches!(player.session.poll_event(), Some(Event::Failed(_))));
+    player.session.handle_disconnected(Disconnect::Refused(401), player.now);
+    player.session.handle_audio(&audio(20), player.now);
+    player.session.handle_dtmf('1', player.now);
+    player.session.inform(Note::SayGoodbye { reason: "x".into() }, player.now);
+    player.session.interrupt(heard(0, 10), player.now);
+    player.session.handle_incoming(Incoming::Text("garbage".into()), player.now);
+    player.assert_silent();
+    assert_eq!(player.session.poll_timeout(), None);
+}
+
+#[test]
+fn a_custom_voice_and_semantic_detection_are_written_as_the_server_wants_them() {
+    let detection = TurnDetection::SemanticVad { eagerness: Eagerness::High, interrupts: Interrupts::ByClient };
+    let settings = Config {
+        voice: "voice_123".into(),
+        turn_detection: detection,
+        noise_reduction: NoiseReduction::Off,
+        transcription_model: None,
+        speed: Some(1.1),
+        ..Config::new("k", Law::Mu)
+    };
+    let update: Value = serde_json::from_str(&wire::session_update(&settings, "e1")).unwrap();
+    let expected = json!({
+        "input": {
+            "format": {"type": "audio/pcmu"},
+            "noise_reduction": null,
+            "transcription": null,
+            "turn_detection":
+                {"type": "semantic_vad", "eagerness": "high", "create_response": true, "interrupt_response": false},
+        },
+        "output": {"format": {"type": "audio/pcmu"}, "voice": {"id": "voice_123"}, "speed": 1.1},
+    });
+    assert_eq!(update["session"]["audio"], expected);
+}
