@@ -1,3 +1,4 @@
 //! Ramal.
+pub mod config;
 pub mod record;
 pub mod secretary;

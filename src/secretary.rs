@@ -280,6 +280,43 @@ pub struct Identity {
     pub domain_name: String,
 }
 
+/// A tenant, as somebody may call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DomainRef {
+    /// `v_domains.domain_name`, compared without case.
+    Name(String),
+    /// `v_domains.domain_uuid`.
+    Uuid(Uuid),
+}
+
+impl From<&str> for DomainRef {
+    /// What looks like a UUID is one.
+    fn from(text: &str) -> Self {
+        match text.trim().parse() {
+            Ok(uuid) => Self::Uuid(uuid),
+            Err(_) => Self::Name(text.trim().to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DomainRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Uuid(uuid) => uuid.fmt(f),
+        }
+    }
+}
+
+/// A secretary to be made or brought up to date: its tenant, and what its row shall say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecretaryEntry {
+    /// The tenant.
+    pub domain: DomainRef,
+    /// The row, which [`Secretary::parse`] accepts. `extension` is there: it is what the row is found by.
+    pub row: SecretaryRow,
+}
+
 /// A column that does not say anything we can do. Only this secretary's calls are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("secretary {secretary:?}, {column}: {problem}")]

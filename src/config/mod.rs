@@ -1,0 +1,269 @@
+//! What the administrator wants: TOML and environment in, checked values out.
+mod check;
+mod environment;
+mod network;
+mod raw;
+mod secret;
+mod secretaries;
+mod sections;
+
+use crate::secretary::{DomainRef, SecretaryEntry};
+pub use check::{ConfigError, Problem};
+use media::codec::Codec;
+pub use network::Network;
+pub use secret::Secret;
+use sip::Transport;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The default configuration, every key with a comment: what `ramal config --print-default` prints.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// The secretaries of a server that was given no configuration file.
+const DEMO_TOML: &str = include_str!("demo.toml");
+
+/// Environment variables, as `std::env::vars` yields them.
+pub type Environment = BTreeMap<String, String>;
+
+/// Everything, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[[peers]]`
+    pub peers: Vec<Peer>,
+    /// `[[registrations]]`
+    pub registrations: Vec<Registration>,
+    /// `[rtp]`
+    pub rtp: Rtp,
+    /// `[database]`
+    pub database: Database,
+    /// `[openai]`
+    pub openai: OpenAi,
+    /// `[local]`
+    pub local: Local,
+    /// `[call]`
+    pub call: Call,
+    /// `[media]`
+    pub media: Media,
+    /// `[log]`
+    pub log: Log,
+    /// `[[secretaries]]`, to be written to the store at start.
+    pub secretaries: Vec<SecretaryEntry>,
+}
+
+/// Where SIP is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// UDP listeners.
+    pub udp: Vec<SocketAddr>,
+    /// TCP listeners.
+    pub tcp: Vec<SocketAddr>,
+    /// The address peers reach us at, when it is not the one we listen on; goes into Contact, Via and SDP.
+    pub advertised: Option<IpAddr>,
+    /// `User-Agent` and `Server`.
+    pub user_agent: String,
+    /// More calls than this are answered 503.
+    pub max_calls: u32,
+}
+
+/// Somebody who may call us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// For the log.
+    pub name: String,
+    /// Where its requests come from.
+    pub addresses: Vec<Network>,
+    /// Whether its `X-Ramal-…` headers choose the tenant and the secretary.
+    pub trusted_headers: bool,
+    /// The tenant of calls that name none.
+    pub domain: Option<DomainRef>,
+}
+
+/// A host and a port; the host may be a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// Name or address; an IPv6 address without its brackets.
+    pub host: String,
+    /// 5060 when none is written.
+    pub port: u16,
+}
+
+/// An account of ours at a registrar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Whom to register with.
+    pub registrar: HostPort,
+    /// Over what.
+    pub transport: Transport,
+    /// Domain of the account: FusionPBX's domain name. Calls through it belong to this tenant.
+    pub domain: String,
+    /// The extension or gateway user.
+    pub user: String,
+    /// User of the digest.
+    pub auth_user: String,
+    /// Its password.
+    pub password: Secret,
+    /// User part of our Contact.
+    pub contact_user: String,
+    /// Expiry to ask for.
+    pub expires: Duration,
+}
+
+/// First and last port, both even: RTP on even ports, RTCP on the odd one above (RFC 3550 §11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first RTP port.
+    pub first: u16,
+    /// The last port, RTP or RTCP.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// How many calls fit.
+    pub fn pairs(self) -> u32 {
+        (u32::from(self.last) + 1).saturating_sub(self.first.into()) / 2
+    }
+}
+
+/// Where and how audio is exchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rtp {
+    /// The address the sockets are bound to.
+    pub address: IpAddr,
+    /// Their ports.
+    pub ports: PortRange,
+    /// Accepted codecs, in our order of preference.
+    pub codecs: Vec<Codec>,
+    /// No packet for this long ends the call.
+    pub media_timeout: Duration,
+}
+
+/// Where secretaries come from and conversations go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// `sqlite:PATH` or `postgres://…`; may hold a password.
+    pub url: Secret,
+    /// Most connections at once.
+    pub pool: u32,
+    /// Keeps the records of conversations while the database is away, one JSON object a line.
+    pub spill: PathBuf,
+}
+
+/// OpenAI Realtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAi {
+    /// Without one, secretaries of this provider refuse calls.
+    pub api_key: Option<Secret>,
+    /// `wss://` or `ws://`, without a query.
+    pub url: String,
+    /// For secretaries that name none.
+    pub model: String,
+    /// For secretaries that name none.
+    pub transcription_model: String,
+    /// Certificates to trust beside the public ones, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The provider inside this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Where `ramal models fetch` puts its files.
+    pub models_dir: PathBuf,
+    /// Threads of the recogniser; `None` for one per core.
+    pub threads: Option<u32>,
+    /// BCP 47, for secretaries that name none.
+    pub language: String,
+}
+
+/// Limits of every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// How long a provider may take to be ready before the call is refused.
+    pub ready_deadline: Duration,
+    /// How long the announcement of a transfer may take.
+    pub announce_deadline: Duration,
+    /// How long a REFER may stay without a final NOTIFY.
+    pub notify_deadline: Duration,
+    /// How long the peer may take to hang up after a transfer that worked.
+    pub bye_after_transfer: Duration,
+    /// How long a goodbye may take.
+    pub farewell_deadline: Duration,
+    /// The longest speech that may wait to be played.
+    pub max_queued: Duration,
+    /// How long calls may go on after SIGTERM.
+    pub drain: Duration,
+    /// Where a caller goes whose provider died.
+    pub fallback_extension: Option<String>,
+}
+
+/// The media threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// `None` for one per core.
+    pub threads: Option<u32>,
+    /// How long a gap in the caller's packets may wait for its packet.
+    pub reorder_window: Duration,
+}
+
+/// What is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `tracing` directives: `info`, `warn,ramal::call=debug`.
+    pub level: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Config {
+    /// Reads a file, or the embedded defaults with their demo secretaries when there is none.
+    ///
+    /// # Errors
+    /// Every mistake in file and environment.
+    pub fn load(path: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        let Some(path) = path else {
+            let mut config = Self::parse("", "built-in defaults", env)?;
+            if config.database.is_sqlite() {
+                config.secretaries = Self::parse(DEMO_TOML, "built-in demo", &Environment::new())?.secretaries;
+            }
+            return Ok(config);
+        };
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            problems: vec![Problem {
+                source: name.clone(),
+                key: "file".into(),
+                value: None,
+                message: format!("cannot be read: {error}; `ramal config --print-default` prints one to start from"),
+            }],
+        })?;
+        Self::parse(&text, &name, env)
+    }
+
+    /// Reads TOML. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// Every mistake in text and environment; only the first if the text is not TOML.
+    pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Self, ConfigError> {
+        sections::parse(text, name, env)
+    }
+
+    /// Who calls from this address.
+    pub fn peer(&self, address: IpAddr) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.addresses.iter().any(|network| network.contains(address)))
+    }
+}
+
+impl Database {
+    /// Whether it is a file of ours rather than a server.
+    pub fn is_sqlite(&self) -> bool {
+        self.url.expose().starts_with("sqlite:")
+    }
+}
+
+#[cfg(test)]
+mod tests;

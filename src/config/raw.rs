@@ -1,0 +1,115 @@
+//! The shape of a configuration file: which sections and keys there are. What their values may be is checked after.
+//!
+//! Every value is kept as it was written and unknown keys are collected, so that one run names all mistakes.
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Value;
+
+macro_rules! raw {
+    ($(#[$doc:meta])* $name:ident { $($key:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize)]
+        pub(super) struct $name {
+            $(pub(super) $key: Option<Value>,)*
+            #[serde(flatten)]
+            pub(super) unknown: BTreeMap<String, Value>,
+        }
+
+        impl $name {
+            pub(super) const KEYS: &[&str] = &[$(stringify!($key)),*];
+        }
+    };
+}
+
+raw!(
+    /// `[sip]`
+    RawSip { udp, tcp, advertised, user_agent, max_calls }
+);
+raw!(
+    /// One `[[peers]]`
+    RawPeer { name, addresses, trusted_headers, domain }
+);
+raw!(
+    /// One `[[registrations]]`
+    RawRegistration { registrar, transport, domain, user, auth_user, password, contact_user, expires_s }
+);
+raw!(
+    /// `[rtp]`
+    RawRtp { address, ports, codecs, media_timeout_s }
+);
+raw!(
+    /// `[database]`
+    RawDatabase { url, pool, spill }
+);
+raw!(
+    /// `[openai]`
+    RawOpenAi { api_key, url, model, transcription_model, ca_file }
+);
+raw!(
+    /// `[local]`
+    RawLocal { models_dir, threads, language }
+);
+raw!(
+    /// `[call]`
+    RawCall {
+        ready_deadline_s,
+        announce_deadline_s,
+        notify_deadline_s,
+        bye_after_transfer_ms,
+        farewell_deadline_s,
+        max_queued_s,
+        drain_s,
+        fallback_extension,
+    }
+);
+raw!(
+    /// `[media]`
+    RawMedia { threads, reorder_window_ms }
+);
+raw!(
+    /// `[log]`
+    RawLog { level, json }
+);
+raw!(
+    /// One `[[secretaries]]`
+    RawSecretary {
+        domain,
+        name,
+        extension,
+        mode,
+        provider,
+        model,
+        language,
+        transcription_model,
+        turn_detection,
+        voice,
+        voice_speed,
+        prompt,
+        first_message,
+        vad_threshold,
+        silence_duration_ms,
+        answers,
+        transfer_rules,
+        enable_functions,
+        functions,
+        max_duration_seconds,
+        max_turns,
+        enabled,
+    }
+);
+
+/// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
+pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
+    ("sip", RawSip::KEYS),
+    ("rtp", RawRtp::KEYS),
+    ("database", RawDatabase::KEYS),
+    ("openai", RawOpenAi::KEYS),
+    ("local", RawLocal::KEYS),
+    ("call", RawCall::KEYS),
+    ("media", RawMedia::KEYS),
+    ("log", RawLog::KEYS),
+];
+
+/// Sections that are lists of tables.
+pub(super) const LISTS: [(&str, &[&str]); 3] =
+    [("peers", RawPeer::KEYS), ("registrations", RawRegistration::KEYS), ("secretaries", RawSecretary::KEYS)];

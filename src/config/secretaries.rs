@@ -1,0 +1,134 @@
+//! `[[secretaries]]`: a secretary without a database tool. Each entry becomes a row of the table.
+use super::{
+    check::{Check, Place},
+    raw::RawSecretary,
+};
+use crate::secretary::{
+    Answer, DomainRef, Identity, ProviderKind, Secretary, SecretaryEntry, SecretaryRow, TransferRule,
+};
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
+use toml::Value;
+use uuid::Uuid;
+
+const ANSWERS: &str = "must be a list of { questions = [\"…\"], answer = \"…\" }";
+const RULES: &str = "must be a list of { name = \"…\", aliases = [\"…\"], destination = \"…\", enabled = true }";
+const FUNCTIONS: &str = "must be a list of { name = \"…\", description = \"…\", parameters = { … } }";
+
+/// Reads one entry; `None` when it has a mistake.
+pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> Option<SecretaryEntry> {
+    let at = |key| Place { section, key };
+    let before = check.problems.len();
+    check.unknown(section, &raw.unknown, RawSecretary::KEYS);
+    let provider = raw.provider.clone();
+    let rules: Vec<TransferRule> = check.shaped(at("transfer_rules"), raw.transfer_rules, RULES).unwrap_or_default();
+    let functions: Option<Json> = check.shaped(at("functions"), raw.functions, FUNCTIONS);
+    let speed = check.number(at("voice_speed"), raw.voice_speed);
+    let mut number =
+        |key, value| check.integer(at(key), value, 0..=i32::MAX.unsigned_abs()).and_then(|n| i32::try_from(n).ok());
+    let silence_duration_ms = number("silence_duration_ms", raw.silence_duration_ms);
+    let max_duration_seconds = number("max_duration_seconds", raw.max_duration_seconds);
+    let max_turns = number("max_turns", raw.max_turns);
+    let provider_config = provider_config(
+        [
+            ("model", raw.model),
+            ("language", raw.language),
+            ("transcription_model", raw.transcription_model),
+            ("turn_detection", raw.turn_detection),
+        ],
+        raw.answers,
+        section,
+        check,
+    );
+    let row = SecretaryRow {
+        secretary_name: check.required(at("name"), raw.name).unwrap_or_default(),
+        extension: check.required(at("extension"), raw.extension),
+        processing_mode: check.text(at("mode"), raw.mode).or(Some("realtime".into())),
+        realtime_provider: check.required(at("provider"), raw.provider).unwrap_or_default(),
+        provider_config: Some(provider_config),
+        voice_id: check.text(at("voice"), raw.voice),
+        voice_settings: speed.map(|speed| json!({ "speed": speed }).to_string()),
+        system_prompt: check.text(at("prompt"), raw.prompt),
+        first_message: check.text(at("first_message"), raw.first_message),
+        vad_threshold: check.number(at("vad_threshold"), raw.vad_threshold),
+        silence_duration_ms,
+        enable_functions: check.flag(at("enable_functions"), raw.enable_functions),
+        functions_config: functions.map(|functions| functions.to_string()),
+        transfer_rules: Some(rules_json(&rules)),
+        max_duration_seconds,
+        max_turns,
+        enabled: check.flag(at("enabled"), raw.enabled),
+    };
+    if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)
+        && !name.is_empty()
+    {
+        check.refuse(at("provider"), provider.as_ref(), "must be \"openai\" or \"local\"");
+    }
+    let domain = DomainRef::from(&*check.required(at("domain"), raw.domain)?);
+    if check.problems.len() > before {
+        return None;
+    }
+    let identity =
+        Identity { secretary_realtime_uuid: Uuid::nil(), domain_uuid: Uuid::nil(), domain_name: domain.to_string() };
+    if let Err(error) = Secretary::parse(identity, row.clone()) {
+        check.refuse(at(key_of(error.column)), None, error.problem);
+        return None;
+    }
+    Some(SecretaryEntry { domain, row })
+}
+
+/// Refuses two entries for one extension: the second would overwrite the first.
+pub(super) fn unique(entries: &[SecretaryEntry], check: &mut Check<'_>) {
+    let mut seen = BTreeMap::new();
+    for entry in entries {
+        let extension = entry.row.extension.clone().unwrap_or_default();
+        let name = &entry.row.secretary_name;
+        if let Some(first) = seen.insert((entry.domain.to_string().to_lowercase(), extension.clone()), name) {
+            let message = format!("{first:?} and {name:?} both have extension {extension:?} of {}", entry.domain);
+            check.refuse(Place { section: "secretaries", key: "extension" }, None, message);
+        }
+    }
+}
+
+fn provider_config(
+    texts: [(&str, Option<Value>); 4],
+    answers: Option<Value>,
+    section: &str,
+    check: &mut Check<'_>,
+) -> String {
+    let mut config = Map::new();
+    for (key, value) in texts {
+        if let Some(text) = check.text(Place { section, key }, value) {
+            config.insert(key.to_owned(), Json::String(text));
+        }
+    }
+    let answers: Option<Vec<Answer>> = check.shaped(Place { section, key: "answers" }, answers, ANSWERS);
+    if let Some(answers) = answers {
+        let answers = answers.iter().map(|a| json!({ "questions": a.questions, "answer": a.answer })).collect();
+        config.insert("answers".to_owned(), Json::Array(answers));
+    }
+    Json::Object(config).to_string()
+}
+
+fn rules_json(rules: &[TransferRule]) -> String {
+    let rule = |rule: &TransferRule| {
+        json!({
+            "name": rule.name,
+            "aliases": rule.aliases,
+            "destination": rule.destination,
+            "enabled": rule.enabled,
+        })
+    };
+    Json::Array(rules.iter().map(rule).collect()).to_string()
+}
+
+/// The key an administrator wrote for a column.
+fn key_of(column: &'static str) -> &'static str {
+    match column {
+        "secretary_name" => "name",
+        "processing_mode" => "mode",
+        "voice_settings" => "voice_speed",
+        "functions_config" => "functions",
+        same => same,
+    }
+}

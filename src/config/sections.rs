@@ -1,0 +1,392 @@
+//! From the written sections to the checked ones.
+use super::{
+    Call, Config, ConfigError, Database, Environment, HostPort, Local, Log, Media, Network, OpenAi, Peer, PortRange,
+    Problem, Registration, Rtp, Secret, Sip,
+    check::{Check, Place},
+    environment,
+    raw::{
+        self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawPeer, RawRegistration, RawRtp, RawSip,
+    },
+    secretaries,
+};
+use crate::secretary;
+use media::codec::Codec;
+use serde::de::DeserializeOwned;
+use sip::Transport;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+use toml::{Table, Value};
+use tracing_subscriber::EnvFilter;
+
+const ADDRESS_AND_PORT: &str = "must be an address and a port, like \"127.0.0.1:5070\" or \"[::1]:5070\"";
+const ADDRESS: &str = "must be an IP address, like \"192.0.2.10\"";
+
+pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config, ConfigError> {
+    let mut check = Check { file: name, env, overridden: BTreeMap::new(), problems: Vec::new() };
+    let mut table: Table =
+        text.parse().map_err(|error| ConfigError { problems: vec![not_toml(&error, text, name)] })?;
+    environment::apply(&mut table, &mut check);
+    let check = &mut check;
+    let sip = sip(section(&mut table, "sip", check), check);
+    let peers = match table.contains_key("peers") {
+        true => entries(&mut table, "peers", check, peer),
+        false => vec![loopback()],
+    };
+    let config = Config {
+        sip,
+        peers,
+        registrations: entries(&mut table, "registrations", check, registration),
+        rtp: rtp(section(&mut table, "rtp", check), check),
+        database: database(section(&mut table, "database", check), check),
+        openai: openai(section(&mut table, "openai", check), check),
+        local: local(section(&mut table, "local", check), check),
+        call: call(section(&mut table, "call", check), check),
+        media: media(section(&mut table, "media", check), check),
+        log: log(section(&mut table, "log", check), check),
+        secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
+    };
+    secretaries::unique(&config.secretaries, check);
+    reachable(&config, check);
+    let names: Vec<&str> = raw::SECTIONS.iter().chain(&raw::LISTS).map(|(name, _)| *name).collect();
+    for key in table.keys() {
+        let message = format!("unknown section; allowed are {}", names.join(", "));
+        check.problems.push(Problem { source: name.to_owned(), key: key.clone(), value: None, message });
+    }
+    if check.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError { problems: std::mem::take(&mut check.problems) })
+    }
+}
+
+/// A syntax error by line and column; the line itself is not shown, since it may hold a password.
+fn not_toml(error: &toml::de::Error, text: &str, name: &str) -> Problem {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let key = format!("line {line}, column {column}");
+    Problem { source: name.to_owned(), key, value: None, message: format!("is not TOML: {}", error.message()) }
+}
+
+fn section<T: Default + DeserializeOwned>(table: &mut Table, name: &str, check: &mut Check<'_>) -> T {
+    match table.remove(name) {
+        None => T::default(),
+        Some(Value::Table(section)) => section.try_into().unwrap_or_default(),
+        Some(_) => {
+            let message = format!("must be a table: write [{name}] on a line of its own");
+            check.problems.push(Problem { source: check.file.to_owned(), key: name.to_owned(), value: None, message });
+            T::default()
+        }
+    }
+}
+
+/// Reads `[[name]]`; an entry with a mistake is dropped, since its mistake is noted.
+fn entries<T: Default + DeserializeOwned, U>(
+    table: &mut Table,
+    name: &str,
+    check: &mut Check<'_>,
+    read: fn(T, &str, &mut Check<'_>) -> Option<U>,
+) -> Vec<U> {
+    let Some(value) = table.remove(name) else { return Vec::new() };
+    let tables: Option<Vec<Table>> = match value {
+        Value::Array(items) => items.into_iter().map(|item| item.try_into().ok()).collect(),
+        _ => None,
+    };
+    let Some(tables) = tables else {
+        let message = format!("must be a list of tables: write [[{name}]] above each");
+        check.problems.push(Problem { source: check.file.to_owned(), key: name.to_owned(), value: None, message });
+        return Vec::new();
+    };
+    let each = tables.into_iter().enumerate();
+    each.filter_map(|(index, entry)| read(entry.try_into().unwrap_or_default(), &format!("{name}[{index}]"), check))
+        .collect()
+}
+
+fn sip(raw: RawSip, check: &mut Check<'_>) -> Sip {
+    let at = |key| Place { section: "sip", key };
+    check.unknown("sip", &raw.unknown, RawSip::KEYS);
+    let default = || vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5070))];
+    let sip = Sip {
+        udp: check.list(at("udp"), raw.udp, ADDRESS_AND_PORT).unwrap_or_else(default),
+        tcp: check.list(at("tcp"), raw.tcp, ADDRESS_AND_PORT).unwrap_or_else(default),
+        advertised: check.parsed(at("advertised"), raw.advertised, ADDRESS),
+        user_agent: check
+            .text(at("user_agent"), raw.user_agent)
+            .unwrap_or_else(|| concat!("Ramal/", env!("CARGO_PKG_VERSION")).to_owned()),
+        max_calls: check.integer(at("max_calls"), raw.max_calls, 1..=100_000).unwrap_or(500),
+    };
+    if sip.udp.is_empty() && sip.tcp.is_empty() {
+        check.refuse(at("udp"), None, "and sip.tcp are both empty; at least one listener is needed");
+    }
+    if sip.user_agent.chars().any(char::is_control) {
+        check.refuse(at("user_agent"), None, "must not contain control characters");
+    }
+    sip
+}
+
+/// Refuses what no peer could answer to: a listener on every address that tells nobody which.
+fn reachable(config: &Config, check: &mut Check<'_>) {
+    let listeners = config.sip.udp.iter().chain(&config.sip.tcp).map(|listener| ("sip", listener.ip()));
+    let everywhere: Vec<&str> = listeners
+        .chain([("rtp", config.rtp.address)])
+        .filter(|(_, address)| address.is_unspecified())
+        .map(|(section, _)| section)
+        .collect();
+    match (config.sip.advertised, everywhere.first()) {
+        (Some(address), _) if address.is_unspecified() => {
+            check.refuse(Place { section: "sip", key: "advertised" }, None, ADDRESS);
+        }
+        (None, Some(section)) => {
+            let message =
+                format!("is missing: [{section}] listens on every address, so say which one peers reach us at");
+            check.refuse(Place { section: "sip", key: "advertised" }, None, message);
+        }
+        (Some(_), _) | (None, None) => {}
+    }
+}
+
+/// Who may call when the file names nobody.
+fn loopback() -> Peer {
+    let addresses = ["127.0.0.0/8", "::1"].iter().filter_map(|network| network.parse().ok()).collect();
+    Peer { name: "loopback".into(), addresses, trusted_headers: true, domain: None }
+}
+
+fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option<Peer> {
+    let at = |key| Place { section, key };
+    let before = check.problems.len();
+    check.unknown(section, &raw.unknown, RawPeer::KEYS);
+    let allowed = "must be IP addresses or blocks, like [\"192.0.2.10\", \"10.0.0.0/8\"]";
+    let addresses: Vec<Network> = check.list(at("addresses"), raw.addresses, allowed).unwrap_or_default();
+    if addresses.is_empty() && check.problems.len() == before {
+        check.refuse(at("addresses"), None, format!("is missing; {allowed}"));
+    }
+    let peer = Peer {
+        name: check.required(at("name"), raw.name).unwrap_or_default(),
+        addresses,
+        trusted_headers: check.flag(at("trusted_headers"), raw.trusted_headers).unwrap_or(true),
+        domain: check.text(at("domain"), raw.domain).map(|domain| domain.as_str().into()),
+    };
+    (check.problems.len() == before).then_some(peer)
+}
+
+fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> Option<Registration> {
+    let at = |key| Place { section, key };
+    let before = check.problems.len();
+    check.unknown(section, &raw.unknown, RawRegistration::KEYS);
+    if raw.registrar.is_none() {
+        check.refuse(at("registrar"), None, "is missing");
+    }
+    let registrar: Option<HostPort> =
+        check.parsed(at("registrar"), raw.registrar, "must be a host and a port, like \"pbx.example:5060\"");
+    let transport: Option<Protocol> = check.parsed(at("transport"), raw.transport, "must be \"udp\" or \"tcp\"");
+    let user = check.required(at("user"), raw.user).unwrap_or_default();
+    if raw.password.is_none() {
+        check.refuse(at("password"), None, "is missing");
+    }
+    let password = check.secret(at("password"), raw.password);
+    let registration = Registration {
+        transport: transport.map_or(Transport::Udp, |Protocol(transport)| transport),
+        domain: check
+            .text(at("domain"), raw.domain)
+            .or_else(|| registrar.as_ref().map(|registrar| registrar.host.clone()))
+            .unwrap_or_default(),
+        auth_user: check.text(at("auth_user"), raw.auth_user).unwrap_or_else(|| user.clone()),
+        contact_user: check.text(at("contact_user"), raw.contact_user).unwrap_or_else(|| user.clone()),
+        user,
+        registrar: registrar?,
+        password: password?,
+        expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
+    };
+    (check.problems.len() == before).then_some(registration)
+}
+
+struct Protocol(Transport);
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "udp" => Ok(Self(Transport::Udp)),
+            "tcp" => Ok(Self(Transport::Tcp)),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, port)) => {
+                host.parse::<std::net::Ipv6Addr>().map_err(drop)?;
+                (host, port.strip_prefix(':').or(port.is_empty().then_some("5060")))
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, Some("5060")),
+            },
+        };
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0).ok_or(())?;
+        if host.is_empty() || !host.chars().all(name) { Err(()) } else { Ok(Self { host: host.to_owned(), port }) }
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (first, last) = text.split_once('-').ok_or(())?;
+        let range = Self { first: first.trim().parse().map_err(drop)?, last: last.trim().parse().map_err(drop)? };
+        let fits = range.first >= 1024 && range.first.is_multiple_of(2) && range.pairs() > 0;
+        if fits { Ok(range) } else { Err(()) }
+    }
+}
+
+struct CodecName(Codec);
+
+impl FromStr for CodecName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let known = [("PCMU", Codec::Pcmu), ("PCMA", Codec::Pcma), ("opus", Codec::Opus)];
+        known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, codec)| Self(codec)).ok_or(())
+    }
+}
+
+fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
+    let at = |key| Place { section: "rtp", key };
+    check.unknown("rtp", &raw.unknown, RawRtp::KEYS);
+    let codecs: Option<Vec<CodecName>> =
+        check.list(at("codecs"), raw.codecs, "must be of \"PCMU\", \"PCMA\", \"opus\"");
+    let codecs = codecs.map(|codecs| codecs.into_iter().map(|CodecName(codec)| codec).collect());
+    if codecs.as_ref().is_some_and(Vec::is_empty) {
+        check.refuse(at("codecs"), None, "is empty; name at least one of \"PCMU\", \"PCMA\", \"opus\"");
+    }
+    let ports = "must be two ports from 1024 to 65535, the first even, like \"20000-20999\"";
+    Rtp {
+        address: check.parsed(at("address"), raw.address, ADDRESS).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        ports: check.parsed(at("ports"), raw.ports, ports).unwrap_or(PortRange { first: 20_000, last: 20_999 }),
+        codecs: codecs.unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]),
+        media_timeout: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),
+    }
+}
+
+fn database(raw: RawDatabase, check: &mut Check<'_>) -> Database {
+    let at = |key| Place { section: "database", key };
+    check.unknown("database", &raw.unknown, RawDatabase::KEYS);
+    let url = check.secret(at("url"), raw.url).unwrap_or_else(|| Secret::new("sqlite:ramal.db"));
+    if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+        let message =
+            "must start with \"sqlite:\" (a file, like \"sqlite:/var/lib/ramal/ramal.db\") or \"postgres://\"";
+        check.refuse(at("url"), None, message);
+    }
+    Database {
+        pool: check.integer(at("pool"), raw.pool, 1..=200).unwrap_or(5),
+        spill: check.text(at("spill"), raw.spill).map_or_else(|| beside(&url), PathBuf::from),
+        url,
+    }
+}
+
+/// The spill file of a database file is beside it; that of a server is where we run.
+fn beside(url: &Secret) -> PathBuf {
+    let path = url.expose().strip_prefix("sqlite:").and_then(|rest| rest.trim_start_matches("//").split('?').next());
+    match path {
+        Some("" | ":memory:") | None => "ramal.spill.jsonl".into(),
+        Some(path) => format!("{}.spill.jsonl", path.strip_suffix(".db").unwrap_or(path)).into(),
+    }
+}
+
+fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
+    let at = |key| Place { section: "openai", key };
+    check.unknown("openai", &raw.unknown, RawOpenAi::KEYS);
+    let written = raw.url.clone();
+    let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
+    let openai = OpenAi {
+        api_key: check.secret(at("api_key"), raw.api_key),
+        url: text(check.text(at("url"), raw.url), "wss://api.openai.com/v1/realtime"),
+        model: text(check.text(at("model"), raw.model), "gpt-realtime-2.1"),
+        transcription_model: text(
+            check.text(at("transcription_model"), raw.transcription_model),
+            "gpt-live-transcribe",
+        ),
+        ca_file: check.text(at("ca_file"), raw.ca_file).map(PathBuf::from),
+    };
+    let scheme = openai.url.starts_with("wss://") || openai.url.starts_with("ws://");
+    if !scheme || openai.url.contains(['?', '#', ' ']) {
+        check.refuse(at("url"), written.as_ref(), "must start with \"wss://\" or \"ws://\" and have no query");
+    }
+    openai
+}
+
+fn local(raw: RawLocal, check: &mut Check<'_>) -> Local {
+    let at = |key| Place { section: "local", key };
+    check.unknown("local", &raw.unknown, RawLocal::KEYS);
+    let written = raw.language.clone();
+    let local = Local {
+        models_dir: check.text(at("models_dir"), raw.models_dir).unwrap_or_else(|| "models".to_owned()).into(),
+        threads: threads(at("threads"), raw.threads, check),
+        language: check.text(at("language"), raw.language).unwrap_or_else(|| "pt-BR".to_owned()),
+    };
+    if let Err(problem) = secretary::language_tag(&local.language) {
+        check.refuse(at("language"), written.as_ref(), problem);
+    }
+    local
+}
+
+/// 0 is one per core.
+fn threads(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<u32> {
+    check.integer(place, value, 0..=256).filter(|threads| *threads > 0)
+}
+
+fn call(raw: RawCall, check: &mut Check<'_>) -> Call {
+    let at = |key| Place { section: "call", key };
+    check.unknown("call", &raw.unknown, RawCall::KEYS);
+    let bye = check.integer(at("bye_after_transfer_ms"), raw.bye_after_transfer_ms, 0..=60_000).unwrap_or(1_000);
+    let written = raw.fallback_extension.clone();
+    let fallback_extension = check.text(at("fallback_extension"), raw.fallback_extension);
+    if let Some(Err(problem)) = fallback_extension.as_deref().map(secretary::destination) {
+        check.refuse(at("fallback_extension"), written.as_ref(), problem);
+    }
+    let mut deadline = |key, value, default| seconds(check.integer(at(key), value, 1..=600).unwrap_or(default));
+    Call {
+        ready_deadline: deadline("ready_deadline_s", raw.ready_deadline_s, 8),
+        announce_deadline: deadline("announce_deadline_s", raw.announce_deadline_s, 10),
+        notify_deadline: deadline("notify_deadline_s", raw.notify_deadline_s, 45),
+        bye_after_transfer: Duration::from_millis(bye.into()),
+        farewell_deadline: deadline("farewell_deadline_s", raw.farewell_deadline_s, 8),
+        max_queued: deadline("max_queued_s", raw.max_queued_s, 180),
+        drain: deadline("drain_s", raw.drain_s, 30),
+        fallback_extension,
+    }
+}
+
+fn media(raw: RawMedia, check: &mut Check<'_>) -> Media {
+    let at = |key| Place { section: "media", key };
+    check.unknown("media", &raw.unknown, RawMedia::KEYS);
+    let window = check.integer(at("reorder_window_ms"), raw.reorder_window_ms, 0..=500).unwrap_or(40);
+    Media { threads: threads(at("threads"), raw.threads, check), reorder_window: Duration::from_millis(window.into()) }
+}
+
+fn log(raw: RawLog, check: &mut Check<'_>) -> Log {
+    let at = |key| Place { section: "log", key };
+    check.unknown("log", &raw.unknown, RawLog::KEYS);
+    let written = raw.level.clone();
+    let level = check.text(at("level"), raw.level).unwrap_or_else(|| "info".to_owned());
+    if level.parse::<EnvFilter>().is_err() {
+        let allowed = "must be error, warn, info, debug, trace or directives like \"info,ramal::call=debug\"";
+        check.refuse(at("level"), written.as_ref(), allowed);
+    }
+    Log { level, json: check.flag(at("json"), raw.json).unwrap_or(false) }
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}

@@ -1,0 +1,240 @@
+use super::*;
+use crate::secretary::{Identity, ProviderKind, Secretary};
+use uuid::Uuid;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, "ramal.toml", &Environment::new()).map_err(|error| error.to_string())
+}
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_printed_default_is_the_default() {
+    assert_eq!(parse(DEFAULT_TOML), parse(""));
+}
+
+/// Every key the program knows is in the printed default, set or shown; and what is shown is accepted.
+#[test]
+fn the_printed_default_shows_every_key_and_all_of_them_work() {
+    let shown: String = DEFAULT_TOML
+        .lines()
+        .filter_map(|line| {
+            let bare = line.strip_prefix("# ").unwrap_or(line);
+            let key = bare.split(" = ").next().unwrap_or_default();
+            let setting = bare.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            (setting || bare.starts_with('[')).then_some(format!("{bare}\n"))
+        })
+        .collect();
+    let table: toml::Table = shown.parse().unwrap();
+    for (section, keys) in raw::SECTIONS.iter().chain(&raw::LISTS) {
+        let section = table.get(*section).unwrap_or_else(|| panic!("[{section}] is not shown"));
+        let section = section.as_array().map_or(section, |list| &list[0]).as_table().unwrap();
+        let mut there: Vec<&str> = section.keys().map(String::as_str).collect();
+        let mut want = keys.to_vec();
+        there.sort_unstable();
+        want.sort_unstable();
+        assert_eq!(there, want);
+    }
+    let env = environment(&[("EXTENSION_PASSWORD", "1"), ("OPENAI_API_KEY", "2")]);
+    let shown = shown.replace("/etc/ramal/lab-ca.pem", "lab-ca.pem");
+    let config = Config::parse(&shown, "shown", &env).unwrap();
+    assert_eq!(config.registrations[0].password.expose(), "1");
+    assert_eq!(config.secretaries.len(), 1);
+}
+
+#[test]
+fn the_demo_secretaries_are_what_a_server_without_a_file_has() {
+    let config = Config::load(None, &Environment::new()).unwrap();
+    let extensions: Vec<_> = config.secretaries.iter().filter_map(|s| s.row.extension.as_deref()).collect();
+    assert_eq!(extensions, ["8000", "8001"]);
+    for entry in config.secretaries {
+        let identity = Identity {
+            secretary_realtime_uuid: Uuid::nil(),
+            domain_uuid: Uuid::nil(),
+            domain_name: entry.domain.to_string(),
+        };
+        let secretary = Secretary::parse(identity, entry.row).unwrap();
+        assert_eq!(secretary.provider, ProviderKind::Local);
+        assert!(secretary.provider_config.answers.len() >= 6);
+        assert_eq!(secretary.transfer_rules.len(), 3);
+        assert!(secretary.warnings.is_empty());
+    }
+    let fusionpbx = environment(&[("RAMAL_DATABASE_URL", "postgres://localhost/fusionpbx")]);
+    assert!(Config::load(None, &fusionpbx).unwrap().secretaries.is_empty(), "no demo in somebody's PBX");
+}
+
+#[test]
+fn the_environment_wins() {
+    let env = environment(&[
+        ("RAMAL_SIP_UDP", "127.0.0.1:6000, [::1]:6000"),
+        ("RAMAL_SIP_MAX_CALLS", "7"),
+        ("RAMAL_LOG_JSON", "true"),
+        ("RAMAL_OPENAI_API_KEY", "12345"),
+        ("RAMAL_CONFIG", "not a key, not ours"),
+        ("PATH", "/bin"),
+    ]);
+    let config = Config::parse("[sip]\nudp = \"127.0.0.1:1\"\n", "ramal.toml", &env).unwrap();
+    assert_eq!(config.sip.udp, ["127.0.0.1:6000".parse().unwrap(), "[::1]:6000".parse().unwrap()]);
+    assert_eq!(config.sip.max_calls, 7);
+    assert!(config.log.json);
+    assert_eq!(config.openai.api_key.unwrap().expose(), "12345");
+    let env = environment(&[("RAMAL_SIP_UPD", "127.0.0.1:1"), ("RAMAL_SIP_MAX_CALLS", "many")]);
+    let error = Config::parse("", "ramal.toml", &env).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "environment: RAMAL_SIP_UPD: no such key in [sip]; allowed are udp, tcp, advertised, user_agent, max_calls\n\
+         environment: RAMAL_SIP_MAX_CALLS = \"many\": must be a whole number from 1 to 100000",
+    );
+}
+
+#[test]
+fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
+    let text = r#"
+        colour = "red"
+        [sip]
+        udp = ["localhost"]
+        max_calls = 0
+        upd = "x"
+        [[peers]]
+        name = "pbx"
+        addresses = "10.0.0.0/33"
+        [[registrations]]
+        registrar = "pbx:0"
+        transport = "sctp"
+        password = 1234
+        [rtp]
+        address = "here"
+        ports = "20001-20999"
+        codecs = ["G729"]
+        [database]
+        url = "mysql://root:hunter2@db"
+        [openai]
+        url = "https://api.openai.com"
+        api_key = "env:NO_SUCH"
+        [local]
+        language = "português"
+        [call]
+        fallback_extension = "1000@x"
+        drain_s = "soon"
+        [media]
+        reorder_window_ms = -1
+        [log]
+        level = "info,=,="
+        json = "yes"
+        [[secretaries]]
+        domain = "a"
+        name = "Ana"
+        extension = "80 00"
+        provider = "local"
+        [[secretaries]]
+        domain = "a"
+        name = "Bia"
+        extension = "8000"
+        provider = "alexa"
+        transfer_rules = [{ name = "x" }]
+    "#;
+    let error = parse(text).unwrap_err();
+    let wanted = [
+        "ramal.toml: colour: unknown section; allowed are sip, rtp,",
+        "ramal.toml: sip.udp = \"localhost\": must be an address and a port",
+        "ramal.toml: sip.max_calls = 0: must be a whole number from 1 to 100000",
+        "ramal.toml: sip.upd: unknown key; allowed are udp, tcp",
+        "ramal.toml: peers[0].addresses = \"10.0.0.0/33\": must be IP addresses or blocks",
+        "ramal.toml: registrations[0].registrar = \"pbx:0\": must be a host and a port",
+        "ramal.toml: registrations[0].transport = \"sctp\": must be \"udp\" or \"tcp\"",
+        "ramal.toml: registrations[0].user: is missing",
+        "ramal.toml: registrations[0].password: must be a text in quotes",
+        "ramal.toml: rtp.address = \"here\": must be an IP address",
+        "ramal.toml: rtp.ports = \"20001-20999\": must be two ports",
+        "ramal.toml: rtp.codecs = \"G729\": must be of \"PCMU\"",
+        "ramal.toml: database.url: must start with \"sqlite:\"",
+        "ramal.toml: openai.url = \"https://api.openai.com\": must start with \"wss://\"",
+        "ramal.toml: openai.api_key: the environment has no variable NO_SUCH",
+        "ramal.toml: local.language = \"português\": language",
+        "ramal.toml: call.fallback_extension = \"1000@x\": \"1000@x\" is not an extension",
+        "ramal.toml: call.drain_s = \"soon\": must be a whole number from 1 to 600",
+        "ramal.toml: media.reorder_window_ms = -1: must be a whole number from 0 to 500",
+        "ramal.toml: log.level = \"info,=,=\": must be error, warn",
+        "ramal.toml: log.json = \"yes\": must be true or false",
+        "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
+        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\" or \"local\"",
+        "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
+    ];
+    for want in wanted {
+        assert!(error.contains(want), "lacks {want:?} in\n{error}");
+    }
+    assert_eq!(error.lines().count(), wanted.len(), "{error}");
+    for secret in ["hunter2", "1234"] {
+        assert!(!error.contains(secret), "{error}");
+    }
+}
+
+#[test]
+fn a_syntax_error_is_placed_without_showing_the_line() {
+    let error = parse("[openai]\napi_key = \"sk-hunter2\nmodel = \"x\"").unwrap_err();
+    assert!(error.starts_with("ramal.toml: line 2, column"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn the_wrong_kind_of_section_is_refused() {
+    for (text, want) in [
+        ("sip = 1", "sip: must be a table"),
+        ("[peers]\nname = \"x\"", "peers: must be a list of tables"),
+        ("[sip]\nudp = []\ntcp = []", "sip.udp: and sip.tcp are both empty"),
+        ("[sip]\nudp = \"0.0.0.0:5060\"", "sip.advertised: is missing: [sip] listens on every address"),
+        ("[rtp]\naddress = \"0.0.0.0\"", "sip.advertised: is missing: [rtp] listens on every address"),
+        ("[[peers]]\nname = \"x\"", "peers[0].addresses: is missing"),
+    ] {
+        assert!(parse(text).unwrap_err().contains(want), "{text}: {:?}", parse(text));
+    }
+}
+
+#[test]
+fn two_secretaries_cannot_share_an_extension() {
+    let one = |name: &str| {
+        format!("[[secretaries]]\ndomain = \"A\"\nname = {name:?}\nextension = \"1\"\nprovider = \"local\"\n")
+    };
+    let error = parse(&(one("Ana") + &one("Bia"))).unwrap_err();
+    assert!(error.contains(r#""Ana" and "Bia" both have extension "1" of A"#), "{error}");
+}
+
+#[test]
+fn peers_are_found_by_address() {
+    let config = parse("").unwrap();
+    assert_eq!(config.peer("127.0.0.1".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.peer("::1".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.peer("192.0.2.1".parse().unwrap()), None);
+}
+
+#[test]
+fn the_spill_file_is_beside_the_database_file() {
+    for (url, want) in [
+        ("sqlite:ramal.db", "ramal.spill.jsonl"),
+        ("sqlite:///var/lib/ramal/data.db?mode=rwc", "/var/lib/ramal/data.spill.jsonl"),
+        ("sqlite::memory:", "ramal.spill.jsonl"),
+        ("postgres://localhost/fusionpbx", "ramal.spill.jsonl"),
+    ] {
+        let config = parse(&format!("[database]\nurl = {url:?}")).unwrap();
+        assert_eq!(config.database.spill, Path::new(want), "{url}");
+    }
+    assert_eq!(parse("[database]\nspill = \"/x\"").unwrap().database.spill, Path::new("/x"));
+}
+
+#[test]
+fn hosts_and_ports_are_read() {
+    for (text, host, port) in [
+        ("pbx.example", "pbx.example", 5060),
+        ("pbx.example:5080", "pbx.example", 5080),
+        ("192.0.2.1:1", "192.0.2.1", 1),
+        ("[::1]:5060", "::1", 5060),
+        ("[::1]", "::1", 5060),
+    ] {
+        assert_eq!(text.parse(), Ok(HostPort { host: host.into(), port }), "{text}");
+    }
+    for bad in ["", ":5060", "pbx:", "pbx:65536", "sip:pbx", "[::1", "a b", "[pbx]:1"] {
+        assert!(bad.parse::<HostPort>().is_err(), "{bad}");
+    }
+}
