@@ -36,11 +36,19 @@ macro_rules! vocabulary {
                 }
             }
 
-            fn of(header: &rsip::Header) -> Option<Self> {
+            /// Whether `header` is of this name. Known names are canonical by then: see [`Headers::push_named`].
+            fn names(self, header: &rsip::Header) -> bool {
                 match header {
-                    $(rsip::Header::$known(_) => Some(Self::$known),)*
-                    rsip::Header::Other(name, _) => Self::parse(name),
+                    $(rsip::Header::$known(_) => self == Self::$known,)*
+                    rsip::Header::Other(text, _) => text == self.as_str(),
                 }
+            }
+        }
+
+        fn name_text(header: &rsip::Header) -> &str {
+            match header {
+                $(rsip::Header::$known(_) => $text,)*
+                rsip::Header::Other(text, _) => text,
             }
         }
 
@@ -168,7 +176,7 @@ impl Headers {
 
     /// Values of all headers of this name, in order. `Via`, `Route` and `Record-Route` have one value each.
     pub fn all(&self, name: Name) -> impl DoubleEndedIterator<Item = &str> {
-        self.0.iter().filter(move |header| Name::of(header) == Some(name)).map(value)
+        self.0.iter().filter(move |header| name.names(header)).map(value)
     }
 
     /// Values of all headers whose name is `name` in any case, e.g. `X-Call-Token`.
@@ -223,13 +231,13 @@ impl Headers {
 
     /// Makes this the only header of its name, in the place of the first.
     pub fn set(&mut self, name: Name, value: impl AsRef<str>) {
-        match self.0.iter().position(|header| Name::of(header) == Some(name)) {
+        match self.0.iter().position(|header| name.names(header)) {
             Some(at) => {
                 self.replace_first(name, value);
                 let mut index = 0;
                 self.0.retain(|header| {
                     index += 1;
-                    index <= at + 1 || Name::of(header) != Some(name)
+                    index <= at + 1 || !name.names(header)
                 });
             }
             None => self.push(name, value),
@@ -238,19 +246,19 @@ impl Headers {
 
     /// Replaces the value of the first header of this name; the others stay. Nothing happens if there is none.
     pub fn replace_first(&mut self, name: Name, value: impl AsRef<str>) {
-        if let Some(header) = self.0.iter_mut().find(|header| Name::of(header) == Some(name)) {
+        if let Some(header) = self.0.iter_mut().find(|header| name.names(header)) {
             *header = name.header(lex::one_line(value.as_ref()).into_owned());
         }
     }
 
     /// Takes all headers of this name out.
     pub fn remove(&mut self, name: Name) {
-        self.0.retain(|header| Name::of(header) != Some(name));
+        self.0.retain(|header| !name.names(header));
     }
 
     /// Adds copies of all headers of this name in `from`, in order.
     pub fn copy(&mut self, name: Name, from: &Self) {
-        self.0.extend(from.0.iter().filter(|header| Name::of(header) == Some(name)).cloned());
+        self.0.extend(from.0.iter().filter(|header| name.names(header)).cloned());
     }
 
     /// The lines as on the wire, each with CRLF.
@@ -263,14 +271,7 @@ impl Headers {
 
     /// rsip's own header of this name, for the values it reads soundly.
     pub(super) fn rsip(&self, name: Name) -> Option<&rsip::Header> {
-        self.0.iter().find(|header| Name::of(header) == Some(name))
-    }
-}
-
-fn name_text(header: &rsip::Header) -> &str {
-    match header {
-        rsip::Header::Other(name, _) => name,
-        known => Name::of(known).map_or("", Name::as_str),
+        self.0.iter().find(|header| name.names(header))
     }
 }
 

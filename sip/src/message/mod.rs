@@ -2,6 +2,7 @@
 //!
 //! The parser is total: any bytes give a message or a [`ParseError`], in linear time and within the limits below.
 mod cseq;
+mod event;
 mod headers;
 pub(crate) mod lex;
 mod method;
@@ -9,18 +10,25 @@ mod name_addr;
 mod params;
 pub(crate) mod parse;
 mod print;
+mod reason;
+mod refer_to;
+pub mod sipfrag;
 mod status;
+mod subscription_state;
 mod values;
 mod via;
 
 pub use crate::error::{ParseError, ParseErrorKind, Rejected};
 use crate::uri::Uri;
 pub use cseq::CSeq;
+pub use event::EventPackage;
 pub use headers::{Headers, InvalidName, Name};
 pub use method::{InvalidMethod, Method};
 pub use name_addr::NameAddr;
 pub use params::Params;
+pub use refer_to::{ReferTo, Replaces};
 pub use status::StatusCode;
+pub use subscription_state::{SubState, SubscriptionState};
 pub use via::Via;
 
 /// Longest message in bytes, over any transport.

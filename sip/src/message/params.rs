@@ -50,6 +50,11 @@ impl Params {
         self.put(name, None);
     }
 
+    /// Adds a parameter at the end, whether it is there already or not.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), Some(value.to_owned())));
+    }
+
     /// Takes `name` out.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|(n, _)| !n.eq_ignore_ascii_case(name));

@@ -222,8 +222,8 @@ pub(crate) fn skip_line_ends(bytes: &[u8]) -> &[u8] {
     bytes.get(start..).unwrap_or_default()
 }
 
-/// The end of the last header line and the start of the body. The search for the blank line begins at `from`, which
-/// must be three bytes or more before anything not searched yet. LF alone counts as a line end.
+/// The end of the last header line and the start of the body. LF alone counts as a line end. The search begins at
+/// `from`: no blank line may begin in front of it.
 pub(crate) fn head_end(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     loop {
