@@ -147,6 +147,8 @@ mod tests {
                 "SIP/2.0/UDP 10.1.1.1:4540;rport=9988;branch=b;received=192.0.2.1",
             ),
             ("SIP/2.0/UDP 192.0.2.1:4540;branch=b", "SIP/2.0/UDP 192.0.2.1:4540;branch=b"),
+            // RFC 3581 §4: with rport, received is due even where it repeats the host.
+            ("SIP/2.0/UDP 192.0.2.1;rport", "SIP/2.0/UDP 192.0.2.1;rport=9988;received=192.0.2.1"),
             ("SIP/2.0/UDP host;branch=b", "SIP/2.0/UDP host;branch=b;received=192.0.2.1"),
         ];
         for (before, after) in table {
