@@ -11,6 +11,8 @@ RAMAL_MODELS ?= $(cache)/models
 RAMAL_JUDGE ?= $(cache)/judge
 RAMAL_BIN ?= $(CARGO_TARGET_DIR)/release/ramal
 export CARGO_TARGET_DIR RAMAL_MODELS RAMAL_JUDGE RAMAL_BIN
+# The same folder, as the configuration names it.
+export RAMAL_LOCAL_MODELS_DIR ?= $(RAMAL_MODELS)
 
 # How many outside tests run at once: they wait for timers, so more than there are cores.
 OUTSIDE_THREADS ?= 6

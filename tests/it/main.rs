@@ -1,1 +1,28 @@
-//! it
+//! Ramal from the outside: real sockets, SIPp and baresip as peers, and the rules of the house.
+//!
+//! Every test starts its own server on ports and in a folder of its own, so all may run at once. `RAMAL_BIN` names the
+//! program under test; without it, it is the debug build.
+#![expect(clippy::disallowed_methods, reason = "the outside tests run in real time")]
+
+mod audio;
+mod baresip;
+mod hostile;
+mod registrar;
+mod signalling;
+mod tidy;
+mod transfer;
+
+use anyhow::Result;
+use testkit::stage::{Ramal, Settings, Stage};
+
+/// A stage with the program that Cargo built.
+fn stage() -> Result<Stage> {
+    Stage::set(env!("CARGO_BIN_EXE_ramal"))
+}
+
+/// A stage and a server with one secretary, `demo`.
+fn house() -> Result<(Stage, Ramal)> {
+    let mut stage = stage()?;
+    let ramal = stage.serve(&Settings::default().secretary("demo", ""))?;
+    Ok((stage, ramal))
+}

@@ -27,7 +27,8 @@ pub struct Recorded {
 }
 
 impl Baresip {
-    /// Calls `uri` for `seconds`, playing `speech` (8 kHz mono WAV) from the start, again and again.
+    /// Calls `uri` for `seconds`, playing `speech` (8 kHz mono WAV), which must last as long as the call:
+    /// baresip 1.0 hangs up at the end of its file.
     ///
     /// # Errors
     /// baresip is not installed, or its configuration cannot be written.

@@ -124,11 +124,11 @@ impl Sipp {
         self
     }
 
-    /// Runs it to its end; its traces are written to `folder`.
+    /// Runs it to its end and returns all messages; its traces are written to `folder`.
     ///
     /// # Errors
     /// The call did not go as the scenario says; the message has the end of SIPp's traces.
-    pub fn run(self, ports: &mut Ports, folder: &Path) -> Result<()> {
+    pub fn run(self, ports: &mut Ports, folder: &Path) -> Result<String> {
         self.start(ports, folder)?.finish()
     }
 
@@ -180,15 +180,15 @@ impl SippRun {
         self.local
     }
 
-    /// Waits until the run ends by itself.
+    /// Waits until the run ends by itself, and returns all messages.
     ///
     /// # Errors
     /// The call did not go as the scenario says.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(self) -> Result<String> {
         // SIPp has a timeout of its own; a little more lets it write its traces.
         let ended = self.process.wait(self.patience + Duration::from_secs(5))?;
         if ended.status.success() {
-            return Ok(());
+            return read(&self.folder.join("messages.log"));
         }
         let said = ended.lines.iter().rev().find(|line| !line.is_empty()).cloned().unwrap_or_default();
         bail!(
@@ -205,8 +205,7 @@ impl SippRun {
     /// # Errors
     /// The trace is not there yet.
     pub fn messages(&self) -> Result<String> {
-        let file = self.folder.join("messages.log");
-        fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
+        read(&self.folder.join("messages.log"))
     }
 }
 
@@ -214,6 +213,11 @@ impl SippRun {
 #[must_use]
 pub fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sipp-scenarios")
+}
+
+fn read(file: &Path) -> Result<String> {
+    let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn tail(file: &Path, most: usize) -> String {

@@ -1,0 +1,66 @@
+//! A phone of others, both ways, judged by what it hears.
+use crate::{house, stage};
+use anyhow::{Result, ensure};
+use std::{path::PathBuf, time::Duration};
+use testkit::{
+    baresip::Baresip,
+    sound::{self, Sound},
+    stage::Stage,
+};
+
+/// Louder than this is sound; a phone line's silence is near 0.
+const SOUND: f64 = 200.0;
+
+/// A tone of 40 s in a file; longer than any call here.
+fn tone(hertz: f64, stage: &Stage) -> Result<PathBuf> {
+    let file = stage.folder().join(format!("tone-{hertz}.wav"));
+    sound::write(&file, &sound::tone(hertz, 40.0, 8_000))?;
+    Ok(file)
+}
+
+#[test]
+fn baresip_calls_and_hears_the_greeting() -> Result<()> {
+    let (mut stage, ramal) = house()?;
+    let folder = stage.folder().to_owned();
+    // Silence on its side, so that nothing interrupts the greeting.
+    let quiet = folder.join("quiet.wav");
+    sound::write(&quiet, &Sound { rate: 8_000, samples: vec![0; 8_000 * 40] })?;
+    let phone = Baresip::call(&ramal.uri("demo"), &quiet, 6, &mut stage.ports, &folder)?;
+    let recorded = phone.finish(Duration::from_secs(30))?;
+    ensure!(recorded.heard.seconds() > 3.0, "{} s recorded", recorded.heard.seconds());
+    let speech = recorded.heard.sounding(SOUND);
+    ensure!(speech > 0.8, "the greeting was heard: {speech:.2} s of sound");
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn ramal_calls_baresip_and_both_hear_each_other() -> Result<()> {
+    let mut stage = stage()?;
+    let folder = stage.folder().to_owned();
+    let (theirs, ours) = (tone(440.0, &stage)?, tone(1_000.0, &stage)?);
+    let phone = Baresip::answer(&theirs, 9, &mut stage.ports, &folder)?;
+    let recording = folder.join("call.wav");
+    let uri = format!("sip:phone@{}", phone.address());
+    let ended = stage.run(&[
+        "call",
+        &uri,
+        "--play",
+        &ours.to_string_lossy(),
+        "--record",
+        &recording.to_string_lossy(),
+        "--duration",
+        "4",
+        "--json",
+    ])?;
+    ensure!(ended.status.success(), "ramal call: {}\n{}", ended.status, ended.lines.join("\n"));
+    let heard = phone.finish(Duration::from_secs(30))?.heard;
+    let middle = heard.seconds() / 2.0;
+    let clear = heard.tone(1_000.0, middle - 0.5, middle + 0.5);
+    ensure!(clear > 0.9, "baresip hears our 1,000 Hz: {clear:.2}");
+    let channels = Sound::read(&recording)?;
+    ensure!(channels.len() == 2, "a recording has two channels, not {}", channels.len());
+    let clear = channels.iter().map(|sound| sound.tone(440.0, 2.0, 3.0)).fold(0.0, f64::max);
+    ensure!(clear > 0.9, "we hear baresip's 440 Hz: {clear:.2}");
+    stage.clear()
+}
