@@ -1,0 +1,166 @@
+//! When sound is somebody speaking: suspected, confirmed or refuted, ended. Time is counted in audio, not on a clock.
+use std::time::Duration;
+
+/// Before the first word is recognised as voice it has been loud already; so much of that counts.
+const MOST_CREDIT: Duration = Duration::from_millis(64);
+/// Too little to be suspected, and then quiet for so long: it was nothing.
+const FALSE_START: Duration = Duration::from_millis(64);
+
+/// How long is long enough.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) suspect: Duration,
+    pub(super) confirm: Duration,
+    pub(super) refute: Duration,
+    pub(super) silence: Duration,
+}
+
+/// One step of audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sound {
+    /// Speech.
+    Voice,
+    /// Loud, but not known to be speech.
+    Unclear,
+    /// Neither.
+    Quiet,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Suspected,
+    Confirmed,
+    Refuted,
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Quiet { credit: Duration },
+    Rising { voice: Duration, gap: Duration },
+    Suspected { voice: Duration, gap: Duration },
+    Confirmed { gap: Duration },
+}
+
+/// The caller's side of whose turn it is.
+#[derive(Debug)]
+pub(super) struct Turn {
+    limits: Limits,
+    state: State,
+}
+
+impl Turn {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, state: State::Quiet { credit: Duration::ZERO } }
+    }
+
+    /// Whether speech has been confirmed and has not ended.
+    pub(super) fn confirmed(&self) -> bool {
+        matches!(self.state, State::Confirmed { .. })
+    }
+
+    /// `step` more of audio.
+    pub(super) fn hear(&mut self, sound: Sound, step: Duration) -> Option<Change> {
+        let (state, change) = match self.state {
+            State::Quiet { credit } => (Self::quiet(sound, credit, step), None),
+            State::Rising { voice, gap } => self.rising(sound, voice, gap, step),
+            State::Suspected { voice, gap } => self.suspected(sound, voice, gap, step),
+            State::Confirmed { gap } => self.speaking(sound, gap, step),
+        };
+        self.state = state;
+        change
+    }
+
+    fn quiet(sound: Sound, credit: Duration, step: Duration) -> State {
+        match sound {
+            Sound::Voice => State::Rising { voice: credit + step, gap: Duration::ZERO },
+            Sound::Unclear => State::Quiet { credit: (credit + step).min(MOST_CREDIT) },
+            Sound::Quiet => State::Quiet { credit: Duration::ZERO },
+        }
+    }
+
+    fn rising(&self, sound: Sound, voice: Duration, gap: Duration, step: Duration) -> (State, Option<Change>) {
+        if sound != Sound::Voice {
+            let gap = gap + step;
+            let over = gap > FALSE_START;
+            let state = if over { State::Quiet { credit: Duration::ZERO } } else { State::Rising { voice, gap } };
+            return (state, None);
+        }
+        let (voice, gap) = (voice + step, Duration::ZERO);
+        if voice < self.limits.suspect {
+            return (State::Rising { voice, gap }, None);
+        }
+        (State::Suspected { voice, gap }, Some(Change::Suspected))
+    }
+
+    fn suspected(&self, sound: Sound, voice: Duration, gap: Duration, step: Duration) -> (State, Option<Change>) {
+        if sound != Sound::Voice {
+            let gap = gap + step;
+            if gap < self.limits.refute {
+                return (State::Suspected { voice, gap }, None);
+            }
+            return (State::Quiet { credit: Duration::ZERO }, Some(Change::Refuted));
+        }
+        let voice = voice + step;
+        if voice < self.limits.confirm {
+            return (State::Suspected { voice, gap: Duration::ZERO }, None);
+        }
+        (State::Confirmed { gap: Duration::ZERO }, Some(Change::Confirmed))
+    }
+
+    fn speaking(&self, sound: Sound, gap: Duration, step: Duration) -> (State, Option<Change>) {
+        let gap = if sound == Sound::Voice { Duration::ZERO } else { gap + step };
+        if gap < self.limits.silence {
+            return (State::Confirmed { gap }, None);
+        }
+        (State::Quiet { credit: Duration::ZERO }, Some(Change::Ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(10);
+
+    /// Plays `script` (v voice, u unclear, anything else quiet; 10 ms each) and tells the changes with their times.
+    fn changes(script: &[(char, usize)]) -> Vec<(usize, Change)> {
+        let ms = Duration::from_millis;
+        let limits = Limits { suspect: ms(70), confirm: ms(220), refute: ms(200), silence: ms(500) };
+        let mut turn = Turn::new(limits);
+        let steps = script.iter().flat_map(|(sound, count)| std::iter::repeat_n(*sound, *count));
+        let mut changes = Vec::new();
+        for (index, sound) in steps.enumerate() {
+            let sound = match sound {
+                'v' => Sound::Voice,
+                'u' => Sound::Unclear,
+                _ => Sound::Quiet,
+            };
+            changes.extend(turn.hear(sound, STEP).map(|change| ((index + 1) * 10, change)));
+        }
+        changes
+    }
+
+    #[test]
+    fn the_life_of_a_turn() {
+        use Change::{Confirmed, Ended, Refuted, Suspected};
+        type Case<'a> = (&'a [(char, usize)], &'a [(usize, Change)]);
+        let cases: [Case<'_>; 8] = [
+            (&[('v', 100), ('-', 60)], &[(70, Suspected), (220, Confirmed), (1_500, Ended)]),
+            // A click and a cough.
+            (&[('v', 6), ('-', 30), ('v', 6), ('-', 30)], &[]),
+            (&[('v', 10), ('-', 30)], &[(70, Suspected), (300, Refuted)]),
+            // Stops within a word are no end of it; pauses within a sentence neither.
+            (&[('v', 5), ('-', 4), ('v', 5), ('-', 15), ('v', 12)], &[(110, Suspected), (410, Confirmed)]),
+            (&[('v', 30), ('-', 49), ('v', 1), ('-', 49)], &[(70, Suspected), (220, Confirmed)]),
+            // Loudness before the voice is known counts, but not for ever, and a pause forfeits it.
+            (&[('u', 3), ('v', 10)], &[(70, Suspected)]),
+            (&[('u', 100), ('v', 1), ('u', 4), ('v', 1)], &[(1_060, Suspected)]),
+            (&[('u', 3), ('-', 1), ('v', 7)], &[(110, Suspected)]),
+        ];
+        for (script, expected) in cases {
+            assert_eq!(changes(script), expected, "{script:?}");
+        }
+    }
+}
