@@ -166,14 +166,21 @@ fn names(line: &str, word: &str) -> bool {
     })
 }
 
-/// The lines that go into the product, without comments, texts and the tests at the bottom.
+/// The lines that go into the product, without comments, texts and what is under `#[cfg(test)]`.
 fn product(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let tests = |at: &usize| {
-        lines[*at] == "#[cfg(test)]" && under_test(&lines[at + 1..]).is_some_and(|line| line.ends_with('{'))
-    };
-    let end = (0..lines.len()).find(tests).unwrap_or(lines.len());
-    lines[..end].iter().map(|line| plain(line)).collect()
+    let mut lines = Vec::new();
+    let mut rest = text.lines();
+    while let Some(line) = rest.next() {
+        if line != "#[cfg(test)]" {
+            lines.push(plain(line));
+            continue;
+        }
+        // Formatted items of the top level end with a brace at the margin, or on their first line.
+        let ends = |line: &str| line == "}" || (!line.starts_with(['#', ')', ' ']) && line.ends_with([';', '}']));
+        let skipped = rest.find(|line| ends(line));
+        debug_assert!(skipped.is_some(), "an attribute stands above something");
+    }
+    lines
 }
 
 /// The `mod` line that the attribute above `lines` is about, over further attributes.

@@ -8,9 +8,9 @@ use std::{
     process,
 };
 
-/// Below the range that Linux hands out to sockets without a port (32768 and up), and above the services of a machine.
+/// Below the ports of `ramal call` (30000 and up) and of sockets without a port (32768 and up), above a machine's services.
 const FIRST: u16 = 18_000;
-const LAST: u16 = 32_000;
+const LAST: u16 = 30_000;
 /// Ports in one block.
 pub const BLOCK: u16 = 40;
 
