@@ -6,6 +6,7 @@ pub mod audio;
 pub mod codec;
 pub mod conceal;
 pub mod dtmf;
+pub mod echo;
 pub mod latch;
 pub mod playout;
 pub mod reorder;
@@ -13,9 +14,11 @@ pub mod resample;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod session;
 pub mod vad;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};
+pub use session::{Channel, Config, Error, Event, Session, Stats, Transmit};
 
 #[cfg(test)]
 mod testing;

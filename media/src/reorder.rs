@@ -83,9 +83,14 @@ impl<T> Reorder<T> {
         self.released.pop_front()
     }
 
+    /// Gives up all gaps and releases all that waits.
+    pub fn flush(&mut self) {
+        self.give_up_through(self.waiting.last_key_value().map(|(last, _)| *last));
+    }
+
     /// Releases all that waits and forgets the sequence: the stream begins anew.
     pub fn restart(&mut self) {
-        self.give_up_through(self.waiting.last_key_value().map(|(last, _)| *last));
+        self.flush();
         self.next = None;
     }
 

@@ -16,14 +16,12 @@ const MAX_WAITING: usize = 64;
 /// What a packet time is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Send this event. `ticks_since_start` is how far its timestamp lies behind this packet time's.
+    /// Send this event; all packets of one press carry the timestamp of its first.
     Event {
         /// The payload.
         event: Event,
         /// The first packet of the press: set the marker.
         first: bool,
-        /// RTP ticks since the press began.
-        ticks_since_start: u32,
     },
     /// For a peer without telephone-events: sound this digit's tone, from this many packet times into it.
     Tone {
@@ -86,7 +84,7 @@ impl Sender {
         let ticks = |frames: u32| (ptime * frames).as_micros() as u64 * u64::from(clock) / 1_000_000;
         let duration = u16::try_from(ticks(sounding.min(frame + 1))).unwrap_or(u16::MAX);
         let event = Event { code, end: frame >= sounding, volume: VOLUME, duration };
-        Some(Step::Event { event, first: frame == 0, ticks_since_start: ticks(frame) as u32 })
+        Some(Step::Event { event, first: frame == 0 })
     }
 }
 
@@ -124,10 +122,12 @@ mod tests {
         let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::new(8_000));
         sender.queue("1122#*aD");
         let mut heard = String::new();
+        let mut timestamp = 0;
         for n in 0_u32.. {
             let Some(step) = sender.step(PTIME, Means::Event { clock: 8_000 }) else { break };
-            if let Step::Event { event, first, ticks_since_start } = step {
-                heard.extend(receiver.handle_event(event, first, n * 160 - ticks_since_start, start + PTIME * n));
+            if let Step::Event { event, first } = step {
+                timestamp = if first { n * 160 } else { timestamp };
+                heard.extend(receiver.handle_event(event, first, timestamp, start + PTIME * n));
             }
         }
         assert_eq!(heard, "1122#*AD");

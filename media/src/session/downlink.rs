@@ -1,0 +1,187 @@
+//! From the queue to RTP: one packet for every packet time, speech or silence, from the first to the last.
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{Event, pace::Pace, stats::Stats};
+use crate::{
+    audio::{Audio, SampleRate},
+    codec::{Codec, Encoder, g711},
+    dtmf::{self, Means, Step},
+    playout::Playout,
+    rtp,
+    sdp::{Direction, Negotiated},
+};
+
+/// The sending half of a session.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    pub(super) sender: rtp::Sender,
+    pub(super) playout: Playout,
+    pub(super) digits: dtmf::Sender,
+    pace: Pace,
+    media: Negotiated,
+    /// `None` after libopus failed to set up: nothing can be sent until the next description.
+    encoder: Option<Encoder>,
+    /// RTP ticks from the first slot to the next.
+    ticks: u64,
+    /// The next packet begins a talkspurt (RFC 3551 §4.1), if it is speech.
+    after_silence: bool,
+    /// The timestamp all packets of a DTMF press carry.
+    press: u32,
+}
+
+/// What one slot is filled with.
+enum Filling {
+    Speech(Audio),
+    Silence,
+}
+
+impl Downlink {
+    pub(super) fn new(media: &Negotiated, seed: u64, max_queued: Duration, now: Instant) -> Self {
+        Self {
+            sender: rtp::Sender::new(seed),
+            playout: Playout::new(media.codec, media.ptime, max_queued),
+            digits: dtmf::Sender::default(),
+            pace: Pace::new(now, media.ptime),
+            encoder: Encoder::new(media.codec).ok(), // `Session::new` has shown that it works
+            media: media.clone(),
+            ticks: 0,
+            after_silence: true,
+            press: 0,
+        }
+    }
+
+    pub(super) fn renegotiate(&mut self, media: &Negotiated) {
+        self.playout.renegotiate(media.codec, media.ptime);
+        if media.codec != self.media.codec {
+            self.encoder = Encoder::new(media.codec).ok(); // without one nothing is sent; the peer's watchdog sees it
+        }
+        if media.ptime != self.pace.ptime() {
+            self.pace.change(media.ptime);
+        }
+        self.media = media.clone();
+        self.after_silence = true;
+    }
+
+    /// Whether RTP is sent at all: not while the peer put us on hold.
+    pub(super) fn sends(&self) -> bool {
+        matches!(self.media.direction, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.pace.deadline()
+    }
+
+    /// The packets that are due.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        stats: &mut Stats,
+        events: &mut VecDeque<Event>,
+    ) -> Vec<Vec<u8>> {
+        let due = self.pace.advance(now);
+        if due.skipped > 0 {
+            stats.pacing_skipped += due.skipped;
+            self.ticks += due.skipped * u64::from(self.ticks_per_slot());
+            self.after_silence = true;
+        }
+        stats.pacing_late += u64::from(due.frames > 1);
+        let packets: Vec<Vec<u8>> = (0..due.frames).filter_map(|_| self.fill_slot(now, stats, events)).collect();
+        stats.sent += packets.len() as u64;
+        packets
+    }
+
+    fn fill_slot(&mut self, now: Instant, stats: &mut Stats, events: &mut VecDeque<Event>) -> Option<Vec<u8>> {
+        let timestamp = self.sender.timestamp(self.ticks);
+        self.ticks += u64::from(self.ticks_per_slot());
+        if !self.sends() {
+            self.after_silence = true;
+            return None;
+        }
+        match self.digits.step(self.pace.ptime(), self.means()) {
+            Some(Step::Event { event, first }) => Some(self.event(event, first, timestamp)),
+            Some(Step::Tone { digit, frame }) => {
+                let samples = self.samples_per_slot();
+                let tone = dtmf::tone(digit, self.media.codec.sample_rate(), samples * frame as usize, samples);
+                self.audio(Filling::Speech(pcm(self.media.codec.sample_rate(), tone)), timestamp, stats)
+            }
+            Some(Step::Pause) => self.audio(Filling::Silence, timestamp, stats),
+            None => self.speech(timestamp, now, stats, events),
+        }
+    }
+
+    fn speech(
+        &mut self,
+        timestamp: u32,
+        now: Instant,
+        stats: &mut Stats,
+        events: &mut VecDeque<Event>,
+    ) -> Option<Vec<u8>> {
+        let taken = self.playout.take();
+        let filling = match taken {
+            Some(taken) => {
+                if taken.first {
+                    events.push_back(Event::FirstPacket { utterance: taken.utterance, at: now });
+                }
+                Filling::Speech(taken.audio)
+            }
+            None => Filling::Silence,
+        };
+        let packet = self.audio(filling, timestamp, stats);
+        events.extend(std::iter::from_fn(|| self.playout.poll_ended()).map(Event::PlayedOut));
+        packet
+    }
+
+    fn audio(&mut self, filling: Filling, timestamp: u32, stats: &mut Stats) -> Option<Vec<u8>> {
+        let marker = self.after_silence && (matches!(filling, Filling::Speech(_)) || self.sender.packets() == 0);
+        self.after_silence = matches!(filling, Filling::Silence);
+        let Some(payload) = self.payload(filling) else {
+            stats.codec_errors += 1;
+            return None;
+        };
+        Some(self.sender.packetize(self.media.payload_type, marker, timestamp, &payload))
+    }
+
+    fn payload(&mut self, filling: Filling) -> Option<Vec<u8>> {
+        let samples = match filling {
+            Filling::Speech(Audio::G711 { law, bytes }) if self.media.codec.law() == Some(law) => return Some(bytes),
+            Filling::Speech(Audio::G711 { law, bytes }) => g711::decode(law, &bytes),
+            Filling::Speech(Audio::Pcm(frame)) => frame.samples,
+            Filling::Silence => vec![0; self.samples_per_slot()],
+        };
+        self.encoder.as_mut()?.encode(&samples).ok()
+    }
+
+    /// RFC 4733 §2.5.1.2: all packets of a press carry the timestamp of its start.
+    fn event(&mut self, event: dtmf::Event, first: bool, timestamp: u32) -> Vec<u8> {
+        if first {
+            self.press = timestamp;
+        }
+        self.after_silence = true;
+        let payload_type = self.media.telephone_event.map_or(self.media.payload_type, |agreed| agreed.payload_type);
+        self.sender.packetize(payload_type, first, self.press, &event.to_bytes())
+    }
+
+    fn means(&self) -> Means {
+        self.media.telephone_event.map_or(Means::Tone, |agreed| Means::Event { clock: agreed.clock })
+    }
+
+    fn samples_per_slot(&self) -> usize {
+        self.media.codec.sample_rate().samples_in(self.pace.ptime())
+    }
+
+    fn ticks_per_slot(&self) -> u32 {
+        self.media.codec.ticks_in(self.pace.ptime())
+    }
+}
+
+fn pcm(rate: SampleRate, samples: Vec<i16>) -> Audio {
+    Audio::Pcm(crate::audio::Frame { rate, samples })
+}
+
+/// Whether libopus can be set up both ways.
+pub(super) fn probe(codec: Codec) -> Result<(), crate::codec::Error> {
+    Encoder::new(codec).and(crate::codec::Decoder::new(codec)).map(drop)
+}

@@ -1,0 +1,435 @@
+//! One call's media: RTP in, the caller's audio out; the assistant's audio in, RTP out.
+//!
+//! Feed it datagrams and deadlines, then drain [`Session::poll_transmit`] and [`Session::poll_event`]; neither queue is
+//! bounded by itself, since one input makes a handful of entries and they are drained before the next.
+mod downlink;
+mod pace;
+mod reports;
+mod stats;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod uplink;
+mod voice;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    audio::{Audio, AudioFormat, Heard, Speech, UtteranceId},
+    codec, dtmf,
+    latch::{Latch, Policy, Verdict},
+    playout::Tail,
+    reorder::Released,
+    resample, rtp,
+    sdp::{Direction, Negotiated},
+    vad,
+};
+use downlink::Downlink;
+use reports::Reports;
+pub use stats::Stats;
+use stream::{Continuity, Kind, Stream};
+use uplink::Uplink;
+use voice::Voice;
+
+/// Comfort noise (RFC 3389), which some phones send without having agreed on it.
+const COMFORT_NOISE: u8 = 13;
+
+/// What a session needs to know at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our RTP address, as in our description.
+    pub local: SocketAddr,
+    /// What was agreed on.
+    pub media: Negotiated,
+    /// What the provider wants to be fed with.
+    pub uplink: AudioFormat,
+    /// What hears the caller speak, and when.
+    pub vad: vad::Config,
+    /// SSRC, first sequence number, first timestamp and report times come from it.
+    pub seed: u64,
+    /// How long a gap waits for its packets; 40 ms unless there is a reason.
+    pub reorder_window: Duration,
+    /// The most assistant audio that waits; what exceeds it is refused newest first and counted.
+    pub max_queued: Duration,
+    /// [`Event::MediaTimeout`] after so long without RTP.
+    pub silence_timeout: Duration,
+}
+
+/// Why a session cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The codec cannot be set up.
+    #[error(transparent)]
+    Codec(#[from] codec::Error),
+    /// The caller's audio cannot be brought into the provider's format.
+    #[error(transparent)]
+    Resample(#[from] resample::Error),
+    /// The detector cannot be set up.
+    #[error(transparent)]
+    Detector(#[from] vad::Error),
+}
+
+/// Which of the two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Media.
+    Rtp,
+    /// Reports, on the next port.
+    Rtcp,
+}
+
+/// A datagram to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// From which socket.
+    pub channel: Channel,
+    /// Where to.
+    pub remote: SocketAddr,
+    /// Its payload.
+    pub bytes: Vec<u8>,
+}
+
+/// What a session tells its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The caller's audio in the provider's format: continuous, gaps concealed, silence where the phone sends none.
+    Audio(Audio),
+    /// The local detector changed its opinion.
+    Speech(Speech),
+    /// The first packet of an utterance went out.
+    FirstPacket {
+        /// Which utterance.
+        utterance: UtteranceId,
+        /// When.
+        at: Instant,
+    },
+    /// The last packet of an utterance went out.
+    PlayedOut(Heard),
+    /// The caller pressed a key.
+    Dtmf(char),
+    /// The caller's packets come from here, and ours go there from here on.
+    Latched(SocketAddr),
+    /// No RTP came for [`Config::silence_timeout`]; told once per silence, and not while the call is on hold.
+    MediaTimeout,
+}
+
+/// One call's media.
+#[derive(Debug)]
+pub struct Session {
+    media: Negotiated,
+    silence_timeout: Duration,
+    latch: Latch,
+    stream: Stream,
+    uplink: Uplink,
+    voice: Voice,
+    presses: dtmf::Receiver,
+    downlink: Downlink,
+    reports: Reports,
+    /// When RTP last came, or was first to be expected; `None` once its absence was told.
+    heard_at: Option<Instant>,
+    ended: bool,
+    stats: Stats,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session that sends from `now` on.
+    ///
+    /// # Errors
+    /// A codec, rate or detector that cannot be set up.
+    pub fn new(config: Config, now: Instant) -> Result<Self, Error> {
+        downlink::probe(config.media.codec)?;
+        uplink::probe(config.media.codec, config.uplink)?;
+        let media = config.media;
+        let downlink = Downlink::new(&media, config.seed, config.max_queued, now);
+        Ok(Self {
+            latch: Latch::new(media.remote, Policy::default()),
+            stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
+            uplink: Uplink::new(&media, config.uplink, now),
+            voice: Voice::new(config.vad, media.codec.sample_rate())?,
+            presses: dtmf::Receiver::new(event_clock(&media)),
+            reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, now),
+            downlink,
+            media,
+            silence_timeout: config.silence_timeout,
+            heard_at: Some(now),
+            ended: false,
+            stats: Stats::default(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// Which sources besides the signalled one may be taken for the caller; by default other ports of its address.
+    pub fn learn_from(&mut self, policy: Policy) {
+        self.latch.learn_from(policy);
+    }
+
+    /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
+    /// on, and so does what waits to be played.
+    pub fn renegotiate(&mut self, media: Negotiated, now: Instant) {
+        if media.codec != self.media.codec {
+            self.stream.flush();
+            self.drain_stream(now);
+        }
+        self.stream.change_clock(media.codec.clock_rate());
+        if event_clock(&media) != event_clock(&self.media) {
+            self.presses.restart(event_clock(&media));
+        }
+        self.latch.signal(media.remote);
+        self.uplink.renegotiate(&media);
+        self.voice.renegotiate(media.codec.sample_rate());
+        self.downlink.renegotiate(&media);
+        self.media = media;
+        self.heard_at = Some(now);
+    }
+
+    /// A datagram came to the RTP port.
+    pub fn handle_rtp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let packet = match rtp::Packet::parse(datagram) {
+            Ok(packet) => packet,
+            Err(rtp::PacketError::Rtcp) => return self.handle_rtcp(from, datagram, now),
+            Err(rtp::PacketError::Malformed) => {
+                self.stats.malformed += 1;
+                return;
+            }
+        };
+        let kind = self.kind(packet.payload_type);
+        if kind == Kind::Other && packet.payload_type != COMFORT_NOISE {
+            self.stats.malformed += 1;
+            if self.latch.source() != Some(from) {
+                return; // nothing anybody agreed on: no reason to believe its source
+            }
+        }
+        match self.latch.judge(from, now) {
+            Verdict::Accepted => {}
+            Verdict::Latched => self.events.push_back(Event::Latched(from)),
+            Verdict::Foreign => {
+                self.stats.foreign += 1;
+                return;
+            }
+        }
+        self.heard_at = Some(now);
+        match self.stream.push(&packet, kind, now, &mut self.stats) {
+            Continuity::Continues => {}
+            Continuity::Restarts => {
+                self.uplink.restart();
+                self.presses.restart(event_clock(&self.media));
+            }
+            Continuity::Dropped => return,
+        }
+        if kind == Kind::Event {
+            self.hear_press(&packet, now);
+        }
+        self.drain_stream(now);
+    }
+
+    /// A datagram came to the RTCP port.
+    pub fn handle_rtcp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if from != self.media.remote_rtcp && from.ip() != self.latch.remote().ip() {
+            self.stats.foreign += 1;
+        } else if !self.reports.handle(from, datagram, now) {
+            self.stats.malformed += 1;
+        }
+    }
+
+    /// The peer told a digit by INFO. A press that also came as telephone-event is one digit.
+    pub fn handle_info_dtmf(&mut self, digit: char, now: Instant) {
+        self.events.extend(self.presses.handle_info(digit, now).map(Event::Dtmf));
+    }
+
+    /// Queues assistant audio behind what waits. Audio of an utterance that was cut or has ended is ignored; what
+    /// exceeds [`Config::max_queued`] is refused; both are counted in [`Stats::playout_dropped`].
+    pub fn play(&mut self, utterance: UtteranceId, audio: &Audio, _now: Instant) {
+        self.downlink.playout.play(utterance, audio);
+    }
+
+    /// No more audio of this utterance will come: [`Event::PlayedOut`] follows its last packet, or at once if all of
+    /// it is out.
+    pub fn finish(&mut self, utterance: UtteranceId, _now: Instant) {
+        self.downlink.playout.finish(utterance);
+        self.tell_ended();
+    }
+
+    /// Lowers the assistant's volume, within 30 ms of audio: the caller may be interrupting.
+    pub fn duck(&mut self, _now: Instant) {
+        self.downlink.playout.duck();
+    }
+
+    /// Restores it.
+    pub fn unduck(&mut self, _now: Instant) {
+        self.downlink.playout.unduck();
+    }
+
+    /// Silences the assistant at once: all that waits is dropped and stale from here on. Says what the caller heard of
+    /// the utterance that was playing, counting one last frame that fades out. `None` if nothing was queued.
+    pub fn cut(&mut self, _now: Instant) -> Option<Heard> {
+        let tail = if self.downlink.sends() { Tail::Fade } else { Tail::Nothing };
+        self.downlink.playout.cut(tail)
+    }
+
+    /// The utterance that is playing, or next to play.
+    pub fn playing(&self) -> Option<UtteranceId> {
+        self.downlink.playout.playing()
+    }
+
+    /// How much of an utterance the caller heard so far, or when it ended.
+    pub fn heard(&self, utterance: UtteranceId) -> Option<Heard> {
+        self.downlink.playout.heard(utterance)
+    }
+
+    /// How much assistant audio waits.
+    pub fn queued(&self) -> Duration {
+        self.downlink.playout.queued()
+    }
+
+    /// Presses keys: as telephone-events if the peer agreed on them, else as tones. Speech waits meanwhile.
+    pub fn send_dtmf(&mut self, digits: &str, _now: Instant) {
+        self.downlink.digits.queue(digits);
+    }
+
+    /// When the last packet arrived that the detector called speech.
+    pub fn last_voice(&self) -> Option<Instant> {
+        self.voice.last_voice()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.ended {
+            return;
+        }
+        self.stream.handle_timeout(now);
+        self.drain_stream(now);
+        if self.stream.deadline().is_none() {
+            self.uplink.handle_timeout(now, &mut self.stats);
+            self.tell_pieces();
+        }
+        let remote = self.latch.remote();
+        let packets = self.downlink.handle_timeout(now, &mut self.stats, &mut self.events);
+        self.transmits.extend(packets.into_iter().map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
+        if self.reports.deadline() <= now {
+            let bytes = self.reports.report(&self.downlink.sender, self.stream.reception(), now);
+            self.transmit_rtcp(bytes);
+        }
+        if self.media_deadline().is_some_and(|deadline| deadline <= now) {
+            self.heard_at = None;
+            self.events.push_back(Event::MediaTimeout);
+        }
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is wanted next, and what for. `None` once the session ended.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        if self.ended {
+            return None;
+        }
+        let deadlines = [
+            Some((self.downlink.deadline(), "next RTP packet")),
+            // Audio behind a gap is about to come up: no silence is made up before it.
+            Some(
+                self.stream
+                    .deadline()
+                    .map_or((self.uplink.deadline(), "caller sends nothing"), |at| (at, "gap given up")),
+            ),
+            Some((self.reports.deadline(), "RTCP report")),
+            self.media_deadline().map(|at| (at, "media timeout")),
+        ];
+        deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Counters and measurements.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            lost: self.stream.lost(),
+            jitter: self.stream.jitter(),
+            round_trip: self.reports.round_trip(),
+            remote_lost: self.reports.remote_lost(),
+            playout_dropped: self.downlink.playout.dropped(),
+            ..self.stats
+        }
+    }
+
+    /// The call is over: RTCP BYE is sent, and nothing after it.
+    pub fn end(&mut self, now: Instant) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let bytes = self.reports.bye(&self.downlink.sender, now);
+        self.transmit_rtcp(bytes);
+    }
+
+    fn kind(&self, payload_type: u8) -> Kind {
+        if payload_type == self.media.payload_type {
+            return Kind::Audio;
+        }
+        match self.media.telephone_event {
+            Some(agreed) if agreed.payload_type == payload_type => Kind::Event,
+            Some(_) | None => Kind::Other,
+        }
+    }
+
+    fn hear_press(&mut self, packet: &rtp::Packet<'_>, now: Instant) {
+        let Some(event) = dtmf::Event::parse(packet.payload) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let digit = self.presses.handle_event(event, packet.marker, packet.timestamp, now);
+        self.events.extend(digit.map(Event::Dtmf));
+    }
+
+    fn drain_stream(&mut self, now: Instant) {
+        while let Some(released) = self.stream.poll() {
+            match released {
+                Released::Lost(packets) => self.uplink.miss(packets),
+                Released::Packet(arrived) => self.uplink.accept(&arrived, now, &mut self.stats),
+            }
+        }
+        self.tell_pieces();
+    }
+
+    fn tell_pieces(&mut self) {
+        for piece in self.uplink.pieces() {
+            let speech = self.voice.hear(&piece);
+            if !piece.audio.duration().is_zero() {
+                self.events.push_back(Event::Audio(piece.audio));
+            }
+            self.events.extend(speech.into_iter().map(Event::Speech));
+        }
+    }
+
+    fn tell_ended(&mut self) {
+        let ended = std::iter::from_fn(|| self.downlink.playout.poll_ended());
+        self.events.extend(ended.map(Event::PlayedOut));
+    }
+
+    fn transmit_rtcp(&mut self, bytes: Vec<u8>) {
+        let remote = self.reports.remote(&self.media, &self.latch);
+        self.transmits.push_back(Transmit { channel: Channel::Rtcp, remote, bytes });
+    }
+
+    /// On hold a peer may send nothing for as long as it likes.
+    fn media_deadline(&self) -> Option<Instant> {
+        let expected = self.media.direction == Direction::SendRecv;
+        self.heard_at.filter(|_| expected).map(|heard| heard + self.silence_timeout)
+    }
+}
+
+/// Ticks per second of event timestamps; of the audio's without events, when none are to come.
+fn event_clock(media: &Negotiated) -> u32 {
+    media.telephone_event.map_or(media.codec.clock_rate(), |agreed| agreed.clock)
+}

@@ -1,0 +1,45 @@
+//! What a session counts.
+use std::time::Duration;
+
+/// Counters since the start of the session, and the last measurements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// RTP packets of the caller, without duplicates.
+    pub received: u64,
+    /// Packets missing by their sequence numbers (RFC 3550 §A.3).
+    pub lost: u64,
+    /// Packets that came after their gap was given up.
+    pub late: u64,
+    /// Packets that came again.
+    pub duplicated: u64,
+    /// Packets that were overtaken and still came in time.
+    pub reordered: u64,
+    /// Audio made up for what was missing.
+    pub concealed: Duration,
+    /// Silence made up because the phone sent none, or while the call is on hold.
+    pub silence: Duration,
+    /// Timestamps that jumped although no packet was missing.
+    pub timestamp_jumps: u64,
+    /// Streams that began anew: another SSRC, or a far sequence number twice.
+    pub restarts: u64,
+    /// Datagrams from sources that are not the caller's.
+    pub foreign: u64,
+    /// Datagrams that are no RTP or RTCP, or of a payload type nobody agreed on.
+    pub malformed: u64,
+    /// Frames the codec could not decode or encode.
+    pub codec_errors: u64,
+    /// RTP packets sent.
+    pub sent: u64,
+    /// Wake-ups late by a packet time or more.
+    pub pacing_late: u64,
+    /// Packets never sent because a wake-up was later than two packet times.
+    pub pacing_skipped: u64,
+    /// Assistant audio refused: stale, or beyond the bound of the queue.
+    pub playout_dropped: Duration,
+    /// Interarrival jitter of the caller's packets (RFC 3550 §A.8).
+    pub jitter: Duration,
+    /// Round-trip time by RTCP, once measured.
+    pub round_trip: Option<Duration>,
+    /// Packets of ours the peer says it misses.
+    pub remote_lost: u32,
+}

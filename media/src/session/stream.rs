@@ -1,0 +1,159 @@
+//! From datagrams to packets in order: one source, one SSRC, each packet once.
+use std::time::{Duration, Instant};
+
+use super::stats::Stats;
+use crate::{
+    reorder::{Placed, Released, Reorder},
+    rtp::{Arrival, Packet, Receiver, Sequence},
+};
+
+/// Packets of the SSRC before, overtaken by the first of a new one, are dropped for so long.
+const WINDING_DOWN: Duration = Duration::from_millis(200);
+
+/// What the payload of a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Audio in the agreed codec.
+    Audio,
+    /// A telephone-event: handled on arrival, here it only holds its place in the sequence.
+    Event,
+    /// Comfort noise or a payload type nobody agreed on: only a place in the sequence.
+    Other,
+}
+
+/// A packet on its way through the reorder window.
+#[derive(Clone, Debug)]
+pub(super) struct Arrived {
+    pub(super) kind: Kind,
+    pub(super) timestamp: u32,
+    pub(super) payload: Vec<u8>,
+    pub(super) at: Instant,
+}
+
+/// Whether the packet belongs to the stream as it was, begins it anew, or is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Continuity {
+    Continues,
+    Restarts,
+    Dropped,
+}
+
+/// One received stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    clock: u32,
+    source: Option<u32>,
+    former: Option<(u32, Instant)>,
+    sequence: Sequence,
+    reorder: Reorder<Arrived>,
+    receiver: Receiver,
+    /// Lost before the stream began anew.
+    lost_before: u64,
+}
+
+impl Stream {
+    pub(super) fn new(clock: u32, window: Duration) -> Self {
+        Self {
+            clock,
+            source: None,
+            former: None,
+            sequence: Sequence::default(),
+            reorder: Reorder::new(window),
+            receiver: Receiver::new(clock),
+            lost_before: 0,
+        }
+    }
+
+    /// Timestamps tick `clock` times a second from here on.
+    pub(super) fn change_clock(&mut self, clock: u32) {
+        if clock != self.clock {
+            self.clock = clock;
+            self.count_anew();
+        }
+    }
+
+    /// Takes a packet of the caller's.
+    pub(super) fn push(&mut self, packet: &Packet<'_>, kind: Kind, now: Instant, stats: &mut Stats) -> Continuity {
+        if self.former.is_some_and(|(ssrc, until)| ssrc == packet.ssrc && now < until) {
+            stats.late += 1;
+            return Continuity::Dropped;
+        }
+        let other_source = self.source.is_some_and(|source| source != packet.ssrc);
+        if other_source {
+            self.former = self.source.map(|ssrc| (ssrc, now + WINDING_DOWN));
+            self.sequence = Sequence::default();
+        }
+        self.source = Some(packet.ssrc);
+        let highest = self.sequence.highest();
+        let (extended, restarted) = match self.sequence.accept(packet.sequence) {
+            Arrival::New(extended) => (extended, other_source),
+            Arrival::Restarted(extended) => (extended, true),
+            Arrival::Duplicate(_) => {
+                stats.duplicated += 1;
+                return Continuity::Dropped;
+            }
+            Arrival::Stray => {
+                stats.late += 1;
+                return Continuity::Dropped;
+            }
+        };
+        if restarted {
+            stats.restarts += 1;
+            self.reorder.restart();
+            self.count_anew();
+        }
+        let payload = if kind == Kind::Audio { packet.payload.to_vec() } else { Vec::new() };
+        let arrived = Arrived { kind, timestamp: packet.timestamp, payload, at: now };
+        let overtaken = !restarted && highest.is_some_and(|highest| extended < highest);
+        self.place(arrived, extended, overtaken, stats);
+        if restarted { Continuity::Restarts } else { Continuity::Continues }
+    }
+
+    fn place(&mut self, arrived: Arrived, extended: u64, overtaken: bool, stats: &mut Stats) {
+        let now = arrived.at;
+        stats.received += 1;
+        self.receiver.count(extended, Some(arrived.timestamp).filter(|_| arrived.kind == Kind::Audio), now);
+        match self.reorder.push(extended, arrived, now) {
+            Placed::Late => stats.late += 1,
+            Placed::InOrder | Placed::Overtaken | Placed::Waiting => stats.reordered += u64::from(overtaken),
+        }
+    }
+
+    /// Gives up gaps that were waited for long enough.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.reorder.handle_timeout(now);
+    }
+
+    /// When the first gap is given up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.reorder.poll_timeout()
+    }
+
+    /// The next packet in order, or gap.
+    pub(super) fn poll(&mut self) -> Option<Released<Arrived>> {
+        self.reorder.poll()
+    }
+
+    /// Releases all that waits: what follows is another codec's. The sequence goes on.
+    pub(super) fn flush(&mut self) {
+        self.reorder.flush();
+    }
+
+    /// The source and its counters, for a report.
+    pub(super) fn reception(&mut self) -> Option<(u32, &mut Receiver)> {
+        self.source.map(|source| (source, &mut self.receiver))
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost_before + self.receiver.lost()
+    }
+
+    pub(super) fn jitter(&self) -> Duration {
+        self.receiver.jitter()
+    }
+
+    fn count_anew(&mut self) {
+        self.lost_before += self.receiver.lost();
+        self.receiver = Receiver::new(self.clock);
+    }
+}

@@ -1,0 +1,259 @@
+use super::*;
+
+const MU: AudioFormat = AudioFormat::G711(Law::Mu);
+
+#[test]
+fn the_same_law_goes_up_untouched_and_at_once() {
+    let mut call = Call::new(MU);
+    let mut random = Random::new(1);
+    let mut sent = Vec::new();
+    for _ in 0..200 {
+        let frame = random.bytes(160);
+        sent.extend_from_slice(&frame);
+        let before = call.events.len();
+        let datagram = call.packet(&frame);
+        call.receive(PHONE, &datagram);
+        assert!(call.events.len() > before, "no playout delay");
+        call.run(PTIME);
+    }
+    assert_eq!(call.heard_bytes(), sent);
+    let stats = call.session.stats();
+    assert_eq!((stats.received, stats.lost, stats.concealed, stats.silence), (200, 0, Duration::ZERO, Duration::ZERO));
+}
+
+#[test]
+fn other_formats_are_converted_and_keep_their_length() {
+    for (format, per_second) in [
+        (AudioFormat::G711(Law::A), 8_000),
+        (AudioFormat::Pcm(SampleRate::HZ_8000), 8_000),
+        (AudioFormat::Pcm(SampleRate::HZ_24000), 24_000),
+    ] {
+        let mut call = Call::new(format);
+        (0..100).for_each(|n| call.phone_sends(&tone_frame(n)));
+        let samples: usize = call
+            .events
+            .iter()
+            .map(|(_, event)| match event {
+                Event::Audio(Audio::Pcm(frame)) => frame.samples.len(),
+                Event::Audio(Audio::G711 { law: Law::A, bytes }) => bytes.len(),
+                _ => 0,
+            })
+            .sum();
+        assert!(samples.abs_diff(2 * per_second) <= per_second / 100, "{format:?}: {samples}");
+    }
+}
+
+#[test]
+fn silence_stands_in_for_a_phone_that_sends_none() {
+    let mut call = Call::new(MU);
+    call.run(Duration::from_secs(1));
+    assert_eq!(call.heard_bytes(), vec![0xff; 48 * 160], "from 60 ms on, every 20 ms");
+    (0..10).for_each(|_| call.phone_sends(&[0x55; 160]));
+    call.run(ms(1_000));
+    let audible = call.heard_bytes().iter().filter(|b| **b == 0x55).count();
+    assert_eq!(audible, 1_600);
+    let audio = call.events.iter().filter(|(_, e)| matches!(e, Event::Audio(_))).map(|(at, _)| *at);
+    let times: Vec<Duration> = audio.collect();
+    let longest = times.windows(2).map(|w| w[1] - w[0]).max();
+    assert_eq!(longest, Some(ms(60)));
+}
+
+#[test]
+fn a_lost_packet_is_concealed_within_the_window_and_in_its_place() {
+    let mut call = Call::new(MU);
+    for n in 0..50 {
+        if n == 20 { call.phone_loses(&tone_frame(n)) } else { call.phone_sends(&tone_frame(n)) }
+    }
+    let heard = call.heard_bytes();
+    assert_eq!(heard.len(), 50 * 160);
+    assert_eq!(heard[..20 * 160], (0..20).flat_map(tone_frame).collect::<Vec<_>>());
+    assert_eq!(heard[22 * 160..], (22..50).flat_map(tone_frame).collect::<Vec<_>>());
+    let made = g711::decode(Law::Mu, &heard[20 * 160..21 * 160]);
+    assert!(made.iter().any(|s| s.abs() > 4_000), "a tone goes on, it is not silence");
+    let stats = call.session.stats();
+    assert_eq!((stats.lost, stats.concealed, stats.late, stats.timestamp_jumps), (1, PTIME, 0, 0));
+    let gap: Vec<Duration> =
+        call.events.iter().filter(|(_, e)| matches!(e, Event::Audio(_))).map(|(at, _)| *at).collect();
+    let longest = gap.windows(2).map(|w| w[1] - w[0]).max().expect("audio");
+    assert_eq!(longest, ms(80), "a frame, the missing frame, the window");
+}
+
+#[test]
+fn overtaken_duplicated_and_late_packets_are_told_apart() {
+    let mut call = Call::new(MU);
+    let frames: Vec<Vec<u8>> = (0..10).map(|n| vec![n; 160]).collect();
+    let packets: Vec<Vec<u8>> = frames.iter().map(|f| call.packet(f)).collect();
+    let order = [0, 1, 1, 3, 2, 4, 4, 0, 5, 7];
+    for n in order {
+        call.receive(PHONE, &packets[n]);
+        call.run(ms(10));
+    }
+    call.run(ms(30)); // the gap of 6 is given up
+    call.receive(PHONE, &packets[6]);
+    call.receive(PHONE, &packets[8]);
+    let stats = call.session.stats();
+    assert_eq!((stats.duplicated, stats.reordered, stats.late, stats.received), (3, 1, 1, 9));
+    let first: Vec<u8> = call.heard_bytes().chunks(160).map(|c| c[80]).collect();
+    assert_eq!(first[..6], [0, 1, 2, 3, 4, 5]);
+    assert_eq!(first[7..], [7, 8]);
+}
+
+#[test]
+fn timestamps_that_jump_are_a_new_base_and_not_loss() {
+    let mut call = Call::new(MU);
+    let mut sent = Vec::new();
+    for n in 0..100_u8 {
+        call.timestamp = match n {
+            30 => call.timestamp.wrapping_add(1_000_000),
+            60 => call.timestamp.wrapping_sub(123_456_789),
+            80 => call.timestamp.wrapping_sub(160),
+            _ => call.timestamp,
+        };
+        sent.extend([n; 160]);
+        call.phone_sends(&[n; 160]);
+    }
+    assert_eq!(call.heard_bytes(), sent);
+    let stats = call.session.stats();
+    assert_eq!((stats.timestamp_jumps, stats.lost, stats.concealed), (3, 0, Duration::ZERO));
+    assert!(stats.jitter < ms(3), "{:?}", stats.jitter);
+}
+
+#[test]
+fn a_frame_the_sender_dropped_without_a_gap_is_concealed() {
+    let mut call = Call::new(MU);
+    for n in 0..40 {
+        if n == 20 {
+            call.timestamp = call.timestamp.wrapping_add(160);
+        }
+        call.phone_sends(&tone_frame(n));
+    }
+    assert_eq!(call.session.stats().concealed, PTIME);
+    assert_eq!(call.heard_bytes().len(), 41 * 160);
+}
+
+#[test]
+fn a_pause_of_the_sender_is_neither_a_jump_nor_loss() {
+    let mut call = Call::new(MU);
+    (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+    call.run(ms(2_000));
+    call.timestamp = call.timestamp.wrapping_add(16_000);
+    (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+    let stats = call.session.stats();
+    assert_eq!((stats.timestamp_jumps, stats.lost, stats.concealed), (0, 0, Duration::ZERO));
+}
+
+#[test]
+fn an_outage_is_silence_once() {
+    let mut call = Call::new(MU);
+    (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+    (0..100).for_each(|n| call.phone_loses(&tone_frame(n)));
+    (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+    let heard = SampleRate::HZ_8000.duration_of(call.heard_bytes().len());
+    assert!(heard.abs_diff(ms(2_800)) <= ms(100), "not silence and concealment both: {heard:?}");
+    assert_eq!(call.session.stats().lost, 100);
+}
+
+#[test]
+fn another_ssrc_or_a_far_sequence_begins_anew() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    let straggler = call.packet(&[9; 160]);
+    (call.ssrc, call.sequence, call.timestamp) = (77, 12, 99);
+    call.phone_sends(&[2; 160]);
+    call.receive(PHONE, &straggler);
+    (0..9).for_each(|_| call.phone_sends(&[2; 160]));
+    call.sequence = 40_000;
+    (0..10).for_each(|_| call.phone_sends(&[3; 160]));
+    let heard = call.heard_bytes();
+    let of = |value: u8| heard.iter().filter(|b| **b == value).count() / 160;
+    assert_eq!((of(1), of(2), of(3), of(9)), (10, 10, 9, 0));
+    let stats = call.session.stats();
+    assert_eq!((stats.restarts, stats.late, stats.lost, stats.timestamp_jumps), (2, 2, 0, 0));
+}
+
+#[test]
+fn packets_of_ten_to_sixty_milliseconds_are_taken() {
+    for millis in [10, 30, 40, 60] {
+        let mut call = Call::new(MU);
+        for n in 0..20_u8 {
+            let datagram = call.packet(&vec![n; millis * 8]);
+            call.receive(PHONE, &datagram);
+            call.run(ms(millis as u64) - Duration::from_micros(1));
+        }
+        assert_eq!(call.heard_bytes().len(), 20 * millis * 8, "{millis} ms");
+    }
+}
+
+#[test]
+fn a_press_is_one_digit_by_event_or_info() {
+    let mut call = Call::new(MU);
+    (0..5).for_each(|n| call.phone_sends(&tone_frame(n)));
+    let timestamp = call.timestamp;
+    for n in 0..8_u16 {
+        let event = dtmf::Event { code: 5, end: n >= 5, volume: 10, duration: (n + 1) * 160 };
+        let (sequence, ssrc, payload) = (call.sequence, call.ssrc, event.to_bytes());
+        call.sequence = sequence.wrapping_add(1);
+        let packet = Packet { marker: n == 0, payload_type: 101, sequence, timestamp, ssrc, payload: &payload };
+        call.receive(PHONE, &packet.to_bytes());
+        call.run(PTIME);
+    }
+    call.session.handle_info_dtmf('5', call.now);
+    call.run(Duration::from_secs(2));
+    call.session.handle_info_dtmf('#', call.now);
+    call.drain();
+    assert_eq!(call.digits(), "5#");
+    let stats = call.session.stats();
+    assert_eq!((stats.lost, stats.concealed), (0, Duration::ZERO), "events hold their places in the sequence");
+}
+
+#[test]
+fn music_on_hold_is_not_the_caller() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    call.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), call.now);
+    (0..50).for_each(|_| call.phone_sends(&[2; 160]));
+    call.session.renegotiate(media(Codec::Pcmu, Direction::SendRecv), call.now);
+    (0..10).for_each(|_| call.phone_sends(&[3; 160]));
+    let heard = call.heard_bytes();
+    let of = |value: u8| heard.iter().filter(|b| **b == value).count() / 160;
+    assert_eq!((of(1), of(2), of(3)), (10, 0, 10));
+    assert!(of(0xff) >= 46, "silence goes up instead: {}", of(0xff));
+    assert!(call.events.iter().all(|(_, e)| *e != Event::MediaTimeout));
+}
+
+#[test]
+fn dead_media_is_told_once_per_silence() {
+    let mut call = Call::new(MU);
+    call.run(Duration::from_secs(70));
+    call.phone_sends(&[1; 160]);
+    call.run(Duration::from_secs(40));
+    let told: Vec<Duration> =
+        call.events.iter().filter(|(_, e)| *e == Event::MediaTimeout).map(|(at, _)| *at).collect();
+    assert_eq!(told, [Duration::from_secs(30), Duration::from_secs(100)]);
+    call.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), call.now);
+    call.run(Duration::from_secs(100));
+    assert_eq!(call.events.iter().filter(|(_, e)| *e == Event::MediaTimeout).count(), 2, "not while on hold");
+}
+
+#[test]
+fn a_caller_who_speaks_is_heard_and_the_end_is_told_even_if_the_phone_falls_silent() {
+    let mut call = Call::with(config(MU, vad::Engine::Energy));
+    (0..50).for_each(|_| call.phone_sends(&[0xff; 160]));
+    let mut random = Random::new(3);
+    for _ in 0..50 {
+        let noise: Vec<i16> = (0..160).map(|_| (random.below(12_000) as i32 - 6_000) as i16).collect();
+        call.phone_sends(&g711::encode(Law::Mu, &noise));
+    }
+    let last = call.now - PTIME;
+    call.run(Duration::from_secs(2));
+    let speech: Vec<Speech> = call
+        .events
+        .iter()
+        .filter_map(|(_, e)| match e {
+            Event::Speech(speech) => Some(*speech),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(speech, [Speech::Suspected, Speech::Confirmed, Speech::Ended { last_voice: last }]);
+    assert_eq!(call.session.last_voice(), Some(last));
+}

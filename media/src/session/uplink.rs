@@ -1,0 +1,287 @@
+//! From packets in order to the audio a provider is fed with: continuous, in its format, with gaps concealed.
+use std::time::{Duration, Instant};
+
+use super::{
+    stats::Stats,
+    stream::{Arrived, Kind},
+};
+use crate::{
+    audio::{Audio, AudioFormat, Frame, Law, SampleRate},
+    codec::{Codec, Decoder, g711},
+    conceal::Concealer,
+    resample::Resampler,
+    sdp::{Direction, Negotiated},
+};
+
+/// How long the phone may send nothing before silence is made up in its place.
+const PATIENCE: Duration = Duration::from_millis(60);
+/// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
+/// frames. What is longer is a pause of the sender, or another timestamp base.
+const DROPPED_FRAMES: Duration = Duration::from_millis(100);
+/// How far wall clock and timestamps may differ over a pause of the sender.
+const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
+/// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
+const LONGEST_FILL: Duration = Duration::from_secs(1);
+/// The most silence one wake-up makes up; after a longer sleep the stream goes on from where it woke.
+const LONGEST_SILENCE: u32 = 10;
+
+/// A piece of the caller's audio: in the provider's format, and as the detector wants it.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) audio: Audio,
+    /// PCM at the codec's rate.
+    pub(super) samples: Vec<i16>,
+    /// When the packet arrived that it came in, or when it was made up.
+    pub(super) at: Instant,
+    pub(super) origin: Origin,
+}
+
+/// Where a piece comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The caller sent it.
+    Caller,
+    /// We made it up.
+    MadeUp,
+}
+
+/// The receiving half of a session, behind the reorder window.
+#[derive(Debug)]
+pub(super) struct Uplink {
+    codec: Codec,
+    format: AudioFormat,
+    ptime: Duration,
+    listening: bool,
+    /// `None` after libopus failed to set up; then everything is concealed.
+    decoder: Option<Decoder>,
+    concealer: Concealer,
+    /// From the codec's rate to the provider's.
+    resampler: Option<Resampler>,
+    follows: Option<Follows>,
+    /// Packets missing before the next.
+    missing: u64,
+    /// Silence made up since the last audio.
+    made_up: Duration,
+    next_silence: Instant,
+    pieces: Vec<Piece>,
+}
+
+/// What is known of the audio before.
+#[derive(Clone, Copy, Debug)]
+struct Follows {
+    /// The timestamp that follows it.
+    timestamp: u32,
+    /// Samples of the frame, at the codec's rate.
+    samples: usize,
+    at: Instant,
+    /// No event and no pause came between.
+    adjacent: bool,
+}
+
+impl Uplink {
+    pub(super) fn new(media: &Negotiated, format: AudioFormat, now: Instant) -> Self {
+        let mut uplink = Self {
+            codec: media.codec,
+            format,
+            ptime: media.ptime,
+            listening: true,
+            decoder: None,
+            concealer: Concealer::new(media.codec.sample_rate()),
+            resampler: None,
+            follows: None,
+            missing: 0,
+            made_up: Duration::ZERO,
+            next_silence: now + PATIENCE,
+            pieces: Vec::new(),
+        };
+        uplink.set_up(media);
+        uplink
+    }
+
+    /// What follows is in the codec of `media`.
+    pub(super) fn renegotiate(&mut self, media: &Negotiated) {
+        let changed = media.codec != self.codec;
+        self.ptime = media.ptime;
+        // On hold the peer may send music: the provider must not take it for the caller.
+        self.listening = media.direction == Direction::SendRecv;
+        if changed {
+            self.set_up(media);
+        }
+    }
+
+    fn set_up(&mut self, media: &Negotiated) {
+        self.codec = media.codec;
+        self.listening = media.direction == Direction::SendRecv;
+        self.decoder = Decoder::new(media.codec).ok(); // without one, frames count as codec errors and are concealed
+        self.concealer = Concealer::new(media.codec.sample_rate());
+        let wanted = match self.format {
+            AudioFormat::G711(_) => SampleRate::HZ_8000,
+            AudioFormat::Pcm(rate) => rate,
+        };
+        self.resampler = Resampler::new(media.codec.sample_rate(), wanted).ok(); // `Session::new` has shown that it works
+        self.restart();
+    }
+
+    /// Another stream: nothing before tells of what follows.
+    pub(super) fn restart(&mut self) {
+        self.concealer.reset();
+        self.follows = None;
+        self.missing = 0;
+    }
+
+    /// So many packets before the next one are lost.
+    pub(super) fn miss(&mut self, packets: u64) {
+        self.missing = self.missing.saturating_add(packets);
+    }
+
+    /// The next packet in order.
+    pub(super) fn accept(&mut self, packet: &Arrived, now: Instant, stats: &mut Stats) {
+        if packet.kind != Kind::Audio {
+            if let Some(follows) = &mut self.follows {
+                follows.adjacent = false;
+            }
+            self.missing = 0;
+            return;
+        }
+        let decoded = self.decoder.as_mut().and_then(|decoder| decoder.decode(&packet.payload).ok());
+        let missing = self.missing_before(packet, stats);
+        if !self.listening {
+            return self.follow(packet, decoded.map_or(0, |samples| samples.len()));
+        }
+        self.fill(missing, now, stats);
+        match decoded {
+            Some(samples) if samples.is_empty() => {}
+            Some(samples) => self.give(packet, samples, now),
+            None => {
+                stats.codec_errors += 1;
+                let frame = self.follows.map_or(0, |follows| follows.samples);
+                self.fill(frame, now, stats);
+                self.follow(packet, frame);
+            }
+        }
+    }
+
+    /// Makes up silence when it is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant, stats: &mut Stats) {
+        for _ in 0..LONGEST_SILENCE {
+            if self.next_silence > now {
+                return;
+            }
+            let samples = vec![0; self.codec.sample_rate().samples_in(self.ptime)];
+            stats.silence += self.ptime;
+            self.made_up += self.ptime;
+            let at = self.next_silence;
+            self.push(samples, None, at, Origin::MadeUp);
+            self.next_silence = at + self.ptime;
+        }
+        if self.next_silence <= now {
+            self.next_silence = now + self.ptime;
+        }
+    }
+
+    /// When silence is due.
+    pub(super) fn deadline(&self) -> Instant {
+        self.next_silence
+    }
+
+    /// What came of it since the last call.
+    pub(super) fn pieces(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.pieces)
+    }
+
+    fn give(&mut self, packet: &Arrived, mut samples: Vec<i16>, now: Instant) {
+        self.follow(packet, samples.len());
+        let changed = self.concealer.accept(&mut samples);
+        let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
+        self.made_up = Duration::ZERO;
+        self.next_silence = now + PATIENCE;
+        self.push(samples, untouched, packet.at, Origin::Caller);
+    }
+
+    fn follow(&mut self, packet: &Arrived, samples: usize) {
+        let timestamp = packet.timestamp.wrapping_add(self.codec.ticks_of(samples));
+        self.follows = Some(Follows { timestamp, samples, at: packet.at, adjacent: true });
+    }
+
+    /// Samples missing between the audio before and this packet. Loss is told by sequence numbers; timestamps only say
+    /// how much audio that was, or that a sender dropped a frame without leaving a gap in the sequence.
+    fn missing_before(&mut self, packet: &Arrived, stats: &mut Stats) -> usize {
+        let lost = std::mem::take(&mut self.missing);
+        let Some(follows) = self.follows else { return 0 };
+        let ahead = i64::from(packet.timestamp.wrapping_sub(follows.timestamp) as i32);
+        let by_sequence = usize::try_from(lost).unwrap_or(usize::MAX).saturating_mul(follows.samples);
+        let by_timestamp = u64::try_from(ahead).ok().map(|ticks| self.samples_of(ticks));
+        if lost > 0 {
+            // Believe the timestamps as long as they are near what the sequence says.
+            return by_timestamp.filter(|n| *n > 0 && *n <= by_sequence.saturating_mul(2)).unwrap_or(by_sequence);
+        }
+        let Some(samples) = by_timestamp else {
+            stats.timestamp_jumps += 1;
+            return 0;
+        };
+        if samples <= self.codec.sample_rate().samples_in(DROPPED_FRAMES) {
+            return if follows.adjacent { samples } else { 0 };
+        }
+        let pause = packet.at.saturating_duration_since(follows.at);
+        if self.codec.sample_rate().duration_of(samples).abs_diff(pause) > PAUSE_TOLERANCE {
+            stats.timestamp_jumps += 1;
+        }
+        0
+    }
+
+    fn samples_of(&self, ticks: u64) -> usize {
+        let samples = ticks * u64::from(self.codec.sample_rate().hz()) / u64::from(self.codec.clock_rate());
+        usize::try_from(samples).unwrap_or(usize::MAX)
+    }
+
+    /// Conceals what is missing, less the silence that was made up meanwhile.
+    fn fill(&mut self, missing: usize, now: Instant, stats: &mut Stats) {
+        let rate = self.codec.sample_rate();
+        let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
+        let mut left = missing.saturating_sub(made_up).min(rate.samples_in(LONGEST_FILL));
+        stats.concealed += rate.duration_of(left);
+        let frame = self.follows.map_or(left, |follows| follows.samples).max(1);
+        while left > 0 {
+            let count = left.min(frame);
+            let own = self.decoder.as_mut().and_then(|decoder| decoder.conceal(rate.duration_of(count)));
+            let samples = own.filter(|own| own.len() == count).unwrap_or_else(|| self.concealer.conceal(count));
+            self.push(samples, None, now, Origin::MadeUp);
+            left -= count;
+        }
+    }
+
+    fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, origin: Origin) {
+        let Some(audio) = self.convert(&samples, payload) else { return };
+        self.pieces.push(Piece { audio, samples, at, origin });
+    }
+
+    /// In the provider's format; bytes of its own law pass untouched.
+    fn convert(&mut self, samples: &[i16], payload: Option<&[u8]>) -> Option<Audio> {
+        match (self.format, payload) {
+            (AudioFormat::G711(law), Some(payload)) if self.codec.law() == Some(law) => Some(g711_audio(law, payload)),
+            (AudioFormat::G711(law), _) => {
+                let samples = self.resampler.as_mut()?.process(samples);
+                Some(Audio::G711 { law, bytes: g711::encode(law, &samples) })
+            }
+            (AudioFormat::Pcm(rate), _) => {
+                let samples = self.resampler.as_mut()?.process(samples);
+                Some(Audio::Pcm(Frame { rate, samples }))
+            }
+        }
+    }
+}
+
+fn g711_audio(law: Law, payload: &[u8]) -> Audio {
+    Audio::G711 { law, bytes: payload.to_vec() }
+}
+
+/// Whether the caller's audio can be brought into the provider's format.
+pub(super) fn probe(codec: Codec, format: AudioFormat) -> Result<(), super::Error> {
+    Decoder::new(codec)?;
+    let wanted = match format {
+        AudioFormat::G711(_) => SampleRate::HZ_8000,
+        AudioFormat::Pcm(rate) => rate,
+    };
+    Resampler::new(codec.sample_rate(), wanted)?;
+    Ok(())
+}
