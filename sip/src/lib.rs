@@ -2,12 +2,16 @@
 //!
 //! No sockets, no clock, no randomness of its own, no locks. Bodies are bytes: this crate knows nothing of SDP.
 pub mod auth;
+mod dialog;
+pub mod endpoint;
 pub mod error;
 pub mod framing;
 pub mod leg;
 pub mod message;
+mod transaction;
 pub mod uri;
 
+pub use endpoint::{Config, Endpoint, OutgoingInvite, Stats};
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
     RegistrationState, TerminatedBy, Transmit, Transport,

@@ -1,0 +1,263 @@
+//! Offers after the first: re-INVITE (RFC 3261 §14) and UPDATE (RFC 3311), from either side, one at a time.
+use super::{
+    Leg,
+    ack::{Overdue, Unacknowledged},
+    leg::{Origin, Outcome, State, sdp_of},
+};
+use crate::{
+    endpoint::core::{ALLOW, Core, Purpose, Reply, SDP, Served},
+    leg::{Event, OfferMethod, TerminatedBy},
+    message::{Method, Name, Request, Response, StatusCode},
+    transaction::{ClientId, ServerId, timer::Deadline},
+};
+use std::time::{Duration, Instant};
+
+/// How often our re-INVITE is tried when the peer is busy with its own.
+const TRIES: u8 = 5;
+/// Longest Retry-After (seconds) that a re-INVITE waits for.
+const LONGEST_RETRY_AFTER: u32 = 10;
+
+/// The offer under way in an established dialog.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// None.
+    Idle,
+    /// The peer's, which the owner must answer.
+    Theirs { request: Served, method: OfferMethod, kind: Kind },
+    /// The peer's re-INVITE is answered, its ACK is not here.
+    Unacknowledged { ok: Unacknowledged, kind: Kind },
+    /// Our re-INVITE waits for the peer.
+    Ours { invite: ClientId, sdp: Vec<u8>, tries: u8 },
+    /// Our re-INVITE collided with the peer's and goes out again then (§14.1).
+    Colliding { until: Instant, sdp: Vec<u8>, tries: u8 },
+}
+
+/// Which of the two messages of the peer's INVITE bears its session description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The request offers.
+    Offer,
+    /// The request asks for our offer; its ACK answers.
+    OfferWanted,
+}
+
+impl Exchange {
+    pub(super) fn poll_timeout(&self) -> Option<Deadline> {
+        match self {
+            Self::Unacknowledged { ok, .. } => Some(ok.poll_timeout()),
+            Self::Colliding { until, .. } => Some((*until, "re-INVITE after 491")),
+            Self::Idle | Self::Theirs { .. } | Self::Ours { .. } => None,
+        }
+    }
+
+    /// Our re-INVITE went out again in another transaction.
+    pub(super) fn resent(&mut self, old: ClientId, new: ClientId) {
+        if let Self::Ours { invite, .. } = self
+            && *invite == old
+        {
+            *invite = new;
+        }
+    }
+}
+
+impl Leg {
+    /// re-INVITE, or UPDATE with a session description, of the peer.
+    pub(super) fn offered(&mut self, request: &Request, served: Served, core: &mut Core, now: Instant) {
+        if let Some(refusal) = self.collision(core) {
+            self.reply(&served, refusal, core, now);
+            return;
+        }
+        let sdp = sdp_of(&request.headers, &request.body);
+        if sdp.is_none() && !request.body.is_empty() {
+            let refusal = Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(Name::Accept, SDP);
+            self.reply(&served, refusal, core, now);
+            return;
+        }
+        self.dialog.retarget(&request.headers);
+        let method = match request.method {
+            Method::Update => OfferMethod::Update,
+            _ => {
+                self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
+                OfferMethod::Invite
+            }
+        };
+        let kind = if sdp.is_some() { Kind::Offer } else { Kind::OfferWanted };
+        let before = std::mem::replace(&mut self.exchange, Exchange::Theirs { request: served, method, kind });
+        if let Exchange::Colliding { sdp, .. } = before {
+            // Ours waits behind the peer's.
+            self.reinvite_when_free(sdp, core, now);
+        }
+        core.events.push_back(Event::Offer { leg: self.id, method, sdp });
+    }
+
+    /// Why an offer of the peer cannot be taken right now (§14.2, RFC 3311 §5.2).
+    fn collision(&self, core: &mut Core) -> Option<Reply> {
+        let pending = Some(Reply::new(StatusCode::REQUEST_PENDING));
+        match (&self.state, &self.exchange) {
+            (State::Established, Exchange::Idle | Exchange::Colliding { .. }) => None,
+            (State::Established, Exchange::Ours { .. } | Exchange::Unacknowledged { .. }) => pending,
+            (State::Answered { .. }, _) => pending,
+            (State::Established, Exchange::Theirs { .. }) | (State::Ringing(_) | State::Calling(_), _) => {
+                let seconds = core.random.next() % 10;
+                Some(Reply::new(StatusCode::SERVER_ERROR).with(Name::RetryAfter, seconds.to_string()))
+            }
+            (State::Refused { .. } | State::HangingUp | State::Gone, _) => Some(Reply::new(StatusCode::NO_TRANSACTION)),
+        }
+    }
+
+    pub(super) fn accept_offer(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+        let Exchange::Theirs { request, method, kind } = &self.exchange else { return };
+        let (method, kind, cseq) = (*method, *kind, request.cseq);
+        let contact = self.dialog.contact();
+        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW).sdp(sdp);
+        let ok = self.reply(request, reply, core, now);
+        match method {
+            OfferMethod::Update => self.idle(core, now),
+            OfferMethod::Invite => {
+                self.exchange = Exchange::Unacknowledged { ok: Unacknowledged::new(ok, cseq, now), kind };
+            }
+        }
+    }
+
+    pub(super) fn refuse_offer(&mut self, status: u16, core: &mut Core, now: Instant) {
+        let Exchange::Theirs { request, .. } = &self.exchange else { return };
+        let status = StatusCode::new(status).filter(|s| s.code() >= 300).unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE);
+        self.reply(request, Reply::new(status), core, now);
+        self.idle(core, now);
+    }
+
+    /// CANCEL of a re-INVITE: the session stays as it was.
+    pub(crate) fn handle_offer_cancelled(&mut self, id: ServerId, core: &mut Core, now: Instant) {
+        if matches!(&self.exchange, Exchange::Theirs { request, .. } if request.id == id) {
+            self.refuse_offer(StatusCode::REQUEST_TERMINATED.code(), core, now);
+        }
+    }
+
+    /// The ACK of our 2xx to a re-INVITE.
+    pub(super) fn reinvite_acknowledged(&mut self, cseq: u32, ack: &Request, core: &mut Core, now: Instant) {
+        let Exchange::Unacknowledged { ok, kind } = &self.exchange else { return };
+        if !ok.is_for(cseq) {
+            return;
+        }
+        if *kind == Kind::OfferWanted {
+            let sdp = sdp_of(&ack.headers, &ack.body);
+            core.events.push_back(Event::Established { leg: self.id, sdp });
+        }
+        self.idle(core, now);
+    }
+
+    /// The owner's re-INVITE: at once, or when the offer under way is settled. A waiting one is replaced.
+    pub(super) fn reinvite(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+        match self.state {
+            State::Established | State::Answered { .. } => self.reinvite_when_free(sdp, core, now),
+            State::Ringing(_) | State::Refused { .. } | State::Calling(_) => {
+                core.events.push_back(Event::OfferAnswered { leg: self.id, result: Err(491) });
+            }
+            State::HangingUp | State::Gone => {}
+        }
+    }
+
+    fn reinvite_when_free(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+        let free = matches!((&self.state, &self.exchange), (State::Established, Exchange::Idle));
+        if free {
+            return self.send_offer(sdp, 1, core, now);
+        }
+        if self.queued_offer.replace(sdp).is_some() {
+            core.events.push_back(Event::OfferAnswered { leg: self.id, result: Err(491) });
+        }
+    }
+
+    fn send_offer(&mut self, sdp: Vec<u8>, tries: u8, core: &mut Core, now: Instant) {
+        let mut request = self.dialog.request(Method::Invite, core);
+        request.headers.push(Name::ContentType, SDP);
+        request.body.clone_from(&sdp);
+        let invite = self.send(request, Purpose::Reinvite, core, now);
+        self.exchange = Exchange::Ours { invite, sdp, tries };
+    }
+
+    /// The offer under way is settled.
+    fn idle(&mut self, core: &mut Core, now: Instant) {
+        self.exchange = Exchange::Idle;
+        self.next_offer(core, now);
+    }
+
+    /// Sends the re-INVITE that waits for its turn.
+    pub(super) fn next_offer(&mut self, core: &mut Core, now: Instant) {
+        if let Some(sdp) = self.queued_offer.take() {
+            self.reinvite_when_free(sdp, core, now);
+        }
+    }
+
+    pub(super) fn reinvite_outcome(&mut self, id: ClientId, outcome: Outcome<'_>, core: &mut Core, now: Instant) {
+        let Outcome { status, response } = outcome;
+        if let (200..300, Some(response)) = (status, response) {
+            self.dialog.retarget(&response.headers);
+            self.acknowledge(id, response, core);
+        }
+        let Exchange::Ours { invite, sdp, tries } = &mut self.exchange else { return };
+        if *invite != id || status < 200 {
+            return;
+        }
+        let again = (*tries < TRIES).then(|| std::mem::take(sdp)).zip(retry_after(status, response));
+        if let Some((sdp, wait)) = again {
+            let tries = *tries + 1;
+            let wait = wait.unwrap_or_else(|| self.collision_wait(core));
+            self.exchange = Exchange::Colliding { until: now + wait, sdp, tries };
+            return;
+        }
+        let answer = response.and_then(|response| sdp_of(&response.headers, &response.body));
+        let result = match (status, answer) {
+            (200..300, Some(sdp)) => Ok(sdp),
+            // An answer without a session description is none.
+            (200..300, None) => Err(StatusCode::SERVER_ERROR.code()),
+            (_, _) => Err(status),
+        };
+        core.events.push_back(Event::OfferAnswered { leg: self.id, result });
+        self.idle(core, now);
+        if status == 408 || status == 481 {
+            self.peer_gone(core, now);
+        }
+    }
+
+    /// RFC 3261 §14.1: who made up the Call-ID waits 2.1 to 4 s, the other 0 to 2 s.
+    fn collision_wait(&self, core: &mut Core) -> Duration {
+        let (from, to) = if self.origin == Origin::Ours { (2100, 4000) } else { (0, 2000) };
+        core.random.between(Duration::from_millis(from), Duration::from_millis(to))
+    }
+
+    pub(super) fn exchange_timeout(&mut self, core: &mut Core, now: Instant) {
+        match &mut self.exchange {
+            Exchange::Unacknowledged { ok, .. } => match ok.handle_timeout(now) {
+                Overdue::Nothing => {}
+                Overdue::Resend(ok) => core.transactions.send_again(ok),
+                Overdue::GiveUp => self.give_up(TerminatedBy::NoAck, core, now),
+            },
+            Exchange::Colliding { until, sdp, tries } if *until <= now => {
+                let (sdp, tries) = (std::mem::take(sdp), *tries);
+                self.send_offer(sdp, tries, core, now);
+            }
+            Exchange::Idle | Exchange::Theirs { .. } | Exchange::Ours { .. } | Exchange::Colliding { .. } => {}
+        }
+    }
+
+    /// The dialog ends: a pending offer of the peer gets 487 (§15.1.2).
+    pub(super) fn abandon_exchange(&mut self, core: &mut Core, now: Instant) {
+        if let Exchange::Theirs { request, .. } = &self.exchange {
+            self.reply(request, Reply::new(StatusCode::REQUEST_TERMINATED), core, now);
+        }
+        self.exchange = Exchange::Idle;
+        self.queued_offer = None;
+    }
+}
+
+/// Whether a refused re-INVITE is tried again: after 491 by §14.1 (`Some(None)`), after a 500 with Retry-After then.
+fn retry_after(status: u16, response: Option<&Response>) -> Option<Option<Duration>> {
+    match status {
+        491 => Some(None),
+        500 => {
+            let seconds = response?.headers.retry_after().filter(|seconds| *seconds <= LONGEST_RETRY_AFTER)?;
+            Some(Some(Duration::from_secs(u64::from(seconds))))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,358 @@
+//! One leg from its INVITE to its end: the state, and which part of it an input concerns.
+use super::{
+    Dialog,
+    ack::{Overdue, Unacknowledged},
+    exchange::Exchange,
+    refer::Referral,
+    uac::Calling,
+    uas::Ringing,
+};
+use crate::{
+    auth::Credentials,
+    endpoint::core::{Core, Purpose, Reply, SDP, Served, User, print_reason},
+    leg::{Command, Event, LegId, Reason, TerminatedBy, Transmit},
+    message::{Headers, Method, Name, Request, Response, StatusCode},
+    transaction::{ClientId, Hop, ServerId, timer::Deadline, timer::earliest},
+};
+use std::{collections::VecDeque, time::Instant};
+
+/// A leg of ours or the peer's.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(super) id: LegId,
+    pub(super) dialog: Dialog,
+    pub(super) state: State,
+    pub(super) exchange: Exchange,
+    /// A re-INVITE of the owner that waits for its turn.
+    pub(super) queued_offer: Option<Vec<u8>>,
+    pub(super) referral: Option<Referral>,
+    pub(super) origin: Origin,
+    credentials: Option<Credentials>,
+    /// Challenges still answered in this leg: a peer that never stops asking is not obeyed for ever.
+    challenges_left: u8,
+    /// ACKs of the last 2xxs, by number of their INVITE.
+    acks: VecDeque<(u32, Transmit)>,
+}
+
+/// Where a leg is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The peer's INVITE waits for the owner.
+    Ringing(Ringing),
+    /// The owner refused; the refusal is not acknowledged yet.
+    Refused { invite: ServerId },
+    /// The owner answered; the 2xx is not acknowledged yet.
+    Answered { ok: Unacknowledged, end: End },
+    /// Our INVITE waits for the peer.
+    Calling(Calling),
+    /// Both sides know that the call is up.
+    Established,
+    /// Our BYE waits for its answer.
+    HangingUp,
+    /// Nothing is left to do.
+    Gone,
+}
+
+/// Whose INVITE made a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Ours.
+    Ours,
+    /// The peer's, in this transaction.
+    Theirs(ServerId),
+}
+
+/// Whether the owner has asked for the end of a leg that cannot end yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The call is wanted.
+    NotWanted,
+    /// It ends as soon as the protocol lets it.
+    Wanted(Option<Reason>),
+}
+
+/// How a request of ours ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome<'a> {
+    /// The status; 408 for silence and 503 for an unreachable peer (RFC 3261 §8.1.3.1).
+    pub(crate) status: u16,
+    /// The response, if there was one.
+    pub(crate) response: Option<&'a Response>,
+}
+
+/// How many ACKs of 2xxs are kept for repeated 2xxs.
+const ACKS: usize = 3;
+
+impl Leg {
+    pub(super) fn new(
+        id: LegId,
+        dialog: Dialog,
+        state: State,
+        origin: Origin,
+        credentials: Option<Credentials>,
+    ) -> Self {
+        Self {
+            id,
+            dialog,
+            state,
+            exchange: Exchange::Idle,
+            queued_offer: None,
+            referral: None,
+            origin,
+            credentials,
+            challenges_left: 8,
+            acks: VecDeque::new(),
+        }
+    }
+
+    /// By which messages find this leg: Call-ID and our tag.
+    pub(crate) fn key(&self) -> (String, String) {
+        self.dialog.key()
+    }
+
+    /// Whether a request comes from the other side of this leg.
+    pub(crate) fn is_peer(&self, request: &Headers) -> bool {
+        self.dialog.is_peer(request)
+    }
+
+    /// The transaction of the INVITE, if it was the peer's.
+    pub(crate) fn invite_transaction(&self) -> Option<ServerId> {
+        match self.origin {
+            Origin::Theirs(invite) => Some(invite),
+            Origin::Ours => None,
+        }
+    }
+
+    /// Whether it can be forgotten.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
+    /// The stream of this hop is closed.
+    pub(crate) fn connection_lost(&mut self, hop: Hop) {
+        self.dialog.connection_lost(hop);
+    }
+
+    /// What the owner wants.
+    pub(crate) fn handle_command(&mut self, command: Command, core: &mut Core, now: Instant) {
+        match command {
+            Command::Ring { .. } => self.ring(core, now),
+            Command::Answer { sdp, .. } => self.answer(sdp, core, now),
+            Command::Reject { status, reason, headers, .. } => {
+                let status = StatusCode::new(status).filter(|s| s.code() >= 300).unwrap_or(StatusCode::SERVER_ERROR);
+                self.refuse(Reply::new(status).because(reason.as_ref()).with_all(&headers), core, now);
+            }
+            Command::AcceptOffer { sdp, .. } => self.accept_offer(sdp, core, now),
+            Command::RefuseOffer { status, .. } => self.refuse_offer(status, core, now),
+            Command::Reinvite { sdp, .. } => self.reinvite(sdp, core, now),
+            Command::Bye { reason, .. } => self.end(reason, core, now),
+            Command::Refer { refer_to, notify_deadline, .. } => self.refer(&refer_to, notify_deadline, core, now),
+            Command::Info { content_type, body, .. } => self.info(&content_type, body, core, now),
+        }
+    }
+
+    /// A response to a request of this leg, or what stands for one.
+    pub(crate) fn handle_outcome(
+        &mut self,
+        (purpose, id): (Purpose, ClientId),
+        outcome: Outcome<'_>,
+        core: &mut Core,
+        now: Instant,
+    ) {
+        if self.answer_challenge((purpose, id), outcome, core, now) {
+            return;
+        }
+        let status = outcome.status;
+        match purpose {
+            Purpose::Invite => self.invite_outcome(id, outcome, core, now),
+            Purpose::Reinvite => self.reinvite_outcome(id, outcome, core, now),
+            Purpose::Bye if status >= 200 => self.gone(TerminatedBy::Us, core),
+            Purpose::Refer => self.refer_outcome(outcome, core, now),
+            Purpose::Info if status == 408 || status == 481 => self.peer_gone(core, now),
+            // A provisional response, or one that changes nothing.
+            Purpose::Bye | Purpose::Info => {}
+        }
+    }
+
+    /// Our refusal of the INVITE was acknowledged, or never will be.
+    pub(crate) fn handle_refusal_over(&mut self, id: ServerId, core: &mut Core) {
+        if matches!(self.state, State::Refused { invite } if invite == id) {
+            self.gone(TerminatedBy::Us, core);
+        }
+    }
+
+    /// An ACK in the dialog.
+    pub(crate) fn handle_ack(&mut self, ack: &Request, core: &mut Core, now: Instant) {
+        let Some(cseq) = ack.headers.cseq() else { return };
+        match &self.state {
+            State::Answered { ok, end } if ok.is_for(cseq.number) => match end.clone() {
+                End::Wanted(reason) => self.hang_up(reason, core, now),
+                End::NotWanted => {
+                    self.state = State::Established;
+                    let sdp = sdp_of(&ack.headers, &ack.body);
+                    core.events.push_back(Event::Established { leg: self.id, sdp });
+                    self.next_offer(core, now);
+                }
+            },
+            State::Established => self.reinvite_acknowledged(cseq.number, ack, core, now),
+            State::Answered { .. }
+            | State::Ringing(_)
+            | State::Refused { .. }
+            | State::Calling(_)
+            | State::HangingUp
+            | State::Gone => {}
+        }
+    }
+
+    /// Advances time.
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
+        match &mut self.state {
+            State::Answered { ok, .. } => match ok.handle_timeout(now) {
+                Overdue::Nothing => {}
+                Overdue::Resend(ok) => core.transactions.send_again(ok),
+                Overdue::GiveUp => self.give_up(TerminatedBy::NoAck, core, now),
+            },
+            State::Ringing(_) => self.ring_again(core, now),
+            State::Established => self.exchange_timeout(core, now),
+            State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => {}
+        }
+        if let Some(progress) = self.referral.as_mut().and_then(|referral| referral.handle_timeout(now)) {
+            core.events.push_back(Event::Refer { leg: self.id, progress });
+        }
+    }
+
+    /// The next deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
+        let of_state = match &self.state {
+            State::Answered { ok, .. } => Some(ok.poll_timeout()),
+            State::Ringing(ringing) => ringing.poll_timeout(),
+            State::Established => self.exchange.poll_timeout(),
+            State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => None,
+        };
+        earliest([of_state, self.referral.as_ref().and_then(Referral::poll_timeout)])
+    }
+
+    /// The owner wants the leg to end.
+    fn end(&mut self, reason: Option<Reason>, core: &mut Core, now: Instant) {
+        match &mut self.state {
+            State::Ringing(_) => {
+                let reply = Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE).because(reason.as_ref());
+                self.refuse(reply, core, now);
+            }
+            // RFC 3261 §15: no BYE before the ACK.
+            State::Answered { end, .. } => *end = End::Wanted(reason),
+            State::Calling(_) => self.cancel(reason, core, now),
+            State::Established => self.hang_up(reason, core, now),
+            State::Refused { .. } | State::HangingUp | State::Gone => {}
+        }
+    }
+
+    /// BYE; the end is told when it is answered.
+    pub(super) fn hang_up(&mut self, reason: Option<Reason>, core: &mut Core, now: Instant) {
+        self.abandon_exchange(core, now);
+        self.referral = None;
+        let bye = self.bye(reason.as_ref(), core);
+        self.send(bye, Purpose::Bye, core, now);
+        self.state = State::HangingUp;
+    }
+
+    /// BYE to a peer that is silent or does not know us; the end is told at once.
+    pub(super) fn give_up(&mut self, by: TerminatedBy, core: &mut Core, now: Instant) {
+        self.abandon_exchange(core, now);
+        let bye = self.bye(None, core);
+        let hop = self.dialog.next_hop();
+        core.transactions.request(bye, hop, User::Nobody, now);
+        self.gone(by, core);
+    }
+
+    /// A request of ours got 408 or 481: RFC 3261 §12.2.1.2.
+    pub(super) fn peer_gone(&mut self, core: &mut Core, now: Instant) {
+        if matches!(self.state, State::Established | State::Answered { .. }) {
+            self.give_up(TerminatedBy::PeerGone, core, now);
+        }
+    }
+
+    pub(super) fn gone(&mut self, by: TerminatedBy, core: &mut Core) {
+        self.over(Event::Terminated { leg: self.id, by }, core);
+    }
+
+    /// The one place a leg ends, with the one event that says so.
+    pub(super) fn over(&mut self, event: Event, core: &mut Core) {
+        if !self.is_gone() {
+            self.state = State::Gone;
+            self.referral = None;
+            core.events.push_back(event);
+        }
+    }
+
+    fn bye(&mut self, reason: Option<&Reason>, core: &mut Core) -> Request {
+        let mut bye = self.dialog.request(Method::Bye, core);
+        if let Some(reason) = reason {
+            bye.headers.push(Name::Reason, print_reason(reason));
+        }
+        bye
+    }
+
+    /// Sends a request of the dialog.
+    pub(super) fn send(&mut self, request: Request, purpose: Purpose, core: &mut Core, now: Instant) -> ClientId {
+        let hop = self.dialog.next_hop();
+        core.transactions.request(request, hop, User::Leg(self.id, purpose), now)
+    }
+
+    /// ACK of a 2xx to an INVITE of ours: new in the dialog, with the INVITE's number and credentials (§13.2.2.4).
+    pub(super) fn acknowledge(&mut self, id: ClientId, response: &Response, core: &mut Core) {
+        let Some(number) = response.headers.cseq().map(|cseq| cseq.number) else { return };
+        if let Some((_, ack)) = self.acks.iter().find(|(cseq, _)| *cseq == number) {
+            core.transactions.send_again(ack.clone());
+            return;
+        }
+        let mut ack = self.dialog.numbered(Method::Ack, number, core);
+        if let Some((invite, _)) = core.transactions.sent(id) {
+            ack.headers.copy(Name::Authorization, &invite.headers);
+            ack.headers.copy(Name::ProxyAuthorization, &invite.headers);
+        }
+        let ack = self.dialog.next_hop().carry(ack.to_bytes());
+        self.acks.push_front((number, ack.clone()));
+        self.acks.truncate(ACKS);
+        core.transactions.send(ack);
+    }
+
+    /// Sends a challenged request again with our credentials; `false` if that is not to be done.
+    fn answer_challenge(
+        &mut self,
+        (purpose, id): (Purpose, ClientId),
+        outcome: Outcome<'_>,
+        core: &mut Core,
+        now: Instant,
+    ) -> bool {
+        let (Some(response), 401 | 407) = (outcome.response, outcome.status) else { return false };
+        let Some(credentials) = self.credentials.clone().filter(|_| self.challenges_left > 0) else { return false };
+        if matches!(&self.state, State::Calling(calling) if calling.is_unwanted()) {
+            return false;
+        }
+        let Some((mut again, hop)) = core.answer_challenge(id, response, &credentials) else { return false };
+        self.challenges_left -= 1;
+        let number = self.dialog.next_cseq();
+        again.headers.set(Name::CSeq, format!("{number} {}", again.method));
+        let new = core.transactions.request(again, hop, User::Leg(self.id, purpose), now);
+        if let State::Calling(calling) = &mut self.state {
+            calling.resent(id, new);
+        }
+        self.exchange.resent(id, new);
+        if let (Purpose::Refer, Some(referral)) = (purpose, &mut self.referral) {
+            referral.resent(number);
+        }
+        true
+    }
+
+    /// Answers a request of this leg.
+    pub(super) fn reply(&self, served: &Served, reply: Reply, core: &mut Core, now: Instant) -> Transmit {
+        core.answer(served, self.dialog.local_tag(), reply, now)
+    }
+}
+
+/// The session description of a message, if it has one.
+pub(crate) fn sdp_of(headers: &Headers, body: &[u8]) -> Option<Vec<u8>> {
+    let is_sdp = headers.content_type().is_some_and(|media| media == SDP);
+    (is_sdp && !body.is_empty()).then(|| body.to_vec())
+}

@@ -1,0 +1,264 @@
+//! Dialog state, RFC 3261 §12: who talks with whom, where requests go, and in what order.
+mod ack;
+mod exchange;
+mod leg;
+mod refer;
+mod requests;
+mod uac;
+mod uas;
+
+pub(crate) use leg::{Leg, Outcome};
+pub(crate) use requests::{capabilities, not_ours};
+pub(crate) use uac::decline_late_answer;
+pub(crate) use uas::describe;
+
+use crate::{
+    endpoint::core::Core,
+    leg::Transport,
+    message::{Headers, Method, Name, NameAddr, Request, Response},
+    transaction::Hop,
+    uri::{Uri, UriError},
+};
+use std::net::IpAddr;
+
+/// The two sides of one dialog as we see them.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialog {
+    call_id: String,
+    local: NameAddr,
+    remote: NameAddr,
+    /// The peer's Contact, verbatim.
+    target: Uri,
+    routes: Vec<NameAddr>,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+    contact: String,
+    /// Where the peer's messages come from.
+    hop: Hop,
+    /// The host by which the peer knows itself, when its packets come from elsewhere.
+    behind_nat: Option<String>,
+    connection: Connection,
+}
+
+/// What is left of the stream a dialog began on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    Open,
+    Lost,
+}
+
+impl Dialog {
+    /// The dialog that an INVITE to us begins (RFC 3261 §12.1.1). `None` if the request lacks what it needs.
+    pub(crate) fn incoming(request: &Request, hop: Hop, tag: &str, core: &mut Core) -> Option<Self> {
+        let headers = &request.headers;
+        let via = headers.via()?;
+        let here = |host: &str| crate::uri::ip(host) == Some(hop.remote.ip());
+        Some(Self {
+            call_id: headers.call_id()?.to_owned(),
+            local: headers.to()?.with_tag(tag),
+            remote: headers.from()?,
+            target: headers.contact()?.uri,
+            routes: headers.record_routes()?,
+            local_cseq: core.first_cseq(),
+            remote_cseq: Some(headers.cseq()?.number),
+            contact: core.contact(&request.uri.user_unescaped(), hop.transport),
+            hop,
+            behind_nat: (!here(&via.host)).then(|| via.host.clone()),
+            connection: Connection::Open,
+        })
+    }
+
+    /// The dialog that an INVITE of ours may begin; the peer's tag, target and route come with its response.
+    pub(crate) fn outgoing(local: NameAddr, to: Uri, hop: Hop, core: &mut Core) -> Self {
+        let user = local.uri.user_unescaped();
+        Self {
+            call_id: core.random.token(),
+            local: local.with_tag(&core.random.token()),
+            remote: NameAddr::new(to.clone()),
+            target: to,
+            routes: Vec::new(),
+            local_cseq: core.first_cseq(),
+            remote_cseq: None,
+            contact: core.contact(&user, hop.transport),
+            hop,
+            behind_nat: None,
+            connection: Connection::Open,
+        }
+    }
+
+    /// The dialog that an INVITE sent by us would begin, for an answer that no leg waits for.
+    pub(crate) fn of_request(invite: &Request, hop: Hop) -> Option<Self> {
+        let headers = &invite.headers;
+        Some(Self {
+            call_id: headers.call_id()?.to_owned(),
+            local: headers.from()?,
+            remote: headers.to()?,
+            target: invite.uri.clone(),
+            routes: Vec::new(),
+            local_cseq: headers.cseq()?.number,
+            remote_cseq: None,
+            contact: headers.first(Name::Contact)?.to_owned(),
+            hop,
+            behind_nat: None,
+            connection: Connection::Open,
+        })
+    }
+
+    /// Takes tag, target and route of the first early dialog, so that its requests find us.
+    pub(crate) fn confirm_early(&mut self, response: &Response) {
+        if self.remote.tag().is_none() {
+            self.confirm(response);
+        }
+    }
+
+    /// Takes the peer's tag, target and route from a response above 100 (RFC 3261 §12.1.2, §13.2.2.4).
+    pub(crate) fn confirm(&mut self, response: &Response) {
+        if let Some(to) = response.headers.to().filter(|to| to.tag().is_some()) {
+            if to.tag() != self.remote.tag() {
+                self.remote_cseq = None;
+            }
+            self.remote = to;
+        }
+        self.retarget(&response.headers);
+        if let Some(mut routes) = response.headers.record_routes() {
+            routes.reverse();
+            self.routes = routes;
+        }
+    }
+
+    /// Target refresh (RFC 3261 §12.2): the Contact of an INVITE or UPDATE, or of its 2xx.
+    pub(crate) fn retarget(&mut self, headers: &Headers) {
+        if let Some(contact) = headers.contact() {
+            self.target = contact.uri;
+        }
+    }
+
+    /// By which our side finds the dialog.
+    pub(crate) fn key(&self) -> (String, String) {
+        (self.call_id.clone(), self.local.tag().unwrap_or_default().to_owned())
+    }
+
+    /// Our tag.
+    pub(crate) fn local_tag(&self) -> &str {
+        self.local.tag().unwrap_or_default()
+    }
+
+    /// Whether a request comes from the other side of this very dialog.
+    pub(crate) fn is_peer(&self, request: &Headers) -> bool {
+        let theirs = request.from();
+        self.remote.tag() == theirs.as_ref().and_then(NameAddr::tag)
+    }
+
+    /// Whether a response comes from the other side of this very dialog.
+    pub(crate) fn is_answerer(&self, response: &Headers) -> bool {
+        self.remote.tag() == response.to().as_ref().and_then(NameAddr::tag)
+    }
+
+    /// Accepts the number of a request of the peer; `false` if it is out of order (RFC 3261 §12.2.2).
+    pub(crate) fn accept_cseq(&mut self, number: u32) -> bool {
+        let in_order = self.remote_cseq.is_none_or(|last| number >= last);
+        if in_order {
+            self.remote_cseq = Some(number);
+        }
+        in_order
+    }
+
+    /// A new request in the dialog (RFC 3261 §12.2.1.1), with its own number.
+    pub(crate) fn request(&mut self, method: Method, core: &mut Core) -> Request {
+        let number = self.next_cseq();
+        self.numbered(method, number, core)
+    }
+
+    /// The next number of our own.
+    pub(crate) fn next_cseq(&mut self) -> u32 {
+        // RFC 3261 §8.1.1.5: below 2^31.
+        self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        self.local_cseq
+    }
+
+    /// A request with a number given before: the ACK of a 2xx.
+    pub(crate) fn numbered(&self, method: Method, number: u32, core: &mut Core) -> Request {
+        let (uri, routes) = self.strict_or_loose();
+        let mut request = core.request(method.clone(), uri, self.next_hop().transport);
+        let headers = &mut request.headers;
+        for route in routes {
+            headers.push(Name::Route, route.to_string());
+        }
+        headers.push(Name::From, self.local.to_string());
+        headers.push(Name::To, self.remote.to_string());
+        headers.push(Name::CallId, &self.call_id);
+        headers.push(Name::CSeq, format!("{number} {method}"));
+        let refreshes = matches!(method, Method::Invite | Method::Update | Method::Refer);
+        if refreshes {
+            headers.push(Name::Contact, &self.contact);
+            headers.push(Name::Allow, crate::endpoint::core::ALLOW);
+        }
+        if method != Method::Ack && !core.config.user_agent.is_empty() {
+            headers.push(Name::UserAgent, &core.config.user_agent);
+        }
+        request
+    }
+
+    /// Where a request in the dialog goes. Names are not resolved here: what names no address goes where the peer's
+    /// messages came from, and so does what a peer behind a NAT says of itself.
+    pub(crate) fn next_hop(&self) -> Hop {
+        let uri = self.routes.first().map_or(&self.target, |route| &route.uri);
+        let transport = match uri.param("transport") {
+            Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+            Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
+            Some(_) | None => self.hop.transport,
+        };
+        let Some(ip) = uri.host_ip() else { return self.hop };
+        let natted = self.behind_nat.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(uri.host()));
+        if natted || (is_private(ip) && !is_private(self.hop.remote.ip())) {
+            return self.hop;
+        }
+        let same_stream = transport == Transport::Tcp && self.hop.transport == Transport::Tcp;
+        if same_stream && ip == self.hop.remote.ip() && self.connection == Connection::Open {
+            return self.hop;
+        }
+        Hop { transport, remote: (ip, uri.port().unwrap_or(5060)).into() }
+    }
+
+    /// The stream the dialog began on is gone.
+    pub(crate) fn connection_lost(&mut self, hop: Hop) {
+        if self.hop == hop {
+            self.connection = Connection::Lost;
+        }
+    }
+
+    /// Our address of record in this dialog, for Referred-By.
+    pub(crate) fn local_uri(&self) -> &Uri {
+        &self.local.uri
+    }
+
+    /// Our Contact in this dialog.
+    pub(crate) fn contact(&self) -> &str {
+        &self.contact
+    }
+
+    /// R-URI and Route: RFC 3261 §12.2.1.1, loose routing or that of RFC 2543.
+    fn strict_or_loose(&self) -> (Uri, Vec<NameAddr>) {
+        match self.routes.split_first() {
+            Some((first, rest)) if first.uri.param("lr").is_none() => {
+                let mut routes = rest.to_vec();
+                routes.push(NameAddr::new(self.target.clone()));
+                (first.uri.clone(), routes)
+            }
+            Some(_) | None => (self.target.clone(), self.routes.clone()),
+        }
+    }
+}
+
+/// `"Display" <uri>` of our side.
+pub(crate) fn address(display: &str, uri: &str) -> Result<NameAddr, UriError> {
+    Ok(NameAddr { display: display.to_owned(), ..NameAddr::new(Uri::parse(uri)?) })
+}
+
+/// Addresses that mean nothing outside their own network.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
+    }
+}

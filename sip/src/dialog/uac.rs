@@ -1,0 +1,158 @@
+//! A leg that begins with our INVITE: RFC 3261 §13.2 and §9.1.
+use super::{
+    Dialog, Leg, address,
+    leg::{Origin, Outcome, State, sdp_of},
+};
+use crate::{
+    auth::Credentials,
+    endpoint::{
+        OutgoingInvite,
+        core::{Core, Purpose, SDP, User, cancel_of, read_reason},
+    },
+    leg::{Event, LegId, Reason, TerminatedBy},
+    message::{Method, Name, Request, Response},
+    transaction::{ClientId, Hop},
+    uri::{Uri, UriError},
+};
+use std::time::Instant;
+
+/// Our INVITE on its way.
+#[derive(Debug)]
+pub(super) struct Calling {
+    invite: ClientId,
+    cancel: Cancel,
+}
+
+/// Whether the owner still wants the call.
+#[derive(Debug, PartialEq, Eq)]
+enum Cancel {
+    NotWanted,
+    /// RFC 3261 §9.1: only after a provisional response.
+    AfterProvisional(Option<Reason>),
+    Sent,
+}
+
+impl Calling {
+    /// The INVITE went out again in another transaction.
+    pub(super) fn resent(&mut self, old: ClientId, new: ClientId) {
+        if self.invite == old {
+            self.invite = new;
+        }
+    }
+
+    /// Whether the owner has hung up.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.cancel != Cancel::NotWanted
+    }
+}
+
+impl Leg {
+    /// Sends an INVITE.
+    ///
+    /// # Errors
+    /// If an address is not a URI.
+    pub(crate) fn outgoing(id: LegId, invite: OutgoingInvite, core: &mut Core, now: Instant) -> Result<Self, UriError> {
+        let OutgoingInvite { remote, transport, to, from, from_display, sdp, x_headers, credentials } = invite;
+        let hop = Hop { transport, remote };
+        let mut dialog = Dialog::outgoing(address(&from_display, &from)?, Uri::parse(&to)?, hop, core);
+        let mut request = dialog.request(Method::Invite, core);
+        for (name, value) in &x_headers {
+            // A name that is no token cannot be sent.
+            request.headers.push_named(name, value).unwrap_or_default();
+        }
+        request.headers.push(Name::ContentType, SDP);
+        request.body = sdp;
+        let invite = core.transactions.request(request, hop, User::Leg(id, Purpose::Invite), now);
+        let credentials = credentials.map(|(user, password)| Credentials { user, password });
+        let state = State::Calling(Calling { invite, cancel: Cancel::NotWanted });
+        Ok(Self::new(id, dialog, state, Origin::Ours, credentials))
+    }
+
+    pub(super) fn cancel(&mut self, reason: Option<Reason>, core: &mut Core, now: Instant) {
+        let State::Calling(calling) = &mut self.state else { return };
+        match calling.cancel {
+            Cancel::NotWanted => calling.cancel = Cancel::AfterProvisional(reason),
+            Cancel::AfterProvisional(_) | Cancel::Sent => return,
+        }
+        self.cancel_if_allowed(core, now);
+    }
+
+    fn cancel_if_allowed(&mut self, core: &mut Core, now: Instant) {
+        let State::Calling(calling) = &mut self.state else { return };
+        let Cancel::AfterProvisional(reason) = &calling.cancel else { return };
+        if !core.transactions.may_cancel(calling.invite) {
+            return;
+        }
+        let Some((invite, hop)) = core.transactions.sent(calling.invite) else { return };
+        let cancel = cancel_of(invite, reason.as_ref());
+        core.transactions.request(cancel, hop, User::Nobody, now);
+        core.transactions.cancelled(calling.invite, now);
+        calling.cancel = Cancel::Sent;
+    }
+
+    pub(super) fn invite_outcome(&mut self, id: ClientId, outcome: Outcome<'_>, core: &mut Core, now: Instant) {
+        match (outcome.status, outcome.response) {
+            (..200, Some(response)) => self.progress(response, core, now),
+            (200..300, Some(response)) => self.answered(id, response, core, now),
+            (status, response) => self.refused(status, response, core),
+        }
+    }
+
+    fn progress(&mut self, response: &Response, core: &mut Core, now: Instant) {
+        let State::Calling(calling) = &self.state else { return };
+        let status = response.status.code();
+        if status > 100 && !calling.is_unwanted() {
+            // The first early dialog is followed; the 2xx decides.
+            self.dialog.confirm_early(response);
+            let sdp = sdp_of(&response.headers, &response.body);
+            core.events.push_back(Event::Progress { leg: self.id, status, sdp });
+        }
+        self.cancel_if_allowed(core, now);
+    }
+
+    fn answered(&mut self, id: ClientId, response: &Response, core: &mut Core, now: Instant) {
+        let unwanted = match &self.state {
+            State::Calling(calling) => calling.is_unwanted(),
+            // Another 2xx: the same again, or that of another branch of a forking proxy (§13.2.2.4).
+            State::Established | State::HangingUp if self.dialog.is_answerer(&response.headers) => {
+                return self.acknowledge(id, response, core);
+            }
+            State::Established
+            | State::HangingUp
+            | State::Ringing(_)
+            | State::Refused { .. }
+            | State::Answered { .. }
+            | State::Gone => return decline_late_answer(id, response, core, now),
+        };
+        self.dialog.confirm(response);
+        self.acknowledge(id, response, core);
+        self.state = State::Established;
+        if unwanted {
+            return self.hang_up(None, core, now);
+        }
+        let sdp = sdp_of(&response.headers, &response.body);
+        core.events.push_back(Event::Established { leg: self.id, sdp });
+    }
+
+    fn refused(&mut self, status: u16, response: Option<&Response>, core: &mut Core) {
+        let State::Calling(calling) = &self.state else { return };
+        if calling.is_unwanted() {
+            return self.gone(TerminatedBy::Us, core);
+        }
+        let reason = response.and_then(|response| read_reason(&response.headers));
+        self.over(Event::Failed { leg: self.id, status, reason }, core);
+    }
+}
+
+/// A 2xx nobody wants, of a fork that lost or a call that is over: it is acknowledged and hung up (§13.2.2.4).
+pub(crate) fn decline_late_answer(id: ClientId, response: &Response, core: &mut Core, now: Instant) {
+    let Some((invite, hop)) = core.transactions.sent(id) else { return };
+    let Some(mut dialog) = Dialog::of_request(&invite.clone(), hop) else { return };
+    dialog.confirm(response);
+    let number = response.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+    let ack: Request = dialog.numbered(Method::Ack, number, core);
+    let hop = dialog.next_hop();
+    core.transactions.send(hop.carry(ack.to_bytes()));
+    let bye = dialog.request(Method::Bye, core);
+    core.transactions.request(bye, hop, User::Nobody, now);
+}

@@ -1,0 +1,301 @@
+//! The endpoint: bytes and commands in; bytes, events and the next deadline out.
+//!
+//! Drive it like this: feed what arrives with `handle_*`, then drain [`Endpoint::poll_transmit`],
+//! [`Endpoint::poll_event`] and [`Endpoint::poll_close`], then sleep until [`Endpoint::poll_timeout`]. `now` must
+//! never go back.
+pub(crate) mod core;
+mod intake;
+mod random;
+mod responses;
+
+use self::core::Core;
+use crate::{
+    dialog::{Leg, Outcome},
+    framing::{Frame, Framer, PONG},
+    leg::{Command, Event, LegId, Reason, Transmit, Transport},
+    transaction::{
+        Expired, Hop, ServerId,
+        timer::{Agenda, earliest},
+    },
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
+
+/// Who we are on the wire, and how much we take on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Value of `User-Agent` and `Server`; empty for none.
+    pub user_agent: String,
+    /// Address for Via and Contact over UDP, as peers see it; `None` if there is no such socket.
+    pub udp: Option<SocketAddr>,
+    /// Address for Via and Contact over TCP, as peers see it; `None` if there is no such listener.
+    pub tcp: Option<SocketAddr>,
+    /// Most legs at one time; an INVITE beyond it gets 503.
+    pub max_legs: usize,
+}
+
+/// An INVITE to send.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutgoingInvite {
+    /// Where to send it.
+    pub remote: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// R-URI and To, without angle brackets.
+    pub to: String,
+    /// From, without angle brackets.
+    pub from: String,
+    /// Display name of From; empty for none.
+    pub from_display: String,
+    /// The offer.
+    pub sdp: Vec<u8>,
+    /// Headers to add.
+    pub x_headers: Vec<(String, String)>,
+    /// User and password for a challenge.
+    pub credentials: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for OutgoingInvite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutgoingInvite({} to {} at {})", self.from, self.to, self.remote)
+    }
+}
+
+/// What has been counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Messages received and read.
+    pub received: u64,
+    /// Messages that could not be read.
+    pub parse_errors: u64,
+    /// Messages sent again, by timer or because they were asked for again.
+    pub retransmissions: u64,
+    /// Requests received again.
+    pub repeated_requests: u64,
+    /// Requests refused before any leg saw them.
+    pub refused: u64,
+    /// INVITEs refused because there were too many legs, or while draining.
+    pub overloaded: u64,
+    /// Responses and ACKs that belong to nothing.
+    pub stray: u64,
+    /// Legs at this moment.
+    pub legs: u64,
+    /// Transactions at this moment.
+    pub transactions: u64,
+}
+
+/// Whether new calls are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Open,
+    Draining,
+}
+
+/// All of SIP that one process speaks.
+#[derive(Debug)]
+pub struct Endpoint {
+    core: Core,
+    legs: BTreeMap<LegId, Leg>,
+    /// Legs by Call-ID and our tag.
+    dialogs: BTreeMap<(String, String), LegId>,
+    /// Legs by the transaction of their INVITE, for CANCEL and for ACKs of refusals.
+    invites: BTreeMap<ServerId, LegId>,
+    agenda: Agenda<LegId>,
+    streams: BTreeMap<SocketAddr, Framer>,
+    closes: VecDeque<SocketAddr>,
+    door: Door,
+    last_leg: u64,
+}
+
+impl Endpoint {
+    /// An endpoint without legs. The same seed and inputs give the same bytes.
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            core: Core::new(config, seed),
+            legs: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            agenda: Agenda::default(),
+            streams: BTreeMap::new(),
+            closes: VecDeque::new(),
+            door: Door::Open,
+            last_leg: 0,
+        }
+    }
+
+    /// A UDP datagram arrived.
+    pub fn handle_datagram(&mut self, remote: SocketAddr, bytes: &[u8], now: Instant) {
+        self.receive(Hop { transport: Transport::Udp, remote }, bytes, now);
+    }
+
+    /// A piece of a TCP stream arrived. What cannot be read any further is closed by [`Endpoint::poll_close`].
+    pub fn handle_stream(&mut self, remote: SocketAddr, bytes: &[u8], now: Instant) {
+        let mut framer = self.streams.remove(&remote).unwrap_or_default();
+        framer.push(bytes);
+        let hop = Hop { transport: Transport::Tcp, remote };
+        loop {
+            match framer.poll_frame() {
+                Ok(Some(Frame::Message(message))) => self.receive(hop, &message, now),
+                Ok(Some(Frame::Ping)) => self.core.transactions.send(hop.carry(PONG.to_vec())),
+                Ok(Some(Frame::Pong)) => {}
+                Ok(None) => break,
+                Err(_) => {
+                    self.core.stats.parse_errors += 1;
+                    self.closes.push_back(remote);
+                    return self.handle_stream_closed(remote, now);
+                }
+            }
+        }
+        self.streams.insert(remote, framer);
+    }
+
+    /// A TCP connection is closed, by whomever. What waits for an answer on it has failed.
+    pub fn handle_stream_closed(&mut self, remote: SocketAddr, now: Instant) {
+        self.streams.remove(&remote);
+        let hop = Hop { transport: Transport::Tcp, remote };
+        for leg in self.legs.values_mut() {
+            leg.connection_lost(hop);
+        }
+        self.handle_unreachable(Transport::Tcp, remote, now);
+    }
+
+    /// Nobody is there: ICMP says so, or a connection could not be opened. Pending requests to it end with 503.
+    pub fn handle_unreachable(&mut self, transport: Transport, remote: SocketAddr, now: Instant) {
+        for (id, user) in self.core.transactions.unreachable(Hop { transport, remote }) {
+            self.deliver(id, user, Outcome { status: 503, response: None }, now);
+        }
+    }
+
+    /// What the owner wants of a leg.
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        let id = leg_of(&command);
+        self.with_leg(id, |leg, core| leg.handle_command(command, core, now));
+    }
+
+    /// Calls someone. A URI that is none fails with 400 at once.
+    pub fn invite(&mut self, invite: OutgoingInvite, now: Instant) -> LegId {
+        let id = self.fresh_leg();
+        match Leg::outgoing(id, invite, &mut self.core, now) {
+            Ok(leg) => self.adopt(id, leg),
+            Err(error) => {
+                let reason = Reason { protocol: "SIP".into(), cause: Some(400), text: Some(error.to_string()) };
+                self.core.events.push_back(Event::Failed { leg: id, status: 400, reason: Some(reason) });
+            }
+        }
+        id
+    }
+
+    /// From here on OPTIONS and new INVITEs get 503; calls that are up go on.
+    pub fn drain(&mut self) {
+        self.door = Door::Draining;
+    }
+
+    /// Advances time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        loop {
+            if let Some(expired) = self.core.transactions.poll_expired(now) {
+                match expired {
+                    Expired::Client(user, id) => self.deliver(id, user, Outcome { status: 408, response: None }, now),
+                    Expired::Server(id) => self.refusal_over(id),
+                }
+            } else if let Some(id) = self.agenda.pop_due(now) {
+                self.with_leg(id, |leg, core| leg.handle_timeout(core, now));
+            } else {
+                break;
+            }
+        }
+        debug_assert!(self.poll_timeout().is_none_or(|(at, _)| at > now), "a deadline must move");
+    }
+
+    /// The next bytes to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.core.transactions.poll_transmit()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    /// The next TCP connection to close.
+    pub fn poll_close(&mut self) -> Option<SocketAddr> {
+        self.closes.pop_front()
+    }
+
+    /// When [`Endpoint::handle_timeout`] is next wanted, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        earliest([self.core.transactions.poll_timeout(), self.agenda.next()])
+    }
+
+    /// Whether nothing is left that a shutdown would cut: no leg, no registration, nothing that waits for an answer or
+    /// an ACK. Finished transactions that only linger for retransmissions do not count.
+    pub fn is_idle(&self) -> bool {
+        self.legs.is_empty() && !self.core.transactions.any_pending()
+    }
+
+    /// What has been counted.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            retransmissions: self.core.transactions.resent(),
+            legs: self.legs.len() as u64,
+            transactions: self.core.transactions.len() as u64,
+            ..self.core.stats
+        }
+    }
+
+    fn fresh_leg(&mut self) -> LegId {
+        self.last_leg += 1;
+        LegId(self.last_leg)
+    }
+
+    fn adopt(&mut self, id: LegId, leg: Leg) {
+        self.dialogs.insert(leg.key(), id);
+        if let Some(invite) = leg.invite_transaction() {
+            self.invites.insert(invite, id);
+        }
+        self.agenda.set(id, leg.poll_timeout());
+        self.legs.insert(id, leg);
+    }
+
+    /// Lets a leg do something, then follows what became of it.
+    fn with_leg(&mut self, id: LegId, act: impl FnOnce(&mut Leg, &mut Core)) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        act(leg, &mut self.core);
+        if !leg.is_gone() {
+            return self.agenda.set(id, leg.poll_timeout());
+        }
+        self.agenda.set(id, None);
+        self.dialogs.remove(&leg.key());
+        if let Some(invite) = leg.invite_transaction() {
+            self.invites.remove(&invite);
+        }
+        self.legs.remove(&id);
+    }
+
+    /// A refused INVITE was acknowledged, or never will be.
+    fn refusal_over(&mut self, id: ServerId) {
+        if let Some(&leg) = self.invites.get(&id) {
+            self.with_leg(leg, |leg, core| leg.handle_refusal_over(id, core));
+        }
+    }
+}
+
+fn leg_of(command: &Command) -> LegId {
+    match command {
+        Command::Ring { leg }
+        | Command::Answer { leg, .. }
+        | Command::Reject { leg, .. }
+        | Command::AcceptOffer { leg, .. }
+        | Command::RefuseOffer { leg, .. }
+        | Command::Reinvite { leg, .. }
+        | Command::Bye { leg, .. }
+        | Command::Refer { leg, .. }
+        | Command::Info { leg, .. } => *leg,
+    }
+}
+
+#[cfg(test)]
+mod tests;

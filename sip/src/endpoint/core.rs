@@ -1,0 +1,327 @@
+//! What every leg and registration shares: our names, randomness, the transactions and the way out.
+use super::{Config, Stats, random::Random};
+use crate::{
+    auth::{self, Credentials},
+    leg::{Event, LegId, Reason, RegistrationId, Transmit, Transport},
+    message::{Headers, Method, Name, Params, Request, Response, StatusCode, Via},
+    transaction::{ClientId, Hop, ServerId, Transactions},
+    uri::Uri,
+};
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, SocketAddr},
+    time::Instant,
+};
+
+/// What we do, and say in `Allow`.
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY";
+/// Bodies we understand, and say in `Accept`.
+pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag";
+/// The only body an offer or answer may have.
+pub(crate) const SDP: &str = "application/sdp";
+/// Hops a request of ours may take.
+const MAX_FORWARDS: &str = "70";
+
+/// Whose a client transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// A leg's, for this purpose.
+    Leg(LegId, Purpose),
+    /// A registration's.
+    Registration(RegistrationId),
+    /// Nobody cares for the outcome.
+    Nobody,
+}
+
+/// What a leg sent a request for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The INVITE that makes the leg.
+    Invite,
+    /// Our re-INVITE.
+    Reinvite,
+    /// Our BYE.
+    Bye,
+    /// Our REFER.
+    Refer,
+    /// Our INFO.
+    Info,
+}
+
+/// Shared state of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) random: Random,
+    pub(crate) transactions: Transactions<User>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) stats: Stats,
+}
+
+/// A request being served: what an answer to it needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    /// Its transaction.
+    pub(crate) id: ServerId,
+    /// Its number.
+    pub(crate) cseq: u32,
+    hop: Hop,
+    echo: Headers,
+    record_route: Headers,
+}
+
+impl Served {
+    /// A request whose Via is stamped, in a transaction of its own, that came by `hop`.
+    pub(crate) fn new(id: ServerId, request: &Request, hop: Hop) -> Self {
+        let mut record_route = Headers::new();
+        record_route.copy(Name::RecordRoute, &request.headers);
+        Self {
+            id,
+            cseq: request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
+            hop: response_hop(&request.headers, hop),
+            echo: Response::answering(&request.headers, StatusCode::OK).headers,
+            record_route,
+        }
+    }
+}
+
+/// Where the answer to a request goes: RFC 3261 §18.2.2 with RFC 3581 §4; over a stream, back on it.
+pub(crate) fn response_hop(stamped: &Headers, hop: Hop) -> Hop {
+    let by_via = stamped.via().and_then(|via| via.response_address());
+    match (hop.transport, by_via) {
+        (Transport::Udp, Some(remote)) => Hop { remote, ..hop },
+        (Transport::Udp, None) | (Transport::Tcp, _) => hop,
+    }
+}
+
+/// A response in the making: what it adds to the request's own headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    status: StatusCode,
+    phrase: Option<String>,
+    headers: Headers,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// A bare status.
+    pub(crate) fn new(status: StatusCode) -> Self {
+        Self { status, phrase: None, headers: Headers::new(), body: Vec::new() }
+    }
+
+    /// With a phrase that says more than the status.
+    pub(crate) fn saying(mut self, phrase: impl Into<String>) -> Self {
+        self.phrase = Some(phrase.into());
+        self
+    }
+
+    /// With a header.
+    pub(crate) fn with(mut self, name: Name, value: impl AsRef<str>) -> Self {
+        self.headers.push(name, value);
+        self
+    }
+
+    /// With headers of the owner; a name that is no token is left out, since it cannot be sent.
+    pub(crate) fn with_all(mut self, headers: &[(String, String)]) -> Self {
+        for (name, value) in headers {
+            if self.headers.push_named(name, value).is_err() {
+                continue;
+            }
+        }
+        self
+    }
+
+    /// With the Reason header of RFC 3326.
+    pub(crate) fn because(mut self, reason: Option<&Reason>) -> Self {
+        if let Some(reason) = reason {
+            self.headers.push(Name::Reason, print_reason(reason));
+        }
+        self
+    }
+
+    /// With an SDP body.
+    pub(crate) fn sdp(mut self, body: Vec<u8>) -> Self {
+        self.headers.push(Name::ContentType, SDP);
+        self.body = body;
+        self
+    }
+}
+
+impl Core {
+    /// A core without transactions.
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
+        Self {
+            config,
+            random: Random::new(seed),
+            transactions: Transactions::default(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Our address on a transport, as others see it.
+    pub(crate) fn local(&self, transport: Transport) -> SocketAddr {
+        let (own, other) = match transport {
+            Transport::Udp => (self.config.udp, self.config.tcp),
+            Transport::Tcp => (self.config.tcp, self.config.udp),
+        };
+        own.or(other).unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5060))
+    }
+
+    /// Our Contact on a transport, in angle brackets. A user that cannot stand in a URI is left out.
+    pub(crate) fn contact(&self, user: &str, transport: Transport) -> String {
+        let host = self.local(transport).to_string();
+        let user = Some(user).filter(|user| !user.is_empty());
+        let uri = Uri::sip(user, &host).or_else(|_| Uri::sip(None, &host));
+        let uri = uri.map(|uri| uri.to_string()).unwrap_or_default();
+        match transport {
+            Transport::Udp => format!("<{uri}>"),
+            Transport::Tcp => format!("<{uri};transport=tcp>"),
+        }
+    }
+
+    /// A Via of ours with a new branch.
+    pub(crate) fn via(&mut self, transport: Transport) -> Via {
+        let name = match transport {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+        };
+        Via::new(name, self.local(transport), &self.random.branch())
+    }
+
+    /// The headers every request of ours begins with; From, To, Call-ID and CSeq follow.
+    pub(crate) fn request(&mut self, method: Method, uri: Uri, transport: Transport) -> Request {
+        let mut request = Request::new(method, uri);
+        request.headers.push(Name::Via, self.via(transport).to_string());
+        request.headers.push(Name::MaxForwards, MAX_FORWARDS);
+        request
+    }
+
+    /// Answers a request within its transaction; the bytes are given back for those who must repeat them.
+    pub(crate) fn answer(&mut self, served: &Served, tag: &str, reply: Reply, now: Instant) -> Transmit {
+        let status = reply.status;
+        let mut response = response(&served.echo, tag, reply, &self.config.user_agent);
+        if (101..300).contains(&status.code()) {
+            response.headers.copy(Name::RecordRoute, &served.record_route);
+        }
+        let transmit = served.hop.carry(response.to_bytes());
+        self.transactions.respond(served.id, status.code(), transmit.clone(), now);
+        transmit
+    }
+
+    /// Answers a request without keeping anything of it: RFC 3261 §8.2.7. A repeated request gets the same answer.
+    pub(crate) fn answer_stateless(&mut self, stamped: &Headers, hop: Hop, reply: Reply) {
+        let call_id = stamped.call_id().unwrap_or_default();
+        let from = stamped.first(Name::From).unwrap_or_default();
+        let branch = stamped.via().map(|via| via.branch().to_owned()).unwrap_or_default();
+        let tag = self.random.stateless_tag([call_id, from, &branch]);
+        if reply.status.code() >= 400 {
+            self.stats.refused += 1;
+        }
+        let response = response(stamped, &tag, reply, &self.config.user_agent);
+        self.transactions.send(response_hop(stamped, hop).carry(response.to_bytes()));
+    }
+
+    /// The request of a transaction with an answer to the challenge it got; `None` if there is none to give (RFC 3261
+    /// §22.2: the same credentials are not tried twice unless only the nonce was old). Its CSeq is still the old one.
+    pub(crate) fn answer_challenge(
+        &mut self,
+        id: ClientId,
+        response: &Response,
+        credentials: &Credentials,
+    ) -> Option<(Request, Hop)> {
+        let (asked, answered) = auth::header_names(response.status)?;
+        let challenges = response.headers.challenges(asked);
+        let stale = auth::choose(&challenges)?.stale;
+        let cnonce = self.random.token();
+        let (request, hop) = self.transactions.sent(id)?;
+        if request.headers.first(answered).is_some() && !stale {
+            return None;
+        }
+        let value = auth::answer(&challenges, credentials, &request.method, &request.uri, 1, &cnonce)?;
+        let mut again = request.clone();
+        again.headers.set(answered, value);
+        again.headers.set(Name::Via, self.via(hop.transport).to_string());
+        Some((again, hop))
+    }
+
+    /// A number between 1 and 50,000 to begin a dialog's CSeq with.
+    pub(crate) fn first_cseq(&mut self) -> u32 {
+        u32::try_from(self.random.next() % 50_000).unwrap_or_default() + 1
+    }
+}
+
+fn response(request: &Headers, tag: &str, reply: Reply, user_agent: &str) -> Response {
+    let mut response = Response::answering(request, reply.status);
+    if let Some(phrase) = reply.phrase {
+        response.reason = phrase;
+    }
+    let to = response.headers.to().filter(|to| to.tag().is_none() && reply.status != StatusCode::TRYING);
+    if let Some(to) = to {
+        response.headers.set(Name::To, to.with_tag(tag).to_string());
+    }
+    for (name, value) in reply.headers.iter() {
+        // Names of a `Headers` are tokens already.
+        response.headers.push_named(name, value).unwrap_or_default();
+    }
+    if reply.status != StatusCode::TRYING && !user_agent.is_empty() {
+        response.headers.push(Name::Server, user_agent);
+    }
+    response.body = reply.body;
+    response
+}
+
+/// The ACK of a refusal: RFC 3261 §17.1.1.3.
+pub(crate) fn ack_of_refusal(invite: &Request, response: &Response) -> Request {
+    let mut ack = same_hop(invite, Method::Ack);
+    if let Some(to) = response.headers.first(Name::To) {
+        ack.headers.set(Name::To, to);
+    }
+    ack
+}
+
+/// The CANCEL of an INVITE: RFC 3261 §9.1.
+pub(crate) fn cancel_of(invite: &Request, reason: Option<&Reason>) -> Request {
+    let mut cancel = same_hop(invite, Method::Cancel);
+    if let Some(reason) = reason {
+        cancel.headers.push(Name::Reason, print_reason(reason));
+    }
+    cancel
+}
+
+/// A request that goes exactly where the INVITE went: its topmost Via, its Route, its identity.
+fn same_hop(invite: &Request, method: Method) -> Request {
+    let mut request = Request::new(method.clone(), invite.uri.clone());
+    if let Some(via) = invite.headers.first(Name::Via) {
+        request.headers.push(Name::Via, via);
+    }
+    for name in [Name::MaxForwards, Name::Route, Name::From, Name::To, Name::CallId] {
+        request.headers.copy(name, &invite.headers);
+    }
+    let number = invite.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+    request.headers.push(Name::CSeq, format!("{number} {method}"));
+    request
+}
+
+/// `Q.850;cause=16;text="…"`.
+pub(crate) fn print_reason(reason: &Reason) -> String {
+    let mut text = reason.protocol.clone();
+    if let Some(cause) = reason.cause {
+        text.push_str(&format!(";cause={cause}"));
+    }
+    if let Some(words) = &reason.text {
+        let words = words.replace(['"', '\\'], "");
+        text.push_str(&format!(";text=\"{words}\""));
+    }
+    text
+}
+
+/// The first Reason of a message.
+pub(crate) fn read_reason(headers: &Headers) -> Option<Reason> {
+    let value = headers.first(Name::Reason)?;
+    let (protocol, params) = value.split_at_checked(value.find(';').unwrap_or(value.len()))?;
+    let params = Params::parse(params);
+    let cause = params.as_ref().and_then(|params| params.value("cause")?.parse().ok());
+    let text = params.as_ref().and_then(|params| params.unquoted("text"));
+    Some(Reason { protocol: protocol.trim().to_owned(), cause, text })
+}

@@ -1,0 +1,203 @@
+//! Messages as they come: what is answered before any leg sees it, in the order of RFC 3261 §8.2.
+use super::{
+    Door, Endpoint,
+    core::{Reply, SDP, Served},
+};
+use crate::{
+    dialog::{Leg, capabilities, describe, not_ours},
+    leg::Event,
+    message::{Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
+    transaction::{Hop, Incoming, key::ServerKey},
+    uri::Scheme,
+};
+use std::time::Instant;
+
+/// Transactions are bounded too: so many for each leg there may be, and some for requests outside.
+const TRANSACTIONS_PER_LEG: usize = 8;
+const TRANSACTIONS_BESIDES: usize = 1024;
+/// Seconds after which a peer may try again when we have no room.
+const RETRY_AFTER: &str = "10";
+
+impl Endpoint {
+    pub(super) fn receive(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
+        match Message::parse(bytes) {
+            Ok(Message::Request(request)) => {
+                self.core.stats.received += 1;
+                self.request(request, hop, now);
+            }
+            Ok(Message::Response(response)) => {
+                self.core.stats.received += 1;
+                self.response(&response, now);
+            }
+            Err(ParseError { kind: ParseErrorKind::KeepAlive, .. }) => {}
+            Err(error) => self.unreadable(error, hop),
+        }
+    }
+
+    fn unreadable(&mut self, error: ParseError, hop: Hop) {
+        self.core.stats.parse_errors += 1;
+        let status = error.status();
+        let Some(mut rejected) = error.rejected else { return };
+        rejected.headers.stamp_via(hop.remote);
+        let reply = Reply::new(status);
+        // RFC 3261 §21.4.1: the phrase of a 400 should say what is wrong.
+        let reply = if status == StatusCode::BAD_REQUEST { reply.saying(error.kind.to_string()) } else { reply };
+        self.core.answer_stateless(&rejected.headers, hop, reply);
+    }
+
+    fn request(&mut self, mut request: Request, hop: Hop, now: Instant) {
+        let key = ServerKey::of_request(&request);
+        request.headers.stamp_via(hop.remote);
+        match self.core.transactions.handle_request(&key, &request, now) {
+            Incoming::New => {}
+            Incoming::Repeated => {
+                self.core.stats.repeated_requests += 1;
+                return;
+            }
+            Incoming::RefusalAcknowledged(id) => return self.refusal_over(id),
+        }
+        if request.method == Method::Ack {
+            return self.ack(&request, now);
+        }
+        if request.method != Method::Cancel
+            && let Some(refusal) = unacceptable(&request)
+        {
+            return self.core.answer_stateless(&request.headers, hop, refusal);
+        }
+        if self.core.transactions.len() >= self.most_transactions() {
+            return self.overloaded(&request, hop);
+        }
+        let in_dialog = request.headers.to().is_some_and(|to| to.tag().is_some());
+        match request.method {
+            Method::Cancel => self.cancel(key, &request, hop, now),
+            _ if in_dialog => self.in_dialog(key, &request, hop, now),
+            _ => self.out_of_dialog(key, &request, hop, now),
+        }
+    }
+
+    fn most_transactions(&self) -> usize {
+        self.core.config.max_legs.saturating_mul(TRANSACTIONS_PER_LEG).saturating_add(TRANSACTIONS_BESIDES)
+    }
+
+    /// ACK of a 2xx; any other is ignored.
+    fn ack(&mut self, ack: &Request, now: Instant) {
+        match self.leg_for(ack) {
+            Some(id) => self.with_leg(id, |leg, core| leg.handle_ack(ack, core, now)),
+            None => self.core.stats.stray += 1,
+        }
+    }
+
+    /// RFC 3261 §9.2: 200 and the INVITE gets 487, or 481 if there is no such INVITE.
+    fn cancel(&mut self, key: ServerKey, cancel: &Request, hop: Hop, now: Instant) {
+        let Some(invite) = self.core.transactions.server(&key.cancelled_invite()) else {
+            return self.core.answer_stateless(&cancel.headers, hop, Reply::new(StatusCode::NO_TRANSACTION));
+        };
+        let id = self.core.transactions.serve(key, cancel, hop.transport);
+        let leg = self.invites.get(&invite).copied().or_else(|| self.leg_for(cancel));
+        // The To tag of this 200 should be that of the INVITE's responses.
+        let tag = leg.and_then(|leg| Some(self.legs.get(&leg)?.key().1)).unwrap_or_else(|| self.core.random.token());
+        self.core.answer(&Served::new(id, cancel, hop), &tag, Reply::new(StatusCode::OK), now);
+        if let Some(leg) = leg {
+            self.with_leg(leg, |leg, core| {
+                leg.handle_cancel(core, now);
+                leg.handle_offer_cancelled(invite, core, now);
+            });
+        }
+    }
+
+    fn in_dialog(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
+        let Some(id) = self.leg_for(request) else {
+            return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::NO_TRANSACTION));
+        };
+        let transaction = self.core.transactions.serve(key, request, hop.transport);
+        let served = Served::new(transaction, request, hop);
+        self.with_leg(id, |leg, core| leg.handle_request(request, served, core, now));
+    }
+
+    /// Only an INVITE leaves anything behind; the rest is answered and forgotten (§8.2.7).
+    fn out_of_dialog(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
+        let reply = match request.method {
+            Method::Invite => return self.new_invite(key, request, hop, now),
+            Method::Options if self.door == Door::Draining => Reply::new(StatusCode::SERVICE_UNAVAILABLE),
+            Method::Options => capabilities(Reply::new(StatusCode::OK)),
+            Method::Bye | Method::Info | Method::Update | Method::Notify => Reply::new(StatusCode::NO_TRANSACTION),
+            Method::Ack
+            | Method::Cancel
+            | Method::Register
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Message
+            | Method::Prack
+            | Method::Publish
+            | Method::Other(_) => not_ours(&request.method),
+        };
+        self.core.answer_stateless(&request.headers, hop, reply);
+    }
+
+    fn new_invite(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
+        if self.core.transactions.is_merged(request) {
+            return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::LOOP_DETECTED));
+        }
+        // A UAS need not look at it, but an INVITE that comes with its last hop spent has been going in circles.
+        if request.headers.max_forwards() == Some(0) {
+            return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::TOO_MANY_HOPS));
+        }
+        if self.door == Door::Draining || self.legs.len() >= self.core.config.max_legs {
+            return self.overloaded(request, hop);
+        }
+        let Some(description) = describe(request, hop).filter(|_| request.headers.contact().is_some()) else {
+            let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Contact is missing or malformed");
+            return self.core.answer_stateless(&request.headers, hop, reply);
+        };
+        if request.headers.record_routes().is_none() {
+            let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Record-Route is malformed");
+            return self.core.answer_stateless(&request.headers, hop, reply);
+        }
+        let transaction = self.core.transactions.serve(key, request, hop.transport);
+        let served = Served::new(transaction, request, hop);
+        self.core.answer(&served, "", Reply::new(StatusCode::TRYING), now);
+        let id = self.fresh_leg();
+        if let Some(leg) = Leg::incoming(id, request, served, hop, &mut self.core) {
+            self.adopt(id, leg);
+            self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description) });
+        }
+    }
+
+    fn overloaded(&mut self, request: &Request, hop: Hop) {
+        self.core.stats.overloaded += 1;
+        let reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE).with(Name::RetryAfter, RETRY_AFTER);
+        self.core.answer_stateless(&request.headers, hop, reply);
+    }
+
+    /// The leg a request within a dialog belongs to (RFC 3261 §12.2.2).
+    fn leg_for(&self, request: &Request) -> Option<crate::leg::LegId> {
+        let call_id = request.headers.call_id()?.to_owned();
+        let to = request.headers.to()?;
+        let id = *self.dialogs.get(&(call_id, to.tag()?.to_owned()))?;
+        self.legs.get(&id).filter(|leg| leg.is_peer(&request.headers)).map(|_| id)
+    }
+}
+
+/// Why a request is refused whatever state we are in: §8.2.2.1, §8.2.2.3 and §8.2.3.
+fn unacceptable(request: &Request) -> Option<Reply> {
+    let headers = &request.headers;
+    if request.uri.scheme() == Scheme::Other {
+        return Some(Reply::new(StatusCode::UNSUPPORTED_URI_SCHEME));
+    }
+    let required: Vec<&str> = headers.tokens(Name::Require).collect();
+    if !required.is_empty() {
+        return Some(Reply::new(StatusCode::BAD_EXTENSION).with(Name::Unsupported, required.join(", ")));
+    }
+    if request.method != Method::Invite || request.body.is_empty() {
+        return None;
+    }
+    let encoded = headers.first(Name::ContentEncoding).is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
+    if encoded {
+        return Some(Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(Name::AcceptEncoding, "identity"));
+    }
+    // RFC 3261 §20.11: a body whose handling is optional may be passed over.
+    let disposition = headers.first(Name::ContentDisposition).unwrap_or_default().to_ascii_lowercase();
+    let is_sdp = headers.content_type().is_some_and(|media| media == SDP);
+    let foreign = !is_sdp && !disposition.contains("handling=optional");
+    foreign.then(|| Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(Name::Accept, SDP))
+}
