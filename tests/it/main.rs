@@ -7,6 +7,7 @@
 mod audio;
 mod baresip;
 mod hostile;
+mod phone;
 mod registrar;
 mod signalling;
 mod tidy;

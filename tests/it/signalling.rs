@@ -56,7 +56,7 @@ plain! {
     hold_of_both_directions: "uac_hold_inactive" Udp;
     reinvite_without_offer: "uac_reinvite_nooffer" Udp;
     reinvite_with_an_image: "uac_reinvite_image" Udp;
-    cseq_backwards: "uac_reinvite_old" Udp;
+    cseq_backwards: "uac_cseq_old" Udp;
     update_udp: "uac_update" Udp;
     update_tcp: "uac_update" Tcp;
     update_to_hold: "uac_update_hold" Udp;
