@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -28,7 +28,7 @@ demo: deps-build deps-demo build models ## build, then let a caller talk with a 
 	$(call say,a call on this machine)
 	@$(RAMAL_BIN) demo
 
-test: deps-build deps-demo deps-test format lint unit build models outside judge ## install what the tests need and run them all
+test: deps-build deps-demo deps-test format lint deny unit build models outside judge ## install what the tests need and run them all
 	$(call say,all of it passed)
 
 build: deps-build ## build the server in release mode
@@ -46,6 +46,10 @@ format:
 lint:
 	$(call say,clippy)
 	@cargo clippy --locked --workspace --all-targets --quiet -- --deny warnings
+
+deny: ## check licences and sources of the dependencies, if cargo-deny is installed
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
+	else printf '%s\n' 'deny: cargo-deny is not installed: licences and sources are not checked' >&2; fi
 
 unit: ## run the tests of the cores, the simulation and the tidy check (no sockets)
 	$(call say,cores and simulation)
