@@ -30,6 +30,8 @@ pub(super) struct Downlink {
     after_silence: bool,
     /// The timestamp all packets of a DTMF press carry.
     press: u32,
+    /// Speech sent by the last wake-up.
+    spoken: Vec<Audio>,
 }
 
 /// What one slot is filled with.
@@ -50,6 +52,7 @@ impl Downlink {
             ticks: 0,
             after_silence: true,
             press: 0,
+            spoken: Vec::new(),
         }
     }
 
@@ -72,6 +75,11 @@ impl Downlink {
 
     pub(super) fn deadline(&self) -> Instant {
         self.pace.deadline()
+    }
+
+    /// The speech sent since the last call.
+    pub(super) fn spoken(&mut self) -> Vec<Audio> {
+        std::mem::take(&mut self.spoken)
     }
 
     /// The packets that are due.
@@ -125,6 +133,7 @@ impl Downlink {
                 if taken.first {
                     events.push_back(Event::FirstPacket { utterance: taken.utterance, at: now });
                 }
+                self.spoken.push(taken.audio.clone());
                 Filling::Speech(taken.audio)
             }
             None => Filling::Silence,

@@ -312,6 +312,9 @@ impl Session {
         let remote = self.latch.remote();
         let packets = self.downlink.handle_timeout(now, &mut self.stats, &mut self.events);
         self.transmits.extend(packets.into_iter().map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
+        for speech in self.downlink.spoken() {
+            self.voice.played(&speech, now);
+        }
         if self.reports.deadline() <= now {
             let bytes = self.reports.report(&self.downlink.sender, self.stream.reception(), now);
             self.transmit_rtcp(bytes);

@@ -6,41 +6,71 @@ use super::{
     uplink::{Origin, Piece},
 };
 use crate::{
-    audio::{SampleRate, Speech},
+    audio::{Audio, SampleRate, Speech},
+    codec::g711,
+    echo::Guard,
     resample::Resampler,
-    vad::{self, Detector},
+    vad::{self, Detector, Engine},
 };
 
-/// What the detector hears.
+/// What the detector and the echo guard hear.
 const RATE: SampleRate = SampleRate::HZ_8000;
 
 /// The detector and what stands before it.
 #[derive(Debug)]
 pub(super) struct Voice {
+    engine: Engine,
     detector: Detector,
-    /// From the codec's rate to the detector's.
-    resampler: Resampler,
+    guard: Guard,
+    /// From the codec's rate: the caller's audio, and ours.
+    caller: Resampler,
+    ours: Resampler,
 }
 
 impl Voice {
     pub(super) fn new(config: vad::Config, rate: SampleRate) -> Result<Self, Error> {
-        Ok(Self { detector: Detector::new(config)?, resampler: Resampler::new(rate, RATE)? })
+        Ok(Self {
+            engine: config.engine,
+            detector: Detector::new(config)?,
+            guard: Guard::new(),
+            caller: Resampler::new(rate, RATE)?,
+            ours: Resampler::new(rate, RATE)?,
+        })
     }
 
     pub(super) fn renegotiate(&mut self, rate: SampleRate) {
-        if rate != self.resampler.from()
-            && let Ok(resampler) = Resampler::new(rate, RATE)
+        if rate != self.caller.from()
+            && let (Ok(caller), Ok(ours)) = (Resampler::new(rate, RATE), Resampler::new(rate, RATE))
         {
-            self.resampler = resampler;
+            (self.caller, self.ours) = (caller, ours);
         }
     }
 
-    /// Hears a piece of the uplink. What we made up is quiet to the detector: a repeated vowel is no one's voice.
-    pub(super) fn hear(&mut self, piece: &Piece) -> Vec<Speech> {
-        let samples = match piece.origin {
-            Origin::Caller => self.resampler.process(&piece.samples),
-            Origin::MadeUp => self.resampler.process(&vec![0; piece.samples.len()]),
+    /// This speech of the assistant left at `at`, and may come back.
+    pub(super) fn played(&mut self, audio: &Audio, at: Instant) {
+        if self.engine == Engine::Off {
+            return;
+        }
+        let samples = match audio {
+            Audio::G711 { law, bytes } => g711::decode(*law, bytes),
+            Audio::Pcm(frame) => self.ours.process(&frame.samples),
         };
+        self.guard.played(&samples, at);
+    }
+
+    /// Hears a piece of the uplink. What we made up is quiet to the detector, and so is our own echo: a repeated vowel
+    /// is no one's voice.
+    pub(super) fn hear(&mut self, piece: &Piece) -> Vec<Speech> {
+        if self.engine == Engine::Off {
+            return Vec::new();
+        }
+        let samples = match piece.origin {
+            Origin::Caller => self.caller.process(&piece.samples),
+            Origin::MadeUp => self.caller.process(&vec![0; piece.samples.len()]),
+        };
+        if self.guard.is_echo(&samples, piece.at) {
+            return self.detector.push(&vec![0; samples.len()], piece.at);
+        }
         self.detector.push(&samples, piece.at)
     }
 

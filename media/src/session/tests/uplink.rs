@@ -257,3 +257,31 @@ fn a_caller_who_speaks_is_heard_and_the_end_is_told_even_if_the_phone_falls_sile
     assert_eq!(speech, [Speech::Suspected, Speech::Confirmed, Speech::Ended { last_voice: last }]);
     assert_eq!(call.session.last_voice(), Some(last));
 }
+
+/// Our own voice comes back from the caller's line, 14 dB weaker and 80 ms later: nobody interrupted us.
+#[test]
+fn our_echo_is_not_the_caller() {
+    for (echoes, cut_in) in [(true, false), (false, true)] {
+        let mut call = Call::with(config(MU, vad::Engine::Energy));
+        let mut random = Random::new(8);
+        // Syllables of noise, each of its own length and loudness.
+        let mut speech: Vec<i16> = Vec::new();
+        while speech.len() < 40_000 {
+            let (length, loudness) = (600 + random.below(1_800), 1_000 + random.below(11_000) as i32);
+            speech.extend((0..length).map(|_| (random.below(2 * loudness as u64) as i32 - loudness) as i16));
+            speech.extend(vec![0; 200 + random.below(1_200) as usize]);
+        }
+        call.session.play(UtteranceId(1), &mu(g711::encode(Law::Mu, &speech)), call.now);
+        (0..60).for_each(|_| call.phone_sends(&[0xff; 160])); // the guard learns from what was played
+        for n in 60..200_usize {
+            let from = (n - 4) * 160;
+            let returned: Vec<i16> = speech[from..from + 160].iter().map(|s| if echoes { s / 5 } else { 0 }).collect();
+            let spoken: Vec<i16> =
+                (0..160).map(|_| if cut_in { random.below(9_000) as i16 - 4_500 } else { 0 }).collect();
+            let mixed: Vec<i16> = returned.iter().zip(&spoken).map(|(a, b)| a + b).collect();
+            call.phone_sends(&g711::encode(Law::Mu, &mixed));
+        }
+        let confirmed = call.events.iter().any(|(_, event)| *event == Event::Speech(Speech::Confirmed));
+        assert_eq!(confirmed, cut_in, "echo {echoes}");
+    }
+}
