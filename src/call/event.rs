@@ -1,0 +1,65 @@
+//! What a call tells its driver.
+use crate::record::Conversation;
+use media::{Heard, UtteranceId};
+use providers::Endpoint;
+use std::time::Duration;
+
+/// Something the driver must do, or a person watching wants to see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Connect to the provider; answer with `handle_connected` or `handle_disconnected`.
+    Connect(Endpoint),
+    /// 200 went out: the conversation begins.
+    Answered,
+    /// The local detector heard the caller begin.
+    CallerSpeaks,
+    /// The caller said this.
+    CallerText(String),
+    /// The caller pressed this.
+    Dtmf(char),
+    /// The first packet of an utterance left. `latency` counts from the caller's last voice, when this is a reply.
+    AssistantSpeaks {
+        /// Which utterance.
+        utterance: UtteranceId,
+        /// Turn latency in RTP time.
+        latency: Option<Duration>,
+    },
+    /// Words of the assistant, perhaps ahead of the audio.
+    AssistantText {
+        /// Of which utterance.
+        utterance: UtteranceId,
+        /// To be appended.
+        delta: String,
+    },
+    /// All of an utterance has been heard.
+    PlayedOut(Heard),
+    /// The caller cut the assistant off after this much.
+    BargeIn(Heard),
+    /// REFER went out to this destination.
+    TransferStarted {
+        /// An extension or number.
+        destination: String,
+    },
+    /// The caller is with us again, or still.
+    TransferFailed {
+        /// An extension or number.
+        destination: String,
+        /// In plain English.
+        reason: String,
+    },
+    /// The call was put on hold or taken back by the peer.
+    Hold(Hold),
+    /// Trouble that the call survived.
+    Warning(String),
+    /// The call is over; sent once, nothing follows.
+    Ended(Box<Conversation>),
+}
+
+/// Whether the peer holds the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The peer does not listen.
+    Held,
+    /// Both directions flow.
+    Resumed,
+}

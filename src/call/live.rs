@@ -1,0 +1,578 @@
+//! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
+use super::{
+    Desk, End, Event, Hangup, Hold, sip_reason, tools,
+    transfer::{self, Spoken, Step, Transfer},
+};
+use crate::record::Outcome;
+use media::{Audio, Heard, Law, Speech, UtteranceId, sdp, vad};
+use providers::{Dialect, Failure, Note, Respond, ToolCallId};
+use serde_json::json;
+use sip::{Command, ReferProgress};
+use std::{ops::ControlFlow, time::Instant};
+
+type Flow = ControlFlow<End>;
+const GO_ON: Flow = ControlFlow::Continue(());
+
+/// Audio flows: the media session, the provider, and what the two are doing for the caller.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) media: media::Session,
+    pub(super) provider: Box<dyn Dialect>,
+    /// What the last offer and answer settled.
+    negotiated: sdp::Negotiated,
+    phase: Phase,
+    /// The utterance whose audio still arrives.
+    open: Option<UtteranceId>,
+    /// The last utterance that was cut: its audio, and that of any before it, is stale.
+    cut: Option<UtteranceId>,
+    /// The caller's last voice of a turn nobody has answered yet.
+    unanswered: Option<Instant>,
+    /// `max_duration_seconds` after the answer.
+    ends_by: Instant,
+    hold: Hold,
+    assistant: Assistant,
+}
+
+/// Whether there is still a provider behind the dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Assistant {
+    Present,
+    Gone,
+}
+
+/// What the call is doing.
+#[derive(Debug)]
+enum Phase {
+    Talking,
+    Transferring(Transfer),
+    /// The goodbye is said or being said; BYE follows when it has been heard, or at the deadline.
+    Closing {
+        outcome: Outcome,
+        cause: String,
+        until: Instant,
+        spoken: Spoken,
+    },
+}
+
+impl Live {
+    pub(super) fn new(
+        negotiated: sdp::Negotiated,
+        provider: Box<dyn Dialect>,
+        desk: &Desk,
+        now: Instant,
+    ) -> Result<Self, media::Error> {
+        let secretary = &desk.secretary;
+        let config = media::Config {
+            local: desk.local,
+            media: negotiated.clone(),
+            uplink: provider.formats().uplink,
+            vad: vad::Config {
+                threshold: secretary.vad_threshold,
+                silence: secretary.silence,
+                ..vad::Config::default()
+            },
+            seed: desk.seed,
+            reorder_window: desk.settings.reorder_window,
+            max_queued: desk.settings.max_queued,
+            silence_timeout: desk.settings.media_timeout,
+        };
+        let media = media::Session::new(config, now)?;
+        Ok(Self {
+            media,
+            provider,
+            negotiated,
+            phase: Phase::Talking,
+            open: None,
+            cut: None,
+            unanswered: None,
+            ends_by: now + secretary.max_duration,
+            hold: Hold::Resumed,
+            assistant: Assistant::Present,
+        })
+    }
+
+    /// One event of one core, or `None` when both are silent.
+    pub(super) fn step(&mut self, desk: &mut Desk, now: Instant) -> Option<Flow> {
+        if let Some(event) = self.media.poll_event() {
+            return Some(self.on_media(event, desk, now));
+        }
+        let event = self.provider.poll_event()?;
+        Some(self.on_provider(event, desk, now))
+    }
+
+    pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        self.media.handle_timeout(now);
+        self.provider.handle_timeout(now);
+        match &self.phase {
+            Phase::Closing { until, .. } if *until <= now => self.hang_up(),
+            Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) if *until <= now => {
+                self.refer(desk, now);
+                GO_ON
+            }
+            Phase::Transferring(Transfer { step: Step::Settled { until }, .. }) if *until <= now => {
+                let hangup = Hangup::Bye(Some(sip_reason(200, "Transferred")));
+                let cause = "transferred: the target answered".into();
+                ControlFlow::Break(End { outcome: Outcome::Transferred, cause, hangup })
+            }
+            Phase::Talking if self.ends_by <= now => {
+                self.say_goodbye("the time limit of this call is reached", Outcome::Timeout, desk, now);
+                GO_ON
+            }
+            Phase::Talking | Phase::Transferring(_) | Phase::Closing { .. } => GO_ON,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let own = match &self.phase {
+            Phase::Talking => Some((self.ends_by, "max_duration_seconds")),
+            Phase::Closing { until, .. } => Some((*until, "farewell")),
+            Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) => {
+                Some((*until, "transfer announcement"))
+            }
+            Phase::Transferring(Transfer { step: Step::Settled { until }, .. }) => Some((*until, "bye after transfer")),
+            // The SIP endpoint holds the deadline of the NOTIFY.
+            Phase::Transferring(Transfer { step: Step::Referred | Step::Accepted, .. }) => None,
+        };
+        [own, self.media.poll_timeout(), self.provider.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The call ends: what still waits in the playout was never heard.
+    pub(super) fn close(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some(heard) = self.media.cut(now) {
+            desk.log.transcript.cut(heard, now);
+        }
+        self.media.end(now);
+    }
+
+    pub(super) fn handle_sip(&mut self, event: sip::Event, desk: &mut Desk, now: Instant) -> Flow {
+        use sip::Event as E;
+        match event {
+            E::Offer { leg, sdp, .. } => {
+                let command = match self.reoffered(sdp.as_deref(), desk, now) {
+                    Ok(sdp) => Command::AcceptOffer { leg, sdp },
+                    Err(error) => Command::RefuseOffer { leg, status: error.sip_status() },
+                };
+                desk.commands.push_back(command);
+                GO_ON
+            }
+            E::Established { sdp: Some(answer), .. } => {
+                match sdp::accept(&desk.sdp_local(), sdp::Direction::SendRecv, &answer) {
+                    Ok(negotiated) => self.renegotiate(negotiated, desk, now),
+                    Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
+                }
+                GO_ON
+            }
+            E::Info { content_type, body, .. } => {
+                if let Some(digit) = info_digit(&content_type, &body) {
+                    self.media.handle_info_dtmf(digit, now);
+                }
+                GO_ON
+            }
+            E::Refer { progress, .. } => self.on_refer(progress, desk, now),
+            E::Bye { .. } | E::Cancelled { .. } => ControlFlow::Break(self.peer_hung_up(desk)),
+            E::Terminated { .. } | E::Failed { .. } => ControlFlow::Break(End {
+                outcome: Outcome::Failed,
+                cause: "the phone side is gone without a BYE".into(),
+                hangup: Hangup::Peer,
+            }),
+            E::Established { sdp: None, .. }
+            | E::Incoming { .. }
+            | E::Progress { .. }
+            | E::OfferAnswered { .. }
+            | E::Registration { .. } => GO_ON,
+        }
+    }
+
+    fn on_media(&mut self, event: media::Event, desk: &mut Desk, now: Instant) -> Flow {
+        match event {
+            media::Event::Audio(audio) if self.with_the_caller() => self.provider.handle_audio(&audio, now),
+            // The caller is being handed over: what arrives is hold music. The provider's clock needs its silence.
+            media::Event::Audio(audio) => self.provider.handle_audio(&silence_like(&audio), now),
+            media::Event::Speech(speech) => self.on_speech(speech, desk, now),
+            media::Event::FirstPacket { utterance, at } => self.on_first_packet(utterance, at, desk),
+            media::Event::PlayedOut(heard) => return self.on_played_out(heard, desk, now),
+            media::Event::Dtmf(digit) => {
+                desk.emit(Event::Dtmf(digit));
+                desk.log.transcript.note(format!("[DTMF {digit}]"), now);
+                self.unanswered = Some(now);
+                self.barge_in(desk, now);
+                self.provider.handle_dtmf(digit, now);
+            }
+            media::Event::Latched(address) => desk.emit(Event::Warning(format!("RTP comes from {address}"))),
+            media::Event::MediaTimeout => {
+                let hangup = Hangup::Bye(Some(sip_reason(408, "No media from the phone")));
+                let cause = "no packet from the phone for too long".into();
+                return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
+            }
+        }
+        GO_ON
+    }
+
+    fn on_speech(&mut self, speech: Speech, desk: &mut Desk, now: Instant) {
+        if !self.with_the_caller() {
+            return;
+        }
+        match speech {
+            Speech::Suspected => self.media.duck(now),
+            Speech::Refuted => self.media.unduck(now),
+            Speech::Confirmed => {
+                desk.emit(Event::CallerSpeaks);
+                self.barge_in(desk, now);
+            }
+            Speech::Ended { last_voice } => {
+                self.unanswered = Some(last_voice);
+                desk.log.transcript.caller_stopped(last_voice);
+            }
+        }
+        self.provider.handle_speech(speech, now);
+    }
+
+    fn on_first_packet(&mut self, utterance: UtteranceId, at: Instant, desk: &mut Desk) {
+        // A provider may answer before our own detector has waited its silence out.
+        let voice = self.unanswered.take();
+        let latency = voice.map(|voice| at.saturating_duration_since(voice));
+        if latency.is_some() {
+            desk.log.replied();
+        }
+        desk.log.transcript.started(utterance, at, latency);
+        desk.emit(Event::AssistantSpeaks { utterance, latency });
+    }
+
+    fn on_played_out(&mut self, heard: Heard, desk: &mut Desk, now: Instant) -> Flow {
+        desk.log.transcript.played_out(heard, now);
+        desk.emit(Event::PlayedOut(heard));
+        self.provider.handle_played_out(heard, now);
+        match &mut self.phase {
+            Phase::Transferring(Transfer { step: Step::Announcing { spoken, .. }, .. })
+            | Phase::Closing { spoken, .. } => *spoken = Spoken::Heard,
+            Phase::Talking | Phase::Transferring(_) => {}
+        }
+        self.when_silent(desk, now)
+    }
+
+    fn on_provider(&mut self, event: providers::Event, desk: &mut Desk, now: Instant) -> Flow {
+        match event {
+            providers::Event::Audio { utterance, audio } => self.on_audio(utterance, &audio, desk, now),
+            providers::Event::UtteranceDone(utterance) => {
+                self.media.finish(utterance, now);
+                if self.open == Some(utterance) {
+                    self.open = None;
+                }
+                return self.when_silent(desk, now);
+            }
+            providers::Event::AssistantText { utterance, delta } => {
+                if !self.is_stale(utterance) {
+                    desk.log.transcript.text(utterance, &delta, now);
+                    desk.emit(Event::AssistantText { utterance, delta });
+                }
+            }
+            providers::Event::CallerText(text) => {
+                desk.log.transcript.caller(text.clone(), now);
+                desk.emit(Event::CallerText(text));
+            }
+            providers::Event::SpeechStarted => self.barge_in(desk, now),
+            providers::Event::SpeechStopped => {
+                if self.unanswered.is_none() {
+                    self.unanswered = Some(self.media.last_voice().unwrap_or(now));
+                }
+            }
+            providers::Event::ToolCall { id, name, arguments } => {
+                return self.on_tool(id, &name, &arguments, desk, now);
+            }
+            providers::Event::Usage(usage) => desk.log.used(&usage),
+            providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
+            providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
+            providers::Event::Ready => {} // an offerless INVITE: the media were up before the provider
+        }
+        GO_ON
+    }
+
+    fn on_audio(&mut self, utterance: UtteranceId, audio: &Audio, desk: &mut Desk, now: Instant) {
+        if self.is_stale(utterance) || !self.may_speak() {
+            return;
+        }
+        self.open = Some(utterance);
+        desk.log.transcript.generated(utterance, audio.duration(), now);
+        self.media.play(utterance, audio, now);
+    }
+
+    fn on_tool(&mut self, id: ToolCallId, name: &str, arguments: &str, desk: &mut Desk, now: Instant) -> Flow {
+        if !matches!(self.phase, Phase::Talking) {
+            let output = json!({"status": "refused", "reason": "the call is already being handed over or ended"});
+            self.provider.answer_tool(id, output.to_string(), Respond::No, now);
+            return GO_ON;
+        }
+        match tools::request(name, arguments) {
+            tools::Request::Transfer { destination } => self.announce_transfer(id, &destination, desk, now),
+            tools::Request::EndCall => {
+                self.provider.answer_tool(id, json!({"status": "ending"}).to_string(), Respond::No, now);
+                self.close_when_silent(Outcome::Completed, "the assistant ended the call", desk, now);
+                return self.when_silent(desk, now);
+            }
+            tools::Request::Unknown(reason) => {
+                let output = json!({"status": "error", "reason": reason});
+                self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
+            }
+        }
+        GO_ON
+    }
+
+    fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {
+        let destination = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
+            Ok(rule) => rule.destination.as_str().to_owned(),
+            Err(refusal) => {
+                let reason = format!("nobody here is called {:?}", refusal.asked);
+                let output = json!({"status": "refused", "reason": reason, "choices": refusal.choices});
+                return self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
+            }
+        };
+        // What is being said now is the announcement; a silent model is asked for one.
+        let respond = if self.is_silent() { Respond::Yes } else { Respond::No };
+        let output = json!({
+            "status": "transferring",
+            "instruction": "Tell the caller in one short sentence that they are being transferred now."
+        });
+        self.provider.answer_tool(id.clone(), output.to_string(), respond, now);
+        let until = now + desk.settings.announce_deadline;
+        let step = Step::Announcing { tool: id, until, spoken: Spoken::NotYet };
+        self.phase = Phase::Transferring(Transfer { destination, step });
+    }
+
+    /// Goes on with whatever waits for the end of speech.
+    fn when_silent(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        if !self.is_silent() {
+            return GO_ON;
+        }
+        match &self.phase {
+            Phase::Closing { spoken: Spoken::Heard, .. } => self.hang_up(),
+            Phase::Transferring(Transfer { step: Step::Announcing { spoken: Spoken::Heard, .. }, .. }) => {
+                self.refer(desk, now);
+                GO_ON
+            }
+            Phase::Talking if desk.log.replies() >= desk.secretary.max_turns => {
+                self.say_goodbye("this call has had as many turns as it may", Outcome::Timeout, desk, now);
+                GO_ON
+            }
+            Phase::Talking | Phase::Transferring(_) | Phase::Closing { .. } => GO_ON,
+        }
+    }
+
+    fn refer(&mut self, desk: &mut Desk, now: Instant) {
+        let Phase::Transferring(transfer) = &mut self.phase else { return };
+        if let Some(heard) = self.media.cut(now) {
+            desk.log.transcript.cut(heard, now);
+            self.cut = Some(heard.utterance);
+        }
+        self.open = None;
+        transfer.step = Step::Referred;
+        let destination = transfer.destination.clone();
+        desk.log.transfer_destination = Some(destination.clone());
+        desk.commands.push_back(Command::Refer {
+            leg: desk.leg,
+            refer_to: format!("sip:{destination}@{}", desk.secretary.domain_name),
+            notify_deadline: desk.settings.notify_deadline,
+        });
+        desk.emit(Event::TransferStarted { destination });
+    }
+
+    fn on_refer(&mut self, progress: ReferProgress, desk: &mut Desk, now: Instant) -> Flow {
+        let Phase::Transferring(transfer) = &mut self.phase else { return GO_ON };
+        match progress {
+            ReferProgress::Accepted => {
+                if transfer.step == Step::Referred {
+                    transfer.step = Step::Accepted;
+                }
+            }
+            ReferProgress::Notified { status: 0..=199, .. } => {}
+            ReferProgress::Notified { status: 200..=299, .. } => {
+                transfer.step = Step::Settled { until: now + desk.settings.bye_after_transfer };
+            }
+            ReferProgress::Notified { status, .. } | ReferProgress::Refused(status) => {
+                return self.transfer_failed(transfer::reason(status), desk, now);
+            }
+            ReferProgress::NoNotify => {
+                return self.transfer_failed("the phone system did not say what became of it", desk, now);
+            }
+        }
+        GO_ON
+    }
+
+    /// The caller is with us again, in the same dialog: the model is told why.
+    fn transfer_failed(&mut self, reason: &str, desk: &mut Desk, now: Instant) -> Flow {
+        let Phase::Transferring(transfer) = std::mem::replace(&mut self.phase, Phase::Talking) else { return GO_ON };
+        let destination = transfer.destination;
+        desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
+        desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });
+        if self.assistant == Assistant::Gone {
+            let hangup = Hangup::Bye(Some(sip_reason(503, "No assistant left")));
+            let cause = "the provider failed, and so did the transfer to the fallback extension".into();
+            return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
+        }
+        self.provider.inform(Note::TransferFailed { destination, reason: reason.to_owned() }, now);
+        GO_ON
+    }
+
+    fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
+        let Failure { kind, message } = failure;
+        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.name());
+        self.assistant = Assistant::Gone;
+        match &self.phase {
+            // The REFER is out: its outcome decides, not the provider.
+            Phase::Transferring(Transfer { step: Step::Referred | Step::Accepted | Step::Settled { .. }, .. }) => {
+                desk.emit(Event::Warning(cause));
+                GO_ON
+            }
+            Phase::Transferring(Transfer { step: Step::Announcing { .. }, .. }) => {
+                desk.emit(Event::Warning(cause));
+                self.refer(desk, now);
+                GO_ON
+            }
+            Phase::Talking | Phase::Closing { .. } => match desk.settings.fallback_extension.clone() {
+                Some(destination) if matches!(self.phase, Phase::Talking) => {
+                    desk.emit(Event::Warning(cause));
+                    self.phase = Phase::Transferring(Transfer { destination, step: Step::Referred });
+                    self.refer(desk, now);
+                    GO_ON
+                }
+                Some(_) | None => {
+                    let hangup = Hangup::Bye(Some(sip_reason(503, "Provider failure")));
+                    ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup })
+                }
+            },
+        }
+    }
+
+    /// Cuts the assistant off, if it speaks and may be interrupted. No await between this and silence.
+    fn barge_in(&mut self, desk: &mut Desk, now: Instant) {
+        if !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        let Some(heard) = self.media.cut(now) else { return };
+        desk.log.transcript.cut(heard, now);
+        self.cut = Some(heard.utterance);
+        self.open = None;
+        self.provider.interrupt(heard, now);
+        desk.emit(Event::BargeIn(heard));
+    }
+
+    fn say_goodbye(&mut self, reason: &str, outcome: Outcome, desk: &mut Desk, now: Instant) {
+        self.barge_in(desk, now);
+        self.provider.inform(Note::SayGoodbye { reason: reason.to_owned() }, now);
+        let until = now + desk.settings.farewell_deadline;
+        self.phase = Phase::Closing { outcome, cause: reason.to_owned(), until, spoken: Spoken::NotYet };
+    }
+
+    fn close_when_silent(&mut self, outcome: Outcome, cause: &str, desk: &Desk, now: Instant) {
+        let until = now + desk.settings.farewell_deadline;
+        // Whatever had to be said has been, or is being, said.
+        self.phase = Phase::Closing { outcome, cause: cause.to_owned(), until, spoken: Spoken::Heard };
+    }
+
+    fn hang_up(&mut self) -> Flow {
+        let Phase::Closing { outcome, cause, .. } = std::mem::replace(&mut self.phase, Phase::Talking) else {
+            return GO_ON;
+        };
+        let hangup = Hangup::Bye(Some(sip::Reason {
+            protocol: "Q.850".into(),
+            cause: Some(16),
+            text: Some("Normal call clearing".into()),
+        }));
+        ControlFlow::Break(End { outcome, cause, hangup })
+    }
+
+    fn peer_hung_up(&mut self, desk: &Desk) -> End {
+        let (outcome, cause) = match &self.phase {
+            Phase::Transferring(Transfer { step: Step::Settled { .. }, .. }) => {
+                (Outcome::Transferred, "transferred: the peer reported success and hung up")
+            }
+            Phase::Transferring(Transfer { step: Step::Accepted, .. }) => {
+                (Outcome::Transferred, "transferred: the peer took the caller over and hung up, outcome not reported")
+            }
+            Phase::Closing { outcome, cause, .. } => {
+                return End { outcome: *outcome, cause: cause.clone(), hangup: Hangup::Peer };
+            }
+            Phase::Talking | Phase::Transferring(_) if desk.log.replies() == 0 => {
+                (Outcome::Abandoned, "the caller hung up before a first exchange")
+            }
+            Phase::Talking | Phase::Transferring(_) => (Outcome::Completed, "the caller hung up"),
+        };
+        End { outcome, cause: cause.into(), hangup: Hangup::Peer }
+    }
+
+    /// RFC 3264 §8: the peer changed the session, or asks for our description of it.
+    fn reoffered(&mut self, offer: Option<&[u8]>, desk: &mut Desk, now: Instant) -> Result<Vec<u8>, sdp::Error> {
+        let Some(offer) = offer else {
+            return Ok(sdp::reoffer(&desk.next_sdp_local(), &self.negotiated, sdp::Direction::SendRecv));
+        };
+        let agreed = sdp::answer(offer, &desk.next_sdp_local(), sdp::Direction::SendRecv)?;
+        self.renegotiate(agreed.media, desk, now);
+        Ok(agreed.sdp)
+    }
+
+    fn renegotiate(&mut self, negotiated: sdp::Negotiated, desk: &mut Desk, now: Instant) {
+        let hold = match negotiated.direction {
+            sdp::Direction::SendRecv => Hold::Resumed,
+            sdp::Direction::SendOnly | sdp::Direction::RecvOnly | sdp::Direction::Inactive => Hold::Held,
+        };
+        if std::mem::replace(&mut self.hold, hold) != hold {
+            desk.emit(Event::Hold(hold));
+        }
+        self.negotiated = negotiated.clone();
+        self.media.renegotiate(negotiated, now);
+    }
+
+    fn is_stale(&self, utterance: UtteranceId) -> bool {
+        self.cut.is_some_and(|cut| utterance <= cut)
+    }
+
+    /// Nothing plays, and no utterance is still being made.
+    fn is_silent(&self) -> bool {
+        self.open.is_none() && self.media.playing().is_none()
+    }
+
+    /// The caller is ours to listen to.
+    fn with_the_caller(&self) -> bool {
+        match &self.phase {
+            Phase::Talking | Phase::Closing { .. } => true,
+            Phase::Transferring(transfer) => matches!(transfer.step, Step::Announcing { .. }),
+        }
+    }
+
+    /// The assistant's speech reaches the caller.
+    fn may_speak(&self) -> bool {
+        self.with_the_caller()
+    }
+}
+
+/// The digit in an INFO body: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
+fn info_digit(content_type: &str, body: &[u8]) -> Option<char> {
+    let body = std::str::from_utf8(body).ok()?;
+    let signal = match content_type {
+        "application/dtmf" => body.trim(),
+        "application/dtmf-relay" => body.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            key.trim().eq_ignore_ascii_case("signal").then_some(value.trim())
+        })?,
+        _ => return None,
+    };
+    match signal {
+        "10" => Some('*'),
+        "11" => Some('#'),
+        _ => signal.chars().next().map(|c| c.to_ascii_uppercase()).filter(|c| "0123456789*#ABCD".contains(*c)),
+    }
+}
+
+/// As much silence as this audio lasts, in its format.
+fn silence_like(audio: &Audio) -> Audio {
+    match audio {
+        Audio::Pcm(frame) => Audio::Pcm(media::Frame { rate: frame.rate, samples: vec![0; frame.samples.len()] }),
+        Audio::G711 { law, bytes } => {
+            // ITU-T G.711: the code of zero.
+            let silence = match law {
+                Law::Mu => 0xff,
+                Law::A => 0xd5,
+            };
+            Audio::G711 { law: *law, bytes: vec![silence; bytes.len()] }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a call keeps for its record, from INVITE to the end.
+use super::{Rung, transcript::Transcript};
+use crate::{
+    record::{Conversation, MicroUsd, Outcome},
+    secretary::Secretary,
+};
+use chrono::{DateTime, Utc};
+use providers::Usage;
+use sip::IncomingInvite;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The header in which the PBX passes its own identity of the call, which joins our record to its CDR.
+const CALL_UUID_HEADER: &str = "x-ramal-call-uuid";
+
+#[derive(Debug)]
+pub(super) struct Log {
+    identity: Identity,
+    /// Wall time and its instant at the INVITE: every other wall time is computed from them.
+    clock: (DateTime<Utc>, Instant),
+    answered: Option<Instant>,
+    pub(super) transcript: Transcript,
+    pub(super) transfer_destination: Option<String>,
+    engine: String,
+    usage: Usage,
+    /// Assistant utterances that answered the caller.
+    replies: u32,
+}
+
+#[derive(Debug)]
+struct Identity {
+    conversation_uuid: Uuid,
+    domain_uuid: Uuid,
+    secretary_uuid: Uuid,
+    call_uuid: String,
+    caller_id: String,
+    destination: String,
+}
+
+impl Log {
+    pub(super) fn new(
+        invite: &IncomingInvite,
+        secretary: &Secretary,
+        engine: String,
+        conversation_uuid: Uuid,
+        clock: (DateTime<Utc>, Instant),
+    ) -> Self {
+        let sent = invite.x_headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(CALL_UUID_HEADER));
+        let identity = Identity {
+            conversation_uuid,
+            domain_uuid: secretary.domain_uuid,
+            secretary_uuid: secretary.secretary_realtime_uuid,
+            call_uuid: sent.map_or_else(|| invite.call_id.clone(), |(_, value)| value.clone()),
+            caller_id: invite.from_user.clone(),
+            destination: invite.request_user.clone(),
+        };
+        Self {
+            identity,
+            clock,
+            answered: None,
+            transcript: Transcript::new(clock.1),
+            transfer_destination: None,
+            engine,
+            usage: Usage::default(),
+            replies: 0,
+        }
+    }
+
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.answered = Some(now);
+        self.transcript = Transcript::new(now);
+    }
+
+    pub(super) fn used(&mut self, usage: &Usage) {
+        self.usage.input_text += usage.input_text;
+        self.usage.input_audio += usage.input_audio;
+        self.usage.cached_text += usage.cached_text;
+        self.usage.cached_audio += usage.cached_audio;
+        self.usage.output_text += usage.output_text;
+        self.usage.output_audio += usage.output_audio;
+        self.usage.transcribed += usage.transcribed;
+    }
+
+    /// The assistant answered the caller; returns how often it has by now.
+    pub(super) fn replied(&mut self) -> u32 {
+        self.replies += 1;
+        self.replies
+    }
+
+    pub(super) fn replies(&self) -> u32 {
+        self.replies
+    }
+
+    /// The finished record.
+    pub(super) fn conversation(
+        &self,
+        outcome: Outcome,
+        cause: String,
+        rung: Option<&Rung>,
+        now: Instant,
+    ) -> Conversation {
+        let (wall, origin) = self.clock;
+        let at = |instant: Instant| wall + instant.saturating_duration_since(origin);
+        let usage = &self.usage;
+        let provider = self.engine.split(' ').next().unwrap_or_default().to_owned();
+        Conversation {
+            conversation_uuid: self.identity.conversation_uuid,
+            domain_uuid: self.identity.domain_uuid,
+            secretary_realtime_uuid: Some(self.identity.secretary_uuid),
+            call_uuid: self.identity.call_uuid.clone(),
+            caller_id: self.identity.caller_id.clone(),
+            destination: self.identity.destination.clone(),
+            started_at: at(self.answered.unwrap_or(origin)),
+            ended_at: at(now),
+            turns: self.transcript.turns(),
+            outcome,
+            end_reason: cause,
+            transfer_destination: self.transfer_destination.clone(),
+            input_tokens: usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio,
+            output_tokens: usage.output_text + usage.output_audio,
+            audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
+            estimated_cost: MicroUsd(rung.and_then(|rung| rung.cost(usage)).unwrap_or(0)),
+            provider,
+            engine: self.engine.clone(),
+        }
+    }
+}

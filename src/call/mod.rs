@@ -1,0 +1,513 @@
+//! One call: a SIP leg, a media session and a provider, and whose turn it is. No IO, no clock, no tasks.
+//!
+//! ```text
+//! Incoming ──offer──▶ Ringing ──provider ready──▶ Live ──▶ Over
+//!     └──no offer──▶ Offering ──ACK with answer──▶ Live
+//! ```
+//! Every exit goes through [`Call::end`], once.
+mod event;
+mod live;
+mod log;
+mod rung;
+mod settings;
+mod tools;
+mod transcript;
+mod transfer;
+
+pub use event::{Event, Hold};
+pub use rung::Rung;
+pub use settings::Settings;
+pub use tools::tools;
+
+use crate::{
+    record::{Conversation, Outcome},
+    secretary::Secretary,
+};
+use chrono::{DateTime, Utc};
+use live::Live;
+use log::Log;
+use media::{Law, codec::Codec, sdp};
+use providers::{Dialect, Disconnect, Failure, Incoming, Outgoing};
+use sip::{Command, IncomingInvite, LegId, Reason};
+use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Instant};
+use uuid::Uuid;
+
+/// Commands and events that may wait for the driver. A driver drains both after every input; more than this means it
+/// does not, and the oldest event is dropped (commands never are: they are few by construction).
+const MAX_EVENTS: usize = 1_024;
+
+/// What a call is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// The leg its INVITE made.
+    pub leg: LegId,
+    /// That INVITE.
+    pub invite: IncomingInvite,
+    /// The secretary as she was at that moment.
+    pub secretary: Secretary,
+    /// Her provider.
+    pub rung: Rung,
+    /// What every call is held to.
+    pub settings: Settings,
+    /// Our RTP address as the peer must see it; RTCP is the next port.
+    pub local: SocketAddr,
+    /// Source of every random number of this call.
+    pub seed: u64,
+    /// Identity of the record.
+    pub conversation_uuid: Uuid,
+    /// Wall time of `now` at [`Call::new`].
+    pub started_at: DateTime<Utc>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    desk: Desk,
+    state: State,
+}
+
+/// What every state needs: the facts of the call, its record, and where its outputs wait.
+#[derive(Debug)]
+struct Desk {
+    leg: LegId,
+    secretary: Secretary,
+    rung: Rung,
+    settings: Settings,
+    local: SocketAddr,
+    seed: u64,
+    sdp_version: u64,
+    log: Log,
+    commands: VecDeque<Command>,
+    events: VecDeque<Event>,
+    /// The last packets of a call that is over.
+    farewell: VecDeque<media::Transmit>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The provider is being connected; the caller hears ringing.
+    Ringing(Box<Ringing>),
+    /// The INVITE had no offer: our 200 carries one, the answer comes with the ACK.
+    Offering,
+    /// Audio flows.
+    Live(Box<Live>),
+    /// Nothing is left but to let the driver drain us.
+    Over,
+}
+
+#[derive(Debug)]
+struct Ringing {
+    answer: sdp::Agreed,
+    provider: Box<dyn Dialect>,
+    ready_by: Instant,
+}
+
+/// Why and how a call ends.
+#[derive(Debug)]
+struct End {
+    outcome: Outcome,
+    cause: String,
+    hangup: Hangup,
+}
+
+/// What the peer is told.
+#[derive(Debug)]
+enum Hangup {
+    /// BYE (or CANCEL) with this Reason.
+    Bye(Option<Reason>),
+    /// An error to the INVITE.
+    Reject(u16),
+    /// Nothing: the peer ended it.
+    Peer,
+}
+
+impl Call {
+    /// A call for an INVITE. A broken offer refuses it at once; the reason is in the commands.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let Setup { leg, invite, secretary, rung, settings, local, seed, conversation_uuid, started_at } = setup;
+        let log = Log::new(&invite, &secretary, rung.name(), conversation_uuid, (started_at, now));
+        let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        let desk =
+            Desk { leg, secretary, rung, settings, local, seed, sdp_version: 1, log, commands, events, farewell };
+        let mut call = Self { desk, state: State::Over };
+        match invite.offer {
+            Some(offer) => call.ring(&offer, now),
+            None => call.offer(),
+        }
+        call
+    }
+
+    /// A SIP event of our leg.
+    pub fn handle_sip(&mut self, event: sip::Event, now: Instant) {
+        match &mut self.state {
+            State::Ringing(_) => self.on_sip_while_ringing(event, now),
+            State::Offering => self.on_sip_while_offering(event, now),
+            State::Live(live) => {
+                let flow = live.handle_sip(event, &mut self.desk, now);
+                self.follow(flow, now);
+            }
+            State::Over => self.desk.decline_late_offer(&event),
+        }
+        self.settle(now);
+    }
+
+    /// A datagram at our RTP port.
+    pub fn handle_rtp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if let State::Live(live) = &mut self.state {
+            live.media.handle_rtp(from, datagram, now);
+            self.settle(now);
+        }
+    }
+
+    /// A datagram at our RTCP port.
+    pub fn handle_rtcp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if let State::Live(live) = &mut self.state {
+            live.media.handle_rtcp(from, datagram, now);
+            self.settle(now);
+        }
+    }
+
+    /// The connection asked for with [`Event::Connect`] is open.
+    pub fn handle_connected(&mut self, now: Instant) {
+        if let Some(provider) = self.provider() {
+            provider.handle_connected(now);
+            self.settle(now);
+        }
+    }
+
+    /// A message from the provider.
+    pub fn handle_provider(&mut self, message: Incoming, now: Instant) {
+        if let Some(provider) = self.provider() {
+            provider.handle_incoming(message, now);
+            self.settle(now);
+        }
+    }
+
+    /// There is no connection to the provider, or no longer.
+    pub fn handle_disconnected(&mut self, how: Disconnect, now: Instant) {
+        if let Some(provider) = self.provider() {
+            provider.handle_disconnected(how, now);
+            self.settle(now);
+        }
+    }
+
+    /// The server stops: the caller gets a BYE, the record is written.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        let hangup = match self.state {
+            State::Ringing(_) => Hangup::Reject(503),
+            State::Offering | State::Live(_) => Hangup::Bye(Some(sip_reason(503, "Server shutting down"))),
+            State::Over => return,
+        };
+        self.end(End { outcome: Outcome::Failed, cause: "the server was stopped".into(), hangup }, now);
+    }
+
+    /// Advances time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let flow = match &mut self.state {
+            State::Ringing(ringing) if ringing.ready_by <= now => ControlFlow::Break(End {
+                outcome: Outcome::Failed,
+                cause: format!("{} was not ready in time", self.desk.rung.name()),
+                hangup: Hangup::Reject(503),
+            }),
+            State::Ringing(ringing) => {
+                ringing.provider.handle_timeout(now);
+                ControlFlow::Continue(())
+            }
+            State::Live(live) => live.handle_timeout(&mut self.desk, now),
+            State::Offering | State::Over => ControlFlow::Continue(()),
+        };
+        self.follow(flow, now);
+        self.settle(now);
+        debug_assert!(
+            self.poll_timeout().is_none_or(|(at, _)| at > now),
+            "a deadline must move: {:?}",
+            self.poll_timeout()
+        );
+    }
+
+    /// When `handle_timeout` is next wanted, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match &self.state {
+            State::Ringing(ringing) => {
+                let ready = Some((ringing.ready_by, "provider ready"));
+                [ready, ringing.provider.poll_timeout()].into_iter().flatten().min()
+            }
+            State::Live(live) => live.poll_timeout(),
+            State::Offering | State::Over => None,
+        }
+    }
+
+    /// The next SIP command.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.desk.commands.pop_front()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<media::Transmit> {
+        match &mut self.state {
+            State::Live(live) => live.media.poll_transmit(),
+            State::Ringing(_) | State::Offering | State::Over => self.desk.farewell.pop_front(),
+        }
+    }
+
+    /// The next message to the provider.
+    pub fn poll_outgoing(&mut self) -> Option<Outgoing> {
+        self.provider()?.poll_outgoing()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.desk.events.pop_front()
+    }
+
+    /// Whether the call has ended; what waits in the queues is still to be drained.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// Media figures, once audio flows.
+    pub fn stats(&self) -> Option<media::Stats> {
+        match &self.state {
+            State::Live(live) => Some(live.media.stats()),
+            State::Ringing(_) | State::Offering | State::Over => None,
+        }
+    }
+
+    fn provider(&mut self) -> Option<&mut Box<dyn Dialect>> {
+        match &mut self.state {
+            State::Ringing(ringing) => Some(&mut ringing.provider),
+            State::Live(live) => Some(&mut live.provider),
+            State::Offering | State::Over => None,
+        }
+    }
+
+    /// Answers the offer in our head, rings, and connects the provider: 200 goes out when it is ready.
+    fn ring(&mut self, offer: &[u8], now: Instant) {
+        let local = self.desk.sdp_local();
+        let answer = match sdp::answer(offer, &local, sdp::Direction::SendRecv) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let cause = format!("no common media: {error}");
+                return self
+                    .end(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(error.sip_status()) }, now);
+            }
+        };
+        let provider = self.desk.rung.open(law(&answer.media));
+        self.desk.commands.push_back(Command::Ring { leg: self.desk.leg });
+        self.desk.emit(Event::Connect(provider.endpoint()));
+        let ready_by = now + self.desk.settings.ready_deadline;
+        self.state = State::Ringing(Box::new(Ringing { answer, provider, ready_by }));
+        self.settle(now);
+    }
+
+    /// RFC 3264 §4: an INVITE without an offer gets ours in the 200.
+    fn offer(&mut self) {
+        let sdp = sdp::offer(&self.desk.sdp_local(), sdp::Direction::SendRecv);
+        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp });
+        self.state = State::Offering;
+    }
+
+    fn on_sip_while_ringing(&mut self, event: sip::Event, now: Instant) {
+        use sip::Event as E;
+        let (outcome, cause) = match event {
+            E::Cancelled { .. } => (Outcome::Abandoned, "the caller gave up before we answered"),
+            E::Bye { .. } => (Outcome::Abandoned, "the caller hung up before we answered"),
+            E::Terminated { .. } | E::Failed { .. } => (Outcome::Failed, "the leg died before we answered"),
+            E::Offer { leg, .. } => {
+                // RFC 3311 §5.2: an offer while ours is unanswered.
+                return self.desk.commands.push_back(Command::RefuseOffer { leg, status: 491 });
+            }
+            E::Incoming { .. }
+            | E::Established { .. }
+            | E::Progress { .. }
+            | E::OfferAnswered { .. }
+            | E::Info { .. }
+            | E::Refer { .. }
+            | E::Registration { .. } => return,
+        };
+        self.end(End { outcome, cause: cause.into(), hangup: Hangup::Peer }, now);
+    }
+
+    fn on_sip_while_offering(&mut self, event: sip::Event, now: Instant) {
+        use sip::Event as E;
+        let (outcome, cause, hangup) = match event {
+            E::Established { sdp: Some(answer), .. } => return self.open_offered(&answer, now),
+            E::Established { sdp: None, .. } => {
+                let hangup = Hangup::Bye(Some(sip_reason(488, "ACK without an answer")));
+                (Outcome::Failed, "the ACK carried no SDP answer", hangup)
+            }
+            E::Cancelled { .. } | E::Bye { .. } => {
+                (Outcome::Abandoned, "the caller hung up before the media were agreed", Hangup::Peer)
+            }
+            E::Terminated { .. } | E::Failed { .. } => {
+                (Outcome::Failed, "our 200 was never acknowledged", Hangup::Peer)
+            }
+            E::Offer { leg, .. } => {
+                return self.desk.commands.push_back(Command::RefuseOffer { leg, status: 491 });
+            }
+            E::Incoming { .. }
+            | E::Progress { .. }
+            | E::OfferAnswered { .. }
+            | E::Info { .. }
+            | E::Refer { .. }
+            | E::Registration { .. } => return,
+        };
+        self.end(End { outcome, cause: cause.into(), hangup }, now);
+    }
+
+    /// The answer to our offer came with the ACK: media start, and the provider is connected.
+    fn open_offered(&mut self, answer: &[u8], now: Instant) {
+        let negotiated = match sdp::accept(&self.desk.sdp_local(), sdp::Direction::SendRecv, answer) {
+            Ok(negotiated) => negotiated,
+            Err(error) => {
+                let cause = format!("no common media: {error}");
+                let hangup = Hangup::Bye(Some(sip_reason(488, "Not Acceptable Here")));
+                return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
+            }
+        };
+        let provider = self.desk.rung.open(law(&negotiated));
+        self.desk.emit(Event::Connect(provider.endpoint()));
+        self.go_live(negotiated, provider, now);
+    }
+
+    fn answer(&mut self, now: Instant) {
+        let State::Ringing(ringing) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let Ringing { answer, provider, .. } = *ringing;
+        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: answer.sdp });
+        self.go_live(answer.media, provider, now);
+    }
+
+    fn go_live(&mut self, negotiated: sdp::Negotiated, provider: Box<dyn Dialect>, now: Instant) {
+        match Live::new(negotiated, provider, &self.desk, now) {
+            Ok(live) => {
+                self.desk.log.answered(now);
+                self.desk.emit(Event::Answered);
+                self.state = State::Live(Box::new(live));
+            }
+            Err(error) => {
+                let hangup = Hangup::Bye(Some(sip_reason(500, "Media failure")));
+                let cause = format!("media could not start: {error}");
+                self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
+            }
+        }
+    }
+
+    /// Moves events between the cores until all are silent.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            match &mut self.state {
+                State::Ringing(ringing) => match ringing.provider.poll_event() {
+                    Some(event) => self.on_provider_while_ringing(event, now),
+                    None => return,
+                },
+                State::Live(live) => match live.step(&mut self.desk, now) {
+                    Some(flow) => self.follow(flow, now),
+                    None => return,
+                },
+                State::Offering | State::Over => return,
+            }
+        }
+    }
+
+    fn on_provider_while_ringing(&mut self, event: providers::Event, now: Instant) {
+        match event {
+            providers::Event::Ready => self.answer(now),
+            providers::Event::Failed(Failure { kind, message }) => {
+                let cause = format!("{} failed ({kind:?}): {message}", self.desk.rung.name());
+                self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(503) }, now);
+            }
+            providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
+            providers::Event::Usage(usage) => self.desk.log.used(&usage),
+            // Nobody listens before the answer, and a dialect says nothing before `Ready`.
+            providers::Event::SpeechStarted
+            | providers::Event::SpeechStopped
+            | providers::Event::Audio { .. }
+            | providers::Event::UtteranceDone(_)
+            | providers::Event::AssistantText { .. }
+            | providers::Event::CallerText(_)
+            | providers::Event::ToolCall { .. } => {}
+        }
+    }
+
+    fn follow(&mut self, flow: ControlFlow<End>, now: Instant) {
+        if let ControlFlow::Break(end) = flow {
+            self.end(end, now);
+        }
+    }
+
+    /// The one exit.
+    fn end(&mut self, end: End, now: Instant) {
+        let leg = self.desk.leg;
+        if let State::Live(live) = &mut self.state {
+            live.close(&mut self.desk, now);
+            self.desk.farewell.extend(std::iter::from_fn(|| live.media.poll_transmit()));
+        }
+        match end.hangup {
+            Hangup::Bye(reason) => self.desk.commands.push_back(Command::Bye { leg, reason }),
+            Hangup::Reject(status) => {
+                let reason = None;
+                self.desk.commands.push_back(Command::Reject { leg, status, reason, headers: Vec::new() });
+            }
+            Hangup::Peer => {}
+        }
+        let record = self.desk.log.conversation(end.outcome, end.cause, Some(&self.desk.rung), now);
+        self.desk.emit(Event::Ended(Box::new(record)));
+        self.state = State::Over;
+    }
+}
+
+impl Desk {
+    fn emit(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn sdp_local(&self) -> sdp::Local {
+        sdp::Local {
+            address: self.local,
+            session_id: self.seed >> 2,
+            version: self.sdp_version,
+            codecs: self.settings.codecs.clone(),
+            ptime: self.settings.ptime,
+        }
+    }
+
+    /// RFC 3264 §8: each change of our description carries a higher version.
+    fn next_sdp_local(&mut self) -> sdp::Local {
+        self.sdp_version += 1;
+        self.sdp_local()
+    }
+
+    /// A re-INVITE that crossed our BYE.
+    fn decline_late_offer(&mut self, event: &sip::Event) {
+        if let sip::Event::Offer { leg, .. } = event {
+            self.commands.push_back(Command::RefuseOffer { leg: *leg, status: 481 });
+        }
+    }
+}
+
+/// The companding law providers are to speak on this call; µ-law when the call is not G.711.
+fn law(negotiated: &sdp::Negotiated) -> Law {
+    match negotiated.codec {
+        Codec::Pcma => Law::A,
+        Codec::Pcmu | Codec::Opus => Law::Mu,
+    }
+}
+
+fn sip_reason(cause: u16, text: &str) -> Reason {
+    Reason { protocol: "SIP".into(), cause: Some(cause), text: Some(text.into()) }
+}
+
+/// The record of a call that was refused before it could ring, for a reason the administrator has to mend.
+pub fn refused(
+    invite: &IncomingInvite,
+    secretary: &Secretary,
+    provider: &str,
+    (conversation_uuid, clock): (Uuid, (DateTime<Utc>, Instant)),
+    why: &str,
+) -> Conversation {
+    let log = Log::new(invite, secretary, provider.to_owned(), conversation_uuid, clock);
+    log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
+}

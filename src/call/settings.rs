@@ -1,0 +1,48 @@
+//! The knobs of a call that come from the configuration, and not from the secretary.
+use media::codec::Codec;
+use std::time::Duration;
+
+/// What every call of this process is held to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Codecs we accept, in our order of preference.
+    pub codecs: Vec<Codec>,
+    /// What we packetise with.
+    pub ptime: Duration,
+    /// How long a gap in the caller's packets may wait for its packet.
+    pub reorder_window: Duration,
+    /// The longest speech that may wait in the playout.
+    pub max_queued: Duration,
+    /// No packet from the caller for this long ends the call.
+    pub media_timeout: Duration,
+    /// How long the provider may take before the call is refused with 503.
+    pub ready_deadline: Duration,
+    /// How long the announcement of a transfer may take before the REFER goes out regardless.
+    pub announce_deadline: Duration,
+    /// How long after the 202 a REFER may stay without a final NOTIFY.
+    pub notify_deadline: Duration,
+    /// How long we leave the peer to hang up after a transfer that worked, before we do.
+    pub bye_after_transfer: Duration,
+    /// How long a goodbye may take.
+    pub farewell_deadline: Duration,
+    /// Where a caller goes whose provider died: an extension of the PBX.
+    pub fallback_extension: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            ptime: Duration::from_millis(20),
+            reorder_window: Duration::from_millis(40),
+            max_queued: Duration::from_secs(180),
+            media_timeout: Duration::from_secs(60),
+            ready_deadline: Duration::from_secs(8),
+            announce_deadline: Duration::from_secs(10),
+            notify_deadline: Duration::from_secs(45),
+            bye_after_transfer: Duration::from_secs(1),
+            farewell_deadline: Duration::from_secs(8),
+            fallback_extension: None,
+        }
+    }
+}
