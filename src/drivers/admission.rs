@@ -1,0 +1,162 @@
+//! From an INVITE to a call on a media thread, or to a refusal that says why.
+use super::{
+    call_task::{NewCall, Shared},
+    media_threads::MediaThreads,
+    rtp_socket::Ports,
+    seed,
+    sip_socket::Request,
+};
+use crate::{
+    call::{self, Settings, Setup},
+    config::Config,
+    ladder::{self, Ears},
+    routing,
+    secretary::Secretary,
+    store::{Found, Lookup, Store},
+};
+use chrono::Utc;
+use sip::{Command, IncomingInvite, LegId, Reason};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::mpsc, time::timeout};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// How long the database may take to name the secretary.
+const LOOKUP: Duration = Duration::from_secs(3);
+/// What a refused peer is told to wait, in seconds, when the trouble is ours.
+const RETRY_AFTER: &str = "5";
+
+/// Everything an incoming call needs that is not its own.
+#[derive(Debug)]
+pub struct Admission {
+    /// The configuration the server was started with.
+    pub config: Arc<Config>,
+    /// Where secretaries are.
+    pub store: Arc<dyn Store>,
+    /// RTP ports.
+    pub ports: Ports,
+    /// Where calls run.
+    pub threads: MediaThreads,
+    /// What the speech engine can do.
+    pub ears: Ears,
+    /// Addresses of the registrars we register with: their calls are welcome.
+    pub registrars: Vec<IpAddr>,
+    /// What every call shares.
+    pub shared: Shared,
+}
+
+/// Why an INVITE is refused.
+struct Refusal {
+    status: u16,
+    why: String,
+}
+
+impl Refusal {
+    fn new(status: u16, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+}
+
+impl Admission {
+    /// Takes an INVITE in, or refuses it.
+    pub async fn admit(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) {
+        let call_id = invite.call_id.clone();
+        let (remote, dialled) = (invite.remote, invite.request_user.clone());
+        if let Err(refusal) = self.place(leg, invite, sip).await {
+            warn!(%remote, %dialled, %call_id, status = refusal.status, "Call refused: {}", refusal.why);
+            self.refuse(leg, refusal);
+        }
+    }
+
+    async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let started_at = Utc::now();
+        let from = invite.remote.ip();
+        if self.config.peer(from).is_none() && !self.registrars.contains(&from) {
+            return Err(Refusal::new(403, "its address is not in [[peers]]"));
+        }
+        let secretary = self.secretary(&invite).await?;
+        for warning in &secretary.warnings {
+            warn!(secretary = %secretary.secretary_name, "{warning}");
+        }
+        let conversation_uuid = Uuid::new_v4();
+        let rung = match ladder::rung(&secretary, &self.config, &self.ears) {
+            Ok(rung) => rung,
+            Err(unavailable) => {
+                let why = unavailable.to_string();
+                let provider = secretary.provider.to_string();
+                let clock = (started_at, now);
+                let record = call::refused(&invite, &secretary, &provider, (conversation_uuid, clock), &why);
+                self.shared.records.record(record);
+                return Err(Refusal::new(503, why));
+            }
+        };
+        let sockets = self.ports.bind().map_err(|error| Refusal::new(503, format!("no RTP ports: {error}")))?;
+        let local = self.advertised(sockets.local);
+        info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = %rung.name(), "Call");
+        let settings = settings(&self.config);
+        let setup =
+            Setup { leg, invite, secretary, rung, settings, local, seed: seed(), conversation_uuid, started_at };
+        let call = NewCall { setup, sockets, sip, shared: self.shared.clone() };
+        self.threads.place(call).map_err(|_| Refusal::new(503, "every media thread is full"))
+    }
+
+    async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
+        let wanted = routing::wanted(invite, &self.config);
+        let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
+        match timeout(LOOKUP, self.store.find_secretary(&lookup)).await {
+            Ok(Ok(Found::Secretary(secretary))) => Ok(*secretary),
+            Ok(Ok(Found::Nothing)) => Err(Refusal::new(404, "no secretary has that extension")),
+            Ok(Ok(Found::Ambiguous { domains })) => {
+                let tenants = domains.join(", ");
+                Err(Refusal::new(404, format!("{tenants} have that extension, and nothing says which is meant")))
+            }
+            Ok(Ok(Found::Disabled { secretary })) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
+            Ok(Ok(Found::Invalid(error))) => Err(Refusal::new(500, error.to_string())),
+            Ok(Err(error)) => Err(Refusal::new(503, format!("the database: {error}"))),
+            Err(_) => Err(Refusal::new(503, "the database did not answer in time")),
+        }
+    }
+
+    fn refuse(&self, leg: LegId, refusal: Refusal) {
+        let headers = match refusal.status {
+            503 => vec![("Retry-After".to_owned(), RETRY_AFTER.to_owned())],
+            _ => Vec::new(),
+        };
+        // A stranger learns nothing; a peer's administrator finds the reason in the PBX's trace.
+        let reason = (refusal.status != 403).then(|| Reason {
+            protocol: "SIP".into(),
+            cause: Some(refusal.status),
+            text: Some(refusal.why.clone()),
+        });
+        let command = Command::Reject { leg, status: refusal.status, reason, headers };
+        if self.shared.sip.try_send(Request::Command(command)).is_err() {
+            warn!("the SIP task does not take commands: this refusal is lost");
+        }
+    }
+
+    fn advertised(&self, bound: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.config.sip.advertised.unwrap_or(bound.ip()), bound.port())
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let call = &config.call;
+    Settings {
+        codecs: config.rtp.codecs.clone(),
+        ptime: Duration::from_millis(20),
+        reorder_window: config.media.reorder_window,
+        max_queued: call.max_queued,
+        media_timeout: config.rtp.media_timeout,
+        ready_deadline: call.ready_deadline,
+        announce_deadline: call.announce_deadline,
+        notify_deadline: call.notify_deadline,
+        bye_after_transfer: call.bye_after_transfer,
+        farewell_deadline: call.farewell_deadline,
+        fallback_extension: call.fallback_extension.clone(),
+    }
+}

@@ -1,0 +1,257 @@
+//! One call's task: owns the call, its RTP sockets and its provider connection. A packet crosses no thread.
+use super::{
+    rtp_socket::Pair,
+    sip_socket::Request,
+    until,
+    ws_client::{self, FromProvider},
+};
+use crate::{
+    call::{Call, Event, Setup},
+    speech::Engine,
+    store::Recorder,
+};
+use media::Channel;
+use providers::{Disconnect, Endpoint, Incoming, JobDone, Outgoing};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use tokio::{
+    net::UdpSocket,
+    sync::{broadcast, mpsc, watch},
+};
+use tracing::{Instrument, debug, info, info_span, warn};
+use uuid::Uuid;
+
+/// Finished engine jobs that may wait for the call; each call has a handful under way at most.
+const JOBS: usize = 32;
+/// Datagrams taken from one socket before anything else gets its turn.
+const BURST: usize = 16;
+/// Largest RTP or RTCP datagram we look at; longer ones are cut, and then refused by the parser.
+const DATAGRAM: usize = 2_048;
+
+/// What all calls of a process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Commands to the SIP task.
+    pub sip: mpsc::Sender<Request>,
+    /// The speech engine of the `local` provider.
+    pub engine: Arc<Engine>,
+    /// Whom providers' certificates are trusted by.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// Finished conversations, to be stored.
+    pub records: Recorder,
+    /// Everything that happens on calls, for whoever watches; a slow watcher loses the oldest.
+    pub watch: broadcast::Sender<(Uuid, Event)>,
+    /// Turns true when the server stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// A call to be run.
+#[derive(Debug)]
+pub struct NewCall {
+    /// What it is made of.
+    pub setup: Setup,
+    /// Its RTP and RTCP sockets.
+    pub sockets: Pair,
+    /// SIP events of its leg.
+    pub sip: mpsc::Receiver<sip::Event>,
+    /// What it shares with all others.
+    pub shared: Shared,
+}
+
+/// Runs one call until it is over.
+pub async fn run(new: NewCall) {
+    let uuid = new.setup.conversation_uuid;
+    let span = info_span!("call", id = %uuid, domain = %new.setup.secretary.domain_name, leg = %new.setup.leg);
+    async {
+        if let Err(error) = drive(new).await {
+            warn!(%error, "the call's sockets failed");
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Where the provider is reached.
+enum Provider {
+    /// Not asked for yet, or gone.
+    None,
+    /// Over a WebSocket.
+    Socket(ws_client::Connection),
+    /// In this process.
+    Engine,
+}
+
+struct Task {
+    call: Call,
+    uuid: Uuid,
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    shared: Shared,
+    provider: Provider,
+    jobs_done: mpsc::Sender<JobDone>,
+}
+
+async fn drive(new: NewCall) -> io::Result<()> {
+    let NewCall { setup, sockets, mut sip, shared } = new;
+    let mut stop = shared.stop.clone();
+    let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
+    let mut task = Task {
+        uuid: setup.conversation_uuid,
+        call: Call::new(setup, Instant::now()),
+        rtp: UdpSocket::from_std(sockets.rtp)?,
+        rtcp: UdpSocket::from_std(sockets.rtcp)?,
+        shared,
+        provider: Provider::None,
+        jobs_done,
+    };
+    let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
+    while task.drain() {
+        tokio::select! {
+            biased;
+            () = until(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
+            received = task.rtp.recv_from(&mut buffer) => task.on_rtp(received, &mut buffer),
+            received = task.rtcp.recv_from(&mut rtcp_buffer) => {
+                if let Ok((length, from)) = received {
+                    task.call.handle_rtcp(from, rtcp_buffer.get(..length).unwrap_or_default(), Instant::now());
+                }
+            }
+            Some(event) = sip.recv() => task.call.handle_sip(event, Instant::now()),
+            message = from_provider(&mut task.provider) => task.on_provider(message),
+            Some(done) = finished_jobs.recv() => {
+                task.call.handle_provider(Incoming::Job(done), Instant::now());
+            }
+            _ = stop.wait_for(|stopping| *stopping) => task.call.handle_shutdown(Instant::now()),
+        }
+    }
+    Ok(())
+}
+
+async fn from_provider(provider: &mut Provider) -> FromProvider {
+    match provider {
+        Provider::Socket(connection) => {
+            connection.inbox.recv().await.unwrap_or(FromProvider::Disconnected(Disconnect::Closed(None)))
+        }
+        Provider::None | Provider::Engine => std::future::pending().await,
+    }
+}
+
+impl Task {
+    /// Carries everything the call wants carried; false when it is over and nothing is left.
+    fn drain(&mut self) -> bool {
+        while let Some(event) = self.call.poll_event() {
+            self.on_event(event);
+        }
+        self.drain_provider();
+        while let Some(transmit) = self.call.poll_transmit() {
+            let socket = match transmit.channel {
+                Channel::Rtp => &self.rtp,
+                Channel::Rtcp => &self.rtcp,
+            };
+            // A packet the kernel will not take is a lost packet: the next one is 20 ms away.
+            if let Err(error) = socket.try_send_to(&transmit.bytes, transmit.remote) {
+                debug!(%error, remote = %transmit.remote, "RTP send");
+            }
+        }
+        while let Some(command) = self.call.poll_command() {
+            if self.shared.sip.try_send(Request::Command(command)).is_err() {
+                warn!("the SIP task does not take commands: this call's signalling is lost");
+            }
+        }
+        !self.call.is_over()
+    }
+
+    fn drain_provider(&mut self) {
+        match &self.provider {
+            Provider::Socket(connection) => {
+                // Without a slot the message stays in the dialect, which bounds and trims its own backlog.
+                while let Ok(slot) = connection.outbox.try_reserve() {
+                    let Some(message) = self.call.poll_outgoing() else { break };
+                    slot.send(message);
+                }
+            }
+            Provider::Engine => {
+                while let Some(message) = self.call.poll_outgoing() {
+                    if let Outgoing::Job(id, job) = message {
+                        self.shared.engine.submit(id, job, self.jobs_done.clone());
+                    }
+                }
+            }
+            Provider::None => {}
+        }
+    }
+
+    fn on_rtp(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &mut [u8; DATAGRAM]) {
+        let mut received = received;
+        for _ in 0..BURST {
+            let Ok((length, from)) = received else { return };
+            self.call.handle_rtp(from, buffer.get(..length).unwrap_or_default(), Instant::now());
+            received = self.rtp.try_recv_from(buffer);
+        }
+    }
+
+    fn on_provider(&mut self, message: FromProvider) {
+        let now = Instant::now();
+        match message {
+            FromProvider::Connected => self.call.handle_connected(now),
+            FromProvider::Message(message) => self.call.handle_provider(message, now),
+            FromProvider::Disconnected(how) => {
+                self.provider = Provider::None;
+                self.call.handle_disconnected(how, now);
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        log(&event);
+        match &event {
+            Event::Connect(Endpoint::WebSocket { url, headers }) => {
+                let tls = Arc::clone(&self.shared.tls);
+                self.provider = Provider::Socket(ws_client::open(url.clone(), headers.clone(), tls));
+            }
+            Event::Connect(Endpoint::Engine) => {
+                self.provider = Provider::Engine;
+                self.call.handle_connected(Instant::now());
+            }
+            Event::Ended(record) => self.shared.records.record((**record).clone()),
+            Event::Answered
+            | Event::CallerSpeaks
+            | Event::CallerText(_)
+            | Event::Dtmf(_)
+            | Event::AssistantSpeaks { .. }
+            | Event::AssistantText { .. }
+            | Event::PlayedOut(_)
+            | Event::BargeIn(_)
+            | Event::TransferStarted { .. }
+            | Event::TransferFailed { .. }
+            | Event::Hold(_)
+            | Event::Warning(_) => {}
+        }
+        // Nobody watching is the ordinary case.
+        let _ = self.shared.watch.send((self.uuid, event));
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Ended(record) => info!(
+            outcome = record.outcome.as_str(),
+            reason = %record.end_reason,
+            seconds = record.audio.as_secs(),
+            "Call ended"
+        ),
+        Event::Answered => info!("Call answered"),
+        Event::TransferStarted { destination } => info!(%destination, "Transfer"),
+        Event::TransferFailed { destination, reason } => info!(%destination, %reason, "Transfer failed"),
+        Event::Warning(text) => warn!("{text}"),
+        Event::Hold(hold) => info!(?hold, "Hold"),
+        Event::AssistantSpeaks { latency: Some(latency), .. } => debug!(?latency, "Reply"),
+        Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
+        // Numbers, digits and words of callers are nobody's business above TRACE.
+        Event::Connect(_)
+        | Event::AssistantSpeaks { .. }
+        | Event::CallerSpeaks
+        | Event::CallerText(_)
+        | Event::Dtmf(_)
+        | Event::AssistantText { .. }
+        | Event::PlayedOut(_) => {}
+    }
+}

@@ -1,0 +1,93 @@
+//! The media threads: each runs a single-threaded runtime; a call is placed on one and never moves.
+use super::call_task::{self, NewCall};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+use tokio::{runtime, sync::mpsc, task::LocalSet};
+
+/// Calls that may wait for their thread; a full queue means the thread is stuck, and the call is refused.
+const QUEUE: usize = 256;
+
+/// All media threads.
+#[derive(Debug)]
+pub struct MediaThreads {
+    threads: Vec<MediaThread>,
+}
+
+#[derive(Debug)]
+struct MediaThread {
+    queue: mpsc::Sender<NewCall>,
+    calls: Arc<AtomicUsize>,
+    handle: thread::JoinHandle<()>,
+}
+
+impl MediaThreads {
+    /// Starts `count` threads named `media-0`, `media-1`, ….
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let threads = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { threads })
+    }
+
+    /// Places a call on the thread with the fewest, or gives it back if that thread's queue is full.
+    ///
+    /// # Errors
+    /// The call itself.
+    pub fn place(&self, call: NewCall) -> Result<(), Box<NewCall>> {
+        let Some(thread) = self.threads.iter().min_by_key(|thread| thread.calls.load(Ordering::Relaxed)) else {
+            return Err(Box::new(call));
+        };
+        thread.calls.fetch_add(1, Ordering::Relaxed);
+        thread.queue.try_send(call).map_err(|refused| {
+            thread.calls.fetch_sub(1, Ordering::Relaxed);
+            Box::new(refused.into_inner())
+        })
+    }
+
+    /// Calls on all threads.
+    pub fn calls(&self) -> usize {
+        self.threads.iter().map(|thread| thread.calls.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Takes no more calls and waits for the last to end.
+    pub fn join(self) {
+        for MediaThread { queue, handle, .. } in self.threads {
+            drop(queue);
+            if handle.join().is_err() {
+                tracing::error!("a media thread panicked");
+            }
+        }
+    }
+}
+
+fn start(number: usize) -> io::Result<MediaThread> {
+    let (queue, mut calls_to_come) = mpsc::channel::<NewCall>(QUEUE);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let body = move || {
+        let local = LocalSet::new();
+        local.spawn_local(async move {
+            while let Some(call) = calls_to_come.recv().await {
+                let counter = Arc::clone(&counter);
+                tokio::task::spawn_local(async move {
+                    // A panic ends one call: the task is joined here, and the thread goes on.
+                    if let Err(error) = tokio::task::spawn_local(call_task::run(call)).await {
+                        tracing::error!(%error, "a call task panicked");
+                    }
+                    counter.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        runtime.block_on(local);
+    };
+    let handle = thread::Builder::new().name(format!("media-{number}")).spawn(body)?;
+    Ok(MediaThread { queue, calls, handle })
+}

@@ -1,0 +1,25 @@
+//! Where time, sockets, threads and tasks enter. Nothing here decides anything: cores do.
+#![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
+pub mod admission;
+pub mod call_task;
+pub mod media_threads;
+pub mod phone_task;
+pub mod rtp_socket;
+pub mod server;
+pub mod sip_socket;
+pub mod ws_client;
+
+use std::time::Instant;
+
+/// Sleeps until a core's deadline, or for ever when it has none.
+pub(crate) async fn until(deadline: Option<(Instant, &'static str)>) {
+    match deadline {
+        Some((at, _)) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A seed for one core; the only randomness of the process that is not itself seeded.
+pub(crate) fn seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}

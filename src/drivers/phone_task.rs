@@ -1,0 +1,152 @@
+//! Runs a [`Phone`] over real sockets: its own SIP task, its own pair of RTP ports.
+use super::{
+    rtp_socket::Pair,
+    seed,
+    sip_socket::{self, Request, Sockets},
+    until,
+};
+use crate::phone::{Event, Phone, Plan, Report, Setup};
+use anyhow::Context;
+use media::{Channel, codec::Codec};
+use sip::{
+    Transport,
+    endpoint::{Config, Endpoint, OutgoingInvite},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::UdpSocket,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+/// SIP events that may wait for the phone; the SIP task then waits.
+const EVENTS: usize = 256;
+/// How long BYE or CANCEL may take before the program ends regardless.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// Whom to call, and how.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// Where the INVITE goes.
+    pub remote: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// `sip:` URI of To and the request.
+    pub to: String,
+    /// User of From.
+    pub from_user: String,
+    /// Display name of From.
+    pub from_display: String,
+    /// Answers a digest challenge.
+    pub credentials: Option<(String, String)>,
+    /// Extra `X-` headers.
+    pub x_headers: Vec<(String, String)>,
+    /// Our own address; port 0 picks one.
+    pub listen: SocketAddr,
+    /// Codecs to offer, in order.
+    pub codecs: Vec<Codec>,
+}
+
+/// Calls, follows the plan, and reports. `watch` sees events as they happen; setting `stop` hangs up.
+///
+/// # Errors
+/// Our own sockets cannot be had; what happens on the call is in the report.
+pub async fn call(
+    dial: Dial,
+    plan: Plan,
+    sockets: Pair,
+    mut watch: impl FnMut(Event),
+    mut stop: tokio::sync::watch::Receiver<bool>,
+) -> anyhow::Result<Report> {
+    let (udp, tcp) = match dial.transport {
+        Transport::Udp => (Some(dial.listen), None),
+        Transport::Tcp => (None, Some(dial.listen)),
+    };
+    let sip = Sockets::bind(udp, tcp).await.context("the phone has no SIP socket")?;
+    let config = Config {
+        user_agent: concat!("Ramal phone/", env!("CARGO_PKG_VERSION")).to_owned(),
+        udp: sip.udp.as_ref().map(UdpSocket::local_addr).transpose()?,
+        tcp: sip.tcp.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
+        max_legs: 4,
+    };
+    let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
+    let (event_sender, mut events) = mpsc::channel(EVENTS);
+    let sip_task = tokio::spawn(sip_socket::run(Endpoint::new(config, seed()), sip, request_queue, event_sender));
+
+    let local = sockets.local;
+    let rtp = UdpSocket::from_std(sockets.rtp)?;
+    let rtcp = UdpSocket::from_std(sockets.rtcp)?;
+    let setup = Setup { local, codecs: dial.codecs.clone(), seed: seed(), plan };
+    let mut phone = Phone::new(setup, Instant::now());
+    let (leg_sender, leg) = oneshot::channel();
+    requests.send(Request::Invite(invite(&dial, phone.offer(), local.ip()), leg_sender)).await?;
+    phone.dialled(leg.await.context("the SIP task is gone")?);
+
+    let (mut buffer, mut rtcp_buffer) = ([0; 2_048], [0; 2_048]);
+    while drain(&mut phone, &rtp, &rtcp, &requests, &mut watch) {
+        tokio::select! {
+            biased;
+            () = until(phone.poll_timeout()) => phone.handle_timeout(Instant::now()),
+            Some(event) = events.recv() => phone.handle_sip(event, Instant::now()),
+            received = rtp.recv_from(&mut buffer) => if let Ok((length, from)) = received {
+                phone.handle_rtp(from, buffer.get(..length).unwrap_or_default(), Instant::now());
+            },
+            received = rtcp.recv_from(&mut rtcp_buffer) => if let Ok((length, from)) = received {
+                phone.handle_rtcp(from, rtcp_buffer.get(..length).unwrap_or_default(), Instant::now());
+            },
+            _ = stop.wait_for(|stopping| *stopping) => phone.hang_up(Instant::now()),
+        }
+    }
+    drop(requests);
+    let farewell = async {
+        while events.recv().await.is_some() {}
+        sip_task.await
+    };
+    // A far end that does not answer our BYE does not keep the person waiting.
+    let _ = timeout(GOODBYE, farewell).await;
+    Ok(phone.into_report())
+}
+
+fn invite(dial: &Dial, sdp: Vec<u8>, ip: IpAddr) -> OutgoingInvite {
+    let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+    OutgoingInvite {
+        remote: dial.remote,
+        transport: dial.transport,
+        to: dial.to.clone(),
+        from: format!("sip:{}@{host}", dial.from_user),
+        from_display: dial.from_display.clone(),
+        sdp,
+        x_headers: dial.x_headers.clone(),
+        credentials: dial.credentials.clone(),
+    }
+}
+
+/// Carries everything the phone wants carried; false when its call is over.
+fn drain(
+    phone: &mut Phone,
+    rtp: &UdpSocket,
+    rtcp: &UdpSocket,
+    requests: &mpsc::Sender<Request>,
+    watch: &mut impl FnMut(Event),
+) -> bool {
+    while let Some(transmit) = phone.poll_transmit() {
+        let socket = match transmit.channel {
+            Channel::Rtp => rtp,
+            Channel::Rtcp => rtcp,
+        };
+        // A packet the kernel will not take is a lost packet.
+        let _ = socket.try_send_to(&transmit.bytes, transmit.remote);
+    }
+    while let Some(command) = phone.poll_command() {
+        if requests.try_send(Request::Command(command)).is_err() {
+            tracing::warn!("the phone's SIP task is stuck");
+        }
+    }
+    while let Some(event) = phone.poll_event() {
+        watch(event);
+    }
+    !phone.is_over()
+}

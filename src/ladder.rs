@@ -1,0 +1,125 @@
+//! From a secretary and the server's configuration to the provider that speaks for her.
+use crate::{
+    call::{Rung, tools},
+    config::Config,
+    secretary::{self, ProviderKind, Secretary},
+};
+use media::Law;
+use providers::{local, openai};
+use std::time::Duration;
+use thiserror::Error;
+
+/// What the speech engine of this process can do, as far as the `local` provider depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ears {
+    /// A recogniser is loaded.
+    pub hearing: local::Hearing,
+    /// Languages with a voice of their own.
+    pub voices: Vec<local::Language>,
+}
+
+/// Why a secretary cannot take calls: the configuration's fault, for the administrator.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Unavailable {
+    /// A provider without its key never stands in silently.
+    #[error("secretary {secretary:?} speaks through OpenAI, but [openai] api_key is not set")]
+    NoKey {
+        /// Her name.
+        secretary: String,
+    },
+    /// No such dialect in this version.
+    #[error("secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai and local")]
+    UnknownProvider {
+        /// Her name.
+        secretary: String,
+        /// What her row says.
+        provider: String,
+    },
+    /// The `local` provider speaks two languages.
+    #[error("secretary {secretary:?} has language {language:?}; the local provider speaks pt-BR and en-US")]
+    Language {
+        /// Her name.
+        secretary: String,
+        /// What her row says.
+        language: String,
+    },
+}
+
+/// The provider of a secretary.
+///
+/// # Errors
+/// What the administrator has to mend.
+pub fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
+    match &secretary.provider {
+        ProviderKind::OpenAi => openai(secretary, config),
+        ProviderKind::Local => local(secretary, config, ears),
+        ProviderKind::Unknown(provider) => Err(Unavailable::UnknownProvider {
+            secretary: secretary.secretary_name.clone(),
+            provider: provider.clone(),
+        }),
+    }
+}
+
+fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
+    let Some(key) = &config.openai.api_key else {
+        return Err(Unavailable::NoKey { secretary: secretary.secretary_name.clone() });
+    };
+    let own = &secretary.provider_config;
+    let mut rung = openai::Config::new(key.expose(), Law::Mu);
+    rung.url.clone_from(&config.openai.url);
+    rung.model = own.model.clone().unwrap_or_else(|| config.openai.model.clone());
+    if let Some(voice) = &secretary.voice_id {
+        rung.voice.clone_from(voice);
+    }
+    rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
+    rung.first_message.clone_from(&secretary.first_message);
+    rung.turn_detection = turn_detection(secretary);
+    let transcription = own.transcription_model.clone().unwrap_or_else(|| config.openai.transcription_model.clone());
+    rung.transcription_model = Some(transcription);
+    rung.language = own.language.as_deref().and_then(|tag| tag.split('-').next()).map(str::to_ascii_lowercase);
+    rung.speed = secretary.voice_settings.speed.map(f64::from);
+    rung.tools = tools(&secretary.transfer_rules);
+    Ok(Rung::OpenAi(Box::new(rung)))
+}
+
+fn turn_detection(secretary: &Secretary) -> openai::TurnDetection {
+    let interrupts = openai::Interrupts::ByServer;
+    match secretary.provider_config.turn_detection {
+        secretary::TurnDetection::ServerVad { prefix_padding } => openai::TurnDetection::ServerVad {
+            threshold: f64::from(secretary.vad_threshold),
+            prefix_padding: prefix_padding.unwrap_or(Duration::from_millis(300)),
+            silence_duration: secretary.silence,
+            interrupts,
+        },
+        secretary::TurnDetection::SemanticVad { eagerness } => {
+            let eagerness = match eagerness {
+                secretary::Eagerness::Auto => openai::Eagerness::Auto,
+                secretary::Eagerness::Low => openai::Eagerness::Low,
+                secretary::Eagerness::Medium => openai::Eagerness::Medium,
+                secretary::Eagerness::High => openai::Eagerness::High,
+            };
+            openai::TurnDetection::SemanticVad { eagerness, interrupts }
+        }
+    }
+}
+
+fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
+    let tag = secretary.provider_config.language.as_deref().unwrap_or(&config.local.language);
+    let Some(language) = local::Language::from_tag(tag) else {
+        let (secretary, language) = (secretary.secretary_name.clone(), tag.to_owned());
+        return Err(Unavailable::Language { secretary, language });
+    };
+    let mut rung = local::Config::new(language, ears.hearing);
+    if !ears.voices.contains(&language) {
+        // Better English with an accent than Portuguese read by an English voice: nobody understands that.
+        rung.voice = local::Language::EnUs;
+    }
+    rung.first_message.clone_from(&secretary.first_message);
+    let answers = &secretary.provider_config.answers;
+    rung.answers =
+        answers.iter().map(|a| local::Answer { questions: a.questions.clone(), answer: a.answer.clone() }).collect();
+    let rules = secretary.transfer_rules.iter().filter(|rule| rule.enabled);
+    rung.transfers =
+        rules.map(|r| local::TransferTarget { name: r.name.clone(), aliases: r.aliases.clone() }).collect();
+    Ok(Rung::Local(Box::new(rung)))
+}
