@@ -1,0 +1,408 @@
+//! A phone, as a core: places one call, speaks its clips, interrupts, presses keys, listens and measures.
+//!
+//! `ramal call`, the demo, the benchmarks and the tests dial with it. It knows nothing of Ramal's inside: every figure
+//! in its [`Report`] is taken from packets.
+mod listen;
+mod plan;
+mod report;
+
+pub use plan::{Clip, HangUp, Plan, When};
+pub use report::{BargeIn, EndedBy, Recording, Report, Turn};
+
+use listen::Ear;
+use media::{Audio, AudioFormat, Frame, SampleRate, UtteranceId, codec::Codec, sdp, vad};
+use plan::Cue;
+use sip::{Command, LegId, Reason};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// How the phone is reached, and what its numbers start from.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Our RTP address.
+    pub local: SocketAddr,
+    /// Codecs to offer.
+    pub codecs: Vec<Codec>,
+    /// Source of the phone's random numbers.
+    pub seed: u64,
+    /// What to do.
+    pub plan: Plan,
+}
+
+/// What happens on the phone, for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The far end rings.
+    Ringing,
+    /// 200: the plan starts.
+    Answered,
+    /// The clip of this number starts; whether it interrupts is in the plan.
+    ClipStarts(usize),
+    /// The last packet of this clip left.
+    ClipEnds(usize),
+    /// The far end begins to speak.
+    FarSpeaks,
+    /// The far end has been silent for a while.
+    FarSilent,
+    /// The call is over; the report is complete.
+    Over,
+}
+
+/// One call of one phone.
+#[derive(Debug)]
+pub struct Phone {
+    setup: Setup,
+    state: State,
+    report: Report,
+    placed: Instant,
+    commands: VecDeque<Command>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// INVITE is out.
+    Dialling {
+        leg: Option<LegId>,
+    },
+    Talking(Box<Talk>),
+    /// BYE is out, or came.
+    Over,
+}
+
+#[derive(Debug)]
+struct Talk {
+    leg: LegId,
+    media: media::Session,
+    answered: Instant,
+    ends_by: Instant,
+    ear: Ear,
+    clips: VecDeque<(usize, Clip)>,
+    keys: VecDeque<(Duration, char)>,
+    speaking: Option<usize>,
+    /// When what we said last ended, and the far end has not answered it.
+    awaiting_reply: Option<Instant>,
+    /// When the clip now playing interrupted the far end, and it has not fallen silent.
+    interrupting: Option<Instant>,
+    cue: Cue,
+}
+
+impl Phone {
+    /// A phone about to dial; give it its leg with [`Self::dialled`].
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        Self {
+            setup,
+            state: State::Dialling { leg: None },
+            report: Report::default(),
+            placed: now,
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The offer to send with the INVITE.
+    pub fn offer(&self) -> Vec<u8> {
+        sdp::offer(&self.sdp_local(), sdp::Direction::SendRecv)
+    }
+
+    /// The INVITE made this leg.
+    pub fn dialled(&mut self, leg: LegId) {
+        if let State::Dialling { leg: slot } = &mut self.state {
+            *slot = Some(leg);
+        }
+    }
+
+    /// A SIP event of our leg.
+    pub fn handle_sip(&mut self, event: sip::Event, now: Instant) {
+        use sip::Event as E;
+        match event {
+            E::Progress { status, .. } => {
+                self.report.ringing_ms.get_or_insert(millis(now - self.placed));
+                self.report.provisional = Some(status);
+                self.events.push_back(Event::Ringing);
+            }
+            E::Established { leg, sdp } => self.answered(leg, sdp.as_deref(), now),
+            E::Failed { status, .. } => self.over(EndedBy::Refused { status }, now),
+            E::Bye { reason, .. } => self.over(EndedBy::FarEnd { reason: reason.map(describe) }, now),
+            E::Terminated { .. } => self.over(EndedBy::Lost, now),
+            E::Offer { leg, .. } => self.commands.push_back(Command::RefuseOffer { leg, status: 488 }),
+            E::Incoming { leg, .. } => {
+                let (reason, headers) = (None, Vec::new());
+                self.commands.push_back(Command::Reject { leg, status: 486, reason, headers });
+            }
+            E::Cancelled { .. }
+            | E::OfferAnswered { .. }
+            | E::Info { .. }
+            | E::Refer { .. }
+            | E::Registration { .. } => {}
+        }
+        self.settle(now);
+    }
+
+    /// A datagram at our RTP port.
+    pub fn handle_rtp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if let State::Talking(talk) = &mut self.state {
+            talk.media.handle_rtp(from, datagram, now);
+            self.settle(now);
+        }
+    }
+
+    /// A datagram at our RTCP port.
+    pub fn handle_rtcp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if let State::Talking(talk) = &mut self.state {
+            talk.media.handle_rtcp(from, datagram, now);
+            self.settle(now);
+        }
+    }
+
+    /// The person at the phone hangs up.
+    pub fn hang_up(&mut self, now: Instant) {
+        let leg = match &self.state {
+            State::Dialling { leg } => *leg,
+            State::Talking(talk) => Some(talk.leg),
+            State::Over => return,
+        };
+        if let Some(leg) = leg {
+            let reason = Some(Reason { protocol: "Q.850".into(), cause: Some(16), text: None });
+            self.commands.push_back(Command::Bye { leg, reason });
+        }
+        self.over(EndedBy::Us, now);
+    }
+
+    /// Advances time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Talking(talk) if talk.ends_by <= now => self.hang_up(now),
+            State::Talking(talk) => talk.media.handle_timeout(now),
+            State::Dialling { .. } if self.placed + self.setup.plan.answer_within <= now => self.hang_up(now),
+            State::Dialling { .. } | State::Over => {}
+        }
+        self.settle(now);
+    }
+
+    /// When `handle_timeout` is next wanted, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match &self.state {
+            State::Dialling { .. } => Some((self.placed + self.setup.plan.answer_within, "answer")),
+            State::Talking(talk) => {
+                [Some((talk.ends_by, "end of the plan")), talk.media.poll_timeout()].into_iter().flatten().min()
+            }
+            State::Over => None,
+        }
+    }
+
+    /// The next SIP command.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<media::Transmit> {
+        match &mut self.state {
+            State::Talking(talk) => talk.media.poll_transmit(),
+            State::Dialling { .. } | State::Over => None,
+        }
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether the call is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// What was measured.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
+    fn sdp_local(&self) -> sdp::Local {
+        sdp::Local {
+            address: self.setup.local,
+            session_id: self.setup.seed >> 2,
+            version: 1,
+            codecs: self.setup.codecs.clone(),
+            ptime: PTIME,
+        }
+    }
+
+    fn answered(&mut self, leg: LegId, sdp: Option<&[u8]>, now: Instant) {
+        if !matches!(self.state, State::Dialling { .. }) {
+            return;
+        }
+        let accepted = sdp.map(|answer| sdp::accept(&self.sdp_local(), sdp::Direction::SendRecv, answer));
+        let Some(Ok(negotiated)) = accepted else { return self.unusable(leg, now) };
+        self.report.codec = negotiated.codec.to_string();
+        let config = media::Config {
+            local: self.setup.local,
+            media: negotiated,
+            uplink: AudioFormat::Pcm(SampleRate::HZ_8000),
+            vad: vad::Config { engine: vad::Engine::Off, ..vad::Config::default() },
+            seed: self.setup.seed,
+            reorder_window: Duration::from_millis(40),
+            max_queued: Duration::from_secs(600),
+            silence_timeout: self.setup.plan.duration,
+        };
+        let Ok(media) = media::Session::new(config, now) else { return self.unusable(leg, now) };
+        self.report.answered_ms = Some(millis(now - self.placed));
+        self.events.push_back(Event::Answered);
+        let plan = &self.setup.plan;
+        self.state = State::Talking(Box::new(Talk {
+            leg,
+            media,
+            answered: now,
+            ends_by: now + plan.duration,
+            ear: Ear::new(),
+            clips: plan.clips.iter().cloned().enumerate().collect(),
+            keys: plan.keys.iter().copied().collect(),
+            speaking: None,
+            awaiting_reply: None,
+            interrupting: None,
+            cue: Cue::new(now),
+        }));
+    }
+
+    /// A 200 we cannot use: hang up, and say so.
+    fn unusable(&mut self, leg: LegId, now: Instant) {
+        let reason = Some(Reason { protocol: "SIP".into(), cause: Some(488), text: None });
+        self.commands.push_back(Command::Bye { leg, reason });
+        self.over(EndedBy::UnusableAnswer, now);
+    }
+
+    fn settle(&mut self, now: Instant) {
+        let State::Talking(talk) = &mut self.state else { return };
+        while let Some(event) = talk.media.poll_event() {
+            talk.on_media(event, &mut self.report, &mut self.events, now);
+        }
+        talk.press_keys(now);
+        talk.speak_if_due(&mut self.report, &mut self.events, now);
+        if talk.is_done(&self.setup.plan, now) {
+            self.hang_up(now);
+        }
+    }
+
+    fn over(&mut self, by: EndedBy, now: Instant) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => return,
+            State::Dialling { .. } => {}
+            State::Talking(talk) => self.report.finish(&talk.media.stats(), now - talk.answered),
+        }
+        self.report.ended_by = Some(by);
+        self.events.push_back(Event::Over);
+    }
+}
+
+const PTIME: Duration = Duration::from_millis(20);
+
+impl Talk {
+    fn on_media(&mut self, event: media::Event, report: &mut Report, events: &mut VecDeque<Event>, now: Instant) {
+        match event {
+            media::Event::Audio(Audio::Pcm(frame)) => self.hear(&frame, report, events, now),
+            media::Event::FirstPacket { utterance, at } => {
+                if let Some((_, clip)) = self.clips.front().filter(|(n, _)| utterance == id(*n)) {
+                    report.recording.said(at - self.answered, &clip.audio.samples);
+                }
+            }
+            media::Event::PlayedOut(heard) => {
+                let Some((number, clip)) = self.clips.pop_front().filter(|(n, _)| heard.utterance == id(*n)) else {
+                    return;
+                };
+                self.speaking = None;
+                // The caller's last voice, not the end of the file, is what a reply is measured from.
+                self.awaiting_reply = now.checked_sub(clip.trailing_silence());
+                self.cue.said(now);
+                events.push_back(Event::ClipEnds(number));
+            }
+            media::Event::Audio(Audio::G711 { .. })
+            | media::Event::Speech(_)
+            | media::Event::Dtmf(_)
+            | media::Event::Latched(_)
+            | media::Event::MediaTimeout => {}
+        }
+    }
+
+    fn hear(&mut self, frame: &Frame, report: &mut Report, events: &mut VecDeque<Event>, now: Instant) {
+        report.recording.heard(now - self.answered, &frame.samples);
+        match self.ear.hear(frame, now) {
+            Some(listen::Change::Speaks) => {
+                events.push_back(Event::FarSpeaks);
+                report.first_voice_ms.get_or_insert(millis(now - self.answered));
+                if self.speaking.is_none()
+                    && let Some(voice) = self.awaiting_reply.take()
+                {
+                    report.turns.push(Turn { at_ms: millis(now - self.answered), latency_ms: millis(now - voice) });
+                }
+                self.cue.far_speaks();
+            }
+            Some(listen::Change::Silent { last_voice }) => {
+                events.push_back(Event::FarSilent);
+                if let Some(began) = self.interrupting.take() {
+                    let stopped_ms = millis(last_voice.saturating_duration_since(began));
+                    report.barge_ins.push(BargeIn { at_ms: millis(began - self.answered), stopped_ms });
+                }
+                self.cue.far_silent(last_voice);
+            }
+            None => {}
+        }
+    }
+
+    fn press_keys(&mut self, now: Instant) {
+        while let Some((_, key)) = self.keys.pop_front_if(|(at, _)| self.answered + *at <= now) {
+            self.media.send_dtmf(&key.to_string(), now);
+        }
+    }
+
+    fn speak_if_due(&mut self, report: &mut Report, events: &mut VecDeque<Event>, now: Instant) {
+        if self.speaking.is_some() {
+            return;
+        }
+        let Some((number, clip)) = self.clips.front() else { return };
+        let due = match clip.when {
+            When::InTurn => self.cue.is_my_turn(now),
+            When::At(at) => self.answered + at <= now,
+            When::Over(after) => self.ear.speaking_for(now).is_some_and(|spoken| spoken >= after),
+        };
+        if !due {
+            return;
+        }
+        let number = *number;
+        if self.ear.speaking_for(now).is_some() {
+            self.interrupting = now.checked_add(clip.leading_silence());
+        }
+        let audio = Audio::Pcm(clip.audio.clone());
+        self.media.play(id(number), &audio, now);
+        self.media.finish(id(number), now);
+        self.speaking = Some(number);
+        self.awaiting_reply = None;
+        report.clips += 1;
+        events.push_back(Event::ClipStarts(number));
+    }
+
+    /// All is said, and answered or not going to be.
+    fn is_done(&self, plan: &Plan, now: Instant) -> bool {
+        plan.hang_up == plan::HangUp::WhenSaid
+            && self.clips.is_empty()
+            && self.keys.is_empty()
+            && self.cue.is_my_turn(now)
+    }
+}
+
+fn id(clip: usize) -> UtteranceId {
+    UtteranceId(clip as u64 + 1)
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn describe(reason: Reason) -> String {
+    let cause = reason.cause.map(|cause| format!(";cause={cause}")).unwrap_or_default();
+    let text = reason.text.map(|text| format!(";text={text:?}")).unwrap_or_default();
+    format!("{}{cause}{text}", reason.protocol)
+}
