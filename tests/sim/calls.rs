@@ -1,0 +1,400 @@
+//! What a call does, step by step, on a virtual clock.
+use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
+use providers::{Disconnect, Incoming, Outgoing};
+use ramal::{
+    call::{Call, Event},
+    record::{Conversation, Outcome},
+    secretary::SecretaryRow,
+};
+use sip::{Command, ReferProgress};
+use std::time::{Duration, Instant};
+
+/// A call, the world around it, and everything that came out of it.
+struct World {
+    call: Call,
+    now: Instant,
+    began: Instant,
+    microphone: Microphone,
+    model: Model,
+    events: Vec<Event>,
+    commands: Vec<Command>,
+    outgoing: Vec<Outgoing>,
+    /// Packets with the assistant's voice, at their time.
+    voice: Vec<Instant>,
+}
+
+impl World {
+    fn ringing(change: impl FnOnce(&mut SecretaryRow)) -> Self {
+        let now = Instant::now();
+        let mut world = Self {
+            call: model::call(model::secretary(change), 7, now),
+            now,
+            began: now,
+            microphone: Microphone::default(),
+            model: Model::default(),
+            events: Vec::new(),
+            commands: Vec::new(),
+            outgoing: Vec::new(),
+            voice: Vec::new(),
+        };
+        world.drain();
+        world
+    }
+
+    /// A call that is answered, before its first message.
+    fn answered(change: impl FnOnce(&mut SecretaryRow)) -> Self {
+        let mut world = Self::ringing(change);
+        world.call.handle_connected(world.now);
+        world.provider(vec![Model::created()]);
+        world.provider(vec![Model::updated()]);
+        world
+    }
+
+    fn provider(&mut self, messages: Vec<Incoming>) {
+        for message in messages {
+            self.call.handle_provider(message, self.now);
+        }
+        self.drain();
+    }
+
+    fn sip(&mut self, event: sip::Event) {
+        self.call.handle_sip(event, self.now);
+        self.drain();
+    }
+
+    fn refer(&mut self, progress: ReferProgress) {
+        self.sip(sip::Event::Refer { leg: LEG, progress });
+    }
+
+    /// The assistant says something this long, all at once, as providers do.
+    fn says(&mut self, length: Duration, tool: Option<(&str, &str)>) {
+        let mut messages = self.model.begin();
+        messages.extend(self.model.speak(length));
+        messages.extend(self.model.finish(tool));
+        self.provider(messages);
+    }
+
+    /// Time passes; the caller speaks, or is silent.
+    fn pass(&mut self, length: Duration, speaking: bool) {
+        let end = self.now + length;
+        while self.now < end {
+            let packet_at = self.now + PTIME;
+            while let Some((at, _)) = self.call.poll_timeout().filter(|(at, _)| *at <= packet_at) {
+                self.now = at.max(self.now);
+                self.call.handle_timeout(self.now);
+                self.drain();
+            }
+            self.now = packet_at;
+            if !self.call.is_over() {
+                let packet = self.microphone.packet(speaking);
+                self.call.handle_rtp(model::caller(), &packet, self.now);
+                self.drain();
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.events.extend(std::iter::from_fn(|| self.call.poll_event()));
+        self.outgoing.extend(std::iter::from_fn(|| self.call.poll_outgoing()));
+        while let Some(transmit) = self.call.poll_transmit() {
+            if transmit.channel == media::Channel::Rtp && model::is_voice(&transmit.bytes) {
+                self.voice.push(self.now);
+            }
+        }
+        self.commands.extend(std::iter::from_fn(|| self.call.poll_command()));
+    }
+
+    fn record(&self) -> Option<&Conversation> {
+        self.events.iter().find_map(|event| match event {
+            Event::Ended(record) => Some(record.as_ref()),
+            _ => None,
+        })
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        self.record().map(|record| record.outcome)
+    }
+
+    fn hung_up(&self) -> bool {
+        self.commands.iter().any(|command| matches!(command, Command::Bye { .. }))
+    }
+
+    fn referred(&self) -> bool {
+        self.commands.iter().any(|command| matches!(command, Command::Refer { .. }))
+    }
+
+    /// Up to the REFER of a transfer to sales that the model announced.
+    fn transferring() -> Self {
+        let mut world = Self::answered(|_| ());
+        world.says(Duration::from_secs(1), Some(("transfer", r#"{"destination":"sales"}"#)));
+        assert!(!world.referred(), "the announcement has not been heard");
+        world.pass(Duration::from_millis(1_200), false);
+        assert!(world.referred());
+        world
+    }
+}
+
+#[test]
+fn the_phone_rings_until_the_provider_is_ready_and_is_refused_when_it_is_not() {
+    let mut world = World::ringing(|_| ());
+    assert!(matches!(world.commands.as_slice(), [Command::Ring { .. }]));
+    world.call.handle_disconnected(Disconnect::Refused(401), world.now);
+    world.drain();
+    assert!(matches!(world.commands.as_slice(), [_, Command::Reject { status: 503, .. }]));
+    let record = world.record().unwrap();
+    assert_eq!(record.outcome, Outcome::Failed);
+    assert!(record.end_reason.contains("Authentication"), "{}", record.end_reason);
+
+    let mut world = World::ringing(|_| ());
+    world.pass(Duration::from_secs(9), false);
+    assert!(matches!(world.commands.as_slice(), [_, Command::Reject { status: 503, .. }]));
+}
+
+#[test]
+fn packets_flow_at_fifty_a_second_from_answer_to_bye() {
+    let mut world = World::answered(|_| ());
+    let mut packets = 0;
+    let end = world.now + Duration::from_secs(10);
+    while world.now < end {
+        let (at, _) = world.call.poll_timeout().unwrap();
+        world.now = at.max(world.now);
+        world.call.handle_timeout(world.now);
+        packets +=
+            std::iter::from_fn(|| world.call.poll_transmit()).filter(|t| t.channel == media::Channel::Rtp).count();
+    }
+    assert!((500..=502).contains(&packets), "{packets} packets in 10 s");
+}
+
+#[test]
+fn a_caller_who_interrupts_silences_the_assistant_and_the_provider_learns_what_was_heard() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(8), None);
+    world.pass(Duration::from_secs(2), false);
+    let spoke = world.now;
+    world.pass(Duration::from_millis(600), true);
+    let cut_at = world.voice.last().copied().unwrap();
+    assert!(cut_at - spoke < Duration::from_millis(500), "silent after {:?}", cut_at - spoke);
+    let truncations = sent(&world.outgoing, "conversation.item.truncate");
+    let heard = truncations[0]["audio_end_ms"].as_u64().unwrap();
+    assert!(heard.abs_diff(world.voice.len() as u64 * 20) <= 20, "{heard} ms, {} packets", world.voice.len());
+}
+
+#[test]
+fn a_thousand_interruptions_are_truncated_where_they_were_heard() {
+    let mut worst = 0;
+    for n in 0..1_000_u64 {
+        let mut world = World::answered(|_| ());
+        let length = Duration::from_millis(2_000 + n * 7 % 6_000);
+        let mut messages = world.model.begin();
+        messages.extend(world.model.speak(length));
+        world.provider(messages);
+        world.pass(Duration::from_millis(60 + n * 13 % 1_700), false);
+        let before = world.voice.len();
+        world.provider(vec![world.model.speech_started()]);
+        world.pass(Duration::from_millis(200), false);
+        assert!(world.voice.len() <= before + 1, "more than a fade after the cut");
+        let truncations = sent(&world.outgoing, "conversation.item.truncate");
+        let heard = truncations[0]["audio_end_ms"].as_u64().unwrap();
+        worst = worst.max(heard.abs_diff(world.voice.len() as u64 * 20));
+    }
+    assert!(worst <= 20, "worst error {worst} ms");
+}
+
+#[test]
+fn late_audio_of_a_cut_utterance_is_never_played() {
+    let mut world = World::answered(|_| ());
+    let mut messages = world.model.begin();
+    messages.extend(world.model.speak(Duration::from_secs(3)));
+    world.provider(messages);
+    world.pass(Duration::from_millis(500), false);
+    world.provider(vec![world.model.speech_started()]);
+    world.pass(Duration::from_millis(100), false);
+    let voiced = world.voice.len();
+    world.provider(world.model.speak(Duration::from_secs(3)));
+    world.pass(Duration::from_secs(1), false);
+    assert_eq!(world.voice.len(), voiced);
+}
+
+#[test]
+fn a_transfer_that_the_target_answers_ends_with_our_bye() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Accepted);
+    world.pass(Duration::from_secs(5), false);
+    assert!(!world.hung_up(), "202 settles nothing");
+    world.refer(ReferProgress::Notified { status: 200, terminated: true });
+    world.pass(Duration::from_millis(1_100), false);
+    assert!(world.hung_up());
+    assert_eq!(world.outcome(), Some(Outcome::Transferred));
+    assert_eq!(world.record().unwrap().transfer_destination.as_deref(), Some("1001"));
+}
+
+#[test]
+fn a_busy_target_gives_the_caller_back_and_the_model_is_told_why() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Accepted);
+    world.refer(ReferProgress::Notified { status: 486, terminated: true });
+    assert!(!world.hung_up());
+    let told = sent(&world.outgoing, "conversation.item.create");
+    assert!(told.iter().any(|item| item.to_string().contains("the line is busy")), "{told:?}");
+    let voiced = world.voice.len();
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(1_200), false);
+    assert!(world.voice.len() > voiced + 45, "the assistant speaks again");
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert_ne!(world.outcome(), Some(Outcome::Transferred));
+}
+
+#[test]
+fn no_notify_gives_the_caller_back() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Accepted);
+    world.refer(ReferProgress::NoNotify);
+    assert!(!world.hung_up());
+    assert!(world.events.iter().any(|event| matches!(event, Event::TransferFailed { .. })));
+}
+
+#[test]
+fn an_orphaned_leg_ends_when_no_packet_comes_any_more() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Accepted);
+    world.refer(ReferProgress::NoNotify);
+    for _ in 0..10_000 {
+        let Some((at, _)) = world.call.poll_timeout() else { break };
+        world.now = at;
+        world.call.handle_timeout(at);
+        world.drain();
+    }
+    assert!(world.hung_up());
+    assert_eq!(world.outcome(), Some(Outcome::Failed));
+}
+
+#[test]
+fn a_bye_of_the_peer_after_202_is_the_handover_and_before_it_the_caller_left() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Accepted);
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert_eq!(world.outcome(), Some(Outcome::Transferred));
+
+    let mut world = World::transferring();
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert_eq!(world.outcome(), Some(Outcome::Abandoned));
+}
+
+#[test]
+fn a_refused_refer_gives_the_caller_back() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Refused(603));
+    assert!(world.events.iter().any(|event| matches!(event, Event::TransferFailed { .. })));
+    assert!(!world.call.is_over());
+}
+
+#[test]
+fn a_destination_nobody_registered_is_refused_in_words() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(1), Some(("transfer", r#"{"destination":"sip:evil@example.com"}"#)));
+    world.pass(Duration::from_secs(3), false);
+    assert!(!world.referred());
+    let answers = sent(&world.outgoing, "conversation.item.create");
+    assert!(answers.iter().any(|item| item.to_string().contains("refused")), "{answers:?}");
+}
+
+#[test]
+fn the_time_limit_lets_the_goodbye_be_heard() {
+    let mut world = World::answered(|row| row.max_duration_seconds = Some(5));
+    world.pass(Duration::from_millis(5_100), false);
+    assert!(!world.hung_up());
+    world.says(Duration::from_secs(2), None);
+    world.pass(Duration::from_millis(1_500), false);
+    assert!(!world.hung_up(), "the goodbye is being said");
+    world.pass(Duration::from_millis(700), false);
+    assert!(world.hung_up());
+    assert_eq!(world.outcome(), Some(Outcome::Timeout));
+    assert!((98..=101).contains(&world.voice.len()), "{} packets", world.voice.len());
+}
+
+#[test]
+fn a_provider_that_never_says_goodbye_does_not_keep_the_line() {
+    let mut world = World::answered(|row| row.max_duration_seconds = Some(5));
+    world.pass(Duration::from_secs(14), false);
+    assert!(world.hung_up());
+}
+
+#[test]
+fn end_call_waits_for_what_is_being_said() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(1), Some(("end_call", "{}")));
+    assert!(!world.hung_up());
+    world.pass(Duration::from_millis(1_200), false);
+    assert!(world.hung_up());
+    assert_eq!(world.outcome(), Some(Outcome::Completed));
+}
+
+#[test]
+fn a_reply_is_timed_from_the_callers_last_voice_to_the_first_packet() {
+    let mut world = World::answered(|_| ());
+    world.pass(Duration::from_secs(1), true);
+    let quiet_from = world.now;
+    world.pass(Duration::from_millis(700), false);
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(100), false);
+    let expected = world.voice[0] - quiet_from;
+    let latency = world.events.iter().find_map(|event| match event {
+        Event::AssistantSpeaks { latency, .. } => *latency,
+        _ => None,
+    });
+    let latency = latency.unwrap();
+    assert!(latency.abs_diff(expected) <= Duration::from_millis(60), "{latency:?}, by hand {expected:?}");
+}
+
+#[test]
+fn a_keypress_interrupts_and_reaches_the_model_as_words() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(5), None);
+    world.pass(Duration::from_millis(500), false);
+    let body = b"Signal=5\r\nDuration=160\r\n".to_vec();
+    world.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body });
+    assert!(world.events.contains(&Event::Dtmf('5')));
+    assert!(world.events.iter().any(|event| matches!(event, Event::BargeIn(_))));
+    let items = sent(&world.outgoing, "conversation.item.create");
+    assert!(items.iter().any(|item| item.to_string().contains('5')), "{items:?}");
+}
+
+#[test]
+fn a_held_call_is_not_sent_speech_and_comes_back() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(4), None);
+    world.pass(Duration::from_millis(500), false);
+    let offer = |direction| Some(model::offer(direction));
+    let method = sip::OfferMethod::Invite;
+    world.sip(sip::Event::Offer { leg: LEG, method, sdp: offer("a=sendonly\r\n") });
+    let Some(Command::AcceptOffer { sdp, .. }) = world.commands.last() else { panic!("{:?}", world.commands) };
+    assert!(String::from_utf8_lossy(sdp).contains("a=recvonly"));
+    let voiced = world.voice.len();
+    world.pass(Duration::from_secs(1), false);
+    assert!(world.voice.len() <= voiced + 1, "speech into a held call");
+    world.sip(sip::Event::Offer { leg: LEG, method, sdp: offer("") });
+    world.pass(Duration::from_secs(1), false);
+    assert!(world.voice.len() > voiced + 40, "speech goes on");
+}
+
+#[test]
+fn the_server_may_stop_at_any_time() {
+    let mut world = World::answered(|_| ());
+    world.call.handle_shutdown(world.now);
+    world.drain();
+    assert!(world.hung_up());
+    let mut world = World::ringing(|_| ());
+    world.call.handle_shutdown(world.now);
+    world.drain();
+    assert!(matches!(world.commands.last(), Some(Command::Reject { status: 503, .. })));
+}
+
+#[test]
+fn a_dead_provider_ends_the_call_or_sends_the_caller_to_the_fallback() {
+    let mut world = World::answered(|_| ());
+    world.call.handle_disconnected(Disconnect::Closed(Some((1011, "internal".into()))), world.now);
+    world.drain();
+    assert!(world.hung_up());
+    assert_eq!(world.outcome(), Some(Outcome::Failed));
+    assert!(world.began <= world.now);
+}
