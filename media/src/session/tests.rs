@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod downlink;
+mod freeswitch;
 mod robustness;
 mod uplink;
 

@@ -13,8 +13,8 @@ use crate::{
     sdp::{Direction, Negotiated},
 };
 
-/// How long the phone may send nothing before silence is made up in its place.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// How long the phone may be late with a packet before silence is made up in its place: with 20 ms packets, after 60 ms.
+const PATIENCE: Duration = Duration::from_millis(40);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
 /// frames. What is longer is a pause of the sender, or another timestamp base.
 const DROPPED_FRAMES: Duration = Duration::from_millis(100);
@@ -91,7 +91,7 @@ impl Uplink {
             follows: None,
             missing: 0,
             made_up: Duration::ZERO,
-            next_silence: now + PATIENCE,
+            next_silence: now + media.ptime + PATIENCE,
             pieces: Vec::new(),
         };
         uplink.set_up(media);
@@ -194,7 +194,7 @@ impl Uplink {
         let changed = self.concealer.accept(&mut samples);
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
         self.made_up = Duration::ZERO;
-        self.next_silence = now + PATIENCE;
+        self.next_silence = now + self.codec.sample_rate().duration_of(samples.len()) + PATIENCE;
         self.push(samples, untouched, packet.at, Origin::Caller);
     }
 

@@ -175,10 +175,12 @@ fn another_ssrc_or_a_far_sequence_begins_anew() {
 fn packets_of_ten_to_sixty_milliseconds_are_taken() {
     for millis in [10, 30, 40, 60] {
         let mut call = Call::new(MU);
-        for n in 0..20_u8 {
-            let datagram = call.packet(&vec![n; millis * 8]);
+        for n in 0..20_u64 {
+            let late = if n % 3 == 1 { 30.min(millis as u64) } else { 0 };
+            let at = call.start + ms(n * millis as u64 + late);
+            call.run(at.saturating_duration_since(call.now));
+            let datagram = call.packet(&vec![n as u8; millis * 8]);
             call.receive(PHONE, &datagram);
-            call.run(ms(millis as u64) - Duration::from_micros(1));
         }
         assert_eq!(call.heard_bytes().len(), 20 * millis * 8, "{millis} ms");
     }
