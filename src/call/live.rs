@@ -377,6 +377,9 @@ impl Live {
 
     fn on_refer(&mut self, progress: ReferProgress, desk: &mut Desk, now: Instant) -> Flow {
         let Phase::Transferring(transfer) = &mut self.phase else { return GO_ON };
+        if matches!(transfer.step, Step::Announcing { .. }) {
+            return GO_ON; // news of an earlier REFER, whose caller is back already
+        }
         match progress {
             ReferProgress::Accepted => {
                 if transfer.step == Step::Referred {
