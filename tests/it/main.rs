@@ -7,6 +7,7 @@
 mod audio;
 mod baresip;
 mod hostile;
+mod openai;
 mod phone;
 mod registrar;
 mod signalling;
