@@ -1,0 +1,28 @@
+//! What the product is tested and measured against, as commands of the same binary.
+pub mod openai;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+/// `ramal lab …`.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// An OpenAI Realtime server that says what a script tells it to, and fails when told to
+    Openai(openai::Args),
+}
+
+/// Runs a lab command until it is interrupted.
+///
+/// # Errors
+///
+/// When a file cannot be read or written, or the address is taken.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Openai(args) => openai::run(args),
+    }
+}

@@ -1,0 +1,228 @@
+//! The dialect against the simulator, message by message in virtual time.
+use super::*;
+use media::{Audio, Heard, Law, UtteranceId};
+use providers::{
+    Dialect, Event, Incoming, Note, Outgoing, Respond,
+    openai::{Config, Interrupts, Session, Tool, TurnDetection},
+};
+
+const FRAME: Duration = Duration::from_millis(20);
+
+/// A phone that plays 20 ms for every 20 ms that pass, and a caller who says what is queued.
+struct World {
+    bench: Bench,
+    session: Session,
+    /// Audio of the assistant not yet played.
+    queued: Vec<(UtteranceId, Duration)>,
+    heard: Option<Heard>,
+    caller: Vec<u8>,
+    events: Vec<Event>,
+    sent: Vec<Value>,
+    refused: Vec<Value>,
+}
+
+impl World {
+    fn new(script: Script, config: Config) -> Self {
+        let bench = Bench::new(script);
+        let mut session = Session::new(config);
+        session.handle_connected(bench.now);
+        let (queued, caller, events, sent, refused) = (vec![], vec![], vec![], vec![], vec![]);
+        let mut world = Self { bench, session, queued, heard: None, caller, events, sent, refused };
+        world.settle();
+        world
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            while let Some(Outgoing::Text(text)) = self.session.poll_outgoing() {
+                self.bench.core.handle_text(&text, self.bench.now);
+                let message: Value = serde_json::from_str(&text).unwrap();
+                if message["type"] != "input_audio_buffer.append" {
+                    self.sent.push(message);
+                }
+                quiet = false;
+            }
+            for departure in self.bench.departures() {
+                let Departure::Message { text, kind } = departure else { continue };
+                if kind == "error" {
+                    self.refused.push(serde_json::from_str(&text).unwrap());
+                }
+                self.session.handle_incoming(Incoming::Text(text), self.bench.now);
+                quiet = false;
+            }
+            if quiet {
+                break;
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Audio { utterance, audio } = &event {
+                self.queued.push((*utterance, audio.duration()));
+            } else {
+                self.events.push(event);
+            }
+        }
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms / 20 {
+            let bytes: Vec<u8> = match self.caller.len() {
+                0 => silence(20),
+                some => self.caller.drain(..some.min(160)).collect(),
+            };
+            self.session.handle_audio(&Audio::G711 { law: Law::Mu, bytes }, self.bench.now);
+            self.settle();
+            self.bench.advance(20);
+            if self.session.poll_timeout().is_some_and(|(deadline, _)| deadline <= self.bench.now) {
+                self.session.handle_timeout(self.bench.now);
+            }
+            self.settle();
+            self.play();
+        }
+    }
+
+    fn play(&mut self) {
+        let mut left = FRAME;
+        while left > Duration::ZERO {
+            let Some((utterance, queued)) = self.queued.first_mut() else { return };
+            let played = left.min(*queued);
+            *queued -= played;
+            left -= played;
+            let before = self.heard.filter(|heard| heard.utterance == *utterance);
+            let so_far = before.map_or(Duration::ZERO, |heard| heard.played) + played;
+            self.heard = Some(Heard { utterance: *utterance, played: so_far, queued: so_far });
+            if queued.is_zero() {
+                self.queued.remove(0);
+            }
+        }
+    }
+
+    fn barge_in(&mut self) -> Heard {
+        self.queued.clear();
+        let heard = self.heard.unwrap();
+        self.session.interrupt(heard, self.bench.now);
+        self.settle();
+        heard
+    }
+
+    fn sent_kinds(&self) -> Vec<&str> {
+        kinds(&self.sent)
+    }
+
+    fn assistant_text(&self) -> String {
+        let delta = |event: &Event| match event {
+            Event::AssistantText { delta, .. } => Some(delta.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(delta).collect()
+    }
+}
+
+fn config() -> Config {
+    Config { first_message: Some("Good morning, how can I help you today?".into()), ..Config::new("k", Law::Mu) }
+}
+
+#[test]
+fn every_message_of_the_dialect_is_understood() {
+    for detection in [
+        TurnDetection::default(),
+        TurnDetection::SemanticVad { eagerness: providers::openai::Eagerness::Low, interrupts: Interrupts::ByClient },
+    ] {
+        let tool = Tool { name: "transfer".into(), description: "d".into(), parameters: json!({"type": "object"}) };
+        let settings = Config {
+            turn_detection: detection,
+            tools: vec![tool],
+            speed: Some(1.2),
+            language: Some("pt-BR".into()),
+            voice: "voice_1".into(),
+            ..config()
+        };
+        let call = ScriptedCall { name: "transfer".into(), arguments: json!({"to": "sales"}) };
+        let calling = Reply { calls: vec![call], ..Reply::words("One moment.") };
+        let script = Script { replies: vec![calling, Reply::tone(500, 1_000)], ..Script::default() };
+        let mut world = World::new(script, settings);
+        world.run(6_000);
+        assert_eq!(world.assistant_text(), "Good morning, how can I help you today?");
+        world.session.handle_dtmf('5', world.bench.now);
+        world.run(2_000);
+        let id = world.events.iter().find_map(|event| match event {
+            Event::ToolCall { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        world.session.answer_tool(id.unwrap(), "{\"ok\":false}".into(), Respond::Yes, world.bench.now);
+        world.run(400);
+        world.barge_in();
+        let note = Note::TransferFailed { destination: "sales".into(), reason: "busy".into() };
+        world.session.inform(note, world.bench.now);
+        world.run(3_000);
+        assert_eq!(world.refused, Vec::<Value>::new(), "{detection:?}");
+        assert!(world.events.iter().any(|event| matches!(event, Event::Usage(_))));
+        let kinds = world.sent_kinds();
+        for kind in ["session.update", "response.create", "conversation.item.create", "conversation.item.truncate"] {
+            assert!(kinds.contains(&kind), "{kind} in {kinds:?}");
+        }
+    }
+}
+
+#[test]
+fn a_conversation_turns_and_both_sides_are_written_down() {
+    let script = Script {
+        caller: vec!["What time do you open?".into()],
+        replies: vec![Reply::words("We open at nine.")],
+        ..Script::default()
+    };
+    let mut world = World::new(script, config());
+    world.run(4_000);
+    world.caller = speech(800);
+    world.run(5_000);
+    assert_eq!(world.assistant_text(), "Good morning, how can I help you today?We open at nine.");
+    assert!(world.events.contains(&Event::CallerText("What time do you open?".into())));
+    assert_eq!(world.events.iter().filter(|e| matches!(e, Event::SpeechStarted)).count(), 1);
+    assert_eq!(world.events.iter().filter(|e| matches!(e, Event::UtteranceDone(_))).count(), 2);
+    assert_eq!(world.refused, Vec::<Value>::new());
+}
+
+#[test]
+fn what_is_truncated_is_what_was_played_whenever_the_caller_cuts_in() {
+    for (number, after_ms) in (0..100).map(|n| (n, 40 + n * 137 % 9_000)) {
+        let interrupts = if number % 2 == 0 { Interrupts::ByServer } else { Interrupts::ByClient };
+        let detection = TurnDetection::ServerVad {
+            threshold: 0.5,
+            prefix_padding: Duration::from_millis(300),
+            silence_duration: Duration::from_millis(500),
+            interrupts,
+        };
+        let script = Script {
+            greeting: Some(Reply::tone(1_000, 10_000)),
+            replies: vec![Reply::tone(500, 400)],
+            burst: 3.0,
+            stale_deltas: 2,
+            ..Script::default()
+        };
+        let mut world = World::new(script, Config { turn_detection: detection, ..config() });
+        world.run(after_ms + 400);
+        world.caller = speech(400);
+        world.run(100);
+        let heard = world.barge_in();
+        let truncated: Vec<_> = world.sent.iter().filter(|m| m["type"] == "conversation.item.truncate").collect();
+        assert_eq!(truncated.len(), 1, "{number}");
+        assert_eq!(truncated[0]["audio_end_ms"], heard.played.as_millis() as u64, "{number}");
+        world.run(4_000);
+        let benign = |m: &Value| m["error"]["code"] == "response_cancel_not_active";
+        assert!(world.refused.iter().all(benign), "{number}: {:?}", world.refused);
+        assert!(world.queued.is_empty() && world.heard.unwrap().utterance > heard.utterance, "{number}: answered");
+    }
+}
+
+#[test]
+fn failures_are_recovered_without_the_caller_noticing_more_than_a_pause() {
+    let failing = || Reply { fail: Some(ScriptedFailure::default()), ..Reply::default() };
+    let replies = vec![failing(), failing(), Reply::words("Here I am.")];
+    let mut world = World::new(Script { replies, ..Script::default() }, config());
+    world.run(4_000);
+    world.caller = speech(500);
+    world.run(8_000);
+    assert!(world.assistant_text().ends_with("Here I am."));
+    assert_eq!(world.events.iter().filter(|event| matches!(event, Event::Warning(_))).count(), 2);
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Failed(_))));
+}
