@@ -152,14 +152,17 @@ impl Conversation {
         Some(known.iter().sum::<Duration>() / count)
     }
 
-    /// The `transcript` column: what produced the conversation, then what was said.
+    /// The `transcript` column: what produced the conversation, then what was said. Without NUL characters, which
+    /// PostgreSQL's `jsonb` refuses.
     pub fn transcript(&self) -> Vec<TranscriptEntry> {
+        let clean = |text: &str| text.replace('\0', "");
         let about = TranscriptEntry::About {
-            provider: self.provider.clone(),
-            engine: self.engine.clone(),
-            end_reason: self.end_reason.clone(),
+            provider: clean(&self.provider),
+            engine: clean(&self.engine),
+            end_reason: clean(&self.end_reason),
         };
-        std::iter::once(about).chain(self.turns.iter().cloned().map(TranscriptEntry::Turn)).collect()
+        let turn = |turn: &TurnRecord| TranscriptEntry::Turn(TurnRecord { text: clean(&turn.text), ..turn.clone() });
+        std::iter::once(about).chain(self.turns.iter().map(turn)).collect()
     }
 }
 

@@ -331,7 +331,7 @@ fn local(raw: RawLocal, check: &mut Check<'_>) -> Local {
     check.unknown("local", &raw.unknown, RawLocal::KEYS);
     let written = raw.language.clone();
     let local = Local {
-        models_dir: check.text(at("models_dir"), raw.models_dir).unwrap_or_else(|| "models".to_owned()).into(),
+        models_dir: check.text(at("models_dir"), raw.models_dir).map_or_else(crate::models::default_dir, PathBuf::from),
         threads: threads(at("threads"), raw.threads, check),
         language: check.text(at("language"), raw.language).unwrap_or_else(|| "pt-BR".to_owned()),
     };

@@ -1,0 +1,66 @@
+//! What can go wrong between us and a database.
+use sqlx::error::ErrorKind;
+use thiserror::Error;
+
+/// A question that got no answer, or a record that is refused.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The URL is not one this driver understands. Does not show it: it may hold a password.
+    #[error("database.url is not valid: {0}")]
+    Url(String),
+    /// Not reachable, locked, full or too slow: worth trying again.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database understood and refuses: trying again is useless.
+    #[error("the database refuses the record: {0}")]
+    Refused(String),
+    /// The tables could not be made.
+    #[error(
+        "the tables could not be brought up to date: {0}; the database user must own them, or run this version once as their owner"
+    )]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// FusionPBX owns its domains; we do not invent one.
+    #[error("there is no domain {0:?} in this database; make it in FusionPBX first, or correct the secretary's domain")]
+    NoSuchDomain(String),
+    /// A stored conversation is not as we write them.
+    #[error("conversation {conversation}: {column} is not readable")]
+    Unreadable {
+        /// Its UUID.
+        conversation: String,
+        /// Which column.
+        column: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether the same may work later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Url(_) | Self::Refused(_) | Self::Migration(_) | Self::NoSuchDomain(_) | Self::Unreadable { .. } => {
+                false
+            }
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let lasting = match &error {
+            // PostgreSQL class 22 is "data exception": a value that does not fit its column.
+            sqlx::Error::Database(database) => {
+                database.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"))
+                    || match database.kind() {
+                        ErrorKind::ForeignKeyViolation
+                        | ErrorKind::NotNullViolation
+                        | ErrorKind::CheckViolation
+                        | ErrorKind::UniqueViolation => true,
+                        _ => false,
+                    }
+            }
+            sqlx::Error::Encode(_) => true,
+            _ => false,
+        };
+        if lasting { Self::Refused(error.to_string()) } else { Self::Unavailable(error.to_string()) }
+    }
+}

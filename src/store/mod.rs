@@ -1,0 +1,99 @@
+//! Where secretaries come from and conversations go: PostgreSQL (FusionPBX's) or a SQLite file, behind one trait.
+mod error;
+mod postgres;
+mod queries;
+mod rows;
+mod spill;
+mod sqlite;
+mod writer;
+
+use crate::{
+    config::Database,
+    record::Conversation,
+    secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryError},
+};
+pub use error::StoreError;
+use futures_util::future::BoxFuture;
+pub use queries::Sql;
+pub use spill::Spill;
+use std::{fmt::Debug, sync::Arc, time::Duration};
+pub use writer::{Pace, Recorder, Writer, recorder};
+
+/// No question to the database waits longer: a caller is listening to silence, or a queue is growing.
+const QUERY_DEADLINE: Duration = Duration::from_secs(5);
+/// No wait for a free connection lasts longer.
+const ACQUIRE_DEADLINE: Duration = Duration::from_secs(3);
+/// The table that remembers which migrations ran; a name of our own, since the database may be shared.
+const MIGRATIONS_TABLE: &str = "_ramal_migrations";
+
+/// Which secretary is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// What was dialled.
+    pub extension: String,
+    /// Whose; `None` when the call does not say.
+    pub domain: Option<DomainRef>,
+}
+
+/// What a lookup found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Exactly one secretary that takes calls.
+    Secretary(Box<Secretary>),
+    /// None has this extension.
+    Nothing,
+    /// More than one has it; the call must say which tenant it means.
+    Ambiguous {
+        /// Names of their tenants.
+        domains: Vec<String>,
+    },
+    /// It or its tenant is switched off.
+    Disabled {
+        /// Its name.
+        secretary: String,
+    },
+    /// Its row cannot be used.
+    Invalid(SecretaryError),
+}
+
+/// What a server needs of a database.
+pub trait Store: Debug + Send + Sync {
+    /// Finds the secretary of a call.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>>;
+
+    /// Keeps a conversation. Saving the same one again changes nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer, or will never take this record.
+    fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The most recent conversations, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>>;
+
+    /// Makes a secretary, or brings the one with the same domain and extension up to date.
+    ///
+    /// # Errors
+    /// When the database does not answer, or its tenant does not exist and is not ours to make.
+    fn upsert_secretary<'a>(&'a self, entry: &'a SecretaryEntry) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// Opens the configured database and brings its tables up to date.
+///
+/// # Errors
+/// When it cannot be opened or its tables cannot be made.
+pub async fn connect(database: &Database) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(open(database).await?))
+}
+
+async fn open(database: &Database) -> Result<Sql, StoreError> {
+    if database.is_sqlite() { sqlite::open(database).await } else { postgres::open(database).await }
+}
+
+#[cfg(test)]
+mod tests;

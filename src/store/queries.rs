@@ -1,0 +1,275 @@
+//! The questions, each written once for both databases.
+use super::{
+    Found, Lookup, QUERY_DEADLINE, Store, StoreError,
+    rows::{ConversationColumns, SecretaryColumns, choose},
+};
+use crate::{
+    record::Conversation,
+    secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
+};
+use chrono::Utc;
+use futures_util::future::BoxFuture;
+use sqlx::{PgPool, SqlitePool, types::Json};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// One of two pools.
+#[derive(Clone, Debug)]
+pub enum Sql {
+    /// A server.
+    Postgres(PgPool),
+    /// A file.
+    Sqlite(SqlitePool),
+}
+
+/// Runs one body on whichever pool it is. `$id` makes of a UUID what the database stores: itself, or hyphenated text.
+macro_rules! on_pool {
+    ($self:expr, |$pool:ident, $id:ident| $body:expr) => {
+        within_deadline(async {
+            match $self {
+                Sql::Postgres($pool) => {
+                    let $id = |uuid: Uuid| uuid;
+                    $body
+                }
+                Sql::Sqlite($pool) => {
+                    let $id = |uuid: Uuid| uuid.hyphenated();
+                    $body
+                }
+            }
+        })
+        .await
+    };
+}
+
+/// The columns of [`SecretaryColumns`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
+macro_rules! select_secretary {
+    ($condition:literal) => {
+        concat!(
+            "select cast(s.secretary_realtime_uuid as text) as secretary_realtime_uuid, ",
+            "cast(s.domain_uuid as text) as domain_uuid, d.domain_name as domain_name, ",
+            "coalesce(lower(cast(d.domain_enabled as text)), 'true') in ('true', 't', '1') as domain_enabled, ",
+            "s.secretary_name as secretary_name, s.extension as extension, s.processing_mode as processing_mode, ",
+            "s.realtime_provider as realtime_provider, cast(s.provider_config as text) as provider_config, ",
+            "s.voice_id as voice_id, cast(s.voice_settings as text) as voice_settings, ",
+            "s.system_prompt as system_prompt, s.first_message as first_message, ",
+            "cast(s.vad_threshold as double precision) as vad_threshold, ",
+            "s.silence_duration_ms as silence_duration_ms, s.enable_functions as enable_functions, ",
+            "cast(s.functions_config as text) as functions_config, cast(s.transfer_rules as text) as transfer_rules, ",
+            "s.max_duration_seconds as max_duration_seconds, s.max_turns as max_turns, s.enabled as enabled ",
+            "from v_voice_secretaries_realtime s join v_domains d on d.domain_uuid = s.domain_uuid ",
+            "where s.extension = $1 ",
+            $condition,
+            " order by d.domain_name limit 20"
+        )
+    };
+}
+
+const FIND_ANYWHERE: &str = select_secretary!("");
+const FIND_BY_NAME: &str = select_secretary!("and lower(d.domain_name) = lower($2)");
+const FIND_BY_UUID: &str = select_secretary!("and s.domain_uuid = $2");
+
+/// A secretary that was deleted during the call leaves NULL, and not a lost record.
+const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uuid, domain_uuid, secretary_realtime_uuid, \
+    call_uuid, caller_id, destination, started_at, ended_at, duration_seconds, total_turns, avg_latency_ms, transcript, \
+    outcome, transfer_destination, input_tokens, output_tokens, audio_seconds, estimated_cost) values ($1, $2, \
+    (select s.secretary_realtime_uuid from v_voice_secretaries_realtime s where s.secretary_realtime_uuid = $3), \
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) on conflict (conversation_uuid) do nothing";
+
+const LAST: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, \
+    cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, started_at, \
+    ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, input_tokens, output_tokens, \
+    cast(audio_seconds as double precision) as audio_seconds, cast(estimated_cost as double precision) as estimated_cost \
+    from v_voice_conversations_realtime order by started_at desc limit $1";
+
+const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $3, processing_mode = $4, \
+    realtime_provider = $5, provider_config = $6, voice_id = $7, voice_settings = $8, system_prompt = $9, \
+    first_message = $10, vad_threshold = $11, silence_duration_ms = $12, enable_functions = $13, functions_config = $14, \
+    transfer_rules = $15, max_duration_seconds = $16, max_turns = $17, enabled = $18, updated_at = $19 \
+    where domain_uuid = $1 and extension = $2";
+
+const INSERT: &str = "insert into v_voice_secretaries_realtime (domain_uuid, extension, secretary_name, processing_mode, \
+    realtime_provider, provider_config, voice_id, voice_settings, system_prompt, first_message, vad_threshold, \
+    silence_duration_ms, enable_functions, functions_config, transfer_rules, max_duration_seconds, max_turns, enabled, \
+    updated_at, secretary_realtime_uuid) \
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+
+impl Store for Sql {
+    fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
+        Box::pin(async move {
+            let extension = &lookup.extension;
+            let rows: Vec<SecretaryColumns> = on_pool!(self, |pool, id| {
+                match &lookup.domain {
+                    None => sqlx::query_as(FIND_ANYWHERE).bind(extension).fetch_all(pool).await,
+                    Some(DomainRef::Name(name)) => {
+                        sqlx::query_as(FIND_BY_NAME).bind(extension).bind(name).fetch_all(pool).await
+                    }
+                    Some(DomainRef::Uuid(uuid)) => {
+                        sqlx::query_as(FIND_BY_UUID).bind(extension).bind(id(*uuid)).fetch_all(pool).await
+                    }
+                }
+            })?;
+            Ok(choose(rows))
+        })
+    }
+
+    fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            on_pool!(self, |pool, id| {
+                let c = conversation;
+                sqlx::query(SAVE)
+                    .bind(id(c.conversation_uuid))
+                    .bind(id(c.domain_uuid))
+                    .bind(c.secretary_realtime_uuid.map(id))
+                    .bind(clipped(&c.call_uuid, 255))
+                    .bind(clipped(&c.caller_id, 100))
+                    .bind(clipped(&c.destination, 100))
+                    .bind(c.started_at)
+                    .bind(c.ended_at)
+                    .bind(whole(c.duration().as_secs()))
+                    .bind(whole(c.total_turns() as u64))
+                    .bind(c.average_latency().map(milliseconds))
+                    .bind(Json(c.transcript()))
+                    .bind(c.outcome.as_str())
+                    .bind(c.transfer_destination.as_deref().map(|text| clipped(text, 100)))
+                    .bind(whole(c.input_tokens))
+                    .bind(whole(c.output_tokens))
+                    .bind(c.audio.as_secs_f64())
+                    .bind(c.estimated_cost.dollars())
+                    .execute(pool)
+                    .await
+                    .map(drop)
+            })
+        })
+    }
+
+    fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>> {
+        Box::pin(async move {
+            let rows: Vec<ConversationColumns> =
+                on_pool!(self, |pool, _id| sqlx::query_as(LAST).bind(i64::from(last)).fetch_all(pool).await)?;
+            rows.into_iter().map(ConversationColumns::read).collect()
+        })
+    }
+
+    fn upsert_secretary<'a>(&'a self, entry: &'a SecretaryEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let domain_uuid = self.domain(&entry.domain).await?;
+            if !self.write_secretary(UPDATE, domain_uuid, entry).await? {
+                self.write_secretary(INSERT, domain_uuid, entry).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Sql {
+    /// The tenant of a secretary, made if it does not exist and tenants are ours to make.
+    async fn domain(&self, domain: &DomainRef) -> Result<Uuid, StoreError> {
+        let found: Option<(String,)> = on_pool!(self, |pool, id| {
+            match domain {
+                DomainRef::Name(name) => {
+                    let by_name =
+                        "select cast(domain_uuid as text) from v_domains where lower(domain_name) = lower($1) limit 1";
+                    sqlx::query_as(by_name).bind(name).fetch_optional(pool).await
+                }
+                DomainRef::Uuid(uuid) => {
+                    let by_uuid = "select cast(domain_uuid as text) from v_domains where domain_uuid = $1";
+                    sqlx::query_as(by_uuid).bind(id(*uuid)).fetch_optional(pool).await
+                }
+            }
+        })?;
+        if let Some(uuid) = found.and_then(|(text,)| text.parse().ok()) {
+            return Ok(uuid);
+        }
+        let (uuid, name) = match domain {
+            DomainRef::Name(name) => (Uuid::new_v4(), name.clone()),
+            DomainRef::Uuid(uuid) => (*uuid, uuid.to_string()),
+        };
+        if self.is_fusionpbx().await? {
+            return Err(StoreError::NoSuchDomain(name));
+        }
+        on_pool!(self, |pool, id| {
+            let insert = "insert into v_domains (domain_uuid, domain_name, domain_enabled) values ($1, $2, $3)";
+            sqlx::query(insert).bind(id(uuid)).bind(&name).bind(true).execute(pool).await.map(drop)
+        })?;
+        Ok(uuid)
+    }
+
+    /// Whether this is FusionPBX's database: it has that program's table of settings.
+    async fn is_fusionpbx(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(false),
+            Self::Postgres(pool) => {
+                let asked = sqlx::query_scalar("select to_regclass('v_default_settings') is not null").fetch_one(pool);
+                within_deadline(asked).await
+            }
+        }
+    }
+
+    /// Writes an entry with one of two statements; whether a row was written.
+    async fn write_secretary(
+        &self,
+        sql: &'static str,
+        domain: Uuid,
+        entry: &SecretaryEntry,
+    ) -> Result<bool, StoreError> {
+        let row = &entry.row;
+        let identity = Identity {
+            secretary_realtime_uuid: Uuid::new_v4(),
+            domain_uuid: domain,
+            domain_name: entry.domain.to_string(),
+        };
+        let new = identity.secretary_realtime_uuid;
+        let checked =
+            Secretary::parse(identity, row.clone()).map_err(|error| StoreError::Refused(error.to_string()))?;
+        on_pool!(self, |pool, id| {
+            let query = sqlx::query(sql)
+                .bind(id(domain))
+                .bind(checked.extension.as_deref())
+                .bind(&checked.secretary_name)
+                .bind(checked.processing_mode.as_str())
+                .bind(checked.provider.as_str())
+                .bind(json(row.provider_config.as_deref(), "{}"))
+                .bind(checked.voice_id.as_deref())
+                .bind(json(row.voice_settings.as_deref(), "{}"))
+                .bind(checked.system_prompt.as_deref())
+                .bind(checked.first_message.as_deref())
+                .bind(row.vad_threshold.unwrap_or(0.5))
+                .bind(milliseconds(checked.silence))
+                .bind(checked.enable_functions)
+                .bind(json(row.functions_config.as_deref(), "[]"))
+                .bind(json(row.transfer_rules.as_deref(), "[]"))
+                .bind(whole(checked.max_duration.as_secs()))
+                .bind(whole(checked.max_turns.into()))
+                .bind(checked.enabled)
+                .bind(Utc::now());
+            let query = if sql == INSERT { query.bind(id(new)) } else { query };
+            query.execute(pool).await.map(|done| done.rows_affected() > 0)
+        })
+    }
+}
+
+async fn within_deadline<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(QUERY_DEADLINE, question).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StoreError::Unavailable(format!("no answer within {QUERY_DEADLINE:?}"))),
+    }
+}
+
+/// JSON text as a value both drivers store as JSON. What [`Secretary::parse`] accepted is JSON.
+fn json(text: Option<&str>, default: &str) -> Json<serde_json::Value> {
+    Json(serde_json::from_str(text.unwrap_or(default)).unwrap_or_default())
+}
+
+/// At most `limit` characters: a long caller name must not cost the record. PostgreSQL takes no NUL.
+fn clipped(text: &str, limit: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(limit).collect()
+}
+
+/// Fits an `integer` column.
+fn whole(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn milliseconds(duration: Duration) -> i32 {
+    whole(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,161 @@
+//! Rows as both databases give them, and what they mean.
+use super::{Found, StoreError};
+use crate::{
+    record::{Conversation, MicroUsd, Outcome, TranscriptEntry},
+    secretary::{Identity, Secretary, SecretaryRow},
+};
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A secretary joined with its domain; UUIDs and JSON cast to text, so that one bad value is not a failed query.
+#[derive(Debug, FromRow)]
+pub(super) struct SecretaryColumns {
+    secretary_realtime_uuid: String,
+    domain_uuid: String,
+    domain_name: Option<String>,
+    domain_enabled: bool,
+    secretary_name: Option<String>,
+    extension: Option<String>,
+    processing_mode: Option<String>,
+    realtime_provider: Option<String>,
+    provider_config: Option<String>,
+    voice_id: Option<String>,
+    voice_settings: Option<String>,
+    system_prompt: Option<String>,
+    first_message: Option<String>,
+    vad_threshold: Option<f64>,
+    silence_duration_ms: Option<i32>,
+    enable_functions: Option<bool>,
+    functions_config: Option<String>,
+    transfer_rules: Option<String>,
+    max_duration_seconds: Option<i32>,
+    max_turns: Option<i32>,
+    enabled: Option<bool>,
+}
+
+impl SecretaryColumns {
+    fn takes_calls(&self) -> bool {
+        self.domain_enabled && self.enabled.unwrap_or(true)
+    }
+
+    fn name(&self) -> String {
+        self.secretary_name.clone().unwrap_or_default()
+    }
+
+    fn domain(&self) -> String {
+        self.domain_name.clone().unwrap_or_else(|| self.domain_uuid.clone())
+    }
+
+    fn read(self) -> Found {
+        let identity = Identity {
+            secretary_realtime_uuid: uuid(&self.secretary_realtime_uuid),
+            domain_uuid: uuid(&self.domain_uuid),
+            domain_name: self.domain(),
+        };
+        let row = SecretaryRow {
+            secretary_name: self.secretary_name.unwrap_or_default(),
+            extension: self.extension,
+            processing_mode: self.processing_mode,
+            realtime_provider: self.realtime_provider.unwrap_or_default(),
+            provider_config: self.provider_config,
+            voice_id: self.voice_id,
+            voice_settings: self.voice_settings,
+            system_prompt: self.system_prompt,
+            first_message: self.first_message,
+            vad_threshold: self.vad_threshold,
+            silence_duration_ms: self.silence_duration_ms,
+            enable_functions: self.enable_functions,
+            functions_config: self.functions_config,
+            transfer_rules: self.transfer_rules,
+            max_duration_seconds: self.max_duration_seconds,
+            max_turns: self.max_turns,
+            enabled: self.enabled,
+        };
+        match Secretary::parse(identity, row) {
+            Ok(secretary) => Found::Secretary(Box::new(secretary)),
+            Err(error) => Found::Invalid(error),
+        }
+    }
+}
+
+/// Whom a call is for, of all the secretaries that have the extension.
+pub(super) fn choose(rows: Vec<SecretaryColumns>) -> Found {
+    let Some(first) = rows.first().map(SecretaryColumns::name) else { return Found::Nothing };
+    let mut ready: Vec<SecretaryColumns> = rows.into_iter().filter(SecretaryColumns::takes_calls).collect();
+    match (ready.pop(), ready.is_empty()) {
+        (None, _) => Found::Disabled { secretary: first },
+        (Some(only), true) => only.read(),
+        (Some(last), false) => {
+            ready.push(last);
+            Found::Ambiguous { domains: ready.iter().map(SecretaryColumns::domain).collect() }
+        }
+    }
+}
+
+/// A stored conversation; UUIDs and JSON cast to text.
+#[derive(Debug, FromRow)]
+pub(super) struct ConversationColumns {
+    conversation_uuid: String,
+    domain_uuid: String,
+    secretary_realtime_uuid: Option<String>,
+    call_uuid: String,
+    caller_id: Option<String>,
+    destination: Option<String>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    transcript: Option<String>,
+    outcome: Option<String>,
+    transfer_destination: Option<String>,
+    input_tokens: Option<i32>,
+    output_tokens: Option<i32>,
+    audio_seconds: Option<f64>,
+    estimated_cost: Option<f64>,
+}
+
+impl ConversationColumns {
+    pub(super) fn read(self) -> Result<Conversation, StoreError> {
+        let unreadable = |column| StoreError::Unreadable { conversation: self.conversation_uuid.clone(), column };
+        let entries: Vec<TranscriptEntry> = match &self.transcript {
+            Some(json) => serde_json::from_str(json).map_err(|_| unreadable("transcript"))?,
+            None => Vec::new(),
+        };
+        let outcome = self.outcome.as_deref().and_then(Outcome::parse).ok_or_else(|| unreadable("outcome"))?;
+        let started_at = self.started_at.ok_or_else(|| unreadable("started_at"))?;
+        let (mut turns, mut about) = (Vec::new(), (String::new(), String::new(), String::new()));
+        for entry in entries {
+            match entry {
+                TranscriptEntry::Turn(turn) => turns.push(turn),
+                TranscriptEntry::About { provider, engine, end_reason } => about = (provider, engine, end_reason),
+            }
+        }
+        let (provider, engine, end_reason) = about;
+        let cost = self.estimated_cost.unwrap_or(0.0) * 1_000_000.0;
+        Ok(Conversation {
+            conversation_uuid: uuid(&self.conversation_uuid),
+            domain_uuid: uuid(&self.domain_uuid),
+            secretary_realtime_uuid: self.secretary_realtime_uuid.as_deref().map(uuid),
+            call_uuid: self.call_uuid,
+            caller_id: self.caller_id.unwrap_or_default(),
+            destination: self.destination.unwrap_or_default(),
+            started_at,
+            ended_at: self.ended_at.unwrap_or(started_at),
+            turns,
+            outcome,
+            end_reason,
+            transfer_destination: self.transfer_destination,
+            input_tokens: self.input_tokens.unwrap_or(0).max(0).unsigned_abs().into(),
+            output_tokens: self.output_tokens.unwrap_or(0).max(0).unsigned_abs().into(),
+            audio: Duration::try_from_secs_f64(self.audio_seconds.unwrap_or(0.0)).unwrap_or_default(),
+            estimated_cost: MicroUsd(cost.round() as u64),
+            provider,
+            engine,
+        })
+    }
+}
+
+/// A UUID column's text. A SQLite file that somebody else wrote may hold anything: that is then nobody's UUID.
+fn uuid(text: &str) -> Uuid {
+    text.parse().unwrap_or(Uuid::nil())
+}

@@ -1,0 +1,109 @@
+//! A file that keeps conversation records while the database is away: one JSON object a line, oldest first.
+use crate::record::Conversation;
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The file, and the two beside it: `….loading` while its records go back to the database, `….refused` for what the
+/// database will never take.
+#[derive(Clone, Debug)]
+pub struct Spill {
+    path: PathBuf,
+    /// Records are appended by calls that end and by the writer.
+    turn: Arc<Mutex<()>>,
+}
+
+/// Records taken out of the file, which are on disk until [`Taken::done`].
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) conversations: Vec<Conversation>,
+    loading: PathBuf,
+}
+
+impl Spill {
+    /// A spill at `path`; nothing is made until something is kept.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), turn: Arc::new(Mutex::new(())) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps a record; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep(&self, conversation: &Conversation) -> io::Result<()> {
+        self.append(&self.path, conversation)
+    }
+
+    /// Keeps a record that the database refuses, for a human to look at.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn set_aside(&self, conversation: &Conversation) -> io::Result<()> {
+        self.append(&self.beside("refused"), conversation)
+    }
+
+    /// Takes all records out. What an earlier, interrupted loading left comes first.
+    pub(super) fn take(&self) -> io::Result<Option<Taken>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let loading = self.beside("loading");
+        if !loading.exists() {
+            match fs::rename(&self.path, &loading) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                renamed => renamed?,
+            }
+        }
+        let mut text = String::new();
+        File::open(&loading)?.read_to_string(&mut text)?;
+        let mut conversations = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            match serde_json::from_str(line) {
+                Ok(conversation) => conversations.push(conversation),
+                // Torn by a crash while it was written, or by an editor.
+                Err(_) => write_line(&self.beside("refused"), line)?,
+            }
+        }
+        Ok(Some(Taken { conversations, loading }))
+    }
+
+    fn append(&self, path: &Path, conversation: &Conversation) -> io::Result<()> {
+        let line = serde_json::to_string(conversation)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        write_line(path, &line)
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name: OsString = self.path.clone().into_os_string();
+        name.push(".");
+        name.push(suffix);
+        name.into()
+    }
+}
+
+impl Taken {
+    /// All of them are kept elsewhere.
+    pub(super) fn done(self) -> io::Result<()> {
+        fs::remove_file(self.loading)
+    }
+}
+
+/// Appends a line. A line that a crash left without its end is ended first, so that it spoils only itself.
+fn write_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let newline = if last == [b'\n'] { "" } else { "\n" };
+    file.write_all(format!("{newline}{line}\n").as_bytes())?;
+    file.sync_data()
+}

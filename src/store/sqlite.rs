@@ -1,0 +1,30 @@
+//! A file of our own.
+use super::{ACQUIRE_DEADLINE, MIGRATIONS_TABLE, QUERY_DEADLINE, Sql, StoreError};
+use crate::config::Database;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use std::str::FromStr;
+
+/// Opens or makes the file. Readers and one writer at a time (WAL); a writer waits for another's lock.
+pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
+    let options = SqliteConnectOptions::from_str(database.url.expose())
+        .map_err(|error| StoreError::Url(error.to_string()))?
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(QUERY_DEADLINE);
+    // Each connection to ":memory:" is a database of its own, gone with it.
+    let in_memory = database.url.expose().contains(":memory:");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(if in_memory { 1 } else { database.pool })
+        .min_connections(u32::from(in_memory))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_DEADLINE)
+        .connect_with(options)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("{}: {error}", database.url.expose())))?;
+    let mut migrator = sqlx::migrate!("migrations/sqlite");
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator.run(&pool).await?;
+    Ok(Sql::Sqlite(pool))
+}

@@ -1,0 +1,359 @@
+//! The same behaviour on both databases. PostgreSQL runs in a throw-away cluster of the tests' own.
+use super::*;
+use crate::{
+    config::{Config, Environment},
+    record::{MicroUsd, Outcome, Speaker, TurnRecord},
+    secretary::{ProcessingMode, ProviderKind, SecretaryRow},
+};
+use chrono::DateTime;
+use sqlx::Row;
+use uuid::Uuid;
+
+mod cluster;
+mod spilling;
+
+/// A database that is gone after the test.
+struct Scratch {
+    database: Database,
+    store: Sql,
+    _directory: Directory,
+    _cluster: Option<Arc<cluster::Cluster>>,
+}
+
+/// A directory that is gone after the test.
+struct Directory(std::path::PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("ramal-test-{}", Uuid::new_v4()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // A directory that stays is litter, not a failure.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn database(url: &str) -> Database {
+    let text = format!("[database]\nurl = {url:?}\n");
+    Config::parse(&text, "test", &Environment::new()).unwrap().database
+}
+
+async fn sqlite() -> Option<Scratch> {
+    let directory = Directory::new();
+    let database = database(&format!("sqlite:{}/ramal.db", directory.0.display()));
+    let store = open(&database).await.unwrap();
+    Some(Scratch { database, store, _directory: directory, _cluster: None })
+}
+
+async fn postgres() -> Option<Scratch> {
+    let cluster = cluster::shared()?;
+    let database = database(&cluster.new_database().await);
+    let store = open(&database).await.unwrap();
+    Some(Scratch { database, store, _directory: Directory::new(), _cluster: Some(cluster) })
+}
+
+/// One test body, two tests.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite { $(#[tokio::test] async fn $name() { if let Some(scratch) = super::sqlite().await { super::$name(scratch).await } })* }
+        mod on_postgres { $(#[tokio::test] async fn $name() { if let Some(scratch) = super::postgres().await { super::$name(scratch).await } })* }
+    };
+}
+
+on_both! {
+    a_secretary_is_found_by_extension_and_tenant
+    a_row_of_defaults_is_a_secretary
+    a_row_with_broken_json_hurts_only_itself
+    writing_an_entry_twice_updates_the_row
+    a_conversation_is_kept_once_and_whole
+    a_deleted_secretary_leaves_its_conversations_and_a_deleted_domain_does_not
+    a_conversation_outlives_its_secretary
+    an_unknown_tenant_is_refused_for_good
+    long_texts_do_not_cost_the_record
+    starting_again_changes_nothing
+}
+
+fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
+    SecretaryEntry {
+        domain: domain.into(),
+        row: SecretaryRow {
+            secretary_name: name.into(),
+            extension: Some(extension.into()),
+            realtime_provider: "local".into(),
+            provider_config: Some(r#"{"language":"pt-BR","answers":[{"questions":["Oi?"],"answer":"Olá!"}]}"#.into()),
+            transfer_rules: Some(r#"[{"name":"financeiro","destination":"1002"}]"#.into()),
+            ..SecretaryRow::default()
+        },
+    }
+}
+
+fn lookup(extension: &str, domain: Option<&str>) -> Lookup {
+    Lookup { extension: extension.into(), domain: domain.map(DomainRef::from) }
+}
+
+async fn found(store: &Sql, extension: &str, domain: Option<&str>) -> Secretary {
+    match store.find_secretary(&lookup(extension, domain)).await.unwrap() {
+        Found::Secretary(secretary) => *secretary,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn execute(store: &Sql, sql: String) {
+    let sql = sqlx::AssertSqlSafe(sql);
+    match store {
+        Sql::Postgres(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop).unwrap(),
+        Sql::Sqlite(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop).unwrap(),
+    }
+}
+
+fn conversation(of: &Secretary) -> Conversation {
+    let started_at = DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap();
+    let turn = |who, text: &str, heard, cut, latency| TurnRecord {
+        who,
+        text: text.into(),
+        at: Duration::from_millis(100),
+        heard,
+        cut,
+        latency,
+    };
+    Conversation {
+        conversation_uuid: Uuid::new_v4(),
+        domain_uuid: of.domain_uuid,
+        secretary_realtime_uuid: Some(of.secretary_realtime_uuid),
+        call_uuid: "3f2c@pbx".into(),
+        caller_id: "+5511999990000".into(),
+        destination: "8000".into(),
+        started_at,
+        ended_at: started_at + Duration::from_secs(42),
+        turns: vec![
+            turn(Speaker::Assistant, "Olá, \"tudo\" bem?", Some(Duration::from_millis(1_500)), true, None),
+            turn(Speaker::Caller, "Não — 'quero' o financeiro", None, false, None),
+            turn(Speaker::Assistant, "Sim.", Some(Duration::from_millis(400)), false, Some(Duration::from_millis(280))),
+        ],
+        outcome: Outcome::Transferred,
+        end_reason: "transferred to 1002".into(),
+        transfer_destination: Some("1002".into()),
+        input_tokens: 1_234,
+        output_tokens: 567,
+        audio: Duration::from_millis(42_250),
+        estimated_cost: MicroUsd(12_300),
+        provider: "local".into(),
+        engine: "whisper tiny, RHVoice".into(),
+    }
+}
+
+async fn a_secretary_is_found_by_extension_and_tenant(scratch: Scratch) {
+    let store = &scratch.store;
+    for (domain, extension, name) in
+        [("a.example", "8000", "Ana"), ("b.example", "8000", "Bia"), ("b.example", "8001", "Eva")]
+    {
+        store.upsert_secretary(&entry(domain, extension, name)).await.unwrap();
+    }
+    let ana = found(store, "8000", Some("A.Example")).await;
+    assert_eq!((ana.secretary_name.as_str(), ana.domain_name.as_str()), ("Ana", "a.example"));
+    assert_eq!(ana.provider_config.answers[0].answer, "Olá!");
+    assert_eq!(ana.transfer_rules[0].destination, "1002");
+    assert_eq!(found(store, "8000", Some(&ana.domain_uuid.to_string())).await, ana);
+    assert_eq!(found(store, "8001", None).await.secretary_name, "Eva");
+    assert_eq!(store.find_secretary(&lookup("8001", Some("a.example"))).await.unwrap(), Found::Nothing);
+    assert_eq!(store.find_secretary(&lookup("' or 1=1 --", None)).await.unwrap(), Found::Nothing);
+    assert_eq!(
+        store.find_secretary(&lookup("8000", None)).await.unwrap(),
+        Found::Ambiguous { domains: vec!["a.example".into(), "b.example".into()] }
+    );
+    execute(store, "update v_domains set domain_enabled = false where domain_name = 'b.example'".into()).await;
+    assert_eq!(found(store, "8000", None).await, ana, "the other tenant is switched off");
+    execute(store, "update v_voice_secretaries_realtime set enabled = false where secretary_name = 'Ana'".into()).await;
+    let disabled = Found::Disabled { secretary: "Ana".into() };
+    assert_eq!(store.find_secretary(&lookup("8000", Some("a.example"))).await.unwrap(), disabled);
+}
+
+/// What FusionPBX's form saves when only the required fields are filled in.
+async fn a_row_of_defaults_is_a_secretary(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "1", "other")).await.unwrap();
+    execute(
+        store,
+        "insert into v_voice_secretaries_realtime (domain_uuid, secretary_name, extension, realtime_provider) \
+         select domain_uuid, 'Plain', '2', 'openai' from v_domains"
+            .into(),
+    )
+    .await;
+    let plain = found(store, "2", None).await;
+    assert!(!plain.secretary_realtime_uuid.is_nil() && plain.secretary_realtime_uuid.get_version_num() == 4);
+    assert_eq!((plain.provider, plain.processing_mode), (ProviderKind::OpenAi, ProcessingMode::Realtime));
+    assert_eq!((plain.vad_threshold, plain.silence, plain.max_turns), (0.5, Duration::from_millis(500), 50));
+    assert_eq!(plain.max_duration, Duration::from_secs(300));
+}
+
+async fn a_row_with_broken_json_hurts_only_itself(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "1", "Ana")).await.unwrap();
+    store.upsert_secretary(&entry("a.example", "2", "Bia")).await.unwrap();
+    execute(
+        store,
+        "update v_voice_secretaries_realtime set transfer_rules = '{\"no\":\"list\"}' where extension = '1'".into(),
+    )
+    .await;
+    let Found::Invalid(error) = store.find_secretary(&lookup("1", None)).await.unwrap() else { panic!("it is valid") };
+    assert_eq!((error.secretary.as_str(), error.column), ("Ana", "transfer_rules"));
+    assert_eq!(found(store, "2", None).await.secretary_name, "Bia");
+}
+
+async fn writing_an_entry_twice_updates_the_row(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "1", "Ana")).await.unwrap();
+    let before = found(store, "1", None).await;
+    let mut again = entry("A.EXAMPLE", "1", "Ana Maria");
+    again.row.vad_threshold = Some(0.75);
+    again.row.first_message = Some("Bom dia!".into());
+    again.row.max_turns = Some(3);
+    store.upsert_secretary(&again).await.unwrap();
+    let after = found(store, "1", None).await;
+    assert_eq!(after.secretary_realtime_uuid, before.secretary_realtime_uuid);
+    assert_eq!((after.secretary_name.as_str(), after.max_turns, after.vad_threshold), ("Ana Maria", 3, 0.75));
+    assert_eq!(after.first_message.as_deref(), Some("Bom dia!"));
+}
+
+async fn a_conversation_is_kept_once_and_whole(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let ana = found(store, "8000", None).await;
+    let first = conversation(&ana);
+    let mut second = conversation(&ana);
+    second.started_at += Duration::from_secs(60);
+    for c in [&first, &second, &first] {
+        store.save_conversation(c).await.unwrap();
+    }
+    assert_eq!(store.conversations(10).await.unwrap(), [second.clone(), first]);
+    assert_eq!(store.conversations(1).await.unwrap(), [second]);
+    let sql = "select duration_seconds, total_turns, avg_latency_ms, outcome, cast(created_at as text) as created_at \
+               from v_voice_conversations_realtime limit 1";
+    let row: (i32, i32, i32, String, String) = match store {
+        Sql::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+        Sql::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+    };
+    assert_eq!((row.0, row.1, row.2, row.3.as_str()), (42, 1, 280, "transferred"));
+    assert!(row.4.starts_with("20"), "{}", row.4);
+}
+
+async fn a_deleted_secretary_leaves_its_conversations_and_a_deleted_domain_does_not(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let ana = found(store, "8000", None).await;
+    store.save_conversation(&conversation(&ana)).await.unwrap();
+    execute(store, "delete from v_voice_secretaries_realtime".into()).await;
+    assert_eq!(store.conversations(1).await.unwrap()[0].secretary_realtime_uuid, None);
+    execute(store, "delete from v_domains".into()).await;
+    assert_eq!(store.conversations(1).await.unwrap(), []);
+}
+
+async fn a_conversation_outlives_its_secretary(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let ana = found(store, "8000", None).await;
+    execute(store, "delete from v_voice_secretaries_realtime".into()).await;
+    store.save_conversation(&conversation(&ana)).await.unwrap();
+    assert_eq!(store.conversations(1).await.unwrap()[0].secretary_realtime_uuid, None);
+}
+
+async fn an_unknown_tenant_is_refused_for_good(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let mut orphan = conversation(&found(store, "8000", None).await);
+    orphan.domain_uuid = Uuid::new_v4();
+    let error = store.save_conversation(&orphan).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused(_)) && !error.is_passing(), "{error:?}");
+}
+
+async fn long_texts_do_not_cost_the_record(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let mut long = conversation(&found(store, "8000", None).await);
+    long.caller_id = "é".repeat(500);
+    long.call_uuid = format!("{}\0", "x".repeat(500));
+    long.turns[0].text = "nul \0 in a transcript".into();
+    long.input_tokens = u64::MAX;
+    store.save_conversation(&long).await.unwrap();
+    let kept = &store.conversations(1).await.unwrap()[0];
+    assert_eq!((kept.caller_id.chars().count(), kept.call_uuid.len()), (100, 255));
+    assert_eq!(kept.input_tokens, 2_147_483_647);
+}
+
+async fn starting_again_changes_nothing(scratch: Scratch) {
+    scratch.store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let again = open(&scratch.database).await.unwrap();
+    assert_eq!(found(&again, "8000", None).await.secretary_name, "Ana");
+}
+
+/// FusionPBX's upgrader makes the tables from names and types alone; the migration adds what is missing.
+#[tokio::test]
+async fn tables_that_fusionpbx_made_get_defaults_keys_and_checks() {
+    let Some(cluster) = cluster::shared() else { return };
+    let url = cluster.new_database().await;
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let made = "create table v_domains (domain_uuid uuid primary key, domain_name text, domain_enabled text);
+        create table v_default_settings (default_setting_uuid uuid primary key);
+        create table v_voice_secretaries (voice_secretary_uuid uuid primary key);
+        create table v_voice_secretaries_realtime (secretary_realtime_uuid uuid primary key, domain_uuid uuid,
+            secretary_name text, extension text, realtime_provider text, provider_config jsonb, vad_threshold numeric,
+            insert_date timestamptz);
+        create table v_voice_conversations_realtime (conversation_uuid uuid primary key, domain_uuid uuid,
+            secretary_realtime_uuid uuid, call_uuid text, insert_date timestamptz);
+        insert into v_domains values ('00000000-0000-4000-8000-000000000001', 'pbx.example', 'true');
+        insert into v_voice_secretaries_realtime (secretary_realtime_uuid, domain_uuid, secretary_name, extension,
+            realtime_provider) values (gen_random_uuid(), '00000000-0000-4000-8000-000000000001', 'Old', '7', 'local')";
+    sqlx::raw_sql(made).execute(&pool).await.unwrap();
+    let store = open(&database(&url)).await.unwrap();
+    assert_eq!(found(&store, "7", Some("pbx.example")).await.secretary_name, "Old");
+    let error = store.upsert_secretary(&entry("typo.example", "8", "Ana")).await.unwrap_err();
+    assert!(matches!(error, StoreError::NoSuchDomain(_)), "{error}");
+    store.upsert_secretary(&entry("pbx.example", "8", "Ana")).await.unwrap();
+    store.save_conversation(&conversation(&found(&store, "8", None).await)).await.unwrap();
+    let rules = "select conname from pg_constraint where conname like 'v_voice_%' and contype in ('f', 'c') order by 1";
+    let names: Vec<String> = sqlx::query(rules).fetch_all(&pool).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        names,
+        [
+            "v_voice_conversations_realtime_domain_fk",
+            "v_voice_conversations_realtime_secretary_fk",
+            "v_voice_secretaries_processing_mode_check",
+            "v_voice_secretaries_realtime_domain_fk",
+            "v_voice_secretaries_realtime_mode_check",
+        ]
+    );
+    pool.close().await;
+}
+
+/// The columns of the first design, in order, with PostgreSQL's names of their types and their defaults.
+#[tokio::test]
+async fn the_tables_are_those_of_the_first_design() {
+    let Some(scratch) = postgres().await else { return };
+    let Sql::Postgres(pool) = &scratch.store else { panic!("a server was asked for") };
+    let sql = "select table_name || ' ' || column_name || ' ' || data_type ||
+            coalesce('(' || character_maximum_length || ')', '') ||
+            case when data_type = 'numeric' then '(' || numeric_precision || ',' || numeric_scale || ')' else '' end ||
+            case when is_nullable = 'NO' then ' not null' else '' end || coalesce(' ' || column_default, '')
+        from information_schema.columns where table_name like 'v_voice_%_realtime'
+        order by table_name desc, ordinal_position";
+    let columns: Vec<String> = sqlx::query_scalar(sql).fetch_all(pool).await.unwrap();
+    let listed = columns.join("\n").replace("v_voice_", "").replace("_realtime ", " ");
+    assert_eq!(listed, include_str!("columns.txt").trim_end(), "{listed}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    for (url, want) in [
+        ("sqlite:/nowhere/at/all/ramal.db", "the database is not available: sqlite:/nowhere/at/all/ramal.db:"),
+        ("postgres://ramal:hunter2@127.0.0.1:1/x", "the database is not available:"),
+        ("postgres://ramal:hunter2@127.0.0.1:no/x", "database.url is not valid:"),
+    ] {
+        let error = open(&database(url)).await.unwrap_err().to_string();
+        assert!(error.starts_with(want) && !error.contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,169 @@
+//! No conversation record is lost while the database is away, slow to come back, or refuses it.
+use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
+
+/// A real store that can be unplugged, and tells of each try.
+#[derive(Debug)]
+struct Unpluggable {
+    store: Sql,
+    away: AtomicBool,
+    tried: Notify,
+}
+
+impl Store for Unpluggable {
+    fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
+        self.store.find_secretary(lookup)
+    }
+
+    fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let saved = match self.away.load(Ordering::SeqCst) {
+                true => Err(StoreError::Unavailable("unplugged".into())),
+                false => self.store.save_conversation(conversation).await,
+            };
+            self.tried.notify_one();
+            saved
+        })
+    }
+
+    fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>> {
+        self.store.conversations(last)
+    }
+
+    fn upsert_secretary<'a>(&'a self, entry: &'a SecretaryEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.upsert_secretary(entry)
+    }
+}
+
+struct World {
+    scratch: Scratch,
+    store: Arc<Unpluggable>,
+    spill: Spill,
+    ana: Secretary,
+}
+
+const QUICK: Duration = Duration::from_millis(5);
+const NEVER: Duration = Duration::from_secs(3_600);
+
+async fn world(away: bool) -> World {
+    let scratch = sqlite().await.unwrap();
+    scratch.store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let ana = found(&scratch.store, "8000", None).await;
+    let store = Arc::new(Unpluggable { store: scratch.store.clone(), away: away.into(), tried: Notify::new() });
+    let spill = Spill::new(&scratch.database.spill);
+    World { scratch, store, spill, ana }
+}
+
+impl World {
+    fn recorder(&self, reload_every: Duration) -> (Recorder, Writer) {
+        recorder(self.store.clone(), self.spill.clone(), Pace { back_off: vec![QUICK, QUICK], reload_every })
+    }
+
+    async fn saved(&self) -> usize {
+        self.scratch.store.conversations(10_000).await.unwrap().len()
+    }
+
+    fn spilled(&self) -> usize {
+        std::fs::read_to_string(self.spill.path()).map_or(0, |text| text.lines().count())
+    }
+
+    fn refused(&self) -> String {
+        std::fs::read_to_string(format!("{}.refused", self.spill.path().display())).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn conversations_reach_the_database_before_the_writer_ends() {
+    let world = world(false).await;
+    let (recorder, writer) = world.recorder(NEVER);
+    for _ in 0..5 {
+        recorder.record(conversation(&world.ana));
+    }
+    drop(recorder);
+    writer.run().await;
+    assert_eq!((world.saved().await, world.spilled()), (5, 0));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_costs_no_record_even_over_a_restart() {
+    let world = world(true).await;
+    let (recorder, writer) = world.recorder(NEVER);
+    for _ in 0..5 {
+        recorder.record(conversation(&world.ana));
+    }
+    drop(recorder);
+    writer.run().await;
+    assert_eq!((world.saved().await, world.spilled()), (0, 5));
+    world.store.away.store(false, Ordering::SeqCst);
+    let (recorder, writer) = world.recorder(NEVER);
+    let reloaded = async {
+        while world.saved().await < 5 {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    tokio::join!(writer.run(), reloaded);
+    assert_eq!((world.saved().await, world.spilled()), (5, 0));
+}
+
+#[tokio::test]
+async fn a_database_that_comes_back_gets_what_was_spilled() {
+    let world = world(true).await;
+    let (recorder, writer) = world.recorder(QUICK);
+    let script = async {
+        recorder.record(conversation(&world.ana));
+        while world.spilled() < 1 {
+            world.store.tried.notified().await;
+            tokio::task::yield_now().await;
+        }
+        recorder.record(conversation(&world.ana));
+        world.store.away.store(false, Ordering::SeqCst);
+        while world.saved().await < 2 {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    tokio::join!(writer.run(), script);
+    assert_eq!((world.saved().await, world.spilled()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_spills() {
+    let world = world(false).await;
+    let (recorder, writer) = world.recorder(NEVER);
+    for _ in 0..1_030 {
+        recorder.record(conversation(&world.ana));
+    }
+    assert_eq!(world.spilled(), 1_030 - 1_024);
+    drop((recorder, writer));
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_set_aside_and_holds_nothing_up() {
+    let world = world(false).await;
+    let (recorder, writer) = world.recorder(NEVER);
+    let mut orphan = conversation(&world.ana);
+    orphan.domain_uuid = Uuid::from_u128(0xDEAD);
+    recorder.record(orphan);
+    recorder.record(conversation(&world.ana));
+    drop(recorder);
+    writer.run().await;
+    assert_eq!((world.saved().await, world.spilled()), (1, 0));
+    assert!(world.refused().contains("00000000-0000-0000-0000-00000000dead"));
+}
+
+#[tokio::test]
+async fn a_torn_line_spoils_only_itself() {
+    let world = world(false).await;
+    world.spill.keep(&conversation(&world.ana)).unwrap();
+    let whole = std::fs::read_to_string(world.spill.path()).unwrap();
+    std::fs::write(world.spill.path(), format!("{whole}{}", &whole[..40])).unwrap();
+    world.spill.keep(&conversation(&world.ana)).unwrap();
+    let taken = world.spill.take().unwrap().unwrap();
+    assert_eq!(taken.conversations.len(), 2);
+    assert_eq!(world.refused(), format!("{}\n", &whole[..40]));
+    // Interrupted here, the records are still there for the next start.
+    drop(taken);
+    assert_eq!(world.spill.take().unwrap().unwrap().conversations.len(), 2);
+}

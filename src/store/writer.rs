@@ -1,0 +1,169 @@
+//! Conversations on their way into the database; none is lost when it is away.
+use super::{Spill, Store, StoreError};
+use crate::record::Conversation;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::{Instant, sleep_until, timeout_at},
+};
+use tracing::{error, info, warn};
+
+/// Records that may wait for the writer; what comes on top goes into the spill file at once.
+const QUEUE: usize = 1_024;
+
+/// The waits of a [`Writer`].
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Before the second try, the third, …; then the record is spilled.
+    pub back_off: Vec<Duration>,
+    /// Between two looks whether the database takes spilled records.
+    pub reload_every: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            back_off: vec![Duration::from_millis(200), Duration::from_secs(1)],
+            reload_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Hands conversations over; any number of clones.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    queue: mpsc::Sender<Conversation>,
+    spill: Spill,
+}
+
+/// Saves what [`Recorder`]s hand over.
+#[derive(Debug)]
+pub struct Writer {
+    queue: mpsc::Receiver<Conversation>,
+    store: Arc<dyn Store>,
+    spill: Spill,
+    pace: Pace,
+    away: Away,
+}
+
+/// Whether the database answered the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Away {
+    No,
+    /// Records go straight to the spill file until a reload works.
+    Yes,
+}
+
+/// A recorder and its writer; the caller runs the writer in a task of its own.
+pub fn recorder(store: Arc<dyn Store>, spill: Spill, pace: Pace) -> (Recorder, Writer) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let recorder = Recorder { queue: sender, spill: spill.clone() };
+    (recorder, Writer { queue: receiver, store, spill, pace, away: Away::No })
+}
+
+impl Recorder {
+    /// Hands over a finished conversation, without waiting.
+    pub fn record(&self, conversation: Conversation) {
+        match self.queue.try_send(conversation) {
+            Ok(()) => {}
+            Err(TrySendError::Full(conversation) | TrySendError::Closed(conversation)) => {
+                keep(&self.spill, &conversation)
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Loads what an earlier run spilled, then saves until every [`Recorder`] is gone and every record is kept.
+    pub async fn run(mut self) {
+        let mut reload_at = Instant::now();
+        loop {
+            match timeout_at(reload_at, self.queue.recv()).await {
+                Ok(Some(conversation)) => self.save(conversation).await,
+                Ok(None) => return,
+                Err(_) => {
+                    self.reload().await;
+                    reload_at = Instant::now() + self.pace.reload_every;
+                }
+            }
+        }
+    }
+
+    async fn save(&mut self, conversation: Conversation) {
+        if self.away == Away::Yes {
+            return keep(&self.spill, &conversation);
+        }
+        let mut waits = self.pace.back_off.clone().into_iter();
+        loop {
+            let Err(problem) = self.store.save_conversation(&conversation).await else { return };
+            if !problem.is_passing() {
+                return self.set_aside(&conversation, &problem);
+            }
+            let Some(wait) = waits.next() else {
+                let file = self.spill.path().display();
+                warn!(%problem, %file, "Conversations go into the spill file until the database is back");
+                self.away = Away::Yes;
+                return keep(&self.spill, &conversation);
+            };
+            sleep_until(Instant::now() + wait).await;
+        }
+    }
+
+    /// Gives spilled records to the database; those it does not take now are spilled again.
+    async fn reload(&mut self) {
+        let taken = match self.spill.take() {
+            Ok(Some(taken)) => taken,
+            Ok(None) => {
+                self.away = Away::No;
+                return;
+            }
+            Err(problem) => {
+                error!(%problem, file = %self.spill.path().display(), "The spill file cannot be read");
+                return;
+            }
+        };
+        let mut passing = None;
+        let mut saved = 0_usize;
+        for conversation in &taken.conversations {
+            if passing.is_some() {
+                keep(&self.spill, conversation);
+                continue;
+            }
+            match self.store.save_conversation(conversation).await {
+                Ok(()) => saved += 1,
+                Err(problem) if problem.is_passing() => {
+                    keep(&self.spill, conversation);
+                    passing = Some(problem);
+                }
+                Err(problem) => self.set_aside(conversation, &problem),
+            }
+        }
+        if let Err(problem) = taken.done() {
+            error!(%problem, "The spill file cannot be removed; its records will be saved again, which changes nothing");
+        }
+        self.away = if passing.is_some() { Away::Yes } else { Away::No };
+        if saved > 0 {
+            info!(saved, "Spilled conversations are in the database");
+        }
+    }
+
+    fn set_aside(&self, conversation: &Conversation, problem: &StoreError) {
+        let (conversation_uuid, file) = (conversation.conversation_uuid, self.spill.path().display());
+        error!(%conversation_uuid, %problem, %file, "A conversation is refused by the database and set aside beside the spill file");
+        if let Err(problem) = self.spill.set_aside(conversation) {
+            lost(conversation, &problem);
+        }
+    }
+}
+
+fn keep(spill: &Spill, conversation: &Conversation) {
+    if let Err(problem) = spill.keep(conversation) {
+        lost(conversation, &problem);
+    }
+}
+
+/// Neither database nor disk takes it: the log is what is left.
+fn lost(conversation: &Conversation, problem: &std::io::Error) {
+    let record = serde_json::to_string(conversation).unwrap_or_default();
+    error!(%problem, record, "A conversation record is kept nowhere but in this line");
+}
