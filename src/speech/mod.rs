@@ -16,6 +16,9 @@ mod whisper;
 
 pub use engine::{Counters, Engine, EngineConfig};
 
+/// Where RHVoice is unpacked, below the models folder.
+pub(crate) use rhvoice::ROOT as RHVOICE_ROOT;
+
 use media::Frame;
 use providers::local::{Hearing, Language, wording};
 use std::{collections::BTreeMap, path::Path};
@@ -128,6 +131,11 @@ pub fn say_with(models_dir: &Path, text: &str, language: &str) -> Result<Frame, 
     let language = Language::from_tag(language).ok_or_else(|| Error::Language(language.to_owned()))?;
     let (voices, _) = voice::Voices::find(models_dir)?;
     voices.speak(text, language).map(|(frame, _)| frame)
+}
+
+/// Whether Portuguese has a voice.
+pub(crate) fn speaks_portuguese(models_dir: &Path) -> bool {
+    rhvoice::RhVoice::find(models_dir, Language::PtBr).is_some()
 }
 
 /// Recognises 8 kHz speech with the recogniser of this models folder.
