@@ -198,7 +198,11 @@ impl Live {
                 self.barge_in(desk, now);
                 self.provider.handle_dtmf(digit, now);
             }
-            media::Event::Latched(address) => desk.emit(Event::Warning(format!("RTP comes from {address}"))),
+            media::Event::Latched(address) if address == self.negotiated.remote => {}
+            media::Event::Latched(address) => {
+                let signalled = self.negotiated.remote;
+                desk.emit(Event::Warning(format!("RTP comes from {address}, not from {signalled} as signalled")));
+            }
             media::Event::MediaTimeout => {
                 let hangup = Hangup::Bye(Some(sip_reason(408, "No media from the phone")));
                 let cause = "no packet from the phone for too long".into();
