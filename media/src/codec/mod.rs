@@ -169,3 +169,21 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_and_samples() {
+        let frame = Duration::from_millis(20);
+        for (codec, ticks, samples) in [(Codec::Pcmu, 160, 160), (Codec::Pcma, 160, 160), (Codec::Opus, 960, 320)] {
+            assert_eq!(codec.ticks_in(frame), ticks);
+            assert_eq!(codec.sample_rate().samples_in(frame), samples);
+            assert_eq!(codec.ticks_of(samples), ticks);
+            let mut encoder = Encoder::new(codec).unwrap();
+            let payload = encoder.encode(&vec![0; samples]).unwrap();
+            assert_eq!(Decoder::new(codec).unwrap().decode(&payload).unwrap().len(), samples);
+        }
+    }
+}
