@@ -1,0 +1,150 @@
+//! The first part: conversations that go on side by side, and what the server uses for them.
+use crate::{
+    analysis::Window,
+    machine::{self, Work},
+    phones::{Line, Phones},
+    progress::Progress,
+    server::{Server, Usage},
+    uac::{Event, Uac},
+};
+use anyhow::{Result, ensure};
+use std::{
+    process,
+    time::{Duration, Instant},
+};
+
+/// Calls are placed this far apart, so that the set-up of one does not wait for that of another.
+const BETWEEN_CALLS: Duration = Duration::from_millis(50);
+/// How long the last call may take to be answered, and all to be ended.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long the server is watched before its first call.
+const IDLE: Duration = Duration::from_secs(2);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) calls: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) length: Duration,
+}
+
+/// What was noted, and what was used.
+#[derive(Debug)]
+pub(crate) struct Conversations {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) window: Window,
+    /// Percent of one core for each call, each second.
+    pub(crate) cpu: Vec<f64>,
+    /// KiB for each call beyond those of the idle server, each second.
+    pub(crate) rss: Vec<f64>,
+    pub(crate) idle_rss_kib: f64,
+    pub(crate) shares: Shares,
+}
+
+/// Who kept the machine busy while it was measured, in percent of one core; the hypervisor's share of all cores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    pub(crate) server: f64,
+    pub(crate) bench: f64,
+    pub(crate) others: f64,
+    pub(crate) stolen: f64,
+}
+
+/// Sets all calls up, lets them talk, and ends them.
+pub(crate) fn hold(
+    plan: Plan,
+    server: &Server,
+    phones: Phones,
+    uac: &mut Uac,
+    show: &Progress,
+) -> Result<Conversations> {
+    show.phase("idle server", IDLE);
+    std::thread::sleep(IDLE);
+    let idle = server.usage()?;
+    show.phase("placing calls", BETWEEN_CALLS * plan.calls as u32);
+    place(plan.calls, &phones, uac)?;
+    show.phase("warm-up", plan.warm_up);
+    pump(uac, Instant::now() + plan.warm_up)?;
+    show.phase("conversations", plan.length);
+    let from = Instant::now();
+    let (mut cpu, mut rss) = (Vec::new(), Vec::new());
+    let (work, first, own) = (Work::so_far(), server.usage()?, Usage::of(process::id())?);
+    let mut before = first;
+    for second in 1..=plan.length.as_secs() as u32 {
+        pump(uac, from + SECOND * second)?;
+        let usage = server.usage()?;
+        cpu.push(usage.percent_since(&before) / plan.calls as f64);
+        rss.push((usage.rss_kib - idle.rss_kib) / plan.calls as f64);
+        before = usage;
+    }
+    let (busy, stolen) = Work::so_far().percent_since(work);
+    let (server_share, bench) = (before.percent_since(&first), Usage::of(process::id())?.percent_since(&own));
+    let cores = machine::Machine::look()?.cores as f64;
+    let others = (busy * cores - server_share - bench).max(0.0);
+    let window = Window { from, until: Instant::now() };
+    show.phase("ending calls", SECOND);
+    end(plan.calls, uac)?;
+    let lines = phones.stop()?;
+    let shares = Shares { server: server_share, bench, others, stolen };
+    Ok(Conversations { lines, window, cpu, rss, idle_rss_kib: idle.rss_kib, shares })
+}
+
+fn place(calls: usize, phones: &Phones, uac: &mut Uac) -> Result<()> {
+    let start = Instant::now();
+    let mut answered = 0;
+    for phone in 0..calls {
+        uac.place(phones.port(phone)?)?;
+        answered += answers(uac, phones, start + BETWEEN_CALLS * (phone as u32 + 1))?;
+    }
+    let deadline = Instant::now() + ANSWER;
+    while answered < calls && Instant::now() < deadline {
+        answered += answers(uac, phones, Instant::now() + Duration::from_millis(50))?;
+    }
+    ensure!(answered == calls, "{answered} of {calls} calls were answered");
+    Ok(())
+}
+
+/// Calls are numbered as the phones are: nobody else has called before.
+fn answers(uac: &mut Uac, phones: &Phones, until: Instant) -> Result<usize> {
+    let mut answered = 0;
+    while Instant::now() < until {
+        for event in uac.step(until)? {
+            match event {
+                Event::Answered { call, rtp, .. } => {
+                    phones.connect(call, rtp);
+                    answered += 1;
+                }
+                Event::Ended { .. } => {}
+                Event::Failed { call, why } => anyhow::bail!("call {call}: {why}"),
+            }
+        }
+    }
+    Ok(answered)
+}
+
+/// Lets time pass; a call that ends meanwhile ends the measurement.
+fn pump(uac: &mut Uac, until: Instant) -> Result<()> {
+    while Instant::now() < until {
+        for event in uac.step(until)? {
+            if let Event::Failed { call, why } = event {
+                anyhow::bail!("call {call}: {why}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn end(calls: usize, uac: &mut Uac) -> Result<()> {
+    for call in 0..calls {
+        uac.hang_up(call)?;
+    }
+    let deadline = Instant::now() + ANSWER;
+    let mut ended = 0;
+    while ended < calls && Instant::now() < deadline {
+        let events = uac.step(deadline)?;
+        ended += events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+    }
+    ensure!(ended == calls, "{ended} of {calls} calls took our BYE");
+    Ok(())
+}

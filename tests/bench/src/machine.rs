@@ -1,0 +1,81 @@
+//! The machine that was measured on, and what else it was doing.
+use anyhow::{Context, Result};
+use std::{fs, thread};
+
+/// Who it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_gib: f64,
+    pub(crate) kernel: String,
+}
+
+impl Machine {
+    /// From /proc.
+    pub(crate) fn look() -> Result<Self> {
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        };
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
+        let meminfo = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
+        let total: f64 = field(&meminfo, "MemTotal").trim_end_matches(" kB").parse().unwrap_or_default();
+        let mhz: f64 = field(&cpuinfo, "cpu MHz").parse().unwrap_or_default();
+        let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let virtual_machine = if field(&cpuinfo, "flags").contains("hypervisor") { ", virtual machine" } else { "" };
+        Ok(Self {
+            cpu: format!("{} at {:.1} GHz{virtual_machine}", field(&cpuinfo, "model name"), mhz / 1_000.0),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            memory_gib: (total / 1_048_576.0 * 10.0).round() / 10.0,
+            kernel: format!("Linux {}", version.split('-').next().unwrap_or_default().trim()),
+        })
+    }
+}
+
+/// Load average of the last minute.
+pub(crate) fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
+/// CPU time of all processes so far, in hundredths of a second: what was worked, and what the hypervisor took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    busy: u64,
+    stolen: u64,
+    total: u64,
+}
+
+impl Work {
+    /// As of this moment.
+    pub(crate) fn so_far() -> Self {
+        let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let first = text.lines().next().unwrap_or_default();
+        // user nice system idle iowait irq softirq steal; the guest fields after are in user already.
+        let fields: Vec<u64> = first.split_whitespace().skip(1).take(8).filter_map(|f| f.parse().ok()).collect();
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
+        let total = fields.iter().sum();
+        Self { busy: total - field(3) - field(4) - field(7), stolen: field(7), total }
+    }
+
+    /// Percent of all cores that were busy since `before`, and percent stolen.
+    pub(crate) fn percent_since(self, before: Self) -> (f64, f64) {
+        let total = self.total.saturating_sub(before.total).max(1) as f64;
+        let part = |now: u64, then: u64| 100.0 * now.saturating_sub(then) as f64 / total;
+        (part(self.busy, before.busy), part(self.stolen, before.stolen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_a_name_and_does_some_work() {
+        let machine = Machine::look().unwrap();
+        assert!(!machine.cpu.is_empty() && machine.cores > 0 && machine.memory_gib > 0.0, "{machine:?}");
+        let (busy, stolen) = Work::so_far().percent_since(Work::default());
+        assert!(busy > 0.0 && busy <= 100.0 && (0.0..=100.0).contains(&stolen));
+    }
+}

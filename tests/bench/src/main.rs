@@ -1,0 +1,203 @@
+//! `make bench`: measures a running Ramal from outside, with phones and a provider that share one clock.
+//!
+//! Writes `docs/benchmarks.md` with its pictures, and `target/bench/summary.json`. A missed target is told, not failed;
+//! the exit code says only whether the measurement itself went well.
+#![expect(clippy::disallowed_methods, reason = "a driver that measures time")]
+mod analysis;
+mod arrival;
+mod conversations;
+mod machine;
+mod metric;
+mod phones;
+mod plot;
+mod progress;
+mod provider;
+mod report;
+mod script;
+mod server;
+mod setups;
+mod speech;
+mod stamp;
+mod uac;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use conversations::{Conversations, Plan};
+use machine::Machine;
+use metric::Verdict;
+use phones::{Floors, Phones};
+use progress::Progress;
+use provider::Provider;
+use report::Report;
+use server::Server;
+use speech::Voice;
+use std::{
+    env, fs,
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use uac::Uac;
+
+/// Calls a second that are tried, in order.
+const RATES: [u32; 7] = [20, 50, 75, 100, 125, 150, 200];
+/// Pause between two steps: the server ends what it has begun.
+const BETWEEN_STEPS: Duration = Duration::from_millis(500);
+
+/// Measures a running Ramal from outside.
+#[derive(Clone, Debug, Parser)]
+struct Args {
+    /// Concurrent calls.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    calls: u16,
+    /// Seconds of conversation that count.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=110))]
+    seconds: u64,
+    /// A short run: 8 seconds, two set-up rates, docs/benchmarks.md left as it is.
+    #[arg(long)]
+    quick: bool,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The server to measure; target/release/ramal if not given.
+    #[arg(long, value_name = "FILE", env = "RAMAL_BIN")]
+    server: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let program = args.server.clone().unwrap_or_else(|| target.join("release/ramal"));
+    ensure!(program.exists(), "no program {}; `make build` makes it", program.display());
+    let show = Progress::new();
+    let (report, machine) = measure(&args, &root, &folder, &program, &show)?;
+    show.finish();
+    let summary = serde_json::to_string_pretty(&report.summary())?;
+    fs::write(folder.join("summary.json"), &summary)?;
+    if !args.quick {
+        report.write_docs(&root.join("docs"), &machine)?;
+    }
+    if args.json {
+        println!("{summary}")
+    } else {
+        println!("{}{}", report.table(), report.notes.join("\n"))
+    }
+    match report.metrics.iter().find(|metric| metric.verdict() == Verdict::NotMeasured) {
+        Some(metric) => bail!("{} has no samples", metric.id),
+        None => Ok(()),
+    }
+}
+
+fn measure(args: &Args, root: &Path, folder: &Path, program: &Path, show: &Progress) -> Result<(Report, Machine)> {
+    let (machine, load_before) = (Machine::look()?, machine::load());
+    let speech = root.join("tests/fixtures/speech");
+    let calls = usize::from(args.calls);
+    let floors = Arc::new(Floors::new(calls));
+    let provider = Provider::start(Voice::load(&speech, "en-piper")?, Arc::clone(&floors))?;
+    for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
+        // The first run leaves none.
+        let _ = fs::remove_file(folder.join(left));
+    }
+    let server = Server::start(program, folder, provider.address)?;
+    let phones = Phones::start(calls, Voice::load(&speech, "en-agent")?, floors)?;
+    let mut uac = Uac::new(server.sip, server::EXTENSION)?;
+    let (warm_up, length) = if args.quick { (3, 8) } else { (6, args.seconds) };
+    let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
+    let talk = conversations::hold(plan, &server, phones, &mut uac, show).with_context(|| server.last_words())?;
+    let repeated = uac.repeated;
+    let steps = set_up_calls(args, &mut uac, show)?;
+    let complaints = server.complaints();
+    let clean = server.end()?;
+    let log = provider.stop()?;
+    ensure!(log.connections >= calls, "{} calls reached the provider", log.connections);
+    let figures = analysis::figures(&talk.lines, &log, talk.window);
+    let load = (load_before, machine::load());
+    let notes = notes(&talk, load, warm_up, (repeated, complaints, clean), &log.faults);
+    let report = Report {
+        metrics: report::metrics(&figures, &talk, &steps),
+        conditions: report::conditions(&machine, &talk, load),
+        notes,
+        command: command(args),
+        when: when(root),
+    };
+    Ok((report, machine))
+}
+
+fn set_up_calls(args: &Args, uac: &mut Uac, show: &Progress) -> Result<Vec<setups::Step>> {
+    // Nobody listens on it: a call that is hung up at once has nothing to say.
+    let deaf = UdpSocket::bind("127.0.0.1:0")?;
+    let port = deaf.local_addr()?.port();
+    let (count, length) = if args.quick { (2, Duration::from_secs(2)) } else { (RATES.len(), Duration::from_secs(5)) };
+    let mut steps = Vec::new();
+    for rate in RATES.into_iter().take(count) {
+        show.phase(&format!("{rate} set-ups a second"), length);
+        let step = setups::step(uac, rate, length, port)?;
+        let sustained = step.sustained();
+        steps.push(step);
+        if !sustained {
+            break;
+        }
+        thread::sleep(BETWEEN_STEPS);
+    }
+    Ok(steps)
+}
+
+fn notes(
+    talk: &Conversations,
+    load: (f64, f64),
+    warm_up: u64,
+    (repeated, complaints, clean): (u64, usize, bool),
+    faults: &[String],
+) -> Vec<String> {
+    let shares = talk.shares;
+    let quiet = if shares.others < 10.0 { "The machine did nothing else." } else { "The machine was not idle." };
+    let mut notes = vec![
+        format!(
+            "{} calls at once for {} s after a warm-up of {warm_up} s that is not counted; PCMU, 20 ms; one plain WebSocket \
+             for each call; everything on loopback.",
+            talk.lines.len(),
+            talk.window.until.duration_since(talk.window.from).as_secs(),
+        ),
+        format!(
+            "{quiet} In percent of one core: server {:.0}, phones and provider {:.0}, other processes {:.0}; the \
+             hypervisor took {:.1} % of all cores. Load average {:.2} before and {:.2} after.",
+            shares.server, shares.bench, shares.others, shares.stolen, load.0, load.1
+        ),
+        format!(
+            "SIP requests sent again: {repeated}. Warnings in the server's log: {complaints}. Faults seen by the provider: \
+             {}. The server ended {}.",
+            faults.len(),
+            if clean { "by itself after SIGTERM" } else { "badly after SIGTERM" }
+        ),
+    ];
+    if let Some(first) = faults.first() {
+        notes.push(format!("The first fault: {first}"));
+    }
+    notes
+}
+
+/// The command that does the same again.
+fn command(args: &Args) -> String {
+    match (args.calls, args.seconds, args.quick) {
+        (50, 60, false) => "make bench".into(),
+        (calls, seconds, false) => format!("cargo run --release -p bench -- --calls {calls} --seconds {seconds}"),
+        (calls, _, true) => format!("cargo run --release -p bench -- --quick --calls {calls}"),
+    }
+}
+
+/// The day, and the commit if Git tells.
+fn when(root: &Path) -> String {
+    let day = chrono::Utc::now().format("%Y-%m-%d").to_string();
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(root).output();
+    let commit = output.ok().filter(|output| output.status.success());
+    match commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()) {
+        Some(commit) => format!("{day} at commit {commit}"),
+        None => day,
+    }
+}

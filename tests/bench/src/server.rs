@@ -1,0 +1,186 @@
+//! The program under test: a process of its own, so that what it uses is not mixed with what measuring uses.
+use anyhow::{Context, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    net::{SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The secretary that is called.
+pub(crate) const EXTENSION: &str = "bench";
+/// Linux counts CPU time for /proc in hundredths of a second on every architecture (USER_HZ).
+const TICKS_PER_SECOND: f64 = 100.0;
+const START: Duration = Duration::from_secs(20);
+const END: Duration = Duration::from_secs(25);
+
+/// A running `ramal serve`; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where it takes SIP over UDP.
+    pub(crate) sip: SocketAddr,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts `program` with a provider at `provider`, keeping its files in `folder`.
+    pub(crate) fn start(program: &Path, folder: &Path, provider: SocketAddr) -> Result<Self> {
+        let free = UdpSocket::bind("127.0.0.1:0").context("a port for the server")?.local_addr()?;
+        let config = folder.join("bench.toml");
+        fs::write(&config, configuration(free, provider, &folder.join("bench.db")))?;
+        let log = folder.join("server.log");
+        let mut command = Command::new(program);
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RAMAL_")) {
+            command.env_remove(name);
+        }
+        command.arg("serve").arg("--config").arg(&config).current_dir(folder).env_remove("RUST_LOG");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+        let mut child = command.spawn().with_context(|| format!("start {}", program.display()))?;
+        let stdout = child.stdout.take().context("its output")?;
+        let server = Self { child, sip: free, log };
+        let (ready, listening) = mpsc::channel();
+        // Reads on after the line that matters, so that the server never blocks on a full pipe.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // Nobody listens once the server is up.
+                let _ = ready.send(line);
+            }
+        });
+        let deadline = Instant::now() + START;
+        let expected = format!("listening udp {free}");
+        while let Ok(line) = listening.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if line.contains(&expected) {
+                return Ok(server);
+            }
+        }
+        bail!("{} did not say {expected:?}; its log ends with:\n{}", program.display(), server.last_words())
+    }
+
+    /// The end of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
+    }
+
+    /// Warnings and errors in its log so far.
+    pub(crate) fn complaints(&self) -> usize {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count()
+    }
+
+    /// What it uses at this moment.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        Usage::of(self.child.id())
+    }
+
+    /// Ends it politely; true when it did so by itself and without an error.
+    pub(crate) fn end(mut self) -> Result<bool> {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM).context("SIGTERM")?;
+        let deadline = Instant::now() + END;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `end` it is gone already, and there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(sip: SocketAddr, provider: SocketAddr, database: &Path) -> String {
+    format!(
+        r#"# Written by the benchmark.
+[sip]
+udp = ["{sip}"]
+tcp = []
+max_calls = 5000
+[rtp]
+address = "127.0.0.1"
+ports = "22000-27999"
+[database]
+url = "sqlite:{}"
+[openai]
+api_key = "not-a-key"
+url = "ws://{provider}/v1/realtime"
+[local]
+models_dir = "no-models"
+[log]
+level = "warn"
+[[secretaries]]
+domain = "bench.example"
+name = "Bench"
+extension = "{EXTENSION}"
+provider = "openai"
+language = "en-US"
+prompt = "You are being measured."
+max_duration_seconds = 3600
+max_turns = 10000
+"#,
+        database.display()
+    )
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    pub(crate) rss_kib: f64,
+    pub(crate) at: Instant,
+}
+
+impl Usage {
+    /// Of the process with this id.
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server is gone")?;
+        // The name in brackets may hold anything; what follows it begins with field 3. CPU is in fields 14 and 15.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: u32 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let rss_kib = rss.and_then(|value| value.split_whitespace().next()?.parse().ok()).context("VmRSS")?;
+        Ok(Self { cpu: Duration::from_secs_f64(f64::from(ticks) / TICKS_PER_SECOND), rss_kib, at: Instant::now() })
+    }
+
+    /// Percent of one core since `before`.
+    pub(crate) fn percent_since(&self, before: &Self) -> f64 {
+        let wall = self.at.saturating_duration_since(before.at).as_secs_f64();
+        100.0 * self.cpu.saturating_sub(before.cpu).as_secs_f64() / wall.max(f64::MIN_POSITIVE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{hint::black_box, process};
+
+    #[test]
+    fn a_process_that_works_uses_a_core() {
+        let before = Usage::of(process::id()).unwrap();
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            black_box((0..1_000).sum::<u32>());
+        }
+        let after = Usage::of(process::id()).unwrap();
+        assert!(after.cpu > before.cpu && after.rss_kib > 500.0, "{after:?}");
+        assert!(after.percent_since(&before) > 1.0);
+    }
+}
