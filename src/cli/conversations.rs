@@ -1,0 +1,194 @@
+//! `ramal conversations`: what was said, from the database.
+use super::config::written;
+use crate::{
+    record::{Conversation, Outcome, Speaker, TurnRecord},
+    store,
+};
+use chrono::{DateTime, FixedOffset, Local};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Lists stored conversations with what was said.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Configuration file, for its database
+    #[arg(long, value_name = "FILE", env = "RAMAL_CONFIG")]
+    config: Option<PathBuf>,
+    /// How many, the newest last
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    last: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A wrong configuration, a database that cannot be read.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let config = super::load(args.config.as_deref())?;
+    let store = store::connect(&config.database).await?;
+    let mut conversations = store.conversations(args.last).await?;
+    conversations.reverse();
+    let mut text = String::new();
+    let paint = if super::colourful() { Paint::Ansi } else { Paint::Plain };
+    for conversation in &conversations {
+        if args.json {
+            text.push_str(&serde_json::to_string(conversation)?);
+            text.push('\n');
+        } else {
+            let started = conversation.started_at.with_timezone(&Local).fixed_offset();
+            text.push_str(&show(conversation, started, paint));
+        }
+    }
+    if conversations.is_empty() && !args.json {
+        text.push_str("No conversation is stored yet. Start a server with `ramal serve` and call it: `ramal call sip:8000@127.0.0.1:5070`.\n");
+    }
+    Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
+}
+
+/// How to emphasise.
+#[derive(Clone, Copy, Debug)]
+enum Paint {
+    Plain,
+    Ansi,
+}
+
+impl Paint {
+    /// Wraps text in an SGR sequence (ECMA-48 §8.3.117).
+    fn on(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+}
+
+/// One conversation: a line about it, how it ended, a line for each turn.
+fn show(conversation: &Conversation, started: DateTime<FixedOffset>, paint: Paint) -> String {
+    let colour = match conversation.outcome {
+        Outcome::Completed | Outcome::Transferred => "32",
+        Outcome::Abandoned | Outcome::Timeout => "33",
+        Outcome::Failed => "31",
+    };
+    let to = conversation.transfer_destination.as_ref().map(|to| format!(" to {}", plain(to))).unwrap_or_default();
+    let outcome = paint.on(colour, &format!("{}{to}", conversation.outcome.as_str()));
+    let mut text = format!(
+        "{}  {} called {}  {} s  {outcome}  {} {}\n    {}\n",
+        paint.on("1", &started.format("%Y-%m-%d %H:%M:%S").to_string()),
+        plain(&conversation.caller_id),
+        plain(&conversation.destination),
+        conversation.duration().as_secs(),
+        plain(&conversation.provider),
+        paint.on("2", &plain(&conversation.engine)),
+        plain(&conversation.end_reason),
+    );
+    for turn in &conversation.turns {
+        text.push_str(&line(turn, paint));
+    }
+    text.push('\n');
+    text
+}
+
+fn line(turn: &TurnRecord, paint: Paint) -> String {
+    let colour = match turn.who {
+        Speaker::Caller => "36",
+        Speaker::Assistant => "35",
+    };
+    let who = paint.on(colour, &format!("{:<9}", turn.who.as_str()));
+    let mut text = format!("  {:>6.1} s  {who}  {}", turn.at.as_secs_f64(), plain(&turn.text));
+    let mut notes = Vec::new();
+    if turn.cut {
+        let heard = turn.heard.unwrap_or(Duration::ZERO);
+        notes.push(format!("cut off after {:.1} s", heard.as_secs_f64()));
+    }
+    if let Some(latency) = turn.latency {
+        notes.push(format!("answered in {} ms", latency.as_millis()));
+    }
+    if !notes.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "  {}", paint.on("2", &format!("({})", notes.join(", "))));
+    }
+    text.push('\n');
+    text
+}
+
+/// What a caller said or sent must not drive the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::MicroUsd;
+    use chrono::Utc;
+    use uuid::Uuid;
+
+    fn conversation() -> Conversation {
+        let started_at = DateTime::<Utc>::from_timestamp(1_790_000_000, 0).unwrap();
+        let turn = |who, text: &str, at, cut, latency| TurnRecord {
+            who,
+            text: text.into(),
+            at: Duration::from_millis(at),
+            heard: Some(Duration::from_millis(1_540)),
+            cut,
+            latency,
+        };
+        Conversation {
+            conversation_uuid: Uuid::from_u128(1),
+            domain_uuid: Uuid::from_u128(2),
+            secretary_realtime_uuid: None,
+            call_uuid: "c".into(),
+            caller_id: "1001".into(),
+            destination: "8001".into(),
+            started_at,
+            ended_at: started_at + Duration::from_secs(42),
+            turns: vec![
+                turn(Speaker::Assistant, "Olá, esta é", 0, true, None),
+                turn(Speaker::Caller, "Financeiro\x1b[2J", 2_100, false, None),
+                turn(Speaker::Assistant, "Vou transferir.", 3_000, false, Some(Duration::from_millis(280))),
+            ],
+            outcome: Outcome::Transferred,
+            end_reason: "the PBX took the caller".into(),
+            transfer_destination: Some("1002".into()),
+            input_tokens: 0,
+            output_tokens: 0,
+            audio: Duration::from_secs(42),
+            estimated_cost: MicroUsd(0),
+            provider: "local".into(),
+            engine: "whisper tiny".into(),
+        }
+    }
+
+    #[test]
+    fn a_conversation_reads_like_one() {
+        let conversation = conversation();
+        let shown = show(&conversation, conversation.started_at.fixed_offset(), Paint::Plain);
+        let want = "\
+2026-09-21 14:13:20  1001 called 8001  42 s  transferred to 1002  local whisper tiny
+    the PBX took the caller
+     0.0 s  assistant  Olá, esta é  (cut off after 1.5 s)
+     2.1 s  caller     Financeiro [2J
+     3.0 s  assistant  Vou transferir.  (answered in 280 ms)
+
+";
+        assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn colour_only_adds() {
+        let conversation = conversation();
+        let at = conversation.started_at.fixed_offset();
+        let mut coloured = show(&conversation, at, Paint::Ansi);
+        for code in ["0", "1", "2", "31", "32", "33", "35", "36"] {
+            coloured = coloured.replace(&format!("\x1b[{code}m"), "");
+        }
+        assert_eq!(coloured, show(&conversation, at, Paint::Plain));
+    }
+}

@@ -1,0 +1,143 @@
+//! The commands of `ramal`.
+pub mod call;
+pub mod config;
+pub mod conversations;
+pub mod demo;
+pub mod live;
+pub mod logging;
+pub mod serve;
+
+use crate::config::{Config, ConfigError, Environment};
+use clap::{Parser, Subcommand};
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+};
+
+/// What was asked for is wrong (clap's own code for a wrong command line).
+const WRONG: u8 = 2;
+
+/// An extension that an AI answers.
+#[derive(Debug, Parser)]
+#[command(name = "ramal", version, about, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answers calls until SIGTERM or SIGINT
+    Serve(serve::ServeArgs),
+    /// Places a call: a phone in the terminal
+    Call(Box<call::CallArgs>),
+    /// Starts a server without any key, and calls it with recorded speech
+    Demo(demo::DemoArgs),
+    /// Prints the default configuration, or checks one
+    Config(config::Args),
+    /// Lists stored conversations with what was said
+    Conversations(conversations::Args),
+    /// Provider simulators, for tests and trials
+    Lab(crate::lab::Args),
+    /// Fetches, shows and tries the speech models of the built-in provider
+    Models(crate::models::Args),
+}
+
+/// Runs the command line: 0 is success, 1 a failure, 2 a mistake in the command line or configuration.
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", explain(&error));
+            ExitCode::from(if error.is::<ConfigError>() { WRONG } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => {
+            let config = load(args.config.as_deref())?;
+            logging::start(&config.log);
+            runtime()?.block_on(serve::run(config))?;
+        }
+        Command::Call(args) => {
+            logging::start_quietly();
+            return runtime()?.block_on(call::run(*args));
+        }
+        Command::Demo(args) => {
+            logging::start_quietly();
+            runtime()?.block_on(demo::run(args))?;
+        }
+        Command::Config(args) => config::run(&args, &mut io::stdout().lock())?,
+        Command::Conversations(args) => {
+            logging::start_quietly();
+            runtime()?.block_on(conversations::run(&args))?;
+        }
+        Command::Lab(args) => {
+            logging::start_quietly();
+            crate::lab::run(&args)?;
+        }
+        Command::Models(args) => crate::models::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// The configuration of a file, or the built-in one, under this process's environment.
+fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+    Config::load(path, &environment())
+}
+
+/// Variables whose name or value is not UTF-8 are nobody's setting.
+fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// An error for a person: what went wrong, what it came from, and for a configuration what to do next.
+fn explain(error: &anyhow::Error) -> String {
+    if let Some(problems) = error.downcast_ref::<ConfigError>() {
+        let count = problems.problems.len();
+        let mistakes = if count == 1 { "one mistake".to_owned() } else { format!("{count} mistakes") };
+        return format!(
+            "ramal: {mistakes} in the configuration:\n{problems}\n\
+             `ramal config --print-default` shows every key with what is allowed; `ramal config --check FILE` tries a file."
+        );
+    }
+    let mut text = format!("ramal: {error}");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("\n  because {cause}"));
+    }
+    text
+}
+
+/// Whether to colour what goes to standard output (<https://no-color.org>).
+fn colourful() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_say_what_came_of_what() {
+        let error = Err::<(), _>(io::Error::other("disk full")).context("cannot record").unwrap_err();
+        assert_eq!(explain(&error), "ramal: cannot record\n  because disk full");
+        let wrong = Config::parse("[sip]\nmax_calls = 0", "a.toml", &Environment::new()).unwrap_err();
+        let text = explain(&wrong.into());
+        assert!(text.starts_with("ramal: one mistake in the configuration:\na.toml: sip.max_calls = 0:"), "{text}");
+        assert!(text.contains("--print-default"), "{text}");
+    }
+}
