@@ -1,0 +1,271 @@
+//! `ramal call`: a phone in the terminal.
+use crate::{
+    drivers::{phone_task, rtp_socket::Ports},
+    phone::{Clip, EndedBy, Event, HangUp, Plan, Report, When},
+    wav,
+};
+use anyhow::{Context, bail};
+use clap::Args;
+use media::codec::Codec;
+use sip::Transport;
+use std::{
+    io::{IsTerminal, Write},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+/// Calls a SIP URI, speaks, listens and measures.
+#[derive(Args, Clone, Debug)]
+pub struct CallArgs {
+    /// Whom to call: `sip:8000@127.0.0.1:5070` (`;transport=tcp` for TCP).
+    pub uri: String,
+    /// Says a WAV file, in turn; `FILE@S` says it S seconds after the answer, whoever speaks. May be repeated.
+    #[arg(long, value_name = "FILE[@S]")]
+    pub play: Vec<String>,
+    /// Says a text through the built-in voices, after the files. May be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub say: Vec<String>,
+    /// Language of `--say`.
+    #[arg(long, default_value = "en-US", value_name = "TAG")]
+    pub language: String,
+    /// Says the last file or text S seconds after the answer, over whoever speaks.
+    #[arg(long, value_name = "S")]
+    pub barge_in_at: Option<f64>,
+    /// Presses keys, 400 ms apart, S seconds after the answer (default 2). May be repeated.
+    #[arg(long, value_name = "DIGITS[@S]")]
+    pub dtmf: Vec<String>,
+    /// Records both sides to a stereo WAV: left ours, right theirs.
+    #[arg(long, value_name = "OUT.wav")]
+    pub record: Option<PathBuf>,
+    /// Hangs up S seconds after the answer; without it, when everything is said and answered.
+    #[arg(long, value_name = "S")]
+    pub duration: Option<f64>,
+    /// Codecs to offer, in order.
+    #[arg(long, value_delimiter = ',', default_value = "PCMU,PCMA", value_name = "LIST")]
+    pub codecs: Vec<String>,
+    /// Overrides the URI's transport.
+    #[arg(long, value_parser = ["udp", "tcp"])]
+    pub transport: Option<String>,
+    /// User of From, and of the digest if a password is given.
+    #[arg(long, default_value = "phone")]
+    pub user: String,
+    /// Answers a digest challenge.
+    #[arg(long, env = "RAMAL_CALL_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Adds a header, `X-Name: value`. May be repeated.
+    #[arg(long = "header", value_name = "X-NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Our own SIP address; the port is free to choose when 0.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Ephemeral range of the phone's RTP ports, apart from the server's default.
+const PHONE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=38_999;
+/// A call without an end of its own is hung up then.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How long a phone rings before the caller gives up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const KEY_DISTANCE: Duration = Duration::from_millis(400);
+
+/// Runs the command: 0 when the call was answered, 1 when it was not.
+///
+/// # Errors
+/// What was asked for cannot be done: a file, an address, a socket.
+pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
+    let target = target(&args).await?;
+    let mut clips = files(&args)?;
+    clips.extend(spoken(&args)?);
+    if let (Some(at), Some(last)) = (args.barge_in_at, clips.last_mut()) {
+        last.when = When::At(seconds(at)?);
+    }
+    let mut keys = Vec::new();
+    for spec in &args.dtmf {
+        keys.extend(keystrokes(spec)?);
+    }
+    keys.sort_by_key(|(at, _)| *at);
+    let plan = Plan {
+        clips,
+        keys,
+        duration: args.duration.map_or(Ok(LONGEST), seconds)?,
+        answer_within: ANSWER_WITHIN,
+        hang_up: if args.duration.is_some() { HangUp::AtTheEnd } else { HangUp::WhenSaid },
+    };
+    let ports = Ports::new(args.listen.ip(), PHONE_PORTS).bind().context("no free RTP ports for the phone")?;
+    let show = !args.json && std::io::stderr().is_terminal();
+    let (stop_sender, stop) = tokio::sync::watch::channel(false);
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            // The call may be over by then.
+            let _ = stop_sender.send(true);
+        }
+        std::future::pending::<()>().await;
+    };
+    let call = phone_task::call(
+        target,
+        plan,
+        ports,
+        |event| {
+            if show {
+                narrate(event)
+            }
+        },
+        stop,
+    );
+    let report = tokio::select! {
+        report = call => report?,
+        () = interrupt => bail!("interrupted"),
+    };
+    if let Some(path) = &args.record {
+        wav::write_stereo(path, report.recording.stereo())?;
+    }
+    print(&report, &args)?;
+    Ok(if report.answered_ms.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
+    let uri = sip::uri::Uri::parse(&args.uri).with_context(|| format!("{} is not a SIP URI", args.uri))?;
+    let host = uri.host();
+    let port = uri.port().unwrap_or(5060);
+    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let mut found =
+        tokio::net::lookup_host((name.as_str(), port)).await.with_context(|| format!("{name} cannot be resolved"))?;
+    let remote =
+        found.find(|a| a.is_ipv4() == args.listen.is_ipv4()).with_context(|| format!("{name} has no address"))?;
+    let transport = args.transport.clone().or_else(|| uri.param("transport").map(str::to_ascii_lowercase));
+    let transport = match transport.as_deref() {
+        None | Some("udp") => Transport::Udp,
+        Some("tcp") => Transport::Tcp,
+        Some(other) => bail!("transport {other} is not spoken here: udp or tcp"),
+    };
+    let codecs = args.codecs.iter().map(|name| codec(name)).collect::<anyhow::Result<_>>()?;
+    let x_headers = args.headers.iter().map(|header| split_header(header)).collect::<anyhow::Result<_>>()?;
+    Ok(phone_task::Dial {
+        remote,
+        transport,
+        to: args.uri.clone(),
+        from_user: args.user.clone(),
+        from_display: String::new(),
+        credentials: args.password.clone().map(|password| (args.user.clone(), password)),
+        x_headers,
+        listen: listen(args.listen, remote),
+        codecs,
+    })
+}
+
+/// Loopback cannot reach beyond itself: for a far address the default becomes "any".
+fn listen(asked: SocketAddr, remote: SocketAddr) -> SocketAddr {
+    if asked.ip().is_loopback() && !remote.ip().is_loopback() {
+        // The kernel's choice of route is our address.
+        let route = std::net::UdpSocket::bind((IpAddr::from([0, 0, 0, 0]), 0)).and_then(|socket| {
+            socket.connect(remote)?;
+            socket.local_addr()
+        });
+        return route.map_or(asked, |local| SocketAddr::new(local.ip(), asked.port()));
+    }
+    asked
+}
+
+fn codec(name: &str) -> anyhow::Result<Codec> {
+    let known = [Codec::Pcmu, Codec::Pcma, Codec::Opus];
+    let found = known.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name));
+    found.with_context(|| format!("{name} is not a codec we have: PCMU, PCMA, opus"))
+}
+
+fn split_header(header: &str) -> anyhow::Result<(String, String)> {
+    let (name, value) = header.split_once(':').with_context(|| format!("{header:?} is not `X-Name: value`"))?;
+    if !name.to_ascii_lowercase().starts_with("x-") {
+        bail!("{name} is not an X- header");
+    }
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn files(args: &CallArgs) -> anyhow::Result<Vec<Clip>> {
+    let clip = |spec: &String| {
+        let (path, when) = match spec.rsplit_once('@') {
+            Some((path, at)) if at.parse::<f64>().is_ok() => (path, When::At(seconds(at.parse()?)?)),
+            Some(_) | None => (spec.as_str(), When::InTurn),
+        };
+        Ok(Clip { audio: wav::read_narrowband(path.as_ref())?, when })
+    };
+    args.play.iter().map(clip).collect()
+}
+
+fn spoken(args: &CallArgs) -> anyhow::Result<Vec<Clip>> {
+    let say = |text: &String| {
+        let audio = crate::speech::say(text, &args.language)?;
+        let samples = wav::narrow(audio.samples, audio.rate)?;
+        let audio = media::Frame { rate: media::SampleRate::HZ_8000, samples };
+        Ok(Clip { audio, when: When::InTurn })
+    };
+    args.say.iter().map(say).collect()
+}
+
+fn keystrokes(spec: &str) -> anyhow::Result<Vec<(Duration, char)>> {
+    let (digits, at) = spec.split_once('@').unwrap_or((spec, "2"));
+    let start = seconds(at.parse().with_context(|| format!("{at} is not a number of seconds"))?)?;
+    let keys = digits.chars().zip(0_u32..);
+    keys.map(|(key, n)| {
+        if !"0123456789*#ABCD".contains(key) {
+            bail!("{key} is not a key of a phone");
+        }
+        Ok((start + KEY_DISTANCE * n, key))
+    })
+    .collect()
+}
+
+fn seconds(seconds: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(seconds).with_context(|| format!("{seconds} is not a number of seconds"))
+}
+
+fn narrate(event: Event) {
+    let line = match event {
+        Event::Ringing => "ringing".to_owned(),
+        Event::Answered => "answered".to_owned(),
+        Event::ClipStarts(n) => format!("we speak ({})", n + 1),
+        Event::ClipEnds(_) => "we are silent".to_owned(),
+        Event::FarSpeaks => "they speak".to_owned(),
+        Event::FarSilent => "they are silent".to_owned(),
+        Event::Over => "over".to_owned(),
+    };
+    // A closed terminal does not end the call.
+    let _ = writeln!(std::io::stderr(), "  · {line}");
+}
+
+fn print(report: &Report, args: &CallArgs) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(report)?)?;
+        return Ok(());
+    }
+    match (report.answered_ms, &report.ended_by) {
+        (Some(after), _) => {
+            writeln!(out, "Answered after {after:.0} ms, {} for {:.1} s", report.codec, report.duration_ms / 1_000.0)?
+        }
+        (None, Some(EndedBy::Refused { status })) => writeln!(out, "Refused with {status}")?,
+        (None, _) => writeln!(out, "Not answered")?,
+    }
+    if let Some(voice) = report.first_voice_ms {
+        writeln!(out, "First voice after {voice:.0} ms")?;
+    }
+    for (n, turn) in report.turns.iter().enumerate() {
+        writeln!(out, "Reply {}: {:.0} ms after our last word", n + 1, turn.latency_ms)?;
+    }
+    for barge_in in &report.barge_ins {
+        writeln!(out, "Interrupted at {:.1} s: silent after {:.0} ms", barge_in.at_ms / 1_000.0, barge_in.stopped_ms)?;
+    }
+    writeln!(
+        out,
+        "Packets: {} sent, {} received, {} lost, jitter {:.1} ms",
+        report.sent, report.received, report.lost, report.jitter_ms
+    )?;
+    if let Some(path) = &args.record {
+        writeln!(out, "Recorded to {}", path.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! `ramal serve`: the server, until SIGTERM or SIGINT.
+use crate::{config::Config, drivers::server::Server};
+use clap::Args;
+use std::{io::Write, path::PathBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Runs the server.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Configuration file; without it, the built-in defaults and a demonstration tenant.
+    #[arg(long, value_name = "FILE", env = "RAMAL_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs the command. A first signal lets calls end (`[call] drain_s`), a second ends them now.
+///
+/// # Errors
+/// What the server needs at its start and cannot have.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut signals =
+        Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let server = Server::start(config).await?;
+    let mut out = std::io::stdout();
+    for (transport, at) in [("udp", server.udp), ("tcp", server.tcp)] {
+        if let Some(at) = at {
+            writeln!(out, "listening {transport} {at}")?;
+        }
+    }
+    out.flush()?;
+    signals.next().await;
+    tracing::info!(calls = server.calls(), "Stopping; another signal ends the calls now");
+    server.stop(signals.next()).await;
+    Ok(())
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
