@@ -12,7 +12,8 @@ use self::core::Core;
 use crate::{
     dialog::{Leg, Outcome},
     framing::{Frame, Framer, PONG},
-    leg::{Command, Event, LegId, Reason, Transmit, Transport},
+    leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Transmit, Transport},
+    register::Registrant,
     transaction::{
         Expired, Hop, ServerId,
         timer::{Agenda, earliest},
@@ -87,6 +88,13 @@ pub struct Stats {
     pub transactions: u64,
 }
 
+/// Who has a deadline besides the transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Party {
+    Leg(LegId),
+    Registration(RegistrationId),
+}
+
 /// Whether new calls are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Door {
@@ -103,7 +111,8 @@ pub struct Endpoint {
     dialogs: BTreeMap<(String, String), LegId>,
     /// Legs by the transaction of their INVITE, for CANCEL and for ACKs of refusals.
     invites: BTreeMap<ServerId, LegId>,
-    agenda: Agenda<LegId>,
+    registrations: BTreeMap<RegistrationId, Registrant>,
+    agenda: Agenda<Party>,
     streams: BTreeMap<SocketAddr, Framer>,
     closes: VecDeque<SocketAddr>,
     door: Door,
@@ -118,6 +127,7 @@ impl Endpoint {
             legs: BTreeMap::new(),
             dialogs: BTreeMap::new(),
             invites: BTreeMap::new(),
+            registrations: BTreeMap::new(),
             agenda: Agenda::default(),
             streams: BTreeMap::new(),
             closes: VecDeque::new(),
@@ -160,6 +170,10 @@ impl Endpoint {
             leg.connection_lost(hop);
         }
         self.handle_unreachable(Transport::Tcp, remote, now);
+        let registrations: Vec<RegistrationId> = self.registrations.keys().copied().collect();
+        for id in registrations {
+            self.with_registration(id, |registrant, core| registrant.connection_lost(hop, core, now));
+        }
     }
 
     /// Nobody is there: ICMP says so, or a connection could not be opened. Pending requests to it end with 503.
@@ -188,6 +202,20 @@ impl Endpoint {
         id
     }
 
+    /// Registers and keeps registered. A registration of the same number is replaced without a word to its registrar.
+    pub fn register(&mut self, id: RegistrationId, registration: Registration, now: Instant) {
+        self.forget_registration(id);
+        let registrant = Registrant::new(id, registration, &mut self.core, now);
+        self.core.accounts.insert(id, registrant.account());
+        self.registrations.insert(id, registrant);
+        self.with_registration(id, |_, _| {});
+    }
+
+    /// Takes our contact out of the registrar; told by [`RegistrationState::Removed`](crate::RegistrationState).
+    pub fn unregister(&mut self, id: RegistrationId, now: Instant) {
+        self.with_registration(id, |registrant, core| registrant.remove(core, now));
+    }
+
     /// From here on OPTIONS and new INVITEs get 503; calls that are up go on.
     pub fn drain(&mut self) {
         self.door = Door::Draining;
@@ -201,8 +229,11 @@ impl Endpoint {
                     Expired::Client(user, id) => self.deliver(id, user, Outcome { status: 408, response: None }, now),
                     Expired::Server(id) => self.refusal_over(id),
                 }
-            } else if let Some(id) = self.agenda.pop_due(now) {
-                self.with_leg(id, |leg, core| leg.handle_timeout(core, now));
+            } else if let Some(party) = self.agenda.pop_due(now) {
+                match party {
+                    Party::Leg(id) => self.with_leg(id, |leg, core| leg.handle_timeout(core, now)),
+                    Party::Registration(id) => self.with_registration(id, |r, core| r.handle_timeout(core, now)),
+                }
             } else {
                 break;
             }
@@ -233,7 +264,7 @@ impl Endpoint {
     /// Whether nothing is left that a shutdown would cut: no leg, no registration, nothing that waits for an answer or
     /// an ACK. Finished transactions that only linger for retransmissions do not count.
     pub fn is_idle(&self) -> bool {
-        self.legs.is_empty() && !self.core.transactions.any_pending()
+        self.legs.is_empty() && self.registrations.is_empty() && !self.core.transactions.any_pending()
     }
 
     /// What has been counted.
@@ -256,7 +287,7 @@ impl Endpoint {
         if let Some(invite) = leg.invite_transaction() {
             self.invites.insert(invite, id);
         }
-        self.agenda.set(id, leg.poll_timeout());
+        self.agenda.set(Party::Leg(id), leg.poll_timeout());
         self.legs.insert(id, leg);
     }
 
@@ -265,14 +296,29 @@ impl Endpoint {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         act(leg, &mut self.core);
         if !leg.is_gone() {
-            return self.agenda.set(id, leg.poll_timeout());
+            return self.agenda.set(Party::Leg(id), leg.poll_timeout());
         }
-        self.agenda.set(id, None);
+        self.agenda.set(Party::Leg(id), None);
         self.dialogs.remove(&leg.key());
         if let Some(invite) = leg.invite_transaction() {
             self.invites.remove(&invite);
         }
         self.legs.remove(&id);
+    }
+
+    fn with_registration(&mut self, id: RegistrationId, act: impl FnOnce(&mut Registrant, &mut Core)) {
+        let Some(registrant) = self.registrations.get_mut(&id) else { return };
+        act(registrant, &mut self.core);
+        if !registrant.is_gone() {
+            return self.agenda.set(Party::Registration(id), registrant.poll_timeout());
+        }
+        self.forget_registration(id);
+    }
+
+    fn forget_registration(&mut self, id: RegistrationId) {
+        self.agenda.set(Party::Registration(id), None);
+        self.core.accounts.remove(&id);
+        self.registrations.remove(&id);
     }
 
     /// A refused INVITE was acknowledged, or never will be.

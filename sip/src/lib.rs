@@ -8,6 +8,7 @@ pub mod error;
 pub mod framing;
 pub mod leg;
 pub mod message;
+mod register;
 mod transaction;
 pub mod uri;
 

@@ -240,10 +240,14 @@ impl Leg {
         }
     }
 
-    /// The dialog ends: a pending offer of the peer gets 487 (§15.1.2).
+    /// The dialog ends: a pending offer of the peer gets 487 (§15.1.2), one of ours is not waited for for ever.
     pub(super) fn abandon_exchange(&mut self, core: &mut Core, now: Instant) {
-        if let Exchange::Theirs { request, .. } = &self.exchange {
-            self.reply(request, Reply::new(StatusCode::REQUEST_TERMINATED), core, now);
+        match &self.exchange {
+            Exchange::Theirs { request, .. } => {
+                self.reply(request, Reply::new(StatusCode::REQUEST_TERMINATED), core, now);
+            }
+            Exchange::Ours { invite, .. } => core.transactions.abandon(*invite, now),
+            Exchange::Idle | Exchange::Unacknowledged { .. } | Exchange::Colliding { .. } => {}
         }
         self.exchange = Exchange::Idle;
         self.queued_offer = None;

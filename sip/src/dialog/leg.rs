@@ -326,11 +326,12 @@ impl Leg {
         now: Instant,
     ) -> bool {
         let (Some(response), 401 | 407) = (outcome.response, outcome.status) else { return false };
-        let Some(credentials) = self.credentials.clone().filter(|_| self.challenges_left > 0) else { return false };
-        if matches!(&self.state, State::Calling(calling) if calling.is_unwanted()) {
+        let unwanted = matches!(&self.state, State::Calling(calling) if calling.is_unwanted());
+        if unwanted || self.challenges_left == 0 {
             return false;
         }
-        let Some((mut again, hop)) = core.answer_challenge(id, response, &credentials) else { return false };
+        let answer = core.answer_challenge(id, response, self.credentials.as_ref());
+        let Some((mut again, hop)) = answer else { return false };
         self.challenges_left -= 1;
         let number = self.dialog.next_cseq();
         again.headers.set(Name::CSeq, format!("{number} {}", again.method));

@@ -86,7 +86,7 @@ impl Leg {
         let Some((invite, hop)) = core.transactions.sent(calling.invite) else { return };
         let cancel = cancel_of(invite, reason.as_ref());
         core.transactions.request(cancel, hop, User::Nobody, now);
-        core.transactions.cancelled(calling.invite, now);
+        core.transactions.abandon(calling.invite, now);
         calling.cancel = Cancel::Sent;
     }
 

@@ -30,12 +30,10 @@ impl Ringing {
 }
 
 impl Leg {
-    /// A leg for a new INVITE. `None` if the INVITE lacks what a dialog needs.
-    pub(crate) fn incoming(id: LegId, request: &Request, invite: Served, hop: Hop, core: &mut Core) -> Option<Self> {
-        let tag = core.random.token();
-        let dialog = Dialog::incoming(request, hop, &tag, core)?;
+    /// A leg for a new INVITE.
+    pub(crate) fn incoming(id: LegId, dialog: Dialog, invite: Served) -> Self {
         let origin = Origin::Theirs(invite.id);
-        Some(Self::new(id, dialog, State::Ringing(Ringing { invite, ring_again: None }), origin, None))
+        Self::new(id, dialog, State::Ringing(Ringing { invite, ring_again: None }), origin, None)
     }
 
     /// CANCEL of the INVITE (its 200 is sent already).

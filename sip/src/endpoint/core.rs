@@ -1,14 +1,14 @@
 //! What every leg and registration shares: our names, randomness, the transactions and the way out.
 use super::{Config, Stats, random::Random};
 use crate::{
-    auth::{self, Credentials},
+    auth::{self, Challenge, Credentials},
     leg::{Event, LegId, Reason, RegistrationId, Transmit, Transport},
     message::{Headers, Method, Name, Params, Request, Response, StatusCode, Via},
     transaction::{ClientId, Hop, ServerId, Transactions},
     uri::Uri,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     time::Instant,
 };
@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) transactions: Transactions<User>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) stats: Stats,
+    /// Domain and credentials of each registration: a call through the same domain may be challenged too.
+    pub(crate) accounts: BTreeMap<RegistrationId, (String, Credentials)>,
 }
 
 /// A request being served: what an answer to it needs.
@@ -156,6 +158,7 @@ impl Core {
             transactions: Transactions::default(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            accounts: BTreeMap::new(),
         }
     }
 
@@ -228,17 +231,19 @@ impl Core {
         &mut self,
         id: ClientId,
         response: &Response,
-        credentials: &Credentials,
+        credentials: Option<&Credentials>,
     ) -> Option<(Request, Hop)> {
         let (asked, answered) = auth::header_names(response.status)?;
         let challenges = response.headers.challenges(asked);
-        let stale = auth::choose(&challenges)?.stale;
+        let Challenge { stale, realm, .. } = auth::choose(&challenges)?;
+        let account = || self.accounts.values().find(|(domain, _)| domain.eq_ignore_ascii_case(realm));
+        let credentials = credentials.or_else(|| account().map(|(_, credentials)| credentials))?.clone();
         let cnonce = self.random.token();
         let (request, hop) = self.transactions.sent(id)?;
-        if request.headers.first(answered).is_some() && !stale {
+        if request.headers.first(answered).is_some() && !*stale {
             return None;
         }
-        let value = auth::answer(&challenges, credentials, &request.method, &request.uri, 1, &cnonce)?;
+        let value = auth::answer(&challenges, &credentials, &request.method, &request.uri, 1, &cnonce)?;
         let mut again = request.clone();
         again.headers.set(answered, value);
         again.headers.set(Name::Via, self.via(hop.transport).to_string());

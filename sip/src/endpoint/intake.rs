@@ -4,7 +4,7 @@ use super::{
     core::{Reply, SDP, Served},
 };
 use crate::{
-    dialog::{Leg, capabilities, describe, not_ours},
+    dialog::{Dialog, Leg, capabilities, describe, not_ours},
     leg::Event,
     message::{Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
     transaction::{Hop, Incoming, key::ServerKey},
@@ -145,22 +145,19 @@ impl Endpoint {
         if self.door == Door::Draining || self.legs.len() >= self.core.config.max_legs {
             return self.overloaded(request, hop);
         }
-        let Some(description) = describe(request, hop).filter(|_| request.headers.contact().is_some()) else {
-            let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Contact is missing or malformed");
+        let tag = self.core.random.token();
+        let dialog = Dialog::incoming(request, hop, &tag, &mut self.core);
+        let Some((dialog, description)) = dialog.zip(describe(request, hop)) else {
+            let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Contact or Record-Route is missing or malformed");
             return self.core.answer_stateless(&request.headers, hop, reply);
         };
-        if request.headers.record_routes().is_none() {
-            let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Record-Route is malformed");
-            return self.core.answer_stateless(&request.headers, hop, reply);
-        }
         let transaction = self.core.transactions.serve(key, request, hop.transport);
         let served = Served::new(transaction, request, hop);
         self.core.answer(&served, "", Reply::new(StatusCode::TRYING), now);
         let id = self.fresh_leg();
-        if let Some(leg) = Leg::incoming(id, request, served, hop, &mut self.core) {
-            self.adopt(id, leg);
-            self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description) });
-        }
+        let leg = Leg::incoming(id, dialog, served);
+        self.adopt(id, leg);
+        self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description) });
     }
 
     fn overloaded(&mut self, request: &Request, hop: Hop) {

@@ -44,7 +44,9 @@ impl Endpoint {
                 }
             }
             User::Leg(_, Purpose::Bye | Purpose::Refer | Purpose::Info) | User::Nobody => {}
-            User::Registration(_) => {}
+            User::Registration(registration) => {
+                self.with_registration(registration, |r, core| r.handle_outcome(id, outcome, core, now));
+            }
         }
     }
 }

@@ -1,4 +1,11 @@
 //! Endpoints in virtual time: text in, start lines, events and whole messages out.
+mod in_call;
+mod network;
+mod offers;
+mod register;
+mod stream;
+mod traces;
+mod uac;
 mod uas;
 
 use super::*;

@@ -10,6 +10,8 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientInvite {
     transport: Transport,
+    /// Set once nobody wants the answer.
+    give_up: Option<Instant>,
     state: State,
 }
 
@@ -20,10 +22,8 @@ enum State {
         timer_a: Option<Repeat>,
         timer_b: Instant,
     },
-    /// A provisional response came. Without a CANCEL it may ring as long as the owner likes.
-    Proceeding {
-        give_up: Option<Instant>,
-    },
+    /// A provisional response came. As long as it is wanted it may ring.
+    Proceeding,
     /// Refused; retransmitted refusals are acknowledged again until timer D.
     Completed {
         timer_d: Instant,
@@ -39,22 +39,22 @@ impl ClientInvite {
     /// The INVITE has just been sent.
     pub(crate) fn new(transport: Transport, now: Instant) -> Self {
         let timer_a = Repeat::on(transport, T1_64, now);
-        Self { transport, state: State::Calling { timer_a, timer_b: now + T1_64 } }
+        Self { transport, give_up: None, state: State::Calling { timer_a, timer_b: now + T1_64 } }
     }
 
     /// A response that matches.
     pub(crate) fn handle_response(&mut self, status: u16, now: Instant) -> Verdict {
         match (self.state, status) {
             (State::Calling { .. }, ..200) => {
-                self.state = State::Proceeding { give_up: None };
+                self.state = State::Proceeding;
                 Verdict::Pass
             }
-            (State::Proceeding { .. }, ..200) => Verdict::Pass,
-            (State::Calling { .. } | State::Proceeding { .. }, 200..300) => {
+            (State::Proceeding, ..200) => Verdict::Pass,
+            (State::Calling { .. } | State::Proceeding, 200..300) => {
                 self.state = State::Accepted { timer_m: now + T1_64 };
                 Verdict::Pass
             }
-            (State::Calling { .. } | State::Proceeding { .. }, 300..) => {
+            (State::Calling { .. } | State::Proceeding, 300..) => {
                 self.state = State::Completed { timer_d: now + linger(self.transport, TIMER_D) };
                 Verdict::PassAndAcknowledge
             }
@@ -66,19 +66,18 @@ impl ClientInvite {
 
     /// Whether a CANCEL may be sent: RFC 3261 §9.1, only after a provisional response and before a final one.
     pub(crate) fn may_cancel(&self) -> bool {
-        matches!(self.state, State::Proceeding { .. })
+        matches!(self.state, State::Proceeding)
     }
 
     /// Whether a final response is still to come.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
+        matches!(self.state, State::Calling { .. } | State::Proceeding)
     }
 
-    /// A CANCEL was sent: RFC 3261 §9.1, without a final response in 64·T1 the transaction counts as cancelled.
-    pub(crate) fn cancelled(&mut self, now: Instant) {
-        if let State::Proceeding { give_up } = &mut self.state {
-            *give_up = Some(now + T1_64);
-        }
+    /// Nobody wants the answer any more: a CANCEL was sent, and without a final response in 64·T1 the transaction
+    /// counts as cancelled (RFC 3261 §9.1); or the dialog ended, and with it the peer's 2xx may have.
+    pub(crate) fn abandon(&mut self, now: Instant) {
+        self.give_up.get_or_insert(now + T1_64);
     }
 
     /// Advances time.
@@ -89,7 +88,7 @@ impl ClientInvite {
                 Due::TimedOut
             }
             State::Calling { timer_a, .. } => Due::resend_if(timer_a.as_mut().is_some_and(|a| a.take_due(now))),
-            State::Proceeding { give_up: Some(at) } if *at <= now => {
+            State::Proceeding if self.give_up.is_some_and(|at| at <= now) => {
                 self.state = State::Terminated;
                 Due::TimedOut
             }
@@ -98,7 +97,7 @@ impl ClientInvite {
                 Due::Over
             }
             State::Terminated => Due::Over,
-            State::Proceeding { .. } | State::Completed { .. } | State::Accepted { .. } => Due::Nothing,
+            State::Proceeding | State::Completed { .. } | State::Accepted { .. } => Due::Nothing,
         }
     }
 
@@ -108,7 +107,7 @@ impl ClientInvite {
             State::Calling { timer_a, timer_b } => {
                 earliest([timer_a.map(|a| (a.at(), "timer A")), Some((timer_b, "timer B"))])
             }
-            State::Proceeding { give_up } => give_up.map(|at| (at, "cancelled INVITE unanswered")),
+            State::Proceeding => self.give_up.map(|at| (at, "abandoned INVITE unanswered")),
             State::Completed { timer_d } => Some((timer_d, "timer D")),
             State::Accepted { timer_m } => Some((timer_m, "timer M")),
             State::Terminated => None,
@@ -167,7 +166,7 @@ mod tests {
         machine.handle_response(180, start);
         assert_eq!(machine.poll_timeout(), None);
         assert!(machine.may_cancel());
-        machine.cancelled(start);
+        machine.abandon(start);
         assert_eq!(machine.handle_timeout(start + T1_64 - Duration::from_millis(1)), Due::Nothing);
         assert_eq!(machine.handle_timeout(start + T1_64), Due::TimedOut);
     }

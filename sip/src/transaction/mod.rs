@@ -250,10 +250,10 @@ impl<U: Clone> Transactions<U> {
         }
     }
 
-    /// A CANCEL went out for this INVITE.
-    pub(crate) fn cancelled(&mut self, id: ClientId, now: Instant) {
+    /// Nobody wants the answer to this INVITE any more; it will not be waited for for ever.
+    pub(crate) fn abandon(&mut self, id: ClientId, now: Instant) {
         if let Some(Client { machine: ClientMachine::Invite(machine), .. }) = self.clients.get_mut(&id) {
-            machine.cancelled(now);
+            machine.abandon(now);
             self.schedule(Id::Client(id));
         }
     }

@@ -1,0 +1,96 @@
+//! TCP: RFC 3261 §18, framing, keep-alives, connections that are reused or lost.
+use super::*;
+use crate::leg::TerminatedBy;
+
+fn tcp(text: &str) -> String {
+    text.replace("SIP/2.0/UDP", "SIP/2.0/TCP").replace("transport=udp", "transport=tcp")
+}
+
+impl Stand {
+    fn stream(&mut self, text: &str) {
+        self.endpoint.handle_stream(self.remote, text.as_bytes(), self.now);
+    }
+
+    /// A call over TCP whose connection comes from an ephemeral port, and our tag.
+    fn established_tcp(&mut self) -> (LegId, String) {
+        self.remote = "192.0.2.10:43210".parse().unwrap();
+        self.stream(&tcp(&invite(1, "", OFFER)));
+        let Event::Incoming { leg, .. } = self.one_event() else { panic!("a new call") };
+        self.sent();
+        self.command(Command::Answer { leg, sdp: ANSWER.into() });
+        let tag = to_tag(&self.one_response());
+        self.stream(&tcp(&peer("ACK", 1, &tag, "", "")));
+        self.events();
+        (leg, tag)
+    }
+}
+
+#[test]
+fn messages_in_pieces_and_in_one() {
+    let mut stand = Stand::new();
+    let text = tcp(&format!("{}{}", peer("OPTIONS", 1, "", "", ""), peer("OPTIONS", 2, "", "", "")));
+    let (head, tail) = text.split_at(text.len() / 2 + 50);
+    stand.stream(&head[..100]);
+    stand.stream(&head[100..]);
+    stand.stream(tail);
+    let transmits = stand.transmits();
+    assert_eq!(transmits.len(), 2);
+    let right = |t: &Transmit| t.transport == Transport::Tcp && t.remote == stand.remote;
+    assert!(transmits.iter().all(right));
+}
+
+#[test]
+fn a_ping_gets_a_pong_and_garbage_closes_the_connection() {
+    let mut stand = Stand::new();
+    stand.stream("\r\n\r\n");
+    assert_eq!(stand.transmits().pop().map(|transmit| transmit.bytes), Some(b"\r\n".to_vec()));
+    stand.stream("OPTIONS sip:a SIP/2.0\r\nContent-Length: many\r\n\r\n");
+    assert_eq!(stand.endpoint.poll_close(), Some(stand.remote));
+    assert_eq!(stand.endpoint.poll_close(), None);
+}
+
+#[test]
+fn requests_are_not_repeated_but_a_2xx_is() {
+    let mut stand = Stand::new();
+    stand.remote = "192.0.2.10:43210".parse().unwrap();
+    stand.stream(&tcp(&invite(1, "", OFFER)));
+    let Event::Incoming { leg, .. } = stand.one_event() else { panic!("a new call") };
+    stand.command(Command::Answer { leg, sdp: ANSWER.into() });
+    let contact = match stand.sent().pop() {
+        Some(Message::Response(ok)) => ok.headers.contact().unwrap().uri.to_string(),
+        other => panic!("a response, not {other:?}"),
+    };
+    assert_eq!(contact, "sip:1000@198.51.100.1:5060;transport=tcp");
+    assert_eq!(stand.pass(Duration::from_secs(1)), [(500, "200".to_owned())]);
+    let mut stand = Stand::new();
+    let (leg, _) = stand.established_tcp();
+    stand.command(Command::Bye { leg, reason: None });
+    let bye = stand.transmits().remove(0);
+    assert_eq!((bye.transport, bye.remote), (Transport::Tcp, stand.remote), "the connection is used again");
+    assert_eq!(stand.pass(Duration::from_secs(31)), []);
+    stand.pass(Duration::from_secs(1));
+    assert_eq!(stand.events(), [Event::Terminated { leg, by: TerminatedBy::Us }]);
+}
+
+#[test]
+fn after_a_lost_connection_the_contact_is_called() {
+    let mut stand = Stand::new();
+    let (leg, _) = stand.established_tcp();
+    stand.endpoint.handle_stream_closed(stand.remote, stand.now);
+    assert_eq!(stand.events(), []);
+    stand.command(Command::Bye { leg, reason: None });
+    let bye = stand.transmits().remove(0);
+    assert_eq!((bye.transport, bye.remote), (Transport::Tcp, "192.0.2.10:5080".parse().unwrap()));
+    stand.endpoint.handle_unreachable(Transport::Tcp, bye.remote, stand.now);
+    assert_eq!(stand.events(), [Event::Terminated { leg, by: TerminatedBy::Us }]);
+}
+
+#[test]
+fn a_bye_over_tcp_ends_the_call() {
+    let mut stand = Stand::new();
+    let (leg, tag) = stand.established_tcp();
+    stand.stream(&tcp(&peer("BYE", 2, &tag, "", "")));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["200".to_owned()], vec![Event::Bye { leg, reason: None }]));
+    stand.pass(Duration::ZERO);
+    assert_eq!(stand.endpoint.stats().transactions, 1, "only the INVITE's lingers (timer L)");
+}

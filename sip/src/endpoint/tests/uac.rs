@@ -1,0 +1,230 @@
+//! Calls by us: RFC 3261 §9.1, §13.2, §22.
+use super::*;
+use crate::{leg::TerminatedBy, message::Name};
+
+const CONTACT: &str = "Contact: <sip:desk@192.0.2.10:5080;transport=udp;gw=ai>\r\n";
+
+impl Stand {
+    /// Sends an INVITE.
+    fn calling(&mut self) -> (LegId, Request) {
+        let invite = OutgoingInvite {
+            remote: self.remote,
+            transport: Transport::Udp,
+            to: "sip:desk@pbx.example".into(),
+            from: "sip:ramal@pbx.example".into(),
+            from_display: "Ramal".into(),
+            sdp: OFFER.into(),
+            x_headers: vec![("X-Ramal-Call".into(), "7".into()), ("not a token".into(), "x".into())],
+            credentials: Some(("ramal".into(), "secret".into())),
+        };
+        let leg = self.endpoint.invite(invite, self.now);
+        (leg, self.one_request())
+    }
+}
+
+#[test]
+fn a_call_from_invite_to_bye() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    assert_eq!(invite.uri.as_str(), "sip:desk@pbx.example");
+    assert_eq!(invite.headers.from().unwrap().display, "Ramal");
+    assert_eq!(invite.headers.named("X-Ramal-Call").collect::<Vec<_>>(), ["7"]);
+    assert_eq!(invite.headers.contact().unwrap().uri.as_str(), "sip:ramal@198.51.100.1:5060");
+    stand.feed(&answer(&invite, 100, "", "", ""));
+    stand.feed(&answer(&invite, 180, "a", CONTACT, ""));
+    stand.feed(&answer(&invite, 183, "a", CONTACT, ANSWER));
+    let progress = |status, sdp| Event::Progress { leg, status, sdp };
+    assert_eq!(stand.events(), [progress(180, None), progress(183, Some(ANSWER.into()))]);
+    stand.feed(&answer(&invite, 200, "a", CONTACT, ANSWER));
+    let ack = stand.one_request();
+    assert_eq!((ack.method.as_str(), ack.uri.as_str()), ("ACK", "sip:desk@192.0.2.10:5080;transport=udp;gw=ai"));
+    assert_eq!(ack.headers.cseq().unwrap().number, invite.headers.cseq().unwrap().number);
+    assert_ne!(ack.headers.via().unwrap().branch(), invite.headers.via().unwrap().branch());
+    assert_eq!(stand.events(), [Event::Established { leg, sdp: Some(ANSWER.into()) }]);
+    // The 2xx again: the very same ACK again.
+    stand.feed(&answer(&invite, 200, "a", CONTACT, ANSWER));
+    assert_eq!(stand.one_request(), ack);
+    stand.command(Command::Bye { leg, reason: None });
+    let bye = stand.one_request();
+    assert_eq!(bye.headers.cseq().unwrap().number, invite.headers.cseq().unwrap().number + 1);
+    assert_eq!(bye.headers.to().unwrap().tag(), Some("a"));
+    stand.feed(&answer(&bye, 200, "", "", ""));
+    assert_eq!(stand.events(), [Event::Terminated { leg, by: TerminatedBy::Us }]);
+    assert!(stand.endpoint.is_idle());
+}
+
+#[test]
+fn refusals_are_acknowledged_and_told() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    let busy = answer(&invite, 486, "a", "Reason: Q.850;cause=17;text=\"USER_BUSY\"\r\n", "");
+    stand.feed(&busy);
+    let ack = stand.one_request();
+    assert_eq!((ack.method.as_str(), ack.uri), ("ACK", invite.uri.clone()));
+    assert_eq!(ack.headers.via(), invite.headers.via());
+    assert_eq!(ack.headers.to().unwrap().tag(), Some("a"));
+    let reason = Reason { protocol: "Q.850".into(), cause: Some(17), text: Some("USER_BUSY".into()) };
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 486, reason: Some(reason) }]);
+    stand.feed(&busy);
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["ACK".to_owned()], vec![]));
+}
+
+#[test]
+fn silence_is_408_and_an_unreachable_peer_503() {
+    let mut stand = Stand::new();
+    let (leg, _) = stand.calling();
+    let sent = stand.pass(Duration::from_secs(33));
+    assert_eq!(sent, [500, 1500, 3500, 7500, 15_500, 31_500].map(|ms| (ms, "INVITE".to_owned())));
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 408, reason: None }]);
+    let (leg, _) = stand.calling();
+    stand.endpoint.handle_unreachable(Transport::Udp, stand.remote, stand.now);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 503, reason: None }]);
+    assert!(stand.endpoint.is_idle());
+}
+
+#[test]
+fn a_uri_that_is_none_fails_at_once() {
+    let mut stand = Stand::new();
+    let (_, request) = stand.calling();
+    let invite = OutgoingInvite {
+        remote: stand.remote,
+        transport: Transport::Udp,
+        to: "not a uri".into(),
+        from: request.headers.from().unwrap().uri.to_string(),
+        from_display: String::new(),
+        sdp: vec![],
+        x_headers: vec![],
+        credentials: None,
+    };
+    let leg = stand.endpoint.invite(invite, stand.now);
+    let [Event::Failed { leg: failed, status: 400, .. }] = stand.events()[..] else { panic!("a failure") };
+    assert_eq!((failed, stand.sent_kinds()), (leg, vec![]));
+}
+
+#[test]
+fn a_challenge_is_answered_once() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    let challenge =
+        |header: &str, extra: &str| format!("{header}: Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\"{extra}\r\n");
+    stand.feed(&answer(&invite, 407, "x", &challenge("Proxy-Authenticate", ""), ""));
+    let [Message::Request(ack), Message::Request(again)] = &stand.sent()[..] else { panic!("an ACK and an INVITE") };
+    assert_eq!((ack.method.as_str(), again.method.as_str()), ("ACK", "INVITE"));
+    assert_eq!(again.headers.cseq().unwrap().number, invite.headers.cseq().unwrap().number + 1);
+    assert_eq!((again.headers.call_id(), &again.body), (invite.headers.call_id(), &invite.body));
+    assert_eq!(again.headers.to().unwrap().tag(), None);
+    assert_ne!(again.headers.via().unwrap().branch(), invite.headers.via().unwrap().branch());
+    let proof = again.headers.first(Name::ProxyAuthorization).unwrap();
+    assert!(proof.contains("username=\"ramal\"") && proof.contains("nc=00000001"), "{proof}");
+    // The ACK of its 2xx carries the same proof (RFC 3261 §22.1).
+    let mut accepted = Stand::new();
+    let (_, invite) = accepted.calling();
+    accepted.feed(&answer(&invite, 407, "x", &challenge("Proxy-Authenticate", ""), ""));
+    let [_, Message::Request(second)] = &accepted.sent()[..] else { panic!("an ACK and an INVITE") };
+    accepted.feed(&answer(second, 200, "y", CONTACT, ANSWER));
+    let ack = accepted.one_request();
+    assert_eq!(ack.headers.first(Name::ProxyAuthorization), second.headers.first(Name::ProxyAuthorization));
+    // Refused again: the password is wrong. Stale: it is not.
+    stand.feed(&answer(again, 407, "x", &challenge("Proxy-Authenticate", ", stale=true"), ""));
+    let [_, Message::Request(third)] = &stand.sent()[..] else { panic!("an ACK and an INVITE") };
+    assert_eq!(stand.events(), []);
+    stand.feed(&answer(third, 407, "x", &challenge("Proxy-Authenticate", ""), ""));
+    assert_eq!(stand.sent_kinds(), ["ACK"]);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 407, reason: None }]);
+}
+
+#[test]
+fn cancel_waits_for_a_provisional_response() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    let reason = Some(Reason { protocol: "SIP".into(), cause: Some(487), text: None });
+    stand.command(Command::Bye { leg, reason });
+    assert_eq!(stand.sent_kinds(), Vec::<String>::new());
+    stand.feed(&answer(&invite, 100, "", "", ""));
+    let cancel = stand.one_request();
+    assert_eq!((cancel.method.as_str(), &cancel.uri), ("CANCEL", &invite.uri));
+    assert_eq!(cancel.headers.via(), invite.headers.via());
+    assert_eq!(cancel.headers.cseq().unwrap().number, invite.headers.cseq().unwrap().number);
+    assert_eq!(cancel.headers.first(Name::Reason), Some("SIP;cause=487"));
+    stand.feed(&answer(&cancel, 200, "a", "", ""));
+    assert_eq!(stand.events(), []);
+    stand.feed(&answer(&invite, 487, "a", "", ""));
+    assert_eq!(stand.sent_kinds(), ["ACK"]);
+    assert_eq!(stand.events(), [Event::Terminated { leg, by: TerminatedBy::Us }]);
+}
+
+#[test]
+fn a_cancelled_call_that_nobody_ends_is_given_up() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", CONTACT, ""));
+    stand.events();
+    stand.command(Command::Bye { leg, reason: None });
+    let cancel = stand.one_request();
+    stand.feed(&answer(&cancel, 200, "a", "", ""));
+    stand.pass(Duration::from_secs(32));
+    assert_eq!(stand.events(), [Event::Terminated { leg, by: TerminatedBy::Us }]);
+}
+
+#[test]
+fn an_answer_that_crosses_our_cancel_is_hung_up() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", CONTACT, ""));
+    stand.command(Command::Bye { leg, reason: None });
+    assert_eq!(stand.sent_kinds(), ["CANCEL"]);
+    stand.events();
+    stand.feed(&answer(&invite, 200, "a", CONTACT, ANSWER));
+    let [Message::Request(ack), Message::Request(bye)] = &stand.sent()[..] else { panic!("an ACK and a BYE") };
+    assert_eq!((ack.method.as_str(), bye.method.as_str(), stand.events()), ("ACK", "BYE", vec![]));
+    stand.feed(&answer(bye, 200, "", "", ""));
+    assert_eq!(stand.events(), [Event::Terminated { leg, by: TerminatedBy::Us }]);
+}
+
+#[test]
+fn the_answer_of_a_second_branch_is_hung_up() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", CONTACT, ""));
+    stand.feed(&answer(&invite, 180, "b", CONTACT, ""));
+    stand.feed(&answer(&invite, 200, "b", CONTACT, ANSWER));
+    assert_eq!(stand.sent_kinds(), ["ACK"]);
+    assert_eq!(stand.events().last(), Some(&Event::Established { leg, sdp: Some(ANSWER.into()) }));
+    stand.feed(&answer(&invite, 200, "a", &CONTACT.replace("desk", "hall"), ANSWER));
+    let [Message::Request(ack), Message::Request(bye)] = &stand.sent()[..] else { panic!("an ACK and a BYE") };
+    for request in [ack, bye] {
+        assert_eq!(request.headers.to().unwrap().tag(), Some("a"));
+        assert_eq!(request.uri.user(), Some("hall"));
+    }
+    assert_eq!(stand.events(), []);
+    // Ours goes on.
+    stand.command(Command::Bye { leg, reason: None });
+    assert_eq!(stand.one_request().headers.to().unwrap().tag(), Some("b"));
+}
+
+#[test]
+fn a_route_recorded_on_the_way_is_walked_backwards() {
+    let mut stand = Stand::new();
+    let (_, invite) = stand.calling();
+    let record = format!("{CONTACT}Record-Route: <sip:192.0.2.1;lr>\r\nRecord-Route: <sip:192.0.2.2>\r\n");
+    stand.feed(&answer(&invite, 200, "a", &record, ANSWER));
+    let transmit = stand.transmits().remove(0);
+    // The nearest is a strict router (RFC 2543): it takes the R-URI, ours goes last.
+    assert_eq!(transmit.remote, "192.0.2.2:5060".parse().unwrap());
+    let Message::Request(ack) = Message::parse(&transmit.bytes).unwrap() else { panic!("an ACK") };
+    assert_eq!(ack.uri.as_str(), "sip:192.0.2.2");
+    let routes: Vec<_> = ack.headers.all(Name::Route).collect();
+    assert_eq!(routes, ["<sip:192.0.2.1;lr>", "<sip:desk@192.0.2.10:5080;transport=udp;gw=ai>"]);
+}
+
+#[test]
+fn responses_of_others_are_ignored() {
+    let mut stand = Stand::new();
+    let (_, invite) = stand.calling();
+    let ok = answer(&invite, 200, "a", CONTACT, ANSWER);
+    stand.feed(&ok.replace("z9hG4bK", "z9hG4bKx"));
+    stand.feed(&ok.replacen("Via: ", "Via: SIP/2.0/UDP other;branch=z9hG4bKo\r\nVia: ", 1));
+    stand.feed(&ok.replace("Via: ", "Via: SIP/2.0/UDP h;branch=z9hG4bKz\r\nX-Via: "));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec![], vec![]));
+    assert_eq!(stand.endpoint.stats().stray, 3);
+}

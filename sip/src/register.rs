@@ -1,0 +1,312 @@
+//! Registration with a registrar, kept alive: RFC 3261 §10.2 with the ways of FreeSWITCH (403 is final, nonces age).
+use crate::{
+    auth::{self, Challenge, Credentials},
+    dialog::Outcome,
+    endpoint::core::{ALLOW, Core, User},
+    leg::{Event, Registration, RegistrationId, RegistrationState},
+    message::{Method, Name, NameAddr, Request, Response},
+    transaction::{ClientId, Hop, timer::Deadline},
+    uri::Uri,
+};
+use std::time::{Duration, Instant};
+
+/// First wait after a failure that may pass; doubled with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+/// Longest wait after a failure that may pass.
+const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
+/// Wait after a refusal that only a change of configuration will cure.
+const PERMANENT_RETRY: Duration = Duration::from_secs(30 * 60);
+/// What a registrar that grants nothing is taken to mean, lest we ask without pause.
+const SHORTEST_EXPIRES: Duration = Duration::from_secs(5);
+/// Requests in one go that a registrar may ask for by challenges and 423.
+const TRIES: u8 = 5;
+
+/// One binding that we keep with a registrar.
+#[derive(Debug)]
+pub(crate) struct Registrant {
+    id: RegistrationId,
+    registration: Registration,
+    /// RFC 3261 §10.2: one Call-ID and a rising CSeq for all.
+    call_id: String,
+    tag: String,
+    cseq: u32,
+    contact: String,
+    /// What we ask for: as configured, or more if the registrar wants more.
+    expires: Duration,
+    known: Option<Known>,
+    state: State,
+    goal: Goal,
+    /// Until when the registrar may hold our contact.
+    bound_until: Option<Instant>,
+    failures: u32,
+    told: Option<RegistrationState>,
+}
+
+/// A challenge that may be answered before it is asked again.
+#[derive(Clone, Debug)]
+struct Known {
+    challenges: Vec<Challenge>,
+    answer: Name,
+    uses: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A REGISTER waits for its answer.
+    Asking { transaction: ClientId, asked: Goal, proof: Proof, tries_left: u8 },
+    /// Until the next REGISTER.
+    Waiting { until: Instant, why: &'static str },
+    /// Removed.
+    Gone,
+}
+
+/// With what a REGISTER proves who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    None,
+    /// A nonce of an earlier REGISTER, which may have aged.
+    OldNonce,
+    /// The nonce of the challenge just received: refused, it means that the password is wrong.
+    FreshNonce,
+}
+
+/// What the owner wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    Present,
+    Absent,
+}
+
+impl Registrant {
+    /// Sends the first REGISTER.
+    pub(crate) fn new(id: RegistrationId, registration: Registration, core: &mut Core, now: Instant) -> Self {
+        let contact = core.contact(&registration.contact_user, registration.transport);
+        let mut registrant = Self {
+            id,
+            expires: registration.expires,
+            registration,
+            call_id: core.random.token(),
+            tag: core.random.token(),
+            cseq: core.first_cseq(),
+            contact,
+            known: None,
+            state: State::Gone,
+            goal: Goal::Present,
+            bound_until: None,
+            failures: 0,
+            told: None,
+        };
+        registrant.begin(core, now);
+        registrant
+    }
+
+    /// Whether it is removed and told so.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state == State::Gone
+    }
+
+    /// Domain and credentials, for challenges within calls of the same realm.
+    pub(crate) fn account(&self) -> (String, Credentials) {
+        (self.registration.domain.clone(), self.credentials())
+    }
+
+    /// Takes our contact out of the registrar, if it may hold it.
+    pub(crate) fn remove(&mut self, core: &mut Core, now: Instant) {
+        self.goal = Goal::Absent;
+        match self.state {
+            // What is under way may bind us after all: wait for it.
+            State::Asking { .. } | State::Gone => {}
+            State::Waiting { .. } => self.begin(core, now),
+        }
+    }
+
+    /// The stream to the registrar is gone, and with it the way by which calls came: register again soon.
+    pub(crate) fn connection_lost(&mut self, hop: Hop, core: &mut Core, now: Instant) {
+        if self.hop() == hop && self.failures == 0 && matches!(self.state, State::Waiting { .. }) {
+            let wait = core.random.between(Duration::from_millis(500), Duration::from_millis(2500));
+            self.state = State::Waiting { until: now + wait, why: "registration after a lost connection" };
+        }
+    }
+
+    /// The answer to a REGISTER, or what stands for one.
+    pub(crate) fn handle_outcome(&mut self, id: ClientId, outcome: Outcome<'_>, core: &mut Core, now: Instant) {
+        let State::Asking { transaction, asked, proof, tries_left } = self.state else { return };
+        if transaction != id || outcome.status < 200 {
+            return;
+        }
+        let again = outcome.response.filter(|_| tries_left > 1).is_some_and(|r| self.learn(r, proof));
+        if again {
+            let proof = if matches!(outcome.status, 401 | 407) { Proof::FreshNonce } else { proof };
+            return self.ask(proof, tries_left - 1, core, now);
+        }
+        match (outcome.status, outcome.response, self.goal) {
+            (200..300, Some(response), Goal::Present) => self.registered(response, core, now),
+            (status, response, Goal::Present) => self.failed(status, response, core, now),
+            (_, _, Goal::Absent) if asked == Goal::Absent => self.removed(core),
+            // The owner changed its mind meanwhile: end what this REGISTER, or one before it, has bound.
+            (200..300, _, Goal::Absent) => {
+                self.bound_until = Some(now + self.expires);
+                self.begin(core, now);
+            }
+            (_, _, Goal::Absent) => self.begin(core, now),
+        }
+    }
+
+    /// Advances time.
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
+        if matches!(self.state, State::Waiting { until, .. } if until <= now) {
+            self.begin(core, now);
+        }
+    }
+
+    /// The next deadline.
+    pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
+        match self.state {
+            State::Waiting { until, why } => Some((until, why)),
+            State::Asking { .. } | State::Gone => None,
+        }
+    }
+
+    /// What the goal asks for now.
+    fn begin(&mut self, core: &mut Core, now: Instant) {
+        match self.goal {
+            Goal::Present => {
+                if !matches!(self.told, Some(RegistrationState::Registered { .. })) {
+                    self.tell(RegistrationState::Trying, core);
+                }
+            }
+            Goal::Absent if self.is_bound(now) => {}
+            Goal::Absent => return self.removed(core),
+        }
+        let proof = if self.known.is_some() { Proof::OldNonce } else { Proof::None };
+        self.ask(proof, TRIES, core, now);
+    }
+
+    fn is_bound(&self, now: Instant) -> bool {
+        self.bound_until.is_some_and(|until| until > now)
+    }
+
+    /// Sends a REGISTER.
+    fn ask(&mut self, proof: Proof, tries_left: u8, core: &mut Core, now: Instant) {
+        let Some(mut request) = self.request(core) else {
+            // A domain or user that makes no URI: nothing will ever come of it.
+            return self.failed(400, None, core, now);
+        };
+        if let Some(known) = self.known.as_mut().filter(|_| proof != Proof::None) {
+            known.uses = known.uses.saturating_add(1);
+            let (uses, cnonce) = (known.uses, core.random.token());
+            let credentials = credentials(&self.registration);
+            let method = Method::Register;
+            let value = auth::answer(&known.challenges, &credentials, &method, &request.uri, uses, &cnonce);
+            if let Some(value) = value {
+                request.headers.push(known.answer, value);
+            }
+        }
+        let transaction = core.transactions.request(request, self.hop(), User::Registration(self.id), now);
+        self.state = State::Asking { transaction, asked: self.goal, proof, tries_left };
+    }
+
+    fn request(&mut self, core: &mut Core) -> Option<Request> {
+        let Registration { domain, user, transport, .. } = &self.registration;
+        let registrar = Uri::sip(None, domain).ok()?;
+        let record = NameAddr::new(Uri::sip(Some(user), domain).ok()?);
+        let seconds = match self.goal {
+            Goal::Present => self.expires.as_secs(),
+            Goal::Absent => 0,
+        };
+        self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
+        let mut request = core.request(Method::Register, registrar, *transport);
+        let headers = &mut request.headers;
+        headers.push(Name::From, record.clone().with_tag(&self.tag).to_string());
+        headers.push(Name::To, record.to_string());
+        headers.push(Name::CallId, &self.call_id);
+        headers.push(Name::CSeq, format!("{} REGISTER", self.cseq));
+        headers.push(Name::Contact, &self.contact);
+        headers.push(Name::Expires, seconds.to_string());
+        headers.push(Name::Allow, ALLOW);
+        if !core.config.user_agent.is_empty() {
+            headers.push(Name::UserAgent, &core.config.user_agent);
+        }
+        Some(request)
+    }
+
+    /// Takes what a refusal teaches: a challenge that can be answered, or a longer expiry. Whether to ask again.
+    fn learn(&mut self, response: &Response, proof: Proof) -> bool {
+        if response.status.code() == 423 {
+            let least = response.headers.min_expires().map(|seconds| Duration::from_secs(seconds.into()));
+            let longer = least.filter(|least| *least > self.expires);
+            self.expires = longer.unwrap_or(self.expires);
+            return longer.is_some();
+        }
+        let Some((asked, answer)) = auth::header_names(response.status) else { return false };
+        let challenges = response.headers.challenges(asked);
+        let Some(chosen) = auth::choose(&challenges) else { return false };
+        if proof == Proof::FreshNonce && !chosen.stale {
+            self.known = None;
+            return false;
+        }
+        self.known = Some(Known { challenges, answer, uses: 0 });
+        true
+    }
+
+    fn registered(&mut self, response: &Response, core: &mut Core, now: Instant) {
+        let expires = self.granted(response).max(SHORTEST_EXPIRES);
+        self.failures = 0;
+        self.bound_until = Some(now + expires);
+        // After half of it, at three quarters the latest: room for lost REGISTERs and their retransmissions.
+        let wait = core.random.between(expires / 2, expires * 3 / 4);
+        self.state = State::Waiting { until: now + wait, why: "registration refresh" };
+        let state = RegistrationState::Registered { expires };
+        if self.told.as_ref() != Some(&state) {
+            self.tell(state, core);
+        }
+    }
+
+    /// RFC 3261 §10.2.4: the expiry of our own contact among those listed, else Expires, else what we asked for.
+    fn granted(&self, response: &Response) -> Duration {
+        let ours = NameAddr::parse(&self.contact).map(|contact| contact.uri);
+        let contacts = response.headers.contacts();
+        let listed = contacts.iter().find(|contact| ours.as_ref().is_some_and(|ours| contact.uri.equivalent(ours)));
+        let param = listed.and_then(|contact| contact.params.value("expires")?.parse::<u32>().ok());
+        let seconds = param.or_else(|| response.headers.expires());
+        seconds.map_or(self.expires, |seconds| Duration::from_secs(seconds.into()))
+    }
+
+    fn failed(&mut self, status: u16, response: Option<&Response>, core: &mut Core, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        let retry_in = match status {
+            400 | 401 | 403 | 404 | 407 | 604 => PERMANENT_RETRY,
+            _ => {
+                let doubled = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(10) - 1);
+                let base = doubled.min(LONGEST_RETRY);
+                let wait = core.random.between(base, (base * 5 / 4).min(LONGEST_RETRY));
+                let asked = response.and_then(|response| response.headers.retry_after()).unwrap_or_default();
+                wait.max(Duration::from_secs(asked.into()).min(PERMANENT_RETRY))
+            }
+        };
+        self.state = State::Waiting { until: now + retry_in, why: "registration retry" };
+        self.tell(RegistrationState::Failed { status, retry_in }, core);
+    }
+
+    fn removed(&mut self, core: &mut Core) {
+        self.state = State::Gone;
+        self.tell(RegistrationState::Removed, core);
+    }
+
+    fn tell(&mut self, state: RegistrationState, core: &mut Core) {
+        self.told = Some(state.clone());
+        core.events.push_back(Event::Registration { id: self.id, state });
+    }
+
+    fn hop(&self) -> Hop {
+        Hop { transport: self.registration.transport, remote: self.registration.registrar }
+    }
+
+    fn credentials(&self) -> Credentials {
+        credentials(&self.registration)
+    }
+}
+
+fn credentials(registration: &Registration) -> Credentials {
+    Credentials { user: registration.auth_user.clone(), password: registration.password.clone() }
+}
