@@ -16,6 +16,8 @@ pub struct Ears {
     pub hearing: local::Hearing,
     /// Languages with a voice of their own.
     pub voices: Vec<local::Language>,
+    /// What recognises and speaks each language, for the record.
+    pub engines: Vec<(local::Language, String)>,
 }
 
 /// Why a secretary cannot take calls: the configuration's fault, for the administrator.
@@ -121,5 +123,6 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
     let rules = secretary.transfer_rules.iter().filter(|rule| rule.enabled);
     rung.transfers =
         rules.map(|r| local::TransferTarget { name: r.name.clone(), aliases: r.aliases.clone() }).collect();
-    Ok(Rung::Local(Box::new(rung)))
+    let engine = ears.engines.iter().find(|(of, _)| *of == language).map(|(_, engine)| engine.clone());
+    Ok(Rung::Local { config: Box::new(rung), engine: engine.unwrap_or_default() })
 }

@@ -322,8 +322,8 @@ impl Live {
     }
 
     fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {
-        let destination = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
-            Ok(rule) => rule.destination.as_str().to_owned(),
+        let (name, destination) = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
+            Ok(rule) => (rule.name.clone(), rule.destination.clone()),
             Err(refusal) => {
                 let reason = format!("nobody here is called {:?}", refusal.asked);
                 let output = json!({"status": "refused", "reason": reason, "choices": refusal.choices});
@@ -339,7 +339,7 @@ impl Live {
         self.provider.answer_tool(id.clone(), output.to_string(), respond, now);
         let until = now + desk.settings.announce_deadline;
         let step = Step::Announcing { tool: id, until, spoken: Spoken::NotYet };
-        self.phase = Phase::Transferring(Transfer { destination, step });
+        self.phase = Phase::Transferring(Transfer { name, destination, step });
     }
 
     /// Goes on with whatever waits for the end of speech.
@@ -407,21 +407,21 @@ impl Live {
     /// The caller is with us again, in the same dialog: the model is told why.
     fn transfer_failed(&mut self, reason: &str, desk: &mut Desk, now: Instant) -> Flow {
         let Phase::Transferring(transfer) = std::mem::replace(&mut self.phase, Phase::Talking) else { return GO_ON };
-        let destination = transfer.destination;
+        let Transfer { name, destination, .. } = transfer;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
-        desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });
+        desk.emit(Event::TransferFailed { destination, reason: reason.to_owned() });
         if self.assistant == Assistant::Gone {
             let hangup = Hangup::Bye(Some(sip_reason(503, "No assistant left")));
             let cause = "the provider failed, and so did the transfer to the fallback extension".into();
             return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
         }
-        self.provider.inform(Note::TransferFailed { destination, reason: reason.to_owned() }, now);
+        self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
         GO_ON
     }
 
     fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
         let Failure { kind, message } = failure;
-        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.name());
+        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
         self.assistant = Assistant::Gone;
         match &self.phase {
             // The REFER is out: its outcome decides, not the provider.
@@ -437,7 +437,8 @@ impl Live {
             Phase::Talking | Phase::Closing { .. } => match desk.settings.fallback_extension.clone() {
                 Some(destination) if matches!(self.phase, Phase::Talking) => {
                     desk.emit(Event::Warning(cause));
-                    self.phase = Phase::Transferring(Transfer { destination, step: Step::Referred });
+                    let name = "fallback".to_owned();
+                    self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred });
                     self.refer(desk, now);
                     GO_ON
                 }

@@ -21,6 +21,7 @@ pub(super) struct Log {
     answered: Option<Instant>,
     pub(super) transcript: Transcript,
     pub(super) transfer_destination: Option<String>,
+    provider: String,
     engine: String,
     usage: Usage,
     /// Assistant utterances that answered the caller.
@@ -41,7 +42,7 @@ impl Log {
     pub(super) fn new(
         invite: &IncomingInvite,
         secretary: &Secretary,
-        engine: String,
+        (provider, engine): (&str, &str),
         conversation_uuid: Uuid,
         clock: (DateTime<Utc>, Instant),
     ) -> Self {
@@ -60,7 +61,8 @@ impl Log {
             answered: None,
             transcript: Transcript::new(clock.1),
             transfer_destination: None,
-            engine,
+            provider: provider.to_owned(),
+            engine: engine.to_owned(),
             usage: Usage::default(),
             replies: 0,
         }
@@ -102,7 +104,6 @@ impl Log {
         let (wall, origin) = self.clock;
         let at = |instant: Instant| wall + instant.saturating_duration_since(origin);
         let usage = &self.usage;
-        let provider = self.engine.split(' ').next().unwrap_or_default().to_owned();
         Conversation {
             conversation_uuid: self.identity.conversation_uuid,
             domain_uuid: self.identity.domain_uuid,
@@ -120,7 +121,7 @@ impl Log {
             output_tokens: usage.output_text + usage.output_audio,
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
             estimated_cost: MicroUsd(rung.and_then(|rung| rung.cost(usage)).unwrap_or(0)),
-            provider,
+            provider: self.provider.clone(),
             engine: self.engine.clone(),
         }
     }

@@ -125,7 +125,8 @@ impl Call {
     /// A call for an INVITE. A broken offer refuses it at once; the reason is in the commands.
     pub fn new(setup: Setup, now: Instant) -> Self {
         let Setup { leg, invite, secretary, rung, settings, local, seed, conversation_uuid, started_at } = setup;
-        let log = Log::new(&invite, &secretary, rung.name(), conversation_uuid, (started_at, now));
+        let spoken_by = (rung.provider(), rung.engine());
+        let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
         let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         let desk =
             Desk { leg, secretary, rung, settings, local, seed, sdp_version: 1, log, commands, events, farewell };
@@ -206,7 +207,7 @@ impl Call {
         let flow = match &mut self.state {
             State::Ringing(ringing) if ringing.ready_by <= now => ControlFlow::Break(End {
                 outcome: Outcome::Failed,
-                cause: format!("{} was not ready in time", self.desk.rung.name()),
+                cause: format!("{} was not ready in time", self.desk.rung.provider()),
                 hangup: Hangup::Reject(503),
             }),
             State::Ringing(ringing) => {
@@ -413,7 +414,7 @@ impl Call {
         match event {
             providers::Event::Ready => self.answer(now),
             providers::Event::Failed(Failure { kind, message }) => {
-                let cause = format!("{} failed ({kind:?}): {message}", self.desk.rung.name());
+                let cause = format!("{} failed ({kind:?}): {message}", self.desk.rung.provider());
                 self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(503) }, now);
             }
             providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
@@ -508,6 +509,6 @@ pub fn refused(
     (conversation_uuid, clock): (Uuid, (DateTime<Utc>, Instant)),
     why: &str,
 ) -> Conversation {
-    let log = Log::new(invite, secretary, provider.to_owned(), conversation_uuid, clock);
+    let log = Log::new(invite, secretary, (provider, ""), conversation_uuid, clock);
     log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
 }

@@ -8,7 +8,12 @@ pub enum Rung {
     /// OpenAI Realtime, or anything that speaks its protocol.
     OpenAi(Box<openai::Config>),
     /// The built-in provider.
-    Local(Box<local::Config>),
+    Local {
+        /// As which receptionist.
+        config: Box<local::Config>,
+        /// Recogniser and voice, with the hashes of their models.
+        engine: String,
+    },
 }
 
 impl Rung {
@@ -16,15 +21,23 @@ impl Rung {
     pub fn open(&self, law: Law) -> Box<dyn Dialect> {
         match self {
             Self::OpenAi(config) => Box::new(openai::Session::new(openai::Config { law, ..(**config).clone() })),
-            Self::Local(config) => Box::new(local::Session::new((**config).clone())),
+            Self::Local { config, .. } => Box::new(local::Session::new((**config).clone())),
         }
     }
 
-    /// For records and logs: `openai gpt-realtime-2.1`.
-    pub fn name(&self) -> String {
+    /// As in the `realtime_provider` column.
+    pub const fn provider(&self) -> &'static str {
         match self {
-            Self::OpenAi(config) => format!("openai {}", config.model),
-            Self::Local(_) => "local".to_owned(),
+            Self::OpenAi(_) => "openai",
+            Self::Local { .. } => "local",
+        }
+    }
+
+    /// Model or engines: what exactly spoke.
+    pub fn engine(&self) -> &str {
+        match self {
+            Self::OpenAi(config) => &config.model,
+            Self::Local { engine, .. } => engine,
         }
     }
 
@@ -32,7 +45,7 @@ impl Rung {
     pub fn cost(&self, usage: &Usage) -> Option<u64> {
         match self {
             Self::OpenAi(config) => providers::price::cost_micro_usd(usage, &config.model),
-            Self::Local(_) => Some(0),
+            Self::Local { .. } => Some(0),
         }
     }
 }

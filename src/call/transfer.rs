@@ -6,6 +6,9 @@ use std::time::Instant;
 /// A blind transfer under way.
 #[derive(Debug)]
 pub(super) struct Transfer {
+    /// What people call the destination.
+    pub(super) name: String,
+    /// What the PBX calls it.
     pub(super) destination: String,
     pub(super) step: Step,
 }

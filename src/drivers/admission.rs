@@ -97,7 +97,7 @@ impl Admission {
         };
         let sockets = self.ports.bind().map_err(|error| Refusal::new(503, format!("no RTP ports: {error}")))?;
         let local = self.advertised(sockets.local);
-        info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = %rung.name(), "Call");
+        info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
         let settings = settings(&self.config);
         let setup =
             Setup { leg, invite, secretary, rung, settings, local, seed: seed(), conversation_uuid, started_at };

@@ -15,6 +15,7 @@ use crate::{
     store::{self, Pace, Spill, Store},
 };
 use anyhow::Context;
+use providers::local::Language;
 use sip::{
     Event, LegId, RegistrationId,
     endpoint::{Config as EndpointConfig, Endpoint},
@@ -203,7 +204,8 @@ fn endpoint_config(config: &Config, udp: Option<SocketAddr>, tcp: Option<SocketA
 
 fn ears(engine: &Engine) -> Ears {
     let able = engine.capabilities();
-    Ears { hearing: able.hearing(), voices: able.voices.keys().copied().collect() }
+    let engines = [Language::EnUs, Language::PtBr].map(|language| (language, able.identity(language)));
+    Ears { hearing: able.hearing(), voices: able.voices.keys().copied().collect(), engines: engines.to_vec() }
 }
 
 /// Beside the SQLite file, or in the working directory.
