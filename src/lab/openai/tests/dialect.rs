@@ -226,3 +226,74 @@ fn failures_are_recovered_without_the_caller_noticing_more_than_a_pause() {
     assert_eq!(world.events.iter().filter(|event| matches!(event, Event::Warning(_))).count(), 2);
     assert!(!world.events.iter().any(|event| matches!(event, Event::Failed(_))));
 }
+
+/// Marsaglia's xorshift64: the same seed walks the same way.
+struct Walk(u64);
+
+impl Walk {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % bound
+    }
+
+    fn step(&mut self, world: &mut World) {
+        let now = world.bench.now;
+        match self.below(8) {
+            0 => world.caller = speech(60 + self.below(900)),
+            1 if world.heard.is_some() => drop(world.barge_in()),
+            2 => world.session.handle_dtmf('7', now),
+            3 => {
+                let note = Note::TransferFailed { destination: "sales".into(), reason: "busy".into() };
+                world.session.inform(note, now);
+            }
+            4 => {
+                let call = |event| if let Event::ToolCall { id, .. } = event { Some(id) } else { None };
+                for id in std::mem::take(&mut world.events).into_iter().filter_map(call) {
+                    let respond = if self.below(3) == 0 { Respond::No } else { Respond::Yes };
+                    world.session.answer_tool(id, "{}".into(), respond, now);
+                }
+            }
+            _ => world.run(self.below(120) * 20),
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn whatever_happens_no_message_is_refused_and_the_assistant_can_still_be_reached() {
+    for seed in 1..=50 {
+        let mut walk = Walk(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let call = ScriptedCall { name: "transfer".into(), arguments: json!({}) };
+        let failing = Reply { fail: Some(ScriptedFailure::default()), ..Reply::default() };
+        let replies = (0..40).map(|n| match n % 5 {
+            0 => Reply { calls: vec![call.clone(), call.clone()], ..Reply::tone(500, 700) },
+            1 => failing.clone(),
+            _ => Reply::tone(500, 200 + n * 150),
+        });
+        let script = Script {
+            replies: replies.collect(),
+            anonymous_errors: seed % 2 == 0,
+            stale_deltas: (seed % 3) as usize,
+            burst: 1.0 + (seed % 9) as f64,
+            ..Script::default()
+        };
+        let mut world = World::new(script, config());
+        for _ in 0..40 {
+            walk.step(&mut world);
+        }
+        world.caller.clear();
+        world.run(40_000);
+        let benign = ["response_cancel_not_active", "conversation_already_has_active_response"];
+        for refused in &world.refused {
+            let code = refused["error"]["code"].as_str().unwrap();
+            assert!(benign.contains(&code), "seed {seed}: {refused}");
+        }
+        let before = world.heard.unwrap().utterance;
+        world.session.handle_dtmf('1', world.bench.now);
+        world.run(10_000);
+        assert!(world.heard.unwrap().utterance > before, "seed {seed}: nobody answers");
+        assert!(!world.events.iter().any(|event| matches!(event, Event::Failed(_))), "seed {seed}");
+    }
+}

@@ -60,10 +60,8 @@ impl Client {
         let carry = async {
             loop {
                 self.flush().await;
-                while let Some(event) = self.session.poll_event() {
-                    if wanted(&event) {
-                        return event;
-                    }
+                if let Some(event) = std::iter::from_fn(|| self.session.poll_event()).find(&wanted) {
+                    return event;
                 }
                 match self.socket.next().await {
                     Some(Ok(Message::Text(text))) => {
