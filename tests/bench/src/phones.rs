@@ -227,12 +227,12 @@ mod tests {
         thread::sleep(Duration::from_millis(500));
         let lines = phones.stop().unwrap();
         for (line, other) in [(&lines[0], 1), (&lines[1], 0)] {
-            assert!(line.heard.len() > 10, "{} packets", line.heard.len());
+            assert!(line.heard.len() > 5, "{} packets", line.heard.len());
             for (number, packet) in (0..).zip(&line.heard) {
                 assert_eq!(packet.sound, Sound::Marked(Stamp { source: other, number }));
                 assert_eq!(packet.timestamp, number * 160);
                 let sent = lines[usize::from(other)].sent[number as usize];
-                assert!(packet.at.saturating_duration_since(sent) < Duration::from_millis(100));
+                assert!(packet.at.saturating_duration_since(sent) < Duration::from_millis(400));
             }
         }
     }
