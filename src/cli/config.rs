@@ -39,7 +39,7 @@ fn summary(config: &Config) -> String {
     let mut on = listeners("udp", &config.sip.udp);
     on.extend(listeners("tcp", &config.sip.tcp));
     format!(
-        "listens on {}; {} peers, {} registrations, {} secretaries",
+        "listens on {}; peers: {}, registrations: {}, secretaries: {}",
         on.join(", "),
         config.peers.len(),
         config.registrations.len(),

@@ -50,13 +50,13 @@ impl From<sqlx::Error> for StoreError {
             // PostgreSQL class 22 is "data exception": a value that does not fit its column.
             sqlx::Error::Database(database) => {
                 database.code().is_some_and(|code| code.len() == 5 && code.starts_with("22"))
-                    || match database.kind() {
+                    || matches!(
+                        database.kind(),
                         ErrorKind::ForeignKeyViolation
-                        | ErrorKind::NotNullViolation
-                        | ErrorKind::CheckViolation
-                        | ErrorKind::UniqueViolation => true,
-                        _ => false,
-                    }
+                            | ErrorKind::NotNullViolation
+                            | ErrorKind::CheckViolation
+                            | ErrorKind::UniqueViolation
+                    )
             }
             sqlx::Error::Encode(_) => true,
             _ => false,

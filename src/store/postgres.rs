@@ -16,7 +16,9 @@ pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     let connecting = PgConnection::connect_with(&options);
     let mut connection = match tokio::time::timeout(QUERY_DEADLINE, connecting).await {
-        Ok(connected) => connected?,
+        Ok(connected) => connected.map_err(|error| {
+            StoreError::Unavailable(format!("{error}; check database.url and that its server runs and lets us in"))
+        })?,
         Err(_) => return Err(StoreError::Unavailable(format!("no connection within {QUERY_DEADLINE:?}"))),
     };
     migrator.run(&mut connection).await?;
