@@ -1,2 +1,6 @@
-//! ramal
-fn main() {}
+//! `ramal`, the program.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ramal::cli::main()
+}
