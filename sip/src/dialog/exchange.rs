@@ -74,13 +74,10 @@ impl Leg {
             return;
         }
         self.dialog.retarget(&request.headers);
-        let method = match request.method {
-            Method::Update => OfferMethod::Update,
-            _ => {
-                self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
-                OfferMethod::Invite
-            }
-        };
+        let method = if request.method == Method::Update { OfferMethod::Update } else { OfferMethod::Invite };
+        if method == OfferMethod::Invite {
+            self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
+        }
         let kind = if sdp.is_some() { Kind::Offer } else { Kind::OfferWanted };
         let before = std::mem::replace(&mut self.exchange, Exchange::Theirs { request: served, method, kind });
         if let Exchange::Colliding { sdp, .. } = before {

@@ -94,7 +94,7 @@ impl Dialog {
             local: headers.from()?,
             remote: headers.to()?,
             target: invite.uri.clone(),
-            routes: Vec::new(),
+            routes: headers.routes()?,
             local_cseq: headers.cseq()?.number,
             remote_cseq: None,
             contact: headers.first(Name::Contact)?.to_owned(),
@@ -120,7 +120,7 @@ impl Dialog {
             self.remote = to;
         }
         self.retarget(&response.headers);
-        if let Some(mut routes) = response.headers.record_routes() {
+        if let Some(mut routes) = response.headers.record_routes().filter(|routes| !routes.is_empty()) {
             routes.reverse();
             self.routes = routes;
         }

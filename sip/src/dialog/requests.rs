@@ -54,6 +54,7 @@ impl Leg {
             State::Ringing(_) => self.caller_gave_up(core, now),
             State::HangingUp | State::Answered { end: End::Wanted(_), .. } => self.gone(TerminatedBy::Us, core),
             State::Answered { .. } | State::Established | State::Calling(_) => {
+                self.abandon_invite(core, now);
                 self.abandon_exchange(core, now);
                 let reason = read_reason(&bye.headers);
                 self.over(Event::Bye { leg: self.id, reason }, core);
@@ -154,10 +155,8 @@ pub(crate) fn capabilities(reply: Reply) -> Reply {
 
 /// The answer to a method we do not have: RFC 3261 §8.2.1, 405 for one that is known and 501 for one that is not.
 pub(crate) fn not_ours(method: &Method) -> Reply {
-    let status = match method {
-        Method::Other(_) => StatusCode::NOT_IMPLEMENTED,
-        _ => StatusCode::METHOD_NOT_ALLOWED,
-    };
+    let unknown = matches!(method, Method::Other(_));
+    let status = if unknown { StatusCode::NOT_IMPLEMENTED } else { StatusCode::METHOD_NOT_ALLOWED };
     Reply::new(status).with(Name::Allow, ALLOW)
 }
 

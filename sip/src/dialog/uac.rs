@@ -90,6 +90,13 @@ impl Leg {
         calling.cancel = Cancel::Sent;
     }
 
+    /// The peer hung up before it answered: the INVITE is not waited for for ever.
+    pub(super) fn abandon_invite(&mut self, core: &mut Core, now: Instant) {
+        if let State::Calling(calling) = &self.state {
+            core.transactions.abandon(calling.invite, now);
+        }
+    }
+
     pub(super) fn invite_outcome(&mut self, id: ClientId, outcome: Outcome<'_>, core: &mut Core, now: Instant) {
         match (outcome.status, outcome.response) {
             (..200, Some(response)) => self.progress(response, core, now),

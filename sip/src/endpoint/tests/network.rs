@@ -89,19 +89,21 @@ impl World {
     }
 
     fn carry(&mut self) {
-        for side in [Side::Caller, Side::Callee] {
-            let to = if side == Side::Caller { Side::Callee } else { Side::Caller };
-            while let Some(transmit) = self.endpoint(side).poll_transmit() {
-                let copies = if self.random.next() % 10 == 0 { 2 } else { 1 };
-                for _ in 0..copies {
-                    if self.random.next() % 100 >= self.loss_percent {
-                        let at = self.now + Duration::from_millis(1 + self.random.next() % 150);
-                        self.count += 1;
-                        self.flying.insert((at, self.count), (to, transmit.clone()));
-                    }
-                }
+        for (from, to) in [(Side::Caller, Side::Callee), (Side::Callee, Side::Caller)] {
+            while let Some(transmit) = self.endpoint(from).poll_transmit() {
+                let copies = if self.random.next().is_multiple_of(10) { 2 } else { 1 };
+                (0..copies).for_each(|_| self.throw(to, transmit.clone()));
             }
         }
+    }
+
+    fn throw(&mut self, to: Side, transmit: Transmit) {
+        if self.random.next() % 100 < self.loss_percent {
+            return;
+        }
+        let at = self.now + Duration::from_millis(1 + self.random.next() % 150);
+        self.count += 1;
+        self.flying.insert((at, self.count), (to, transmit));
     }
 
     fn listen(&mut self) {

@@ -127,10 +127,10 @@ fn a_bye_ends_a_pending_reinvite() {
 
 #[test]
 fn our_reinvite_and_its_outcomes() {
-    // (status, body, result)
-    let table: [(u16, &str, Result<Vec<u8>, u16>); 4] =
-        [(200, ANSWER, Ok(ANSWER.into())), (200, "", Err(500)), (488, "", Err(488)), (415, "", Err(415))];
-    for (status, body, result) in table {
+    for (status, body, result) in
+        [(200, ANSWER, Ok(ANSWER)), (200, "", Err(500)), (488, "", Err(488)), (415, "", Err(415))]
+    {
+        let result = result.map(|sdp: &str| sdp.as_bytes().to_vec());
         let mut stand = Stand::new();
         let (leg, tag) = stand.established();
         stand.command(Command::Reinvite { leg, sdp: HOLD.into() });
@@ -190,6 +190,20 @@ fn colliding_reinvites_are_sorted_out() {
     let sent = stand.pass(Duration::from_secs(2));
     assert!(sent.iter().any(|(_, kind)| kind == "INVITE"), "{sent:?}");
     assert_eq!(stand.events(), []);
+}
+
+#[test]
+fn who_made_the_call_waits_longer_after_a_collision() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 200, "a", "Contact: <sip:desk@192.0.2.10:5080>\r\n", ANSWER));
+    stand.command(Command::Reinvite { leg, sdp: HOLD.into() });
+    let Some(Message::Request(ours)) = stand.sent().pop() else { panic!("a re-INVITE") };
+    stand.feed(&answer(&ours, 491, "", "", ""));
+    stand.sent();
+    let sent = stand.pass(Duration::from_secs(4));
+    let (at, kind) = &sent[0];
+    assert!((2100..=4000).contains(at) && kind == "INVITE", "{sent:?}");
 }
 
 #[test]

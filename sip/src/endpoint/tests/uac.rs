@@ -6,7 +6,7 @@ const CONTACT: &str = "Contact: <sip:desk@192.0.2.10:5080;transport=udp;gw=ai>\r
 
 impl Stand {
     /// Sends an INVITE.
-    fn calling(&mut self) -> (LegId, Request) {
+    pub(super) fn calling(&mut self) -> (LegId, Request) {
         let invite = OutgoingInvite {
             remote: self.remote,
             transport: Transport::Udp,
@@ -215,6 +215,24 @@ fn a_route_recorded_on_the_way_is_walked_backwards() {
     assert_eq!(ack.uri.as_str(), "sip:192.0.2.2");
     let routes: Vec<_> = ack.headers.all(Name::Route).collect();
     assert_eq!(routes, ["<sip:192.0.2.1;lr>", "<sip:desk@192.0.2.10:5080;transport=udp;gw=ai>"]);
+}
+
+#[test]
+fn a_bye_before_the_answer_ends_the_call_and_a_late_answer_is_hung_up() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", CONTACT, ""));
+    stand.events();
+    let from = invite.headers.from().unwrap();
+    let bye = peer("BYE", 1, from.tag().unwrap(), "", "")
+        .replace("tag=peer", "tag=a")
+        .replace("call-1", invite.headers.call_id().unwrap());
+    stand.feed(&bye);
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["200".to_owned()], vec![Event::Bye { leg, reason: None }]));
+    stand.feed(&answer(&invite, 200, "a", CONTACT, ANSWER));
+    assert_eq!(stand.sent_kinds(), ["ACK", "BYE"]);
+    stand.pass(Duration::from_secs(70));
+    assert_eq!((stand.events(), stand.endpoint.stats().transactions), (vec![], 0));
 }
 
 #[test]
