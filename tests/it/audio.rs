@@ -14,7 +14,7 @@ fn fifty_packets_a_second_from_answer_to_bye() -> Result<()> {
     let port = stage.ports.run(2)?.0;
     let ear = Ear::open(port)?;
     // The scenario talks for 1.5 s.
-    Sipp::new("uac_invite").to(ramal.sip).media(port).run(&mut stage.ports, &folder)?;
+    Sipp::new("uac_invite").to(ramal.sip).audio(port).run(&mut stage.ports, &folder)?;
     let heard = ear.heard();
     ensure!((70..=80).contains(&heard.len()), "{} packets in 1.5 s", heard.len());
     for (before, after) in heard.iter().zip(heard.iter().skip(1)) {

@@ -47,7 +47,7 @@ fn garbage_hurts_neither_the_process_nor_a_call() -> Result<()> {
     let folder = stage.folder().to_owned();
     let port = stage.ports.run(2)?.0;
     let ear = Ear::open(port)?;
-    let call = Sipp::new("uac_invite").to(ramal.sip).media(port).start(&mut stage.ports, &folder)?;
+    let call = Sipp::new("uac_invite").to(ramal.sip).audio(port).start(&mut stage.ports, &folder)?;
     ear.wait(5, Duration::from_secs(10))?;
     let media = ear.heard()[0].from;
     let socket = UdpSocket::bind("127.0.0.1:0")?;

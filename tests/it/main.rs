@@ -13,6 +13,7 @@ mod registrar;
 mod signalling;
 mod tidy;
 mod transfer;
+mod wire;
 
 use anyhow::Result;
 use testkit::stage::{Ramal, Settings, Stage};

@@ -26,7 +26,8 @@ fn call(scenario: &str, transport: Transport, more: &[&str]) -> Result<(Ended, S
 fn dial(stage: &Stage, arguments: &[&str]) -> Result<Ended> {
     let mut ended = stage.run(arguments)?;
     for _ in 0..20 {
-        if !ended.lines.iter().any(|line| line.contains("503")) {
+        let report = report(&ended);
+        if !report.is_ok_and(|report| report["ended_by"]["refused"]["status"] == 503) {
             break;
         }
         ended = stage.run(arguments)?;
@@ -37,6 +38,10 @@ fn dial(stage: &Stage, arguments: &[&str]) -> Result<Ended> {
 /// The report of a call that was answered.
 fn answered(ended: &Ended) -> Result<serde_json::Value> {
     ensure!(ended.status.success(), "{}:\n{}", ended.status, ended.lines.join("\n"));
+    report(ended)
+}
+
+fn report(ended: &Ended) -> Result<serde_json::Value> {
     let text = ended.lines.iter().skip_while(|line| !line.starts_with('{')).cloned().collect::<Vec<_>>().join("\n");
     serde_json::from_str(&text).with_context(|| format!("no report: {text}"))
 }

@@ -56,7 +56,6 @@ plain! {
     hold_of_both_directions: "uac_hold_inactive" Udp;
     reinvite_without_offer: "uac_reinvite_nooffer" Udp;
     reinvite_with_an_image: "uac_reinvite_image" Udp;
-    cseq_backwards: "uac_cseq_old" Udp;
     update_udp: "uac_update" Udp;
     update_tcp: "uac_update" Tcp;
     update_to_hold: "uac_update_hold" Udp;
@@ -244,7 +243,7 @@ fn the_caller_moves_to_another_port() -> Result<()> {
     let (mut stage, ramal) = house()?;
     let (first, moved) = (stage.ports.run(2)?.0, stage.ports.run(2)?.0);
     let (old, new) = (Ear::open(first)?, Ear::open(moved)?);
-    run("uac_reinvite_address", |sipp| sipp.media(first).key("moved", moved), &mut stage, &ramal)?;
+    run("uac_reinvite_address", |sipp| sipp.audio(first).key("moved", moved), &mut stage, &ramal)?;
     let (before, after) = (old.heard(), new.heard());
     ensure!(before.len() >= 20 && after.len() >= 40, "{} packets before, {} after", before.len(), after.len());
     let turn = after[0].at;

@@ -21,7 +21,7 @@ struct Played {
 /// Plays a scenario in which key 2 asks for a transfer to 1000.
 fn play(scenario: &str) -> Result<Played> {
     let mut stage = stage()?;
-    let settings = Settings::default().secretary("demo", "").with("[call]\nnotify_deadline_s = 2\n");
+    let settings = Settings::default().secretary("demo", "").call("notify_deadline_s = 2");
     let ramal = stage.serve(&settings)?;
     let played = run(scenario, &mut stage, &ramal).with_context(|| format!("{}", ramal.process))?;
     ramal.end()?;
@@ -33,7 +33,7 @@ fn run(scenario: &str, stage: &mut Stage, ramal: &Ramal) -> Result<Played> {
     let folder = stage.folder().to_owned();
     let port = stage.ports.run(2)?.0;
     let ear = Ear::open(port)?;
-    let sipp = Sipp::new(scenario).to(ramal.sip).media(port).key("digit", "2").patience(Duration::from_secs(50));
+    let sipp = Sipp::new(scenario).to(ramal.sip).audio(port).key("digit", "2").patience(Duration::from_secs(50));
     let messages = sipp.run(&mut stage.ports, &folder)?;
     let heard = ear.heard();
     let first = heard.first().map_or_else(Instant::now, |packet| packet.at);

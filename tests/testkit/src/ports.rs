@@ -12,7 +12,7 @@ use std::{
 const FIRST: u16 = 18_000;
 const LAST: u16 = 30_000;
 /// Ports in one block.
-pub const BLOCK: u16 = 40;
+pub const BLOCK: u16 = 60;
 
 /// A block of [`BLOCK`] ports on 127.0.0.1 that no other test has; given back when dropped.
 #[derive(Debug)]

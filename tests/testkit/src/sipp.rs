@@ -36,7 +36,7 @@ pub struct Sipp {
     transport: Transport,
     retransmission: Retransmission,
     local: Option<SocketAddr>,
-    media: Option<u16>,
+    audio: Option<u16>,
     keys: Vec<(String, String)>,
     patience: Duration,
 }
@@ -62,7 +62,7 @@ impl Sipp {
             transport: Transport::Udp,
             retransmission: Retransmission::Automatic,
             local: None,
-            media: None,
+            audio: None,
             keys: Vec::new(),
             patience: Duration::from_secs(30),
         }
@@ -103,10 +103,10 @@ impl Sipp {
         self
     }
 
-    /// The port its SDP names, `[media_port]`; a free one if not set. SIPp itself opens no socket there without RTP.
+    /// The port its SDP names, `[audio]`; one where nobody listens if not set.
     #[must_use]
-    pub fn media(mut self, port: u16) -> Self {
-        self.media = Some(port);
+    pub fn audio(mut self, port: u16) -> Self {
+        self.audio = Some(port);
         self
     }
 
@@ -145,10 +145,12 @@ impl Sipp {
             Some(local) => local,
             None => ports.address()?,
         };
-        let media = match self.media {
+        let audio = match self.audio {
             Some(port) => port,
-            None => ports.run(4)?.0,
+            None => ports.run(2)?.0,
         };
+        // SIPp takes these for itself, though it plays nothing.
+        let media = ports.run(4)?.0;
         let folder = folder.join(format!("sipp-{}-{}", self.scenario, local.port()));
         fs::create_dir_all(&folder)?;
         let mut command = Command::new("sipp");
@@ -164,6 +166,7 @@ impl Sipp {
         if self.retransmission == Retransmission::Visible {
             command.arg("-nr");
         }
+        command.args(["-key", "audio", &audio.to_string()]);
         for (name, value) in &self.keys {
             command.args(["-key", name, value]);
         }

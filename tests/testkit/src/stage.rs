@@ -130,13 +130,16 @@ fn records(lines: &[String]) -> Result<Vec<Value>> {
 #[derive(Clone, Debug)]
 pub struct Settings {
     sections: Vec<String>,
+    call: Vec<String>,
     models: PathBuf,
 }
 
 impl Default for Settings {
     /// Nobody but loopback may call; the local provider has no models: it speaks English, and hears keys only.
     fn default() -> Self {
-        Self { sections: Vec::new(), models: PathBuf::from("no-models") }
+        // A server that is told to end leaves its calls this long.
+        let call = vec!["drain_s = 1".into()];
+        Self { sections: Vec::new(), call, models: PathBuf::from("no-models") }
     }
 }
 
@@ -145,6 +148,13 @@ impl Settings {
     #[must_use]
     pub fn with(mut self, toml: &str) -> Self {
         self.sections.push(toml.into());
+        self
+    }
+
+    /// Adds a line to the section `[call]`.
+    #[must_use]
+    pub fn call(mut self, line: &str) -> Self {
+        self.call.push(line.into());
         self
     }
 
@@ -191,12 +201,15 @@ ports = "{}-{}"
 url = "sqlite:{}"
 [local]
 models_dir = "{}"
+[call]
+{}
 {}
 "#,
             rtp.0,
             rtp.1,
             folder.join(format!("ramal-{}.db", sip.port())).display(),
             self.models.display(),
+            self.call.join("\n"),
             self.sections.join("\n")
         )
     }
