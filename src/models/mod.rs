@@ -15,6 +15,7 @@ use catalogue::{MODELS, Wanted};
 use clap::Subcommand;
 use std::{
     env,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -77,10 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let dir = args.dir.clone().unwrap_or_else(default_dir);
     match &args.command {
         Command::Fetch { filters } => fetch::run(&dir, filters),
-        Command::List => {
-            list(&dir);
-            Ok(())
-        }
+        Command::List => Ok(list(&dir, &mut io::stdout().lock())?),
         Command::Say { text, file, language } => say(&dir, text, file, language),
         Command::Hear { file, language } => {
             let speech = wav::read_narrowband(file)?;
@@ -90,8 +88,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn list(dir: &Path) {
-    println!("{}", dir.display());
+fn list(dir: &Path, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", dir.display())?;
     for model in MODELS {
         let path = dir.join(model.file);
         let state = match digest::of_file(&path) {
@@ -105,17 +103,18 @@ fn list(dir: &Path) {
         };
         let hash = model.sha256.get(..12).unwrap_or_default();
         let megabytes = model.size as f64 / 1e6;
-        println!("{state:8} {wanted:8} {megabytes:7.1} MB {hash}  {}  {}", model.file, model.purpose);
+        writeln!(out, "{state:8} {wanted:8} {megabytes:7.1} MB {hash}  {}  {}", model.file, model.purpose)?;
     }
     let rhvoice = if speech::speaks_portuguese(dir) { "present" } else { "absent" };
-    println!(
+    writeln!(
+        out,
         "{rhvoice:8} {:8} {:7.1} MB {:12}  {}  {}",
         "default",
         21.1,
         "packages",
         fetch::RHVOICE,
         fetch::RHVOICE_PURPOSE
-    );
+    )
 }
 
 fn say(dir: &Path, text: &str, file: &Path, language: &str) -> anyhow::Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! A recogniser and voices are there if their files are; the flite voice (English) is in the binary. Programs under
 //! copyleft licences (RHVoice, Piper) stay programs of their own: one process per sentence, with a deadline, no shell.
+#[cfg(test)]
+mod accuracy;
 mod cache;
 mod engine;
 mod flite;
@@ -39,12 +41,12 @@ pub enum Error {
     #[error(transparent)]
     Rate(#[from] media::resample::Error),
     /// A voice's program could not be started or spoken to.
-    #[error("{program}: {source}")]
+    #[error("{program}: {reason}")]
     Program {
         /// Which.
         program: String,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A voice's program did not finish.
     #[error("{program} gave nothing within {seconds} s")]

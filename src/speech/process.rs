@@ -22,7 +22,7 @@ pub(super) fn run(command: &mut Command, input: &str, program: &str) -> Result<V
 }
 
 fn run_within(deadline: Duration, command: &mut Command, input: &str, program: &str) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::Program { program: program.to_owned(), source };
+    let failed = |reason| Error::Program { program: program.to_owned(), reason };
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(failed)?;
     let streams = child.stdin.take().zip(child.stdout.take());

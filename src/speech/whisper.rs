@@ -47,7 +47,7 @@ impl Recogniser {
         if !path.is_file() {
             return Ok(None);
         }
-        let failed = |source| Error::Program { program: path.display().to_string(), source };
+        let failed = |reason| Error::Program { program: path.display().to_string(), reason };
         let hash = digest::of_file(&path).map_err(failed)?;
         if catalogue::pin(MODEL) != Some(hash.as_str()) {
             return Err(failed(std::io::Error::other("its SHA-256 is not the pinned one; fetch it again")));
