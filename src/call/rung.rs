@@ -44,7 +44,11 @@ impl Rung {
     /// List price of this usage in micro-dollars; `None` when the model has no price on file.
     pub fn cost(&self, usage: &Usage) -> Option<u64> {
         match self {
-            Self::OpenAi(config) => providers::price::cost_micro_usd(usage, &config.model),
+            Self::OpenAi(config) => {
+                let transcription = config.transcription_model.as_deref().unwrap_or_default();
+                let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription).unwrap_or(0);
+                providers::price::cost_micro_usd(usage, &config.model).map(|tokens| tokens + heard)
+            }
             Self::Local { .. } => Some(0),
         }
     }

@@ -52,7 +52,7 @@ pub struct CallArgs {
     #[arg(long, default_value = "phone")]
     pub user: String,
     /// Answers a digest challenge.
-    #[arg(long, env = "RAMAL_CALL_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "RAMAL_PHONE_PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
     /// Adds a header, `X-Name: value`. May be repeated.
     #[arg(long = "header", value_name = "X-NAME: VALUE")]

@@ -123,6 +123,11 @@ fn sip(raw: RawSip, check: &mut Check<'_>) -> Sip {
     if sip.udp.is_empty() && sip.tcp.is_empty() {
         check.refuse(at("udp"), None, "and sip.tcp are both empty; at least one listener is needed");
     }
+    for (key, listeners) in [("udp", &sip.udp), ("tcp", &sip.tcp)] {
+        if listeners.len() > 1 {
+            check.refuse(at(key), None, "names more than one listener; this version has one for each transport");
+        }
+    }
     if sip.user_agent.chars().any(char::is_control) {
         check.refuse(at("user_agent"), None, "must not contain control characters");
     }

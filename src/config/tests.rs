@@ -68,7 +68,8 @@ fn the_demo_secretaries_are_what_a_server_without_a_file_has() {
 #[test]
 fn the_environment_wins() {
     let env = environment(&[
-        ("RAMAL_SIP_UDP", "127.0.0.1:6000, [::1]:6000"),
+        ("RAMAL_SIP_UDP", "[::1]:6000"),
+        ("RAMAL_RTP_CODECS", "PCMA, opus"),
         ("RAMAL_SIP_MAX_CALLS", "7"),
         ("RAMAL_LOG_JSON", "true"),
         ("RAMAL_OPENAI_API_KEY", "12345"),
@@ -76,7 +77,8 @@ fn the_environment_wins() {
         ("PATH", "/bin"),
     ]);
     let config = Config::parse("[sip]\nudp = \"127.0.0.1:1\"\n", "ramal.toml", &env).unwrap();
-    assert_eq!(config.sip.udp, ["127.0.0.1:6000".parse().unwrap(), "[::1]:6000".parse().unwrap()]);
+    assert_eq!(config.sip.udp, ["[::1]:6000".parse().unwrap()]);
+    assert_eq!(config.rtp.codecs, [Codec::Pcma, Codec::Opus]);
     assert_eq!(config.sip.max_calls, 7);
     assert!(config.log.json);
     assert_eq!(config.openai.api_key.unwrap().expose(), "12345");
@@ -183,6 +185,7 @@ fn the_wrong_kind_of_section_is_refused() {
     for (text, want) in [
         ("sip = 1", "sip: must be a table"),
         ("[peers]\nname = \"x\"", "peers: must be a list of tables"),
+        ("[sip]\nudp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", "sip.udp: names more than one listener"),
         ("[sip]\nudp = []\ntcp = []", "sip.udp: and sip.tcp are both empty"),
         ("[sip]\nudp = \"0.0.0.0:5060\"", "sip.advertised: is missing: [sip] listens on every address"),
         ("[rtp]\naddress = \"0.0.0.0\"", "sip.advertised: is missing: [rtp] listens on every address"),

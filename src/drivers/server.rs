@@ -23,7 +23,6 @@ use sip::{
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     thread::available_parallelism,
     time::Duration,
@@ -81,7 +80,7 @@ impl Server {
         for entry in &config.secretaries {
             store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
         }
-        let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(spill_file(&config)), Pace::default());
+        let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
         let writer = tokio::spawn(writer.run());
         let engine = Arc::new(Engine::start(&EngineConfig {
             models_dir: config.local.models_dir.clone(),
@@ -206,13 +205,6 @@ fn ears(engine: &Engine) -> Ears {
     let able = engine.capabilities();
     let engines = [Language::EnUs, Language::PtBr].map(|language| (language, able.identity(language)));
     Ears { hearing: able.hearing(), voices: able.voices.keys().copied().collect(), engines: engines.to_vec() }
-}
-
-/// Beside the SQLite file, or in the working directory.
-fn spill_file(config: &Config) -> PathBuf {
-    let url = config.database.url.expose();
-    let file = url.strip_prefix("sqlite:").map(|path| path.trim_start_matches("//"));
-    PathBuf::from(format!("{}.spill.jsonl", file.unwrap_or("ramal")))
 }
 
 /// Public roots, and the administrator's own.
