@@ -1,9 +1,12 @@
 //! How well the recogniser hears real telephone speech, and whether it understands our own voices. Needs the models: without
 //! them these tests say so and pass.
-use super::whisper::{Recogniser, all_threads};
+use super::whisper::{Recogniser, idle_threads};
 use crate::{models, speech, wav};
 use media::Frame;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// Recordings of each kind, to keep the suite short.
+const FEW: usize = 4;
 
 #[derive(serde::Deserialize)]
 struct Utterance {
@@ -80,19 +83,18 @@ fn errors(said: &[String], heard: &[String]) -> usize {
 }
 
 /// The word error rate over the recorded utterances whose file starts with `prefix`.
+///
+/// `RAMAL_ALL_RECORDINGS=1` takes all of them instead of a few.
 fn error_rate(recogniser: &Recogniser, prefix: &str) -> f64 {
+    let most = if std::env::var_os("RAMAL_ALL_RECORDINGS").is_some() { usize::MAX } else { FEW };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/speech");
     let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("the manifest");
     let utterances: Vec<Utterance> = serde_json::from_str(&manifest).expect("a list");
     let mut listener = recogniser.listener().expect("memory");
     let (mut wrong, mut total) = (0, 0);
-    for utterance in utterances.iter().filter(|utterance| utterance.file.starts_with(prefix)) {
-        let path: PathBuf = folder.join(&utterance.file);
-        if !path.is_file() {
-            continue; // not all of the list is kept
-        }
-        let frame = through_the_telephone(wav::read_narrowband(&path).expect("a WAV"));
-        let heard = listener.transcribe(&frame, &utterance.lang, all_threads()).expect("words");
+    for utterance in utterances.iter().filter(|utterance| utterance.file.starts_with(prefix)).take(most) {
+        let frame = through_the_telephone(wav::read_narrowband(&folder.join(&utterance.file)).expect("a WAV"));
+        let heard = listener.transcribe(&frame, &utterance.lang, idle_threads()).expect("words");
         let said = words(&utterance.text);
         let count = errors(&said, &words(&heard));
         println!("{count:2}/{:2} {}: {heard}", said.len(), utterance.file);
@@ -114,7 +116,9 @@ fn through_the_telephone(frame: Frame) -> Frame {
 #[test]
 fn recorded_callers_are_heard_through_the_telephone() {
     let Some(recogniser) = recogniser() else { return };
-    for (prefix, most) in [("pt-kokoro", 0.10), ("pt-rhvoice", 0.20), ("en-piper", 0.10), ("en-", 0.12)] {
+    for (prefix, most) in
+        [("pt-kokoro", 0.10), ("pt-rhvoice", 0.20), ("en-piper", 0.10), ("en-agent", 0.15), ("en-conf", 0.15)]
+    {
         let rate = error_rate(&recogniser, prefix);
         assert!(rate <= most, "{prefix}: {rate}");
     }
@@ -134,7 +138,7 @@ fn our_own_voices_are_understood() {
             continue;
         }
         let spoken = through_the_telephone(speech::say_with(&dir, text, language).expect("speech"));
-        let heard = listener.transcribe(&spoken, language, all_threads()).expect("words");
+        let heard = listener.transcribe(&spoken, language, idle_threads()).expect("words");
         let said = words(text);
         let rate = errors(&said, &words(&heard)) as f64 / said.len() as f64;
         println!("{language} {rate:.2}: {heard}");
@@ -153,9 +157,9 @@ fn silence_and_noise_are_not_words() {
     };
     for level in [0, 30, 300] {
         let samples = (0..16_000).map(|_| noise(level)).collect();
-        let heard = listener.transcribe(&Frame { rate: media::SampleRate::HZ_8000, samples }, "pt-BR", all_threads());
+        let heard = listener.transcribe(&Frame { rate: media::SampleRate::HZ_8000, samples }, "pt-BR", idle_threads());
         let heard = heard.expect("an answer");
         println!("noise of {level}: {heard:?}");
-        assert!(words(&heard).len() <= 4, "{heard}");
+        assert!(heard.is_empty(), "{heard}");
     }
 }

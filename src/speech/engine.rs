@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -76,8 +76,6 @@ struct Shared {
     recogniser: Option<Recogniser>,
     voices: Option<Voices>,
     cache: Mutex<Cache>,
-    /// Transcriptions under way: they share the cores.
-    listening: AtomicUsize,
     counts: Counts,
 }
 
@@ -122,8 +120,7 @@ impl Engine {
         let capabilities = Capabilities { hearing, voices: parts, problems };
         info!(hearing = ?capabilities.hearing, voices = ?capabilities.voices, "Speech engine");
         let cache = Mutex::new(Cache::new(CACHE_SAMPLES));
-        let shared =
-            Arc::new(Shared { recogniser, voices, cache, listening: AtomicUsize::new(0), counts: Counts::default() });
+        let shared = Arc::new(Shared { recogniser, voices, cache, counts: Counts::default() });
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let workers = start_workers(config.threads, &shared, queue);
         Self { jobs: Some(jobs), workers, shared, capabilities }
@@ -238,9 +235,7 @@ impl Shared {
             Some(listener) => listener,
             None => listener.insert(self.recogniser.as_ref().ok_or(Error::Deaf)?.listener()?),
         };
-        let together = self.listening.fetch_add(1, Ordering::Relaxed) + 1;
-        let _leave = Leave(&self.listening);
-        listener.transcribe(speech, language, (whisper::all_threads() / together).max(1))
+        listener.transcribe(speech, language, whisper::idle_threads())
     }
 
     fn speak(&self, text: &str, tag: &str) -> Result<Frame, Error> {
@@ -259,14 +254,5 @@ impl Shared {
             }
         }
         Ok(frame)
-    }
-}
-
-/// One transcription fewer under way, however it ended.
-struct Leave<'a>(&'a AtomicUsize);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -146,5 +146,5 @@ pub(crate) fn speaks_portuguese(models_dir: &Path) -> bool {
 /// There is no model, or it failed.
 pub fn hear_with(models_dir: &Path, speech: &Frame, language: &str) -> Result<String, Error> {
     let recogniser = whisper::Recogniser::find(models_dir)?.ok_or(Error::Deaf)?;
-    recogniser.listener()?.transcribe(speech, language, whisper::all_threads())
+    recogniser.listener()?.transcribe(speech, language, whisper::idle_threads())
 }
