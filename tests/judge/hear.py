@@ -24,13 +24,15 @@ class Ear:
         self.model = WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=2, local_files_only=True)
 
     def hear(self, samples, rate, language):
-        """What is said. Linear interpolation to 16 kHz is enough for telephone speech."""
+        """What is said, and in how many seconds. Linear interpolation to 16 kHz is enough for telephone speech."""
         if len(samples) < 2:
-            return ""
+            return "", 0.0
         sound = samples.astype(numpy.float32) / 32_768
         at = numpy.arange(0, len(sound) - 1, rate / RATE)
         sound = numpy.interp(at, numpy.arange(len(sound)), sound).astype(numpy.float32)
         # Without speech Whisper invents some; the filter is Silero's detector, and gives nothing for nothing.
         segments, _ = self.model.transcribe(sound, language=language, beam_size=1, temperature=0.0, vad_filter=True,
                                             condition_on_previous_text=False)
-        return " ".join(segment.text.strip() for segment in segments)
+        segments = list(segments)
+        text = " ".join(segment.text.strip() for segment in segments)
+        return text, sum(segment.end - segment.start for segment in segments)
