@@ -43,7 +43,7 @@ use std::{
 use uac::Uac;
 
 /// Calls a second that are tried, in order.
-const RATES: [u32; 7] = [20, 50, 75, 100, 125, 150, 200];
+const RATES: [u32; 7] = [20, 50, 100, 200, 300, 400, 600];
 /// Pause between two steps: the server ends what it has begun.
 const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 

@@ -63,6 +63,11 @@ impl Metric {
         &self.samples
     }
 
+    /// Whether there is a distribution to be seen.
+    pub(crate) fn varies(&self) -> bool {
+        self.samples.first() < self.samples.last()
+    }
+
     /// Nearest rank: the smallest sample that is not below `percentile` percent of all.
     pub(crate) fn percentile(&self, percentile: f64) -> Option<f64> {
         let rank = (percentile / 100.0 * self.samples.len() as f64).ceil() as usize;

@@ -164,7 +164,7 @@ impl Report {
         let pictures = docs.join("bench");
         fs::create_dir_all(&pictures).with_context(|| format!("create {}", pictures.display()))?;
         let mut shown = String::new();
-        for metric in self.metrics.iter().filter(|metric| metric.unit == "ms") {
+        for metric in self.metrics.iter().filter(|metric| metric.unit == "ms" && metric.varies()) {
             if let Some(svg) = plot::cumulative(metric) {
                 fs::write(pictures.join(format!("{}.svg", metric.id)), svg)?;
                 shown.push_str(&format!("![{}: {}](bench/{0}.svg)\n", metric.id, metric.title));
