@@ -19,12 +19,9 @@ fn fifty_packets_a_second_from_answer_to_bye() -> Result<()> {
     ensure!((70..=80).contains(&heard.len()), "{} packets in 1.5 s", heard.len());
     for (before, after) in heard.iter().zip(heard.iter().skip(1)) {
         ensure!(after.sequence == before.sequence.wrapping_add(1), "{} after {}", after.sequence, before.sequence);
-        ensure!(
-            after.timestamp == before.timestamp.wrapping_add(160),
-            "{} after {}",
-            after.timestamp,
-            before.timestamp
-        );
+        // A frame whose time has passed on a busy machine is left out, and its time with it: the clock stays true.
+        let ticks = after.timestamp.wrapping_sub(before.timestamp);
+        ensure!(ticks % 160 == 0 && (160..=1_600).contains(&ticks), "{ticks} ticks between two packets");
         ensure!(after.ssrc == before.ssrc && after.from == before.from, "the source changed");
         ensure!(after.payload.len() == 160 && after.payload_type == PCMU, "not 20 ms of PCMU");
         let apart = after.at - before.at;
