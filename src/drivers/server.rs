@@ -80,7 +80,8 @@ impl Server {
         for entry in &config.secretaries {
             store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
         }
-        let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
+        let (records, writer) =
+            store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
         let writer = tokio::spawn(writer.run());
         let engine = Arc::new(Engine::start(&EngineConfig {
             models_dir: config.local.models_dir.clone(),
