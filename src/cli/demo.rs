@@ -74,10 +74,13 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     };
     let mut view = LiveView::new(lines(args.language).len());
     view.say(&format!("Server at {at}, database {}", args.out.join("ramal.db").display()));
-    view.say(&format!("Speech engine: {}", server.engine.capabilities().identity(match args.language {
+    view.say(&format!(
+        "Speech engine: {}",
+        server.engine.capabilities().identity(match args.language {
             Tongue::En => Language::EnUs,
             Tongue::Pt => Language::PtBr,
-        })));
+        })
+    ));
     view.say(&format!("Calling sip:{secretary}@{at} …"));
     let (report, conversation) = place_call(&server, at, secretary, args.language, &mut view).await?;
     view.finish();

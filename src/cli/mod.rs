@@ -95,7 +95,9 @@ fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
 
 /// Variables whose name or value is not UTF-8 are nobody's setting.
 fn environment() -> Environment {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// An error for a person: what went wrong, what it came from, and for a configuration what to do next.
