@@ -70,7 +70,7 @@ judge-ready:
 	@tests/judge/prepare
 
 bench: build ## measure, and write docs/benchmarks.md
-	@$(RAMAL_BIN) lab bench
+	@cargo run --locked --release --quiet --package bench
 
 deps-build:
 	@scripts/install.sh build
