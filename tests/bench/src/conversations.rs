@@ -2,6 +2,7 @@
 use crate::{
     analysis::Window,
     machine::{self, Work},
+    metric::round,
     phones::{Line, Phones},
     progress::Progress,
     server::{Server, Usage},
@@ -9,6 +10,7 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use std::{
+    collections::BTreeMap,
     process,
     time::{Duration, Instant},
 };
@@ -40,6 +42,8 @@ pub(crate) struct Conversations {
     pub(crate) rss: Vec<f64>,
     pub(crate) idle_rss_kib: f64,
     pub(crate) shares: Shares,
+    /// Percent of one core of the server's threads, by kind.
+    pub(crate) threads: BTreeMap<String, f64>,
 }
 
 /// Who kept the machine busy while it was measured, in percent of one core; the hypervisor's share of all cores.
@@ -69,7 +73,7 @@ pub(crate) fn hold(
     show.phase("conversations", plan.length);
     let from = Instant::now();
     let (mut cpu, mut rss) = (Vec::new(), Vec::new());
-    let (work, first, own) = (Work::so_far(), server.usage()?, Usage::of(process::id())?);
+    let (work, first, own, threads) = (Work::so_far(), server.usage()?, Usage::of(process::id())?, server.threads());
     let mut before = first;
     for second in 1..=plan.length.as_secs() as u32 {
         pump(uac, from + SECOND * second)?;
@@ -78,6 +82,7 @@ pub(crate) fn hold(
         rss.push((usage.rss_kib - idle.rss_kib) / plan.calls as f64);
         before = usage;
     }
+    let threads = by_kind(&threads, &server.threads(), plan.length);
     let (busy, stolen) = Work::so_far().percent_since(work);
     let (server_share, bench) = (before.percent_since(&first), Usage::of(process::id())?.percent_since(&own));
     let cores = machine::Machine::look()?.cores as f64;
@@ -87,7 +92,15 @@ pub(crate) fn hold(
     end(plan.calls, uac)?;
     let lines = phones.stop()?;
     let shares = Shares { server: server_share, bench, others, stolen };
-    Ok(Conversations { lines, window, cpu, rss, idle_rss_kib: idle.rss_kib, shares })
+    Ok(Conversations { lines, window, cpu, rss, idle_rss_kib: idle.rss_kib, shares, threads })
+}
+
+fn by_kind(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, length: Duration) -> BTreeMap<String, f64> {
+    let since = |(name, seconds): (&String, &f64)| {
+        let used = seconds - before.get(name).copied().unwrap_or_default();
+        (name.clone(), round(100.0 * used / length.as_secs_f64()))
+    };
+    after.iter().map(since).filter(|(_, percent)| *percent >= 0.1).collect()
 }
 
 fn place(calls: usize, phones: &Phones, uac: &mut Uac) -> Result<()> {

@@ -156,6 +156,7 @@ fn notes(
     faults: &[String],
 ) -> Vec<String> {
     let shares = talk.shares;
+    let threads: Vec<String> = talk.threads.iter().map(|(name, percent)| format!("`{name}` {percent:.1}")).collect();
     let quiet = if shares.others < 10.0 { "The machine did nothing else." } else { "The machine was not idle." };
     let mut notes = vec![
         format!(
@@ -169,6 +170,7 @@ fn notes(
              hypervisor took {:.1} % of all cores. Load average {:.2} before and {:.2} after.",
             shares.server, shares.bench, shares.others, shares.stolen, load.0, load.1
         ),
+        format!("The server's threads, in percent of one core: {}.", threads.join(", ")),
         format!(
             "SIP requests sent again: {repeated}. Warnings in the server's log: {complaints}. Faults seen by the provider: \
              {}. The server ended {}.",
@@ -191,10 +193,11 @@ fn command(args: &Args) -> String {
     }
 }
 
-/// The day, and the commit if Git tells.
+/// The day, and the commit if Git tells; "dirty" when the tree is not what was committed.
 fn when(root: &Path) -> String {
     let day = chrono::Utc::now().format("%Y-%m-%d").to_string();
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(root).output();
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty", "--exclude", "*"]).current_dir(root).output();
     let commit = output.ok().filter(|output| output.status.success());
     match commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()) {
         Some(commit) => format!("{day} at commit {commit}"),

@@ -86,7 +86,7 @@ pub(crate) fn metrics(figures: &Figures, talk: &Conversations, steps: &[Step]) -
     metrics
 }
 
-/// The highest step without a failure. Of a rate the low tail is the bad one, so it is told that way round.
+/// The highest step without a failure. Of a rate the low tail is the bad one, so the lowest is told beside.
 fn setups(steps: &[Step]) -> Metric {
     let best = steps.iter().rev().find(|step| step.sustained());
     let samples = best.map(|step| step.rates.clone()).unwrap_or_default();
@@ -101,6 +101,7 @@ fn setups(steps: &[Step]) -> Metric {
             "setup_ms",
             json!({"p50": value(50.0), "p95": value(95.0), "p99": value(99.0), "n": setup.samples().len()}),
         )
+        .with("lowest_per_s", best.and_then(|step| step.rates.iter().copied().min_by(f64::total_cmp)))
         .with("steps", tried)
         .method(
             "INVITE → 200 → ACK → BYE → 200 at a rising rate; the highest step in which every call went well is \
@@ -124,7 +125,7 @@ pub(crate) fn conditions(machine: &Machine, talk: &Conversations, load: (f64, f6
         "cpu": machine.cpu, "cores": machine.cores, "kernel": machine.kernel,
         "load_before": load.0, "load_after": load.1,
         "cpu_percent_server": round(shares.server), "cpu_percent_bench": round(shares.bench),
-        "cpu_percent_others": round(shares.others), "cpu_percent_stolen": round(shares.stolen),
+        "cpu_percent_others": round(shares.others), "cpu_percent_by_thread": talk.threads, "cpu_percent_stolen": round(shares.stolen),
     });
     match condition {
         Value::Object(map) => map,

@@ -5,6 +5,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    collections::BTreeMap,
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
@@ -84,6 +85,17 @@ impl Server {
         Usage::of(self.child.id())
     }
 
+    /// CPU time of its threads so far, those of one kind (`media-0`, `media-1`) together.
+    pub(crate) fn threads(&self) -> BTreeMap<String, f64> {
+        let mut kinds = BTreeMap::new();
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        for stat in tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok()) {
+            let Some((name, ticks)) = thread(&stat) else { continue };
+            *kinds.entry(name).or_default() += f64::from(ticks) / TICKS_PER_SECOND;
+        }
+        kinds
+    }
+
     /// Ends it politely; true when it did so by itself and without an error.
     pub(crate) fn end(mut self) -> Result<bool> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM).context("SIGTERM")?;
@@ -139,6 +151,15 @@ max_turns = 10000
     )
 }
 
+/// Name without its number, and CPU time, of a line of /proc/<pid>/stat or of one of its tasks. The name in brackets may
+/// hold anything; what follows it begins with field 3, and CPU time is in fields 14 and 15.
+fn thread(stat: &str) -> Option<(String, u32)> {
+    let (before, after) = stat.rsplit_once(')')?;
+    let name = before.split_once('(')?.1.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
+    Some((name.to_owned(), ticks))
+}
+
 /// What a process has used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
@@ -151,9 +172,7 @@ impl Usage {
     /// Of the process with this id.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server is gone")?;
-        // The name in brackets may hold anything; what follows it begins with field 3. CPU is in fields 14 and 15.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u32 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
+        let (_, ticks) = thread(&stat).context("/proc/<pid>/stat")?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let rss_kib = rss.and_then(|value| value.split_whitespace().next()?.parse().ok()).context("VmRSS")?;
@@ -171,6 +190,13 @@ impl Usage {
 mod tests {
     use super::*;
     use std::{hint::black_box, process};
+
+    #[test]
+    fn a_thread_is_known_by_its_kind() {
+        let stat = "7 (media-12) S 1 1 1 0 -1 0 0 0 0 0 30 12 0 0 20 0";
+        assert_eq!(thread(stat), Some(("media".into(), 42)));
+        assert_eq!(thread("7 (a (b) c) S 1 1 1 0 -1 0 0 0 0 0 1 1 0"), Some(("a (b) c".into(), 2)));
+    }
 
     #[test]
     fn a_process_that_works_uses_a_core() {
