@@ -3,7 +3,10 @@ use crate::model::{self, LEG, Microphone, Model, PTIME};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::call::{Call, Event};
 use sip::{Command, OfferMethod, ReferProgress, TerminatedBy};
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 const WALKS: u64 = 2_500;
 const STEPS: usize = 60;
@@ -29,17 +32,28 @@ struct Walk {
 
 #[test]
 fn nothing_that_can_happen_breaks_a_call() {
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let mut seen = Seen::default();
-    for seed in 1..=WALKS {
+    thread::scope(|scope| {
+        let share = |first| (first..=WALKS).step_by(threads as usize);
+        let walkers: Vec<_> = (1..=threads).map(|first| scope.spawn(move || walk(share(first)))).collect();
+        walkers.into_iter().for_each(|walker| seen.add(&walker.join().unwrap()));
+    });
+    // A walk that never gets anywhere proves nothing.
+    assert!(seen.answered > WALKS / 2, "{seen:?}");
+    assert!(seen.barge_ins > 200 && seen.refers > 100 && seen.returns > 30 && seen.handovers > 30, "{seen:?}");
+}
+
+fn walk(seeds: impl Iterator<Item = u64>) -> Seen {
+    let mut seen = Seen::default();
+    for seed in seeds {
         let mut walk = Walk::new(seed);
         for _ in 0..STEPS {
             walk.step(&mut seen);
         }
         walk.hang_up_and_check(&mut seen);
     }
-    // A walk that never gets anywhere proves nothing.
-    assert!(seen.answered > WALKS / 2, "{seen:?}");
-    assert!(seen.barge_ins > 200 && seen.refers > 100 && seen.returns > 30 && seen.handovers > 30, "{seen:?}");
+    seen
 }
 
 /// How often the interesting things happened.
@@ -50,6 +64,16 @@ struct Seen {
     refers: u64,
     returns: u64,
     handovers: u64,
+}
+
+impl Seen {
+    fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.barge_ins += other.barge_ins;
+        self.refers += other.refers;
+        self.returns += other.returns;
+        self.handovers += other.handovers;
+    }
 }
 
 impl Walk {
