@@ -71,21 +71,30 @@ pub(crate) fn call(secretary: Secretary, seed: u64, now: Instant) -> Call {
         x_headers: Vec::new(),
         offer: Some(offer("")),
     };
+    Call::new(setup(secretary, (LEG, invite), "127.0.0.1:20000".parse().unwrap(), seed), now)
+}
+
+/// What a call to this secretary is made of, with the provider as her ladder would have it.
+pub(crate) fn setup(
+    secretary: Secretary,
+    (leg, invite): (LegId, IncomingInvite),
+    local: SocketAddr,
+    seed: u64,
+) -> Setup {
     let mut config = openai::Config::new("sk-test", Law::Mu);
     config.first_message = secretary.first_message.clone();
     config.tools = ramal::call::tools(&secretary.transfer_rules);
-    let setup = Setup {
-        leg: LEG,
+    Setup {
+        leg,
         invite,
         secretary,
         rung: Rung::OpenAi(Box::new(config)),
         settings: Settings { codecs: vec![Codec::Pcmu, Codec::Pcma], ..Settings::default() },
-        local: "127.0.0.1:20000".parse().unwrap(),
+        local,
         seed,
         conversation_uuid: Uuid::from_u128(u128::from(seed)),
         started_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
-    };
-    Call::new(setup, now)
+    }
 }
 
 /// The caller's packets: a recorded sentence, over and over, or digital silence.

@@ -1,0 +1,435 @@
+//! A phone, a network, Ramal and a simulated OpenAI, each as it ships, on one virtual clock.
+use crate::{
+    model,
+    network::{Datagram, Network, Path},
+};
+use media::{Channel, codec::Codec};
+use providers::{Disconnect, Incoming, Outgoing};
+use ramal::{
+    call::{Call, Event},
+    lab::openai::{Core, Departure, Handshake, Script, Voice},
+    phone::{HangUp, Phone, Plan, Report, Setup},
+    record::{Conversation, Speaker},
+};
+use serde_json::Value;
+use sip::{Config, Endpoint, OutgoingInvite, Transport};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+/// One way between Ramal and its provider.
+pub(crate) const TO_PROVIDER: Duration = Duration::from_millis(30);
+/// One way between the phone and Ramal, at least.
+pub(crate) const TO_PHONE: Duration = Duration::from_millis(20);
+/// TCP, TLS and the upgrade: four times there or back.
+pub(crate) const HANDSHAKE: Duration = Duration::from_millis(4 * 30);
+
+static VOICE: LazyLock<Arc<Voice>> = LazyLock::new(|| Arc::new(Voice::default()));
+
+pub(crate) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Where everybody is.
+pub(crate) fn at(who: &str) -> SocketAddr {
+    let address = match who {
+        "phone" => "192.0.2.10:5060",
+        "phone rtp" => "192.0.2.10:4000",
+        "ramal" => "198.51.100.1:5060",
+        "ramal rtp" => "198.51.100.1:20000",
+        stranger => stranger,
+    };
+    address.parse().unwrap()
+}
+
+/// What the network does to each kind of traffic.
+#[derive(Clone, Copy)]
+pub(crate) struct Weather {
+    pub(crate) signalling: Path,
+    /// RTP and RTCP of the phone.
+    pub(crate) up: Path,
+    /// RTP and RTCP of Ramal.
+    pub(crate) down: Path,
+}
+
+impl Weather {
+    pub(crate) fn fair() -> Self {
+        let clean = Path::clean(TO_PHONE);
+        Self { signalling: clean, up: clean, down: clean }
+    }
+
+    /// 5 % of the audio lost, 30 ms of jitter, packets overtaking each other; every fifth SIP message lost.
+    pub(crate) fn foul() -> Self {
+        let audio = Path { latency: TO_PHONE, jitter: ms(30), lost: 50, doubled: 10, stalls: None };
+        Self { signalling: Path { lost: 200, doubled: 50, ..audio }, up: audio, down: audio }
+    }
+
+    fn path(&self, to: SocketAddr) -> &Path {
+        match (to.port(), to.ip() == at("ramal").ip()) {
+            (5060, _) => &self.signalling,
+            (_, true) => &self.up,
+            (_, false) => &self.down,
+        }
+    }
+}
+
+/// What travels on the connection to the provider, in order.
+enum Wire {
+    Opened,
+    ToProvider(String),
+    ToRamal(Departure),
+}
+
+/// Everything and everybody.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    weather: Weather,
+    pub(crate) network: Network,
+    phone: Phone,
+    pub(crate) phone_sip: Endpoint,
+    pub(crate) sip: Endpoint,
+    seed: u64,
+    pub(crate) call: Option<Call>,
+    script: Arc<Script>,
+    provider: Option<Core>,
+    wire: BTreeMap<(Instant, u64), Wire>,
+    sent: u64,
+    pub(crate) log: Log,
+}
+
+/// What came out of the call.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) answered: Option<Instant>,
+    pub(crate) records: Vec<Conversation>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) barge_ins: usize,
+    /// Packets of voice for each utterance, in order.
+    voiced: Vec<u64>,
+    /// What was interrupted: index into `voiced`.
+    interrupted: Vec<usize>,
+    /// `audio_end_ms` of every truncation.
+    pub(crate) truncated: Vec<u64>,
+    /// Caller audio the provider was sent, and the longest wait for more.
+    appended: Duration,
+    last_append: Option<Instant>,
+    longest_wait: Duration,
+    /// Datagrams to whom nobody should send.
+    pub(crate) astray: usize,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, weather: Weather, script: Script, plan: Plan) -> Self {
+        let now = Instant::now();
+        let setup = Setup { local: at("phone rtp"), codecs: vec![Codec::Pcmu, Codec::Pcma], seed, plan };
+        let endpoint = |who| {
+            let config = Config { user_agent: String::new(), udp: Some(at(who)), tcp: None, max_legs: 8 };
+            Endpoint::new(config, seed ^ u64::from(at(who).port()))
+        };
+        let mut world = Self {
+            now,
+            weather,
+            network: Network::new(seed, now),
+            phone: Phone::new(setup, now),
+            phone_sip: endpoint("phone"),
+            sip: endpoint("ramal"),
+            seed,
+            call: None,
+            script: Arc::new(script),
+            provider: None,
+            wire: BTreeMap::new(),
+            sent: 0,
+            log: Log::default(),
+        };
+        world.dial();
+        world
+    }
+
+    fn dial(&mut self) {
+        let invite = OutgoingInvite {
+            remote: at("ramal"),
+            transport: Transport::Udp,
+            to: "sip:8000@198.51.100.1".into(),
+            from: "sip:5511999@192.0.2.10".into(),
+            from_display: String::new(),
+            sdp: self.phone.offer(),
+            x_headers: Vec::new(),
+            credentials: None,
+        };
+        let leg = self.phone_sip.invite(invite, self.now);
+        self.phone.dialled(leg);
+        self.settle();
+    }
+
+    /// Runs for this long, or until nothing is left to happen.
+    pub(crate) fn pass(&mut self, length: Duration) {
+        let end = self.now + length;
+        while let Some(at) = self.next().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.tick();
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// Runs until the call is over for both sides and no transaction is left.
+    pub(crate) fn finish(&mut self) -> Report {
+        let patience = self.now + ms(180_000);
+        while let Some(at) = self.next() {
+            assert!(at < patience, "it does not end");
+            self.pass(at.saturating_duration_since(self.now));
+        }
+        // A report is what a phone turns into; another, which never dials, takes its place.
+        let local = at("phone rtp");
+        let plan = Plan {
+            clips: Vec::new(),
+            keys: Vec::new(),
+            duration: ms(1),
+            answer_within: ms(1),
+            hang_up: HangUp::AtTheEnd,
+        };
+        let another = Phone::new(Setup { local, codecs: Vec::new(), seed: 0, plan }, self.now);
+        std::mem::replace(&mut self.phone, another).into_report()
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let deadlines = [
+            self.phone.poll_timeout(),
+            self.phone_sip.poll_timeout(),
+            self.sip.poll_timeout(),
+            self.call.as_ref().and_then(Call::poll_timeout),
+            self.provider.as_ref().and_then(Core::poll_timeout),
+        ];
+        let deadlines = deadlines.into_iter().flatten().map(|(at, _)| at);
+        let wire = self.wire.first_key_value().map(|((at, _), _)| *at);
+        deadlines.chain(self.network.next_arrival()).chain(wire).min()
+    }
+
+    /// Whatever is due at this instant.
+    fn tick(&mut self) {
+        let now = self.now;
+        while let Some(datagram) = self.network.receive(now) {
+            self.arrive(&datagram);
+        }
+        while self.wire.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
+            let Some((_, wire)) = self.wire.pop_first() else { break };
+            self.carry(wire);
+        }
+        let due = |deadline: Option<(Instant, &str)>| deadline.is_some_and(|(at, _)| at <= now);
+        if due(self.phone.poll_timeout()) {
+            self.phone.handle_timeout(now);
+        }
+        for endpoint in [&mut self.phone_sip, &mut self.sip] {
+            if due(endpoint.poll_timeout()) {
+                endpoint.handle_timeout(now);
+            }
+        }
+        if let Some(call) = self.call.as_mut().filter(|call| due(call.poll_timeout())) {
+            call.handle_timeout(now);
+        }
+        if let Some(core) = self.provider.as_mut().filter(|core| due(core.poll_timeout())) {
+            core.handle_timeout(now);
+        }
+    }
+
+    fn arrive(&mut self, datagram: &Datagram) {
+        let Datagram { from, to, bytes } = datagram;
+        let rtcp = |who| SocketAddr::new(at(who).ip(), at(who).port() + 1);
+        match *to {
+            to if to == at("phone") => self.phone_sip.handle_datagram(*from, bytes, self.now),
+            to if to == at("ramal") => self.sip.handle_datagram(*from, bytes, self.now),
+            to if to == at("phone rtp") => self.phone.handle_rtp(*from, bytes, self.now),
+            to if to == rtcp("phone rtp") => self.phone.handle_rtcp(*from, bytes, self.now),
+            to if to == at("ramal rtp") => {
+                self.call.iter_mut().for_each(|call| call.handle_rtp(*from, bytes, self.now));
+            }
+            to if to == rtcp("ramal rtp") => {
+                self.call.iter_mut().for_each(|call| call.handle_rtcp(*from, bytes, self.now));
+            }
+            _ => self.log.astray += 1,
+        }
+    }
+
+    fn carry(&mut self, wire: Wire) {
+        let Some(call) = &mut self.call else { return };
+        match wire {
+            Wire::Opened => {
+                let handshake = Handshake { model: Some("gpt-realtime-2.1".into()), beta: false };
+                let (script, voice) = (Arc::clone(&self.script), Arc::clone(&VOICE));
+                self.provider = Some(Core::new(script, voice, 1, &handshake, self.now));
+                call.handle_connected(self.now);
+            }
+            Wire::ToProvider(text) => self.provider.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
+            Wire::ToRamal(Departure::Message { text, .. }) => call.handle_provider(Incoming::Text(text), self.now),
+            Wire::ToRamal(Departure::Close(code, why)) => {
+                call.handle_disconnected(Disconnect::Closed(Some((code, why))), self.now);
+            }
+            Wire::ToRamal(Departure::Drop) => call.handle_disconnected(Disconnect::Closed(None), self.now),
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            self.drain_phone();
+            self.drain_call();
+            self.drain_provider();
+            // Commands make events of the endpoints at most once more: a leg that is gone.
+            if !self.drain_sip() {
+                return;
+            }
+        }
+    }
+
+    fn drain_sip(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.phone_sip.poll_event() {
+            self.phone.handle_sip(event, self.now);
+            moved = true;
+        }
+        while let Some(event) = self.sip.poll_event() {
+            moved = true;
+            match event {
+                sip::Event::Incoming { leg, invite } => {
+                    assert!(self.call.is_none(), "one INVITE is one call");
+                    let setup = model::setup(model::secretary(|_| ()), (leg, *invite), at("ramal rtp"), self.seed);
+                    self.call = Some(Call::new(setup, self.now));
+                }
+                event => self.call.iter_mut().for_each(|call| call.handle_sip(event.clone(), self.now)),
+            }
+        }
+        for (who, endpoint) in [("phone", &mut self.phone_sip), ("ramal", &mut self.sip)] {
+            while let Some(transmit) = endpoint.poll_transmit() {
+                let datagram = Datagram { from: at(who), to: transmit.remote, bytes: transmit.bytes };
+                self.network.send(self.weather.path(transmit.remote), datagram, self.now);
+            }
+        }
+        moved
+    }
+
+    fn drain_phone(&mut self) {
+        while let Some(command) = self.phone.poll_command() {
+            self.phone_sip.handle_command(command, self.now);
+        }
+        while let Some(transmit) = self.phone.poll_transmit() {
+            self.send_media("phone rtp", transmit);
+        }
+        while self.phone.poll_event().is_some() {}
+    }
+
+    /// As the driver does: events, messages, packets, commands.
+    fn drain_call(&mut self) {
+        let Some(mut call) = self.call.take() else { return };
+        while let Some(event) = call.poll_event() {
+            self.on_event(event);
+        }
+        while let Some(message) = call.poll_outgoing() {
+            let Outgoing::Text(text) = message else { continue };
+            self.log.message(&text, self.now);
+            self.post(TO_PROVIDER, Wire::ToProvider(text));
+        }
+        while let Some(transmit) = call.poll_transmit() {
+            if transmit.channel == Channel::Rtp && model::is_voice(&transmit.bytes) {
+                self.log.voiced.last_mut().into_iter().for_each(|packets| *packets += 1);
+            }
+            self.send_media("ramal rtp", transmit);
+        }
+        while let Some(command) = call.poll_command() {
+            self.sip.handle_command(command, self.now);
+        }
+        self.call = Some(call);
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Connect(_) => self.post(HANDSHAKE, Wire::Opened),
+            Event::Answered => self.log.answered = Some(self.now),
+            Event::AssistantSpeaks { .. } => self.log.voiced.push(0),
+            Event::BargeIn(_) => {
+                self.log.barge_ins += 1;
+                self.log.interrupted.push(self.log.voiced.len().saturating_sub(1));
+            }
+            Event::Warning(text) => self.log.warnings.push(text),
+            Event::Ended(record) => self.log.records.push(*record),
+            Event::CallerSpeaks
+            | Event::CallerText(_)
+            | Event::Dtmf(_)
+            | Event::AssistantText { .. }
+            | Event::PlayedOut(_)
+            | Event::TransferStarted { .. }
+            | Event::TransferFailed { .. }
+            | Event::Hold(_) => {}
+        }
+    }
+
+    fn drain_provider(&mut self) {
+        while let Some(departure) = self.provider.as_mut().and_then(Core::poll_departure) {
+            self.post(TO_PROVIDER, Wire::ToRamal(departure));
+        }
+    }
+
+    fn post(&mut self, latency: Duration, wire: Wire) {
+        self.sent += 1;
+        self.wire.insert((self.now + latency, self.sent), wire);
+    }
+
+    fn send_media(&mut self, who: &str, transmit: media::Transmit) {
+        let port = match transmit.channel {
+            Channel::Rtp => at(who).port(),
+            Channel::Rtcp => at(who).port() + 1,
+        };
+        let from = SocketAddr::new(at(who).ip(), port);
+        let datagram = Datagram { from, to: transmit.remote, bytes: transmit.bytes };
+        self.network.send(self.weather.path(transmit.remote), datagram, self.now);
+    }
+
+    pub(crate) fn record(&self) -> &Conversation {
+        assert_eq!(self.log.records.len(), 1, "seed {}: one call, one record", self.seed);
+        &self.log.records[0]
+    }
+
+    /// What must hold in any weather.
+    pub(crate) fn check(&self) {
+        let seed = self.seed;
+        self.record();
+        assert!(self.sip.is_idle() && self.phone_sip.is_idle(), "seed {seed}: a leg is left");
+        assert_eq!(self.log.truncated.len(), self.log.interrupted.len(), "seed {seed}");
+        for (heard, utterance) in self.log.truncated.iter().zip(&self.log.interrupted) {
+            let played = self.log.voiced[*utterance] * 20;
+            assert!(heard.abs_diff(played) <= 20, "seed {seed}: {played} ms left, the provider was told {heard} ms");
+        }
+        let talked = self.record().audio;
+        // What a stall holds up comes after the silence that was made up for it.
+        let stalled = self
+            .weather
+            .up
+            .stalls
+            .map_or(Duration::ZERO, |(period, length)| talked.mul_f64(length.as_secs_f64() / period.as_secs_f64()));
+        let range = talked.saturating_sub(ms(200))..=talked + stalled + ms(200);
+        let appended = self.log.appended;
+        assert!(range.contains(&appended), "seed {seed}: {appended:?} of {talked:?} reached the provider");
+        assert!(self.log.longest_wait <= ms(200), "seed {seed}: deaf for {:?}", self.log.longest_wait);
+    }
+
+    pub(crate) fn speakers(&self) -> Vec<Speaker> {
+        self.record().turns.iter().map(|turn| turn.who).collect()
+    }
+}
+
+impl Log {
+    fn message(&mut self, text: &str, now: Instant) {
+        let message: Value = serde_json::from_str(text).unwrap();
+        match message["type"].as_str() {
+            Some("conversation.item.truncate") => self.truncated.extend(message["audio_end_ms"].as_u64()),
+            Some("input_audio_buffer.append") => {
+                let bytes = base64_simd::STANDARD.decode_to_vec(message["audio"].as_str().unwrap()).unwrap();
+                self.appended += Duration::from_micros(bytes.len() as u64 * 125);
+                let waited = self.last_append.replace(now).map_or(Duration::ZERO, |last| now - last);
+                self.longest_wait = self.longest_wait.max(waited);
+            }
+            _ => {}
+        }
+    }
+}
