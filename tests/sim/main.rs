@@ -4,6 +4,7 @@
 mod calls;
 mod model;
 mod network;
+mod refer_traces;
 mod walk;
 mod whole;
 mod world;
