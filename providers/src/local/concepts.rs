@@ -20,6 +20,7 @@ pub(super) fn rewrites(language: Language) -> &'static [(&'static str, &'static 
             ("marcar horario", "marcar consulta"),
             ("agendar um horario", "agendar uma consulta"),
             ("agendar horario", "agendar consulta"),
+            ("me conta", "diga"),
             ("onde parar", "estacionamento"),
             ("onde deixar o carro", "estacionamento"),
             ("onde estacionar", "estacionamento"),
@@ -39,11 +40,11 @@ pub(super) fn is_stop_word(word: &str, language: Language) -> bool {
         como quando onde quanto quanta quantos quantas eu voce voces ele ela eles elas meu minha seu sua me te se ai la \
         gostaria queria quero saber poderia pode posso podem favor por ser estar e eh tem ter ha isso esse essa este esta \
         aqui ate mais muito bem entao oi ola alo bom dia boa tarde noite fazer faz faco vou vai ao aos ou sobre aceita \
-        aceitam aceitar aceitamos temos ";
+        aceitam aceitar aceitamos temos nao sim ja ainda fica ficam preciso precisa coisa hoje ";
     const EN: &str = " a an the of to in on at for with and or is are am be do does did can could would should will i you \
         he she it we they my your our me us what which how when where who why please hello hi hey good morning afternoon \
         evening want know like tell about have has there this that some any much many so just take \
-        takes accept ";
+        takes accept not yes no again need yet today did try ";
     let list = match language {
         Language::PtBr => PT,
         Language::EnUs => EN,
@@ -106,7 +107,7 @@ static EN: &[Concept] = &[
     ("cancel", &["cancel*", "call off"]),
     ("parking", &["park*", "car", "garage"]),
     ("insurance", &["insur*", "coverage", "covered", "plan", "plans"]),
-    ("contact", &["phone", "contact*", "email", "number"]),
+    ("contact", &["phone", "contact*", "email", "telephone"]),
     ("delivery", &["deliver*", "shipping", "ship"]),
     ("weekend", &["saturday*", "sunday*", "weekend*", "holiday*"]),
 ];

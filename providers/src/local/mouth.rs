@@ -178,6 +178,11 @@ impl Mouth {
         }
     }
 
+    /// Whether nothing is left to say.
+    pub(super) fn is_idle(&self) -> bool {
+        self.replies.is_empty()
+    }
+
     /// The earliest deadline of a sentence in the making.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let lines = self.replies.iter().flat_map(|reply| &reply.lines);

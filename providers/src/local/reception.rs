@@ -47,6 +47,11 @@ impl Reception {
         &self.config
     }
 
+    /// The first sentence of every registered answer.
+    pub(super) fn first_sentences(&self) -> Vec<Line> {
+        self.config.answers.iter().filter_map(|answer| self.verbatim(&answer.answer).into_iter().next()).collect()
+    }
+
     /// The first words of a call.
     pub(super) fn greeting(&self) -> Reply {
         let own = self.phrases();

@@ -3,7 +3,7 @@
 use super::{
     Config, Hearing,
     ears::{Ears, Turn},
-    mouth::{Floor, Kind, Mouth, Origin, Reply},
+    mouth::{Floor, Kind, Line, Mouth, Origin, Reply},
     reception::Reception,
     transcript,
 };
@@ -84,13 +84,24 @@ pub struct Session {
     answering: Option<String>,
     playing: Option<UtteranceId>,
     misunderstood: u32,
+    rehearsal: Rehearsal,
+}
+
+/// First sentences of the answers, spoken to nobody while nothing else is to be done: the engine remembers what it has
+/// spoken, so an answer then begins at once.
+#[derive(Debug)]
+struct Rehearsal {
+    left: VecDeque<Line>,
+    job: Option<JobId>,
 }
 
 impl Session {
     /// A conversation that begins when [`Dialect::handle_connected`] is called.
     pub fn new(config: Config) -> Self {
+        let reception = Reception::new(config);
         Self {
-            reception: Reception::new(config),
+            rehearsal: Rehearsal { left: reception.first_sentences().into(), job: None },
+            reception,
             life: Life::Waiting,
             ears: Ears::new(),
             mouth: Mouth::default(),
@@ -120,6 +131,19 @@ impl Session {
         if self.out.events.iter().any(|event| matches!(event, Event::Failed(_))) {
             self.life = Life::Over;
         }
+        if self.life == Life::Talking && !busy && self.mouth.is_idle() {
+            self.rehearse();
+        }
+    }
+
+    /// One at a time, so that an answer never waits for more than one of them.
+    fn rehearse(&mut self) {
+        if self.rehearsal.job.is_some() {
+            return;
+        }
+        if let Some(Line::Text { text, language }) = self.rehearsal.left.pop_front() {
+            self.rehearsal.job = Some(self.out.job(Job::Speak { text, language: language.tag().to_owned() }));
+        }
     }
 
     fn turn_ended(&mut self, turn: Turn, now: Instant) {
@@ -141,7 +165,12 @@ impl Session {
         self.out.events.push_back(Event::Usage(Usage { transcribed, ..Usage::default() }));
     }
 
-    fn transcribed(&mut self, done: JobDone) {
+    fn job_done(&mut self, done: JobDone) {
+        if self.rehearsal.job == Some(done.id) {
+            // A sentence that cannot be spoken is noticed when it is needed.
+            self.rehearsal.job = None;
+            return;
+        }
         let Some(piece) = self.pieces.iter_mut().find(|piece| piece.job == done.id) else {
             return self.mouth.job_done(done.id, done.result, &mut self.out);
         };
@@ -241,7 +270,7 @@ impl Dialect for Session {
             return;
         }
         match message {
-            Incoming::Job(done) => self.transcribed(done),
+            Incoming::Job(done) => self.job_done(done),
             Incoming::Text(_) | Incoming::Binary(_) => self.out.warn("a WebSocket message for a provider without one"),
         }
         self.settle();

@@ -196,6 +196,35 @@ fn a_question_is_answered_verbatim_and_the_first_sentence_is_not_waited_for() {
 }
 
 #[test]
+fn answers_are_rehearsed_while_nobody_speaks_and_one_at_a_time() {
+    let mut world = World::new(clinic(Hearing::Words));
+    world.told.clear();
+    let texts = |world: &World| -> Vec<String> {
+        let text = |(_, job): &(JobId, Job)| match job {
+            Job::Speak { text, .. } => text.clone(),
+            Job::Transcribe { .. } => "?".into(),
+        };
+        world.jobs.iter().map(text).collect()
+    };
+    for _ in 0..2 {
+        let (id, _) = world.jobs.remove(0);
+        world.done(id, Ok(speech()));
+    }
+    assert_eq!(texts(&world), ["Abrimos às nove."]);
+    world.told.clear();
+    world.speech(Speech::Confirmed);
+    let (id, _) = world.jobs.remove(0);
+    world.done(id, Ok(speech()));
+    assert_eq!(texts(&world), Vec::<String>::new(), "not while the caller speaks");
+    world.speech(Speech::Ended { last_voice: world.now });
+    assert_eq!(texts(&world), ["Rua das Flores, número cem."]);
+    let (id, _) = world.jobs.remove(0);
+    world.done(id, Err("no voice".into()));
+    assert_eq!(world.told, Vec::<String>::new(), "nobody hears a rehearsal");
+    assert_eq!(texts(&world), Vec::<String>::new(), "once");
+}
+
+#[test]
 fn what_is_not_registered_is_not_invented() {
     let mut world = World::greeted(clinic(Hearing::Words));
     assert_eq!(

@@ -2,9 +2,11 @@
 use super::text;
 
 /// Longest repeated unit looked for, in words.
-const LONGEST_UNIT: usize = 6;
-/// A unit said this many times in a row is a decoder loop, not a caller.
+const LONGEST_UNIT: usize = 16;
+/// A few words said this many times in a row are a decoder loop, not a caller.
 const LOOP: usize = 4;
+/// From this many words on, saying them twice is a loop: nobody repeats a sentence word for word in one breath.
+const SENTENCE: usize = 5;
 
 /// Removes what no caller says: sound labels (`[Música]`, `(silence)`), subtitles' credits that Whisper writes over
 /// silence, and loops of its decoder. Empty when nothing remains.
@@ -37,7 +39,8 @@ fn without_loops(text: &str) -> String {
     while let Some(word) = words.get(at) {
         let found = (1..=LONGEST_UNIT).find_map(|unit| {
             let times = repeats(keys.get(at..).unwrap_or_default(), unit);
-            (times >= LOOP).then_some((unit, times))
+            let looping = if unit >= SENTENCE { 2 } else { LOOP };
+            (times >= looping).then_some((unit, times))
         });
         match found {
             Some((unit, times)) => {
@@ -90,6 +93,8 @@ mod tests {
             ("sim sim", "sim sim"),
             ("não, não, não", "não, não, não"),
             ("Está bom. Está bom. Está bom. Está bom. Está bom.", "Está bom."),
+            ("Are you open on Sundays? Are you open on Sundays?", "Are you open on Sundays?"),
+            ("I said no. I said no.", "I said no. I said no."),
             ("Hello the the the the the the end", "Hello the end"),
         ] {
             assert_eq!(clean(wrote), said, "{wrote}");
