@@ -99,7 +99,8 @@ impl Writer {
             if !problem.is_passing() {
                 return self.set_aside(&conversation, &problem);
             }
-            let Some(wait) = waits.next() else {
+            // At the end of the process nobody waits for a database that is away.
+            let Some(wait) = waits.next().filter(|_| !self.queue.is_closed()) else {
                 let file = self.spill.path().display();
                 warn!(%problem, %file, "Conversations go into the spill file until the database is back");
                 self.away = Away::Yes;

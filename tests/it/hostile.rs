@@ -1,9 +1,11 @@
 //! Bad input: a clear answer or none, and the process and all other calls unharmed.
 use crate::{house, stage};
 use anyhow::{Result, ensure};
+use sqlx::Connection;
 use std::{io::Write, net::TcpStream, net::UdpSocket, time::Duration};
 use testkit::{
     ear::Ear,
+    process::Process,
     sipp::Sipp,
     stage::{Settings, Stage},
 };
@@ -125,5 +127,32 @@ fn a_wrong_configuration_is_named() -> Result<()> {
         ensure!(!ended.status.success(), "accepted: {toml}");
         ensure!(wants.iter().all(|want| said.contains(want)), "{wants:?} wanted, said:\n{said}");
     }
+    stage.clear()
+}
+
+/// Another program holds the SQLite file while a call ends: the caller notices nothing, and the record is stored once
+/// the file is free again, here by the next start.
+#[test]
+fn a_locked_database_loses_no_conversation() -> Result<()> {
+    let (mut stage, ramal) = house()?;
+    let folder = stage.folder().to_owned();
+    let file = folder.join(format!("ramal-{}.db", ramal.sip.port()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let lock = runtime.block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await?;
+        sqlx::raw_sql("begin immediate").execute(&mut connection).await?;
+        anyhow::Ok(connection)
+    })?;
+    Sipp::new("uac_invite").to(ramal.sip).run(&mut stage.ports, &folder)?;
+    let (config, sip) = (ramal.config.clone(), ramal.sip);
+    ramal.end()?;
+    runtime.block_on(lock.close())?;
+    let path = config.to_string_lossy().into_owned();
+    let mut again = Process::start("ramal serve", &mut stage.command(&["serve", "--config", &path]))?;
+    again.wait_for_line(&format!("listening udp {sip}"), Duration::from_secs(20))?;
+    let stored = stage.conversations(&config, 1)?;
+    ensure!(stored.len() == 1 && stored[0]["destination"] == "demo", "{stored:?}");
+    again.terminate()?;
+    again.wait(Duration::from_secs(20))?;
     stage.clear()
 }
