@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 /// A question that scores this well is answered even if it sounds like a wish to be put through.
 const CERTAIN: f32 = 0.55;
-/// More subjects than this are not listed to somebody who listens.
+/// Examples of questions given to somebody who listens, and cannot go back.
+const EXAMPLES: usize = 2;
+/// More names than this are not listed.
 const LISTED: usize = 4;
 
 /// The registered texts and the phrases around them.
@@ -200,12 +202,9 @@ impl Reception {
     /// What can be asked, in one breath.
     fn offers(&self) -> Vec<Line> {
         let own = self.phrases();
-        let titles: Vec<_> = self.config.answers.iter().filter_map(title).take(LISTED).collect();
-        let mut lines = if titles.is_empty() {
-            self.own(own.nothing_registered)
-        } else {
-            self.own(&phrases::fill(own.offer, &phrases::list(&titles, own.and)))
-        };
+        let mut lines = self.own(if self.config.answers.is_empty() { own.nothing_registered } else { own.offer });
+        let questions = self.config.answers.iter().filter_map(|answer| answer.questions.first());
+        lines.extend(questions.take(EXAMPLES).flat_map(|question| self.verbatim(question)));
         let names: Vec<_> = self.config.transfers.iter().take(LISTED).map(|target| target.name.clone()).collect();
         if !names.is_empty() {
             lines.extend(self.own(&phrases::fill(own.offer_transfers, &phrases::list(&names, own.and))));

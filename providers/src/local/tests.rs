@@ -232,7 +232,9 @@ fn what_is_not_registered_is_not_invented() {
         [
             "caller Qual é a capital da França?",
             "say2 Desculpe, isso eu não sei responder.",
-            "say2 Posso falar sobre: qual é o horário e qual é o endereço.",
+            "say2 Pode me perguntar, por exemplo:",
+            "say2 Qual é o horário?",
+            "say2 Qual é o endereço?",
             "say2 Também posso transferir para: Financeiro.",
             "done2",
         ]
