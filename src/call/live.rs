@@ -1,7 +1,7 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 use super::{
     Desk, End, Event, Hangup, Hold, sip_reason, tools,
-    transfer::{self, Spoken, Step, Transfer},
+    transfer::{self, Proof, Spoken, Step, Transfer},
 };
 use crate::record::Outcome;
 use media::{Audio, Heard, Law, Speech, UtteranceId, sdp, vad};
@@ -109,9 +109,9 @@ impl Live {
                 self.refer(desk, now);
                 GO_ON
             }
-            Phase::Transferring(Transfer { step: Step::Settled { until }, .. }) if *until <= now => {
+            Phase::Transferring(Transfer { step: Step::Settled { until, proof }, .. }) if *until <= now => {
                 let hangup = Hangup::Bye(Some(sip_reason(200, "Transferred")));
-                let cause = "transferred: the target answered".into();
+                let cause = proof.cause().into();
                 ControlFlow::Break(End { outcome: Outcome::Transferred, cause, hangup })
             }
             Phase::Talking if self.ends_by <= now => {
@@ -129,9 +129,11 @@ impl Live {
             Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) => {
                 Some((*until, "transfer announcement"))
             }
-            Phase::Transferring(Transfer { step: Step::Settled { until }, .. }) => Some((*until, "bye after transfer")),
+            Phase::Transferring(Transfer { step: Step::Settled { until, .. }, .. }) => {
+                Some((*until, "bye after transfer"))
+            }
             // The SIP endpoint holds the deadline of the NOTIFY.
-            Phase::Transferring(Transfer { step: Step::Referred | Step::Accepted, .. }) => None,
+            Phase::Transferring(Transfer { step: Step::Referred { .. } | Step::Accepted { .. }, .. }) => None,
         };
         [own, self.media.poll_timeout(), self.provider.poll_timeout()].into_iter().flatten().min()
     }
@@ -142,6 +144,14 @@ impl Live {
             desk.log.transcript.cut(heard, now);
         }
         self.media.end(now);
+    }
+
+    /// Whether the caller is with somebody else already, and how we know.
+    pub(super) fn settled(&self) -> Option<&'static str> {
+        match &self.phase {
+            Phase::Transferring(Transfer { step: Step::Settled { proof, .. }, .. }) => Some(proof.cause()),
+            Phase::Talking | Phase::Transferring(_) | Phase::Closing { .. } => None,
+        }
     }
 
     pub(super) fn handle_sip(&mut self, event: sip::Event, desk: &mut Desk, now: Instant) -> Flow {
@@ -368,7 +378,7 @@ impl Live {
             self.cut = Some(heard.utterance);
         }
         self.open = None;
-        transfer.step = Step::Referred;
+        transfer.step = Step::Referred { at: now };
         let destination = transfer.destination.clone();
         desk.log.transfer_destination = Some(destination.clone());
         desk.commands.push_back(Command::Refer {
@@ -386,13 +396,17 @@ impl Live {
         }
         match progress {
             ReferProgress::Accepted => {
-                if transfer.step == Step::Referred {
-                    transfer.step = Step::Accepted;
+                if let Step::Referred { at } = transfer.step {
+                    transfer.step = Step::Accepted { at };
                 }
             }
             ReferProgress::Notified { status: 0..=199, .. } => {}
             ReferProgress::Notified { status: 200..=299, .. } => {
-                transfer.step = Step::Settled { until: now + desk.settings.bye_after_transfer };
+                // A NOTIFY may overtake the 202.
+                if let Step::Referred { at } | Step::Accepted { at } = transfer.step {
+                    let proof = Proof::of(now.saturating_duration_since(at));
+                    transfer.step = Step::Settled { until: now + desk.settings.bye_after_transfer, proof };
+                }
             }
             ReferProgress::Notified { status, .. } | ReferProgress::Refused(status) => {
                 return self.transfer_failed(transfer::reason(status), desk, now);
@@ -425,7 +439,10 @@ impl Live {
         self.assistant = Assistant::Gone;
         match &self.phase {
             // The REFER is out: its outcome decides, not the provider.
-            Phase::Transferring(Transfer { step: Step::Referred | Step::Accepted | Step::Settled { .. }, .. }) => {
+            Phase::Transferring(Transfer {
+                step: Step::Referred { .. } | Step::Accepted { .. } | Step::Settled { .. },
+                ..
+            }) => {
                 desk.emit(Event::Warning(cause));
                 GO_ON
             }
@@ -438,7 +455,7 @@ impl Live {
                 Some(destination) if matches!(self.phase, Phase::Talking) => {
                     desk.emit(Event::Warning(cause));
                     let name = "fallback".to_owned();
-                    self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred });
+                    self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
                     self.refer(desk, now);
                     GO_ON
                 }
@@ -490,11 +507,11 @@ impl Live {
 
     fn peer_hung_up(&mut self, desk: &Desk) -> End {
         let (outcome, cause) = match &self.phase {
-            Phase::Transferring(Transfer { step: Step::Settled { .. }, .. }) => {
-                (Outcome::Transferred, "transferred: the peer reported success and hung up")
+            Phase::Transferring(Transfer { step: Step::Settled { proof, .. }, .. }) => {
+                (Outcome::Transferred, proof.cause())
             }
-            Phase::Transferring(Transfer { step: Step::Accepted, .. }) => {
-                (Outcome::Transferred, "transferred: the peer took the caller over and hung up, outcome not reported")
+            Phase::Transferring(Transfer { step: Step::Accepted { .. }, .. }) => {
+                (Outcome::Transferred, "handed over: the peer took the caller over and hung up, outcome not reported")
             }
             Phase::Closing { outcome, cause, .. } => {
                 return End { outcome: *outcome, cause: cause.clone(), hangup: Hangup::Peer };

@@ -199,7 +199,13 @@ impl Call {
             State::Offering | State::Live(_) => Hangup::Bye(Some(sip_reason(503, "Server shutting down"))),
             State::Over => return,
         };
-        self.end(End { outcome: Outcome::Failed, cause: "the server was stopped".into(), hangup }, now);
+        let settled = match &self.state {
+            State::Live(live) => live.settled(),
+            State::Ringing(_) | State::Offering | State::Over => None,
+        };
+        let (outcome, cause) =
+            settled.map_or((Outcome::Failed, "the server was stopped"), |proof| (Outcome::Transferred, proof));
+        self.end(End { outcome, cause: cause.into(), hangup }, now);
     }
 
     /// Advances time.

@@ -1,7 +1,7 @@
 //! Where a caller may be sent, and what the evidence of a REFER means.
 use crate::secretary::TransferRule;
 use providers::ToolCallId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A blind transfer under way.
 #[derive(Debug)]
@@ -18,12 +18,41 @@ pub(super) struct Transfer {
 pub(super) enum Step {
     /// The assistant tells the caller; REFER follows when that has been heard, or at the deadline.
     Announcing { tool: ToolCallId, until: Instant, spoken: Spoken },
-    /// REFER is out, no answer yet.
-    Referred,
+    /// REFER is out since then, no answer yet.
+    Referred { at: Instant },
     /// 202: taken on. A BYE of the peer from here on is the handover.
-    Accepted,
+    Accepted { at: Instant },
     /// A final NOTIFY said yes; the peer has until then to hang up before we do.
-    Settled { until: Instant },
+    Settled { until: Instant, proof: Proof },
+}
+
+/// What a NOTIFY 200 is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It came as late as an answer of the target would.
+    Answered,
+    /// It came with the 202: FreeSWITCH's default, whatever becomes of the target (`freeswitch.md` §6.1).
+    HandedOver,
+}
+
+/// A NOTIFY 200 this soon after the REFER is no news of the target: no phone was rung and answered meanwhile.
+const TOO_SOON: Duration = Duration::from_millis(150);
+
+impl Proof {
+    /// Of a NOTIFY 200 so long after the REFER.
+    pub(super) fn of(after: Duration) -> Self {
+        if after < TOO_SOON { Self::HandedOver } else { Self::Answered }
+    }
+
+    /// For the record.
+    pub(super) const fn cause(self) -> &'static str {
+        match self {
+            Self::Answered => "transferred: the target answered",
+            Self::HandedOver => {
+                "handed over: the phone system took the caller at once, and reports nothing of the target"
+            }
+        }
+    }
 }
 
 /// Whether any of the announcement has been played.

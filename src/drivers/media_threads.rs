@@ -67,6 +67,14 @@ impl MediaThreads {
     }
 }
 
+/// Runs one call to its end, however it ends: a panic ends one call, and the thread goes on.
+async fn run(call: NewCall, calls: Arc<AtomicUsize>) {
+    if let Err(error) = tokio::task::spawn_local(call_task::run(call)).await {
+        tracing::error!(%error, "a call task panicked");
+    }
+    calls.fetch_sub(1, Ordering::Relaxed);
+}
+
 fn start(number: usize) -> io::Result<MediaThread> {
     let (queue, mut calls_to_come) = mpsc::channel::<NewCall>(QUEUE);
     let calls = Arc::new(AtomicUsize::new(0));
@@ -76,14 +84,7 @@ fn start(number: usize) -> io::Result<MediaThread> {
         let local = LocalSet::new();
         local.spawn_local(async move {
             while let Some(call) = calls_to_come.recv().await {
-                let counter = Arc::clone(&counter);
-                tokio::task::spawn_local(async move {
-                    // A panic ends one call: the task is joined here, and the thread goes on.
-                    if let Err(error) = tokio::task::spawn_local(call_task::run(call)).await {
-                        tracing::error!(%error, "a call task panicked");
-                    }
-                    counter.fetch_sub(1, Ordering::Relaxed);
-                });
+                tokio::task::spawn_local(run(call, Arc::clone(&counter)));
             }
         });
         runtime.block_on(local);
