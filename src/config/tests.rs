@@ -92,6 +92,7 @@ fn the_environment_wins() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of mistakes")]
 fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
     let text = r#"
         colour = "red"
