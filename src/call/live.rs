@@ -114,6 +114,11 @@ impl Live {
                 let cause = proof.cause().into();
                 ControlFlow::Break(End { outcome: Outcome::Transferred, cause, hangup })
             }
+            Phase::Transferring(Transfer { step: Step::Referred { at } | Step::Accepted { at }, .. })
+                if transfer::no_news(*at, desk.settings.notify_deadline) <= now =>
+            {
+                self.transfer_failed("the phone system did not say what became of it", desk, now)
+            }
             Phase::Talking if self.ends_by <= now => {
                 self.say_goodbye("the time limit of this call is reached", Outcome::Timeout, desk, now);
                 GO_ON
@@ -122,7 +127,7 @@ impl Live {
         }
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+    pub(super) fn poll_timeout(&self, desk: &Desk) -> Option<(Instant, &'static str)> {
         let own = match &self.phase {
             Phase::Talking => Some((self.ends_by, "max_duration_seconds")),
             Phase::Closing { until, .. } => Some((*until, "farewell")),
@@ -132,8 +137,9 @@ impl Live {
             Phase::Transferring(Transfer { step: Step::Settled { until, .. }, .. }) => {
                 Some((*until, "bye after transfer"))
             }
-            // The SIP endpoint holds the deadline of the NOTIFY.
-            Phase::Transferring(Transfer { step: Step::Referred { .. } | Step::Accepted { .. }, .. }) => None,
+            Phase::Transferring(Transfer { step: Step::Referred { at } | Step::Accepted { at }, .. }) => {
+                Some((transfer::no_news(*at, desk.settings.notify_deadline), "news of the transfer"))
+            }
         };
         [own, self.media.poll_timeout(), self.provider.poll_timeout()].into_iter().flatten().min()
     }
@@ -422,6 +428,7 @@ impl Live {
     fn transfer_failed(&mut self, reason: &str, desk: &mut Desk, now: Instant) -> Flow {
         let Phase::Transferring(transfer) = std::mem::replace(&mut self.phase, Phase::Talking) else { return GO_ON };
         let Transfer { name, destination, .. } = transfer;
+        desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination, reason: reason.to_owned() });
         if self.assistant == Assistant::Gone {
@@ -451,20 +458,31 @@ impl Live {
                 self.refer(desk, now);
                 GO_ON
             }
-            Phase::Talking | Phase::Closing { .. } => match desk.settings.fallback_extension.clone() {
-                Some(destination) if matches!(self.phase, Phase::Talking) => {
+            Phase::Closing { outcome, cause: ending, .. } => {
+                let (outcome, ending) = (*outcome, ending.clone());
+                desk.emit(Event::Warning(cause));
+                self.say_what_is_left(outcome, &ending, desk, now)
+            }
+            Phase::Talking => match desk.settings.fallback_extension.clone() {
+                Some(destination) => {
                     desk.emit(Event::Warning(cause));
                     let name = "fallback".to_owned();
                     self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
                     self.refer(desk, now);
                     GO_ON
                 }
-                Some(_) | None => {
-                    let hangup = Hangup::Bye(Some(sip_reason(503, "Provider failure")));
-                    ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup })
-                }
+                None => self.say_what_is_left(Outcome::Failed, &cause, desk, now),
             },
         }
+    }
+
+    /// No more speech will come: what has come is still said, and then the call ends.
+    fn say_what_is_left(&mut self, outcome: Outcome, cause: &str, desk: &mut Desk, now: Instant) -> Flow {
+        if let Some(utterance) = self.open.take() {
+            self.media.finish(utterance, now);
+        }
+        self.close_when_silent(outcome, cause, desk, now);
+        self.when_silent(desk, now)
     }
 
     /// Cuts the assistant off, if it speaks and may be interrupted. No await between this and silence.
@@ -497,11 +515,13 @@ impl Live {
         let Phase::Closing { outcome, cause, .. } = std::mem::replace(&mut self.phase, Phase::Talking) else {
             return GO_ON;
         };
-        let hangup = Hangup::Bye(Some(sip::Reason {
-            protocol: "Q.850".into(),
-            cause: Some(16),
-            text: Some("Normal call clearing".into()),
-        }));
+        let reason = match outcome {
+            Outcome::Failed => sip_reason(503, "Provider failure"),
+            Outcome::Completed | Outcome::Transferred | Outcome::Abandoned | Outcome::Timeout => {
+                sip::Reason { protocol: "Q.850".into(), cause: Some(16), text: Some("Normal call clearing".into()) }
+            }
+        };
+        let hangup = Hangup::Bye(Some(reason));
         ControlFlow::Break(End { outcome, cause, hangup })
     }
 

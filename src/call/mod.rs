@@ -239,7 +239,7 @@ impl Call {
                 let ready = Some((ringing.ready_by, "provider ready"));
                 [ready, ringing.provider.poll_timeout()].into_iter().flatten().min()
             }
-            State::Live(live) => live.poll_timeout(),
+            State::Live(live) => live.poll_timeout(&self.desk),
             State::Offering | State::Over => None,
         }
     }

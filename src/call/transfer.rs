@@ -38,6 +38,12 @@ pub(super) enum Proof {
 /// A NOTIFY 200 this soon after the REFER is no news of the target: no phone was rung and answered meanwhile.
 const TOO_SOON: Duration = Duration::from_millis(150);
 
+/// When a REFER of then is given up on, should the endpoint say nothing: it answers for the REFER within 32 s (RFC 3261
+/// timer F) and for the NOTIFY within its deadline, so this is for news that was lost on the way to us.
+pub(super) fn no_news(referred: Instant, notify_deadline: Duration) -> Instant {
+    referred + notify_deadline + Duration::from_secs(35)
+}
+
 impl Proof {
     /// Of a NOTIFY 200 so long after the REFER.
     pub(super) fn of(after: Duration) -> Self {

@@ -1,7 +1,7 @@
 //! One WebSocket connection to a provider, on the call's own thread.
 use futures_util::{SinkExt, StreamExt};
 use providers::{Disconnect, Incoming, Outgoing};
-use std::{io, sync::Arc, time::Duration};
+use std::{cell::Cell, io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
     sync::mpsc,
@@ -25,8 +25,10 @@ const OUTBOX: usize = 64;
 const INBOX: usize = 256;
 /// Largest message a provider may send: OpenAI's session echo and audio deltas stay far below.
 const MAX_MESSAGE: usize = 4 << 20;
-/// A quiet connection is pinged this often.
-const PING: Duration = Duration::from_secs(20);
+/// The provider is pinged this often, whatever else is sent.
+const PING: Duration = Duration::from_secs(5);
+/// A provider that sends nothing for this long, not even a pong, is gone, whatever TCP says.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// What a connection tells its call.
 #[derive(Debug)]
@@ -122,7 +124,9 @@ async fn carry(
         return broken;
     }
     let (mut sink, mut stream) = socket.split();
+    let heard = Cell::new(Instant::now());
     let write = async {
+        let mut ping = tokio::time::interval(PING);
         loop {
             let message = tokio::select! {
                 outgoing = to_send.recv() => match outgoing {
@@ -137,7 +141,12 @@ async fn carry(
                     // An engine's job has no business on a socket; the dialect's endpoint says which it is.
                     Some(Outgoing::Job(..)) => continue,
                 },
-                () = tokio::time::sleep(PING) => Message::Ping(Vec::new().into()),
+                _ = ping.tick() => {
+                    if heard.get().elapsed() >= QUIET {
+                        return Disconnect::Unreachable(format!("silent for {} s", QUIET.as_secs()));
+                    }
+                    Message::Ping(Vec::new().into())
+                }
             };
             if sink.send(message).await.is_err() {
                 return broken.clone();
@@ -146,6 +155,7 @@ async fn carry(
     };
     let read = async {
         while let Some(Ok(message)) = stream.next().await {
+            heard.set(Instant::now());
             let incoming = match message {
                 Message::Text(text) => Incoming::Text(text.as_str().to_owned()),
                 Message::Binary(bytes) => Incoming::Binary(bytes.to_vec()),

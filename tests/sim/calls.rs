@@ -398,3 +398,39 @@ fn a_dead_provider_ends_the_call_or_sends_the_caller_to_the_fallback() {
     assert_eq!(world.outcome(), Some(Outcome::Failed));
     assert!(world.began <= world.now);
 }
+
+#[test]
+fn what_a_dying_provider_has_said_is_still_heard() {
+    let gone = || Disconnect::Closed(Some((1011, "internal".into())));
+    let mut world = World::answered(|row| row.max_duration_seconds = Some(5));
+    world.pass(Duration::from_millis(5_100), false);
+    let mut goodbye = world.model.begin();
+    goodbye.extend(world.model.speak(Duration::from_secs(2)));
+    world.provider(goodbye);
+    world.pass(Duration::from_millis(500), false);
+    world.call.handle_disconnected(gone(), world.now);
+    world.drain();
+    assert!(!world.hung_up(), "the goodbye is there, and is said");
+    world.pass(Duration::from_secs(2), false);
+    assert!(world.hung_up());
+    assert_eq!(world.outcome(), Some(Outcome::Timeout), "the reason to end was another");
+    assert!((98..=101).contains(&world.voice.len()), "{} packets", world.voice.len());
+}
+
+#[test]
+fn a_transfer_nobody_reports_on_gives_the_caller_back_by_our_own_clock() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Accepted);
+    world.pass(Duration::from_secs(79), false);
+    assert!(!world.events.iter().any(|event| matches!(event, Event::TransferFailed { .. })));
+    world.pass(Duration::from_secs(2), false);
+    assert!(world.events.iter().any(|event| matches!(event, Event::TransferFailed { .. })));
+}
+
+#[test]
+fn a_transfer_that_failed_is_not_where_the_caller_went() {
+    let mut world = World::transferring();
+    world.refer(ReferProgress::Refused(603));
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert_eq!(world.record().unwrap().transfer_destination, None);
+}
