@@ -15,8 +15,8 @@ use std::{
 /// Lists stored conversations with what was said.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Configuration file, for its database
-    #[arg(long, value_name = "FILE", env = "RAMAL_CONFIG")]
+    /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How many, the newest last
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -32,7 +32,7 @@ pub struct Args {
 /// A wrong configuration, a database that cannot be read.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let config = super::load(args.config.as_deref())?;
-    let store = store::connect(&config.database).await?;
+    let store = store::connect_existing(&config.database).await?;
     let mut conversations = store.conversations(args.last).await?;
     conversations.reverse();
     let mut text = String::new();

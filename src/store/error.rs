@@ -1,5 +1,6 @@
 //! What can go wrong between us and a database.
 use sqlx::error::ErrorKind;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// A question that got no answer, or a record that is refused.
@@ -8,6 +9,9 @@ pub enum StoreError {
     /// The URL is not one this driver understands. Does not show it: it may hold a password.
     #[error("database.url is not valid: {0}")]
     Url(String),
+    /// The database file is not there, and nobody asked to make it.
+    #[error("there is no database file {}; `ramal serve` makes it, or name another with --config or RAMAL_DATABASE_URL", .0.display())]
+    NoFile(PathBuf),
     /// Not reachable, locked, full or too slow: worth trying again.
     #[error("the database is not available: {0}")]
     Unavailable(String),
@@ -37,9 +41,12 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Url(_) | Self::Refused(_) | Self::Migration(_) | Self::NoSuchDomain(_) | Self::Unreadable { .. } => {
-                false
-            }
+            Self::Url(_)
+            | Self::NoFile(_)
+            | Self::Refused(_)
+            | Self::Migration(_)
+            | Self::NoSuchDomain(_)
+            | Self::Unreadable { .. } => false,
         }
     }
 }

@@ -91,8 +91,23 @@ pub async fn connect(database: &Database) -> Result<Arc<dyn Store>, StoreError> 
     Ok(Arc::new(open(database).await?))
 }
 
+/// The same, for commands that only read: a database file that is not there is an error.
+///
+/// # Errors
+/// As [`connect`], and when there is no file.
+pub async fn connect_existing(database: &Database) -> Result<Arc<dyn Store>, StoreError> {
+    if database.is_sqlite() {
+        return Ok(Arc::new(sqlite::open(database, sqlite::Absent::Refuse).await?));
+    }
+    connect(database).await
+}
+
 async fn open(database: &Database) -> Result<Sql, StoreError> {
-    if database.is_sqlite() { sqlite::open(database).await } else { postgres::open(database).await }
+    if database.is_sqlite() {
+        sqlite::open(database, sqlite::Absent::Make).await
+    } else {
+        postgres::open(database).await
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 use super::{ACQUIRE_DEADLINE, MIGRATIONS_TABLE, QUERY_DEADLINE, Sql, StoreError};
 use crate::config::Database;
 use sqlx::{
-    Connection, PgConnection,
+    ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::str::FromStr;
@@ -11,7 +11,9 @@ use std::str::FromStr;
 pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
     let options = PgConnectOptions::from_str(database.url.expose())
         .map_err(|error| StoreError::Url(error.to_string()))?
-        .application_name("ramal");
+        .application_name("ramal")
+        // A statement that takes long is logged whole, with nothing a person can act on.
+        .disable_statement_logging();
     let mut migrator = sqlx::migrate!("migrations/postgres");
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     let connecting = PgConnection::connect_with(&options);

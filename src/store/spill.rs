@@ -2,7 +2,7 @@
 use crate::record::Conversation;
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -61,13 +61,11 @@ impl Spill {
                 renamed => renamed?,
             }
         }
-        let mut text = String::new();
-        File::open(&loading)?.read_to_string(&mut text)?;
         let mut conversations = Vec::new();
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            match serde_json::from_str(line) {
+        for line in fs::read(&loading)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
                 Ok(conversation) => conversations.push(conversation),
-                // Torn by a crash while it was written, or by an editor.
+                // Torn by a crash while it was written, perhaps within a character, or by an editor.
                 Err(_) => write_line(&self.beside("refused"), line)?,
             }
         }
@@ -75,7 +73,7 @@ impl Spill {
     }
 
     fn append(&self, path: &Path, conversation: &Conversation) -> io::Result<()> {
-        let line = serde_json::to_string(conversation)?;
+        let line = serde_json::to_vec(conversation)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         write_line(path, &line)
     }
@@ -96,14 +94,14 @@ impl Taken {
 }
 
 /// Appends a line. A line that a crash left without its end is ended first, so that it spoils only itself.
-fn write_line(path: &Path, line: &str) -> io::Result<()> {
+fn write_line(path: &Path, line: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
     let mut last = [b'\n'];
     if file.metadata()?.len() > 0 {
         file.seek(SeekFrom::End(-1))?;
         file.read_exact(&mut last)?;
     }
-    let newline = if last == [b'\n'] { "" } else { "\n" };
-    file.write_all(format!("{newline}{line}\n").as_bytes())?;
+    let newline: &[u8] = if last == [b'\n'] { b"" } else { b"\n" };
+    file.write_all(&[newline, line, b"\n"].concat())?;
     file.sync_data()
 }

@@ -78,13 +78,15 @@ impl Writer {
     pub async fn run(mut self) {
         let mut reload_at = Instant::now();
         loop {
+            // Looked at before the queue, which may never be empty; at the end of the process only the queue counts.
+            if reload_at <= Instant::now() && !self.queue.is_closed() {
+                self.reload().await;
+                reload_at = Instant::now() + self.pace.reload_every;
+            }
             match timeout_at(reload_at, self.queue.recv()).await {
                 Ok(Some(conversation)) => self.save(conversation).await,
                 Ok(None) => return,
-                Err(_) => {
-                    self.reload().await;
-                    reload_at = Instant::now() + self.pace.reload_every;
-                }
+                Err(_) => {}
             }
         }
     }

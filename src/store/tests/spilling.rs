@@ -1,6 +1,9 @@
 //! No conversation record is lost while the database is away, slow to come back, or refuses it.
 use super::*;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use tokio::sync::Notify;
 
 /// A real store that can be unplugged, and tells of each try.
@@ -9,6 +12,7 @@ struct Unpluggable {
     store: Sql,
     away: AtomicBool,
     tried: Notify,
+    order: Mutex<Vec<Uuid>>,
 }
 
 impl Store for Unpluggable {
@@ -18,6 +22,7 @@ impl Store for Unpluggable {
 
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            self.order.lock().unwrap().push(conversation.conversation_uuid);
             let saved = match self.away.load(Ordering::SeqCst) {
                 true => Err(StoreError::Unavailable("unplugged".into())),
                 false => self.store.save_conversation(conversation).await,
@@ -50,7 +55,12 @@ async fn world(away: bool) -> World {
     let scratch = sqlite().await.unwrap();
     scratch.store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
     let ana = found(&scratch.store, "8000", None).await;
-    let store = Arc::new(Unpluggable { store: scratch.store.clone(), away: away.into(), tried: Notify::new() });
+    let store = Arc::new(Unpluggable {
+        store: scratch.store.clone(),
+        away: away.into(),
+        tried: Notify::new(),
+        order: Mutex::default(),
+    });
     let spill = Spill::new(&scratch.database.spill);
     World { scratch, store, spill, ana }
 }
@@ -166,4 +176,48 @@ async fn a_torn_line_spoils_only_itself() {
     // Interrupted here, the records are still there for the next start.
     drop(taken);
     assert_eq!(world.spill.take().unwrap().unwrap().conversations.len(), 2);
+}
+
+#[tokio::test]
+async fn a_line_that_is_not_utf_8_spoils_only_itself() {
+    let world = world(false).await;
+    world.spill.keep(&conversation(&world.ana)).unwrap();
+    let mut bytes = std::fs::read(world.spill.path()).unwrap();
+    bytes.extend(b"{\"text\":\"ol\xC3");
+    std::fs::write(world.spill.path(), bytes).unwrap();
+    world.spill.keep(&conversation(&world.ana)).unwrap();
+    assert_eq!(world.spill.take().unwrap().unwrap().conversations.len(), 2);
+    let refused = std::fs::read(format!("{}.refused", world.spill.path().display())).unwrap();
+    assert_eq!(refused, b"{\"text\":\"ol\xC3\n");
+}
+
+#[tokio::test]
+async fn what_is_spilled_does_not_wait_until_nobody_calls() {
+    let world = world(false).await;
+    let spilled = conversation(&world.ana);
+    world.spill.keep(&spilled).unwrap();
+    let (recorder, writer) = world.recorder(NEVER);
+    for _ in 0..3 {
+        recorder.record(conversation(&world.ana));
+    }
+    let script = async {
+        while world.saved().await < 4 {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    tokio::join!(writer.run(), script);
+    assert_eq!(world.store.order.lock().unwrap()[0], spilled.conversation_uuid);
+}
+
+#[tokio::test]
+async fn reading_makes_no_database_file() {
+    let folder = Directory::new();
+    let path = folder.0.join("none.db");
+    let database = database(&format!("sqlite:{}", path.display()));
+    let error = connect_existing(&database).await.unwrap_err().to_string();
+    assert!(error.contains("none.db"), "{error}");
+    assert!(!path.exists());
+    connect(&database).await.unwrap();
+    connect_existing(&database).await.unwrap();
 }
