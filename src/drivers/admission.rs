@@ -1,13 +1,14 @@
 //! From an INVITE to a call on a media thread, or to a refusal that says why.
 use super::{
     call_task::{NewCall, Shared},
+    facts::Facts,
     media_threads::MediaThreads,
     rtp_socket::Ports,
     seed,
     sip_socket::Request,
 };
 use crate::{
-    call::{self, Settings, Setup},
+    call::{Settings, Setup},
     config::Config,
     ladder::{self, Ears},
     routing,
@@ -22,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::mpsc, time::timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 /// How long the database may take to name the secretary.
@@ -67,14 +68,14 @@ impl Admission {
         let call_id = invite.call_id.clone();
         let (remote, dialled) = (invite.remote, invite.request_user.clone());
         if let Err(refusal) = self.place(leg, invite, sip).await {
-            warn!(%remote, %dialled, %call_id, status = refusal.status, "Call refused: {}", refusal.why);
+            warn!(%remote, %call_id, status = refusal.status, "Call refused: {}", refusal.why);
+            debug!(%dialled, %call_id, "Refused");
             self.refuse(leg, refusal);
         }
     }
 
     async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
-        let now = Instant::now();
-        let started_at = Utc::now();
+        let clock = (Utc::now(), Instant::now());
         let from = invite.remote.ip();
         if self.config.peer(from).is_none() && !self.registrars.contains(&from) {
             return Err(Refusal::new(403, "its address is not in [[peers]]"));
@@ -83,26 +84,25 @@ impl Admission {
         for warning in &secretary.warnings {
             warn!(secretary = %secretary.secretary_name, "{warning}");
         }
-        let conversation_uuid = Uuid::new_v4();
-        let rung = match ladder::rung(&secretary, &self.config, &self.ears) {
-            Ok(rung) => rung,
-            Err(unavailable) => {
-                let why = unavailable.to_string();
-                let provider = secretary.provider.to_string();
-                let clock = (started_at, now);
-                let record = call::refused(&invite, &secretary, &provider, (conversation_uuid, clock), &why);
-                self.shared.records.record(record);
-                return Err(Refusal::new(503, why));
-            }
-        };
-        let sockets = self.ports.bind().map_err(|error| Refusal::new(503, format!("no RTP ports: {error}")))?;
+        let facts = Facts { leg, invite, secretary, conversation_uuid: Uuid::new_v4(), clock };
+        self.start(facts.clone(), sip).inspect_err(|refusal| {
+            self.shared.records.record(facts.failed(&refusal.why, Utc::now()));
+        })
+    }
+
+    /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
+    fn start(&self, facts: Facts, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
+        let unavailable = |why: String| Refusal::new(503, why);
+        let rung = ladder::rung(&facts.secretary, &self.config, &self.ears).map_err(|e| unavailable(e.to_string()))?;
+        let sockets = self.ports.bind().map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
         let local = self.advertised(sockets.local);
+        let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
         let settings = settings(&self.config);
         let setup =
             Setup { leg, invite, secretary, rung, settings, local, seed: seed(), conversation_uuid, started_at };
-        let call = NewCall { setup, sockets, sip, shared: self.shared.clone() };
-        self.threads.place(call).map_err(|_| Refusal::new(503, "every media thread is full"))
+        let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone() };
+        self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }
 
     async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {

@@ -1,5 +1,6 @@
 //! One call's task: owns the call, its RTP sockets and its provider connection. A packet crosses no thread.
 use super::{
+    facts::Facts,
     rtp_socket::Pair,
     sip_socket::Request,
     until,
@@ -10,14 +11,17 @@ use crate::{
     speech::Engine,
     store::Recorder,
 };
+use chrono::Utc;
 use media::Channel;
 use providers::{Disconnect, Endpoint, Incoming, JobDone, Outgoing};
+use sip::{Command, Reason};
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{
     net::UdpSocket,
     sync::{broadcast, mpsc, watch},
+    task::{JoinHandle, spawn_local},
 };
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 use uuid::Uuid;
 
 /// Finished engine jobs that may wait for the call; each call has a handful under way at most.
@@ -47,6 +51,8 @@ pub struct Shared {
 /// A call to be run.
 #[derive(Debug)]
 pub struct NewCall {
+    /// What is recorded of it should it break.
+    pub facts: Facts,
     /// What it is made of.
     pub setup: Setup,
     /// Its RTP and RTCP sockets.
@@ -57,17 +63,37 @@ pub struct NewCall {
     pub shared: Shared,
 }
 
-/// Runs one call until it is over.
+/// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
+/// a record and a leg that is taken down like any other.
 pub async fn run(new: NewCall) {
-    let uuid = new.setup.conversation_uuid;
-    let span = info_span!("call", id = %uuid, domain = %new.setup.secretary.domain_name, leg = %new.setup.leg);
-    async {
-        if let Err(error) = drive(new).await {
-            warn!(%error, "the call's sockets failed");
+    let NewCall { facts, setup, sockets, sip, shared } = new;
+    let span =
+        info_span!("call", id = %facts.conversation_uuid, domain = %facts.secretary.domain_name, leg = %facts.leg);
+    let task = spawn_local(drive(setup, sockets, sip, shared.clone()).instrument(span.clone()));
+    supervise(task, &facts, &shared).instrument(span).await;
+}
+
+async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, shared: &Shared) {
+    let why = match task.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("the call's sockets failed: {error}"),
+        Err(error) => format!("the call's task broke: {error}"),
+    };
+    error!("{why}");
+    let leg = facts.leg;
+    let reason = Some(Reason { protocol: "SIP".into(), cause: Some(500), text: Some("Internal error".into()) });
+    // Which of the two fits the leg is known to the endpoint; it ignores the other.
+    let reject = Command::Reject { leg, status: 500, reason: reason.clone(), headers: Vec::new() };
+    for command in [reject, Command::Bye { leg, reason }] {
+        if shared.sip.try_send(Request::Command(command)).is_err() {
+            warn!("the SIP task does not take commands: this call's signalling is lost");
         }
     }
-    .instrument(span)
-    .await;
+    // Should the call have left its own record before it broke, that one counts: the store takes the first.
+    let record = facts.failed(&why, Utc::now());
+    shared.records.record(record.clone());
+    // Nobody watching is the ordinary case.
+    let _ = shared.watch.send((facts.conversation_uuid, Event::Ended(Box::new(record))));
 }
 
 /// Where the provider is reached.
@@ -90,15 +116,15 @@ struct Task {
     jobs_done: mpsc::Sender<JobDone>,
 }
 
-async fn drive(new: NewCall) -> io::Result<()> {
-    let NewCall { setup, sockets, mut sip, shared } = new;
+async fn drive(setup: Setup, sockets: Pair, mut sip: mpsc::Receiver<sip::Event>, shared: Shared) -> io::Result<()> {
+    let (rtp, rtcp) = sockets.into_async().await?;
     let mut stop = shared.stop.clone();
     let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
     let mut task = Task {
         uuid: setup.conversation_uuid,
         call: Call::new(setup, Instant::now()),
-        rtp: UdpSocket::from_std(sockets.rtp)?,
-        rtcp: UdpSocket::from_std(sockets.rtcp)?,
+        rtp,
+        rtcp,
         shared,
         provider: Provider::None,
         jobs_done,

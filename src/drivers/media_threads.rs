@@ -67,11 +67,9 @@ impl MediaThreads {
     }
 }
 
-/// Runs one call to its end, however it ends: a panic ends one call, and the thread goes on.
+/// Runs one call to its end, and counts it off.
 async fn run(call: NewCall, calls: Arc<AtomicUsize>) {
-    if let Err(error) = tokio::task::spawn_local(call_task::run(call)).await {
-        tracing::error!(%error, "a call task panicked");
-    }
+    call_task::run(call).await;
     calls.fetch_sub(1, Ordering::Relaxed);
 }
 

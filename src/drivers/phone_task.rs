@@ -77,8 +77,7 @@ pub async fn call(
     let sip_task = tokio::spawn(sip_socket::run(Endpoint::new(config, seed()), sip, request_queue, event_sender));
 
     let local = sockets.local;
-    let rtp = UdpSocket::from_std(sockets.rtp)?;
-    let rtcp = UdpSocket::from_std(sockets.rtcp)?;
+    let (rtp, rtcp) = sockets.into_async().await?;
     let setup = Setup { local, codecs: dial.codecs.clone(), seed: seed(), plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();

@@ -30,6 +30,21 @@ pub struct Pair {
     pub local: SocketAddr,
 }
 
+impl Pair {
+    /// RTP and RTCP for this runtime, ready to send: `try_send_to` refuses everything until the reactor has seen the
+    /// socket writable, which it is at once.
+    ///
+    /// # Errors
+    /// The reactor does not take them.
+    pub async fn into_async(self) -> io::Result<(tokio::net::UdpSocket, tokio::net::UdpSocket)> {
+        let rtp = tokio::net::UdpSocket::from_std(self.rtp)?;
+        let rtcp = tokio::net::UdpSocket::from_std(self.rtcp)?;
+        rtp.writable().await?;
+        rtcp.writable().await?;
+        Ok((rtp, rtcp))
+    }
+}
+
 impl Ports {
     /// Ports of this address and range; an odd first port is skipped.
     pub fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
