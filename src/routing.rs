@@ -4,6 +4,7 @@ use crate::{
     secretary::DomainRef,
 };
 use sip::IncomingInvite;
+use std::net::IpAddr;
 
 /// Names the tenant: UUID or name of its domain.
 const DOMAIN_HEADER: &str = "x-ramal-domain";
@@ -20,8 +21,9 @@ pub struct Wanted {
 }
 
 /// Reads the R-URI and, from configured peers that are trusted with it, the `X-Ramal-` headers. A caller can put such
-/// headers into an INVITE, and FreeSWITCH copies them (`freeswitch.md` §0.9), so nobody else is believed.
-pub fn wanted(invite: &IncomingInvite, config: &Config) -> Wanted {
+/// headers into an INVITE, and FreeSWITCH copies them (`freeswitch.md` §0.9), so nobody else is believed. `registrars`
+/// are the addresses of each of the configured registrations, in their order.
+pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr>]) -> Wanted {
     let peer = config.peer(invite.remote.ip());
     let header = |name: &str| {
         let trusted = peer.is_some_and(|peer| peer.trusted_headers);
@@ -34,17 +36,22 @@ pub fn wanted(invite: &IncomingInvite, config: &Config) -> Wanted {
     let domain = header(DOMAIN_HEADER)
         .map(|domain| DomainRef::from(domain.as_str()))
         .or_else(|| peer.and_then(|peer: &Peer| peer.domain.clone()))
-        .or_else(|| registered(invite, config));
+        .or_else(|| registered(invite, config, registrars));
     Wanted { extension, domain }
 }
 
 /// A call to a Contact we registered belongs to that registration's tenant.
-fn registered(invite: &IncomingInvite, config: &Config) -> Option<DomainRef> {
-    let ours = config.registrations.iter().find(|registration| {
-        registration.contact_user == invite.request_user
-            && registration.registrar.host.parse().is_ok_and(|ip: std::net::IpAddr| ip == invite.remote.ip())
-    });
-    ours.map(|registration| DomainRef::from(registration.domain.as_str()))
+fn registered(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr>]) -> Option<DomainRef> {
+    let mut known = config.registrations.iter().zip(registrars);
+    let (registration, _) = known.find(|(registration, addresses)| {
+        registration.contact_user == invite.request_user && is_among(invite.remote.ip(), addresses)
+    })?;
+    Some(DomainRef::from(registration.domain.as_str()))
+}
+
+/// Whether a registrar has this address. An IPv4 address that came through an IPv6 socket is the IPv4 address.
+pub fn is_among(address: IpAddr, registrar: &[IpAddr]) -> bool {
+    registrar.iter().any(|ip| ip.to_canonical() == address.to_canonical())
 }
 
 #[cfg(test)]
@@ -76,10 +83,10 @@ mod tests {
     fn headers_count_only_from_a_peer_that_is_trusted_with_them() {
         let config = config("[[peers]]\nname = \"pbx\"\naddresses = [\"127.0.0.2\"]\n");
         let headers = [("X-Ramal-Domain", "acme.example"), ("x-ramal-extension", "9000")];
-        let of_peer = wanted(&invite("127.0.0.2:5060", &headers), &config);
+        let of_peer = wanted(&invite("127.0.0.2:5060", &headers), &config, &[]);
         assert_eq!(of_peer.extension, "9000");
         assert_eq!(of_peer.domain, Some(DomainRef::Name("acme.example".into())));
-        let of_stranger = wanted(&invite("127.0.0.3:5060", &headers), &config);
+        let of_stranger = wanted(&invite("127.0.0.3:5060", &headers), &config, &[]);
         assert_eq!(of_stranger, Wanted { extension: "8000".into(), domain: None });
     }
 
@@ -87,13 +94,40 @@ mod tests {
     fn a_header_sent_twice_is_not_believed() {
         let config = config("[[peers]]\nname = \"pbx\"\naddresses = [\"127.0.0.2\"]\n");
         let headers = [("X-Ramal-Domain", "evil.example"), ("X-Ramal-Domain", "acme.example")];
-        assert_eq!(wanted(&invite("127.0.0.2:5060", &headers), &config).domain, None);
+        assert_eq!(wanted(&invite("127.0.0.2:5060", &headers), &config, &[]).domain, None);
     }
 
     #[test]
     fn an_untrusted_peer_still_has_its_own_domain() {
         let text = "[[peers]]\nname = \"pbx\"\naddresses = [\"127.0.0.2\"]\ntrusted_headers = false\ndomain = \"acme.example\"\n";
-        let wanted = wanted(&invite("127.0.0.2:5060", &[("X-Ramal-Domain", "evil.example")]), &config(text));
+        let headers = [("X-Ramal-Domain", "evil.example")];
+        let wanted = wanted(&invite("127.0.0.2:5060", &headers), &config(text), &[]);
         assert_eq!(wanted.domain, Some(DomainRef::Name("acme.example".into())));
+    }
+
+    #[test]
+    fn a_call_from_a_registrar_known_by_name_belongs_to_the_tenant_of_that_account() {
+        let account = |host: &str, user: &str, domain: &str| {
+            format!(
+                "[[registrations]]\nregistrar = \"{host}\"\ndomain = \"{domain}\"\nuser = \"{user}\"\npassword = \"x\"\n"
+            )
+        };
+        let accounts = [
+            account("a.example", "8000", "acme.example"),
+            account("b.example", "8000", "bolt.example"),
+            account("c.example", "9000", "cask.example"),
+        ];
+        let config = config(&accounts.concat());
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let registrars = [vec![], vec![ip("192.0.2.1"), ip("192.0.2.2")], vec![ip("192.0.2.3")]];
+        for (remote, domain) in [
+            ("192.0.2.2:5060", Some("bolt.example")),
+            ("[::ffff:192.0.2.1]:5060", Some("bolt.example")),
+            ("192.0.2.3:5060", None),
+            ("192.0.2.9:5060", None),
+        ] {
+            let wanted = wanted(&invite(remote, &[]), &config, &registrars);
+            assert_eq!(wanted.domain, domain.map(DomainRef::from), "{remote}");
+        }
     }
 }

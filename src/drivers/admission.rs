@@ -3,6 +3,7 @@ use super::{
     call_task::{NewCall, Shared},
     facts::Facts,
     media_threads::MediaThreads,
+    registrars::Addresses,
     rtp_socket::Ports,
     seed,
     sip_socket::Request,
@@ -22,7 +23,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
@@ -45,7 +49,7 @@ pub struct Admission {
     /// What the speech engine can do.
     pub ears: Ears,
     /// Addresses of the registrars we register with: their calls are welcome.
-    pub registrars: Vec<IpAddr>,
+    pub registrars: watch::Receiver<Addresses>,
     /// What every call shares.
     pub shared: Shared,
 }
@@ -77,7 +81,7 @@ impl Admission {
     async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let clock = (Utc::now(), Instant::now());
         let from = invite.remote.ip();
-        if self.config.peer(from).is_none() && !self.registrars.contains(&from) {
+        if self.config.peer(from).is_none() && !self.is_registrar(from) {
             return Err(Refusal::new(403, "its address is not in [[peers]]"));
         }
         let secretary = self.secretary(&invite).await?;
@@ -105,8 +109,12 @@ impl Admission {
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }
 
+    fn is_registrar(&self, address: IpAddr) -> bool {
+        self.registrars.borrow().iter().any(|registrar| routing::is_among(address, registrar))
+    }
+
     async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
-        let wanted = routing::wanted(invite, &self.config);
+        let wanted = routing::wanted(invite, &self.config, &self.registrars.borrow());
         let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
         match timeout(LOOKUP, self.store.find_secretary(&lookup)).await {
             Ok(Ok(Found::Secretary(secretary))) => Ok(*secretary),

@@ -5,6 +5,7 @@ pub mod call_task;
 pub mod facts;
 pub mod media_threads;
 pub mod phone_task;
+pub mod registrars;
 pub mod rtp_socket;
 pub mod server;
 pub mod sip_socket;

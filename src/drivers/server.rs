@@ -3,13 +3,14 @@ use super::{
     admission::Admission,
     call_task::Shared,
     media_threads::MediaThreads,
+    registrars::Registrars,
     rtp_socket::Ports,
     seed,
     sip_socket::{self, Request, Sockets},
 };
 use crate::{
     call,
-    config::{self, Config},
+    config::Config,
     ladder::Ears,
     speech::{Engine, EngineConfig},
     store::{self, Pace, Spill, Store},
@@ -17,13 +18,13 @@ use crate::{
 use anyhow::Context;
 use providers::local::Language;
 use sip::{
-    Event, LegId, RegistrationId,
+    Event, LegId, Transport,
     endpoint::{Config as EndpointConfig, Endpoint},
 };
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
+    net::SocketAddr,
+    sync::{Arc, Weak},
     thread::available_parallelism,
     time::Duration,
 };
@@ -37,7 +38,8 @@ use uuid::Uuid;
 
 /// SIP events that may wait for the dispatcher; the SIP task then waits, and peers retransmit.
 const EVENTS: usize = 4_096;
-/// SIP events that may wait for one call; a call that does not take them is stuck, and they are dropped with a warning.
+/// SIP events that may wait for one call; a call that does not take them is stuck, and they are dropped with a
+/// warning, all but the one that ends it.
 const CALL_EVENTS: usize = 64;
 /// Call events that may wait for a watcher; a slow one loses the oldest.
 const WATCHED: usize = 4_096;
@@ -59,7 +61,7 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     drain: Duration,
     admission: Arc<Admission>,
-    registrations: Vec<RegistrationId>,
+    registrars: Registrars,
     requests: mpsc::Sender<Request>,
     watch: broadcast::Sender<(Uuid, call::Event)>,
     stop: watch::Sender<bool>,
@@ -75,6 +77,7 @@ impl Server {
     /// The first thing that cannot be had, with its name.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
+        let ports = ports(&config)?;
         let cores = available_parallelism().map_or(1, usize::from);
         let store = store::connect(&config.database).await.context("the database")?;
         for entry in &config.secretaries {
@@ -94,15 +97,19 @@ impl Server {
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
         let sip = tokio::spawn(sip_socket::run(endpoint, sockets, request_queue, event_sender));
-        let (registrations, registrars) = register(&config, &requests).await;
+        let local = |transport| match transport {
+            Transport::Udp => udp,
+            Transport::Tcp => tcp,
+        };
+        let registrars = Registrars::start(&config.registrations, local, &requests);
         let (stop, stopped) = watch::channel(false);
         let (watch, _) = broadcast::channel(WATCHED);
         let threads = config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
         let admission = Arc::new(Admission {
-            ports: Ports::new(config.rtp.address, config.rtp.ports.first..=config.rtp.ports.last),
+            ports,
             threads: MediaThreads::start(threads)?,
             ears: ears(&engine),
-            registrars,
+            registrars: registrars.addresses.clone(),
             shared: Shared {
                 sip: requests.clone(),
                 engine: Arc::clone(&engine),
@@ -114,7 +121,7 @@ impl Server {
             store: Arc::clone(&store),
             config: Arc::clone(&config),
         });
-        let dispatcher = tokio::spawn(dispatch(events, Arc::clone(&admission)));
+        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), Arc::clone(&config)));
         let drain = config.call.drain;
         Ok(Self {
             udp,
@@ -123,7 +130,7 @@ impl Server {
             store,
             drain,
             admission,
-            registrations,
+            registrars,
             requests,
             watch,
             stop,
@@ -145,8 +152,9 @@ impl Server {
 
     /// Takes no new calls, leaves those that are up the configured time (or until `hurry` resolves), then ends them,
     /// unregisters, and stores what is left to store.
-    pub async fn stop(self, hurry: impl Future<Output = ()>) {
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.ask(Request::Drain);
+        let registrations = self.registrars.settle().await;
         let all_gone = async {
             while self.calls() > 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -156,8 +164,8 @@ impl Server {
             _ = timeout(self.drain, all_gone) => {}
             () = hurry => {}
         }
-        for id in &self.registrations {
-            self.ask(Request::Unregister(*id));
+        for id in registrations {
+            self.ask(Request::Unregister(id));
         }
         // Calls hear it when their task next wakes, within 20 ms.
         let _ = self.stop.send(true);
@@ -167,18 +175,14 @@ impl Server {
             }
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
-        let Self { requests, sip, dispatcher, admission, writer, .. } = self;
-        drop(requests);
-        // The dispatcher holds the admission, and the admission a sender of requests: it goes first.
-        let goodbye = async {
-            dispatcher.abort();
-            let _ = dispatcher.await;
-            drop(admission);
-            let _ = sip.await;
-        };
-        if timeout(SIP_GOODBYE, goodbye).await.is_err() {
+        let Self { requests, mut sip, dispatcher, admission, writer, .. } = self;
+        // The last senders of requests: without them the SIP task ends when it has said all, and the dispatcher with it.
+        drop((requests, admission));
+        if timeout(SIP_GOODBYE, &mut sip).await.is_err() {
             warn!("some peers did not answer our goodbye");
+            sip.abort();
         }
+        let _ = dispatcher.await;
         if timeout(STORE_GOODBYE, writer).await.is_err() {
             warn!("the last conversations could not be stored in time; they are in the spill file");
         }
@@ -202,6 +206,15 @@ fn endpoint_config(config: &Config, udp: Option<SocketAddr>, tcp: Option<SocketA
     }
 }
 
+/// The RTP ports, of which at least one pair can be had: an address that is not ours is better told at once.
+fn ports(config: &Config) -> anyhow::Result<Ports> {
+    let (address, range) = (config.rtp.address, config.rtp.ports);
+    let ports = Ports::new(address, range.first..=range.last);
+    let (first, last) = (range.first, range.last);
+    ports.bind().with_context(|| format!("[rtp] address {address}: no RTP port of {first}-{last} can be had"))?;
+    Ok(ports)
+}
+
 fn ears(engine: &Engine) -> Ears {
     let able = engine.capabilities();
     let engines = [Language::EnUs, Language::PtBr].map(|language| (language, able.identity(language)));
@@ -223,53 +236,22 @@ fn tls(config: &Config) -> anyhow::Result<Arc<rustls::ClientConfig>> {
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Starts every registration whose registrar has an address.
-async fn register(config: &Config, requests: &mpsc::Sender<Request>) -> (Vec<RegistrationId>, Vec<IpAddr>) {
-    let (mut ids, mut registrars) = (Vec::new(), Vec::new());
-    for (number, registration) in (0_u32..).zip(&config.registrations) {
-        let Some(registrar) = resolve(&registration.registrar).await else {
-            warn!(registrar = %registration.registrar.host, user = %registration.user, "The registrar's name has no address");
-            continue;
-        };
-        let id = RegistrationId(number);
-        let registration = sip::Registration {
-            registrar,
-            transport: registration.transport,
-            domain: registration.domain.clone(),
-            user: registration.user.clone(),
-            auth_user: registration.auth_user.clone(),
-            password: registration.password.expose().to_owned(),
-            contact_user: registration.contact_user.clone(),
-            expires: registration.expires,
-        };
-        if requests.send(Request::Register(id, registration)).await.is_ok() {
-            ids.push(id);
-            registrars.push(registrar.ip());
-        }
-    }
-    (ids, registrars)
-}
-
-async fn resolve(at: &config::HostPort) -> Option<SocketAddr> {
-    let mut found =
-        timeout(Duration::from_secs(5), tokio::net::lookup_host((at.host.as_str(), at.port))).await.ok()?.ok()?;
-    found.next()
-}
-
-/// Routes SIP events to the calls they belong to.
-async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Arc<Admission>) {
+/// Routes SIP events to the calls they belong to, until the SIP task ends. The admission holds a sender of requests,
+/// which keeps the SIP task alive: it is the server's alone.
+async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, config: Arc<Config>) {
     let mut calls: BTreeMap<LegId, mpsc::Sender<Event>> = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
             Event::Incoming { leg, invite } => {
+                // An INVITE that came just before the end is not answered: draining refuses those that follow.
+                let Some(admission) = admission.upgrade() else { continue };
                 calls.retain(|_, call| !call.is_closed());
                 let (to_call, sip) = mpsc::channel(CALL_EVENTS);
                 calls.insert(leg, to_call);
-                let admission = Arc::clone(&admission);
                 tokio::spawn(async move { admission.admit(leg, *invite, sip).await });
             }
             Event::Registration { id, state } => {
-                let user = admission.config.registrations.get(id.0 as usize).map(|r| r.user.as_str());
+                let user = config.registrations.get(id.0 as usize).map(|r| r.user.as_str());
                 info!(user, ?state, "Registration");
             }
             event @ (Event::Cancelled { leg }
@@ -277,7 +259,7 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Arc<Admission>) 
             | Event::Bye { leg, .. }
             | Event::Terminated { leg, .. }) => {
                 if let Some(call) = calls.remove(&leg) {
-                    deliver(&call, event, leg);
+                    deliver_last(call, event);
                 }
             }
             event @ (Event::Established { leg, .. }
@@ -299,5 +281,72 @@ fn deliver(call: &mpsc::Sender<Event>, event: Event, leg: LegId) {
         // A call that has just ended needs to know nothing more.
         Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
         Err(mpsc::error::TrySendError::Full(_)) => warn!(%leg, "the call does not take SIP events"),
+    }
+}
+
+/// The event after which nothing follows is never dropped: it waits for room, or for the call to be over.
+fn deliver_last(call: mpsc::Sender<Event>, event: Event) {
+    if let Err(mpsc::error::TrySendError::Full(event)) = call.try_send(event) {
+        tokio::spawn(async move { call.send(event).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Environment,
+        drivers::sip_socket::tests::{answer, peer},
+    };
+    use sip::TerminatedBy;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, "test.toml", &Environment::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_rtp_address_that_is_not_ours_is_named_at_the_start() {
+        let error = Server::start(config("[rtp]\naddress = \"192.0.2.1\"\n")).await.unwrap_err();
+        assert!(format!("{error:#}").contains("[rtp] address 192.0.2.1"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn the_last_event_reaches_a_call_whose_queue_is_full() {
+        let leg = LegId(1);
+        let (call, mut queue) = mpsc::channel(1);
+        let info = || Event::Info { leg, content_type: String::new(), body: Vec::new() };
+        deliver(&call, info(), leg);
+        deliver(&call, info(), leg);
+        let last = Event::Terminated { leg, by: TerminatedBy::PeerGone };
+        deliver_last(call, last.clone());
+        assert_eq!(queue.recv().await, Some(info()));
+        assert_eq!(queue.recv().await, Some(last));
+        assert_eq!(queue.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn stopping_waits_until_the_registrar_has_let_us_go() {
+        let folder = std::env::temp_dir().join(format!("ramal-stop-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let registrar = peer().await;
+        let text = format!(
+            "[sip]\nudp = [\"127.0.0.1:{sip}\"]\ntcp = []\n[rtp]\nports = \"39300-39309\"\n\
+             [database]\nurl = \"sqlite:{folder}/ramal.db\"\nspill = \"{folder}/spill\"\n\
+             [local]\nmodels_dir = \"{folder}\"\n\
+             [[registrations]]\nregistrar = \"{registrar}\"\nuser = \"2000\"\npassword = \"x\"\n",
+            sip = peer().await.local_addr().unwrap().port(),
+            folder = folder.display(),
+            registrar = registrar.local_addr().unwrap(),
+        );
+        let server = Server::start(config(&text)).await.unwrap();
+        answer(&registrar, "200 OK", "Expires: 600\r\n").await;
+        let stopping = tokio::spawn(server.stop(std::future::ready(())));
+        let challenge = "WWW-Authenticate: Digest realm=\"pbx.example\", nonce=\"one\"\r\n";
+        let first = answer(&registrar, "401 Unauthorized", challenge).await;
+        let second = answer(&registrar, "200 OK", "").await;
+        assert!(first.contains("Expires: 0\r\n") && second.contains("Expires: 0\r\n"), "{first}{second}");
+        assert!(second.contains("Authorization: Digest"), "{second}");
+        stopping.await.unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -337,7 +337,7 @@ async fn write(mut writer: tcp::OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use sip::endpoint::Config;
 
@@ -345,7 +345,7 @@ mod tests {
     /// A test that waits this long has failed.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    async fn peer() -> UdpSocket {
+    pub(in crate::drivers) async fn peer() -> UdpSocket {
         UdpSocket::bind(HERE).await.unwrap()
     }
 
@@ -356,7 +356,7 @@ mod tests {
     }
 
     /// Answers a request with the headers that belong to it.
-    async fn answer(peer: &UdpSocket, status: &str, more: &str) -> String {
+    pub(in crate::drivers) async fn answer(peer: &UdpSocket, status: &str, more: &str) -> String {
         let (request, from) = heard(peer).await;
         let echoed = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|h| line.starts_with(h));
         let echo: Vec<&str> = request.lines().filter(echoed).collect();
