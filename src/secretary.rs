@@ -37,7 +37,8 @@ pub struct Secretary {
     pub voice_settings: VoiceSettings,
     /// What the model is told to be.
     pub system_prompt: Option<String>,
-    /// What is said when the call is answered; `None` lets the caller speak first.
+    /// What is said when the call is answered; `None` lets the provider decide: `openai` waits for the caller, `local`
+    /// greets in words of its own.
     pub first_message: Option<String>,
     /// How sure the provider's detector must be that it hears speech, 0 to 1.
     pub vad_threshold: f32,

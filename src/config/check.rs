@@ -95,6 +95,15 @@ impl Check<'_> {
         }
     }
 
+    /// A text that is either absent or says something: an empty one would silently mean the default.
+    pub(super) fn telling(&mut self, place: Place<'_>, value: Option<Value>) -> Option<String> {
+        let empty = value.as_ref().and_then(Value::as_str).is_some_and(|text| text.trim().is_empty());
+        if empty {
+            self.refuse(place, value.as_ref(), "is empty; leave the key out for the default");
+        }
+        self.text(place, value)
+    }
+
     /// A text that must be there.
     pub(super) fn required(&mut self, place: Place<'_>, value: Option<Value>) -> Option<String> {
         let before = self.problems.len();
@@ -162,9 +171,10 @@ impl Check<'_> {
         parsed
     }
 
-    /// One text or a list of them (in the environment: separated by commas), each meaning a `T`.
+    /// One text or a list of them (in the environment: separated by commas, empty for none), each meaning a `T`.
     pub(super) fn list<T: FromStr>(&mut self, place: Place<'_>, value: Option<Value>, allowed: &str) -> Option<Vec<T>> {
         let items = match value? {
+            Value::String(text) if self.variable(place).is_some() && text.trim().is_empty() => Vec::new(),
             Value::String(text) if self.variable(place).is_some() => {
                 text.split(',').map(|item| Value::String(item.trim().to_owned())).collect()
             }

@@ -6,6 +6,7 @@ use super::{
 use crate::secretary::{
     Answer, DomainRef, Identity, ProviderKind, Secretary, SecretaryEntry, SecretaryRow, TransferRule,
 };
+use providers::local::Language;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use toml::Value;
@@ -20,7 +21,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     let at = |key| Place { section, key };
     let before = check.problems.len();
     check.unknown(section, &raw.unknown, RawSecretary::KEYS);
-    let provider = raw.provider.clone();
+    let (provider, language) = (raw.provider.clone(), raw.language.clone());
     let rules: Vec<TransferRule> = check.shaped(at("transfer_rules"), raw.transfer_rules, RULES).unwrap_or_default();
     let functions: Option<Json> = check.shaped(at("functions"), raw.functions, FUNCTIONS);
     let speed = check.number(at("voice_speed"), raw.voice_speed);
@@ -70,11 +71,26 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     }
     let identity =
         Identity { secretary_realtime_uuid: Uuid::nil(), domain_uuid: Uuid::nil(), domain_name: domain.to_string() };
-    if let Err(error) = Secretary::parse(identity, row.clone()) {
-        check.refuse(at(key_of(error.column)), None, error.problem);
+    let secretary = match Secretary::parse(identity, row.clone()) {
+        Ok(secretary) => secretary,
+        Err(error) => {
+            check.refuse(at(key_of(error.column)), None, error.problem);
+            return None;
+        }
+    };
+    if secretary.provider == ProviderKind::Local
+        && let Some(Err(problem)) = secretary.provider_config.language.as_deref().map(spoken)
+    {
+        check.refuse(at("language"), language.as_ref(), problem);
         return None;
     }
     Some(SecretaryEntry { domain, row })
+}
+
+/// Whether the built-in provider speaks this language.
+pub(super) fn spoken(tag: &str) -> Result<(), String> {
+    let known = Language::from_tag(tag).map(drop);
+    known.ok_or_else(|| "provider \"local\" speaks Portuguese (\"pt-BR\") and English (\"en-US\") only".to_owned())
 }
 
 /// Refuses two entries for one extension: the second would overwrite the first.
@@ -98,7 +114,7 @@ fn provider_config(
 ) -> String {
     let mut config = Map::new();
     for (key, value) in texts {
-        if let Some(text) = check.text(Place { section, key }, value) {
+        if let Some(text) = check.telling(Place { section, key }, value) {
             config.insert(key.to_owned(), Json::String(text));
         }
     }

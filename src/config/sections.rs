@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use sip::Transport;
 use std::{
     collections::BTreeMap,
+    fs::File,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -312,14 +313,14 @@ fn beside(url: &Secret) -> PathBuf {
 fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
     let at = |key| Place { section: "openai", key };
     check.unknown("openai", &raw.unknown, RawOpenAi::KEYS);
-    let written = raw.url.clone();
+    let (written, written_ca) = (raw.url.clone(), raw.ca_file.clone());
     let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
     let openai = OpenAi {
         api_key: check.secret(at("api_key"), raw.api_key),
         url: text(check.text(at("url"), raw.url), "wss://api.openai.com/v1/realtime"),
-        model: text(check.text(at("model"), raw.model), "gpt-realtime-2.1"),
+        model: text(check.telling(at("model"), raw.model), "gpt-realtime-2.1"),
         transcription_model: text(
-            check.text(at("transcription_model"), raw.transcription_model),
+            check.telling(at("transcription_model"), raw.transcription_model),
             "gpt-live-transcribe",
         ),
         ca_file: check.text(at("ca_file"), raw.ca_file).map(PathBuf::from),
@@ -327,6 +328,9 @@ fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
     let scheme = openai.url.starts_with("wss://") || openai.url.starts_with("ws://");
     if !scheme || openai.url.contains(['?', '#', ' ']) {
         check.refuse(at("url"), written.as_ref(), "must start with \"wss://\" or \"ws://\" and have no query");
+    }
+    if let Some(Err(error)) = openai.ca_file.as_ref().map(File::open) {
+        check.refuse(at("ca_file"), written_ca.as_ref(), format!("cannot be read: {error}"));
     }
     openai
 }
@@ -340,7 +344,7 @@ fn local(raw: RawLocal, check: &mut Check<'_>) -> Local {
         threads: threads(at("threads"), raw.threads, check),
         language: check.text(at("language"), raw.language).unwrap_or_else(|| "pt-BR".to_owned()),
     };
-    if let Err(problem) = secretary::language_tag(&local.language) {
+    if let Err(problem) = secretary::language_tag(&local.language).and_then(|()| secretaries::spoken(&local.language)) {
         check.refuse(at("language"), written.as_ref(), problem);
     }
     local
@@ -385,11 +389,18 @@ fn log(raw: RawLog, check: &mut Check<'_>) -> Log {
     check.unknown("log", &raw.unknown, RawLog::KEYS);
     let written = raw.level.clone();
     let level = check.text(at("level"), raw.level).unwrap_or_else(|| "info".to_owned());
-    if level.parse::<EnvFilter>().is_err() {
-        let allowed = "must be error, warn, info, debug, trace or directives like \"info,ramal::call=debug\"";
+    if level.parse::<EnvFilter>().is_err() || !level.split(',').all(is_level_or_directive) {
+        let allowed = "must be off, error, warn, info, debug, trace or directives like \"info,ramal::call=debug\"";
         check.refuse(at("level"), written.as_ref(), allowed);
     }
     Log { level, json: check.flag(at("json"), raw.json).unwrap_or(false) }
+}
+
+/// `EnvFilter` takes any bare word for the name of a module; here it is a misspelt level.
+fn is_level_or_directive(piece: &str) -> bool {
+    let piece = piece.trim();
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    piece.contains(['=', '[', ']', '{', '}']) || levels.iter().any(|level| level.eq_ignore_ascii_case(piece))
 }
 
 fn seconds(seconds: u32) -> Duration {

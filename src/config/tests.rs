@@ -38,7 +38,7 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         assert_eq!(there, want);
     }
     let env = environment(&[("EXTENSION_PASSWORD", "1"), ("OPENAI_API_KEY", "2")]);
-    let shown = shown.replace("/etc/ramal/lab-ca.pem", "lab-ca.pem");
+    let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let config = Config::parse(&shown, "shown", &env).unwrap();
     assert_eq!(config.registrations[0].password.expose(), "1");
     assert_eq!(config.secretaries.len(), 1);
@@ -116,6 +116,8 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         [openai]
         url = "https://api.openai.com"
         api_key = "env:NO_SUCH"
+        model = ""
+        ca_file = "/nowhere/ca.pem"
         [local]
         language = "português"
         [call]
@@ -137,6 +139,12 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         extension = "8000"
         provider = "alexa"
         transfer_rules = [{ name = "x" }]
+        [[secretaries]]
+        domain = "a"
+        name = "Cid"
+        extension = "8002"
+        provider = "local"
+        language = "es-ES"
     "#;
     let error = parse(text).unwrap_err();
     let wanted = [
@@ -155,15 +163,18 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: database.url: must start with \"sqlite:\"",
         "ramal.toml: openai.url = \"https://api.openai.com\": must start with \"wss://\"",
         "ramal.toml: openai.api_key: the environment has no variable NO_SUCH",
+        "ramal.toml: openai.model = \"\": is empty",
+        "ramal.toml: openai.ca_file = \"/nowhere/ca.pem\": cannot be read",
         "ramal.toml: local.language = \"português\": language",
         "ramal.toml: call.fallback_extension = \"1000@x\": \"1000@x\" is not an extension",
         "ramal.toml: call.drain_s = \"soon\": must be a whole number from 1 to 600",
         "ramal.toml: media.reorder_window_ms = -1: must be a whole number from 0 to 500",
-        "ramal.toml: log.level = \"info,=,=\": must be error, warn",
+        "ramal.toml: log.level = \"info,=,=\": must be off, error, warn",
         "ramal.toml: log.json = \"yes\": must be true or false",
         "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
         "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\" or \"local\"",
         "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
+        "ramal.toml: secretaries[2].language = \"es-ES\": provider \"local\" speaks",
     ];
     for want in wanted {
         assert!(error.contains(want), "lacks {want:?} in\n{error}");
@@ -240,5 +251,23 @@ fn hosts_and_ports_are_read() {
     }
     for bad in ["", ":5060", "pbx:", "pbx:65536", "sip:pbx", "[::1", "a b", "[pbx]:1"] {
         assert!(bad.parse::<HostPort>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_empty_variable_empties_a_list() {
+    let config = Config::parse("", "ramal.toml", &environment(&[("RAMAL_SIP_TCP", " ")])).unwrap();
+    assert_eq!((config.sip.udp.len(), config.sip.tcp.len()), (1, 0));
+    let error = Config::parse("", "ramal.toml", &environment(&[("RAMAL_RTP_CODECS", "")])).unwrap_err().to_string();
+    assert!(error.contains("RAMAL_RTP_CODECS: is empty"), "{error}");
+}
+
+#[test]
+fn a_bare_word_is_a_level() {
+    for level in ["off", "WARN", "info,ramal::call=debug", "warn,ramal[call]=trace"] {
+        assert!(parse(&format!("[log]\nlevel = {level:?}")).is_ok(), "{level}");
+    }
+    for level in ["loud", "info,loud", "ramal=loud"] {
+        assert!(parse(&format!("[log]\nlevel = {level:?}")).is_err(), "{level}");
     }
 }
