@@ -44,6 +44,15 @@ pub fn narrow(samples: Vec<i16>, from: SampleRate) -> anyhow::Result<Vec<i16>> {
     Ok(narrow)
 }
 
+/// Finds out whether a file can be written, before there is anything to write; what it holds stays.
+///
+/// # Errors
+/// It cannot.
+pub fn is_writable(path: &Path) -> anyhow::Result<()> {
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    opened.map(drop).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Writes an 8 kHz stereo file: left what the caller said, right what they heard.
 ///
 /// # Errors

@@ -1,4 +1,5 @@
 //! `ramal call`: a phone in the terminal.
+use super::signals::Signals;
 use crate::{
     drivers::{phone_task, rtp_socket::Ports},
     phone::{Clip, EndedBy, Event, HangUp, Plan, Report, When},
@@ -7,14 +8,19 @@ use crate::{
 use anyhow::{Context, bail};
 use clap::Args;
 use media::codec::Codec;
-use sip::Transport;
+use sip::{
+    Transport,
+    uri::{Scheme, Uri},
+};
 use std::{
+    convert::Infallible,
     io::{IsTerminal, Write},
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// Calls a SIP URI, speaks, listens and measures.
 #[derive(Args, Clone, Debug)]
@@ -81,7 +87,8 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
     let target = target(&args).await?;
     let mut clips = files(&args)?;
     clips.extend(spoken(&args)?);
-    if let (Some(at), Some(last)) = (args.barge_in_at, clips.last_mut()) {
+    if let Some(at) = args.barge_in_at {
+        let last = clips.last_mut().context("--barge-in-at has nothing to say: add --play FILE or --say TEXT")?;
         last.when = When::At(seconds(at)?);
     }
     let mut keys = Vec::new();
@@ -98,14 +105,13 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
     };
     let ports = Ports::new(args.listen.ip(), PHONE_PORTS).bind().context("no free RTP ports for the phone")?;
     let show = !args.json && std::io::stderr().is_terminal();
-    let (stop_sender, stop) = tokio::sync::watch::channel(false);
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            // The call may be over by then.
-            let _ = stop_sender.send(true);
-        }
-        std::future::pending::<()>().await;
-    };
+    if let Some(path) = &args.record {
+        wav::is_writable(path)?;
+    }
+    let signals = Signals::new()?;
+    let (stop_sender, stop) = watch::channel(false);
+    // A signal hangs up; the call then ends by itself, and is reported like any other.
+    let interrupts = hang_up_on(signals, stop_sender);
     let call = phone_task::call(
         target,
         plan,
@@ -119,17 +125,29 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
     );
     let report = tokio::select! {
         report = call => report?,
-        () = interrupt => bail!("interrupted"),
+        never = interrupts => match never {},
     };
-    if let Some(path) = &args.record {
-        wav::write_stereo(path, report.recording.stereo())?;
-    }
-    print(&report, &args)?;
+    let recorded = args.record.as_ref().map_or(Ok(()), |path| wav::write_stereo(path, report.recording.stereo()));
+    print(&report, &args, args.record.as_deref().filter(|_| recorded.is_ok()))?;
+    recorded?;
     Ok(if report.answered_ms.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Every signal asks the call to end; this itself never does.
+async fn hang_up_on(mut signals: Signals, stop: watch::Sender<bool>) -> Infallible {
+    loop {
+        signals.next().await;
+        stop.send_replace(true);
+    }
+}
+
 async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
-    let uri = sip::uri::Uri::parse(&args.uri).with_context(|| format!("{} is not a SIP URI", args.uri))?;
+    let uri = Uri::parse(&args.uri).with_context(|| format!("{} is not a SIP URI", args.uri))?;
+    match uri.scheme() {
+        Scheme::Sip => {}
+        Scheme::Sips => bail!("{} asks for TLS, which this phone does not speak: dial a sip: URI", args.uri),
+        Scheme::Tel | Scheme::Other => bail!("{} is not a SIP URI: sip:8000@127.0.0.1:5070", args.uri),
+    }
     let host = uri.host();
     let port = uri.port().unwrap_or(5060);
     let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -149,7 +167,7 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         remote,
         transport,
         to: args.uri.clone(),
-        from_user: args.user.clone(),
+        from_user: user_part(&args.user)?,
         from_display: String::new(),
         credentials: args.password.clone().map(|password| (args.user.clone(), password)),
         x_headers,
@@ -179,10 +197,25 @@ fn codec(name: &str) -> anyhow::Result<Codec> {
 
 fn split_header(header: &str) -> anyhow::Result<(String, String)> {
     let (name, value) = header.split_once(':').with_context(|| format!("{header:?} is not `X-Name: value`"))?;
-    if !name.to_ascii_lowercase().starts_with("x-") {
-        bail!("{name} is not an X- header");
+    let (name, value) = (name.trim(), value.trim());
+    // RFC 3261 §25.1, `token`.
+    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+    if !name.to_ascii_lowercase().starts_with("x-") || !name.chars().all(token) {
+        bail!("{name:?} is not an X- header");
     }
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    if value.chars().any(char::is_control) {
+        bail!("the value of {name} holds a control character: a header is one line");
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A user as it stands in a SIP URI: what may not stand there is escaped (RFC 3261 §19.1.2).
+fn user_part(user: &str) -> anyhow::Result<String> {
+    if user.is_empty() {
+        bail!("--user is empty");
+    }
+    let uri = Uri::sip(Some(user), "localhost").with_context(|| format!("{user:?} cannot be a SIP user"))?;
+    Ok(uri.user().unwrap_or_default().to_owned())
 }
 
 fn files(args: &CallArgs) -> anyhow::Result<Vec<Clip>> {
@@ -237,7 +270,7 @@ fn narrate(event: Event) {
     let _ = writeln!(std::io::stderr(), "  · {line}");
 }
 
-fn print(report: &Report, args: &CallArgs) -> anyhow::Result<()> {
+fn print(report: &Report, args: &CallArgs, saved: Option<&Path>) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(report)?)?;
@@ -264,8 +297,48 @@ fn print(report: &Report, args: &CallArgs) -> anyhow::Result<()> {
         "Packets: {} sent, {} received, {} lost, jitter {:.1} ms",
         report.sent, report.received, report.lost, report.jitter_ms
     )?;
-    if let Some(path) = &args.record {
+    if let Some(path) = saved {
         writeln!(out, "Recorded to {}", path.display())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        call: CallArgs,
+    }
+
+    fn args(more: &[&str]) -> CallArgs {
+        Line::parse_from(["call"].iter().chain(more)).call
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_done_is_refused_before_the_call() {
+        for (line, want) in [
+            (&["sip:8000@127.0.0.1:9", "--barge-in-at", "2"][..], "--barge-in-at has nothing to say"),
+            (&["sip:8000@127.0.0.1:9", "--record", "/nowhere/call.wav"], "cannot write /nowhere/call.wav"),
+            (&["sips:8000@127.0.0.1:9"], "asks for TLS"),
+            (&["tel:+551199"], "is not a SIP URI"),
+            (&["sip:8000@127.0.0.1:9", "--user", ""], "--user is empty"),
+            (&["sip:8000@127.0.0.1:9", "--header", "X-A: b\r\nVia: c"], "holds a control character"),
+            (&["sip:8000@127.0.0.1:9", "--header", "X-A\r\nVia: c"], "is not an X- header"),
+            (&["sip:8000@127.0.0.1:9", "--header", "Via: c"], "is not an X- header"),
+        ] {
+            let error = run(args(line)).await.unwrap_err();
+            assert!(format!("{error:#}").contains(want), "{line:?}: {error:#}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_is_escaped_in_from_and_plain_in_the_digest() {
+        let dial = target(&args(&["sip:8000@127.0.0.1:9", "--user", "ana lu@x", "--password", "p"])).await.unwrap();
+        assert_eq!(dial.from_user, "ana%20lu%40x");
+        assert_eq!(dial.credentials, Some(("ana lu@x".into(), "p".into())));
+    }
 }

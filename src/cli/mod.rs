@@ -6,6 +6,7 @@ pub mod demo;
 pub mod live;
 pub mod logging;
 pub mod serve;
+mod signals;
 
 use crate::config::{Config, ConfigError, Environment};
 use clap::{Parser, Subcommand};
@@ -88,9 +89,16 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// The configuration of a file, or the built-in one, under this process's environment.
+/// The configuration of a file, of the file that `RAMAL_CONFIG` names, or the built-in one, under this process's
+/// environment.
 fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
-    Config::load(path, &environment())
+    let env = environment();
+    Config::load(path.or_else(|| configured(&env)), &env)
+}
+
+/// `RAMAL_CONFIG`; empty is as good as unset.
+fn configured(env: &Environment) -> Option<&Path> {
+    env.get("RAMAL_CONFIG").filter(|path| !path.is_empty()).map(Path::new)
 }
 
 /// Variables whose name or value is not UTF-8 are nobody's setting.
@@ -131,6 +139,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_empty_variable_names_no_file() {
+        for (value, want) in [("", None), ("a.toml", Some(Path::new("a.toml")))] {
+            let env = Environment::from([("RAMAL_CONFIG".to_owned(), value.to_owned())]);
+            assert_eq!(configured(&env), want);
+        }
+        assert_eq!(configured(&Environment::new()), None);
     }
 
     #[test]

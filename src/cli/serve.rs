@@ -1,14 +1,15 @@
 //! `ramal serve`: the server, until SIGTERM or SIGINT.
+use super::signals::Signals;
 use crate::{config::Config, drivers::server::Server};
 use clap::Args;
 use std::{io::Write, path::PathBuf};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs the server.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Configuration file; without it, the built-in defaults and a demonstration tenant.
-    #[arg(long, value_name = "FILE", env = "RAMAL_CONFIG")]
+    /// Configuration file, else that of the variable RAMAL_CONFIG; without either, the built-in defaults and a
+    /// demonstration tenant.
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -17,8 +18,7 @@ pub struct ServeArgs {
 /// # Errors
 /// What the server needs at its start and cannot have.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let mut signals =
-        Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let mut signals = Signals::new()?;
     let server = Server::start(config).await?;
     let mut out = std::io::stdout();
     for (transport, at) in [("udp", server.udp), ("tcp", server.tcp)] {
@@ -31,18 +31,4 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(calls = server.calls(), "Stopping; another signal ends the calls now");
     server.stop(signals.next()).await;
     Ok(())
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
