@@ -7,7 +7,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ScriptError {
     /// The file could not be read.
-    #[error("{path}: {source}")]
+    #[error("the script {path} cannot be read")]
     Unreadable {
         /// The file.
         path: String,
@@ -15,7 +15,7 @@ pub enum ScriptError {
         source: std::io::Error,
     },
     /// It is not a script; the message names line and key.
-    #[error("{path}: {source}")]
+    #[error("{path} is not a script")]
     Invalid {
         /// The file.
         path: String,
