@@ -272,7 +272,8 @@ impl Speaking {
                 Line::Sound { shown, .. } => shown,
             };
             let utterance = self.utterance;
-            out.events.push_back(Event::AssistantText { utterance, delta: format!("{text} ") });
+            let delta = if self.audible { format!(" {text}") } else { text };
+            out.events.push_back(Event::AssistantText { utterance, delta });
             out.events.push_back(Event::Audio { utterance, audio: Audio::Pcm(frame) });
             self.audible = true;
             given = true;

@@ -33,6 +33,7 @@ pub(super) struct Phrases {
     pub(super) key_answer: &'static str,
     pub(super) key_transfer: &'static str,
     pub(super) key_repeat: &'static str,
+    pub(super) key_all: &'static str,
     pub(super) unknown_key: &'static str,
     pub(super) and: &'static str,
     /// Words in an English reason, and what they are called here.
@@ -87,8 +88,8 @@ pub(super) fn list(items: &[String], and: &str) -> String {
 
 static PT: Phrases = Phrases {
     greeting: "Olá!",
-    disclosure_words: "Você fala com um atendimento automático de demonstração, que só responde o que está cadastrado.",
-    disclosure_tones: "Este é um atendimento automático de demonstração, sem reconhecimento de fala.",
+    disclosure_words: "Atendimento automático de demonstração: só respondo o que está cadastrado.",
+    disclosure_tones: "Atendimento automático de demonstração, sem reconhecimento de fala.",
     no_voice: "",
     ask: "Em que posso ajudar?",
     offer: "Pode me perguntar, por exemplo:",
@@ -116,6 +117,7 @@ static PT: Phrases = Phrases {
     key_answer: "Tecle {} para ouvir: {}.",
     key_transfer: "Tecle {} para falar com {}.",
     key_repeat: "Tecle zero para ouvir de novo.",
+    key_all: "Tecle zero para ouvir todas as opções.",
     unknown_key: "Essa opção não existe.",
     and: "e",
     reasons: &[
@@ -135,7 +137,7 @@ static PT: Phrases = Phrases {
 
 static EN: Phrases = Phrases {
     greeting: "Hello!",
-    disclosure_words: "You are talking to an automatic demonstration. It only answers what has been registered.",
+    disclosure_words: "This is an automatic demonstration: I only answer what is registered.",
     disclosure_tones: "This is an automatic demonstration without speech recognition.",
     no_voice: "This server has no voice for the language of this secretary, so I speak English.",
     ask: "How can I help you?",
@@ -164,6 +166,7 @@ static EN: Phrases = Phrases {
     key_answer: "Press {} to hear: {}.",
     key_transfer: "Press {} to talk to {}.",
     key_repeat: "Press zero to hear this again.",
+    key_all: "Press zero to hear all options.",
     unknown_key: "There is no such option.",
     and: "and",
     reasons: &[

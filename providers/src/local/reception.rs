@@ -17,6 +17,8 @@ const CERTAIN: f32 = 0.55;
 const EXAMPLES: usize = 2;
 /// More names than this are not listed.
 const LISTED: usize = 4;
+/// Keys of the menu that are read unasked; `0` reads all of them.
+const READ_UNASKED: usize = 4;
 
 /// The registered texts and the phrases around them.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl Reception {
         match self.config.hearing {
             Hearing::Words if self.config.first_message.is_none() => lines.extend(self.own(own.ask)),
             Hearing::Words => {}
-            Hearing::None => lines.extend(self.menu_lines()),
+            Hearing::None => lines.extend(self.menu_beginning()),
         }
         Reply { lines, after: After::Listen, kind: Kind::Answer }
     }
@@ -107,7 +109,7 @@ impl Reception {
             Some(Choice::Answer(index)) => self.answer(index),
             Some(Choice::Transfer(index)) => self.transfer(index),
             None if key == menu::REPEAT => self.menu(),
-            None => self.remark(self.own_with(self.phrases().unknown_key, self.menu_lines())),
+            None => self.remark(self.own_with(self.phrases().unknown_key, self.menu_beginning())),
         }
     }
 
@@ -129,7 +131,7 @@ impl Reception {
 
     /// After the second time in a row: says what can be asked, and that keys work too.
     pub(super) fn still_not_understood(&self) -> Reply {
-        self.remark(self.own_with(self.phrases().not_understood, self.menu_lines()))
+        self.remark(self.own_with(self.phrases().not_understood, self.menu_beginning()))
     }
 
     pub(super) fn slow_ears(&self) -> Reply {
@@ -212,13 +214,23 @@ impl Reception {
         lines
     }
 
+    /// The whole menu.
     fn menu_lines(&self) -> Vec<Line> {
+        self.menu_read(&self.menu)
+    }
+
+    /// As much of the menu as is read to somebody who did not ask for it.
+    fn menu_beginning(&self) -> Vec<Line> {
+        self.menu_read(self.menu.get(..READ_UNASKED).unwrap_or(&self.menu))
+    }
+
+    fn menu_read(&self, items: &[MenuItem]) -> Vec<Line> {
         let own = self.phrases();
         let mut lines = Vec::new();
         if self.config.hearing == Hearing::None {
             lines.extend(self.own(own.parrot_invitation));
         }
-        for item in &self.menu {
+        for item in items {
             let (phrase, name) = match item.choice {
                 Choice::Answer(index) => (own.key_answer, self.config.answers.get(index).and_then(title)),
                 Choice::Transfer(index) => {
@@ -229,7 +241,9 @@ impl Reception {
             let line = |name: String| phrases::fill(&phrases::fill(phrase, &key), &name);
             lines.extend(name.map(line).map(|text| self.line(text)));
         }
-        if !self.menu.is_empty() {
+        if items.len() < self.menu.len() {
+            lines.extend(self.own(own.key_all));
+        } else if !items.is_empty() {
             lines.extend(self.own(own.key_repeat));
         }
         lines

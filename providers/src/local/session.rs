@@ -196,9 +196,10 @@ impl Session {
             Words::Known(text) if !text.is_empty() => Some(text),
             Words::Known(_) | Words::Awaited { .. } | Words::Late => None,
         });
-        let said = known.collect::<Vec<_>>().join(" ");
+        let said = transcript::said_once(&known.collect::<Vec<_>>().join(" "));
         let unfinished = std::mem::take(&mut self.unfinished);
-        let whole = [unfinished.as_str(), said.as_str()].join(" ").trim().to_owned();
+        // Who gets no answer says it all again.
+        let whole = transcript::said_once(&[unfinished.as_str(), said.as_str()].join(" "));
         if !said.is_empty() {
             self.out.events.push_back(Event::CallerText(said));
         }

@@ -164,7 +164,7 @@ fn the_greeting_says_what_this_is() {
     assert_eq!(
         world.told,
         [
-            "say1 Você fala com um atendimento automático de demonstração, que só responde o que está cadastrado.",
+            "say1 Atendimento automático de demonstração: só respondo o que está cadastrado.",
             "say1 Clínica Sol, bom dia.",
             "done1",
         ]
@@ -383,7 +383,7 @@ fn without_hearing_keys_choose_and_speech_is_played_back() {
     assert_eq!(
         world.told,
         [
-            "say1 Este é um atendimento automático de demonstração, sem reconhecimento de fala.",
+            "say1 Atendimento automático de demonstração, sem reconhecimento de fala.",
             "say1 Clínica Sol, bom dia.",
             "say1 Fale alguma coisa e eu repito a sua gravação.",
             "say1 Tecle 1 para ouvir: qual é o horário.",
@@ -412,6 +412,60 @@ fn without_hearing_keys_choose_and_speech_is_played_back() {
 }
 
 #[test]
+fn a_long_menu_is_read_whole_only_when_asked_for() {
+    let answer = |n: u32| Answer { questions: vec![format!("Pergunta {n}?")], answer: "Sim.".into() };
+    let mut world = World::new(Config { answers: (1..=5).map(answer).collect(), ..clinic(Hearing::None) });
+    world.speak_all();
+    let told = std::mem::take(&mut world.told);
+    assert_eq!(
+        told[6..],
+        ["say1 Tecle 4 para ouvir: pergunta 4.", "say1 Tecle zero para ouvir todas as opções.", "done1"]
+    );
+    world.heard_all();
+    world.session.handle_dtmf('0', world.now);
+    world.drain();
+    world.speak_all();
+    assert_eq!(
+        world.told[5..],
+        [
+            "say2 Tecle 5 para ouvir: pergunta 5.",
+            "say2 Tecle 6 para falar com Financeiro.",
+            "say2 Tecle zero para ouvir de novo.",
+            "done2"
+        ]
+    );
+}
+
+#[test]
+fn the_words_of_a_reply_join_to_a_text() {
+    let mut world = World::new(clinic(Hearing::None));
+    let mut text = String::new();
+    while !world.jobs.is_empty() {
+        let (id, _) = world.jobs.remove(0);
+        world.session.handle_incoming(Incoming::Job(JobDone { id, result: Ok(speech()) }), world.now);
+        while let Some(event) = world.session.poll_event() {
+            if let Event::AssistantText { delta, .. } = event {
+                text.push_str(&delta);
+            }
+        }
+        world.drain();
+    }
+    assert!(text.contains("fala. Clínica Sol, bom dia. Fale"), "{text}");
+    assert_eq!(text.trim(), text);
+}
+
+#[test]
+fn what_is_said_again_before_the_answer_counts_once() {
+    let mut world = World::greeted(clinic(Hearing::Words));
+    world.caller_speaks(ms(500));
+    world.caller_speaks(ms(500));
+    world.recognise("Qual é o endereço?");
+    world.recognise("qual é o endereço");
+    world.speak_all();
+    assert_eq!(world.told, ["caller Qual é o endereço?", "say2 Rua das Flores, número cem.", "done2"]);
+}
+
+#[test]
 fn without_a_voice_for_the_language_it_says_so_in_english() {
     let mut world = World::new(Config { voice: Language::EnUs, ..clinic(Hearing::Words) });
     let languages: Vec<_> = world
@@ -422,14 +476,13 @@ fn without_a_voice_for_the_language_it_says_so_in_english() {
             Job::Transcribe { .. } => panic!("nothing was said"),
         })
         .collect();
-    assert_eq!(languages, ["en-US", "en-US"]);
+    assert_eq!(languages, ["en-US", "pt-BR"]);
     world.speak_all();
     assert_eq!(
         world.told,
         [
             "warn there is no voice for pt-BR: an en-US one reads its texts",
-            "say1 You are talking to an automatic demonstration.",
-            "say1 It only answers what has been registered.",
+            "say1 This is an automatic demonstration: I only answer what is registered.",
             "say1 Clínica Sol, bom dia.",
             "say1 This server has no voice for the language of this secretary, so I speak English.",
             "done1",
