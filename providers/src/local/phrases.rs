@@ -88,7 +88,7 @@ pub(super) fn list(items: &[String], and: &str) -> String {
 
 static PT: Phrases = Phrases {
     greeting: "Olá!",
-    disclosure_words: "Atendimento automático de demonstração: só respondo o que está cadastrado.",
+    disclosure_words: "Demonstração automática: só respondo o que está cadastrado.",
     disclosure_tones: "Atendimento automático de demonstração, sem reconhecimento de fala.",
     no_voice: "",
     ask: "Em que posso ajudar?",

@@ -164,7 +164,7 @@ fn the_greeting_says_what_this_is() {
     assert_eq!(
         world.told,
         [
-            "say1 Atendimento automático de demonstração: só respondo o que está cadastrado.",
+            "say1 Demonstração automática: só respondo o que está cadastrado.",
             "say1 Clínica Sol, bom dia.",
             "done1",
         ]
