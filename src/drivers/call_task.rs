@@ -73,7 +73,8 @@ pub async fn run(new: NewCall) {
     supervise(task, &facts, &shared).instrument(span).await;
 }
 
-async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, shared: &Shared) {
+/// Waits for the end of a call's task, and sees to the leg and the record of one that broke.
+pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, shared: &Shared) {
     let why = match task.await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("the call's sockets failed: {error}"),

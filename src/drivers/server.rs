@@ -296,12 +296,116 @@ mod tests {
     use super::*;
     use crate::{
         config::Environment,
-        drivers::sip_socket::tests::{answer, peer},
+        drivers::{
+            call_task,
+            facts::Facts,
+            sip_socket::tests::{answer, heard, peer},
+        },
+        record::{Conversation, Outcome},
+        store::{Found, Lookup},
     };
-    use sip::TerminatedBy;
+    use sip::{Command, IncomingInvite, TerminatedBy};
+    use std::{
+        path::{Path, PathBuf},
+        time::Instant,
+    };
 
     fn config(text: &str) -> Config {
         Config::parse(text, "test.toml", &Environment::default()).unwrap()
+    }
+
+    /// A server in a folder of its own, with these RTP ports.
+    async fn start(ports: &str, more: &str) -> (Server, PathBuf) {
+        let folder = std::env::temp_dir().join(format!("ramal-server-{ports}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "[sip]\nudp = [\"127.0.0.1:{sip}\"]\ntcp = []\n[rtp]\nports = \"{ports}\"\n\
+             [database]\nurl = \"sqlite:{folder}/ramal.db\"\nspill = \"{folder}/spill\"\n\
+             [local]\nmodels_dir = \"{folder}\"\n{more}",
+            sip = peer().await.local_addr().unwrap().port(),
+            folder = folder.display(),
+        );
+        (Server::start(config(&text)).await.unwrap(), folder)
+    }
+
+    const ANA: &str = "[openai]\napi_key = \"x\"\n\
+        [[secretaries]]\ndomain = \"a.example\"\nname = \"Ana\"\nextension = \"8000\"\nprovider = \"openai\"\n";
+
+    /// Calls 8000, and returns how the INVITE ended; acknowledged.
+    async fn refused(server: SocketAddr) -> String {
+        let caller = peer().await;
+        let us = caller.local_addr().unwrap();
+        let request = |method: &str, to: &str| {
+            format!(
+                "{method} sip:8000@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+                 From: <sip:1@{us}>;tag=1\r\n{to}\r\nCall-ID: x\r\nCSeq: 1 {method}\r\nContact: <sip:1@{us}>\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )
+        };
+        caller.send_to(request("INVITE", "To: <sip:8000@a.example>").as_bytes(), server).await.unwrap();
+        loop {
+            let (response, _) = heard(&caller).await;
+            if !response.starts_with("SIP/2.0 1") {
+                let to = response.lines().find(|line| line.starts_with("To:")).unwrap();
+                caller.send_to(request("ACK", to).as_bytes(), server).await.unwrap();
+                return response;
+            }
+        }
+    }
+
+    async fn records(server: Server, folder: &Path) -> Vec<Conversation> {
+        let store = Arc::clone(&server.store);
+        server.stop(std::future::ready(())).await;
+        let records = store.conversations(10).await.unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        records
+    }
+
+    #[tokio::test]
+    async fn a_call_without_rtp_ports_is_recorded() {
+        let (server, folder) = start("39310-39311", ANA).await;
+        let taken = std::net::UdpSocket::bind("127.0.0.1:39310").unwrap();
+        let response = refused(server.udp.unwrap()).await;
+        assert!(response.starts_with("SIP/2.0 503"), "{response}");
+        let records = records(server, &folder).await;
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0].outcome, Outcome::Failed);
+        assert!(records[0].end_reason.starts_with("no RTP ports"), "{}", records[0].end_reason);
+        drop(taken);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_task_breaks_is_recorded_and_its_leg_taken_down() {
+        let (server, folder) = start("39320-39321", ANA).await;
+        let lookup = Lookup { extension: "8000".into(), domain: None };
+        let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("no Ana") };
+        let invite = IncomingInvite {
+            remote: "127.0.0.1:9".parse().unwrap(),
+            transport: Transport::Udp,
+            call_id: "x".into(),
+            request_user: "8000".into(),
+            request_host: "a.example".into(),
+            from_user: "1".into(),
+            from_display: String::new(),
+            to_user: "8000".into(),
+            x_headers: Vec::new(),
+            offer: None,
+        };
+        let clock = (chrono::Utc::now(), Instant::now());
+        let conversation_uuid = Uuid::new_v4();
+        let facts = Facts { leg: LegId(7), invite, secretary: *secretary, conversation_uuid, clock };
+        let (sip, mut commands) = mpsc::channel(4);
+        let shared = Shared { sip, ..server.admission.shared.clone() };
+        let mut watch = server.watch();
+        let broken: JoinHandle<std::io::Result<()>> = tokio::spawn(async { panic!("a bug") });
+        call_task::supervise(broken, &facts, &shared).await;
+        drop(shared);
+        assert!(matches!(commands.recv().await, Some(Request::Command(Command::Reject { leg: LegId(7), .. }))));
+        assert!(matches!(commands.recv().await, Some(Request::Command(Command::Bye { leg: LegId(7), .. }))));
+        assert!(matches!(watch.recv().await, Ok((id, call::Event::Ended(_))) if id == conversation_uuid));
+        let records = records(server, &folder).await;
+        assert_eq!(records.len(), 1);
+        assert_eq!((records[0].conversation_uuid, records[0].outcome), (conversation_uuid, Outcome::Failed));
     }
 
     #[tokio::test]
@@ -326,19 +430,12 @@ mod tests {
 
     #[tokio::test]
     async fn stopping_waits_until_the_registrar_has_let_us_go() {
-        let folder = std::env::temp_dir().join(format!("ramal-stop-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
         let registrar = peer().await;
-        let text = format!(
-            "[sip]\nudp = [\"127.0.0.1:{sip}\"]\ntcp = []\n[rtp]\nports = \"39300-39309\"\n\
-             [database]\nurl = \"sqlite:{folder}/ramal.db\"\nspill = \"{folder}/spill\"\n\
-             [local]\nmodels_dir = \"{folder}\"\n\
-             [[registrations]]\nregistrar = \"{registrar}\"\nuser = \"2000\"\npassword = \"x\"\n",
-            sip = peer().await.local_addr().unwrap().port(),
-            folder = folder.display(),
-            registrar = registrar.local_addr().unwrap(),
+        let account = format!(
+            "[[registrations]]\nregistrar = \"{}\"\nuser = \"2000\"\npassword = \"x\"\n",
+            registrar.local_addr().unwrap()
         );
-        let server = Server::start(config(&text)).await.unwrap();
+        let (server, folder) = start("39300-39301", &account).await;
         answer(&registrar, "200 OK", "Expires: 600\r\n").await;
         let stopping = tokio::spawn(server.stop(std::future::ready(())));
         let challenge = "WWW-Authenticate: Digest realm=\"pbx.example\", nonce=\"one\"\r\n";

@@ -349,7 +349,7 @@ pub(super) mod tests {
         UdpSocket::bind(HERE).await.unwrap()
     }
 
-    async fn heard(peer: &UdpSocket) -> (String, SocketAddr) {
+    pub(in crate::drivers) async fn heard(peer: &UdpSocket) -> (String, SocketAddr) {
         let mut buffer = vec![0; DATAGRAM];
         let (length, from) = timeout(PATIENCE, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
         (String::from_utf8_lossy(&buffer[..length]).into_owned(), from)
