@@ -69,6 +69,19 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     if check.problems.len() > before {
         return None;
     }
+    usable(&domain, &row, language.as_ref(), section, check)?;
+    Some(SecretaryEntry { domain, row })
+}
+
+/// Whether a row can take calls; `None` when its mistake is noted.
+fn usable(
+    domain: &DomainRef,
+    row: &SecretaryRow,
+    language: Option<&Value>,
+    section: &str,
+    check: &mut Check<'_>,
+) -> Option<()> {
+    let at = |key| Place { section, key };
     let identity =
         Identity { secretary_realtime_uuid: Uuid::nil(), domain_uuid: Uuid::nil(), domain_name: domain.to_string() };
     let secretary = match Secretary::parse(identity, row.clone()) {
@@ -81,10 +94,10 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     if secretary.provider == ProviderKind::Local
         && let Some(Err(problem)) = secretary.provider_config.language.as_deref().map(spoken)
     {
-        check.refuse(at("language"), language.as_ref(), problem);
+        check.refuse(at("language"), language, problem);
         return None;
     }
-    Some(SecretaryEntry { domain, row })
+    Some(())
 }
 
 /// Whether the built-in provider speaks this language.
