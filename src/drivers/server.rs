@@ -86,10 +86,7 @@ impl Server {
         let (records, writer) =
             store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
         let writer = tokio::spawn(writer.run());
-        let engine = Arc::new(Engine::start(&EngineConfig {
-            models_dir: config.local.models_dir.clone(),
-            threads: config.local.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores),
-        }));
+        let engine = Arc::new(Engine::start(&engine_config(&config, cores)));
         let sockets = Sockets::bind(config.sip.udp.first().copied(), config.sip.tcp.first().copied()).await?;
         let udp = sockets.udp.as_ref().map(tokio::net::UdpSocket::local_addr).transpose()?;
         let tcp = sockets.tcp.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
@@ -97,11 +94,7 @@ impl Server {
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
         let sip = tokio::spawn(sip_socket::run(endpoint, sockets, request_queue, event_sender));
-        let local = |transport| match transport {
-            Transport::Udp => udp,
-            Transport::Tcp => tcp,
-        };
-        let registrars = Registrars::start(&config.registrations, local, &requests);
+        let registrars = Registrars::start(&config.registrations, |over| listener(over, udp, tcp), &requests);
         let (stop, stopped) = watch::channel(false);
         let (watch, _) = broadcast::channel(WATCHED);
         let threads = config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
@@ -213,6 +206,21 @@ fn ports(config: &Config) -> anyhow::Result<Ports> {
     let (first, last) = (range.first, range.last);
     ports.bind().with_context(|| format!("[rtp] address {address}: no RTP port of {first}-{last} can be had"))?;
     Ok(ports)
+}
+
+/// Where we listen over this transport.
+fn listener(over: Transport, udp: Option<SocketAddr>, tcp: Option<SocketAddr>) -> Option<SocketAddr> {
+    match over {
+        Transport::Udp => udp,
+        Transport::Tcp => tcp,
+    }
+}
+
+fn engine_config(config: &Config, cores: usize) -> EngineConfig {
+    EngineConfig {
+        models_dir: config.local.models_dir.clone(),
+        threads: config.local.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores),
+    }
 }
 
 fn ears(engine: &Engine) -> Ears {
