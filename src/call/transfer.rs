@@ -1,6 +1,6 @@
 //! Where a caller may be sent, and what the evidence of a REFER means.
 use crate::secretary::TransferRule;
-use providers::ToolCallId;
+use providers::{ToolCallId, accent};
 use std::time::{Duration, Instant};
 
 /// A blind transfer under way.
@@ -105,17 +105,8 @@ fn fold(text: &str) -> String {
     let plain: String = text
         .to_lowercase()
         .chars()
-        .map(|c| match c {
-            'á' | 'à' | 'â' | 'ã' | 'ä' => 'a',
-            'é' | 'è' | 'ê' | 'ë' => 'e',
-            'í' | 'ì' | 'î' | 'ï' => 'i',
-            'ó' | 'ò' | 'ô' | 'õ' | 'ö' => 'o',
-            'ú' | 'ù' | 'û' | 'ü' => 'u',
-            'ç' => 'c',
-            'ñ' => 'n',
-            c if c.is_alphanumeric() || c == '*' || c == '#' || c == '+' => c,
-            _ => ' ',
-        })
+        .map(accent::dropped)
+        .map(|c| if c.is_alphanumeric() || "*#+".contains(c) { c } else { ' ' })
         .collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -229,16 +229,10 @@ impl Task {
 
     fn on_event(&mut self, event: Event) {
         log(&event);
-        match &event {
-            Event::Connect(Endpoint::WebSocket { url, headers }) => {
-                let tls = Arc::clone(&self.shared.tls);
-                self.provider = Provider::Socket(ws_client::open(url.clone(), headers.clone(), tls));
-            }
-            Event::Connect(Endpoint::Engine) => {
-                self.provider = Provider::Engine;
-                self.call.handle_connected(Instant::now());
-            }
-            Event::Ended(record) => self.shared.records.record((**record).clone()),
+        match event {
+            // The provider's headers hold its key: nobody who watches sees them.
+            Event::Connect(endpoint) => return self.connect(endpoint),
+            Event::Ended(ref record) => self.shared.records.record((**record).clone()),
             Event::Answered
             | Event::CallerSpeaks
             | Event::CallerText(_)
@@ -254,6 +248,19 @@ impl Task {
         }
         // Nobody watching is the ordinary case.
         let _ = self.shared.watch.send((self.uuid, event));
+    }
+
+    fn connect(&mut self, endpoint: Endpoint) {
+        match endpoint {
+            Endpoint::WebSocket { url, headers } => {
+                let tls = Arc::clone(&self.shared.tls);
+                self.provider = Provider::Socket(ws_client::open(url, headers, tls));
+            }
+            Endpoint::Engine => {
+                self.provider = Provider::Engine;
+                self.call.handle_connected(Instant::now());
+            }
+        }
     }
 }
 

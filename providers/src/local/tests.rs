@@ -163,11 +163,7 @@ fn the_greeting_says_what_this_is() {
     world.speak_all();
     assert_eq!(
         world.told,
-        [
-            "say1 Demonstração automática: só respondo o que está cadastrado.",
-            "say1 Clínica Sol, bom dia.",
-            "done1",
-        ]
+        ["say1 Demonstração automática: só respondo o que está cadastrado.", "say1 Clínica Sol, bom dia.", "done1",]
     );
     let mut silent = World::new(Config { disclosure: Disclosure::Omitted, ..clinic(Hearing::Words) });
     silent.speak_all();

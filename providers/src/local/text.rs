@@ -1,26 +1,14 @@
 //! Words and sentences of Portuguese and English, folded so that recognisers' spelling matters little.
 use super::Language;
+use crate::accent;
 
 /// A spoken sentence longer than this is cut at a comma, so that its first part can be heard early.
 const LONG_SENTENCE: usize = 220;
 
 /// Lower-case words of ASCII letters and digits; accents are dropped, anything else separates.
 pub(super) fn words(text: &str) -> Vec<String> {
-    let folded: String = text.chars().flat_map(char::to_lowercase).map(fold).collect();
+    let folded: String = text.chars().flat_map(char::to_lowercase).map(accent::dropped).collect();
     folded.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
-fn fold(c: char) -> char {
-    match c {
-        'á' | 'à' | 'â' | 'ã' | 'ä' => 'a',
-        'é' | 'è' | 'ê' | 'ë' => 'e',
-        'í' | 'ì' | 'î' | 'ï' => 'i',
-        'ó' | 'ò' | 'ô' | 'õ' | 'ö' => 'o',
-        'ú' | 'ù' | 'û' | 'ü' => 'u',
-        'ç' => 'c',
-        'ñ' => 'n',
-        other => other,
-    }
 }
 
 /// The folded words joined by single spaces, with one at each end: a phrase is looked for as `" word word "`.
