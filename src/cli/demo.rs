@@ -183,6 +183,7 @@ struct Files {
     recording: PathBuf,
     conversation: PathBuf,
     report: PathBuf,
+    phone: PathBuf,
 }
 
 fn save(out: &Path, report: &Report, conversation: &Conversation) -> anyhow::Result<Files> {
@@ -190,11 +191,33 @@ fn save(out: &Path, report: &Report, conversation: &Conversation) -> anyhow::Res
         recording: out.join("call.wav"),
         conversation: out.join("conversation.json"),
         report: out.join("report.json"),
+        phone: out.join("phone.toml"),
     };
     wav::write_stereo(&files.recording, report.recording.stereo())?;
     fs::write(&files.conversation, serde_json::to_string_pretty(conversation)?)?;
     fs::write(&files.report, serde_json::to_string_pretty(report)?)?;
+    let database = fs::canonicalize(out)?.join("ramal.db");
+    fs::write(&files.phone, phone_settings(&database))?;
     Ok(files)
+}
+
+/// A configuration for callers from other machines, once its owner has put the addresses in.
+fn phone_settings(database: &Path) -> String {
+    let url = format!("sqlite:{}", database.display());
+    format!(
+        r#"# The demonstration's secretaries, for a phone on another machine: put in both addresses.
+[sip]
+udp = "127.0.0.1:5070" # this machine's address, as the phone sees it
+tcp = []
+[rtp]
+address = "127.0.0.1" # the same
+[database]
+url = {url:?}
+[[peers]]
+name = "my phone"
+addresses = ["127.0.0.1"] # the phone's address
+"#
+    )
 }
 
 fn summary(args: &DemoArgs, report: &Report, conversation: &Conversation, files: &Files) -> anyhow::Result<()> {
@@ -221,11 +244,9 @@ fn summary(args: &DemoArgs, report: &Report, conversation: &Conversation, files:
         out,
         "  ramal serve                           then dial sip:8000@127.0.0.1:5070 (8001 speaks Portuguese)"
     )?;
-    writeln!(
-        out,
-        "  from another machine: RAMAL_SIP_UDP=YOUR-IP:5070 RAMAL_RTP_ADDRESS=YOUR-IP, and a [[peers]] entry"
-    )?;
-    writeln!(out, "  (ramal config --print-default shows it); its recordings: ramal conversations")?;
+    writeln!(out, "  ramal conversations                   what was said in those calls")?;
+    let phone = files.phone.display();
+    writeln!(out, "  ramal serve --config {phone}   for a phone on another machine; put your addresses in first")?;
     ensure!(!report.turns.is_empty(), "nobody answered the caller: see {}", args.out.display());
     Ok(())
 }
