@@ -177,7 +177,7 @@ impl Server {
         }
         let _ = dispatcher.await;
         if timeout(STORE_GOODBYE, writer).await.is_err() {
-            warn!("the last conversations could not be stored in time; they are in the spill file");
+            warn!("the last conversations could neither be stored nor set aside in time");
         }
         info!("Stopped");
     }
