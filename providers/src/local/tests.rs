@@ -1,9 +1,7 @@
 //! Conversations in virtual time: the test is the engine.
 #![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
-use crate::{
-    Dialect, Event, FailureKind, Incoming, Job, JobDone, JobId, JobOutput, Note, Outgoing, Respond, ToolCallId,
-};
+use crate::{Dialect, Event, Incoming, Job, JobDone, JobId, JobOutput, Note, Outgoing, Respond, ToolCallId};
 use media::{Audio, Frame, Heard, SampleRate, Speech, UtteranceId};
 use std::time::{Duration, Instant};
 
@@ -369,7 +367,6 @@ fn lost_sentences_are_skipped_and_a_lost_voice_ends_the_conversation() {
     assert_eq!(world.timeout(), "speech synthesis");
     assert_eq!(world.told.last().map(String::as_str), Some("fail Unavailable"));
     assert_eq!(world.session.poll_timeout(), None);
-    let _ = FailureKind::Unavailable;
 }
 
 #[test]
