@@ -11,13 +11,14 @@ mod responses;
 use self::core::Core;
 use crate::{
     dialog::{Leg, Outcome},
-    framing::{Frame, Framer, PONG},
-    leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Transmit, Transport},
+    framing::{Frame, PONG},
+    leg::{Command, Event, LegId, Reason, Registration, RegistrationId},
     register::Registrant,
     transaction::{
-        Expired, Hop, ServerId,
+        Expired, ServerId,
         timer::{Agenda, earliest},
     },
+    transport::{Hop, Listener, ListenerId, Transmit, Transport},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,10 +31,8 @@ use std::{
 pub struct Config {
     /// Value of `User-Agent` and `Server`; empty for none.
     pub user_agent: String,
-    /// Address for Via and Contact over UDP, as peers see it; `None` if there is no such socket.
-    pub udp: Option<SocketAddr>,
-    /// Address for Via and Contact over TCP, as peers see it; `None` if there is no such listener.
-    pub tcp: Option<SocketAddr>,
+    /// Where we can be reached. A peer is called by the first that suits it: see [`Listener`].
+    pub listeners: Vec<Listener>,
     /// Most legs at one time; an INVITE beyond it gets 503.
     pub max_legs: usize,
 }
@@ -113,8 +112,7 @@ pub struct Endpoint {
     invites: BTreeMap<ServerId, LegId>,
     registrations: BTreeMap<RegistrationId, Registrant>,
     agenda: Agenda<Party>,
-    streams: BTreeMap<SocketAddr, Framer>,
-    closes: VecDeque<SocketAddr>,
+    closes: VecDeque<Hop>,
     door: Door,
     last_leg: u64,
 }
@@ -129,23 +127,28 @@ impl Endpoint {
             invites: BTreeMap::new(),
             registrations: BTreeMap::new(),
             agenda: Agenda::default(),
-            streams: BTreeMap::new(),
             closes: VecDeque::new(),
             door: Door::Open,
             last_leg: 0,
         }
     }
 
-    /// A UDP datagram arrived.
-    pub fn handle_datagram(&mut self, remote: SocketAddr, bytes: &[u8], now: Instant) {
-        self.receive(Hop { transport: Transport::Udp, remote }, bytes, now);
+    /// A UDP datagram arrived at this listener.
+    pub fn handle_datagram(&mut self, listener: ListenerId, remote: SocketAddr, bytes: &[u8], now: Instant) {
+        self.receive(Hop { listener, transport: Transport::Udp, remote }, bytes, now);
     }
 
-    /// A piece of a TCP stream arrived. What cannot be read any further is closed by [`Endpoint::poll_close`].
-    pub fn handle_stream(&mut self, remote: SocketAddr, bytes: &[u8], now: Instant) {
-        let mut framer = self.streams.remove(&remote).unwrap_or_default();
+    /// A connection is open, by whomever.
+    pub fn handle_stream_opened(&mut self, hop: Hop) {
+        self.core.streams.entry(hop).or_default();
+    }
+
+    /// A piece of a stream arrived. What cannot be read any further is closed by [`Endpoint::poll_close`]; what still
+    /// arrives on a connection that is closed is dropped.
+    pub fn handle_stream(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
+        let Some(framer) = self.core.streams.get_mut(&hop) else { return };
+        let mut framer = std::mem::take(framer);
         framer.push(bytes);
-        let hop = Hop { transport: Transport::Tcp, remote };
         loop {
             match framer.poll_frame() {
                 Ok(Some(Frame::Message(message))) => self.receive(hop, &message, now),
@@ -154,22 +157,21 @@ impl Endpoint {
                 Ok(None) => break,
                 Err(_) => {
                     self.core.stats.parse_errors += 1;
-                    self.closes.push_back(remote);
-                    return self.handle_stream_closed(remote, now);
+                    self.closes.push_back(hop);
+                    return self.handle_stream_closed(hop, now);
                 }
             }
         }
-        self.streams.insert(remote, framer);
+        self.core.streams.insert(hop, framer);
     }
 
-    /// A TCP connection is closed, by whomever. What waits for an answer on it has failed.
-    pub fn handle_stream_closed(&mut self, remote: SocketAddr, now: Instant) {
-        self.streams.remove(&remote);
-        let hop = Hop { transport: Transport::Tcp, remote };
+    /// A connection is closed, by whomever. What waits for an answer on it has failed.
+    pub fn handle_stream_closed(&mut self, hop: Hop, now: Instant) {
+        self.core.streams.remove(&hop);
         for leg in self.legs.values_mut() {
             leg.connection_lost(hop);
         }
-        self.handle_unreachable(Transport::Tcp, remote, now);
+        self.handle_unreachable(hop, now);
         let registrations: Vec<RegistrationId> = self.registrations.keys().copied().collect();
         for id in registrations {
             self.with_registration(id, |registrant, core| registrant.connection_lost(hop, core, now));
@@ -177,8 +179,8 @@ impl Endpoint {
     }
 
     /// Nobody is there: ICMP says so, or a connection could not be opened. Pending requests to it end with 503.
-    pub fn handle_unreachable(&mut self, transport: Transport, remote: SocketAddr, now: Instant) {
-        for (id, user) in self.core.transactions.unreachable(Hop { transport, remote }) {
+    pub fn handle_unreachable(&mut self, hop: Hop, now: Instant) {
+        for (id, user) in self.core.transactions.unreachable(hop, now) {
             self.deliver(id, user, Outcome { status: 503, response: None }, now);
         }
     }
@@ -189,14 +191,15 @@ impl Endpoint {
         self.with_leg(id, |leg, core| leg.handle_command(command, core, now));
     }
 
-    /// Calls someone. A URI that is none fails with 400 at once.
+    /// Calls someone. A URI that is none fails with 400 at once, a peer that no listener of ours can reach with 503.
     pub fn invite(&mut self, invite: OutgoingInvite, now: Instant) -> LegId {
         let id = self.fresh_leg();
         match Leg::outgoing(id, invite, &mut self.core, now) {
             Ok(leg) => self.adopt(id, leg),
             Err(error) => {
-                let reason = Reason { protocol: "SIP".into(), cause: Some(400), text: Some(error.to_string()) };
-                self.core.events.push_back(Event::Failed { leg: id, status: 400, reason: Some(reason) });
+                let status = error.status();
+                let reason = Reason { protocol: "SIP".into(), cause: Some(status), text: Some(error.to_string()) };
+                self.core.events.push_back(Event::Failed { leg: id, status, reason: Some(reason) });
             }
         }
         id
@@ -251,8 +254,8 @@ impl Endpoint {
         self.core.events.pop_front()
     }
 
-    /// The next TCP connection to close.
-    pub fn poll_close(&mut self) -> Option<SocketAddr> {
+    /// The next connection to close.
+    pub fn poll_close(&mut self) -> Option<Hop> {
         self.closes.pop_front()
     }
 

@@ -1,6 +1,7 @@
 //! What the owner of an [`Endpoint`](crate::endpoint::Endpoint) tells it and hears from it, one leg (dialog) at a time.
 //!
 //! Transactions, retransmissions, CSeq, tags, routes and authentication stay inside; only decisions come out.
+use crate::transport::Transport;
 use std::{fmt, net::SocketAddr, time::Duration};
 
 /// One leg: an INVITE and the dialog it makes, ours or the peer's. Never reused in one process.
@@ -11,26 +12,6 @@ impl fmt::Display for LegId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "leg-{}", self.0)
     }
-}
-
-/// The transports of this endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// Datagrams, RFC 3261 §18.
-    Udp,
-    /// Streams framed by Content-Length; a connection is named by the peer's address.
-    Tcp,
-}
-
-/// Bytes to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// Over which transport. For TCP the driver reuses the connection to `remote` or opens one.
-    pub transport: Transport,
-    /// To whom.
-    pub remote: SocketAddr,
-    /// One SIP message, or a keep-alive.
-    pub bytes: Vec<u8>,
 }
 
 /// A `Reason` header (RFC 3326): protocol, cause and text.

@@ -10,10 +10,12 @@ pub mod leg;
 pub mod message;
 mod register;
 mod transaction;
+pub mod transport;
 pub mod uri;
 
 pub use endpoint::{Config, Endpoint, OutgoingInvite, Stats};
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
-    RegistrationState, TerminatedBy, Transmit, Transport,
+    RegistrationState, TerminatedBy,
 };
+pub use transport::{Hop, Listener, ListenerId, Transmit, Transport};

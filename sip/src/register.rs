@@ -5,7 +5,8 @@ use crate::{
     endpoint::core::{ALLOW, Core, User},
     leg::{Event, Registration, RegistrationId, RegistrationState},
     message::{Method, Name, NameAddr, Request, Response},
-    transaction::{ClientId, Hop, timer::Deadline},
+    transaction::{ClientId, timer::Deadline},
+    transport::Hop,
     uri::Uri,
 };
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub(crate) struct Registrant {
     tag: String,
     cseq: u32,
     contact: String,
+    /// `None` if no listener of ours can reach the registrar.
+    hop: Option<Hop>,
     /// What we ask for: as configured, or more if the registrar wants more.
     expires: Duration,
     known: Option<Known>,
@@ -80,7 +83,8 @@ enum Goal {
 impl Registrant {
     /// Sends the first REGISTER.
     pub(crate) fn new(id: RegistrationId, registration: Registration, core: &mut Core, now: Instant) -> Self {
-        let contact = core.contact(&registration.contact_user, registration.transport);
+        let hop = core.hop(registration.transport, registration.registrar);
+        let contact = hop.map(|hop| core.contact(&registration.contact_user, hop)).unwrap_or_default();
         let mut registrant = Self {
             id,
             expires: registration.expires,
@@ -89,6 +93,7 @@ impl Registrant {
             tag: core.random.token(),
             cseq: core.first_cseq(),
             contact,
+            hop,
             known: None,
             state: State::Gone,
             goal: Goal::Present,
@@ -122,7 +127,7 @@ impl Registrant {
 
     /// The stream to the registrar is gone, and with it the way by which calls came: register again soon.
     pub(crate) fn connection_lost(&mut self, hop: Hop, core: &mut Core, now: Instant) {
-        if self.hop() == hop && self.failures == 0 && matches!(self.state, State::Waiting { .. }) {
+        if self.hop == Some(hop) && self.failures == 0 && matches!(self.state, State::Waiting { .. }) {
             let wait = core.random.between(Duration::from_millis(500), Duration::from_millis(2500));
             self.state = State::Waiting { until: now + wait, why: "registration after a lost connection" };
         }
@@ -188,7 +193,8 @@ impl Registrant {
 
     /// Sends a REGISTER.
     fn ask(&mut self, proof: Proof, tries_left: u8, core: &mut Core, now: Instant) {
-        let Some(mut request) = self.request(core) else {
+        let Some(hop) = self.hop else { return self.failed(503, None, core, now) };
+        let Some(mut request) = self.request(hop, core) else {
             // A domain or user that makes no URI: nothing will ever come of it.
             return self.failed(400, None, core, now);
         };
@@ -202,12 +208,12 @@ impl Registrant {
                 request.headers.push(known.answer, value);
             }
         }
-        let transaction = core.transactions.request(request, self.hop(), User::Registration(self.id), now);
+        let transaction = core.transactions.request(request, hop, User::Registration(self.id), now);
         self.state = State::Asking { transaction, asked: self.goal, proof, tries_left };
     }
 
-    fn request(&mut self, core: &mut Core) -> Option<Request> {
-        let Registration { domain, user, transport, .. } = &self.registration;
+    fn request(&mut self, hop: Hop, core: &mut Core) -> Option<Request> {
+        let Registration { domain, user, .. } = &self.registration;
         let registrar = Uri::sip(None, domain).ok()?;
         let record = NameAddr::new(Uri::sip(Some(user), domain).ok()?);
         let seconds = match self.goal {
@@ -215,7 +221,7 @@ impl Registrant {
             Goal::Absent => 0,
         };
         self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
-        let mut request = core.request(Method::Register, registrar, *transport);
+        let mut request = core.request(Method::Register, registrar, hop);
         let headers = &mut request.headers;
         headers.push(Name::From, record.clone().with_tag(&self.tag).to_string());
         headers.push(Name::To, record.to_string());
@@ -296,10 +302,6 @@ impl Registrant {
     fn tell(&mut self, state: RegistrationState, core: &mut Core) {
         self.told = Some(state.clone());
         core.events.push_back(Event::Registration { id: self.id, state });
-    }
-
-    fn hop(&self) -> Hop {
-        Hop { transport: self.registration.transport, remote: self.registration.registrar }
     }
 
     fn credentials(&self) -> Credentials {

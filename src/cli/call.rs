@@ -1,6 +1,7 @@
 //! `ramal call`: a phone in the terminal.
 use super::signals::Signals;
 use crate::{
+    config,
     drivers::{phone_task, rtp_socket::Ports},
     phone::{Clip, EndedBy, Event, HangUp, Plan, Report, When},
     wav,
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 /// Calls a SIP URI, speaks, listens and measures.
 #[derive(Args, Clone, Debug)]
 pub struct CallArgs {
-    /// Whom to call: `sip:8000@127.0.0.1:5070` (`;transport=tcp` for TCP).
+    /// Whom to call: `sip:8000@127.0.0.1:5070` (`;transport=tcp` for TCP, `;transport=tls` for TLS).
     pub uri: String,
     /// Says a WAV file, in turn; `FILE@S` says it S seconds after the answer, whoever speaks. May be repeated.
     #[arg(long, value_name = "FILE[@S]")]
@@ -51,8 +52,14 @@ pub struct CallArgs {
     /// Codecs to offer, in order.
     #[arg(long, value_delimiter = ',', default_value = "PCMU,PCMA", value_name = "LIST")]
     pub codecs: Vec<String>,
-    /// Overrides the URI's transport.
-    #[arg(long, value_parser = ["udp", "tcp"])]
+    /// Authorities to believe beside the public ones (PEM), over TLS.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<std::path::PathBuf>,
+    /// Believes any certificate, over TLS.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Overrides the URI's transport: udp, tcp or tls.
+    #[arg(long, value_parser = ["udp", "tcp", "tls"])]
     pub transport: Option<String>,
     /// User of From, and of the digest if a password is given.
     #[arg(long, default_value = "phone")]
@@ -144,28 +151,24 @@ async fn hang_up_on(mut signals: Signals, stop: watch::Sender<bool>) -> Infallib
 async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
     let uri = Uri::parse(&args.uri).with_context(|| format!("{} is not a SIP URI", args.uri))?;
     match uri.scheme() {
-        Scheme::Sip => {}
-        Scheme::Sips => bail!("{} asks for TLS, which this phone does not speak: dial a sip: URI", args.uri),
+        Scheme::Sip | Scheme::Sips => {}
         Scheme::Tel | Scheme::Other => bail!("{} is not a SIP URI: sip:8000@127.0.0.1:5070", args.uri),
     }
     let host = uri.host();
-    let port = uri.port().unwrap_or(5060);
+    let transport = transport(args, &uri)?;
+    let port = uri.port().unwrap_or(transport.default_port());
     let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let mut found =
-        tokio::net::lookup_host((name.as_str(), port)).await.with_context(|| format!("{name} cannot be resolved"))?;
+        tokio::net::lookup_host((name.clone(), port)).await.with_context(|| format!("{name} cannot be resolved"))?;
     let remote =
         found.find(|a| a.is_ipv4() == args.listen.is_ipv4()).with_context(|| format!("{name} has no address"))?;
-    let transport = args.transport.clone().or_else(|| uri.param("transport").map(str::to_ascii_lowercase));
-    let transport = match transport.as_deref() {
-        None | Some("udp") => Transport::Udp,
-        Some("tcp") => Transport::Tcp,
-        Some(other) => bail!("transport {other} is not spoken here: udp or tcp"),
-    };
     let codecs = args.codecs.iter().map(|name| codec(name)).collect::<anyhow::Result<_>>()?;
     let x_headers = args.headers.iter().map(|header| split_header(header)).collect::<anyhow::Result<_>>()?;
     Ok(phone_task::Dial {
         remote,
         transport,
+        server_name: name,
+        tls: config::Tls { ca_file: args.ca_file.clone(), verify_servers: !args.insecure, ..config::Tls::default() },
         to: args.uri.clone(),
         from_user: user_part(&args.user)?,
         from_display: String::new(),
@@ -174,6 +177,21 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         listen: listen(args.listen, remote),
         codecs,
     })
+}
+
+/// As asked for, else as the URI says (RFC 3263 §4.1); UDP if nobody says anything.
+fn transport(args: &CallArgs, uri: &Uri) -> anyhow::Result<Transport> {
+    let asked = args.transport.as_deref().or_else(|| uri.param("transport"));
+    let transport = match asked {
+        Some(name) => Transport::from_param(name).with_context(|| format!("transport {name} is not spoken here"))?,
+        None if uri.scheme() == Scheme::Sips => Transport::Tls,
+        None => Transport::Udp,
+    };
+    if uri.scheme() == Scheme::Sips && transport == Transport::Udp {
+        bail!("{} asks for TLS, which is not to be had over UDP", args.uri);
+    }
+    // RFC 3261 §26.2.2: with sips, `transport=tcp` is TLS over TCP.
+    Ok(if uri.scheme() == Scheme::Sips { Transport::Tls } else { transport })
 }
 
 /// Loopback cannot reach beyond itself: for a far address the default becomes "any".

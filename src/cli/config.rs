@@ -33,11 +33,8 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn summary(config: &Config) -> String {
-    let listeners = |protocol, addresses: &[std::net::SocketAddr]| {
-        addresses.iter().map(|address| format!("{protocol} {address}")).collect::<Vec<_>>()
-    };
-    let mut on = listeners("udp", &config.sip.udp);
-    on.extend(listeners("tcp", &config.sip.tcp));
+    let listeners = config.sip.listeners.iter();
+    let on: Vec<String> = listeners.map(|l| format!("{} {}", l.transport.param(), l.address)).collect();
     format!(
         "listens on {}; peers: {}, registrations: {}, secretaries: {}",
         on.join(", "),

@@ -1,7 +1,7 @@
 //! `ramal demo`: a server on its embedded defaults, and a real SIP call into it with recorded speech.
 use super::live::LiveView;
 use crate::{
-    config::{Config, Environment},
+    config::{self, Config, Environment, Listener},
     drivers::{phone_task, rtp_socket::Ports, server::Server},
     phone::{Clip, HangUp, Plan, Report, When},
     record::Conversation,
@@ -67,7 +67,7 @@ const RTP_PORTS: std::ops::RangeInclusive<u16> = 29_000..=29_098;
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let server = Server::start(config(&args)?).await.context("the demonstration's server did not start")?;
-    let at = server.udp.context("the server has no UDP socket")?;
+    let at = server.bound.first().map(|(_, at)| *at).context("the server has no UDP socket")?;
     let secretary = match args.language {
         Tongue::En => "8000",
         Tongue::Pt => "8001",
@@ -91,8 +91,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 
 fn config(args: &DemoArgs) -> anyhow::Result<Config> {
     let mut config = Config::load(None, &Environment::default())?;
-    config.sip.udp = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-    config.sip.tcp = Vec::new();
+    config.sip.listeners = vec![Listener::plain(Transport::Udp, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))];
     config.database.url = crate::config::Secret::new(format!("sqlite:{}", args.out.join("ramal.db").display()));
     config.call.drain = Duration::from_secs(1);
     if let Some(models) = &args.models {
@@ -120,6 +119,8 @@ async fn place_call(
     let dial = phone_task::Dial {
         remote: at,
         transport: Transport::Udp,
+        server_name: at.ip().to_string(),
+        tls: config::Tls::default(),
         to: format!("sip:{secretary}@{at}"),
         from_user: "demo".to_owned(),
         from_display: "Ramal demo".to_owned(),

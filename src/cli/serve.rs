@@ -21,10 +21,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let server = Server::start(config).await?;
     let mut out = std::io::stdout();
-    for (transport, at) in [("udp", server.udp), ("tcp", server.tcp)] {
-        if let Some(at) = at {
-            writeln!(out, "listening {transport} {at}")?;
-        }
+    for (transport, at) in &server.bound {
+        writeln!(out, "listening {} {at}", transport.param())?;
     }
     out.flush()?;
     signals.next().await;

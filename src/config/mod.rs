@@ -1,6 +1,7 @@
 //! What the administrator wants: TOML and environment in, checked values out.
 mod check;
 mod environment;
+mod listeners;
 mod network;
 mod raw;
 mod secret;
@@ -34,6 +35,8 @@ pub type Environment = BTreeMap<String, String>;
 pub struct Config {
     /// `[sip]`
     pub sip: Sip,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[[peers]]`
     pub peers: Vec<Peer>,
     /// `[[registrations]]`
@@ -59,16 +62,91 @@ pub struct Config {
 /// Where SIP is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sip {
-    /// UDP listeners.
-    pub udp: Vec<SocketAddr>,
-    /// TCP listeners.
-    pub tcp: Vec<SocketAddr>,
-    /// The address peers reach us at, when it is not the one we listen on; goes into Contact, Via and SDP.
-    pub advertised: Option<IpAddr>,
+    /// Where we listen: `udp`, `tcp` and `tls` of `[sip]`, then `[[listeners]]`.
+    pub listeners: Vec<Listener>,
+    /// The addresses peers reach us at, when they are not those we listen on; at most one of each family. They go
+    /// into Contact, Via and SDP.
+    pub advertised: Vec<IpAddr>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// More calls than this are answered 503.
     pub max_calls: u32,
+}
+
+impl Sip {
+    /// The address peers reach us at who see this one of ours.
+    pub fn seen_as(&self, own: IpAddr) -> IpAddr {
+        self.advertised.iter().find(|ip| ip.is_ipv4() == own.is_ipv4()).copied().unwrap_or(own)
+    }
+}
+
+/// One socket to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Over what.
+    pub transport: Transport,
+    /// Where; port 0 for any.
+    pub address: SocketAddr,
+    /// How peers see it, when they see it elsewhere; port 0 for the one that was bound.
+    pub advertised: Option<SocketAddr>,
+}
+
+impl Listener {
+    /// A listener whose peers see it where it is.
+    pub const fn plain(transport: Transport, address: SocketAddr) -> Self {
+        Self { transport, address, advertised: None }
+    }
+
+    /// How peers see it once it is bound there.
+    pub fn seen_as(&self, bound: SocketAddr) -> SocketAddr {
+        match self.advertised {
+            Some(seen) if seen.port() == 0 => SocketAddr::new(seen.ip(), bound.port()),
+            Some(seen) => seen,
+            None => bound,
+        }
+    }
+}
+
+/// What we prove over TLS, and whom we believe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Our certificate; needed to listen.
+    pub identity: Option<Identity>,
+    /// Whose connections are taken.
+    pub clients: Clients,
+    /// Authorities to believe beside the public ones (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// Whether the servers we connect to must prove who they are.
+    pub verify_servers: bool,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { identity: None, clients: Clients::Anyone, ca_file: None, verify_servers: true }
+    }
+}
+
+/// A certificate and its key, in PEM files that are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Our certificate first, then those above it.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Who may connect over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Whoever wants to.
+    Anyone,
+    /// Who shows a certificate of these authorities; if it is not required, also who shows none.
+    Known {
+        /// The authorities (PEM).
+        ca_file: PathBuf,
+        /// Whether a certificate must be shown.
+        required: bool,
+    },
 }
 
 /// Somebody who may call us.
@@ -133,8 +211,8 @@ impl PortRange {
 /// Where and how audio is exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rtp {
-    /// The address the sockets are bound to.
-    pub address: IpAddr,
+    /// The addresses the sockets of calls are bound to: one, or one of each family.
+    pub addresses: Vec<IpAddr>,
     /// Their ports.
     pub ports: PortRange,
     /// Accepted codecs, in our order of preference.

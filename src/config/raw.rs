@@ -23,7 +23,15 @@ macro_rules! raw {
 
 raw!(
     /// `[sip]`
-    RawSip { udp, tcp, advertised, user_agent, max_calls }
+    RawSip { udp, tcp, tls, advertised, user_agent, max_calls }
+);
+raw!(
+    /// One `[[listeners]]`
+    RawListener { transport, address, advertised }
+);
+raw!(
+    /// `[tls]`
+    RawTls { certificate, key, verify_clients, client_ca_file, ca_file, verify_servers }
 );
 raw!(
     /// One `[[peers]]`
@@ -99,8 +107,9 @@ raw!(
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     ("sip", RawSip::KEYS),
+    ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
     ("database", RawDatabase::KEYS),
     ("openai", RawOpenAi::KEYS),
@@ -111,5 +120,9 @@ pub(super) const SECTIONS: [(&str, &[&str]); 8] = [
 ];
 
 /// Sections that are lists of tables.
-pub(super) const LISTS: [(&str, &[&str]); 3] =
-    [("peers", RawPeer::KEYS), ("registrations", RawRegistration::KEYS), ("secretaries", RawSecretary::KEYS)];
+pub(super) const LISTS: [(&str, &[&str]); 4] = [
+    ("listeners", RawListener::KEYS),
+    ("peers", RawPeer::KEYS),
+    ("registrations", RawRegistration::KEYS),
+    ("secretaries", RawSecretary::KEYS),
+];

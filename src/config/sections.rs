@@ -1,9 +1,10 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, Environment, HostPort, Local, Log, Media, Network, OpenAi, Peer, PortRange,
-    Problem, Registration, Rtp, Secret, Sip,
+    Call, Config, ConfigError, Database, Environment, HostPort, Listener, Local, Log, Media, Network, OpenAi, Peer,
+    PortRange, Problem, Registration, Rtp, Secret, Sip,
     check::{Check, Place},
     environment,
+    listeners::{self, PROTOCOL, Protocol},
     raw::{
         self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawPeer, RawRegistration, RawRtp, RawSip,
     },
@@ -24,8 +25,8 @@ use std::{
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-const ADDRESS_AND_PORT: &str = "must be an address and a port, like \"127.0.0.1:5070\" or \"[::1]:5070\"";
-const ADDRESS: &str = "must be an IP address, like \"192.0.2.10\"";
+pub(super) const ADDRESS_AND_PORT: &str = "must be an address and a port, like \"127.0.0.1:5070\" or \"[::1]:5070\"";
+pub(super) const ADDRESS: &str = "must be an IP address, like \"192.0.2.10\"";
 
 pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config, ConfigError> {
     let mut check = Check { file: name, env, overridden: BTreeMap::new(), problems: Vec::new() };
@@ -33,13 +34,22 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         text.parse().map_err(|error| ConfigError { problems: vec![not_toml(&error, text, name)] })?;
     environment::apply(&mut table, &mut check);
     let check = &mut check;
-    let sip = sip(section(&mut table, "sip", check), check);
+    let has_listeners = table.contains_key("listeners");
+    let mut sip = sip(section(&mut table, "sip", check), has_listeners, check);
+    sip.listeners.extend(entries(&mut table, "listeners", check, listeners::listener));
+    for listener in &mut sip.listeners {
+        let own = listener.address.ip();
+        let seen = sip.advertised.iter().find(|seen| seen.is_ipv4() == own.is_ipv4());
+        listener.advertised = listener.advertised.or_else(|| seen.map(|seen| SocketAddr::new(*seen, 0)));
+    }
+    let tls = listeners::tls(section(&mut table, "tls", check), check);
     let peers = match table.contains_key("peers") {
         true => entries(&mut table, "peers", check, peer),
         false => vec![loopback()],
     };
     let config = Config {
         sip,
+        tls,
         peers,
         registrations: entries(&mut table, "registrations", check, registration),
         rtp: rtp(section(&mut table, "rtp", check), check),
@@ -52,7 +62,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
     };
     secretaries::unique(&config.secretaries, check);
-    reachable(&config, check);
+    listeners::reachable(&config, check);
     let names: Vec<&str> = raw::SECTIONS.iter().chain(&raw::LISTS).map(|(name, _)| *name).collect();
     for key in table.keys() {
         let message = format!("unknown section; allowed are {}", names.join(", "));
@@ -108,52 +118,30 @@ fn entries<T: Default + DeserializeOwned, U>(
         .collect()
 }
 
-fn sip(raw: RawSip, check: &mut Check<'_>) -> Sip {
+/// Without a word about listeners there is one on this machine, over UDP and TCP.
+fn sip(raw: RawSip, has_listeners: bool, check: &mut Check<'_>) -> Sip {
     let at = |key| Place { section: "sip", key };
     check.unknown("sip", &raw.unknown, RawSip::KEYS);
-    let default = || vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5070))];
+    let local = || if has_listeners { Vec::new() } else { vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5070))] };
+    let udp = check.list(at("udp"), raw.udp, ADDRESS_AND_PORT).unwrap_or_else(local);
+    let tcp = check.list(at("tcp"), raw.tcp, ADDRESS_AND_PORT).unwrap_or_else(local);
+    let tls = check.list(at("tls"), raw.tls, ADDRESS_AND_PORT).unwrap_or_default();
+    let each = [(Transport::Udp, udp), (Transport::Tcp, tcp), (Transport::Tls, tls)];
+    let listeners = each.into_iter().flat_map(|(transport, addresses)| {
+        addresses.into_iter().map(move |address| Listener::plain(transport, address))
+    });
     let sip = Sip {
-        udp: check.list(at("udp"), raw.udp, ADDRESS_AND_PORT).unwrap_or_else(default),
-        tcp: check.list(at("tcp"), raw.tcp, ADDRESS_AND_PORT).unwrap_or_else(default),
-        advertised: check.parsed(at("advertised"), raw.advertised, ADDRESS),
+        listeners: listeners.collect(),
+        advertised: check.list(at("advertised"), raw.advertised, ADDRESS).unwrap_or_default(),
         user_agent: check
             .text(at("user_agent"), raw.user_agent)
             .unwrap_or_else(|| concat!("Ramal/", env!("CARGO_PKG_VERSION")).to_owned()),
         max_calls: check.integer(at("max_calls"), raw.max_calls, 1..=100_000).unwrap_or(500),
     };
-    if sip.udp.is_empty() && sip.tcp.is_empty() {
-        check.refuse(at("udp"), None, "and sip.tcp are both empty; at least one listener is needed");
-    }
-    for (key, listeners) in [("udp", &sip.udp), ("tcp", &sip.tcp)] {
-        if listeners.len() > 1 {
-            check.refuse(at(key), None, "names more than one listener; this version has one for each transport");
-        }
-    }
     if sip.user_agent.chars().any(char::is_control) {
         check.refuse(at("user_agent"), None, "must not contain control characters");
     }
     sip
-}
-
-/// Refuses what no peer could answer to: a listener on every address that tells nobody which.
-fn reachable(config: &Config, check: &mut Check<'_>) {
-    let listeners = config.sip.udp.iter().chain(&config.sip.tcp).map(|listener| ("sip", listener.ip()));
-    let everywhere: Vec<&str> = listeners
-        .chain([("rtp", config.rtp.address)])
-        .filter(|(_, address)| address.is_unspecified())
-        .map(|(section, _)| section)
-        .collect();
-    match (config.sip.advertised, everywhere.first()) {
-        (Some(address), _) if address.is_unspecified() => {
-            check.refuse(Place { section: "sip", key: "advertised" }, None, ADDRESS);
-        }
-        (None, Some(section)) => {
-            let message =
-                format!("is missing: [{section}] listens on every address, so say which one peers reach us at");
-            check.refuse(Place { section: "sip", key: "advertised" }, None, message);
-        }
-        (Some(_), _) | (None, None) => {}
-    }
 }
 
 /// Who may call when the file names nobody.
@@ -189,7 +177,7 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
     }
     let registrar: Option<HostPort> =
         check.parsed(at("registrar"), raw.registrar, "must be a host and a port, like \"pbx.example:5060\"");
-    let transport: Option<Protocol> = check.parsed(at("transport"), raw.transport, "must be \"udp\" or \"tcp\"");
+    let transport: Option<Protocol> = check.parsed(at("transport"), raw.transport, PROTOCOL);
     let user = check.required(at("user"), raw.user).unwrap_or_default();
     if raw.password.is_none() {
         check.refuse(at("password"), None, "is missing");
@@ -209,20 +197,6 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
     };
     (check.problems.len() == before).then_some(registration)
-}
-
-struct Protocol(Transport);
-
-impl FromStr for Protocol {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "udp" => Ok(Self(Transport::Udp)),
-            "tcp" => Ok(Self(Transport::Tcp)),
-            _ => Err(()),
-        }
-    }
 }
 
 impl FromStr for HostPort {
@@ -276,9 +250,14 @@ fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
     if codecs.as_ref().is_some_and(Vec::is_empty) {
         check.refuse(at("codecs"), None, "is empty; name at least one of \"PCMU\", \"PCMA\", \"opus\"");
     }
+    let addresses: Vec<IpAddr> =
+        check.list(at("address"), raw.address, ADDRESS).unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    if addresses.is_empty() || !listeners::one_of_each_family(&addresses) {
+        check.refuse(at("address"), None, "must name one address, or one IPv4 and one IPv6 address");
+    }
     let ports = "must be two ports from 1024 to 65535, the first even, like \"20000-20999\"";
     Rtp {
-        address: check.parsed(at("address"), raw.address, ADDRESS).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        addresses,
         ports: check.parsed(at("ports"), raw.ports, ports).unwrap_or(PortRange { first: 20_000, last: 20_999 }),
         codecs: codecs.unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]),
         media_timeout: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),

@@ -77,7 +77,7 @@ fn the_environment_wins() {
         ("PATH", "/bin"),
     ]);
     let config = Config::parse("[sip]\nudp = \"127.0.0.1:1\"\n", "ramal.toml", &env).unwrap();
-    assert_eq!(config.sip.udp, ["[::1]:6000".parse().unwrap()]);
+    assert_eq!(config.sip.listeners[0], Listener::plain(Transport::Udp, "[::1]:6000".parse().unwrap()));
     assert_eq!(config.rtp.codecs, [Codec::Pcma, Codec::Opus]);
     assert_eq!(config.sip.max_calls, 7);
     assert!(config.log.json);
@@ -86,7 +86,7 @@ fn the_environment_wins() {
     let error = Config::parse("", "ramal.toml", &env).unwrap_err().to_string();
     assert_eq!(
         error,
-        "environment: RAMAL_SIP_UPD: no such key in [sip]; allowed are udp, tcp, advertised, user_agent, max_calls\n\
+        "environment: RAMAL_SIP_UPD: no such key in [sip]; allowed are udp, tcp, tls, advertised, user_agent, max_calls\n\
          environment: RAMAL_SIP_MAX_CALLS = \"many\": must be a whole number from 1 to 100000",
     );
 }
@@ -197,8 +197,7 @@ fn the_wrong_kind_of_section_is_refused() {
     for (text, want) in [
         ("sip = 1", "sip: must be a table"),
         ("[peers]\nname = \"x\"", "peers: must be a list of tables"),
-        ("[sip]\nudp = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", "sip.udp: names more than one listener"),
-        ("[sip]\nudp = []\ntcp = []", "sip.udp: and sip.tcp are both empty"),
+        ("[sip]\nudp = []\ntcp = []", "sip.udp: and sip.tcp, sip.tls, [[listeners]] are empty"),
         ("[sip]\nudp = \"0.0.0.0:5060\"", "sip.advertised: is missing: [sip] listens on every address"),
         ("[rtp]\naddress = \"0.0.0.0\"", "sip.advertised: is missing: [rtp] listens on every address"),
         ("[[peers]]\nname = \"x\"", "peers[0].addresses: is missing"),
@@ -257,7 +256,8 @@ fn hosts_and_ports_are_read() {
 #[test]
 fn an_empty_variable_empties_a_list() {
     let config = Config::parse("", "ramal.toml", &environment(&[("RAMAL_SIP_TCP", " ")])).unwrap();
-    assert_eq!((config.sip.udp.len(), config.sip.tcp.len()), (1, 0));
+    let transports: Vec<_> = config.sip.listeners.iter().map(|listener| listener.transport).collect();
+    assert_eq!(transports, [Transport::Udp]);
     let error = Config::parse("", "ramal.toml", &environment(&[("RAMAL_RTP_CODECS", "")])).unwrap_err().to_string();
     assert!(error.contains("RAMAL_RTP_CODECS: is empty"), "{error}");
 }
@@ -270,4 +270,40 @@ fn a_bare_word_is_a_level() {
     for level in ["loud", "info,loud", "ramal=loud"] {
         assert!(parse(&format!("[log]\nlevel = {level:?}")).is_err(), "{level}");
     }
+}
+
+#[test]
+fn listeners_are_seen_where_they_say() {
+    let text = "[sip]\nudp = [\"0.0.0.0:5060\", \"[::]:5060\"]\ntcp = []\nadvertised = [\"203.0.113.5\", \"2001:db8::5\"]\n\
+        [[listeners]]\ntransport = \"tcp\"\naddress = \"10.0.0.5:0\"\nadvertised = \"198.51.100.5:5080\"\n";
+    let config = parse(text).unwrap();
+    let seen = |index: usize, bound: &str| config.sip.listeners[index].seen_as(bound.parse().unwrap()).to_string();
+    assert_eq!(seen(0, "0.0.0.0:5060"), "203.0.113.5:5060");
+    assert_eq!(seen(1, "[::]:5060"), "[2001:db8::5]:5060");
+    assert_eq!(seen(2, "10.0.0.5:40000"), "198.51.100.5:5080");
+    assert_eq!(config.sip.seen_as("::".parse().unwrap()), "2001:db8::5".parse::<std::net::IpAddr>().unwrap());
+}
+
+#[test]
+fn tls_needs_what_it_proves_itself_with() {
+    let listener = "[sip]\ntls = \"127.0.0.1:5061\"\n";
+    let identity = "[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
+    for (text, want) in [
+        (listener.to_owned(), "tls.certificate: is missing: a listener for TLS needs a certificate"),
+        ("[tls]\ncertificate = \"/c\"\n".into(), "tls.key: is missing"),
+        ("[tls]\nkey = \"/k\"\n".into(), "tls.certificate: is missing"),
+        (format!("{identity}verify_clients = \"required\"\n"), "tls.client_ca_file: is missing"),
+        (format!("{identity}verify_clients = \"maybe\"\n"), "tls.verify_clients: must be"),
+        ("[[listeners]]\ntransport = \"tcp\"\n".into(), "listeners[0].address: is missing"),
+        (
+            "[[listeners]]\ntransport = \"tcp\"\naddress = \"[::1]:1\"\nadvertised = \"192.0.2.1\"\n".into(),
+            "listeners[0].advertised: must be of the same family",
+        ),
+        ("[sip]\nadvertised = [\"192.0.2.1\", \"192.0.2.2\"]\n".into(), "at most one IPv4 and one IPv6"),
+    ] {
+        assert!(parse(&text).unwrap_err().contains(want), "{text}: {:?}", parse(&text));
+    }
+    let config = parse(&format!("{listener}{identity}verify_clients = \"optional\"\nclient_ca_file = \"/ca\"\n"));
+    let clients = Clients::Known { ca_file: "/ca".into(), required: false };
+    assert_eq!(config.unwrap().tls.clients, clients);
 }

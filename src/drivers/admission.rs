@@ -19,6 +19,7 @@ use crate::{
 use chrono::Utc;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -42,8 +43,8 @@ pub struct Admission {
     pub config: Arc<Config>,
     /// Where secretaries are.
     pub store: Arc<dyn Store>,
-    /// RTP ports.
-    pub ports: Ports,
+    /// RTP ports, of one address of each family at most.
+    pub ports: Vec<Ports>,
     /// Where calls run.
     pub threads: MediaThreads,
     /// What the speech engine can do.
@@ -98,7 +99,9 @@ impl Admission {
     fn start(&self, facts: Facts, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let unavailable = |why: String| Refusal::new(503, why);
         let rung = ladder::rung(&facts.secretary, &self.config, &self.ears).map_err(|e| unavailable(e.to_string()))?;
-        let sockets = self.ports.bind().map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
+        let near = self.ports.iter().find(|ports| ports.reach(facts.invite.remote.ip())).or(self.ports.first());
+        let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
+        let sockets = bound.map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
@@ -148,7 +151,7 @@ impl Admission {
     }
 
     fn advertised(&self, bound: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.config.sip.advertised.unwrap_or(bound.ip()), bound.port())
+        SocketAddr::new(self.config.sip.seen_as(bound.ip()), bound.port())
     }
 }
 

@@ -2,10 +2,13 @@
 use super::{
     rtp_socket::Pair,
     seed,
-    sip_socket::{self, Request, Sockets},
+    sip_socket::{self, Request, Sockets, tls::Tls},
     until,
 };
-use crate::phone::{Event, Phone, Plan, Report, Setup};
+use crate::{
+    config::{self, Listener},
+    phone::{Event, Phone, Plan, Report, Setup},
+};
 use anyhow::Context;
 use media::{Channel, codec::Codec};
 use sip::{
@@ -14,11 +17,12 @@ use sip::{
 };
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     net::UdpSocket,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -34,6 +38,10 @@ pub struct Dial {
     pub remote: SocketAddr,
     /// Over what.
     pub transport: Transport,
+    /// The name that the server's certificate must bear, over TLS.
+    pub server_name: String,
+    /// Whom we believe over TLS.
+    pub tls: config::Tls,
     /// `sip:` URI of To and the request.
     pub to: String,
     /// User of From.
@@ -61,26 +69,25 @@ pub async fn call(
     mut watch: impl FnMut(Event),
     mut stop: tokio::sync::watch::Receiver<bool>,
 ) -> anyhow::Result<Report> {
-    let (udp, tcp) = match dial.transport {
-        Transport::Udp => (Some(dial.listen), None),
-        Transport::Tcp => (None, Some(dial.listen)),
-    };
-    let sip = Sockets::bind(udp, tcp).await.context("the phone has no SIP socket")?;
+    let listener = Listener::plain(dial.transport, dial.listen);
+    let sip = Sockets::bind(&[listener]).await.context("the phone has no SIP socket")?;
+    // The sender stays: what it holds is what every connection of the phone is opened with.
+    let (_tls, tls) = watch::channel(Arc::new(Tls::load(&dial.tls)?));
     let config = Config {
         user_agent: concat!("Ramal phone/", env!("CARGO_PKG_VERSION")).to_owned(),
-        udp: sip.udp.as_ref().map(UdpSocket::local_addr).transpose()?,
-        tcp: sip.tcp.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?,
+        listeners: sip.listeners.clone(),
         max_legs: 4,
     };
     let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
     let (event_sender, mut events) = mpsc::channel(EVENTS);
-    let sip_task = tokio::spawn(sip_socket::run(Endpoint::new(config, seed()), sip, request_queue, event_sender));
+    let sip_task = tokio::spawn(sip_socket::run(Endpoint::new(config, seed()), sip, tls, request_queue, event_sender));
 
     let local = sockets.local;
     let (rtp, rtcp) = sockets.into_async().await?;
     let setup = Setup { local, codecs: dial.codecs.clone(), seed: seed(), plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();
+    requests.send(Request::Name(dial.remote, dial.server_name.clone())).await?;
     requests.send(Request::Invite(invite(&dial, phone.offer(), local.ip()), leg_sender)).await?;
     phone.dialled(leg.await.context("the SIP task is gone")?);
 

@@ -53,6 +53,11 @@ impl Ports {
         Self { address, first, pairs, next: AtomicU32::new(0) }
     }
 
+    /// Whether a peer of this family can be reached from here.
+    pub const fn reach(&self, peer: IpAddr) -> bool {
+        self.address.is_ipv4() == peer.is_ipv4()
+    }
+
     /// Binds the next free pair.
     ///
     /// # Errors

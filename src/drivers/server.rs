@@ -6,7 +6,7 @@ use super::{
     registrars::Registrars,
     rtp_socket::Ports,
     seed,
-    sip_socket::{self, Request, Sockets},
+    sip_socket::{self, Request, Sockets, tls::Tls},
 };
 use crate::{
     call,
@@ -51,10 +51,8 @@ const STORE_GOODBYE: Duration = Duration::from_secs(10);
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens, as bound.
-    pub udp: Option<SocketAddr>,
-    /// Where it listens, as bound.
-    pub tcp: Option<SocketAddr>,
+    /// Where it listens, as bound, in the order of the configuration.
+    pub bound: Vec<(Transport, SocketAddr)>,
     /// The speech engine, for whoever wants to speak beside the calls.
     pub engine: Arc<Engine>,
     /// Where conversations are.
@@ -65,6 +63,7 @@ pub struct Server {
     requests: mpsc::Sender<Request>,
     watch: broadcast::Sender<(Uuid, call::Event)>,
     stop: watch::Sender<bool>,
+    sip_tls: watch::Sender<Arc<Tls>>,
     sip: JoinHandle<()>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -87,14 +86,14 @@ impl Server {
             store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
         let writer = tokio::spawn(writer.run());
         let engine = Arc::new(Engine::start(&engine_config(&config, cores)));
-        let sockets = Sockets::bind(config.sip.udp.first().copied(), config.sip.tcp.first().copied()).await?;
-        let udp = sockets.udp.as_ref().map(tokio::net::UdpSocket::local_addr).transpose()?;
-        let tcp = sockets.tcp.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
-        let endpoint = Endpoint::new(endpoint_config(&config, udp, tcp), seed());
+        let sockets = Sockets::bind(&config.sip.listeners).await?;
+        let bound = sockets.bound.clone();
+        let (sip_tls, sip_tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
+        let endpoint = Endpoint::new(endpoint_config(&config, sockets.listeners.clone()), seed());
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
-        let sip = tokio::spawn(sip_socket::run(endpoint, sockets, request_queue, event_sender));
-        let registrars = Registrars::start(&config.registrations, |over| listener(over, udp, tcp), &requests);
+        let sip = tokio::spawn(sip_socket::run(endpoint, sockets, sip_tls_now, request_queue, event_sender));
+        let registrars = Registrars::start(&config.registrations, |over| listener(over, &bound), &requests);
         let (stop, stopped) = watch::channel(false);
         let (watch, _) = broadcast::channel(WATCHED);
         let threads = config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
@@ -117,8 +116,7 @@ impl Server {
         let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), Arc::clone(&config)));
         let drain = config.call.drain;
         Ok(Self {
-            udp,
-            tcp,
+            bound,
             engine,
             store,
             drain,
@@ -127,6 +125,7 @@ impl Server {
             requests,
             watch,
             stop,
+            sip_tls,
             sip,
             dispatcher,
             writer,
@@ -189,31 +188,29 @@ impl Server {
     }
 }
 
-fn endpoint_config(config: &Config, udp: Option<SocketAddr>, tcp: Option<SocketAddr>) -> EndpointConfig {
-    let advertised = |bound: SocketAddr| SocketAddr::new(config.sip.advertised.unwrap_or(bound.ip()), bound.port());
+fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointConfig {
     EndpointConfig {
         user_agent: config.sip.user_agent.clone(),
-        udp: udp.map(advertised),
-        tcp: tcp.map(advertised),
+        listeners,
         max_legs: usize::try_from(config.sip.max_calls).unwrap_or(usize::MAX),
     }
 }
 
-/// The RTP ports, of which at least one pair can be had: an address that is not ours is better told at once.
-fn ports(config: &Config) -> anyhow::Result<Ports> {
-    let (address, range) = (config.rtp.address, config.rtp.ports);
-    let ports = Ports::new(address, range.first..=range.last);
-    let (first, last) = (range.first, range.last);
-    ports.bind().with_context(|| format!("[rtp] address {address}: no RTP port of {first}-{last} can be had"))?;
-    Ok(ports)
+/// The RTP ports of each address, of which at least one pair can be had: an address that is not ours is better told at
+/// once.
+fn ports(config: &Config) -> anyhow::Result<Vec<Ports>> {
+    let (first, last) = (config.rtp.ports.first, config.rtp.ports.last);
+    let ports = |address| {
+        let ports = Ports::new(address, first..=last);
+        ports.bind().with_context(|| format!("[rtp] address {address}: no RTP port of {first}-{last} can be had"))?;
+        Ok(ports)
+    };
+    config.rtp.addresses.iter().copied().map(ports).collect()
 }
 
 /// Where we listen over this transport.
-fn listener(over: Transport, udp: Option<SocketAddr>, tcp: Option<SocketAddr>) -> Option<SocketAddr> {
-    match over {
-        Transport::Udp => udp,
-        Transport::Tcp => tcp,
-    }
+fn listener(over: Transport, bound: &[(Transport, SocketAddr)]) -> Option<SocketAddr> {
+    bound.iter().find(|(transport, _)| *transport == over).map(|(_, at)| *at)
 }
 
 fn engine_config(config: &Config, cores: usize) -> EngineConfig {
@@ -373,7 +370,7 @@ mod tests {
     async fn a_call_without_rtp_ports_is_recorded() {
         let (server, folder) = start("39310-39311", ANA).await;
         let taken = std::net::UdpSocket::bind("127.0.0.1:39310").unwrap();
-        let response = refused(server.udp.unwrap()).await;
+        let response = refused(server.bound[0].1).await;
         assert!(response.starts_with("SIP/2.0 503"), "{response}");
         let records = records(server, &folder).await;
         assert_eq!(records.len(), 1);

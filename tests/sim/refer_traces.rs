@@ -8,7 +8,7 @@ use ramal::{
     call::{Call, Event},
     record::{Conversation, Outcome},
 };
-use sip::{Config, Endpoint};
+use sip::{Config, Endpoint, Listener, ListenerId, Transport};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -231,8 +231,9 @@ struct Replay {
 impl Replay {
     fn new(trace: Trace) -> Self {
         let now = Instant::now();
-        let udp = Some("127.0.0.1:25060".parse().unwrap());
-        let config = Config { user_agent: "Ramal".into(), udp, tcp: None, max_legs: 4 };
+        let address = "127.0.0.1:25060".parse().unwrap();
+        let listener = Listener { id: ListenerId(0), transport: Transport::Udp, address };
+        let config = Config { user_agent: "Ramal".into(), listeners: vec![listener], max_legs: 4 };
         let invite = trace.messages[0].text.clone();
         let mut replay = Self {
             now,
@@ -300,7 +301,7 @@ impl Replay {
         let now = self.now;
         if self.switch.next().is_some_and(|at| at <= now) {
             let bytes = self.switch.says(now);
-            self.sip.handle_datagram("127.0.0.1:15080".parse().unwrap(), &bytes, now);
+            self.sip.handle_datagram(ListenerId(0), "127.0.0.1:15080".parse().unwrap(), &bytes, now);
         }
         if self.sip.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.sip.handle_timeout(now);

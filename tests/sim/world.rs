@@ -12,13 +12,16 @@ use ramal::{
     record::{Conversation, Speaker},
 };
 use serde_json::Value;
-use sip::{Config, Endpoint, OutgoingInvite, Transport};
+use sip::{Config, Endpoint, Listener, ListenerId, OutgoingInvite, Transport};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
+
+/// The one listener of either endpoint.
+const UDP: ListenerId = ListenerId(0);
 
 /// One way between Ramal and its provider.
 pub(crate) const TO_PROVIDER: Duration = Duration::from_millis(30);
@@ -126,7 +129,8 @@ impl World {
         let now = Instant::now();
         let setup = Setup { local: at("phone rtp"), codecs: vec![Codec::Pcmu, Codec::Pcma], seed, plan };
         let endpoint = |who| {
-            let config = Config { user_agent: String::new(), udp: Some(at(who)), tcp: None, max_legs: 8 };
+            let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
+            let config = Config { user_agent: String::new(), listeners: vec![listener], max_legs: 8 };
             Endpoint::new(config, seed ^ u64::from(at(who).port()))
         };
         let mut world = Self {
@@ -239,8 +243,8 @@ impl World {
         let Datagram { from, to, bytes } = datagram;
         let rtcp = |who| SocketAddr::new(at(who).ip(), at(who).port() + 1);
         match *to {
-            to if to == at("phone") => self.phone_sip.handle_datagram(*from, bytes, self.now),
-            to if to == at("ramal") => self.sip.handle_datagram(*from, bytes, self.now),
+            to if to == at("phone") => self.phone_sip.handle_datagram(UDP, *from, bytes, self.now),
+            to if to == at("ramal") => self.sip.handle_datagram(UDP, *from, bytes, self.now),
             to if to == at("phone rtp") => self.phone.handle_rtp(*from, bytes, self.now),
             to if to == rtcp("phone rtp") => self.phone.handle_rtcp(*from, bytes, self.now),
             to if to == at("ramal rtp") => {
@@ -302,8 +306,9 @@ impl World {
         }
         for (who, endpoint) in [("phone", &mut self.phone_sip), ("ramal", &mut self.sip)] {
             while let Some(transmit) = endpoint.poll_transmit() {
-                let datagram = Datagram { from: at(who), to: transmit.remote, bytes: transmit.bytes };
-                self.network.send(self.weather.path(transmit.remote), datagram, self.now);
+                let to = transmit.hop.remote;
+                let datagram = Datagram { from: at(who), to, bytes: transmit.bytes };
+                self.network.send(self.weather.path(to), datagram, self.now);
             }
         }
         moved

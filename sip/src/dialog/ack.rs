@@ -1,7 +1,7 @@
 //! A 2xx to an INVITE, repeated until its ACK: RFC 3261 §13.3.1.4. This is the user's work, over streams too.
 use crate::{
-    leg::Transmit,
     transaction::timer::{Deadline, Repeat, T1_64, T2},
+    transport::Transmit,
 };
 use std::time::Instant;
 

@@ -10,9 +10,10 @@ use super::{
 use crate::{
     auth::Credentials,
     endpoint::core::{Core, Purpose, Reply, SDP, Served, User, print_reason},
-    leg::{Command, Event, LegId, Reason, TerminatedBy, Transmit},
+    leg::{Command, Event, LegId, Reason, TerminatedBy},
     message::{Headers, Method, Name, Request, Response, StatusCode},
-    transaction::{ClientId, Hop, ServerId, timer::Deadline, timer::earliest},
+    transaction::{ClientId, ServerId, timer::Deadline, timer::earliest},
+    transport::{Hop, Transmit},
 };
 use std::{collections::VecDeque, time::Instant};
 
@@ -260,7 +261,7 @@ impl Leg {
     pub(super) fn give_up(&mut self, by: TerminatedBy, core: &mut Core, now: Instant) {
         self.abandon_exchange(core, now);
         let bye = self.bye(None, core);
-        let hop = self.dialog.next_hop();
+        let hop = self.dialog.next_hop(core);
         core.transactions.request(bye, hop, User::Nobody, now);
         self.gone(by, core);
     }
@@ -295,7 +296,7 @@ impl Leg {
 
     /// Sends a request of the dialog.
     pub(super) fn send(&mut self, request: Request, purpose: Purpose, core: &mut Core, now: Instant) -> ClientId {
-        let hop = self.dialog.next_hop();
+        let hop = self.dialog.next_hop(core);
         core.transactions.request(request, hop, User::Leg(self.id, purpose), now)
     }
 
@@ -311,7 +312,7 @@ impl Leg {
             ack.headers.copy(Name::Authorization, &invite.headers);
             ack.headers.copy(Name::ProxyAuthorization, &invite.headers);
         }
-        let ack = self.dialog.next_hop().carry(ack.to_bytes());
+        let ack = self.dialog.next_hop(core).carry(ack.to_bytes());
         self.acks.push_front((number, ack.clone()));
         self.acks.truncate(ACKS);
         core.transactions.send(ack);

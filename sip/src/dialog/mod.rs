@@ -14,12 +14,11 @@ pub(crate) use uas::describe;
 
 use crate::{
     endpoint::core::Core,
-    leg::Transport,
     message::{Headers, Method, Name, NameAddr, Request, Response},
-    transaction::Hop,
-    uri::{Uri, UriError},
+    transport::{Hop, Transport, is_private},
+    uri::{Scheme, Uri, UriError},
 };
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// The two sides of one dialog as we see them.
 #[derive(Clone, Debug)]
@@ -61,7 +60,7 @@ impl Dialog {
             routes: headers.record_routes()?,
             local_cseq: core.first_cseq(),
             remote_cseq: Some(headers.cseq()?.number),
-            contact: core.contact(&request.uri.user_unescaped(), hop.transport),
+            contact: core.contact(&request.uri.user_unescaped(), hop),
             hop,
             behind_nat: (!here(&via.host)).then(|| via.host.clone()),
             connection: Connection::Open,
@@ -79,7 +78,7 @@ impl Dialog {
             routes: Vec::new(),
             local_cseq: core.first_cseq(),
             remote_cseq: None,
-            contact: core.contact(&user, hop.transport),
+            contact: core.contact(&user, hop),
             hop,
             behind_nat: None,
             connection: Connection::Open,
@@ -179,7 +178,7 @@ impl Dialog {
     /// A request with a number given before: the ACK of a 2xx.
     pub(crate) fn numbered(&self, method: Method, number: u32, core: &mut Core) -> Request {
         let (uri, routes) = self.strict_or_loose();
-        let mut request = core.request(method.clone(), uri, self.next_hop().transport);
+        let mut request = core.request(method.clone(), uri, self.next_hop(core));
         let headers = &mut request.headers;
         for route in routes {
             headers.push(Name::Route, route.to_string());
@@ -201,23 +200,28 @@ impl Dialog {
 
     /// Where a request in the dialog goes. Names are not resolved here: what names no address goes where the peer's
     /// messages came from, and so does what a peer behind a NAT says of itself.
-    pub(crate) fn next_hop(&self) -> Hop {
+    pub(crate) fn next_hop(&self, core: &Core) -> Hop {
         let uri = self.routes.first().map_or(&self.target, |route| &route.uri);
-        let transport = match uri.param("transport") {
-            Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
-            Some(_) | None => self.hop.transport,
+        let named = uri.param("transport").and_then(Transport::from_param);
+        let transport = match (uri.scheme(), named) {
+            (Scheme::Sips, _) => Transport::Tls,
+            (Scheme::Sip | Scheme::Tel | Scheme::Other, named) => named.unwrap_or(self.hop.transport),
         };
         let Some(ip) = uri.host_ip() else { return self.hop };
         let natted = self.behind_nat.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(uri.host()));
         if natted || (is_private(ip) && !is_private(self.hop.remote.ip())) {
             return self.hop;
         }
-        let same_stream = transport == Transport::Tcp && self.hop.transport == Transport::Tcp;
+        let same_stream = transport.is_reliable() && transport == self.hop.transport;
         if same_stream && ip == self.hop.remote.ip() && self.connection == Connection::Open {
             return self.hop;
         }
-        Hop { transport, remote: (ip, uri.port().unwrap_or(5060)).into() }
+        let remote = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
+        let same_family = remote.is_ipv4() == self.hop.remote.is_ipv4();
+        if transport == self.hop.transport && same_family {
+            return Hop { remote, ..self.hop };
+        }
+        core.hop(transport, remote).unwrap_or(self.hop)
     }
 
     /// The stream the dialog began on is gone.
@@ -253,12 +257,4 @@ impl Dialog {
 /// `"Display" <uri>` of our side.
 pub(crate) fn address(display: &str, uri: &str) -> Result<NameAddr, UriError> {
     Ok(NameAddr { display: display.to_owned(), ..NameAddr::new(Uri::parse(uri)?) })
-}
-
-/// Addresses that mean nothing outside their own network.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
-    }
 }

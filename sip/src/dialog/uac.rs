@@ -11,10 +11,32 @@ use crate::{
     },
     leg::{Event, LegId, Reason, TerminatedBy},
     message::{Method, Name, Request, Response},
-    transaction::{ClientId, Hop},
+    transaction::ClientId,
+    transport::Transport,
     uri::{Uri, UriError},
 };
 use std::time::Instant;
+
+/// Why an INVITE was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotSent {
+    /// An address is not a URI.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// Nothing of ours speaks this transport in the peer's address family.
+    #[error("no {} listener of the peer's address family", .0.via_name())]
+    NoListener(Transport),
+}
+
+impl NotSent {
+    /// What it is to the owner: 400, or 503 as for an unreachable peer (RFC 3261 §8.1.3.1).
+    pub(crate) const fn status(self) -> u16 {
+        match self {
+            Self::Uri(_) => 400,
+            Self::NoListener(_) => 503,
+        }
+    }
+}
 
 /// Our INVITE on its way.
 #[derive(Debug)]
@@ -50,10 +72,10 @@ impl Leg {
     /// Sends an INVITE.
     ///
     /// # Errors
-    /// If an address is not a URI.
-    pub(crate) fn outgoing(id: LegId, invite: OutgoingInvite, core: &mut Core, now: Instant) -> Result<Self, UriError> {
+    /// If an address is not a URI, or no listener of ours can reach the peer.
+    pub(crate) fn outgoing(id: LegId, invite: OutgoingInvite, core: &mut Core, now: Instant) -> Result<Self, NotSent> {
         let OutgoingInvite { remote, transport, to, from, from_display, sdp, x_headers, credentials } = invite;
-        let hop = Hop { transport, remote };
+        let hop = core.hop(transport, remote).ok_or(NotSent::NoListener(transport))?;
         let mut dialog = Dialog::outgoing(address(&from_display, &from)?, Uri::parse(&to)?, hop, core);
         let mut request = dialog.request(Method::Invite, core);
         for (name, value) in &x_headers {
@@ -158,7 +180,7 @@ pub(crate) fn decline_late_answer(id: ClientId, response: &Response, core: &mut 
     dialog.confirm(response);
     let number = response.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
     let ack: Request = dialog.numbered(Method::Ack, number, core);
-    let hop = dialog.next_hop();
+    let hop = dialog.next_hop(core);
     core.transactions.send(hop.carry(ack.to_bytes()));
     let bye = dialog.request(Method::Bye, core);
     core.transactions.request(bye, hop, User::Nobody, now);

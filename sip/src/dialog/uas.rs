@@ -8,7 +8,8 @@ use crate::{
     endpoint::core::{ALLOW, Core, Reply, Served},
     leg::{Event, IncomingInvite, LegId},
     message::{Name, Request, StatusCode},
-    transaction::{Hop, timer::Deadline},
+    transaction::timer::Deadline,
+    transport::Hop,
 };
 use std::time::{Duration, Instant};
 

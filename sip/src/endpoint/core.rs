@@ -2,9 +2,11 @@
 use super::{Config, Stats, random::Random};
 use crate::{
     auth::{self, Challenge, Credentials},
-    leg::{Event, LegId, Reason, RegistrationId, Transmit, Transport},
+    framing::Framer,
+    leg::{Event, LegId, Reason, RegistrationId},
     message::{Headers, Method, Name, Params, Request, Response, StatusCode, Via},
-    transaction::{ClientId, Hop, ServerId, Transactions},
+    transaction::{ClientId, ServerId, Transactions},
+    transport::{Hop, Listener, Transmit, Transport, listener_for},
     uri::Uri,
 };
 use std::{
@@ -55,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) random: Random,
     pub(crate) transactions: Transactions<User>,
     pub(crate) events: VecDeque<Event>,
+    /// Connections that are open, and what has arrived on each of a message that is not whole.
+    pub(crate) streams: BTreeMap<Hop, Framer>,
     pub(crate) stats: Stats,
     /// Domain and credentials of each registration: a call through the same domain may be challenged too.
     pub(crate) accounts: BTreeMap<RegistrationId, (String, Credentials)>,
@@ -68,6 +72,8 @@ pub(crate) struct Served {
     /// Its number.
     pub(crate) cseq: u32,
     hop: Hop,
+    /// Where the peer listens, should its connection be gone by the time we answer (RFC 3261 §18.2.2).
+    sent_by: Option<SocketAddr>,
     echo: Headers,
     record_route: Headers,
 }
@@ -81,6 +87,7 @@ impl Served {
             id,
             cseq: request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             hop: response_hop(&request.headers, hop),
+            sent_by: request.headers.via().and_then(|via| via.sent_by_address(hop.transport)),
             echo: Response::answering(&request.headers, StatusCode::OK).headers,
             record_route,
         }
@@ -92,7 +99,7 @@ pub(crate) fn response_hop(stamped: &Headers, hop: Hop) -> Hop {
     let by_via = stamped.via().and_then(|via| via.response_address());
     match (hop.transport, by_via) {
         (Transport::Udp, Some(remote)) => Hop { remote, ..hop },
-        (Transport::Udp, None) | (Transport::Tcp, _) => hop,
+        (Transport::Udp, None) | (Transport::Tcp | Transport::Tls, _) => hop,
     }
 }
 
@@ -153,49 +160,51 @@ impl Core {
     /// A core without transactions.
     pub(crate) fn new(config: Config, seed: u64) -> Self {
         Self {
-            config,
             random: Random::new(seed),
-            transactions: Transactions::default(),
+            transactions: Transactions::new(config.listeners.clone()),
+            config,
             events: VecDeque::new(),
+            streams: BTreeMap::new(),
             stats: Stats::default(),
             accounts: BTreeMap::new(),
         }
     }
 
-    /// Our address on a transport, as others see it.
-    pub(crate) fn local(&self, transport: Transport) -> SocketAddr {
-        let (own, other) = match transport {
-            Transport::Udp => (self.config.udp, self.config.tcp),
-            Transport::Tcp => (self.config.tcp, self.config.udp),
-        };
-        own.or(other).unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5060))
+    /// The way to a peer, by the listener that suits it best; `None` if no listener of ours can reach it.
+    pub(crate) fn hop(&self, transport: Transport, remote: SocketAddr) -> Option<Hop> {
+        let listener = listener_for(&self.config.listeners, transport, remote)?;
+        Some(Hop { listener: listener.id, transport, remote })
     }
 
-    /// Our Contact on a transport, in angle brackets. A user that cannot stand in a URI is left out.
-    pub(crate) fn contact(&self, user: &str, transport: Transport) -> String {
-        let host = self.local(transport).to_string();
+    /// Our own address on this hop, as others see it.
+    pub(crate) fn local(&self, hop: Hop) -> SocketAddr {
+        let own = |listener: &&Listener| listener.id == hop.listener;
+        let listener = self.config.listeners.iter().find(own);
+        debug_assert!(listener.is_some(), "a hop of a listener we do not have");
+        listener.map_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5060), |listener| listener.address)
+    }
+
+    /// Our Contact on this hop, in angle brackets. A user that cannot stand in a URI is left out.
+    pub(crate) fn contact(&self, user: &str, hop: Hop) -> String {
+        let host = self.local(hop).to_string();
         let user = Some(user).filter(|user| !user.is_empty());
         let uri = Uri::sip(user, &host).or_else(|_| Uri::sip(None, &host));
         let uri = uri.map(|uri| uri.to_string()).unwrap_or_default();
-        match transport {
+        match hop.transport {
             Transport::Udp => format!("<{uri}>"),
-            Transport::Tcp => format!("<{uri};transport=tcp>"),
+            Transport::Tcp | Transport::Tls => format!("<{uri};transport={}>", hop.transport.param()),
         }
     }
 
     /// A Via of ours with a new branch.
-    pub(crate) fn via(&mut self, transport: Transport) -> Via {
-        let name = match transport {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
-        };
-        Via::new(name, self.local(transport), &self.random.branch())
+    pub(crate) fn via(&mut self, hop: Hop) -> Via {
+        Via::new(hop.transport.via_name(), self.local(hop), &self.random.branch())
     }
 
     /// The headers every request of ours begins with; From, To, Call-ID and CSeq follow.
-    pub(crate) fn request(&mut self, method: Method, uri: Uri, transport: Transport) -> Request {
+    pub(crate) fn request(&mut self, method: Method, uri: Uri, hop: Hop) -> Request {
         let mut request = Request::new(method, uri);
-        request.headers.push(Name::Via, self.via(transport).to_string());
+        request.headers.push(Name::Via, self.via(hop).to_string());
         request.headers.push(Name::MaxForwards, MAX_FORWARDS);
         request
     }
@@ -207,9 +216,18 @@ impl Core {
         if (101..300).contains(&status.code()) {
             response.headers.copy(Name::RecordRoute, &served.record_route);
         }
-        let transmit = served.hop.carry(response.to_bytes());
+        let transmit = self.response_hop(served).carry(response.to_bytes());
         self.transactions.respond(served.id, status.code(), transmit.clone(), now);
         transmit
+    }
+
+    /// A response goes back on the connection of its request while there is one.
+    fn response_hop(&self, served: &Served) -> Hop {
+        let gone = served.hop.transport.is_reliable() && !self.streams.contains_key(&served.hop);
+        match served.sent_by.filter(|_| gone) {
+            Some(remote) => Hop { remote, ..served.hop },
+            None => served.hop,
+        }
     }
 
     /// Answers a request without keeping anything of it: RFC 3261 §8.2.7. A repeated request gets the same answer.
@@ -246,7 +264,7 @@ impl Core {
         let value = auth::answer(&challenges, &credentials, &request.method, &request.uri, 1, &cnonce)?;
         let mut again = request.clone();
         again.headers.set(answered, value);
-        again.headers.set(Name::Via, self.via(hop.transport).to_string());
+        again.headers.set(Name::Via, self.via(hop).to_string());
         Some((again, hop))
     }
 

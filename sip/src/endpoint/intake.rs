@@ -7,7 +7,8 @@ use crate::{
     dialog::{Dialog, Leg, capabilities, describe, not_ours},
     leg::Event,
     message::{Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
-    transaction::{Hop, Incoming, key::ServerKey},
+    transaction::{Incoming, key::ServerKey},
+    transport::Hop,
     uri::Scheme,
 };
 use std::time::Instant;

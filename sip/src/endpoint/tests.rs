@@ -15,6 +15,8 @@ use crate::{
 };
 use std::time::Duration;
 
+const UDP: ListenerId = ListenerId(0);
+const TCP: ListenerId = ListenerId(1);
 const REMOTE: &str = "192.0.2.10:5080";
 const OFFER: &str = "v=0\r\no=peer 1 1 IN IP4 192.0.2.10\r\n";
 const ANSWER: &str = "v=0\r\no=us 1 1 IN IP4 198.51.100.1\r\n";
@@ -22,8 +24,10 @@ const ANSWER: &str = "v=0\r\no=us 1 1 IN IP4 198.51.100.1\r\n";
 fn config() -> Config {
     Config {
         user_agent: "ramal-test".into(),
-        udp: "198.51.100.1:5060".parse().ok(),
-        tcp: "198.51.100.1:5060".parse().ok(),
+        listeners: vec![
+            Listener { id: UDP, transport: Transport::Udp, address: "198.51.100.1:5060".parse().unwrap() },
+            Listener { id: TCP, transport: Transport::Tcp, address: "198.51.100.1:5060".parse().unwrap() },
+        ],
         max_legs: 4,
     }
 }
@@ -42,8 +46,13 @@ impl Stand {
         Self { endpoint: Endpoint::new(config(), 7), start, now: start, remote: REMOTE.parse().unwrap() }
     }
 
+    /// The connection of the peer, should it speak over TCP.
+    fn connection(&self) -> Hop {
+        Hop { listener: TCP, transport: Transport::Tcp, remote: self.remote }
+    }
+
     fn feed(&mut self, text: &str) {
-        self.endpoint.handle_datagram(self.remote, text.as_bytes(), self.now);
+        self.endpoint.handle_datagram(UDP, self.remote, text.as_bytes(), self.now);
     }
 
     /// What was sent since the last look.

@@ -1,6 +1,6 @@
 //! `Via` (RFC 3261 §20.42) with `rport` (RFC 3581).
 use super::{Headers, Name, Params, lex};
-use crate::uri;
+use crate::{transport::Transport, uri};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -79,6 +79,11 @@ impl Via {
         if asked || uri::ip(&self.host) != Some(source.ip()) {
             self.params.set("received", &source.ip().to_string());
         }
+    }
+
+    /// Where the sender accepts connections (RFC 3261 §18.2.2), after [`Via::stamp`].
+    pub fn sent_by_address(&self, transport: Transport) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.received()?, self.port.unwrap_or(transport.default_port())))
     }
 
     /// Where a response over a datagram transport goes (RFC 3261 §18.2.2, RFC 3581 §4), after [`Via::stamp`].

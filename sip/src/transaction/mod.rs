@@ -6,39 +6,24 @@ mod client_other;
 pub(crate) mod key;
 mod server_invite;
 mod server_other;
+mod size;
 pub(crate) mod timer;
 
 use crate::{
-    leg::{Transmit, Transport},
     message::{Method, Request},
+    transport::{Hop, Listener, Transmit, Transport},
 };
 use client_invite::ClientInvite;
 use client_other::ClientOther;
 use key::{ClientKey, MergeKey, ServerKey};
 use server_invite::{Acknowledged, ServerInvite};
 use server_other::ServerOther;
+use size::{Fallback, Sizes};
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
     time::Instant,
 };
 use timer::{Agenda, Deadline};
-
-/// One step through the network: over what, to whom (or from whom).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hop {
-    /// Over what.
-    pub(crate) transport: Transport,
-    /// The other end.
-    pub(crate) remote: SocketAddr,
-}
-
-impl Hop {
-    /// Bytes to send this way.
-    pub(crate) fn carry(self, bytes: Vec<u8>) -> Transmit {
-        Transmit { transport: self.transport, remote: self.remote, bytes }
-    }
-}
 
 /// A client transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +109,8 @@ struct Client<U> {
     user: U,
     request: Request,
     transmit: Transmit,
+    /// Over what it goes instead, when it was moved to a stream for its size and the peer takes none.
+    fallback: Option<Fallback>,
     ack: Option<Transmit>,
 }
 
@@ -168,6 +155,7 @@ pub(crate) struct Transactions<U> {
     merge_keys: BTreeMap<MergeKey, ServerId>,
     agenda: Agenda<Id>,
     transmits: VecDeque<Transmit>,
+    sizes: Sizes,
     last_id: u64,
     resent: u64,
 }
@@ -182,6 +170,7 @@ impl<U> Default for Transactions<U> {
             merge_keys: BTreeMap::new(),
             agenda: Agenda::default(),
             transmits: VecDeque::new(),
+            sizes: Sizes::default(),
             last_id: 0,
             resent: 0,
         }
@@ -189,19 +178,21 @@ impl<U> Default for Transactions<U> {
 }
 
 impl<U: Clone> Transactions<U> {
+    /// None yet; requests that are too large for a datagram go by a TCP listener of these.
+    pub(crate) fn new(listeners: Vec<Listener>) -> Self {
+        Self { sizes: Sizes::new(listeners), ..Self::default() }
+    }
+
     /// Sends a request and waits for its response. The request must carry our Via already.
-    pub(crate) fn request(&mut self, request: Request, hop: Hop, user: U, now: Instant) -> ClientId {
+    pub(crate) fn request(&mut self, mut request: Request, hop: Hop, user: U, now: Instant) -> ClientId {
         let id = ClientId(self.fresh());
         let key = ClientKey::of_request(&request);
-        let machine = if request.method == Method::Invite {
-            ClientMachine::Invite(ClientInvite::new(hop.transport, now))
-        } else {
-            ClientMachine::Other(ClientOther::new(hop.transport, now))
-        };
+        let (hop, fallback) = self.sizes.fit(&mut request, hop, now);
+        let machine = ClientMachine::new(&request, hop, now);
         let transmit = hop.carry(request.to_bytes());
         self.transmits.push_back(transmit.clone());
         self.client_keys.insert(key.clone(), id);
-        self.clients.insert(id, Client { machine, key, user, request, transmit, ack: None });
+        self.clients.insert(id, Client { machine, key, user, request, transmit, fallback, ack: None });
         self.schedule(Id::Client(id));
         id
     }
@@ -239,7 +230,7 @@ impl<U: Clone> Transactions<U> {
     /// The request of a transaction and where it went.
     pub(crate) fn sent(&self, id: ClientId) -> Option<(&Request, Hop)> {
         let client = self.clients.get(&id)?;
-        Some((&client.request, Hop { transport: client.transmit.transport, remote: client.transmit.remote }))
+        Some((&client.request, client.transmit.hop))
     }
 
     /// Whether a CANCEL may go out for this INVITE (RFC 3261 §9.1).
@@ -259,15 +250,32 @@ impl<U: Clone> Transactions<U> {
     }
 
     /// Everything pending towards an address that cannot be reached; it is over, RFC 3261 §8.1.3.1 counts it as 503.
-    pub(crate) fn unreachable(&mut self, hop: Hop) -> Vec<(ClientId, U)> {
-        let there =
-            |client: &Client<U>| client.transmit.transport == hop.transport && client.transmit.remote == hop.remote;
-        let pending = self.clients.iter().filter(|(_, client)| there(client) && client.machine.is_pending());
+    /// What went there only for its size goes out again as a datagram.
+    pub(crate) fn unreachable(&mut self, hop: Hop, now: Instant) -> Vec<(ClientId, U)> {
+        self.fall_back(hop, now);
+        let there = |client: &Client<U>| client.transmit.hop == hop && client.machine.is_pending();
+        let pending = self.clients.iter().filter(|(_, client)| there(client));
         let gone: Vec<(ClientId, U)> = pending.map(|(id, client)| (*id, client.user.clone())).collect();
         for (id, _) in &gone {
             self.remove(Id::Client(*id));
         }
         gone
+    }
+
+    fn fall_back(&mut self, hop: Hop, now: Instant) {
+        let moved =
+            |client: &Client<U>| client.transmit.hop == hop && client.machine.is_pending() && client.fallback.is_some();
+        let ids: Vec<ClientId> = self.clients.iter().filter(|(_, client)| moved(client)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.sizes.spare(hop.remote, now);
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            let Some(fallback) = client.fallback.take() else { continue };
+            let hop = fallback.restore(&mut client.request);
+            client.machine = ClientMachine::new(&client.request, hop, now);
+            client.transmit = hop.carry(client.request.to_bytes());
+            self.transmits.push_back(client.transmit.clone());
+            self.schedule(Id::Client(id));
+        }
     }
 
     /// Is this request known? Retransmissions and ACKs of refusals are dealt with here.
@@ -453,6 +461,14 @@ impl<U: Clone> Transactions<U> {
 }
 
 impl ClientMachine {
+    /// For a request that goes out this way.
+    fn new(request: &Request, hop: Hop, now: Instant) -> Self {
+        match request.method {
+            Method::Invite => Self::Invite(ClientInvite::new(hop.transport, now)),
+            _ => Self::Other(ClientOther::new(hop.transport, now)),
+        }
+    }
+
     fn is_pending(&self) -> bool {
         match self {
             Self::Invite(machine) => machine.is_pending(),

@@ -3,7 +3,7 @@ use super::{
     Due, Repeated,
     timer::{Deadline, Repeat, T1_64, T2, T4, earliest, linger},
 };
-use crate::leg::Transport;
+use crate::transport::Transport;
 use std::time::Instant;
 
 /// The machine; the response it repeats is kept by its owner.

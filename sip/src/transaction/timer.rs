@@ -1,5 +1,5 @@
 //! RFC 3261 §17.1.1.1 and table 4: the base timers; and an agenda that says which deadline is next.
-use crate::leg::Transport;
+use crate::transport::Transport;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ pub(crate) const TIMER_D: Duration = Duration::from_secs(32);
 pub(crate) fn linger(transport: Transport, wait: Duration) -> Duration {
     match transport {
         Transport::Udp => wait,
-        Transport::Tcp => Duration::ZERO,
+        Transport::Tcp | Transport::Tls => Duration::ZERO,
     }
 }
 
@@ -40,7 +40,7 @@ impl Repeat {
 
     /// As [`Repeat::new`], but only where the transport may lose messages: timers A, E and G.
     pub(crate) fn on(transport: Transport, longest: Duration, now: Instant) -> Option<Self> {
-        (transport == Transport::Udp).then(|| Self::new(longest, now))
+        (!transport.is_reliable()).then(|| Self::new(longest, now))
     }
 
     /// When it is next sent.

@@ -42,8 +42,8 @@ impl World {
     fn new(seed: u64, loss_percent: u64) -> Self {
         let now = epoch();
         let endpoint = |address: &str, seed| {
-            let udp = address.parse().ok();
-            Endpoint::new(Config { user_agent: String::new(), udp, tcp: None, max_legs: 2 }, seed)
+            let listener = Listener { id: UDP, transport: Transport::Udp, address: address.parse().unwrap() };
+            Endpoint::new(Config { user_agent: String::new(), listeners: vec![listener], max_legs: 2 }, seed)
         };
         let mut world = Self {
             now,
@@ -173,7 +173,7 @@ impl World {
             if flying == Some(next) {
                 let (_, (to, transmit)) = self.flying.pop_first().unwrap();
                 let from = if to == Side::Caller { CALLEE } else { CALLER };
-                self.endpoint(to).handle_datagram(from.parse().unwrap(), &transmit.bytes, now);
+                self.endpoint(to).handle_datagram(UDP, from.parse().unwrap(), &transmit.bytes, now);
             } else if planned == Some(next) {
                 let (_, (side, plan)) = self.plans.pop_first().unwrap();
                 self.act(side, plan);
@@ -251,9 +251,11 @@ fn nonsense_harms_nothing() {
         }
         let remote = SocketAddr::new([192, 0, 2, (round % 7) as u8].into(), 5060);
         if round % 3 == 0 {
-            stand.endpoint.handle_stream(remote, &bytes, stand.now);
+            let connection = Hop { remote, ..stand.connection() };
+            stand.endpoint.handle_stream_opened(connection);
+            stand.endpoint.handle_stream(connection, &bytes, stand.now);
         } else {
-            stand.endpoint.handle_datagram(remote, &bytes, stand.now);
+            stand.endpoint.handle_datagram(UDP, remote, &bytes, stand.now);
         }
         while let Some(event) = stand.endpoint.poll_event() {
             if let (Event::Incoming { leg, .. }, 0) = (event, random.next() % 2) {

@@ -23,7 +23,7 @@ fn a_reinvite_is_the_owners_to_answer() {
     // Its Contact is the remote target from here on.
     stand.command(Command::Bye { leg, reason: None });
     let transmit = stand.transmits().remove(0);
-    assert_eq!(transmit.remote, "192.0.2.44:5090".parse().unwrap());
+    assert_eq!(transmit.hop.remote, "192.0.2.44:5090".parse().unwrap());
 }
 
 #[test]

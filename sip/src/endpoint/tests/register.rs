@@ -173,7 +173,9 @@ fn silence_and_unreachable_registrars_are_told_apart() {
     stand.pass(Duration::from_secs(32));
     let [State::Trying, State::Failed { status: 408, .. }] = stand.states()[..] else { panic!("a timeout") };
     stand.next_request();
-    stand.endpoint.handle_unreachable(Transport::Udp, stand.remote, stand.now);
+    stand
+        .endpoint
+        .handle_unreachable(Hop { listener: UDP, transport: Transport::Udp, remote: stand.remote }, stand.now);
     let [State::Trying, State::Failed { status: 503, .. }] = stand.states()[..] else { panic!("unreachable") };
     // It comes back.
     let (_, request) = stand.next_request();
@@ -231,9 +233,10 @@ fn a_lost_connection_is_registered_again() {
     let request = stand.one_request();
     assert_eq!(request.headers.contact().unwrap().uri.as_str(), "sip:ramal@198.51.100.1:5060;transport=tcp");
     let contact = "Contact: <sip:ramal@198.51.100.1:5060;transport=tcp>;expires=3600\r\n";
-    stand.endpoint.handle_stream(stand.remote, answer(&request, 200, "x", contact, "").as_bytes(), stand.now);
+    stand.endpoint.handle_stream_opened(stand.connection());
+    stand.endpoint.handle_stream(stand.connection(), answer(&request, 200, "x", contact, "").as_bytes(), stand.now);
     assert_eq!(stand.states().pop(), Some(State::Registered { expires: Duration::from_secs(3600) }));
-    stand.endpoint.handle_stream_closed(stand.remote, stand.now);
+    stand.endpoint.handle_stream_closed(stand.connection(), stand.now);
     let (waited, again) = stand.next_request();
     assert!(waited <= Duration::from_millis(2500) && again.method.as_str() == "REGISTER", "{waited:?}");
 }

@@ -4,20 +4,24 @@ use crate::{leg::TerminatedBy, message::Name};
 
 const CONTACT: &str = "Contact: <sip:desk@192.0.2.10:5080;transport=udp;gw=ai>\r\n";
 
+/// An INVITE to the peer of a stand.
+pub(super) fn outgoing() -> OutgoingInvite {
+    OutgoingInvite {
+        remote: REMOTE.parse().unwrap(),
+        transport: Transport::Udp,
+        to: "sip:desk@pbx.example".into(),
+        from: "sip:ramal@pbx.example".into(),
+        from_display: "Ramal".into(),
+        sdp: OFFER.into(),
+        x_headers: vec![("X-Ramal-Call".into(), "7".into()), ("not a token".into(), "x".into())],
+        credentials: Some(("ramal".into(), "secret".into())),
+    }
+}
+
 impl Stand {
     /// Sends an INVITE.
     pub(super) fn calling(&mut self) -> (LegId, Request) {
-        let invite = OutgoingInvite {
-            remote: self.remote,
-            transport: Transport::Udp,
-            to: "sip:desk@pbx.example".into(),
-            from: "sip:ramal@pbx.example".into(),
-            from_display: "Ramal".into(),
-            sdp: OFFER.into(),
-            x_headers: vec![("X-Ramal-Call".into(), "7".into()), ("not a token".into(), "x".into())],
-            credentials: Some(("ramal".into(), "secret".into())),
-        };
-        let leg = self.endpoint.invite(invite, self.now);
+        let leg = self.endpoint.invite(outgoing(), self.now);
         (leg, self.one_request())
     }
 }
@@ -77,7 +81,9 @@ fn silence_is_408_and_an_unreachable_peer_503() {
     assert_eq!(sent, [500, 1500, 3500, 7500, 15_500, 31_500].map(|ms| (ms, "INVITE".to_owned())));
     assert_eq!(stand.events(), [Event::Failed { leg, status: 408, reason: None }]);
     let (leg, _) = stand.calling();
-    stand.endpoint.handle_unreachable(Transport::Udp, stand.remote, stand.now);
+    stand
+        .endpoint
+        .handle_unreachable(Hop { listener: UDP, transport: Transport::Udp, remote: stand.remote }, stand.now);
     assert_eq!(stand.events(), [Event::Failed { leg, status: 503, reason: None }]);
     assert!(stand.endpoint.is_idle());
 }
@@ -210,7 +216,7 @@ fn a_route_recorded_on_the_way_is_walked_backwards() {
     stand.feed(&answer(&invite, 200, "a", &record, ANSWER));
     let transmit = stand.transmits().remove(0);
     // The nearest is a strict router (RFC 2543): it takes the R-URI, ours goes last.
-    assert_eq!(transmit.remote, "192.0.2.2:5060".parse().unwrap());
+    assert_eq!(transmit.hop.remote, "192.0.2.2:5060".parse().unwrap());
     let Message::Request(ack) = Message::parse(&transmit.bytes).unwrap() else { panic!("an ACK") };
     assert_eq!(ack.uri.as_str(), "sip:192.0.2.2");
     let routes: Vec<_> = ack.headers.all(Name::Route).collect();

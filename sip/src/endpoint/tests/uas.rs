@@ -331,13 +331,13 @@ fn answers_go_where_the_request_came_from() {
     stand.remote = "203.0.113.5:40000".parse().unwrap();
     stand.feed(&peer("OPTIONS", 1, "", "", ""));
     let transmit = stand.transmits().remove(0);
-    assert_eq!(transmit.remote, stand.remote);
+    assert_eq!(transmit.hop.remote, stand.remote);
     assert!(
         String::from_utf8(transmit.bytes).unwrap().contains(";rport=40000;branch=z9hG4bKOPTIONS1;received=203.0.113.5")
     );
     // Without rport: to the port of sent-by, at the address it came from (RFC 3261 §18.2.2).
     stand.feed(&peer("OPTIONS", 1, "", "", "").replace(";rport", ""));
-    assert_eq!(stand.transmits().remove(0).remote, "203.0.113.5:5080".parse().unwrap());
+    assert_eq!(stand.transmits().remove(0).hop.remote, "203.0.113.5:5080".parse().unwrap());
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn the_recorded_route_is_followed() {
     stand.feed(&peer("ACK", 1, &to_tag(&ok), "", ""));
     stand.command(Command::Bye { leg, reason: None });
     let transmit = stand.transmits().remove(0);
-    assert_eq!(transmit.remote, "192.0.2.77:5060".parse().unwrap());
+    assert_eq!(transmit.hop.remote, "192.0.2.77:5060".parse().unwrap());
     let Message::Request(bye) = Message::parse(&transmit.bytes).unwrap() else { panic!("a BYE") };
     assert_eq!(bye.headers.all(Name::Route).collect::<Vec<_>>(), routes);
     assert_eq!(bye.uri.as_str(), "sip:ai@192.0.2.10:5080;transport=udp;gw=ai");
@@ -377,5 +377,5 @@ fn a_peer_behind_a_nat_is_answered_where_it_is() {
     stand.remote = "203.0.113.5:40000".parse().unwrap();
     let (leg, _) = stand.established();
     stand.command(Command::Bye { leg, reason: None });
-    assert_eq!(stand.transmits().remove(0).remote, stand.remote);
+    assert_eq!(stand.transmits().remove(0).hop.remote, stand.remote);
 }

@@ -1,0 +1,138 @@
+//! `[[listeners]]`, `[tls]`, and whether anybody can reach us with them.
+use super::{
+    Clients, Config, Identity, Listener, Tls,
+    check::{Check, Place},
+    raw::{RawListener, RawTls},
+    sections::{ADDRESS, ADDRESS_AND_PORT},
+};
+use sip::Transport;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+pub(super) const PROTOCOL: &str = "must be \"udp\", \"tcp\" or \"tls\"";
+
+/// A transport as it is written.
+pub(super) struct Protocol(pub(super) Transport);
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Transport::ALL.into_iter().find(|transport| transport.param() == text).map(Self).ok_or(())
+    }
+}
+
+/// An address that may come with a port; 0 without one.
+struct Seen(SocketAddr);
+
+impl FromStr for Seen {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let alone = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+        text.parse().or_else(|_| alone()).map(Self).map_err(drop)
+    }
+}
+
+pub(super) fn listener(raw: RawListener, section: &str, check: &mut Check<'_>) -> Option<Listener> {
+    let at = |key| Place { section, key };
+    let before = check.problems.len();
+    check.unknown(section, &raw.unknown, RawListener::KEYS);
+    for (key, value) in [("transport", &raw.transport), ("address", &raw.address)] {
+        if value.is_none() {
+            check.refuse(at(key), None, "is missing");
+        }
+    }
+    let transport: Option<Protocol> = check.parsed(at("transport"), raw.transport, PROTOCOL);
+    let address: Option<SocketAddr> = check.parsed(at("address"), raw.address, ADDRESS_AND_PORT);
+    let seen: Option<Seen> =
+        check.parsed(at("advertised"), raw.advertised, "must be an address, with or without a port");
+    let listener =
+        Listener { transport: transport?.0, address: address?, advertised: seen.map(|Seen(address)| address) };
+    if listener.advertised.is_some_and(|seen| seen.is_ipv4() != listener.address.is_ipv4()) {
+        check.refuse(at("advertised"), None, "must be of the same family (IPv4 or IPv6) as address");
+    }
+    (check.problems.len() == before).then_some(listener)
+}
+
+pub(super) fn tls(raw: RawTls, check: &mut Check<'_>) -> Tls {
+    let at = |key| Place { section: "tls", key };
+    check.unknown("tls", &raw.unknown, RawTls::KEYS);
+    let certificate = check.text(at("certificate"), raw.certificate).map(PathBuf::from);
+    let key = check.text(at("key"), raw.key).map(PathBuf::from);
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            check.refuse(at("key"), None, "is missing: the private key of [tls] certificate");
+            None
+        }
+        (None, Some(_)) => {
+            check.refuse(at("certificate"), None, "is missing: the certificate of [tls] key");
+            None
+        }
+    };
+    let client_ca = check.text(at("client_ca_file"), raw.client_ca_file).map(PathBuf::from);
+    let wanted = check.text(at("verify_clients"), raw.verify_clients);
+    let clients = match (wanted.as_deref(), client_ca) {
+        (None | Some("off"), _) => Clients::Anyone,
+        (Some("optional"), Some(ca_file)) => Clients::Known { ca_file, required: false },
+        (Some("required"), Some(ca_file)) => Clients::Known { ca_file, required: true },
+        (Some("optional" | "required"), None) => {
+            check.refuse(at("client_ca_file"), None, "is missing: the authorities whose clients are believed");
+            Clients::Anyone
+        }
+        (Some(_), _) => {
+            check.refuse(at("verify_clients"), None, "must be \"off\", \"optional\" or \"required\"");
+            Clients::Anyone
+        }
+    };
+    Tls {
+        identity,
+        clients,
+        ca_file: check.text(at("ca_file"), raw.ca_file).map(PathBuf::from),
+        verify_servers: check.flag(at("verify_servers"), raw.verify_servers).unwrap_or(true),
+    }
+}
+
+/// Whether there is at most one IPv4 and one IPv6 address.
+pub(super) fn one_of_each_family(addresses: &[IpAddr]) -> bool {
+    let (v4, v6): (Vec<&IpAddr>, Vec<&IpAddr>) = addresses.iter().partition(|address| address.is_ipv4());
+    v4.len() <= 1 && v6.len() <= 1
+}
+
+/// Refuses what no peer could answer to: no listener at all, one on every address that tells nobody which, TLS without
+/// a certificate.
+pub(super) fn reachable(config: &Config, check: &mut Check<'_>) {
+    let at = |key| Place { section: "sip", key };
+    if config.sip.listeners.is_empty() {
+        check.refuse(at("udp"), None, "and sip.tcp, sip.tls, [[listeners]] are empty; at least one listener is needed");
+    }
+    let tls = config.sip.listeners.iter().any(|listener| listener.transport == Transport::Tls);
+    if tls && config.tls.identity.is_none() {
+        let message = "is missing: a listener for TLS needs a certificate and a key";
+        check.refuse(Place { section: "tls", key: "certificate" }, None, message);
+    }
+    if !one_of_each_family(&config.sip.advertised) {
+        check.refuse(at("advertised"), None, "must name at most one IPv4 and one IPv6 address");
+    }
+    if config.sip.advertised.iter().any(IpAddr::is_unspecified) {
+        return check.refuse(at("advertised"), None, ADDRESS);
+    }
+    let hidden = |listener: &Listener| {
+        let seen = listener.advertised.unwrap_or(listener.address).ip();
+        config.sip.seen_as(seen).is_unspecified()
+    };
+    let everywhere = match () {
+        () if config.sip.listeners.iter().any(hidden) => Some("sip"),
+        () if config.rtp.addresses.iter().any(|own| config.sip.seen_as(*own).is_unspecified()) => Some("rtp"),
+        () => None,
+    };
+    if let Some(section) = everywhere {
+        let message = format!("is missing: [{section}] listens on every address, so say which one peers reach us at");
+        check.refuse(at("advertised"), None, message);
+    }
+}
