@@ -172,7 +172,7 @@ impl Live {
                 GO_ON
             }
             E::Established { sdp: Some(answer), .. } => {
-                match sdp::accept(&desk.sdp_local(), sdp::Direction::SendRecv, &answer) {
+                match desk.sdp.accept(&answer) {
                     Ok(negotiated) => self.renegotiate(negotiated, desk, now),
                     Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
                 }
@@ -547,9 +547,9 @@ impl Live {
     /// RFC 3264 §8: the peer changed the session, or asks for our description of it.
     fn reoffered(&mut self, offer: Option<&[u8]>, desk: &mut Desk, now: Instant) -> Result<Vec<u8>, sdp::Error> {
         let Some(offer) = offer else {
-            return Ok(sdp::reoffer(&desk.next_sdp_local(), &self.negotiated, sdp::Direction::SendRecv));
+            return Ok(desk.sdp.offer(sdp::Direction::SendRecv));
         };
-        let agreed = sdp::answer(offer, &desk.next_sdp_local(), sdp::Direction::SendRecv)?;
+        let agreed = desk.sdp.answer(offer, sdp::Direction::SendRecv)?;
         self.renegotiate(agreed.media, desk, now);
         Ok(agreed.sdp)
     }

@@ -75,7 +75,7 @@ struct Desk {
     settings: Settings,
     local: SocketAddr,
     seed: u64,
-    sdp_version: u64,
+    sdp: sdp::Negotiation,
     log: Log,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
@@ -128,8 +128,13 @@ impl Call {
         let spoken_by = (rung.provider(), rung.engine());
         let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
         let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        let desk =
-            Desk { leg, secretary, rung, settings, local, seed, sdp_version: 1, log, commands, events, farewell };
+        let sdp = sdp::Negotiation::new(sdp::Local {
+            address: local,
+            session_id: seed >> 2,
+            codecs: settings.codecs.clone(),
+            ptime: settings.ptime,
+        });
+        let desk = Desk { leg, secretary, rung, settings, local, seed, sdp, log, commands, events, farewell };
         let mut call = Self { desk, state: State::Over };
         match invite.offer {
             Some(offer) => call.ring(&offer, now),
@@ -290,8 +295,7 @@ impl Call {
 
     /// Answers the offer in our head, rings, and connects the provider: 200 goes out when it is ready.
     fn ring(&mut self, offer: &[u8], now: Instant) {
-        let local = self.desk.sdp_local();
-        let answer = match sdp::answer(offer, &local, sdp::Direction::SendRecv) {
+        let answer = match self.desk.sdp.answer(offer, sdp::Direction::SendRecv) {
             Ok(answer) => answer,
             Err(error) => {
                 let cause = format!("no common media: {error}");
@@ -309,7 +313,7 @@ impl Call {
 
     /// RFC 3264 §4: an INVITE without an offer gets ours in the 200.
     fn offer(&mut self) {
-        let sdp = sdp::offer(&self.desk.sdp_local(), sdp::Direction::SendRecv);
+        let sdp = self.desk.sdp.offer(sdp::Direction::SendRecv);
         self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp });
         self.state = State::Offering;
     }
@@ -364,7 +368,7 @@ impl Call {
 
     /// The answer to our offer came with the ACK: media start, and the provider is connected.
     fn open_offered(&mut self, answer: &[u8], now: Instant) {
-        let negotiated = match sdp::accept(&self.desk.sdp_local(), sdp::Direction::SendRecv, answer) {
+        let negotiated = match self.desk.sdp.accept(answer) {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 let cause = format!("no common media: {error}");
@@ -469,22 +473,6 @@ impl Desk {
             self.events.pop_front();
         }
         self.events.push_back(event);
-    }
-
-    fn sdp_local(&self) -> sdp::Local {
-        sdp::Local {
-            address: self.local,
-            session_id: self.seed >> 2,
-            version: self.sdp_version,
-            codecs: self.settings.codecs.clone(),
-            ptime: self.settings.ptime,
-        }
-    }
-
-    /// RFC 3264 §8: each change of our description carries a higher version.
-    fn next_sdp_local(&mut self) -> sdp::Local {
-        self.sdp_version += 1;
-        self.sdp_local()
     }
 
     /// A re-INVITE that crossed our BYE.

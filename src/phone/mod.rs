@@ -55,6 +55,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Phone {
     setup: Setup,
+    sdp: sdp::Negotiation,
     state: State,
     report: Report,
     placed: Instant,
@@ -93,8 +94,15 @@ struct Talk {
 impl Phone {
     /// A phone about to dial; give it its leg with [`Self::dialled`].
     pub fn new(setup: Setup, now: Instant) -> Self {
+        let sdp = sdp::Negotiation::new(sdp::Local {
+            address: setup.local,
+            session_id: setup.seed >> 2,
+            codecs: setup.codecs.clone(),
+            ptime: PTIME,
+        });
         Self {
             setup,
+            sdp,
             state: State::Dialling { leg: None },
             report: Report::default(),
             placed: now,
@@ -104,8 +112,8 @@ impl Phone {
     }
 
     /// The offer to send with the INVITE.
-    pub fn offer(&self) -> Vec<u8> {
-        sdp::offer(&self.sdp_local(), sdp::Direction::SendRecv)
+    pub fn offer(&mut self) -> Vec<u8> {
+        self.sdp.offer(sdp::Direction::SendRecv)
     }
 
     /// The INVITE made this leg.
@@ -222,21 +230,11 @@ impl Phone {
         self.report
     }
 
-    fn sdp_local(&self) -> sdp::Local {
-        sdp::Local {
-            address: self.setup.local,
-            session_id: self.setup.seed >> 2,
-            version: 1,
-            codecs: self.setup.codecs.clone(),
-            ptime: PTIME,
-        }
-    }
-
     fn answered(&mut self, leg: LegId, sdp: Option<&[u8]>, now: Instant) {
         if !matches!(self.state, State::Dialling { .. }) {
             return;
         }
-        let accepted = sdp.map(|answer| sdp::accept(&self.sdp_local(), sdp::Direction::SendRecv, answer));
+        let accepted = sdp.map(|answer| self.sdp.accept(answer));
         let Some(Ok(negotiated)) = accepted else { return self.unusable(leg, now) };
         self.report.codec = negotiated.codec.to_string();
         let config = media::Config {

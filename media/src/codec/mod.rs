@@ -17,6 +17,14 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pcmu, Self::Pcma, Self::Opus];
+
+    /// The codec RFC 3551 §6 assigns this payload type to, if it is one of ours.
+    pub fn of_static(payload_type: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.static_payload_type() == Some(payload_type))
+    }
+
     /// Ticks per second of the RTP timestamp (RFC 3551 §4.1; always 48 kHz for Opus, RFC 7587 §4.1).
     pub const fn clock_rate(self) -> u32 {
         match self {

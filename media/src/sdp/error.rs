@@ -31,12 +31,15 @@ pub enum Error {
     /// Streams, but none of them audio: a fax (T.38) or video alone.
     #[error("no audio stream is open, only {0}")]
     NoAudio(String),
-    /// Audio, but none over plain RTP (`RTP/AVP`).
+    /// Audio, but none over plain RTP (`RTP/AVP` or `RTP/AVPF`).
     #[error("no audio over plain RTP, only {0}")]
     NotPlainRtp(String),
     /// Plain audio, but in no codec we take.
     #[error("no codec in common, theirs are {0}")]
     NoCommonCodec(String),
+    /// An answer, while no offer of ours waits for one.
+    #[error("an answer to no offer of ours")]
+    NotOffered,
 }
 
 impl Error {
@@ -49,7 +52,8 @@ impl Error {
             | Self::TooManyStreams
             | Self::Malformed(_)
             | Self::NoStreams
-            | Self::NoAddress => 400,
+            | Self::NoAddress
+            | Self::NotOffered => 400,
             Self::NotAnIpAddress(_) | Self::NoAudio(_) | Self::NotPlainRtp(_) | Self::NoCommonCodec(_) => 488,
         }
     }

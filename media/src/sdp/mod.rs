@@ -1,11 +1,12 @@
 //! Session descriptions (RFC 8866) and what the two sides agree on (RFC 3264): one G.711 or Opus stream and its keys.
+mod choose;
 mod error;
-mod negotiate;
+mod negotiation;
 mod parse;
 mod print;
 
 pub use error::Error;
-pub use negotiate::{Agreed, accept, answer, offer, reoffer};
+pub use negotiation::{Agreed, Negotiation};
 
 use crate::codec::Codec;
 use std::{net::SocketAddr, time::Duration};
@@ -17,12 +18,26 @@ pub struct Local {
     pub address: SocketAddr,
     /// `o=` session id: the same for the life of the dialog.
     pub session_id: u64,
-    /// `o=` version: one more than in the last description sent, whenever anything differs (RFC 3264 §5).
-    pub version: u64,
     /// The codecs we take, best first.
     pub codecs: Vec<Codec>,
     /// Length of the packets we send and ask for.
     pub ptime: Duration,
+}
+
+/// An RTP payload type: each side numbers what it receives (RFC 3264 §5.1), so a format may have two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PayloadType {
+    /// On packets of ours: the peer's number.
+    pub sent: u8,
+    /// On packets of the peer: our number.
+    pub received: u8,
+}
+
+impl PayloadType {
+    /// The same both ways.
+    pub const fn same(number: u8) -> Self {
+        Self { sent: number, received: number }
+    }
 }
 
 /// Who may send, seen from our side (RFC 3264 §5.1).
@@ -84,8 +99,8 @@ impl Direction {
 /// Telephone events (RFC 4733) as agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TelephoneEvent {
-    /// RTP payload type.
-    pub payload_type: u8,
+    /// Its RTP payload type.
+    pub payload_type: PayloadType,
     /// Ticks per second of their timestamps and durations.
     pub clock: u32,
 }
@@ -95,12 +110,14 @@ pub struct TelephoneEvent {
 pub struct Negotiated {
     /// Where to send RTP.
     pub remote: SocketAddr,
-    /// Where to send RTCP: `a=rtcp` (RFC 3605), or the port after RTP's.
+    /// Where to send RTCP: `a=rtcp` (RFC 3605), or the port after RTP's; with `rtcp_mux`, where RTP goes.
     pub remote_rtcp: SocketAddr,
+    /// RTCP shares the RTP port, both ways (RFC 5761).
+    pub rtcp_mux: bool,
     /// The one codec of the stream.
     pub codec: Codec,
-    /// Its RTP payload type, both ways.
-    pub payload_type: u8,
+    /// Its RTP payload type.
+    pub payload_type: PayloadType,
     /// DTMF as events, if the peer takes them.
     pub telephone_event: Option<TelephoneEvent>,
     /// Who may send.

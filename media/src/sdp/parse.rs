@@ -36,6 +36,8 @@ pub(super) struct Stream {
     pub(super) max_ptime: Option<Duration>,
     /// `a=rtcp`: port and perhaps another address.
     pub(super) rtcp: Option<(u16, Option<IpAddr>)>,
+    /// `a=rtcp-mux` (RFC 5761 §5.1.1).
+    pub(super) rtcp_mux: bool,
     pub(super) rtpmaps: Vec<Rtpmap>,
 }
 
@@ -97,13 +99,16 @@ impl Stream {
                 .unwrap_or(Direction::SendRecv),
             max_ptime: value(&media.attributes, "maxptime").and_then(milliseconds),
             rtcp: value(&media.attributes, "rtcp").and_then(rtcp),
+            rtcp_mux: media.attributes.iter().any(|it| it.attribute == "rtcp-mux"),
             rtpmaps: values(&media.attributes, "rtpmap").filter_map(rtpmap).collect(),
         }
     }
 
-    /// The payload types of the `m=` line in the peer's order of preference.
+    /// The payload types of the `m=` line in the peer's order of preference, less those that with a marker look like
+    /// RTCP (RFC 5761 §4).
     pub(super) fn payload_types(&self) -> impl Iterator<Item = u8> {
-        self.formats.split_ascii_whitespace().filter_map(|format| format.parse().ok()).filter(|number| *number < 128)
+        let numbers = self.formats.split_ascii_whitespace().filter_map(|format| format.parse().ok());
+        numbers.filter(|number| matches!(number, 0..=63 | 96..=127))
     }
 
     /// The mapping of a payload type, the first if there are several.

@@ -1,33 +1,117 @@
 //! Our descriptions, written.
-use super::{Direction, Local, Negotiated, TelephoneEvent, parse::Stream};
+use super::{Direction, Local, Negotiated, PayloadType, TelephoneEvent, parse::Stream};
 use crate::codec::Codec;
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
+use std::net::SocketAddr;
 
 /// RFC 4733 §2.4.1: the sixteen DTMF events.
 const DTMF_EVENTS: &str = "0-15";
+/// Our dynamic payload types, those that most peers use too.
+const OPUS_PAYLOAD_TYPE: u8 = 96;
+const EVENTS: [(u8, u32); 2] = [(101, 8_000), (102, 48_000)];
+
+/// The streams of a description of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Ours {
+    /// Refused streams of the peer's that stand before the audio, and keep their place (RFC 3264 §8).
+    pub(super) before: Vec<Media>,
+    /// The open one.
+    pub(super) audio: Audio,
+    /// Refused ones after it.
+    pub(super) after: Vec<Media>,
+}
 
 /// An open audio stream of ours.
+#[derive(Clone, Debug)]
 pub(super) struct Audio {
-    /// Best first; one in an answer.
-    pub(super) formats: Vec<(u8, Codec)>,
+    /// `RTP/AVP`, or as the peer wrote it: an answer has the offer's (RFC 3264 §6).
+    pub(super) proto: String,
+    /// By the numbers we receive; best first, one in an answer.
+    formats: Vec<(u8, Codec)>,
     pub(super) events: Vec<TelephoneEvent>,
     pub(super) direction: Direction,
-    pub(super) ptime_ms: u128,
+    ptime_ms: u128,
+    pub(super) rtcp_mux: bool,
+}
+
+impl Ours {
+    /// One stream.
+    pub(super) const fn only(audio: Audio) -> Self {
+        Self { before: Vec::new(), audio, after: Vec::new() }
+    }
 }
 
 impl Audio {
     /// What was agreed, said again.
-    pub(super) fn agreed(media: &Negotiated) -> Self {
+    pub(super) fn agreed(media: &Negotiated, proto: &str) -> Self {
         Self {
-            formats: vec![(media.payload_type, media.codec)],
+            proto: proto.to_owned(),
+            formats: vec![(media.payload_type.received, media.codec)],
             events: media.telephone_event.into_iter().collect(),
             direction: media.direction,
             ptime_ms: media.ptime.as_millis(),
+            rtcp_mux: media.rtcp_mux,
         }
     }
 
+    /// All we can.
+    pub(super) fn full(local: &Local, wanted: Direction) -> Self {
+        let nothing = Self {
+            proto: "RTP/AVP".to_owned(),
+            formats: Vec::new(),
+            events: Vec::new(),
+            direction: wanted,
+            ptime_ms: local.ptime.as_millis(),
+            rtcp_mux: false,
+        };
+        nothing.widened(local, wanted)
+    }
+
+    /// With all else that we can behind it; numbers in use keep their meaning (RFC 3264 §8.3.2).
+    pub(super) fn widened(&self, local: &Local, wanted: Direction) -> Self {
+        let mut wider = Self { direction: wanted, ..self.clone() };
+        for codec in &local.codecs {
+            let preferred = codec.static_payload_type().unwrap_or(OPUS_PAYLOAD_TYPE);
+            if wider.payload_type(*codec).is_none()
+                && let Some(number) = wider.free(preferred)
+            {
+                wider.formats.push((number, *codec));
+            }
+        }
+        for (preferred, clock) in EVENTS {
+            let wanted = wider.formats.iter().any(|(_, codec)| codec.clock_rate() == clock);
+            if wanted
+                && wider.events.iter().all(|event| event.clock != clock)
+                && let Some(number) = wider.free(preferred)
+            {
+                wider.events.push(TelephoneEvent { payload_type: PayloadType::same(number), clock });
+            }
+        }
+        wider
+    }
+
+    /// The codec we receive under this number.
+    pub(super) fn codec(&self, number: u8) -> Option<Codec> {
+        self.formats.iter().find(|(own, _)| *own == number).map(|(_, codec)| *codec)
+    }
+
+    /// The number we receive this codec under.
+    pub(super) fn payload_type(&self, codec: Codec) -> Option<u8> {
+        self.formats.iter().find(|(_, own)| *own == codec).map(|(number, _)| *number)
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u8> {
+        let formats = self.formats.iter().map(|(number, _)| *number);
+        formats.chain(self.events.iter().map(|event| event.payload_type.received))
+    }
+
+    /// The preferred number, or a dynamic one that means nothing yet.
+    fn free(&self, preferred: u8) -> Option<u8> {
+        std::iter::once(preferred).chain(96..=127).find(|number| self.numbers().all(|taken| taken != *number))
+    }
+
     /// The `m=` line and its attributes.
-    pub(super) fn media(&self, local: &Local) -> Media {
+    fn media(&self, address: SocketAddr) -> Media {
         let mut attributes = Vec::new();
         for (payload_type, codec) in &self.formats {
             attributes.push(Attribute::with_value("rtpmap", rtpmap(*payload_type, *codec)));
@@ -35,16 +119,17 @@ impl Audio {
                 attributes.push(Attribute::with_value("fmtp", format!("{payload_type} {parameters}")));
             }
         }
-        for TelephoneEvent { payload_type, clock } in &self.events {
-            attributes.push(Attribute::with_value("rtpmap", format!("{payload_type} telephone-event/{clock}")));
-            attributes.push(Attribute::with_value("fmtp", format!("{payload_type} {DTMF_EVENTS}")));
+        for TelephoneEvent { payload_type: PayloadType { received, .. }, clock } in &self.events {
+            attributes.push(Attribute::with_value("rtpmap", format!("{received} telephone-event/{clock}")));
+            attributes.push(Attribute::with_value("fmtp", format!("{received} {DTMF_EVENTS}")));
         }
         attributes.push(Attribute::with_value("ptime", self.ptime_ms));
         attributes.push(Attribute::new(self.direction.attribute()));
-        let numbers = self.formats.iter().map(|(number, _)| *number);
-        let numbers: Vec<String> =
-            numbers.chain(self.events.iter().map(|it| it.payload_type)).map(|number| number.to_string()).collect();
-        line("audio", local.address.port(), "RTP/AVP", numbers.join(" "), attributes)
+        if self.rtcp_mux {
+            attributes.push(Attribute::new("rtcp-mux"));
+        }
+        let numbers: Vec<String> = self.numbers().map(|number| number.to_string()).collect();
+        line("audio", address.port(), &self.proto, numbers.join(" "), attributes)
     }
 }
 
@@ -54,13 +139,15 @@ pub(super) fn refused(stream: &Stream) -> Media {
 }
 
 /// A whole description.
-pub(super) fn session(local: &Local, medias: Vec<Media>) -> Vec<u8> {
-    let mut origin = Origin::with_ip_addr(local.session_id, local.version, local.address.ip());
+pub(super) fn session(local: &Local, version: u64, ours: &Ours) -> Vec<u8> {
+    let mut origin = Origin::with_ip_addr(local.session_id, version, local.address.ip());
     origin.set_username("ramal");
     let mut session = Session::new(origin, "ramal");
     session.connection = Some(Connection::from_ip_addr(local.address.ip()));
     session.times = vec![Time { start_time: 0, stop_time: 0, repeats: Vec::new() }];
-    session.medias = medias;
+    session.medias.extend(ours.before.iter().cloned());
+    session.medias.push(ours.audio.media(local.address));
+    session.medias.extend(ours.after.iter().cloned());
     let mut bytes = Vec::new();
     if session.write(&mut bytes).is_err() {
         debug_assert!(false, "writing to memory cannot fail");

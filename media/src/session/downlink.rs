@@ -150,7 +150,7 @@ impl Downlink {
             stats.codec_errors += 1;
             return None;
         };
-        Some(self.sender.packetize(self.media.payload_type, marker, timestamp, &payload))
+        Some(self.sender.packetize(self.media.payload_type.sent, marker, timestamp, &payload))
     }
 
     fn payload(&mut self, filling: Filling) -> Option<Vec<u8>> {
@@ -170,7 +170,7 @@ impl Downlink {
         }
         self.after_silence = true;
         let payload_type = self.media.telephone_event.map_or(self.media.payload_type, |agreed| agreed.payload_type);
-        self.sender.packetize(payload_type, first, self.press, &event.to_bytes())
+        self.sender.packetize(payload_type.sent, first, self.press, &event.to_bytes())
     }
 
     fn means(&self) -> Means {

@@ -189,7 +189,7 @@ impl Session {
         self.heard_at = Some(now);
     }
 
-    /// A datagram came to the RTP port.
+    /// A datagram came to the RTP port: RTP, or RTCP that shares the port (RFC 5761 §4).
     pub fn handle_rtp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
         let packet = match rtp::Packet::parse(datagram) {
             Ok(packet) => packet,
@@ -377,11 +377,11 @@ impl Session {
     }
 
     fn kind(&self, payload_type: u8) -> Kind {
-        if payload_type == self.media.payload_type {
+        if payload_type == self.media.payload_type.received {
             return Kind::Audio;
         }
         match self.media.telephone_event {
-            Some(agreed) if agreed.payload_type == payload_type => Kind::Event,
+            Some(agreed) if agreed.payload_type.received == payload_type => Kind::Event,
             Some(_) | None => Kind::Other,
         }
     }
@@ -421,8 +421,15 @@ impl Session {
     }
 
     fn transmit_rtcp(&mut self, bytes: Vec<u8>) {
-        let remote = self.reports.remote(&self.media, &self.latch);
-        self.transmits.push_back(Transmit { channel: Channel::Rtcp, remote, bytes });
+        let (channel, remote) = if self.media.rtcp_mux {
+            (Channel::Rtp, self.latch.remote())
+        } else {
+            (Channel::Rtcp, self.reports.remote(&self.media, &self.latch))
+        };
+        // RFC 3264 §8.4: a hold by the unspecified address leaves nowhere to send reports to either.
+        if !remote.ip().is_unspecified() {
+            self.transmits.push_back(Transmit { channel, remote, bytes });
+        }
     }
 
     /// On hold a peer may send nothing for as long as it likes.

@@ -4,12 +4,13 @@ use crate::{
     audio::{Law, SampleRate},
     codec::{Codec, g711},
     rtp::Packet,
-    sdp::TelephoneEvent,
+    sdp::{PayloadType, TelephoneEvent},
     testing::{Random, origin},
 };
 
 mod downlink;
 mod freeswitch;
+mod negotiated;
 mod robustness;
 mod uplink;
 
@@ -30,8 +31,9 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         remote: address(PHONE),
         remote_rtcp: address("192.0.2.1:4001"),
         codec,
-        payload_type,
-        telephone_event: Some(TelephoneEvent { payload_type: 101, clock: codec.clock_rate() }),
+        rtcp_mux: false,
+        payload_type: PayloadType::same(payload_type),
+        telephone_event: Some(TelephoneEvent { payload_type: PayloadType::same(101), clock: codec.clock_rate() }),
         direction,
         ptime: PTIME,
     }

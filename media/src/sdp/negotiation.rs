@@ -1,0 +1,94 @@
+//! All offers and answers of one dialog (RFC 3264): what was sent last, what stands, and what waits for an answer.
+use super::{
+    Direction, Error, Local, Negotiated,
+    choose::{Choice, choose},
+    parse::Description,
+    print::{self, Audio, Ours},
+};
+
+/// Our side of the offers and answers of one dialog. An offer that was refused, and one that cannot be answered, leave
+/// everything as it was (RFC 3264 §8).
+#[derive(Debug)]
+pub struct Negotiation {
+    local: Local,
+    /// The last description sent, and its `o=` version; before the first, nothing and 0.
+    sent: (Vec<u8>, u64),
+    /// What the last offer and answer settled.
+    settled: Option<Ours>,
+    /// Our offer that waits for its answer.
+    offered: Option<Ours>,
+}
+
+/// An answer and what it settles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The answer, `application/sdp`.
+    pub sdp: Vec<u8>,
+    /// What it settles.
+    pub media: Negotiated,
+}
+
+impl Negotiation {
+    /// Before the first offer.
+    pub const fn new(local: Local) -> Self {
+        let sent = (Vec::new(), 0);
+        Self { local, sent, settled: None, offered: None }
+    }
+
+    /// Answers an offer: every stream in its order, the first usable one open, all others refused (RFC 3264 §6).
+    /// `wanted` is what we would do if the peer let us: [`Direction::SendRecv`] unless we hold.
+    ///
+    /// # Errors
+    /// An offer that cannot be read, or that has nothing for us; [`Error::sip_status`] tells which.
+    pub fn answer(&mut self, offer: &[u8], wanted: Direction) -> Result<Agreed, Error> {
+        let theirs = Description::parse(offer)?;
+        let Choice { index, stream, media } = choose(&theirs, &self.local, wanted, None)?;
+        let (before, rest) = theirs.streams.split_at(index);
+        let ours = Ours {
+            before: before.iter().map(print::refused).collect(),
+            audio: Audio::agreed(&media, &stream.proto),
+            after: rest.iter().skip(1).map(print::refused).collect(),
+        };
+        let sdp = self.write(&ours);
+        self.settled = Some(ours);
+        self.offered = None;
+        Ok(Agreed { sdp, media })
+    }
+
+    /// An offer of ours that asks for `wanted`. The first has one audio stream, every codec of ours, telephone events
+    /// at the clock of each. A later one, to hold, resume or show all we can (RFC 3261 §14.2), keeps the place of every
+    /// stream there ever was, and what was agreed comes first, with its payload types (RFC 3264 §8, §8.3.2).
+    pub fn offer(&mut self, wanted: Direction) -> Vec<u8> {
+        let ours = match &self.settled {
+            None => Ours::only(Audio::full(&self.local, wanted)),
+            Some(settled) => Ours { audio: settled.audio.widened(&self.local, wanted), ..settled.clone() },
+        };
+        let sdp = self.write(&ours);
+        self.offered = Some(ours);
+        sdp
+    }
+
+    /// Reads the answer to our offer.
+    ///
+    /// # Errors
+    /// An answer that cannot be read, refuses the stream, or has no codec that we offered; or there was no offer.
+    pub fn accept(&mut self, answer: &[u8]) -> Result<Negotiated, Error> {
+        let offered = self.offered.take().ok_or(Error::NotOffered)?;
+        let theirs = Description::parse(answer)?;
+        let wanted = offered.audio.direction;
+        let Choice { media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
+        let audio = Audio::agreed(&media, &offered.audio.proto);
+        self.settled = Some(Ours { audio, ..offered });
+        Ok(media)
+    }
+
+    /// RFC 3264 §8: the version goes up by one if anything differs from what was sent last, else it stays.
+    fn write(&mut self, ours: &Ours) -> Vec<u8> {
+        let (sent, version) = &mut self.sent;
+        if print::session(&self.local, *version, ours) != *sent {
+            *version += 1;
+            *sent = print::session(&self.local, *version, ours);
+        }
+        sent.clone()
+    }
+}
