@@ -89,6 +89,14 @@ impl Latch {
         self.state = State::Open { candidate: None };
     }
 
+    /// The peer proved that it receives at this address, and chose it (RFC 8445 §8.1.1): nobody else is believed.
+    pub fn nominate(&mut self, source: SocketAddr, now: Instant) {
+        if self.signalled != source || self.source() != Some(source) {
+            self.signalled = source;
+            self.state = State::Latched { source, since: now, heard: now };
+        }
+    }
+
     /// Judges the source of a well-formed packet with a negotiated payload type.
     pub fn judge(&mut self, from: SocketAddr, now: Instant) -> Verdict {
         match self.state {
@@ -221,6 +229,16 @@ mod tests {
                 (5_001, "192.0.2.1:5000", Verdict::Latched),
             ],
         );
+    }
+
+    #[test]
+    fn a_nominated_source_is_believed_over_the_signalled_one() {
+        let (start, mut latch) = (origin(), Latch::new(address("192.0.2.1:4000"), Policy::default()));
+        latch.judge(address("192.0.2.1:4000"), start);
+        latch.nominate(address("198.51.100.7:7000"), start);
+        assert_eq!(latch.remote(), address("198.51.100.7:7000"));
+        assert_eq!(latch.judge(address("192.0.2.1:4000"), start), Verdict::Foreign);
+        assert_eq!(latch.judge(address("198.51.100.7:7000"), start), Verdict::Accepted);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod conceal;
 pub mod dtmf;
 pub mod echo;
+pub mod ice;
 pub mod latch;
 pub mod playout;
 pub mod reorder;
@@ -15,6 +16,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod session;
+mod stun;
 pub mod vad;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};

@@ -53,6 +53,8 @@ pub struct Setup {
     pub local: SocketAddr,
     /// Source of every random number of this call.
     pub seed: u64,
+    /// What the peer has to know of before it can move the call's audio by ICE.
+    pub ice: media::ice::Secret,
     /// Identity of the record.
     pub conversation_uuid: Uuid,
     /// Wall time of `now` at [`Call::new`].
@@ -124,7 +126,7 @@ enum Hangup {
 impl Call {
     /// A call for an INVITE. A broken offer refuses it at once; the reason is in the commands.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { leg, invite, secretary, rung, settings, local, seed, conversation_uuid, started_at } = setup;
+        let Setup { leg, invite, secretary, rung, settings, local, seed, ice, conversation_uuid, started_at } = setup;
         let spoken_by = (rung.provider(), rung.engine());
         let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
         let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
@@ -133,6 +135,7 @@ impl Call {
             session_id: seed >> 2,
             codecs: settings.codecs.clone(),
             ptime: settings.ptime,
+            ice: Some(ice),
         });
         let desk = Desk { leg, secretary, rung, settings, local, seed, sdp, log, commands, events, farewell };
         let mut call = Self { desk, state: State::Over };

@@ -2,6 +2,7 @@
 use super::{
     call_task::{NewCall, Shared},
     facts::Facts,
+    ice_secret,
     media_threads::MediaThreads,
     registrars::Addresses,
     rtp_socket::Ports,
@@ -106,8 +107,8 @@ impl Admission {
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
         let settings = settings(&self.config);
-        let setup =
-            Setup { leg, invite, secretary, rung, settings, local, seed: seed(), conversation_uuid, started_at };
+        let (seed, ice) = (seed(), ice_secret());
+        let setup = Setup { leg, invite, secretary, rung, settings, local, seed, ice, conversation_uuid, started_at };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }

@@ -21,7 +21,16 @@ pub(crate) async fn until(deadline: Option<(Instant, &'static str)>) {
     }
 }
 
-/// A seed for one core; the only randomness of the process that is not itself seeded.
+/// A seed for one core. This and [`ice_secret`] are the only randomness of the process that is not itself seeded.
 pub(crate) fn seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
+}
+
+/// What nobody may guess, so not from a seed: 244 random bits.
+pub(crate) fn ice_secret() -> media::ice::Secret {
+    let mut random = [0; 32];
+    let (one, two) = random.split_at_mut(16);
+    one.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    two.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    media::ice::Secret::new(random)
 }

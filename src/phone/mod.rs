@@ -99,6 +99,7 @@ impl Phone {
             session_id: setup.seed >> 2,
             codecs: setup.codecs.clone(),
             ptime: PTIME,
+            ice: None,
         });
         Self {
             setup,

@@ -92,6 +92,7 @@ pub(crate) fn setup(
         settings: Settings { codecs: vec![Codec::Pcmu, Codec::Pcma], ..Settings::default() },
         local,
         seed,
+        ice: media::ice::Secret::new([7; 32]),
         conversation_uuid: Uuid::from_u128(u128::from(seed)),
         started_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
     }

@@ -22,6 +22,7 @@ pub(super) struct Choice<'a> {
     /// Its place among the peer's.
     pub(super) index: usize,
     pub(super) stream: &'a Stream,
+    /// Without ICE: that depends on what we say.
     pub(super) media: Negotiated,
 }
 
@@ -57,6 +58,7 @@ pub(super) fn choose<'a>(
         telephone_event: telephone_event(stream, codec, offered),
         direction: direction(stream, ip).reversed().and(wanted),
         ptime: ptime(stream, local),
+        ice: None,
     };
     Ok(Choice { index, stream, media })
 }

@@ -8,7 +8,7 @@ mod print;
 pub use error::Error;
 pub use negotiation::{Agreed, Negotiation};
 
-use crate::codec::Codec;
+use crate::{codec::Codec, ice};
 use std::{net::SocketAddr, time::Duration};
 
 /// Our side of a description.
@@ -22,6 +22,8 @@ pub struct Local {
     pub codecs: Vec<Codec>,
     /// Length of the packets we send and ask for.
     pub ptime: Duration,
+    /// Offers with ICE are answered as a lite agent with it; without, as if there were none.
+    pub ice: Option<ice::Secret>,
 }
 
 /// An RTP payload type: each side numbers what it receives (RFC 3264 §5.1), so a format may have two.
@@ -124,6 +126,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Length of the packets we send.
     pub ptime: Duration,
+    /// The peer checks the way to us before it sends, and signs its checks with these (RFC 8445).
+    pub ice: Option<ice::Credentials>,
 }
 
 #[cfg(test)]

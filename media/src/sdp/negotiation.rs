@@ -2,8 +2,8 @@
 use super::{
     Direction, Error, Local, Negotiated,
     choose::{Choice, choose},
-    parse::Description,
-    print::{self, Audio, Ours},
+    parse::{Description, Ice, PeerIce},
+    print::{self, Audio, IceAnswer, Ours},
 };
 
 /// Our side of the offers and answers of one dialog. An offer that was refused, and one that cannot be answered, leave
@@ -17,6 +17,10 @@ pub struct Negotiation {
     settled: Option<Ours>,
     /// Our offer that waits for its answer.
     offered: Option<Ours>,
+    /// How the peer signs its ICE checks; other credentials start ICE anew.
+    peer_ice: Option<PeerIce>,
+    /// ICE restarts so far.
+    ice_session: u32,
 }
 
 /// An answer and what it settles.
@@ -32,7 +36,7 @@ impl Negotiation {
     /// Before the first offer.
     pub const fn new(local: Local) -> Self {
         let sent = (Vec::new(), 0);
-        Self { local, sent, settled: None, offered: None }
+        Self { local, sent, settled: None, offered: None, peer_ice: None, ice_session: 0 }
     }
 
     /// Answers an offer: every stream in its order, the first usable one open, all others refused (RFC 3264 §6).
@@ -42,11 +46,13 @@ impl Negotiation {
     /// An offer that cannot be read, or that has nothing for us; [`Error::sip_status`] tells which.
     pub fn answer(&mut self, offer: &[u8], wanted: Direction) -> Result<Agreed, Error> {
         let theirs = Description::parse(offer)?;
-        let Choice { index, stream, media } = choose(&theirs, &self.local, wanted, None)?;
+        let Choice { index, stream, mut media } = choose(&theirs, &self.local, wanted, None)?;
+        let ice = self.answer_ice(&stream.ice);
+        media.ice = ice.credentials().cloned();
         let (before, rest) = theirs.streams.split_at(index);
         let ours = Ours {
             before: before.iter().map(print::refused).collect(),
-            audio: Audio::agreed(&media, &stream.proto),
+            audio: Audio::agreed(&media, &stream.proto, ice),
             after: rest.iter().skip(1).map(print::refused).collect(),
         };
         let sdp = self.write(&ours);
@@ -76,10 +82,28 @@ impl Negotiation {
         let offered = self.offered.take().ok_or(Error::NotOffered)?;
         let theirs = Description::parse(answer)?;
         let wanted = offered.audio.direction;
-        let Choice { media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
-        let audio = Audio::agreed(&media, &offered.audio.proto);
+        let Choice { stream, mut media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
+        let ice = match (&stream.ice, &offered.audio.ice) {
+            (Ice::Offered(_), IceAnswer::Lite(credentials)) => IceAnswer::Lite(credentials.clone()),
+            (Ice::Absent | Ice::Mismatched | Ice::Offered(_), _) => IceAnswer::None,
+        };
+        media.ice = ice.credentials().cloned();
+        let audio = Audio::agreed(&media, &offered.audio.proto, ice);
         self.settled = Some(Ours { audio, ..offered });
         Ok(media)
+    }
+
+    fn answer_ice(&mut self, theirs: &Ice) -> IceAnswer {
+        let Some(secret) = &self.local.ice else { return IceAnswer::None };
+        let theirs = match theirs {
+            Ice::Absent => return IceAnswer::None,
+            Ice::Mismatched => return IceAnswer::Mismatch,
+            Ice::Offered(theirs) => theirs,
+        };
+        if self.peer_ice.replace(theirs.clone()).is_some_and(|before| before != *theirs) {
+            self.ice_session = self.ice_session.wrapping_add(1);
+        }
+        secret.credentials(self.ice_session).map_or(IceAnswer::None, IceAnswer::Lite)
     }
 
     /// RFC 3264 §8: the version goes up by one if anything differs from what was sent last, else it stays.

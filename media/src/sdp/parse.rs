@@ -2,7 +2,11 @@
 //! limits and a filter, behind it the inheritance of session-level lines.
 use super::{Direction, Error};
 use sdp_types::{Attribute, Connection, Media, Session};
-use std::{net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Real offers stay below 10 KiB, with video and ICE.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -38,7 +42,33 @@ pub(super) struct Stream {
     pub(super) rtcp: Option<(u16, Option<IpAddr>)>,
     /// `a=rtcp-mux` (RFC 5761 §5.1.1).
     pub(super) rtcp_mux: bool,
+    pub(super) ice: Ice,
     pub(super) rtpmaps: Vec<Rtpmap>,
+}
+
+/// What a stream says of ICE (RFC 8839).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ice {
+    /// Nothing, or not enough to go by.
+    Absent,
+    /// Its default destination is none of its candidates: something on the way rewrote the one and not the other, and
+    /// ICE must not be used (§5.3).
+    Mismatched,
+    /// The peer's credentials; they change when it starts ICE anew.
+    Offered(PeerIce),
+}
+
+/// `a=ice-ufrag` and `a=ice-pwd`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct PeerIce {
+    fragment: String,
+    password: String,
+}
+
+impl fmt::Debug for PeerIce {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PeerIce").field("fragment", &self.fragment).finish_non_exhaustive()
+    }
 }
 
 /// `a=rtpmap` (RFC 8866 §6.6).
@@ -100,6 +130,7 @@ impl Stream {
             max_ptime: value(&media.attributes, "maxptime").and_then(milliseconds),
             rtcp: value(&media.attributes, "rtcp").and_then(rtcp),
             rtcp_mux: media.attributes.iter().any(|it| it.attribute == "rtcp-mux"),
+            ice: ice(media, session, connection),
             rtpmaps: values(&media.attributes, "rtpmap").filter_map(rtpmap).collect(),
         }
     }
@@ -121,6 +152,32 @@ fn address(connection: &Connection) -> Result<IpAddr, String> {
     // The part after the slash is of multicast (RFC 8866 §5.7), which nobody asks a phone to join.
     let text = connection.connection_address.split('/').next().unwrap_or_default().trim();
     text.parse().map_err(|_| text.to_owned())
+}
+
+/// RFC 8839 §5.4: credentials may stand in the session; candidates never do.
+fn ice(media: &Media, session: &Session, connection: Option<&Connection>) -> Ice {
+    let either = |name| value(&media.attributes, name).or_else(|| value(&session.attributes, name));
+    let (Some(fragment), Some(password)) = (either("ice-ufrag"), either("ice-pwd")) else { return Ice::Absent };
+    let mut candidates = values(&media.attributes, "candidate").peekable();
+    if candidates.peek().is_none() {
+        return Ice::Absent;
+    }
+    let default = connection.and_then(|it| address(it).ok()).map(|ip| SocketAddr::new(ip, media.port));
+    if !candidates.any(|it| default.is_some() && candidate(it) == default) {
+        return Ice::Mismatched;
+    }
+    Ice::Offered(PeerIce { fragment: fragment.to_owned(), password: password.to_owned() })
+}
+
+/// RFC 8839 §5.1: where RTP (component 1) goes over UDP by this candidate.
+fn candidate(text: &str) -> Option<SocketAddr> {
+    let mut words = text.split_ascii_whitespace().skip(1);
+    let (component, transport) = (words.next()?, words.next()?);
+    if component != "1" || !transport.eq_ignore_ascii_case("UDP") {
+        return None;
+    }
+    let ip = words.nth(1)?.parse().ok()?;
+    Some(SocketAddr::new(ip, words.next()?.parse().ok()?))
 }
 
 fn direction(attributes: &[Attribute]) -> Option<Direction> {

@@ -1,6 +1,6 @@
 //! Our descriptions, written.
 use super::{Direction, Local, Negotiated, PayloadType, TelephoneEvent, parse::Stream};
-use crate::codec::Codec;
+use crate::{codec::Codec, ice};
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 use std::net::SocketAddr;
 
@@ -9,6 +9,8 @@ const DTMF_EVENTS: &str = "0-15";
 /// Our dynamic payload types, those that most peers use too.
 const OPUS_PAYLOAD_TYPE: u8 = 96;
 const EVENTS: [(u8, u32); 2] = [(101, 8_000), (102, 48_000)];
+/// RFC 8445 §5.1.2.1: a host candidate (126) of the only address (65535); less the component's number.
+const HOST_PRIORITY: u32 = (126 << 24) + (65_535 << 8) + 256;
 
 /// The streams of a description of ours.
 #[derive(Clone, Debug)]
@@ -32,6 +34,27 @@ pub(super) struct Audio {
     pub(super) direction: Direction,
     ptime_ms: u128,
     pub(super) rtcp_mux: bool,
+    pub(super) ice: IceAnswer,
+}
+
+/// What we say of ICE.
+#[derive(Clone, Debug)]
+pub(super) enum IceAnswer {
+    None,
+    /// RFC 8839 §5.3: the peer's candidates and address contradict each other.
+    Mismatch,
+    /// RFC 8839 §5.3: we are a lite agent, and these are our credentials.
+    Lite(ice::Credentials),
+}
+
+impl IceAnswer {
+    /// Ours, if ICE is used.
+    pub(super) const fn credentials(&self) -> Option<&ice::Credentials> {
+        match self {
+            Self::None | Self::Mismatch => None,
+            Self::Lite(credentials) => Some(credentials),
+        }
+    }
 }
 
 impl Ours {
@@ -43,7 +66,7 @@ impl Ours {
 
 impl Audio {
     /// What was agreed, said again.
-    pub(super) fn agreed(media: &Negotiated, proto: &str) -> Self {
+    pub(super) fn agreed(media: &Negotiated, proto: &str, ice: IceAnswer) -> Self {
         Self {
             proto: proto.to_owned(),
             formats: vec![(media.payload_type.received, media.codec)],
@@ -51,6 +74,7 @@ impl Audio {
             direction: media.direction,
             ptime_ms: media.ptime.as_millis(),
             rtcp_mux: media.rtcp_mux,
+            ice,
         }
     }
 
@@ -63,6 +87,7 @@ impl Audio {
             direction: wanted,
             ptime_ms: local.ptime.as_millis(),
             rtcp_mux: false,
+            ice: IceAnswer::None,
         };
         nothing.widened(local, wanted)
     }
@@ -128,8 +153,27 @@ impl Audio {
         if self.rtcp_mux {
             attributes.push(Attribute::new("rtcp-mux"));
         }
+        self.ice(address, &mut attributes);
         let numbers: Vec<String> = self.numbers().map(|number| number.to_string()).collect();
         line("audio", address.port(), &self.proto, numbers.join(" "), attributes)
+    }
+
+    /// RFC 8839 §5.1, §5.4: one host candidate for RTP, and one for RTCP unless it shares the port.
+    fn ice(&self, address: SocketAddr, attributes: &mut Vec<Attribute>) {
+        let credentials = match &self.ice {
+            IceAnswer::None => return,
+            IceAnswer::Mismatch => return attributes.push(Attribute::new("ice-mismatch")),
+            IceAnswer::Lite(credentials) => credentials,
+        };
+        attributes.push(Attribute::with_value("ice-ufrag", &credentials.fragment));
+        attributes.push(Attribute::with_value("ice-pwd", &credentials.password));
+        let components = if self.rtcp_mux { 1..=1 } else { 1..=2 };
+        for component in components {
+            let (ip, port) = (address.ip(), address.port().saturating_add(component - 1));
+            let priority = HOST_PRIORITY - u32::from(component);
+            let candidate = format!("1 {component} UDP {priority} {ip} {port} typ host");
+            attributes.push(Attribute::with_value("candidate", candidate));
+        }
     }
 }
 
@@ -145,6 +189,9 @@ pub(super) fn session(local: &Local, version: u64, ours: &Ours) -> Vec<u8> {
     let mut session = Session::new(origin, "ramal");
     session.connection = Some(Connection::from_ip_addr(local.address.ip()));
     session.times = vec![Time { start_time: 0, stop_time: 0, repeats: Vec::new() }];
+    if ours.audio.ice.credentials().is_some() {
+        session.attributes.push(Attribute::new("ice-lite"));
+    }
     session.medias.extend(ours.before.iter().cloned());
     session.medias.push(ours.audio.media(local.address));
     session.medias.extend(ours.after.iter().cloned());

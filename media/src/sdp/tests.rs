@@ -1,6 +1,7 @@
 //! Offers and answers as FreeSWITCH and others write them, then the same with bytes broken.
 use super::*;
 
+mod ice_lite;
 mod offers;
 mod properties;
 mod transport;
@@ -39,12 +40,20 @@ const T38: &str = "v=0\r\no=lab 1 9 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.
     m=image 33998 udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\n\
     a=T38FaxRateManagement:transferredTCF\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
 
+/// As a softphone behind a NAT offers ICE (RFC 8839) and one port for all.
+const ICE: &str = "v=0\r\no=maria 7 1 IN IP4 192.168.1.5\r\ns=call\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
+    a=ice-pwd:asd88fgpdd777uzjYhagZg\r\na=ice-ufrag:8hhY\r\nm=audio 45664 RTP/AVPF 96 0 97\r\n\
+    a=rtpmap:96 opus/48000/2\r\na=rtpmap:97 telephone-event/48000\r\na=rtcp-fb:* trr-int 1000\r\na=rtcp-mux\r\n\
+    a=candidate:1 1 UDP 2130706431 192.168.1.5 45664 typ host\r\n\
+    a=candidate:2 1 UDP 1694498815 198.51.100.7 45664 typ srflx raddr 192.168.1.5 rport 45664\r\n";
+
 fn local() -> Local {
     Local {
         address: "192.0.2.9:20000".parse().unwrap(),
         session_id: 77,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         ptime: Duration::from_millis(20),
+        ice: None,
     }
 }
 
@@ -101,6 +110,7 @@ fn rfc3264_6_the_whole_answer_to_freeswitch() {
         telephone_event: Some(event(101, 8_000)),
         direction: Direction::SendRecv,
         ptime: Duration::from_millis(20),
+        ice: None,
     };
     assert_eq!(agreed.media, media);
 }
@@ -332,7 +342,7 @@ fn rfc8866_5_7_the_streams_address_counts_before_the_sessions() {
 /// Broken bytes give an error or an answer, and every answer can be read again with as many streams as the offer.
 #[test]
 fn broken_bytes_never_panic_and_their_answers_are_answers() {
-    let seeds = [FREESWITCH, FREESWITCH_HOLD, FREESWITCH_OPUS, FREESWITCH_SAVP, FREESWITCH_AVP_TOO, T38];
+    let seeds = [FREESWITCH, FREESWITCH_HOLD, FREESWITCH_OPUS, FREESWITCH_SAVP, FREESWITCH_AVP_TOO, T38, ICE];
     let mut state = 0x5eed_u64;
     let mut random = move |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -351,7 +361,7 @@ fn broken_bytes_never_panic_and_their_answers_are_answers() {
                 _ => drop(bytes.drain(at..(at + random(40)).min(bytes.len()))),
             }
         }
-        let mut negotiation = Negotiation::new(local());
+        let mut negotiation = Negotiation::new(Local { ice: Some(ice::Secret::new([3; 32])), ..local() });
         negotiation.offer(Direction::SendRecv);
         let _ = negotiation.accept(&bytes); // must only not panic
         if let Ok(agreed) = negotiation.answer(&bytes, Direction::SendRecv) {

@@ -21,6 +21,7 @@ use std::{
 use crate::{
     audio::{Audio, AudioFormat, Heard, Speech, UtteranceId},
     codec, dtmf,
+    ice::Checked,
     latch::{Latch, Policy, Verdict},
     playout::Tail,
     reorder::Released,
@@ -123,6 +124,8 @@ pub struct Session {
     media: Negotiated,
     silence_timeout: Duration,
     latch: Latch,
+    /// Priority of the pair that ICE chose.
+    nominated: u32,
     stream: Stream,
     uplink: Uplink,
     voice: Voice,
@@ -149,6 +152,7 @@ impl Session {
         let downlink = Downlink::new(&media, config.seed, config.max_queued, now);
         Ok(Self {
             latch: Latch::new(media.remote, Policy::default()),
+            nominated: 0,
             stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
             uplink: Uplink::new(&media, config.uplink, now),
             voice: Voice::new(config.vad, media.codec.sample_rate())?,
@@ -181,7 +185,11 @@ impl Session {
         if event_clock(&media) != event_clock(&self.media) {
             self.presses.restart(event_clock(&media));
         }
-        self.latch.signal(media.remote);
+        // What ICE settled stands until ICE starts anew, whatever the default destination is (RFC 8445 §9).
+        if media.ice.is_none() || media.ice != self.media.ice {
+            self.nominated = 0;
+            self.latch.signal(media.remote);
+        }
         self.uplink.renegotiate(&media);
         self.voice.renegotiate(media.codec.sample_rate());
         self.downlink.renegotiate(&media);
@@ -189,11 +197,14 @@ impl Session {
         self.heard_at = Some(now);
     }
 
-    /// A datagram came to the RTP port: RTP, or RTCP that shares the port (RFC 5761 §4).
+    /// A datagram came to the RTP port: RTP, an ICE check, or RTCP that shares the port (RFC 7983, RFC 5761 §4).
     pub fn handle_rtp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if self.handle_check(Channel::Rtp, from, datagram, now) {
+            return;
+        }
         let packet = match rtp::Packet::parse(datagram) {
             Ok(packet) => packet,
-            Err(rtp::PacketError::Rtcp) => return self.handle_rtcp(from, datagram, now),
+            Err(rtp::PacketError::Rtcp) => return self.hear_report(from, datagram, now),
             Err(rtp::PacketError::Malformed) => {
                 self.stats.malformed += 1;
                 return;
@@ -231,6 +242,37 @@ impl Session {
 
     /// A datagram came to the RTCP port.
     pub fn handle_rtcp(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if self.handle_check(Channel::Rtcp, from, datagram, now) {
+            return;
+        }
+        self.hear_report(from, datagram, now);
+    }
+
+    /// Answers an ICE check where it came from. True if it was one.
+    fn handle_check(&mut self, channel: Channel, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        let Some(credentials) = &self.media.ice else { return false };
+        let bytes = match credentials.check(from, datagram) {
+            Checked::NotStun => return false,
+            Checked::Silent => return true,
+            Checked::Refused(response) => response,
+            Checked::Answered { response, nominated } => {
+                match (channel, nominated) {
+                    // Peers of RFC 5245 may nominate every pair they find; the best one is meant (its §8.1.1.2).
+                    (Channel::Rtp, Some(priority)) if priority >= self.nominated => {
+                        self.nominated = priority;
+                        self.latch.nominate(from, now);
+                    }
+                    (Channel::Rtcp, Some(_)) => self.reports.nominate(from),
+                    (Channel::Rtp | Channel::Rtcp, _) => {}
+                }
+                response
+            }
+        };
+        self.transmits.push_back(Transmit { channel, remote: from, bytes });
+        true
+    }
+
+    fn hear_report(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
         if from != self.media.remote_rtcp && from.ip() != self.latch.remote().ip() {
             self.stats.foreign += 1;
         } else if !self.reports.handle(from, datagram, now) {

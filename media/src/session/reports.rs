@@ -54,6 +54,11 @@ impl Reports {
         understood
     }
 
+    /// The peer proved that it receives reports at this address, and chose it (RFC 8445 §8.1.1).
+    pub(super) fn nominate(&mut self, source: SocketAddr) {
+        self.source = Some(source);
+    }
+
     pub(super) fn report(
         &mut self,
         sent: &rtp::Sender,

@@ -36,6 +36,7 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         telephone_event: Some(TelephoneEvent { payload_type: PayloadType::same(101), clock: codec.clock_rate() }),
         direction,
         ptime: PTIME,
+        ice: None,
     }
 }
 

@@ -1,12 +1,26 @@
-//! What a description settles beyond the codec: numbers for each way, one port for both.
+//! What a description settles beyond the codec: numbers for each way, one port for both, and ICE.
 use super::*;
+use crate::{
+    ice::{Credentials, Secret},
+    stun,
+};
 
 const MU: AudioFormat = AudioFormat::G711(Law::Mu);
+const NAT: &str = "198.51.100.7:45664";
 
 fn with(change: impl FnOnce(&mut Negotiated)) -> Call {
     let mut config = config(MU, vad::Engine::Off);
     change(&mut config.media);
     Call::with(config)
+}
+
+fn credentials(session: u32) -> Credentials {
+    Secret::new([4; 32]).credentials(session).unwrap()
+}
+
+/// A check of the peer's, signed for `ours`.
+fn check(ours: &Credentials, nominates: bool) -> Vec<u8> {
+    stun::tests::check(&format!("{}:8hhY", ours.fragment), &ours.password, nominates)
 }
 
 /// RFC 3264 §5.1: each side numbers what it receives.
@@ -67,4 +81,98 @@ fn rfc3264_8_4_a_hold_by_the_unspecified_address_is_sent_neither_rtp_nor_reports
     call.session.renegotiate(media(Codec::Pcmu, Direction::SendRecv), call.now);
     call.run(ms(50));
     assert!(call.sent.len() > before && call.sent.last().unwrap().1.remote == address(PHONE));
+}
+
+#[test]
+fn rfc8445_7_3_a_check_is_answered_where_it_came_from_on_the_port_it_came_to() {
+    let ours = credentials(0);
+    let mut call = with(|media| media.ice = Some(ours.clone()));
+    call.receive(NAT, &check(&ours, false));
+    call.session.handle_rtcp(address(NAT), &check(&ours, false), call.now);
+    call.drain();
+    let answers: Vec<(Channel, SocketAddr, u8)> =
+        call.sent.iter().map(|(_, it)| (it.channel, it.remote, it.bytes[0])).collect();
+    assert_eq!(answers, [(Channel::Rtp, address(NAT), 1), (Channel::Rtcp, address(NAT), 1)]);
+    call.run(ms(100));
+    let rtp = call.sent[2..].iter().all(|(_, transmit)| transmit.remote == address(PHONE));
+    assert!(rtp, "a check that does not nominate moves nothing");
+    let stats = call.session.stats();
+    assert_eq!((stats.malformed, stats.foreign), (0, 0));
+}
+
+#[test]
+fn rfc8445_8_1_1_a_nominated_pair_takes_the_call_and_only_a_signed_check_can_nominate() {
+    let ours = credentials(0);
+    let mut call = with(|media| media.ice = Some(ours.clone()));
+    call.receive("203.0.113.66:4000", &check(&credentials(1), true));
+    call.run(ms(50));
+    assert!(call.sent.len() > 2);
+    let moved = |call: &Call| call.sent.last().map(|(_, transmit)| transmit.remote);
+    assert_eq!(moved(&call), Some(address(PHONE)));
+    call.receive(NAT, &check(&ours, true));
+    call.run(ms(50));
+    assert_eq!(moved(&call), Some(address(NAT)));
+    let datagram = call.packet(&[7; 160]);
+    call.receive(NAT, &datagram);
+    let stray = call.packet(&[8; 160]);
+    call.receive(PHONE, &stray);
+    call.run(ms(50));
+    let heard = call.heard_bytes();
+    assert!(heard.contains(&7) && !heard.contains(&8), "nobody else is heard");
+    assert!(call.events.iter().all(|(_, event)| !matches!(event, Event::Latched(_))), "no surprise to warn of");
+}
+
+/// RFC 8445 §5.1.1.1: RTCP on its own port is a component of its own, checked and chosen by itself.
+#[test]
+fn rfc8445_8_1_1_reports_go_where_their_own_component_was_nominated() {
+    let ours = credentials(0);
+    let mut call = with(|media| media.ice = Some(ours.clone()));
+    call.receive(NAT, &check(&ours, true));
+    call.session.handle_rtcp(address("198.51.100.7:51000"), &check(&ours, true), call.now);
+    call.drain();
+    let before = call.sent.len();
+    call.run(Duration::from_secs(10));
+    let reports = call.sent[before..].iter().filter(|(_, transmit)| transmit.channel == Channel::Rtcp);
+    let remotes: Vec<SocketAddr> = reports.map(|(_, transmit)| transmit.remote).collect();
+    assert!(
+        !remotes.is_empty() && remotes.iter().all(|remote| *remote == address("198.51.100.7:51000")),
+        "{remotes:?}"
+    );
+}
+
+/// RFC 5245 §8.1.1.2: every pair is nominated as it is found, and the best of them is used.
+#[test]
+fn rfc5245_8_1_1_2_of_several_nominated_pairs_the_best_is_used() {
+    let ours = credentials(0);
+    let mut call = with(|media| media.ice = Some(ours.clone()));
+    for (from, priority) in [("192.0.2.1:5000", 50), (NAT, 90), ("192.0.2.1:6000", 70), ("192.0.2.1:5000", 50)] {
+        let name = format!("{}:8hhY", ours.fragment);
+        call.receive(from, &stun::tests::prioritised_check(&name, &ours.password, true, priority));
+    }
+    call.run(ms(50));
+    assert_eq!(call.sent.last().unwrap().1.remote, address(NAT));
+}
+
+/// RFC 8445 §9: hold and resume name the default destination again; the pair in use stays until ICE starts anew.
+#[test]
+fn rfc8445_9_the_nominated_pair_outlives_hold_and_yields_to_a_restart() {
+    let ours = credentials(0);
+    let mut call = with(|media| media.ice = Some(ours.clone()));
+    call.receive(NAT, &check(&ours, true));
+    let again = |direction, ice| Negotiated { ice, ..media(Codec::Pcmu, direction) };
+    call.session.renegotiate(again(Direction::RecvOnly, Some(ours.clone())), call.now);
+    call.session.renegotiate(again(Direction::SendRecv, Some(ours)), call.now);
+    call.run(ms(50));
+    assert_eq!(call.sent.last().unwrap().1.remote, address(NAT));
+    call.session.renegotiate(again(Direction::SendRecv, Some(credentials(1))), call.now);
+    call.run(ms(50));
+    assert_eq!(call.sent.last().unwrap().1.remote, address(PHONE));
+}
+
+#[test]
+fn rfc7983_without_ice_a_check_is_noise() {
+    let mut call = Call::new(MU);
+    call.receive(PHONE, &check(&credentials(0), true));
+    assert!(call.sent.is_empty());
+    assert_eq!(call.session.stats().malformed, 1);
 }
