@@ -377,6 +377,28 @@ fn a_held_call_is_not_sent_speech_and_comes_back() {
     assert!(world.voice.len() > voiced + 40, "speech goes on");
 }
 
+/// RFC 3264 §8: a refresh changes nothing, so our description keeps its version; every stream ever offered has a line.
+#[test]
+fn rfc3264_8_a_refresh_is_answered_with_what_we_said_before_and_our_offer_keeps_every_stream() {
+    let mut world = World::answered(|_| ());
+    let Some(Command::Answer { sdp: first, .. }) = world.commands.last().cloned() else { panic!("not answered") };
+    let mut ask = |sdp: Option<Vec<u8>>| {
+        world.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp });
+        match world.commands.last().cloned() {
+            Some(Command::AcceptOffer { sdp, .. }) => String::from_utf8(sdp).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask(Some(model::offer(""))).as_bytes(), first);
+    let version = |sdp: &str| sdp.lines().nth(1).and_then(|line| line.split(' ').nth(2)?.parse::<u64>().ok()).unwrap();
+    let streams = |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).count();
+    let two = ask(Some(model::offer("m=video 4000 RTP/AVP 99\r\n")));
+    assert_eq!((version(&two), streams(&two)), (2, 2));
+    let ours = ask(None);
+    assert_eq!((version(&ours), streams(&ours)), (3, 2), "{ours}");
+    assert!(ours.contains(" RTP/AVP 0 8 101\r\n"), "all that we can, and what was agreed first: {ours}");
+}
+
 #[test]
 fn the_server_may_stop_at_any_time() {
     let mut world = World::answered(|_| ());
