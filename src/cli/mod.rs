@@ -61,7 +61,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => {
             let config = load(args.config.as_deref())?;
             logging::start(&config.log);
-            runtime()?.block_on(serve::run(config))?;
+            let again = || load(args.config.as_deref());
+            runtime()?.block_on(serve::run(config, again))?;
         }
         Command::Call(args) => {
             logging::start_quietly();

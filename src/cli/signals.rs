@@ -1,8 +1,8 @@
-//! SIGTERM and SIGINT, which both ask for a polite end.
+//! SIGTERM and SIGINT, which both ask for a polite end, and SIGHUP, which asks a server to read its configuration again.
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals; from here on neither ends the process by itself.
+/// The signals that ask for an end; from here on neither ends the process by itself.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -18,6 +18,23 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// SIGHUP; from here on it does not end the process by itself.
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    pub(super) fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next.
+    pub(super) async fn next(&mut self) {
+        // `None` would mean that no more can come; then none is waited for.
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -63,7 +63,9 @@ pub struct Server {
     requests: mpsc::Sender<Request>,
     watch: broadcast::Sender<(Uuid, call::Event)>,
     stop: watch::Sender<bool>,
-    sip_tls: watch::Sender<Arc<Tls>>,
+    sip_tls: Arc<watch::Sender<Arc<Tls>>>,
+    following: JoinHandle<()>,
+    config: Arc<Config>,
     sip: JoinHandle<()>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -89,6 +91,8 @@ impl Server {
         let sockets = Sockets::bind(&config.sip.listeners).await?;
         let bound = sockets.bound.clone();
         let (sip_tls, sip_tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
+        let sip_tls = Arc::new(sip_tls);
+        let following = tokio::spawn(Tls::follow(config.tls.clone(), Arc::clone(&sip_tls)));
         let endpoint = Endpoint::new(endpoint_config(&config, sockets.listeners.clone()), seed());
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
@@ -126,10 +130,26 @@ impl Server {
             watch,
             stop,
             sip_tls,
+            following,
+            config,
             sip,
             dispatcher,
             writer,
         })
+    }
+
+    /// Takes another configuration: `[tls]` at once. Returns the sections that changed and wait for a restart.
+    ///
+    /// # Errors
+    /// What cannot be used; then nothing has changed.
+    pub async fn reload(&mut self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let tls = Arc::new(Tls::load(&config.tls)?);
+        self.following.abort();
+        self.following = tokio::spawn(Tls::follow(config.tls.clone(), Arc::clone(&self.sip_tls)));
+        self.sip_tls.send_replace(tls);
+        let waiting = waits_for_restart(&self.config, &config);
+        self.config = Arc::new(config);
+        Ok(waiting)
     }
 
     /// Everything that happens on calls from now on.
@@ -186,6 +206,24 @@ impl Server {
             warn!("the SIP task does not take requests");
         }
     }
+}
+
+/// Sections that were read once, at the start, and now say something else.
+fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let sections = [
+        ("[sip]", old.sip != new.sip),
+        ("[[peers]]", old.peers != new.peers),
+        ("[[registrations]]", old.registrations != new.registrations),
+        ("[rtp]", old.rtp != new.rtp),
+        ("[database]", old.database != new.database),
+        ("[openai]", old.openai != new.openai),
+        ("[local]", old.local != new.local),
+        ("[call]", old.call != new.call),
+        ("[media]", old.media != new.media),
+        ("[log]", old.log != new.log),
+        ("[[secretaries]]", old.secretaries != new.secretaries),
+    ];
+    sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
 
 fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointConfig {

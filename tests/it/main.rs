@@ -13,6 +13,7 @@ mod registrar;
 mod signalling;
 mod tidy;
 mod transfer;
+mod transports;
 mod wire;
 
 use anyhow::Result;

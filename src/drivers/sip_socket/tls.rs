@@ -9,9 +9,18 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use std::{io, path::Path, sync::Arc};
-use tokio::net::TcpStream;
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{net::TcpStream, sync::watch, time::sleep};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tracing::{error, info};
+
+/// How often we look whether a certificate has been renewed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Both roles of TLS.
 #[derive(Debug)]
@@ -43,6 +52,30 @@ impl Tls {
         Self::load(&config::Tls::default())
     }
 
+    /// Reads the files again whenever one of them changes, until nobody opens connections any more. Files that cannot be
+    /// used change nothing.
+    pub async fn follow(config: config::Tls, current: Arc<watch::Sender<Arc<Self>>>) {
+        let mut seen = changed_at(&config);
+        loop {
+            tokio::select! {
+                () = sleep(LOOK_AGAIN) => {}
+                () = current.closed() => return,
+            }
+            let latest = changed_at(&config);
+            if latest == seen {
+                continue;
+            }
+            seen = latest;
+            match Self::load(&config) {
+                Ok(tls) => {
+                    info!("TLS certificates read again");
+                    current.send_replace(Arc::new(tls));
+                }
+                Err(error) => error!("TLS goes on as it was: {error:#}"),
+            }
+        }
+    }
+
     /// The handshake with a peer that connected to us.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
         let Some(config) = &self.server else { return Err(io::Error::other("no certificate of ours")) };
@@ -54,6 +87,17 @@ impl Tls {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         TlsConnector::from(Arc::clone(&self.client)).connect(name, stream).await
     }
+}
+
+/// When each file of the configuration was last changed; `None` for one that is not there.
+fn changed_at(config: &config::Tls) -> Vec<Option<SystemTime>> {
+    let own = config.identity.iter().flat_map(|identity| [&identity.certificate, &identity.key]);
+    let clients = match &config.clients {
+        config::Clients::Anyone => None,
+        config::Clients::Known { ca_file, .. } => Some(ca_file),
+    };
+    let files = own.chain(clients).chain(&config.ca_file);
+    files.map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok()).collect()
 }
 
 /// What an administrator can do about a handshake that failed.

@@ -138,10 +138,22 @@ impl Process {
     /// # Errors
     /// The signal cannot be sent.
     pub fn terminate(&self) -> Result<()> {
-        let status =
-            Command::new("kill").args(["-TERM", &self.id().to_string()]).status().context("run kill (procps)")?;
+        self.signal("TERM")
+    }
+
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Errors
+    /// The signal cannot be sent.
+    pub fn hang_up(&self) -> Result<()> {
+        self.signal("HUP")
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        let kill = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
+        let status = kill.context("run kill (procps)")?;
         if !status.success() {
-            bail!("kill -TERM {}: {status}", self.id());
+            bail!("kill -s {name} {}: {status}", self.id());
         }
         Ok(())
     }

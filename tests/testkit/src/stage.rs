@@ -132,6 +132,7 @@ pub struct Settings {
     sections: Vec<String>,
     call: Vec<String>,
     models: PathBuf,
+    rtp: Vec<String>,
 }
 
 impl Default for Settings {
@@ -139,7 +140,7 @@ impl Default for Settings {
     fn default() -> Self {
         // A server that is told to end leaves its calls this long.
         let call = vec!["drain_s = 1".into()];
-        Self { sections: Vec::new(), call, models: PathBuf::from("no-models") }
+        Self { sections: Vec::new(), call, models: PathBuf::from("no-models"), rtp: vec!["127.0.0.1".into()] }
     }
 }
 
@@ -155,6 +156,13 @@ impl Settings {
     #[must_use]
     pub fn call(mut self, line: &str) -> Self {
         self.call.push(line.into());
+        self
+    }
+
+    /// Addresses that audio is received on.
+    #[must_use]
+    pub fn rtp(mut self, addresses: &[&str]) -> Self {
+        self.rtp = addresses.iter().map(|&address| address.into()).collect();
         self
     }
 
@@ -195,7 +203,7 @@ transfer_rules = [
 udp = ["{sip}"]
 tcp = ["{sip}"]
 [rtp]
-address = "127.0.0.1"
+address = {:?}
 ports = "{}-{}"
 [database]
 url = "sqlite:{}"
@@ -205,6 +213,7 @@ models_dir = "{}"
 {}
 {}
 "#,
+            self.rtp,
             rtp.0,
             rtp.1,
             folder.join(format!("ramal-{}.db", sip.port())).display(),

@@ -1,0 +1,125 @@
+//! Several listeners at once: IPv6, TLS with and without certificates of clients, and certificates that change.
+use crate::stage;
+use anyhow::{Context, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use std::{fs, net::SocketAddr, path::PathBuf};
+use testkit::{
+    sipp::Sipp,
+    stage::{Ramal, Settings, Stage},
+};
+
+/// An authority of the test's own, and its certificate in a file.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    file: PathBuf,
+}
+
+impl Authority {
+    fn new(stage: &Stage, name: &str) -> Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let file = stage.folder().join(format!("{name}-ca.pem"));
+        fs::write(&file, issuer.pem())?;
+        Ok(Self { issuer, file })
+    }
+
+    /// Writes a certificate for 127.0.0.1 and its key over what is there, and returns `[tls]` that names them.
+    fn certify(&self, stage: &Stage, name: &str) -> Result<String> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into()])?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let (cert_file, key_file) =
+            (stage.folder().join(format!("{name}.pem")), stage.folder().join(format!("{name}.key")));
+        fs::write(&cert_file, certificate.pem())?;
+        fs::write(&key_file, key.serialize_pem())?;
+        Ok(format!("[tls]\ncertificate = {cert_file:?}\nkey = {key_file:?}\n"))
+    }
+}
+
+/// `[[listeners]]` for one more.
+fn listener(transport: &str, address: SocketAddr) -> String {
+    format!("[[listeners]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n")
+}
+
+/// Calls 8000 over TLS with Ramal's own phone; whether the call was answered, and what was printed.
+fn call(stage: &Stage, at: SocketAddr, authority: &Authority) -> Result<(bool, String)> {
+    let uri = format!("sip:8000@{at};transport=tls");
+    let ca = authority.file.to_string_lossy().into_owned();
+    let ended = stage.run(&["call", &uri, "--duration", "1", "--ca-file", &ca, "--json"])?;
+    Ok((ended.status.success(), ended.lines.join("\n")))
+}
+
+/// A server with one TLS listener; `more` belongs to `[tls]`.
+fn serve(stage: &mut Stage, tls: &str) -> Result<(Ramal, SocketAddr)> {
+    let at = stage.ports.address()?;
+    let settings = Settings::default().with(&listener("tls", at)).with(tls).secretary("8000", "");
+    let mut ramal = stage.serve(&settings)?;
+    ramal.process.wait_for_line(&format!("listening tls {at}"), std::time::Duration::from_secs(5))?;
+    Ok((ramal, at))
+}
+
+#[test]
+fn a_call_over_tls_is_answered_and_an_unknown_authority_is_not_believed() -> Result<()> {
+    let mut stage = stage()?;
+    let (ours, other) = (Authority::new(&stage, "ours")?, Authority::new(&stage, "other")?);
+    let tls = ours.certify(&stage, "server")?;
+    let (ramal, at) = serve(&mut stage, &tls)?;
+    let (answered, said) = call(&stage, at, &ours)?;
+    ensure!(answered, "{said}");
+    let (answered, said) = call(&stage, at, &other)?;
+    ensure!(!answered && said.contains("503"), "{said}");
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn a_client_without_the_certificate_asked_for_cannot_call() -> Result<()> {
+    let mut stage = stage()?;
+    let ours = Authority::new(&stage, "ours")?;
+    let ca = ours.file.to_string_lossy().into_owned();
+    for (wanted, expected) in [("optional", true), ("required", false)] {
+        let tls = format!("{}verify_clients = {wanted:?}\nclient_ca_file = {ca:?}\n", ours.certify(&stage, wanted)?);
+        let (ramal, at) = serve(&mut stage, &tls)?;
+        let (answered, said) = call(&stage, at, &ours)?;
+        ensure!(answered == expected, "{wanted}: {said}");
+        ramal.end()?;
+    }
+    stage.clear()
+}
+
+#[test]
+fn a_certificate_is_changed_without_a_restart() -> Result<()> {
+    let mut stage = stage()?;
+    let (old, new) = (Authority::new(&stage, "old")?, Authority::new(&stage, "new")?);
+    let tls = old.certify(&stage, "server")?;
+    let (mut ramal, at) = serve(&mut stage, &tls)?;
+    ensure!(call(&stage, at, &old)?.0);
+    new.certify(&stage, "server")?;
+    ramal.process.hang_up()?;
+    ramal.process.wait_for_line("Configuration read again", std::time::Duration::from_secs(10))?;
+    let (answered, said) = call(&stage, at, &new)?;
+    ensure!(answered, "{said}");
+    ensure!(!call(&stage, at, &old)?.0, "the old certificate is still shown");
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn ipv6_has_a_listener_and_audio_of_its_own() -> Result<()> {
+    let mut stage = stage()?;
+    let six = SocketAddr::new("::1".parse()?, stage.ports.port()?);
+    let settings = Settings::default().rtp(&["127.0.0.1", "::1"]).with(&listener("udp", six)).secretary("8000", "");
+    let ramal = stage.serve(&settings)?;
+    let local = SocketAddr::new("::1".parse()?, stage.ports.port()?);
+    let run = Sipp::new("uac_invite_ipv6").service("8000").to(six).from(local);
+    let folder = stage.folder().to_owned();
+    let messages = run.run(&mut stage.ports, &folder)?;
+    let answer = messages.split("SIP/2.0 200 OK").nth(1).context("no answer")?;
+    ensure!(answer.contains("c=IN IP6 ::1"), "{answer}");
+    ensure!(answer.contains(&format!("Contact: <sip:8000@{six}>")), "{answer}");
+    Sipp::new("uac_invite").service("8000").to(ramal.sip).run(&mut stage.ports, &folder)?;
+    ramal.end()?;
+    stage.clear()
+}
