@@ -5,7 +5,7 @@
 //! never go back.
 pub(crate) mod core;
 mod intake;
-mod random;
+pub(crate) mod random;
 mod responses;
 
 use self::core::Core;

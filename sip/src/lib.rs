@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod error;
 pub mod framing;
 pub mod leg;
+pub mod locate;
 pub mod message;
 mod register;
 mod transaction;
