@@ -12,7 +12,8 @@ use self::core::Core;
 use crate::{
     dialog::{Leg, Outcome},
     framing::{Frame, PONG},
-    leg::{Command, Event, LegId, Reason, Registration, RegistrationId},
+    leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Way},
+    locate::Target,
     register::Registrant,
     transaction::{
         Expired, ServerId,
@@ -212,6 +213,17 @@ impl Endpoint {
         self.core.accounts.insert(id, registrant.account());
         self.registrations.insert(id, registrant);
         self.with_registration(id, |_, _| {});
+    }
+
+    /// Gives a registration other targets, as a new answer of DNS has them. It registers again only if the one it is
+    /// registered with is not among them, or none answered so far. An empty list changes nothing.
+    pub fn retarget(&mut self, id: RegistrationId, targets: Vec<Target>, now: Instant) {
+        self.with_registration(id, |registrant, core| registrant.retarget(targets, core, now));
+    }
+
+    /// Where requests of this account go, calls too.
+    pub fn way(&self, id: RegistrationId) -> Option<Way> {
+        self.registrations.get(&id).and_then(Registrant::way)
     }
 
     /// Takes our contact out of the registrar; told by [`RegistrationState::Removed`](crate::RegistrationState).

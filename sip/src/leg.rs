@@ -1,7 +1,7 @@
 //! What the owner of an [`Endpoint`](crate::endpoint::Endpoint) tells it and hears from it, one leg (dialog) at a time.
 //!
 //! Transactions, retransmissions, CSeq, tags, routes and authentication stay inside; only decisions come out.
-use crate::transport::Transport;
+use crate::{locate::Target, transport::Transport, uri::Uri};
 use std::{fmt, net::SocketAddr, time::Duration};
 
 /// One leg: an INVITE and the dialog it makes, ours or the peer's. Never reused in one process.
@@ -264,10 +264,10 @@ pub struct RegistrationId(pub u32);
 /// What to register, and with whom.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// Address of the registrar.
-    pub registrar: SocketAddr,
-    /// Over what.
-    pub transport: Transport,
+    /// Addresses of the registrar, or of the outbound proxy, the one to try first in front.
+    pub targets: Vec<Target>,
+    /// The outbound proxy, if REGISTER goes by one: what its Route says.
+    pub proxy: Option<Uri>,
     /// Domain of the address of record, also the R-URI host: FusionPBX's domain name.
     pub domain: String,
     /// User of the address of record: the extension or gateway user.
@@ -284,8 +284,17 @@ pub struct Registration {
 
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Registration({}@{} at {})", self.user, self.domain, self.registrar)
+        write!(f, "Registration({}@{})", self.user, self.domain)
     }
+}
+
+/// The way of the requests of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where its last REGISTER went.
+    pub target: Target,
+    /// The `Route` header that leads by the outbound proxy (RFC 3261 §8.1.1.1).
+    pub route: Option<String>,
 }
 
 /// State of one registration.

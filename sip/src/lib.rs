@@ -17,6 +17,6 @@ pub mod uri;
 pub use endpoint::{Config, Endpoint, OutgoingInvite, Stats};
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
-    RegistrationState, TerminatedBy,
+    RegistrationState, TerminatedBy, Way,
 };
 pub use transport::{Hop, Listener, ListenerId, Transmit, Transport};

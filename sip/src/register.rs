@@ -1,9 +1,11 @@
-//! Registration with a registrar, kept alive: RFC 3261 §10.2 with the ways of FreeSWITCH (403 is final, nonces age).
+//! Registration with a registrar, kept alive: RFC 3261 §10.2 with the ways of FreeSWITCH (403 is final, nonces age), and
+//! RFC 3263 §4.3 where the registrar has several addresses.
 use crate::{
     auth::{self, Challenge, Credentials},
     dialog::Outcome,
-    endpoint::core::{ALLOW, Core, User},
-    leg::{Event, Registration, RegistrationId, RegistrationState},
+    endpoint::core::{ALLOW, Core, User, route_by},
+    leg::{Event, Registration, RegistrationId, RegistrationState, Way},
+    locate::{Target, Targets},
     message::{Method, Name, NameAddr, Request, Response},
     transaction::{ClientId, timer::Deadline},
     transport::Hop,
@@ -27,12 +29,15 @@ const TRIES: u8 = 5;
 pub(crate) struct Registrant {
     id: RegistrationId,
     registration: Registration,
+    targets: Targets,
+    /// Where the last REGISTER went.
+    at: Option<Target>,
     /// RFC 3261 §10.2: one Call-ID and a rising CSeq for all.
     call_id: String,
     tag: String,
     cseq: u32,
     contact: String,
-    /// `None` if no listener of ours can reach the registrar.
+    /// The way there; `None` if no listener of ours can reach it.
     hop: Option<Hop>,
     /// What we ask for: as configured, or more if the registrar wants more.
     expires: Duration,
@@ -82,18 +87,18 @@ enum Goal {
 
 impl Registrant {
     /// Sends the first REGISTER.
-    pub(crate) fn new(id: RegistrationId, registration: Registration, core: &mut Core, now: Instant) -> Self {
-        let hop = core.hop(registration.transport, registration.registrar);
-        let contact = hop.map(|hop| core.contact(&registration.contact_user, hop)).unwrap_or_default();
+    pub(crate) fn new(id: RegistrationId, mut registration: Registration, core: &mut Core, now: Instant) -> Self {
         let mut registrant = Self {
             id,
             expires: registration.expires,
+            targets: Targets::new(std::mem::take(&mut registration.targets)),
+            at: None,
             registration,
             call_id: core.random.token(),
             tag: core.random.token(),
             cseq: core.first_cseq(),
-            contact,
-            hop,
+            contact: String::new(),
+            hop: None,
             known: None,
             state: State::Gone,
             goal: Goal::Present,
@@ -113,6 +118,26 @@ impl Registrant {
     /// Domain and credentials, for challenges within calls of the same realm.
     pub(crate) fn account(&self) -> (String, Credentials) {
         (self.registration.domain.clone(), self.credentials())
+    }
+
+    /// Where its requests go.
+    pub(crate) fn way(&self) -> Option<Way> {
+        let route = self.registration.proxy.as_ref().map(route_by);
+        self.at.clone().map(|target| Way { target, route })
+    }
+
+    /// Other addresses of the same registrar.
+    pub(crate) fn retarget(&mut self, targets: Vec<Target>, core: &mut Core, now: Instant) {
+        if targets.is_empty() || self.goal == Goal::Absent {
+            return;
+        }
+        self.targets.replace(targets);
+        let stays = self.at.as_ref().is_some_and(|at| self.targets.contains(at));
+        let silent = matches!(self.told, Some(RegistrationState::Failed { status: 408 | 503, .. }));
+        let better = !stays || (silent && self.targets.any_left(now));
+        if better && matches!(self.state, State::Waiting { .. }) {
+            self.begin(core, now);
+        }
     }
 
     /// Takes our contact out of the registrar, if it may hold it.
@@ -176,7 +201,9 @@ impl Registrant {
     fn begin(&mut self, core: &mut Core, now: Instant) {
         match self.goal {
             Goal::Present => {
-                if !matches!(self.told, Some(RegistrationState::Registered { .. })) {
+                self.at = self.targets.current(now).cloned();
+                self.hop = self.at.as_ref().and_then(|at| core.hop(at.transport, at.remote));
+                if !matches!(self.told, Some(RegistrationState::Registered { .. } | RegistrationState::Trying)) {
                     self.tell(RegistrationState::Trying, core);
                 }
             }
@@ -213,7 +240,7 @@ impl Registrant {
     }
 
     fn request(&mut self, hop: Hop, core: &mut Core) -> Option<Request> {
-        let Registration { domain, user, .. } = &self.registration;
+        let Registration { domain, user, contact_user, proxy, .. } = &self.registration;
         let registrar = Uri::sip(None, domain).ok()?;
         let record = NameAddr::new(Uri::sip(Some(user), domain).ok()?);
         let seconds = match self.goal {
@@ -221,8 +248,12 @@ impl Registrant {
             Goal::Absent => 0,
         };
         self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
+        self.contact = core.contact(contact_user, hop);
         let mut request = core.request(Method::Register, registrar, hop);
         let headers = &mut request.headers;
+        if let Some(proxy) = proxy {
+            headers.push(Name::Route, route_by(proxy));
+        }
         headers.push(Name::From, record.clone().with_tag(&self.tag).to_string());
         headers.push(Name::To, record.to_string());
         headers.push(Name::CallId, &self.call_id);
@@ -259,6 +290,13 @@ impl Registrant {
         let expires = self.granted(response).max(SHORTEST_EXPIRES);
         self.failures = 0;
         self.bound_until = Some(now + expires);
+        if let Some(at) = &self.at {
+            self.targets.answered(at);
+            // It was given other targets meanwhile.
+            if !self.targets.contains(at) {
+                return self.begin(core, now);
+            }
+        }
         // After half of it, at three quarters the latest: room for lost REGISTERs and their retransmissions.
         let wait = core.random.between(expires / 2, expires * 3 / 4);
         self.state = State::Waiting { until: now + wait, why: "registration refresh" };
@@ -279,6 +317,11 @@ impl Registrant {
     }
 
     fn failed(&mut self, status: u16, response: Option<&Response>, core: &mut Core, now: Instant) {
+        let asked = response.and_then(|response| response.headers.retry_after()).unwrap_or_default();
+        let asked = Duration::from_secs(asked.into());
+        if matches!(status, 408 | 503) && self.another(asked, now) {
+            return self.begin(core, now);
+        }
         self.failures = self.failures.saturating_add(1);
         let retry_in = match status {
             400 | 401 | 403 | 404 | 407 | 604 => PERMANENT_RETRY,
@@ -286,12 +329,16 @@ impl Registrant {
                 let doubled = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(10) - 1);
                 let base = doubled.min(LONGEST_RETRY);
                 let wait = core.random.between(base, (base * 5 / 4).min(LONGEST_RETRY));
-                let asked = response.and_then(|response| response.headers.retry_after()).unwrap_or_default();
-                wait.max(Duration::from_secs(asked.into()).min(PERMANENT_RETRY))
+                wait.max(asked.min(PERMANENT_RETRY))
             }
         };
         self.state = State::Waiting { until: now + retry_in, why: "registration retry" };
         self.tell(RegistrationState::Failed { status, retry_in }, core);
+    }
+
+    /// RFC 3263 §4.3: silence, 503 and a broken transport are the failure of one address, not of the registrar.
+    fn another(&mut self, retry_after: Duration, now: Instant) -> bool {
+        self.at.as_ref().is_some_and(|at| self.targets.failed(at, retry_after, now))
     }
 
     fn removed(&mut self, core: &mut Core) {

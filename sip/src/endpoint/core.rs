@@ -274,6 +274,14 @@ impl Core {
     }
 }
 
+/// The Route to an outbound proxy, as a loose router: RFC 3261 §8.1.1.1 and §19.1.1.
+pub(crate) fn route_by(proxy: &Uri) -> String {
+    match proxy.param("lr") {
+        Some(_) => format!("<{proxy}>"),
+        None => format!("<{proxy};lr>"),
+    }
+}
+
 fn response(request: &Headers, tag: &str, reply: Reply, user_agent: &str) -> Response {
     let mut response = Response::answering(request, reply.status);
     if let Some(phrase) = reply.phrase {

@@ -3,15 +3,18 @@
 //!
 //! Ask what [`Location::poll_query`] returns and give the answer to [`Location::handle_answer`], until
 //! [`Location::located`] has something.
+mod reach;
 mod records;
 mod targets;
 
+pub use reach::Reach;
 pub use records::{Naptr, Srv};
 pub use targets::Targets;
 
 use crate::{
     endpoint::random::Random,
     message::Via,
+    transport::Transport,
     uri::{self, Scheme, Uri},
 };
 use records::{Place, Service};
@@ -33,21 +36,6 @@ pub const MAX_TARGETS: usize = 32;
 pub const SHORTEST: Duration = Duration::from_secs(30);
 /// A location is looked up again after this at the latest.
 pub const LONGEST: Duration = Duration::from_secs(60 * 60);
-
-/// How a server is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// Datagrams.
-    Udp,
-    /// Streams.
-    Tcp,
-    /// Streams inside TLS.
-    Tls,
-}
-
-/// By what we can send: our listeners, in our order of preference.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach(Vec<(Transport, IpAddr)>);
 
 /// One question for DNS. Names are absolute, written without the last dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,64 +135,6 @@ enum Stage {
     Done(Vec<Target>),
 }
 
-impl Transport {
-    /// RFC 3261 §19.1.2.
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::Udp | Self::Tcp => 5060,
-            Self::Tls => 5061,
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let known = [("udp", Self::Udp), ("tcp", Self::Tcp), ("tls", Self::Tls)];
-        known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, transport)| transport)
-    }
-}
-
-impl Reach {
-    /// Transport and address of each listener, the preferred first.
-    pub fn new(listeners: impl IntoIterator<Item = (Transport, IpAddr)>) -> Self {
-        Self(listeners.into_iter().collect())
-    }
-
-    fn has(&self, transport: Transport) -> bool {
-        self.0.iter().any(|(ours, _)| *ours == transport)
-    }
-
-    /// Each transport once.
-    fn transports(&self) -> Vec<Transport> {
-        let mut each = Vec::new();
-        for (transport, _) in &self.0 {
-            if !each.contains(transport) {
-                each.push(*transport);
-            }
-        }
-        each
-    }
-
-    /// Those of `addresses` in a family of ours, the families in turn, that of our first listener first.
-    fn among(&self, transport: Transport, addresses: &[IpAddr]) -> Vec<IpAddr> {
-        let ours = self.0.iter().filter(|(by, _)| *by == transport);
-        let mut families: Vec<bool> = Vec::new();
-        for (_, listener) in ours {
-            if !families.contains(&listener.is_ipv4()) {
-                families.push(listener.is_ipv4());
-            }
-        }
-        let of = |v4: bool| addresses.iter().copied().filter(move |address| address.is_ipv4() == v4);
-        let mut each: Vec<_> = families.into_iter().map(of).collect();
-        let mut mixed = Vec::new();
-        loop {
-            let round: Vec<IpAddr> = each.iter_mut().filter_map(Iterator::next).collect();
-            if round.is_empty() {
-                return mixed;
-            }
-            mixed.extend(round);
-        }
-    }
-}
-
 impl Location {
     /// Of the server that a request to `uri` goes to. `seed` draws among equals; the same seed draws the same from the
     /// same records, in whatever order they come.
@@ -218,7 +148,7 @@ impl Location {
             Scheme::Tel | Scheme::Other => return Err(LocateError::Scheme),
         };
         let written = match uri.param("transport") {
-            Some(text) => Some(Transport::parse(text).ok_or(LocateError::Transport)?),
+            Some(text) => Some(Transport::from_param(text).ok_or(LocateError::Transport)?),
             None => None,
         };
         let transport = match (secure, written) {
@@ -238,7 +168,7 @@ impl Location {
     /// # Errors
     /// If its transport is none of ours.
     pub fn of_via(via: &Via, reach: Reach, seed: u64) -> Result<Self, LocateError> {
-        let transport = Transport::parse(&via.transport).ok_or(LocateError::Transport)?;
+        let transport = Transport::from_param(&via.transport).ok_or(LocateError::Transport)?;
         let secure = transport == Transport::Tls;
         let aim = Aim { host: bare(&via.host), port: via.port, secure, transport: Some(transport) };
         Self::aimed(aim, reach, seed)
@@ -248,7 +178,7 @@ impl Location {
         let possible = match aim.transport {
             Some(transport) => reach.has(transport),
             None if aim.secure => reach.has(Transport::Tls),
-            None => !reach.0.is_empty(),
+            None => !reach.is_empty(),
         };
         if !possible {
             return Err(LocateError::Transport);

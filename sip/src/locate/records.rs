@@ -1,6 +1,6 @@
 //! The records of RFC 3263 and the order they ask for: RFC 3403 for NAPTR, RFC 2782 for SRV.
-use super::{MAX_RECORDS, Transport, bare};
-use crate::endpoint::random::Random;
+use super::{MAX_RECORDS, bare};
+use crate::{endpoint::random::Random, transport::Transport};
 use std::net::IpAddr;
 
 /// A NAPTR record (RFC 3403 §4), without its regular expression, which SIP does not use.

@@ -44,6 +44,11 @@ impl Targets {
         if let Some(entry) = self.0.iter_mut().find(|entry| entry.target == *target) {
             entry.avoided_until = Some(now + avoided);
         }
+        self.any_left(now)
+    }
+
+    /// Whether there is one that has not failed lately.
+    pub fn any_left(&self, now: Instant) -> bool {
         self.0.iter().any(|entry| !entry.is_avoided(now))
     }
 
@@ -72,7 +77,7 @@ impl Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{locate::Transport, transaction::timer::epoch};
+    use crate::{transaction::timer::epoch, transport::Transport};
 
     fn target(host: u8) -> Target {
         let remote = std::net::SocketAddr::from(([192, 0, 2, host], 5060));

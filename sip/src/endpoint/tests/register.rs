@@ -1,14 +1,18 @@
 //! Registrations: RFC 3261 §10.2 and §22, and FreeSWITCH's ways with both.
 use super::*;
-use crate::{leg::RegistrationState as State, message::Name};
+use crate::{leg::RegistrationState as State, locate::Target, message::Name, uri::Uri};
 
 const ID: RegistrationId = RegistrationId(1);
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"test.local\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\r\n";
 
+fn target(transport: Transport, remote: &str) -> Target {
+    Target { transport, remote: remote.parse().unwrap(), name: "test.local".into() }
+}
+
 pub(super) fn registration() -> Registration {
     Registration {
-        registrar: REMOTE.parse().unwrap(),
-        transport: Transport::Udp,
+        targets: vec![target(Transport::Udp, REMOTE)],
+        proxy: None,
         domain: "test.local".into(),
         user: "2000".into(),
         auth_user: "2000".into(),
@@ -229,7 +233,11 @@ fn unregister_in_every_state() {
 #[test]
 fn a_lost_connection_is_registered_again() {
     let mut stand = Stand::new();
-    stand.endpoint.register(ID, Registration { transport: Transport::Tcp, ..registration() }, stand.now);
+    stand.endpoint.register(
+        ID,
+        Registration { targets: vec![target(Transport::Tcp, REMOTE)], ..registration() },
+        stand.now,
+    );
     let request = stand.one_request();
     assert_eq!(request.headers.contact().unwrap().uri.as_str(), "sip:ramal@198.51.100.1:5060;transport=tcp");
     let contact = "Contact: <sip:ramal@198.51.100.1:5060;transport=tcp>;expires=3600\r\n";
@@ -272,4 +280,245 @@ fn freeswitch_challenges_and_grants_as_recorded() {
         stand.feed(&recorded(include_bytes!("../../message/fixtures/register_200.sip"), &second));
         assert_eq!(stand.states(), [State::Trying, State::Registered { expires: Duration::from_secs(120) }]);
     }
+}
+
+const SECOND: &str = "192.0.2.20:5080";
+const THIRD: &str = "192.0.2.30:5080";
+
+fn udp(remotes: &[&str]) -> Vec<Target> {
+    remotes.iter().map(|remote| target(Transport::Udp, remote)).collect()
+}
+
+fn by_udp(remote: &str) -> Hop {
+    Hop { listener: UDP, transport: Transport::Udp, remote: remote.parse().unwrap() }
+}
+
+impl Stand {
+    fn register_with(&mut self, targets: Vec<Target>) {
+        self.endpoint.register(ID, Registration { targets, ..registration() }, self.now);
+    }
+
+    /// The one request that was sent, and to whom.
+    fn sent_to(&mut self) -> (String, Request) {
+        let [transmit] = <[Transmit; 1]>::try_from(self.transmits()).unwrap();
+        let Ok(Message::Request(request)) = Message::parse(&transmit.bytes) else { panic!("a request") };
+        (transmit.hop.remote.to_string(), request)
+    }
+
+    /// Lets time pass until something is sent.
+    fn next_sent(&mut self) -> (String, Request) {
+        loop {
+            let (at, _) = self.endpoint.poll_timeout().expect("something is due");
+            self.now = self.now.max(at);
+            self.endpoint.handle_timeout(self.now);
+            let transmits = self.transmits();
+            if let Some(Ok(Message::Request(request))) = transmits.last().map(|last| Message::parse(&last.bytes)) {
+                return (transmits[0].hop.remote.to_string(), request);
+            }
+        }
+    }
+
+    /// Registered with the second of two, since the first is unreachable.
+    fn registered_with_the_second(&mut self) {
+        self.register_with(udp(&[REMOTE, SECOND]));
+        self.sent_to();
+        self.endpoint.handle_unreachable(by_udp(REMOTE), self.now);
+        let (to, request) = self.sent_to();
+        assert_eq!(to, SECOND);
+        self.feed(&answer(&request, 200, "x", &granted(120), ""));
+        assert_eq!(self.states(), [State::Trying, State::Registered { expires: Duration::from_secs(120) }]);
+    }
+}
+
+/// RFC 3263 §4.3: "a 503 error response or a transport failure of some sort", or a timeout, leads to the next at once.
+#[test]
+fn a_registrar_that_fails_is_followed_by_the_next() {
+    let failures: [fn(&mut Stand, &Request); 3] = [
+        |stand, request| stand.feed(&answer(request, 503, "x", "", "")),
+        |stand, _| stand.endpoint.handle_unreachable(by_udp(REMOTE), stand.now),
+        |stand, _| {
+            // The last of the retransmissions is at 31.5 s.
+            stand.pass(Duration::from_millis(31_999));
+            let (at, why) = stand.endpoint.poll_timeout().unwrap();
+            assert_eq!((at - stand.start, why), (Duration::from_secs(32), "timer F"));
+            stand.now = at;
+            stand.endpoint.handle_timeout(at);
+        },
+    ];
+    for fail in failures {
+        let mut stand = Stand::new();
+        stand.register_with(udp(&[REMOTE, SECOND]));
+        let (to, first) = stand.sent_to();
+        assert_eq!(to, REMOTE);
+        fail(&mut stand, &first);
+        let (to, second) = stand.sent_to();
+        assert_eq!(to, SECOND);
+        assert_ne!(second.headers.via().unwrap().branch(), first.headers.via().unwrap().branch());
+        assert_eq!(second.headers.call_id(), first.headers.call_id());
+        assert_eq!(stand.endpoint.way(ID).unwrap().target.remote.to_string(), SECOND);
+        // What it asks is answered where it was asked.
+        stand.feed(&answer(&second, 401, "x", CHALLENGE, ""));
+        let (to, proved) = stand.sent_to();
+        assert_eq!(to, SECOND);
+        stand.feed(&answer(&proved, 200, "x", &granted(120), ""));
+        let registered = State::Registered { expires: Duration::from_secs(120) };
+        assert!(stand.states().ends_with(&[registered]), "the owner hears of no failure");
+    }
+}
+
+#[test]
+fn only_when_all_have_failed_is_it_told_and_waited() {
+    let mut stand = Stand::new();
+    stand.register_with(udp(&[REMOTE, SECOND]));
+    stand.sent_to();
+    stand.endpoint.handle_unreachable(by_udp(REMOTE), stand.now);
+    stand.sent_to();
+    stand.endpoint.handle_unreachable(by_udp(SECOND), stand.now);
+    let states = stand.states();
+    let Some(State::Failed { status: 503, retry_in }) = states.last() else { panic!("a failure, not {states:?}") };
+    let (before, (to, _)) = (stand.now, stand.next_sent());
+    assert_eq!((stand.now - before, to.as_str()), (*retry_in, REMOTE), "the one whose failure is the longest ago");
+}
+
+#[test]
+fn the_first_registrar_is_tried_again_after_some_time() {
+    let mut stand = Stand::new();
+    stand.registered_with_the_second();
+    let start = stand.now;
+    let mut seen = Vec::new();
+    loop {
+        let (to, refresh) = stand.next_sent();
+        stand.feed(&answer(&refresh, 200, "x", &granted(120), ""));
+        seen.push(to);
+        if seen.last().is_some_and(|to| to == REMOTE) {
+            break;
+        }
+    }
+    assert!(seen.len() > 3 && seen.iter().rev().skip(1).all(|to| to == SECOND), "{seen:?}");
+    let waited = stand.now - start;
+    assert!((300..=390).contains(&waited.as_secs()), "{waited:?}");
+}
+
+/// RFC 3261 §21.5.4: no other request before Retry-After has passed.
+#[test]
+fn a_registrar_that_asks_for_peace_has_it() {
+    let mut stand = Stand::new();
+    stand.register_with(udp(&[REMOTE, SECOND]));
+    let (_, first) = stand.sent_to();
+    stand.feed(&answer(&first, 503, "x", "Retry-After: 900\r\n", ""));
+    let start = stand.now;
+    let mut next = stand.sent_to();
+    while next.0 == SECOND {
+        stand.feed(&answer(&next.1, 200, "x", &granted(120), ""));
+        next = stand.next_sent();
+    }
+    assert!((900..=990).contains(&(stand.now - start).as_secs()), "{:?}", stand.now - start);
+}
+
+#[test]
+fn other_refusals_are_the_word_of_the_registrar_not_of_one_address() {
+    for status in [403, 500, 423] {
+        let mut stand = Stand::new();
+        stand.register_with(udp(&[REMOTE, SECOND]));
+        let (_, first) = stand.sent_to();
+        stand.feed(&answer(&first, status, "x", "", ""));
+        let states = stand.states();
+        assert!(matches!(states[..], [State::Trying, State::Failed { status: s, .. }] if s == status), "{states:?}");
+    }
+}
+
+#[test]
+fn new_targets_do_not_disturb_a_registration_that_is_among_them() {
+    let mut stand = Stand::new();
+    stand.registered();
+    stand.endpoint.retarget(ID, udp(&[SECOND, REMOTE]), stand.now);
+    stand.endpoint.retarget(ID, Vec::new(), stand.now);
+    assert_eq!((stand.sent_kinds(), stand.states()), (vec![], vec![]));
+    assert_eq!(stand.next_sent().0, SECOND, "the next refresh goes to the one that is preferred");
+}
+
+#[test]
+fn a_registration_follows_its_registrar_to_another_address() {
+    let mut stand = Stand::new();
+    stand.registered();
+    stand.endpoint.retarget(ID, udp(&[SECOND]), stand.now);
+    assert_eq!(stand.sent_to().0, SECOND);
+    // While a REGISTER is under way, it follows after the answer.
+    let mut stand = Stand::new();
+    let first = stand.registering();
+    stand.endpoint.retarget(ID, udp(&[SECOND]), stand.now);
+    assert_eq!(stand.sent_kinds(), Vec::<String>::new());
+    stand.feed(&answer(&first, 200, "x", &granted(120), ""));
+    assert_eq!(stand.sent_to().0, SECOND);
+}
+
+#[test]
+fn a_registration_that_nobody_answered_tries_a_new_target_at_once() {
+    let mut stand = Stand::new();
+    stand.registering();
+    stand.endpoint.handle_unreachable(by_udp(REMOTE), stand.now);
+    assert!(matches!(stand.states()[..], [State::Trying, State::Failed { status: 503, .. }]));
+    stand.endpoint.retarget(ID, udp(&[REMOTE]), stand.now);
+    assert_eq!(stand.sent_kinds(), Vec::<String>::new(), "the same address is no news");
+    stand.endpoint.retarget(ID, udp(&[REMOTE, THIRD]), stand.now);
+    assert_eq!(stand.sent_to().0, THIRD);
+    // One that was refused waits: another address of the same registrar would say the same.
+    let mut stand = Stand::new();
+    let first = stand.registering();
+    stand.feed(&answer(&first, 403, "x", "", ""));
+    stand.endpoint.retarget(ID, udp(&[REMOTE, SECOND]), stand.now);
+    assert_eq!(stand.sent_kinds(), Vec::<String>::new());
+}
+
+#[test]
+fn goodbye_is_said_where_the_binding_is() {
+    let mut stand = Stand::new();
+    stand.registered_with_the_second();
+    stand.pass(Duration::from_secs(30));
+    stand.endpoint.unregister(ID, stand.now);
+    let (to, last) = stand.sent_to();
+    assert_eq!((to.as_str(), last.headers.expires()), (SECOND, Some(0)));
+    stand.endpoint.retarget(ID, udp(&[THIRD]), stand.now);
+    stand.feed(&answer(&last, 200, "x", "", ""));
+    assert_eq!((stand.states(), stand.sent_kinds()), (vec![State::Removed], vec![]));
+}
+
+#[test]
+fn a_target_over_another_transport_gets_the_contact_of_that_transport() {
+    let mut stand = Stand::new();
+    let tcp = target(Transport::Tcp, SECOND);
+    stand.register_with([udp(&[REMOTE]), vec![tcp]].concat());
+    stand.sent_to();
+    stand.endpoint.handle_unreachable(by_udp(REMOTE), stand.now);
+    let (_, request) = stand.sent_to();
+    assert_eq!(request.headers.via().unwrap().transport, "TCP");
+    assert_eq!(request.headers.contact().unwrap().uri.param("transport"), Some("tcp"));
+}
+
+/// RFC 3261 §8.1.1.1 and §10.2: the Request-URI stays the domain, the Route names the proxy.
+#[test]
+fn an_outbound_proxy_is_the_route() {
+    for (proxy, route) in [
+        ("sip:proxy.example;transport=tcp", "<sip:proxy.example;transport=tcp;lr>"),
+        ("sip:proxy.example;lr", "<sip:proxy.example;lr>"),
+    ] {
+        let mut stand = Stand::new();
+        let proxy = Uri::parse(proxy).ok();
+        stand.endpoint.register(ID, Registration { proxy, ..registration() }, stand.now);
+        let request = stand.one_request();
+        assert_eq!((request.uri.as_str(), request.headers.first(Name::Route)), ("sip:test.local", Some(route)));
+        assert_eq!(stand.endpoint.way(ID).unwrap().route.as_deref(), Some(route));
+    }
+    let mut stand = Stand::new();
+    assert_eq!(stand.registering().headers.first(Name::Route), None);
+    assert_eq!(stand.endpoint.way(RegistrationId(99)), None);
+}
+
+#[test]
+fn a_registration_without_targets_waits_for_some() {
+    let mut stand = Stand::new();
+    stand.register_with(Vec::new());
+    assert!(matches!(stand.states()[..], [State::Trying, State::Failed { status: 503, .. }]));
+    stand.endpoint.retarget(ID, udp(&[SECOND]), stand.now);
+    assert_eq!(stand.sent_to().0, SECOND);
 }
