@@ -317,3 +317,13 @@ pub enum RegistrationState {
     /// Unregistered by us.
     Removed,
 }
+
+impl RegistrationState {
+    /// Whether every address of the registrar has failed, as RFC 3263 §4.3 has it: other addresses may help.
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Failed { status, .. } => matches!(status, 408 | 503),
+            Self::Trying | Self::Registered { .. } | Self::Removed => false,
+        }
+    }
+}

@@ -133,7 +133,7 @@ impl Registrant {
         }
         self.targets.replace(targets);
         let stays = self.at.as_ref().is_some_and(|at| self.targets.contains(at));
-        let silent = matches!(self.told, Some(RegistrationState::Failed { status: 408 | 503, .. }));
+        let silent = self.told.as_ref().is_some_and(RegistrationState::is_unanswered);
         let better = !stays || (silent && self.targets.any_left(now));
         if better && matches!(self.state, State::Waiting { .. }) {
             self.begin(core, now);
@@ -290,12 +290,9 @@ impl Registrant {
         let expires = self.granted(response).max(SHORTEST_EXPIRES);
         self.failures = 0;
         self.bound_until = Some(now + expires);
-        if let Some(at) = &self.at {
-            self.targets.answered(at);
-            // It was given other targets meanwhile.
-            if !self.targets.contains(at) {
-                return self.begin(core, now);
-            }
+        // It was given other targets meanwhile.
+        if self.at.as_ref().is_some_and(|at| !self.targets.contains(at)) {
+            return self.begin(core, now);
         }
         // After half of it, at three quarters the latest: room for lost REGISTERs and their retransmissions.
         let wait = core.random.between(expires / 2, expires * 3 / 4);

@@ -13,7 +13,7 @@ pub use check::{ConfigError, Problem};
 use media::codec::Codec;
 pub use network::Network;
 pub use secret::Secret;
-use sip::Transport;
+use sip::{Transport, uri::Uri};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -69,6 +69,8 @@ pub struct Sip {
     pub advertised: Vec<IpAddr>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
+    /// Name servers to ask; none for those of the system.
+    pub dns: Vec<SocketAddr>,
     /// More calls than this are answered 503.
     pub max_calls: u32,
 }
@@ -162,22 +164,13 @@ pub struct Peer {
     pub domain: Option<DomainRef>,
 }
 
-/// A host and a port; the host may be a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// Name or address; an IPv6 address without its brackets.
-    pub host: String,
-    /// 5060 when none is written.
-    pub port: u16,
-}
-
 /// An account of ours at a registrar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// Whom to register with.
-    pub registrar: HostPort,
-    /// Over what.
-    pub transport: Transport,
+    /// Whom to register with: `sip` or `sips`, a host, and what is written of port and transport.
+    pub registrar: Uri,
+    /// By whom REGISTER and calls go, if not to the registrar itself.
+    pub outbound_proxy: Option<Uri>,
     /// Domain of the account: FusionPBX's domain name. Calls through it belong to this tenant.
     pub domain: String,
     /// The extension or gateway user.
@@ -190,6 +183,13 @@ pub struct Registration {
     pub contact_user: String,
     /// Expiry to ask for.
     pub expires: Duration,
+}
+
+impl Registration {
+    /// Whose addresses its requests are sent to.
+    pub fn first_hop(&self) -> &Uri {
+        self.outbound_proxy.as_ref().unwrap_or(&self.registrar)
+    }
 }
 
 /// First and last port, both even: RTP on even ports, RTCP on the odd one above (RFC 3550 §11).

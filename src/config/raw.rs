@@ -23,7 +23,7 @@ macro_rules! raw {
 
 raw!(
     /// `[sip]`
-    RawSip { udp, tcp, tls, advertised, user_agent, max_calls }
+    RawSip { udp, tcp, tls, advertised, user_agent, dns, max_calls }
 );
 raw!(
     /// One `[[listeners]]`
@@ -39,7 +39,7 @@ raw!(
 );
 raw!(
     /// One `[[registrations]]`
-    RawRegistration { registrar, transport, domain, user, auth_user, password, contact_user, expires_s }
+    RawRegistration { registrar, transport, outbound_proxy, domain, user, auth_user, password, contact_user, expires_s }
 );
 raw!(
     /// `[rtp]`

@@ -1,7 +1,7 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, Environment, HostPort, Listener, Local, Log, Media, Network, OpenAi, Peer,
-    PortRange, Problem, Registration, Rtp, Secret, Sip,
+    Call, Config, ConfigError, Database, Environment, Listener, Local, Log, Media, Network, OpenAi, Peer, PortRange,
+    Problem, Registration, Rtp, Secret, Sip,
     check::{Check, Place},
     environment,
     listeners::{self, PROTOCOL, Protocol},
@@ -13,7 +13,10 @@ use super::{
 use crate::secretary;
 use media::codec::Codec;
 use serde::de::DeserializeOwned;
-use sip::Transport;
+use sip::{
+    Transport,
+    uri::{Scheme, Uri},
+};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -136,6 +139,7 @@ fn sip(raw: RawSip, has_listeners: bool, check: &mut Check<'_>) -> Sip {
         user_agent: check
             .text(at("user_agent"), raw.user_agent)
             .unwrap_or_else(|| concat!("Ramal/", env!("CARGO_PKG_VERSION")).to_owned()),
+        dns: check.list(at("dns"), raw.dns, ADDRESS_AND_PORT).unwrap_or_default(),
         max_calls: check.integer(at("max_calls"), raw.max_calls, 1..=100_000).unwrap_or(500),
     };
     if sip.user_agent.chars().any(char::is_control) {
@@ -175,47 +179,60 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
     if raw.registrar.is_none() {
         check.refuse(at("registrar"), None, "is missing");
     }
-    let registrar: Option<HostPort> =
-        check.parsed(at("registrar"), raw.registrar, "must be a host and a port, like \"pbx.example:5060\"");
-    let transport: Option<Protocol> = check.parsed(at("transport"), raw.transport, PROTOCOL);
+    let server = "must be a host, like \"pbx.example\" or \"192.0.2.10:5060\", or a SIP URI without a user";
+    let mut registrar: Option<Server> = check.parsed(at("registrar"), raw.registrar, server);
+    let mut proxy: Option<Server> = check.parsed(at("outbound_proxy"), raw.outbound_proxy, server);
+    let transport: Option<Protocol> = check.parsed(at("transport"), raw.transport.clone(), PROTOCOL);
+    if let (Some(Protocol(transport)), Some(first_hop)) = (transport, proxy.as_mut().or(registrar.as_mut()))
+        && !first_hop.go_over(transport)
+    {
+        let message = "is given by the URI of the registrar or outbound proxy already";
+        check.refuse(at("transport"), raw.transport.as_ref(), message);
+    }
     let user = check.required(at("user"), raw.user).unwrap_or_default();
     if raw.password.is_none() {
         check.refuse(at("password"), None, "is missing");
     }
     let password = check.secret(at("password"), raw.password);
     let registration = Registration {
-        transport: transport.map_or(Transport::Udp, |Protocol(transport)| transport),
         domain: check
             .text(at("domain"), raw.domain)
-            .or_else(|| registrar.as_ref().map(|registrar| registrar.host.clone()))
+            .or_else(|| registrar.as_ref().map(|Server(uri)| uri.host().to_owned()))
             .unwrap_or_default(),
         auth_user: check.text(at("auth_user"), raw.auth_user).unwrap_or_else(|| user.clone()),
         contact_user: check.text(at("contact_user"), raw.contact_user).unwrap_or_else(|| user.clone()),
         user,
-        registrar: registrar?,
+        registrar: registrar?.0,
+        outbound_proxy: proxy.map(|Server(uri)| uri),
         password: password?,
         expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
     };
     (check.problems.len() == before).then_some(registration)
 }
 
-impl FromStr for HostPort {
+/// A SIP server: a host with or without port, or its URI.
+struct Server(Uri);
+
+impl Server {
+    /// Adds the transport, unless the URI names one.
+    fn go_over(&mut self, transport: Transport) -> bool {
+        let Self(uri) = self;
+        let free = uri.param("transport").is_none();
+        if let Some(with) = uri.with_param("transport", transport.param()).ok().filter(|_| free) {
+            *uri = with;
+        }
+        free
+    }
+}
+
+impl FromStr for Server {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) => {
-                host.parse::<std::net::Ipv6Addr>().map_err(drop)?;
-                (host, port.strip_prefix(':').or(port.is_empty().then_some("5060")))
-            }
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, Some("5060")),
-            },
-        };
-        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0).ok_or(())?;
-        if host.is_empty() || !host.chars().all(name) { Err(()) } else { Ok(Self { host: host.to_owned(), port }) }
+        let whole = Uri::parse(text).ok().filter(|uri| matches!(uri.scheme(), Scheme::Sip | Scheme::Sips));
+        let uri = whole.map_or_else(|| Uri::sip(None, text), Ok).map_err(drop)?;
+        let plain = uri.user().is_none() && uri.headers().next().is_none() && uri.port() != Some(0);
+        plain.then_some(Self(uri)).ok_or(())
     }
 }
 

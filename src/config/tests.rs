@@ -86,7 +86,8 @@ fn the_environment_wins() {
     let error = Config::parse("", "ramal.toml", &env).unwrap_err().to_string();
     assert_eq!(
         error,
-        "environment: RAMAL_SIP_UPD: no such key in [sip]; allowed are udp, tcp, tls, advertised, user_agent, max_calls\n\
+        "environment: RAMAL_SIP_UPD: no such key in [sip]; allowed are udp, tcp, tls, advertised, user_agent, dns, \
+         max_calls\n\
          environment: RAMAL_SIP_MAX_CALLS = \"many\": must be a whole number from 1 to 100000",
     );
 }
@@ -153,7 +154,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: sip.max_calls = 0: must be a whole number from 1 to 100000",
         "ramal.toml: sip.upd: unknown key; allowed are udp, tcp",
         "ramal.toml: peers[0].addresses = \"10.0.0.0/33\": must be IP addresses or blocks",
-        "ramal.toml: registrations[0].registrar = \"pbx:0\": must be a host and a port",
+        "ramal.toml: registrations[0].registrar = \"pbx:0\": must be a host",
         "ramal.toml: registrations[0].transport = \"sctp\": must be \"udp\" or \"tcp\"",
         "ramal.toml: registrations[0].user: is missing",
         "ramal.toml: registrations[0].password: must be a text in quotes",
@@ -238,19 +239,47 @@ fn the_spill_file_is_beside_the_database_file() {
 }
 
 #[test]
-fn hosts_and_ports_are_read() {
-    for (text, host, port) in [
-        ("pbx.example", "pbx.example", 5060),
-        ("pbx.example:5080", "pbx.example", 5080),
-        ("192.0.2.1:1", "192.0.2.1", 1),
-        ("[::1]:5060", "::1", 5060),
-        ("[::1]", "::1", 5060),
+fn a_registrar_is_a_host_or_a_uri() {
+    let read = |keys: &str| {
+        let text = format!("[[registrations]]\nuser = \"2000\"\npassword = \"x\"\n{keys}\n");
+        parse(&text).map(|mut config| config.registrations.remove(0))
+    };
+    for (keys, first_hop, domain) in [
+        (r#"registrar = "pbx.example""#, "sip:pbx.example", "pbx.example"),
+        (r#"registrar = "pbx.example:5080""#, "sip:pbx.example:5080", "pbx.example"),
+        (r#"registrar = "sips:pbx.example""#, "sips:pbx.example", "pbx.example"),
+        (r#"registrar = "sip:pbx.example;transport=tcp""#, "sip:pbx.example;transport=tcp", "pbx.example"),
+        ("registrar = \"pbx.example\"\ntransport = \"tcp\"", "sip:pbx.example;transport=tcp", "pbx.example"),
+        (r#"registrar = "192.0.2.1:1""#, "sip:192.0.2.1:1", "192.0.2.1"),
+        (r#"registrar = "[::1]:5060""#, "sip:[::1]:5060", "[::1]"),
+        ("registrar = \"pbx.example\"\noutbound_proxy = \"sip:edge.example;lr\"", "sip:edge.example;lr", "pbx.example"),
+        (
+            "registrar = \"pbx.example\"\noutbound_proxy = \"edge.example\"\ntransport = \"udp\"",
+            "sip:edge.example;transport=udp",
+            "pbx.example",
+        ),
     ] {
-        assert_eq!(text.parse(), Ok(HostPort { host: host.into(), port }), "{text}");
+        let registration = read(keys).unwrap();
+        assert_eq!((registration.first_hop().as_str(), registration.domain.as_str()), (first_hop, domain), "{keys}");
     }
-    for bad in ["", ":5060", "pbx:", "pbx:65536", "sip:pbx", "[::1", "a b", "[pbx]:1"] {
-        assert!(bad.parse::<HostPort>().is_err(), "{bad}");
+    for bad in [
+        ":5060",
+        "pbx:",
+        "pbx:65536",
+        "pbx:0",
+        "sip:",
+        "sip:2000@pbx",
+        "sip:pbx?x=y",
+        "tel:1",
+        "[::1",
+        "a b",
+        "[pbx]:1",
+    ] {
+        let error = read(&format!("registrar = {bad:?}")).unwrap_err();
+        assert!(error.contains("registrations[0].registrar") && error.contains("must be a host"), "{bad}: {error}");
     }
+    let twice = read("registrar = \"sip:pbx.example;transport=tcp\"\ntransport = \"tcp\"").unwrap_err();
+    assert!(twice.contains("registrations[0].transport = \"tcp\": is given by the URI"), "{twice}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
 pub mod admission;
 pub mod call_task;
+pub mod dns;
 pub mod facts;
 pub mod media_threads;
 pub mod phone_task;

@@ -1,60 +1,77 @@
-//! From a registrar's name to its addresses, and from there to a registration. A name without an address is asked for
-//! again: servers start before their resolvers do.
-use super::sip_socket::Request;
-use crate::config::{self, HostPort};
-use sip::RegistrationId;
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
+//! From a registrar's name to its addresses, and from there to a registration. Names are located again when DNS wants
+//! it, and when no address answers any more. A name without an address is asked for again: servers start before their
+//! resolvers do.
+use super::{dns::Dns, seed, sip_socket::Request};
+use crate::config;
+use sip::{
+    RegistrationId, Transport,
+    locate::{Located, SHORTEST, Target},
 };
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
-/// How long the resolver may take.
-const LOOKUP: Duration = Duration::from_secs(5);
-/// When a name without an address is asked for again, at first and at last.
-const PACE: Pace = Pace { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
+/// When a name without an address is asked for again, at first and at last, and how soon one that was located.
+const PACE: Pace = Pace { first: Duration::from_secs(2), longest: Duration::from_secs(300), soonest: SHORTEST };
 
 /// Addresses of each registrar, in the order of `[[registrations]]`; none while its name has none.
 pub type Addresses = Vec<Vec<IpAddr>>;
 
-/// All registrations of the configuration, and the tasks that still look for addresses.
+/// All registrations of the configuration, and the tasks that look for their addresses.
 #[derive(Debug)]
 pub struct Registrars {
     /// Whose calls are welcome because we register with them.
     pub addresses: watch::Receiver<Addresses>,
+    /// Who must be told that a registrar does not answer.
+    pub lost: Lost,
     count: u32,
     tasks: JoinSet<()>,
 }
+
+/// One bell for each registration.
+#[derive(Clone, Debug)]
+pub struct Lost(Vec<Arc<Notify>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     first: Duration,
     longest: Duration,
+    soonest: Duration,
+}
+
+impl Lost {
+    /// No address of this registrar answers: it may have others. Not more often than every 30 s.
+    pub fn ring(&self, id: RegistrationId) {
+        if let Some(bell) = self.0.get(id.0 as usize) {
+            bell.notify_one();
+        }
+    }
 }
 
 impl Registrars {
-    /// Looks all names up, and registers as they are found. `local` is where we listen over this transport.
-    pub fn start(
-        registrations: &[config::Registration],
-        local: impl Fn(sip::Transport) -> Option<SocketAddr>,
-        requests: &mpsc::Sender<Request>,
-    ) -> Self {
+    /// Locates all registrars, and registers as they are found.
+    pub fn start(registrations: &[config::Registration], dns: &Arc<Dns>, requests: &mpsc::Sender<Request>) -> Self {
         let (known, addresses) = watch::channel(vec![Vec::new(); registrations.len()]);
         let known = Arc::new(known);
+        let lost = Lost(registrations.iter().map(|_| Arc::default()).collect());
         let mut tasks = JoinSet::new();
         let mut count = 0;
-        for registration in registrations {
-            let place = Place { id: RegistrationId(count), local: local(registration.transport) };
-            tasks.spawn(register(place, registration.clone(), Arc::clone(&known), requests.clone(), PACE));
+        for (registration, bell) in registrations.iter().zip(&lost.0) {
+            let keeper = Keeper {
+                id: RegistrationId(count),
+                registration: registration.clone(),
+                bell: Arc::clone(bell),
+                known: Arc::clone(&known),
+                requests: requests.clone(),
+            };
+            tasks.spawn(locate(Arc::clone(dns), keeper));
             count += 1;
         }
-        Self { addresses, count, tasks }
+        Self { addresses, lost, count, tasks }
     }
 
     /// Looks for no more addresses. Returns what may have been registered.
@@ -64,94 +81,213 @@ impl Registrars {
     }
 }
 
-/// Which registration, and where we listen for its calls.
-#[derive(Clone, Copy)]
-struct Place {
-    id: RegistrationId,
-    local: Option<SocketAddr>,
+async fn locate(dns: Arc<Dns>, keeper: Keeper) {
+    // One seed for all lookups: the same records are the same order, and nobody moves without need.
+    let (uri, seed) = (keeper.registration.first_hop().clone(), seed());
+    let lookup = |again| {
+        let (dns, uri) = (Arc::clone(&dns), uri.clone());
+        async move {
+            if again == Again::Lost {
+                dns.forget();
+            }
+            dns.locate(&uri, seed).await.unwrap_or_else(|error| {
+                warn!(registrar = %uri, %error, "The registrar cannot be reached");
+                Located { targets: Vec::new(), valid: SHORTEST }
+            })
+        }
+    };
+    keeper.keep(lookup, PACE).await;
 }
 
-async fn register(
-    place: Place,
+/// Why a name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// Its time has come.
+    Due,
+    /// No address answers.
+    Lost,
+}
+
+/// Keeps one registration at the addresses of its registrar.
+struct Keeper {
+    id: RegistrationId,
     registration: config::Registration,
+    bell: Arc<Notify>,
     known: Arc<watch::Sender<Addresses>>,
     requests: mpsc::Sender<Request>,
-    pace: Pace,
-) {
-    let at = &registration.registrar;
-    let found = find(&at.host, pace, || resolve(at.clone())).await;
-    let Some(registrar) = preferred(&found, place.local) else { return };
-    known.send_modify(|all| {
-        if let Some(addresses) = all.get_mut(place.id.0 as usize) {
-            *addresses = found.iter().map(SocketAddr::ip).collect();
+}
+
+impl Keeper {
+    /// Looks up for ever. A lookup without a result leaves things as they are, and is repeated less and less often.
+    async fn keep<L: Future<Output = Located>>(self, mut lookup: impl FnMut(Again) -> L, pace: Pace) {
+        let mut targets = Vec::new();
+        let mut wait = pace.first;
+        let mut again = Again::Due;
+        loop {
+            let found = lookup(again).await;
+            if found.targets.is_empty() {
+                warn!(registrar = %self.registration.first_hop(), again_in = ?wait, "The registrar's name has no address");
+                sleep(wait).await;
+                wait = wait.saturating_mul(2).min(pace.longest);
+                continue;
+            }
+            wait = pace.first;
+            if found.targets != targets {
+                self.tell(targets.is_empty(), &found.targets).await;
+                targets = found.targets;
+            }
+            again = self.pause(found.valid, pace.soonest).await;
         }
-    });
-    let registration = sip::Registration {
-        registrar,
-        transport: registration.transport,
-        domain: registration.domain.clone(),
-        user: registration.user.clone(),
-        auth_user: registration.auth_user.clone(),
-        password: registration.password.expose().to_owned(),
-        contact_user: registration.contact_user.clone(),
-        expires: registration.expires,
-    };
-    // A SIP task that is gone registers nobody.
-    let _ = requests.send(Request::Register(place.id, registration)).await;
-}
+    }
 
-/// Asks until there is an answer, less and less often.
-async fn find<L>(host: &str, pace: Pace, mut lookup: impl FnMut() -> L) -> Vec<SocketAddr>
-where
-    L: Future<Output = Vec<SocketAddr>>,
-{
-    let mut wait = pace.first;
-    loop {
-        let found = lookup().await;
-        if !found.is_empty() {
-            return found;
+    /// Waits as long as a location is true, or until it has proved wrong.
+    async fn pause(&self, valid: Duration, soonest: Duration) -> Again {
+        sleep(soonest).await;
+        match timeout(valid.saturating_sub(soonest), self.bell.notified()).await {
+            Ok(()) => Again::Lost,
+            Err(_) => Again::Due,
         }
-        warn!(registrar = %host, again_in = ?wait, "The registrar's name has no address");
-        sleep(wait).await;
-        wait = wait.saturating_mul(2).min(pace.longest);
     }
-}
 
-async fn resolve(at: HostPort) -> Vec<SocketAddr> {
-    match timeout(LOOKUP, tokio::net::lookup_host((at.host.as_str(), at.port))).await {
-        Ok(Ok(found)) => found.collect(),
-        Ok(Err(_)) | Err(_) => Vec::new(),
+    /// Tells the SIP task; one that is gone registers nobody.
+    async fn tell(&self, first: bool, targets: &[Target]) {
+        info!(registrar = %self.registration.first_hop(), ?targets, "Registrar located");
+        self.known.send_modify(|all| {
+            if let Some(addresses) = all.get_mut(self.id.0 as usize) {
+                *addresses = targets.iter().map(|target| target.remote.ip()).collect();
+            }
+        });
+        for target in targets.iter().filter(|target| target.transport == Transport::Tls) {
+            let _ = self.requests.send(Request::Name(target.remote, target.name.clone())).await;
+        }
+        let request = match first {
+            true => Request::Register(self.id, self.account(targets.to_vec())),
+            false => Request::Retarget(self.id, targets.to_vec()),
+        };
+        let _ = self.requests.send(request).await;
     }
-}
 
-/// The first address our socket can reach: `localhost` is `::1` too, and an IPv4 socket cannot send there.
-fn preferred(found: &[SocketAddr], local: Option<SocketAddr>) -> Option<SocketAddr> {
-    let same_family = |at: &&SocketAddr| local.is_some_and(|local| local.is_ipv4() == at.is_ipv4());
-    found.iter().find(same_family).or(found.first()).copied()
+    fn account(&self, targets: Vec<Target>) -> sip::Registration {
+        let account = &self.registration;
+        sip::Registration {
+            targets,
+            proxy: account.outbound_proxy.clone(),
+            domain: account.domain.clone(),
+            user: account.user.clone(),
+            auth_user: account.auth_user.clone(),
+            password: account.password.expose().to_owned(),
+            contact_user: account.contact_user.clone(),
+            expires: account.expires,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, Environment};
+    use sip::locate::Reach;
+    use std::collections::VecDeque;
+
+    const PACE: Pace =
+        Pace { first: Duration::from_micros(1), longest: Duration::from_micros(4), soonest: Duration::from_micros(1) };
+
+    fn registrations(registrar: &str) -> Vec<config::Registration> {
+        let text = format!("[[registrations]]\nregistrar = {registrar:?}\nuser = \"2000\"\npassword = \"x\"\n");
+        Config::parse(&text, "test.toml", &Environment::default()).unwrap().registrations
+    }
+
+    fn located(hosts: &[u8], valid: Duration) -> Located {
+        let target = |host: &u8| {
+            let remote = ([192, 0, 2, *host], 5060).into();
+            Target { transport: Transport::Udp, remote, name: "pbx.example".into() }
+        };
+        Located { targets: hosts.iter().map(target).collect(), valid }
+    }
+
+    /// What is asked of the SIP task, as names of requests and last bytes of addresses, and why each lookup was made.
+    async fn keep(answers: Vec<Located>, lost: u32) -> (Vec<String>, Vec<Again>) {
+        let (known, addresses) = watch::channel(vec![Vec::new()]);
+        let (requests, mut queue) = mpsc::channel(16);
+        let bell = Arc::new(Notify::new());
+        let keeper = Keeper {
+            id: RegistrationId(0),
+            registration: registrations("pbx.example").remove(0),
+            bell: Arc::clone(&bell),
+            known: Arc::new(known),
+            requests,
+        };
+        let mut answers = VecDeque::from(answers);
+        let mut reasons = Vec::new();
+        let (ended, mut end) = mpsc::channel::<()>(1);
+        let lookup = |again| {
+            reasons.push(again);
+            if reasons.len() <= lost as usize {
+                bell.notify_one();
+            }
+            let (answer, ended) = (answers.pop_front(), ended.clone());
+            async move {
+                if answer.is_none() {
+                    ended.send(()).await.unwrap();
+                }
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        tokio::select! {
+            () = keeper.keep(lookup, PACE) => {}
+            _ = end.recv() => {}
+        }
+        let mut asked = Vec::new();
+        while let Ok(request) = queue.try_recv() {
+            let (name, targets) = match request {
+                Request::Register(RegistrationId(0), registration) => ("register", registration.targets),
+                Request::Retarget(RegistrationId(0), targets) => ("retarget", targets),
+                other => panic!("{other:?}"),
+            };
+            let last = targets.last().unwrap().remote.ip();
+            assert!(queue.len() > 0 || addresses.borrow()[0].contains(&last), "whose calls are welcome");
+            asked.push(format!("{name} {last}"));
+        }
+        (asked, reasons)
+    }
 
     #[tokio::test]
     async fn a_name_is_asked_for_until_it_has_an_address() {
-        let pace = Pace { first: Duration::from_micros(1), longest: Duration::from_micros(4) };
-        let mut answers = vec![vec!["192.0.2.7:5060".parse().unwrap()], vec![], vec![]];
-        let found = find("pbx.example", pace, || std::future::ready(answers.pop().unwrap())).await;
-        assert_eq!(found, ["192.0.2.7:5060".parse().unwrap()]);
+        let none = || located(&[], Duration::ZERO);
+        let (asked, _) = keep(vec![none(), none(), located(&[7], Duration::ZERO)], 0).await;
+        assert_eq!(asked, ["register 192.0.2.7"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_again_when_its_time_has_come() {
+        let soon = Duration::from_micros(2);
+        let answers = [&[7][..], &[7], &[], &[8]].map(|hosts| located(hosts, soon));
+        let (asked, reasons) = keep(answers.to_vec(), 0).await;
+        assert_eq!(asked, ["register 192.0.2.7", "retarget 192.0.2.8"], "what stays the same is not told again");
+        assert_eq!(reasons, [Again::Due; 5]);
+    }
+
+    #[tokio::test]
+    async fn a_name_whose_addresses_do_not_answer_is_looked_up_at_once() {
+        let hour = Duration::from_secs(3_600);
+        let (asked, reasons) = keep(vec![located(&[7], hour), located(&[8], Duration::ZERO)], 1).await;
+        assert_eq!(asked, ["register 192.0.2.7", "retarget 192.0.2.8"]);
+        assert_eq!(reasons[..2], [Again::Due, Again::Lost]);
     }
 
     #[tokio::test]
     async fn a_registrar_by_name_is_known_by_its_address_before_it_is_asked() {
-        let text = "[[registrations]]\nregistrar = \"localhost:5099\"\nuser = \"2000\"\npassword = \"x\"\n";
-        let config = Config::parse(text, "test.toml", &Environment::default()).unwrap();
+        let reach = Reach::new([(Transport::Udp, "127.0.0.1".parse().unwrap())]);
+        // Nobody answers there: /etc/hosts must be enough.
+        let dns = Arc::new(Dns::new(&["127.0.0.1:9".parse().unwrap()], reach).unwrap());
         let (requests, mut queue) = mpsc::channel(4);
-        let listen: SocketAddr = "127.0.0.1:5070".parse().unwrap();
-        let registrars = Registrars::start(&config.registrations, |_| Some(listen), &requests);
+        let registrars = Registrars::start(&registrations("localhost:5099"), &dns, &requests);
         let Some(Request::Register(RegistrationId(0), asked)) = queue.recv().await else { panic!("no registration") };
-        assert_eq!(asked.registrar, "127.0.0.1:5099".parse().unwrap(), "the family of our own socket");
-        assert!(registrars.addresses.borrow()[0].contains(&asked.registrar.ip()));
+        let remote = asked.targets[0].remote;
+        assert_eq!(remote, "127.0.0.1:5099".parse().unwrap(), "the family of our own socket");
+        assert!(registrars.addresses.borrow()[0].contains(&remote.ip()));
     }
 }

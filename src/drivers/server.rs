@@ -2,8 +2,9 @@
 use super::{
     admission::Admission,
     call_task::Shared,
+    dns::Dns,
     media_threads::MediaThreads,
-    registrars::Registrars,
+    registrars::{Lost, Registrars},
     rtp_socket::Ports,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
@@ -20,6 +21,7 @@ use providers::local::Language;
 use sip::{
     Event, LegId, Transport,
     endpoint::{Config as EndpointConfig, Endpoint},
+    locate::Reach,
 };
 use std::{
     collections::BTreeMap,
@@ -96,8 +98,10 @@ impl Server {
         let endpoint = Endpoint::new(endpoint_config(&config, sockets.listeners.clone()), seed());
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
+        let reach = Reach::new(bound.iter().map(|(transport, at)| (*transport, at.ip())));
         let sip = tokio::spawn(sip_socket::run(endpoint, sockets, sip_tls_now, request_queue, event_sender));
-        let registrars = Registrars::start(&config.registrations, |over| listener(over, &bound), &requests);
+        let dns = Arc::new(Dns::new(&config.sip.dns, reach)?);
+        let registrars = Registrars::start(&config.registrations, &dns, &requests);
         let (stop, stopped) = watch::channel(false);
         let (watch, _) = broadcast::channel(WATCHED);
         let threads = config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
@@ -117,7 +121,8 @@ impl Server {
             store: Arc::clone(&store),
             config: Arc::clone(&config),
         });
-        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), Arc::clone(&config)));
+        let dispatcher =
+            tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.lost.clone(), Arc::clone(&config)));
         let drain = config.call.drain;
         Ok(Self {
             bound,
@@ -246,11 +251,6 @@ fn ports(config: &Config) -> anyhow::Result<Vec<Ports>> {
     config.rtp.addresses.iter().copied().map(ports).collect()
 }
 
-/// Where we listen over this transport.
-fn listener(over: Transport, bound: &[(Transport, SocketAddr)]) -> Option<SocketAddr> {
-    bound.iter().find(|(transport, _)| *transport == over).map(|(_, at)| *at)
-}
-
 fn engine_config(config: &Config, cores: usize) -> EngineConfig {
     EngineConfig {
         models_dir: config.local.models_dir.clone(),
@@ -281,7 +281,7 @@ fn tls(config: &Config) -> anyhow::Result<Arc<rustls::ClientConfig>> {
 
 /// Routes SIP events to the calls they belong to, until the SIP task ends. The admission holds a sender of requests,
 /// which keeps the SIP task alive: it is the server's alone.
-async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, config: Arc<Config>) {
+async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, lost: Lost, config: Arc<Config>) {
     let mut calls: BTreeMap<LegId, mpsc::Sender<Event>> = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
@@ -296,6 +296,9 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
             Event::Registration { id, state } => {
                 let user = config.registrations.get(id.0 as usize).map(|r| r.user.as_str());
                 info!(user, ?state, "Registration");
+                if state.is_unanswered() {
+                    lost.ring(id);
+                }
             }
             event @ (Event::Cancelled { leg }
             | Event::Failed { leg, .. }

@@ -52,13 +52,6 @@ impl Targets {
         self.0.iter().any(|entry| !entry.is_avoided(now))
     }
 
-    /// This one answered.
-    pub fn answered(&mut self, target: &Target) {
-        if let Some(entry) = self.0.iter_mut().find(|entry| entry.target == *target) {
-            entry.avoided_until = None;
-        }
-    }
-
     /// Whether this is one of them.
     pub fn contains(&self, target: &Target) -> bool {
         self.0.iter().any(|entry| entry.target == *target)
@@ -122,14 +115,6 @@ mod tests {
         assert_eq!(targets.current(now + Duration::from_secs(1_800)), Some(&target(1)));
         targets.failed(&target(1), Duration::from_secs(u64::MAX), now);
         assert_eq!(targets.current(now + LONGEST_AVOIDED), Some(&target(1)));
-    }
-
-    #[test]
-    fn an_answer_clears_a_failure() {
-        let (mut targets, now) = (three(), epoch());
-        targets.failed(&target(1), Duration::ZERO, now);
-        targets.answered(&target(1));
-        assert_eq!(targets.current(now), Some(&target(1)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::until;
 use sip::{
     Command, Event, Hop, LegId, ListenerId, Registration, RegistrationId, Transmit, Transport,
     endpoint::{Endpoint, OutgoingInvite},
+    locate::Target,
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tls::Tls;
@@ -32,6 +33,8 @@ pub enum Request {
     Invite(OutgoingInvite, oneshot::Sender<LegId>),
     /// Starts and keeps a registration.
     Register(RegistrationId, Registration),
+    /// Gives a registration other targets.
+    Retarget(RegistrationId, Vec<Target>),
     /// Ends a registration.
     Unregister(RegistrationId),
     /// The server at this address has this name, which its certificate must bear.
@@ -117,6 +120,7 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
             let _ = reply.send(endpoint.invite(invite, now));
         }
         Request::Register(id, registration) => endpoint.register(id, registration, now),
+        Request::Retarget(id, targets) => endpoint.retarget(id, targets, now),
         Request::Unregister(id) => endpoint.unregister(id, now),
         Request::Name(remote, name) => connections.name(remote, name),
         Request::Drain => endpoint.drain(),
@@ -197,8 +201,8 @@ pub(super) mod tests {
 
     fn account(registrar: SocketAddr) -> Registration {
         Registration {
-            registrar,
-            transport: Transport::Udp,
+            targets: vec![Target { transport: Transport::Udp, remote: registrar, name: String::new() }],
+            proxy: None,
             domain: "pbx.example".into(),
             user: "2000".into(),
             auth_user: "2000".into(),

@@ -1,9 +1,10 @@
-//! What tests share: programs and their lines, ports, SIPp, baresip, ears and sound.
+//! What tests share: programs and their lines, ports, SIPp, baresip, DNS, ears and sound.
 //!
 //! This crate touches the real world, so it may read the clock; nothing of it is in the product.
 #![expect(clippy::disallowed_methods, reason = "the outside tests run in real time")]
 
 pub mod baresip;
+pub mod dns;
 pub mod ear;
 pub mod ports;
 pub mod process;

@@ -203,6 +203,7 @@ fn missing(program: &OsStr) -> String {
     match &*name {
         "sipp" => "sipp cannot be started: install Debian's sip-tester (`make test` does)".into(),
         "baresip" => "baresip cannot be started: install Debian's baresip-core (`make test` does)".into(),
+        "dnsmasq" => "dnsmasq cannot be started: install Debian's dnsmasq-base (`make test` does)".into(),
         _ => format!("{name} cannot be started"),
     }
 }

@@ -130,6 +130,7 @@ fn records(lines: &[String]) -> Result<Vec<Value>> {
 #[derive(Clone, Debug)]
 pub struct Settings {
     sections: Vec<String>,
+    sip: Vec<String>,
     call: Vec<String>,
     models: PathBuf,
     rtp: Vec<String>,
@@ -140,7 +141,13 @@ impl Default for Settings {
     fn default() -> Self {
         // A server that is told to end leaves its calls this long.
         let call = vec!["drain_s = 1".into()];
-        Self { sections: Vec::new(), call, models: PathBuf::from("no-models"), rtp: vec!["127.0.0.1".into()] }
+        Self {
+            sections: Vec::new(),
+            sip: Vec::new(),
+            call,
+            models: PathBuf::from("no-models"),
+            rtp: vec!["127.0.0.1".into()],
+        }
     }
 }
 
@@ -149,6 +156,13 @@ impl Settings {
     #[must_use]
     pub fn with(mut self, toml: &str) -> Self {
         self.sections.push(toml.into());
+        self
+    }
+
+    /// Adds a line to the section `[sip]`.
+    #[must_use]
+    pub fn sip(mut self, line: &str) -> Self {
+        self.sip.push(line.into());
         self
     }
 
@@ -202,6 +216,7 @@ transfer_rules = [
 [sip]
 udp = ["{sip}"]
 tcp = ["{sip}"]
+{}
 [rtp]
 address = {:?}
 ports = "{}-{}"
@@ -213,6 +228,7 @@ models_dir = "{}"
 {}
 {}
 "#,
+            self.sip.join("\n"),
             self.rtp,
             rtp.0,
             rtp.1,
