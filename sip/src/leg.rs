@@ -158,6 +158,8 @@ pub enum TerminatedBy {
     Us,
     /// Our 200 was never ACKed (RFC 3261 §13.3.1.4), after our BYE.
     NoAck,
+    /// Our ringing was never acknowledged by a PRACK it had to have (RFC 3262 §3), after our 504.
+    NoPrack,
     /// A request in the dialog got 408 or 481, or timed out.
     PeerGone,
 }

@@ -3,9 +3,10 @@ use super::{
     Leg,
     ack::{Overdue, Unacknowledged},
     leg::{Origin, Outcome, State, sdp_of},
+    prack::reliable,
 };
 use crate::{
-    endpoint::core::{ALLOW, Core, Purpose, Reply, SDP, Served},
+    endpoint::core::{ALLOW, Core, Purpose, Reply, SDP, SUPPORTED, Served},
     leg::{Event, OfferMethod, TerminatedBy},
     message::{Method, Name, Request, Response, StatusCode},
     transaction::{ClientId, ServerId, timer::Deadline},
@@ -106,7 +107,8 @@ impl Leg {
         let Exchange::Theirs { request, method, kind } = &self.exchange else { return };
         let (method, kind, cseq) = (*method, *kind, request.cseq);
         let contact = self.dialog.contact();
-        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW).sdp(sdp);
+        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW);
+        let reply = reply.with(Name::Supported, SUPPORTED).sdp(sdp);
         let ok = self.reply(request, reply, core, now);
         match method {
             OfferMethod::Update => self.idle(core, now),
@@ -187,6 +189,9 @@ impl Leg {
 
     pub(super) fn reinvite_outcome(&mut self, id: ClientId, outcome: Outcome<'_>, core: &mut Core, now: Instant) {
         let Outcome { status, response } = outcome;
+        if let Some((response, rseq)) = response.and_then(|response| Some((response, reliable(response)?))) {
+            self.acknowledge_early(response, rseq, core, now);
+        }
         if let (200..300, Some(response)) = (status, response) {
             self.dialog.retarget(&response.headers);
             self.acknowledge(id, response, core);
@@ -202,7 +207,8 @@ impl Leg {
             self.exchange = Exchange::Colliding { until: now + wait, sdp, tries };
             return;
         }
-        let answer = response.and_then(|response| sdp_of(&response.headers, &response.body));
+        let early = response.and_then(|response| self.settle_branches(&response.headers));
+        let answer = response.and_then(|response| sdp_of(&response.headers, &response.body)).or(early);
         let result = match (status, answer) {
             (200..300, Some(sdp)) => Ok(sdp),
             // An answer without a session description is none.

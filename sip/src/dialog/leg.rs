@@ -3,6 +3,7 @@ use super::{
     Dialog,
     ack::{Overdue, Unacknowledged},
     exchange::Exchange,
+    prack::{Branch, Provisionals},
     refer::Referral,
     uac::Calling,
     uas::Ringing,
@@ -28,6 +29,10 @@ pub(crate) struct Leg {
     pub(super) queued_offer: Option<Vec<u8>>,
     pub(super) referral: Option<Referral>,
     pub(super) origin: Origin,
+    /// Those to the peer's INVITE.
+    pub(super) provisionals: Provisionals,
+    /// Those to our last INVITE, as far as they were reliable.
+    pub(super) branches: Vec<Branch>,
     credentials: Option<Credentials>,
     /// Challenges still answered in this leg: a peer that never stops asking is not obeyed for ever.
     challenges_left: u8,
@@ -100,6 +105,8 @@ impl Leg {
             queued_offer: None,
             referral: None,
             origin,
+            provisionals: Provisionals::Plain,
+            branches: Vec::new(),
             credentials,
             challenges_left: 8,
             acks: VecDeque::new(),
@@ -171,7 +178,7 @@ impl Leg {
             Purpose::Refer => self.refer_outcome(outcome, core, now),
             Purpose::Info if status == 408 || status == 481 => self.peer_gone(core, now),
             // A provisional response, or one that changes nothing.
-            Purpose::Bye | Purpose::Info => {}
+            Purpose::Bye | Purpose::Info | Purpose::Prack => {}
         }
     }
 
@@ -213,7 +220,10 @@ impl Leg {
                 Overdue::Resend(ok) => core.transactions.send_again(ok),
                 Overdue::GiveUp => self.give_up(TerminatedBy::NoAck, core, now),
             },
-            State::Ringing(_) => self.ring_again(core, now),
+            State::Ringing(_) => {
+                self.ring_again(core, now);
+                self.provisional_timeout(core, now);
+            }
             State::Established => self.exchange_timeout(core, now),
             State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => {}
         }
@@ -226,7 +236,7 @@ impl Leg {
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         let of_state = match &self.state {
             State::Answered { ok, .. } => Some(ok.poll_timeout()),
-            State::Ringing(ringing) => ringing.poll_timeout(),
+            State::Ringing(ringing) => earliest([ringing.poll_timeout(), self.provisionals.poll_timeout()]),
             State::Established => self.exchange.poll_timeout(),
             State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => None,
         };

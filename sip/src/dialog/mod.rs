@@ -2,6 +2,7 @@
 mod ack;
 mod exchange;
 mod leg;
+mod prack;
 mod refer;
 mod requests;
 mod uac;
@@ -13,7 +14,7 @@ pub(crate) use uac::decline_late_answer;
 pub(crate) use uas::describe;
 
 use crate::{
-    endpoint::core::Core,
+    endpoint::core::{ALLOW, Core, SUPPORTED},
     message::{Headers, Method, Name, NameAddr, Request, Response},
     transport::{Hop, Transport, is_private},
     uri::{Scheme, Uri, UriError},
@@ -190,7 +191,8 @@ impl Dialog {
         let refreshes = matches!(method, Method::Invite | Method::Update | Method::Refer);
         if refreshes {
             headers.push(Name::Contact, &self.contact);
-            headers.push(Name::Allow, crate::endpoint::core::ALLOW);
+            headers.push(Name::Allow, ALLOW);
+            headers.push(Name::Supported, SUPPORTED);
         }
         if method != Method::Ack && !core.config.user_agent.is_empty() {
             headers.push(Name::UserAgent, &core.config.user_agent);

@@ -5,7 +5,7 @@ use super::{
     refer::{Notice, Referral, sipfrag_status},
 };
 use crate::{
-    endpoint::core::{ACCEPT, ALLOW, Core, Purpose, Reply, Served, read_reason},
+    endpoint::core::{ACCEPT, ALLOW, Core, Purpose, Reply, SUPPORTED, Served, read_reason},
     leg::{Event, ReferProgress, TerminatedBy},
     message::{Method, Name, NameAddr, Params, Request, StatusCode},
     uri::Uri,
@@ -30,13 +30,13 @@ impl Leg {
             Method::Update => self.refreshed(request, &served, core, now),
             Method::Info => self.informed(request, &served, core, now),
             Method::Notify => self.notified(request, &served, core, now),
+            Method::Prack => self.acknowledged_early(request, &served, core, now),
             Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Refer
             | Method::Subscribe
             | Method::Message
-            | Method::Prack
             | Method::Publish
             | Method::Other(_) => {
                 self.reply(&served, not_ours(&request.method), core, now);
@@ -148,9 +148,9 @@ impl Leg {
     }
 }
 
-/// The answer to OPTIONS: what we can do (RFC 3261 §11.2). We support no extension, and say so.
+/// The answer to OPTIONS: what we can do (RFC 3261 §11.2).
 pub(crate) fn capabilities(reply: Reply) -> Reply {
-    reply.with(Name::Allow, ALLOW).with(Name::Accept, ACCEPT).with(Name::Supported, "")
+    reply.with(Name::Allow, ALLOW).with(Name::Accept, ACCEPT).with(Name::Supported, SUPPORTED)
 }
 
 /// The answer to a method we do not have: RFC 3261 §8.2.1, 405 for one that is known and 501 for one that is not.

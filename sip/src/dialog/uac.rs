@@ -2,6 +2,7 @@
 use super::{
     Dialog, Leg, address,
     leg::{Origin, Outcome, State, sdp_of},
+    prack::reliable,
 };
 use crate::{
     auth::Credentials,
@@ -130,11 +131,15 @@ impl Leg {
     fn progress(&mut self, response: &Response, core: &mut Core, now: Instant) {
         let State::Calling(calling) = &self.state else { return };
         let status = response.status.code();
-        if status > 100 && !calling.is_unwanted() {
+        let unwanted = calling.is_unwanted();
+        if status > 100 {
             // The first early dialog is followed; the 2xx decides.
             self.dialog.confirm_early(response);
-            let sdp = sdp_of(&response.headers, &response.body);
-            core.events.push_back(Event::Progress { leg: self.id, status, sdp });
+            let counts = reliable(response).is_none_or(|rseq| self.acknowledge_early(response, rseq, core, now));
+            if counts && !unwanted {
+                let sdp = sdp_of(&response.headers, &response.body);
+                core.events.push_back(Event::Progress { leg: self.id, status, sdp });
+            }
         }
         self.cancel_if_allowed(core, now);
     }
@@ -153,13 +158,14 @@ impl Leg {
             | State::Answered { .. }
             | State::Gone => return decline_late_answer(id, response, core, now),
         };
+        let early = self.settle_branches(&response.headers);
         self.dialog.confirm(response);
         self.acknowledge(id, response, core);
         self.state = State::Established;
         if unwanted {
             return self.hang_up(None, core, now);
         }
-        let sdp = sdp_of(&response.headers, &response.body);
+        let sdp = sdp_of(&response.headers, &response.body).or(early);
         core.events.push_back(Event::Established { leg: self.id, sdp });
     }
 

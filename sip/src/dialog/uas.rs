@@ -3,9 +3,10 @@ use super::{
     Dialog, Leg,
     ack::Unacknowledged,
     leg::{End, Origin, State, sdp_of},
+    prack::Provisionals,
 };
 use crate::{
-    endpoint::core::{ALLOW, Core, Reply, Served},
+    endpoint::core::{ALLOW, Core, Reply, SUPPORTED, Served},
     leg::{Event, IncomingInvite, LegId},
     message::{Name, Request, StatusCode},
     transaction::timer::Deadline,
@@ -19,7 +20,7 @@ const RING_AGAIN: Duration = Duration::from_secs(60);
 /// An INVITE that waits for the owner.
 #[derive(Debug)]
 pub(super) struct Ringing {
-    invite: Served,
+    pub(super) invite: Served,
     /// Since the first 180.
     ring_again: Option<Instant>,
 }
@@ -32,9 +33,12 @@ impl Ringing {
 
 impl Leg {
     /// A leg for a new INVITE.
-    pub(crate) fn incoming(id: LegId, dialog: Dialog, invite: Served) -> Self {
+    pub(crate) fn incoming(id: LegId, dialog: Dialog, request: &Request, invite: Served, core: &mut Core) -> Self {
         let origin = Origin::Theirs(invite.id);
-        Self::new(id, dialog, State::Ringing(Ringing { invite, ring_again: None }), origin, None)
+        let state = State::Ringing(Ringing { invite, ring_again: None });
+        let mut leg = Self::new(id, dialog, state, origin, None);
+        leg.provisionals = Provisionals::wanted_by(request, core);
+        leg
     }
 
     /// CANCEL of the INVITE (its 200 is sent already).
@@ -48,8 +52,9 @@ impl Leg {
     pub(super) fn ring(&mut self, core: &mut Core, now: Instant) {
         let State::Ringing(ringing) = &mut self.state else { return };
         ringing.ring_again = Some(now + RING_AGAIN);
+        let invite = ringing.invite.clone();
         let reply = Reply::new(StatusCode::RINGING).with(Name::Contact, self.dialog.contact()).with(Name::Allow, ALLOW);
-        core.answer(&ringing.invite, self.dialog.local_tag(), reply, now);
+        self.provisional(&invite, reply, core, now);
     }
 
     pub(super) fn ring_again(&mut self, core: &mut Core, now: Instant) {
@@ -61,7 +66,8 @@ impl Leg {
     pub(super) fn answer(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
         let State::Ringing(ringing) = &self.state else { return };
         let contact = self.dialog.contact();
-        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW).sdp(sdp);
+        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW);
+        let reply = reply.with(Name::Supported, SUPPORTED).sdp(sdp);
         let ok = self.reply(&ringing.invite, reply, core, now);
         let ok = Unacknowledged::new(ok, ringing.invite.cseq, now);
         self.state = State::Answered { ok, end: End::NotWanted };

@@ -16,7 +16,9 @@ use std::{
 };
 
 /// What we do, and say in `Allow`.
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY";
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY, PRACK";
+/// Extensions we understand: what `Supported` says, and all that `Require` may ask for.
+pub(crate) const SUPPORTED: &str = "100rel";
 /// Bodies we understand, and say in `Accept`.
 pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag";
 /// The only body an offer or answer may have.
@@ -48,6 +50,8 @@ pub(crate) enum Purpose {
     Refer,
     /// Our INFO.
     Info,
+    /// Our PRACK.
+    Prack,
 }
 
 /// Shared state of an endpoint.
@@ -266,6 +270,11 @@ impl Core {
         again.headers.set(answered, value);
         again.headers.set(Name::Via, self.via(hop).to_string());
         Some((again, hop))
+    }
+
+    /// A number to begin the RSeqs of a leg with: RFC 3262 §3 wants it below 2^31, and any there as likely.
+    pub(crate) fn first_rseq(&mut self) -> u32 {
+        u32::try_from(self.random.next() % 0x7fff_ffff).unwrap_or_default() + 1
     }
 
     /// A number between 1 and 50,000 to begin a dialog's CSeq with.

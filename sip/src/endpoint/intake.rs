@@ -1,7 +1,7 @@
 //! Messages as they come: what is answered before any leg sees it, in the order of RFC 3261 §8.2.
 use super::{
     Door, Endpoint,
-    core::{Reply, SDP, Served},
+    core::{Reply, SDP, SUPPORTED, Served},
 };
 use crate::{
     dialog::{Dialog, Leg, capabilities, describe, not_ours},
@@ -121,14 +121,15 @@ impl Endpoint {
             Method::Invite => return self.new_invite(key, request, hop, now),
             Method::Options if self.door == Door::Draining => Reply::new(StatusCode::SERVICE_UNAVAILABLE),
             Method::Options => capabilities(Reply::new(StatusCode::OK)),
-            Method::Bye | Method::Info | Method::Update | Method::Notify => Reply::new(StatusCode::NO_TRANSACTION),
+            Method::Bye | Method::Info | Method::Update | Method::Notify | Method::Prack => {
+                Reply::new(StatusCode::NO_TRANSACTION)
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Refer
             | Method::Subscribe
             | Method::Message
-            | Method::Prack
             | Method::Publish
             | Method::Other(_) => not_ours(&request.method),
         };
@@ -156,7 +157,7 @@ impl Endpoint {
         let served = Served::new(transaction, request, hop);
         self.core.answer(&served, "", Reply::new(StatusCode::TRYING), now);
         let id = self.fresh_leg();
-        let leg = Leg::incoming(id, dialog, served);
+        let leg = Leg::incoming(id, dialog, request, served, &mut self.core);
         self.adopt(id, leg);
         self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description) });
     }
@@ -182,9 +183,10 @@ fn unacceptable(request: &Request) -> Option<Reply> {
     if request.uri.scheme() == Scheme::Other {
         return Some(Reply::new(StatusCode::UNSUPPORTED_URI_SCHEME));
     }
-    let required: Vec<&str> = headers.tokens(Name::Require).collect();
-    if !required.is_empty() {
-        return Some(Reply::new(StatusCode::BAD_EXTENSION).with(Name::Unsupported, required.join(", ")));
+    let known = |tag: &str| SUPPORTED.split(", ").any(|ours| ours.eq_ignore_ascii_case(tag));
+    let unknown: Vec<&str> = headers.tokens(Name::Require).filter(|tag| !known(tag)).collect();
+    if !unknown.is_empty() {
+        return Some(Reply::new(StatusCode::BAD_EXTENSION).with(Name::Unsupported, unknown.join(", ")));
     }
     if request.method != Method::Invite || request.body.is_empty() {
         return None;

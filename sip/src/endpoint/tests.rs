@@ -2,6 +2,7 @@
 mod in_call;
 mod network;
 mod offers;
+mod prack;
 mod register;
 mod stream;
 mod traces;

@@ -241,7 +241,7 @@ fn a_bye_before_the_answer_is_a_caller_who_gave_up() {
 #[test]
 fn requests_without_a_call_are_answered_and_forgotten() {
     // (request, status, header that must be there)
-    let table: [(String, u16, Option<Name>); 17] = [
+    let table: [(String, u16, Option<Name>); 18] = [
         (peer("OPTIONS", 1, "", "", ""), 200, Some(Name::Accept)),
         (peer("OPTIONS", 1, "", "", ""), 200, Some(Name::Supported)),
         (peer("OPTIONS", 1, "stranger", "", ""), 481, None),
@@ -255,7 +255,8 @@ fn requests_without_a_call_are_answered_and_forgotten() {
         (peer("REFER", 1, "", "Refer-To: <sip:x@y>\r\n", ""), 405, Some(Name::Allow)),
         (peer("REGISTER", 1, "", "", ""), 405, Some(Name::Allow)),
         (peer("DANCE", 1, "", "", ""), 501, Some(Name::Allow)),
-        (invite(1, "Require: 100rel, replaces\r\n", OFFER), 420, Some(Name::Unsupported)),
+        (invite(1, "Require: 100rel, tdialog\r\n", OFFER), 420, Some(Name::Unsupported)),
+        (peer("PRACK", 1, "", "RAck: 1 1 INVITE\r\n", ""), 481, None),
         (invite(1, "", OFFER).replace("application/sdp", "text/plain"), 415, Some(Name::Accept)),
         (invite(1, "", OFFER).replace("Max-Forwards: 70", "Max-Forwards: 0"), 483, None),
         (invite(1, "", OFFER).replace("INVITE sip:1000@198.51.100.1:5060", "INVITE urn:service:sos"), 416, None),
