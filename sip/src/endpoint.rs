@@ -6,6 +6,7 @@
 pub(crate) mod core;
 mod intake;
 pub(crate) mod random;
+mod replaces;
 mod responses;
 
 use self::core::Core;
@@ -189,7 +190,8 @@ impl Endpoint {
     /// What the owner wants of a leg.
     pub fn handle_command(&mut self, command: Command, now: Instant) {
         let id = leg_of(&command);
-        self.with_leg(id, |leg, core| leg.handle_command(command, core, now));
+        let offered = self.offered_by(&command);
+        self.with_leg(id, |leg, core| leg.handle_command(command, offered, core, now));
     }
 
     /// Calls someone. A URI that is none fails with 400 at once, a peer that no listener of ours can reach with 503.

@@ -108,8 +108,10 @@ pub enum Command {
     Refer {
         /// Which leg.
         leg: LegId,
-        /// URI without angle brackets, e.g. `sip:1000@pbx.example`. The owner has validated it.
+        /// URI without angle brackets and headers, e.g. `sip:1000@pbx.example`. The owner has validated it.
         refer_to: String,
+        /// A leg that is up, with that target: it is offered in exchange for ours (attended transfer, RFC 3891).
+        replaces: Option<LegId>,
         /// How long to wait for a final NOTIFY after the 202 before [`ReferProgress::NoNotify`].
         notify_deadline: Duration,
     },
@@ -173,6 +175,9 @@ pub enum Event {
         leg: LegId,
         /// Who, whom, with what.
         invite: Box<IncomingInvite>,
+        /// The leg whose place it asks for (Replaces, RFC 3891). Who grants that answers this INVITE, then ends the
+        /// other leg; who refuses leaves the other as it is.
+        replaces: Option<LegId>,
     },
     /// The caller gave up before we answered (CANCEL); 487 is on its way. The leg is gone.
     Cancelled {
@@ -257,6 +262,26 @@ pub enum Event {
         /// New state.
         state: RegistrationState,
     },
+}
+
+impl Event {
+    /// The leg it is about; `None` for one about a registration.
+    pub fn leg(&self) -> Option<LegId> {
+        match self {
+            Self::Incoming { leg, .. }
+            | Self::Cancelled { leg }
+            | Self::Established { leg, .. }
+            | Self::Progress { leg, .. }
+            | Self::Failed { leg, .. }
+            | Self::Offer { leg, .. }
+            | Self::OfferAnswered { leg, .. }
+            | Self::Info { leg, .. }
+            | Self::Refer { leg, .. }
+            | Self::Bye { leg, .. }
+            | Self::Terminated { leg, .. } => Some(*leg),
+            Self::Registration { .. } => None,
+        }
+    }
 }
 
 /// One registration, numbered by the owner.

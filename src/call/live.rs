@@ -152,6 +152,11 @@ impl Live {
         self.media.end(now);
     }
 
+    /// Whether another leg may take the place of ours: not while the phone system decides where this one goes.
+    pub(super) fn may_move(&self) -> bool {
+        self.with_the_caller()
+    }
+
     /// Whether the caller is with somebody else already, and how we know.
     pub(super) fn settled(&self) -> Option<&'static str> {
         match &self.phase {
@@ -390,6 +395,7 @@ impl Live {
         desk.commands.push_back(Command::Refer {
             leg: desk.leg,
             refer_to: format!("sip:{destination}@{}", desk.secretary.domain_name),
+            replaces: None,
             notify_deadline: desk.settings.notify_deadline,
         });
         desk.emit(Event::TransferStarted { destination });
@@ -545,7 +551,12 @@ impl Live {
     }
 
     /// RFC 3264 §8: the peer changed the session, or asks for our description of it.
-    fn reoffered(&mut self, offer: Option<&[u8]>, desk: &mut Desk, now: Instant) -> Result<Vec<u8>, sdp::Error> {
+    pub(super) fn reoffered(
+        &mut self,
+        offer: Option<&[u8]>,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<Vec<u8>, sdp::Error> {
         let Some(offer) = offer else {
             return Ok(desk.sdp.offer(sdp::Direction::SendRecv));
         };

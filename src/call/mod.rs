@@ -10,6 +10,7 @@ mod live;
 mod log;
 mod rung;
 mod settings;
+mod takeover;
 mod tools;
 mod transcript;
 mod transfer;
@@ -146,8 +147,14 @@ impl Call {
         call
     }
 
-    /// A SIP event of our leg.
+    /// A SIP event of our leg, or an INVITE that may take its place. News of a leg that was replaced changes nothing.
     pub fn handle_sip(&mut self, event: sip::Event, now: Instant) {
+        if let sip::Event::Incoming { leg, invite, .. } = &event {
+            return self.take_over(*leg, invite, now);
+        }
+        if event.leg().is_some_and(|leg| leg != self.desk.leg) {
+            return;
+        }
         match &mut self.state {
             State::Ringing(_) => self.on_sip_while_ringing(event, now),
             State::Offering => self.on_sip_while_offering(event, now),

@@ -57,13 +57,13 @@ pub struct Admission {
 }
 
 /// Why an INVITE is refused.
-struct Refusal {
+pub(super) struct Refusal {
     status: u16,
     why: String,
 }
 
 impl Refusal {
-    fn new(status: u16, why: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, why: impl Into<String>) -> Self {
         Self { status, why: why.into() }
     }
 }
@@ -71,21 +71,22 @@ impl Refusal {
 impl Admission {
     /// Takes an INVITE in, or refuses it.
     pub async fn admit(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) {
-        let call_id = invite.call_id.clone();
-        let (remote, dialled) = (invite.remote, invite.request_user.clone());
-        if let Err(refusal) = self.place(leg, invite, sip).await {
-            warn!(%remote, %call_id, status = refusal.status, "Call refused: {}", refusal.why);
-            debug!(%dialled, %call_id, "Refused");
-            self.refuse(leg, refusal);
+        if let Err(refusal) = self.place(leg, invite.clone(), sip).await {
+            self.turn_away(leg, &invite, refusal);
         }
+    }
+
+    /// Refuses an INVITE, and says why in the log.
+    pub(super) fn turn_away(&self, leg: LegId, invite: &IncomingInvite, refusal: Refusal) {
+        let IncomingInvite { remote, call_id, request_user: dialled, .. } = invite;
+        warn!(%remote, %call_id, status = refusal.status, "Call refused: {}", refusal.why);
+        debug!(%dialled, %call_id, "Refused");
+        self.refuse(leg, refusal);
     }
 
     async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let clock = (Utc::now(), Instant::now());
-        let from = invite.remote.ip();
-        if self.config.peer(from).is_none() && !self.is_registrar(from) {
-            return Err(Refusal::new(403, "its address is not in [[peers]]"));
-        }
+        self.welcome(&invite)?;
         let secretary = self.secretary(&invite).await?;
         for warning in &secretary.warnings {
             warn!(secretary = %secretary.secretary_name, "{warning}");
@@ -113,11 +114,20 @@ impl Admission {
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }
 
+    /// Whether who sent this may call at all.
+    pub(super) fn welcome(&self, invite: &IncomingInvite) -> Result<(), Refusal> {
+        let from = invite.remote.ip();
+        if self.config.peer(from).is_none() && !self.is_registrar(from) {
+            return Err(Refusal::new(403, "its address is not in [[peers]]"));
+        }
+        Ok(())
+    }
+
     fn is_registrar(&self, address: IpAddr) -> bool {
         self.registrars.borrow().iter().any(|registrar| routing::is_among(address, registrar))
     }
 
-    async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
+    pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
         let wanted = routing::wanted(invite, &self.config, &self.registrars.borrow());
         let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
         match timeout(LOOKUP, self.store.find_secretary(&lookup)).await {
@@ -145,9 +155,12 @@ impl Admission {
             cause: Some(refusal.status),
             text: Some(refusal.why.clone()),
         });
-        let command = Command::Reject { leg, status: refusal.status, reason, headers };
+        self.command(Command::Reject { leg, status: refusal.status, reason, headers });
+    }
+
+    pub(super) fn command(&self, command: Command) {
         if self.shared.sip.try_send(Request::Command(command)).is_err() {
-            warn!("the SIP task does not take commands: this refusal is lost");
+            warn!("the SIP task does not take commands: one for a leg without a call is lost");
         }
     }
 

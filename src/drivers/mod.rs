@@ -10,6 +10,7 @@ pub mod registrars;
 pub mod rtp_socket;
 pub mod server;
 pub mod sip_socket;
+pub mod takeover;
 pub mod ws_client;
 
 use std::time::Instant;

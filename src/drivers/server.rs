@@ -8,6 +8,7 @@ use super::{
     rtp_socket::Ports,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
+    takeover::Line,
 };
 use crate::{
     call,
@@ -282,16 +283,22 @@ fn tls(config: &Config) -> anyhow::Result<Arc<rustls::ClientConfig>> {
 /// Routes SIP events to the calls they belong to, until the SIP task ends. The admission holds a sender of requests,
 /// which keeps the SIP task alive: it is the server's alone.
 async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, lost: Lost, config: Arc<Config>) {
-    let mut calls: BTreeMap<LegId, mpsc::Sender<Event>> = BTreeMap::new();
+    let mut calls: BTreeMap<LegId, Line> = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
-            Event::Incoming { leg, invite } => {
+            Event::Incoming { leg, invite, replaces } => {
                 // An INVITE that came just before the end is not answered: draining refuses those that follow.
                 let Some(admission) = admission.upgrade() else { continue };
-                calls.retain(|_, call| !call.is_closed());
-                let (to_call, sip) = mpsc::channel(CALL_EVENTS);
-                calls.insert(leg, to_call);
-                tokio::spawn(async move { admission.admit(leg, *invite, sip).await });
+                calls.retain(|_, line| !line.call.is_closed());
+                let (call, sip) = mpsc::channel(CALL_EVENTS);
+                let replaced = replaces.map(|old| calls.get(&old).cloned().ok_or(old));
+                calls.insert(leg, Line { leg, call, invite: invite.clone() });
+                tokio::spawn(async move {
+                    match replaced {
+                        None => admission.admit(leg, *invite, sip).await,
+                        Some(old) => admission.take_over(leg, *invite, sip, old).await,
+                    }
+                });
             }
             Event::Registration { id, state } => {
                 let user = config.registrations.get(id.0 as usize).map(|r| r.user.as_str());
@@ -304,8 +311,8 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
             | Event::Failed { leg, .. }
             | Event::Bye { leg, .. }
             | Event::Terminated { leg, .. }) => {
-                if let Some(call) = calls.remove(&leg) {
-                    deliver_last(call, event);
+                if let Some(line) = calls.remove(&leg) {
+                    deliver_last(line.call, event);
                 }
             }
             event @ (Event::Established { leg, .. }
@@ -314,8 +321,8 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
             | Event::OfferAnswered { leg, .. }
             | Event::Info { leg, .. }
             | Event::Refer { leg, .. }) => {
-                if let Some(call) = calls.get(&leg) {
-                    deliver(call, event, leg);
+                if let Some(line) = calls.get(&leg) {
+                    deliver(&line.call, event, leg);
                 }
             }
         }

@@ -456,3 +456,94 @@ fn a_transfer_that_failed_is_not_where_the_caller_went() {
     world.sip(sip::Event::Bye { leg: LEG, reason: None });
     assert_eq!(world.record().unwrap().transfer_destination, None);
 }
+
+/// The leg of another phone.
+const OTHER: sip::LegId = sip::LegId(2);
+
+/// An offer of a phone that listens at port 4002.
+fn elsewhere(codec: &str) -> Option<Vec<u8>> {
+    let offer = String::from_utf8(model::offer("")).unwrap();
+    Some(offer.replace(" 4000 ", " 4002 ").replace("AVP 0 101", codec).into_bytes())
+}
+
+impl World {
+    /// The INVITE of another phone asks for the caller's place; what the call says to that.
+    fn taken_over(&mut self, offer: Option<Vec<u8>>) -> Vec<Command> {
+        self.commands.clear();
+        let invite = Box::new(model::invite(offer));
+        self.sip(sip::Event::Incoming { leg: OTHER, invite, replaces: Some(LEG) });
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Where the next packet goes.
+    fn next_packet(&mut self) -> std::net::SocketAddr {
+        loop {
+            let (at, _) = self.call.poll_timeout().unwrap();
+            self.now = at.max(self.now);
+            self.call.handle_timeout(self.now);
+            if let Some(packet) = std::iter::from_fn(|| self.call.poll_transmit()).find(|t| model::is_voice(&t.bytes)) {
+                return packet.remote;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_leg_that_takes_over_gets_the_conversation_and_the_old_one_a_bye() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(4), None);
+    world.pass(Duration::from_millis(500), false);
+    let commands = world.taken_over(elsewhere("AVP 0 101"));
+    let [Command::Answer { leg: OTHER, sdp }, Command::Bye { leg: LEG, reason: Some(_) }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert!(String::from_utf8_lossy(sdp).contains("m=audio 20000 RTP/AVP 0 101"));
+    assert_eq!(world.next_packet(), "127.0.0.1:4002".parse().unwrap());
+    // The end of the old leg is not the end of the call.
+    world.sip(sip::Event::Established { leg: OTHER, sdp: None });
+    world.sip(sip::Event::Terminated { leg: LEG, by: sip::TerminatedBy::Us });
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert!(!world.call.is_over() && world.commands.is_empty());
+    // From here on the new leg is the call.
+    world.says(Duration::from_secs(1), Some(("transfer", r#"{"destination":"sales"}"#)));
+    world.pass(Duration::from_secs(5), false);
+    assert!(matches!(world.commands.as_slice(), [Command::Refer { leg: OTHER, .. }]), "{:?}", world.commands);
+    world.sip(sip::Event::Refer { leg: OTHER, progress: ReferProgress::Refused(603) });
+    world.sip(sip::Event::Bye { leg: OTHER, reason: None });
+    assert!(world.outcome().is_some() && !world.hung_up());
+    let record = format!("{:?}", world.record().unwrap());
+    assert!(record.contains("taken over by 5511999"), "{record}");
+}
+
+#[test]
+fn a_takeover_without_an_offer_is_given_ours() {
+    let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(4), None);
+    let commands = world.taken_over(None);
+    assert!(
+        matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { leg: LEG, .. }]),
+        "{commands:?}"
+    );
+    world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101") });
+    assert_eq!(world.next_packet(), "127.0.0.1:4002".parse().unwrap());
+}
+
+#[test]
+fn a_takeover_that_cannot_be_is_refused_and_changes_nothing() {
+    let refused = |commands: Vec<Command>, want: u16| {
+        assert!(
+            matches!(&commands[..], [Command::Reject { leg: OTHER, status, .. }] if *status == want),
+            "{commands:?}"
+        );
+    };
+    let mut world = World::answered(|_| ());
+    refused(world.taken_over(elsewhere("AVP 18")), 488);
+    world.says(Duration::from_secs(1), None);
+    assert_eq!(world.next_packet(), model::caller());
+    let mut world = World::transferring();
+    refused(world.taken_over(elsewhere("AVP 0 101")), 480);
+    world.refer(ReferProgress::Accepted);
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert_eq!(world.outcome(), Some(Outcome::Transferred));
+    refused(world.taken_over(elsewhere("AVP 0 101")), 481);
+}

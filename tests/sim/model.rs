@@ -57,9 +57,9 @@ pub(crate) fn offer(direction: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A call whose INVITE came just now.
-pub(crate) fn call(secretary: Secretary, seed: u64, now: Instant) -> Call {
-    let invite = IncomingInvite {
+/// An INVITE of the caller.
+pub(crate) fn invite(offer: Option<Vec<u8>>) -> IncomingInvite {
+    IncomingInvite {
         remote: "127.0.0.1:5060".parse().unwrap(),
         transport: Transport::Udp,
         call_id: "walk".into(),
@@ -69,8 +69,13 @@ pub(crate) fn call(secretary: Secretary, seed: u64, now: Instant) -> Call {
         from_display: String::new(),
         to_user: "8000".into(),
         x_headers: Vec::new(),
-        offer: Some(offer("")),
-    };
+        offer,
+    }
+}
+
+/// A call whose INVITE came just now.
+pub(crate) fn call(secretary: Secretary, seed: u64, now: Instant) -> Call {
+    let invite = invite(Some(offer("")));
     Call::new(setup(secretary, (LEG, invite), "127.0.0.1:20000".parse().unwrap(), seed), now)
 }
 

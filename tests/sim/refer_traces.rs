@@ -321,7 +321,7 @@ impl Replay {
     fn settle(&mut self) {
         while let Some(event) = self.sip.poll_event() {
             match event {
-                sip::Event::Incoming { leg, invite } => {
+                sip::Event::Incoming { leg, invite, .. } => {
                     if self.call.is_none() {
                         let (secretary, rtp) = (model::secretary(|_| ()), "127.0.0.1:20000".parse().unwrap());
                         let mut call = Call::new(model::setup(secretary, (leg, (*invite).clone()), rtp, 7), self.now);

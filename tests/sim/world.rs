@@ -296,7 +296,7 @@ impl World {
         while let Some(event) = self.sip.poll_event() {
             moved = true;
             match event {
-                sip::Event::Incoming { leg, invite } => {
+                sip::Event::Incoming { leg, invite, .. } => {
                     assert!(self.call.is_none(), "one INVITE is one call");
                     let setup = model::setup(model::secretary(|_| ()), (leg, *invite), at("ramal rtp"), self.seed);
                     self.call = Some(Call::new(setup, self.now));

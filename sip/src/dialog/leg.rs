@@ -11,8 +11,8 @@ use super::{
 use crate::{
     auth::Credentials,
     endpoint::core::{Core, Purpose, Reply, SDP, Served, User, print_reason},
-    leg::{Command, Event, LegId, Reason, TerminatedBy},
-    message::{Headers, Method, Name, Request, Response, StatusCode},
+    leg::{Command, Event, LegId, Reason, ReferProgress, TerminatedBy},
+    message::{Headers, Method, Name, Replaces, Request, Response, StatusCode},
     transaction::{ClientId, ServerId, timer::Deadline, timer::earliest},
     transport::{Hop, Transmit},
 };
@@ -123,6 +123,35 @@ impl Leg {
         self.dialog.is_peer(request)
     }
 
+    /// Whether the other side of this leg has this tag.
+    pub(crate) fn is_with(&self, tag: &str) -> bool {
+        self.dialog.is_with(tag)
+    }
+
+    /// Whether another leg may take the place of this one.
+    ///
+    /// # Errors
+    /// The status RFC 3891 §3 has for it.
+    pub(crate) fn may_be_replaced(&self, early_only: bool) -> Result<(), StatusCode> {
+        match &self.state {
+            State::Calling(calling) if !calling.is_unwanted() => Ok(()),
+            State::Established | State::Answered { end: End::NotWanted, .. } if !early_only => Ok(()),
+            State::Established | State::Answered { end: End::NotWanted, .. } => Err(StatusCode::BUSY_HERE),
+            // A call to us that rings is not ours to hand on.
+            State::Ringing(_) => Err(StatusCode::NO_TRANSACTION),
+            State::Calling(_)
+            | State::Answered { end: End::Wanted(_), .. }
+            | State::Refused { .. }
+            | State::HangingUp
+            | State::Gone => Err(StatusCode::DECLINE),
+        }
+    }
+
+    /// This leg as its other side knows it, if it is up: what a REFER may offer.
+    pub(crate) fn as_replaces(&self) -> Option<Replaces> {
+        self.is_up().then(|| self.dialog.as_replaces())?
+    }
+
     /// The transaction of the INVITE, if it was the peer's.
     pub(crate) fn invite_transaction(&self) -> Option<ServerId> {
         match self.origin {
@@ -141,8 +170,14 @@ impl Leg {
         self.dialog.connection_lost(hop);
     }
 
-    /// What the owner wants.
-    pub(crate) fn handle_command(&mut self, command: Command, core: &mut Core, now: Instant) {
+    /// What the owner wants. `offered` is the leg that a REFER offers.
+    pub(crate) fn handle_command(
+        &mut self,
+        command: Command,
+        offered: Option<Replaces>,
+        core: &mut Core,
+        now: Instant,
+    ) {
         match command {
             Command::Ring { .. } => self.ring(core, now),
             Command::Answer { sdp, .. } => self.answer(sdp, core, now),
@@ -154,7 +189,13 @@ impl Leg {
             Command::RefuseOffer { status, .. } => self.refuse_offer(status, core, now),
             Command::Reinvite { sdp, .. } => self.reinvite(sdp, core, now),
             Command::Bye { reason, .. } => self.end(reason, core, now),
-            Command::Refer { refer_to, notify_deadline, .. } => self.refer(&refer_to, notify_deadline, core, now),
+            Command::Refer { replaces: Some(_), .. } if offered.is_none() => {
+                let progress = ReferProgress::Refused(StatusCode::NO_TRANSACTION.code());
+                core.events.push_back(Event::Refer { leg: self.id, progress });
+            }
+            Command::Refer { refer_to, notify_deadline, .. } => {
+                self.refer((&refer_to, offered), notify_deadline, core, now);
+            }
             Command::Info { content_type, body, .. } => self.info(&content_type, body, core, now),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) use uas::describe;
 
 use crate::{
     endpoint::core::{ALLOW, Core, SUPPORTED},
-    message::{Headers, Method, Name, NameAddr, Request, Response},
+    message::{Headers, Method, Name, NameAddr, Replaces, Request, Response},
     transport::{Hop, Transport, is_private},
     uri::{Scheme, Uri, UriError},
 };
@@ -147,6 +147,17 @@ impl Dialog {
     pub(crate) fn is_peer(&self, request: &Headers) -> bool {
         let theirs = request.from();
         self.remote.tag() == theirs.as_ref().and_then(NameAddr::tag)
+    }
+
+    /// Whether the other side has this tag; a Replaces says `0` for one without (RFC 3891 §3).
+    pub(crate) fn is_with(&self, tag: &str) -> bool {
+        self.remote.tag().unwrap_or("0") == tag
+    }
+
+    /// The dialog as its other side knows it, for an INVITE with Replaces to that side.
+    pub(crate) fn as_replaces(&self) -> Option<Replaces> {
+        let (call_id, from_tag) = self.key();
+        Some(Replaces { call_id, to_tag: self.remote.tag()?.to_owned(), from_tag, early_only: false })
     }
 
     /// Whether a response comes from the other side of this very dialog.

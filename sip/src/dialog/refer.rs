@@ -112,18 +112,6 @@ impl Referral {
     }
 }
 
-/// The status of a `message/sipfrag` body (RFC 3420): only its number is reliable (FreeSWITCH sends `SIP/2.0 486 486`).
-pub(crate) fn sipfrag_status(body: &[u8]) -> Option<u16> {
-    let line = body.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty())?;
-    let line = std::str::from_utf8(line).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    if !words.next()?.eq_ignore_ascii_case("SIP/2.0") {
-        return None;
-    }
-    let status = words.next()?.parse().ok()?;
-    (100..700).contains(&status).then_some(status)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,24 +121,6 @@ mod tests {
 
     fn notice(status: impl Into<Option<u16>>, terminated: bool) -> Notice {
         Notice { status: status.into(), terminated }
-    }
-
-    #[test]
-    fn only_the_number_of_a_sipfrag_counts() {
-        let table: [(&str, Option<u16>); 8] = [
-            ("SIP/2.0 200 OK\r\n", Some(200)),
-            ("SIP/2.0 486 486\r\n", Some(486)),
-            ("SIP/2.0 100", Some(100)),
-            ("\r\nsip/2.0 603 Decline\r\nContact: x", Some(603)),
-            ("", None),
-            ("SIP/2.0", None),
-            ("SIP/2.0 9999 x", None),
-            ("HTTP/1.1 200 OK", None),
-        ];
-        for (body, status) in table {
-            assert_eq!(sipfrag_status(body.as_bytes()), status, "{body:?}");
-        }
-        assert_eq!(sipfrag_status(&[0xff, 0xfe]), None);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 use super::{
     Leg,
     leg::{End, Outcome, State},
-    refer::{Notice, Referral, sipfrag_status},
+    refer::{Notice, Referral},
 };
 use crate::{
     endpoint::core::{ACCEPT, ALLOW, Core, Purpose, Reply, SUPPORTED, Served, read_reason},
     leg::{Event, ReferProgress, TerminatedBy},
-    message::{Method, Name, NameAddr, Params, Request, StatusCode},
+    message::{Method, Name, NameAddr, ReferTo, Replaces, Request, StatusCode, SubState, sipfrag},
     uri::Uri,
 };
 use std::time::{Duration, Instant};
@@ -82,22 +82,28 @@ impl Leg {
 
     fn notified(&mut self, request: &Request, served: &Served, core: &mut Core, now: Instant) {
         let headers = &request.headers;
-        let (package, params) = parameters(headers.first(Name::Event).unwrap_or_default());
-        let id = params.as_ref().and_then(|params| params.value("id"));
-        let referral = self.referral.as_mut();
-        let Some(referral) = referral.filter(|r| package.eq_ignore_ascii_case("refer") && r.owns(id)) else {
+        let event = headers.event().filter(|event| event.package == "refer");
+        let referral = event.and_then(|event| self.referral.as_mut().filter(|r| r.owns(event.id.as_deref())));
+        let Some(referral) = referral else {
             self.reply(served, Reply::new(StatusCode::NO_TRANSACTION), core, now);
             return;
         };
-        let (subscription, _) = parameters(headers.first(Name::SubscriptionState).unwrap_or_default());
-        let terminated = subscription.eq_ignore_ascii_case("terminated");
-        let progress = referral.handle_notify(Notice { status: sipfrag_status(&request.body), terminated }, now);
+        let terminated = headers.subscription_state().is_some_and(|s| s.state == SubState::Terminated);
+        let status = sipfrag::status(&request.body).map(StatusCode::code);
+        let progress = referral.handle_notify(Notice { status, terminated }, now);
         self.reply(served, Reply::new(StatusCode::OK), core, now);
         let leg = self.id;
         core.events.extend(progress.into_iter().map(|progress| Event::Refer { leg, progress }));
     }
 
-    pub(super) fn refer(&mut self, refer_to: &str, notify_deadline: Duration, core: &mut Core, now: Instant) {
+    /// REFER to a target, with the leg offered to it in exchange for ours, if any.
+    pub(super) fn refer(
+        &mut self,
+        (refer_to, offered): (&str, Option<Replaces>),
+        notify_deadline: Duration,
+        core: &mut Core,
+        now: Instant,
+    ) {
         let leg = self.id;
         let mut refuse = |status| {
             core.events.push_back(Event::Refer { leg, progress: ReferProgress::Refused(status) });
@@ -111,9 +117,9 @@ impl Leg {
         if self.referral.as_ref().is_some_and(|referral| !referral.is_over()) {
             return refuse(491);
         }
-        let Ok(target) = Uri::parse(refer_to) else { return refuse(400) };
+        let Some(refer_to) = target(refer_to, offered.as_ref()) else { return refuse(400) };
         let mut request = self.dialog.request(Method::Refer, core);
-        request.headers.push(Name::ReferTo, NameAddr::new(target).to_string());
+        request.headers.push(Name::ReferTo, refer_to.to_string());
         request.headers.push(Name::ReferredBy, NameAddr::new(self.dialog.local_uri().clone()).to_string());
         let number = request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         self.referral = Some(Referral::new(number, notify_deadline));
@@ -143,7 +149,7 @@ impl Leg {
     }
 
     /// Whether our side regards the call as up.
-    fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         matches!(self.state, State::Established | State::Answered { end: End::NotWanted, .. })
     }
 }
@@ -153,15 +159,34 @@ pub(crate) fn capabilities(reply: Reply) -> Reply {
     reply.with(Name::Allow, ALLOW).with(Name::Accept, ACCEPT).with(Name::Supported, SUPPORTED)
 }
 
-/// The answer to a method we do not have: RFC 3261 §8.2.1, 405 for one that is known and 501 for one that is not.
+/// The answer to a method we do not have: RFC 3261 §8.2.1, 405 for one that is known and 501 for one that is not. A
+/// REFER is understood and declined (RFC 3515 §2.4.2): nobody but the assistant sends a caller elsewhere.
 pub(crate) fn not_ours(method: &Method) -> Reply {
-    let unknown = matches!(method, Method::Other(_));
-    let status = if unknown { StatusCode::NOT_IMPLEMENTED } else { StatusCode::METHOD_NOT_ALLOWED };
+    let status = match method {
+        Method::Other(_) => StatusCode::NOT_IMPLEMENTED,
+        Method::Refer => StatusCode::DECLINE,
+        Method::Invite
+        | Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Register
+        | Method::Options
+        | Method::Info
+        | Method::Update
+        | Method::Notify
+        | Method::Subscribe
+        | Method::Message
+        | Method::Prack
+        | Method::Publish => StatusCode::METHOD_NOT_ALLOWED,
+    };
     Reply::new(status).with(Name::Allow, ALLOW)
 }
 
-/// `word;name=value…`.
-fn parameters(value: &str) -> (&str, Option<Params>) {
-    let (word, params) = value.split_at_checked(value.find(';').unwrap_or(value.len())).unwrap_or((value, ""));
-    (word.trim(), Params::parse(params))
+/// The Refer-To of a REFER. Headers in the URI are ours to add: a Replaces in them would name a dialog of somebody else.
+fn target(refer_to: &str, offered: Option<&Replaces>) -> Option<ReferTo> {
+    let uri = Uri::parse(refer_to).ok().filter(|uri| uri.headers().next().is_none())?;
+    match offered {
+        Some(replaces) => ReferTo::attended(&uri, replaces).ok(),
+        None => Some(ReferTo::blind(uri)),
+    }
 }

@@ -18,7 +18,7 @@ use std::{
 /// What we do, and say in `Allow`.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY, PRACK";
 /// Extensions we understand: what `Supported` says, and all that `Require` may ask for.
-pub(crate) const SUPPORTED: &str = "100rel";
+pub(crate) const SUPPORTED: &str = "100rel, replaces";
 /// Bodies we understand, and say in `Accept`.
 pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag";
 /// The only body an offer or answer may have.

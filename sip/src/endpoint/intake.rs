@@ -147,6 +147,10 @@ impl Endpoint {
         if self.door == Door::Draining || self.legs.len() >= self.core.config.max_legs {
             return self.overloaded(request, hop);
         }
+        let replaces = match self.replaced_by(request) {
+            Ok(replaces) => replaces,
+            Err(status) => return self.core.answer_stateless(&request.headers, hop, Reply::new(status)),
+        };
         let tag = self.core.random.token();
         let dialog = Dialog::incoming(request, hop, &tag, &mut self.core);
         let Some((dialog, description)) = dialog.zip(describe(request, hop)) else {
@@ -159,7 +163,7 @@ impl Endpoint {
         let id = self.fresh_leg();
         let leg = Leg::incoming(id, dialog, request, served, &mut self.core);
         self.adopt(id, leg);
-        self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description) });
+        self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description), replaces });
     }
 
     fn overloaded(&mut self, request: &Request, hop: Hop) {
@@ -187,6 +191,10 @@ fn unacceptable(request: &Request) -> Option<Reply> {
     let unknown: Vec<&str> = headers.tokens(Name::Require).filter(|tag| !known(tag)).collect();
     if !unknown.is_empty() {
         return Some(Reply::new(StatusCode::BAD_EXTENSION).with(Name::Unsupported, unknown.join(", ")));
+    }
+    // RFC 3891 §3: Replaces is for INVITE only.
+    if request.method != Method::Invite && headers.first(Name::Replaces).is_some() {
+        return Some(Reply::new(StatusCode::BAD_REQUEST).saying("Replaces outside an INVITE"));
     }
     if request.method != Method::Invite || request.body.is_empty() {
         return None;

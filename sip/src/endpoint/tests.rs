@@ -4,6 +4,7 @@ mod network;
 mod offers;
 mod prack;
 mod register;
+mod replaces;
 mod stream;
 mod traces;
 mod uac;

@@ -8,7 +8,7 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(40);
 
 fn refer(leg: LegId) -> Command {
-    Command::Refer { leg, refer_to: "sip:1000@test.local".into(), notify_deadline: WAIT }
+    Command::Refer { leg, refer_to: "sip:1000@test.local".into(), replaces: None, notify_deadline: WAIT }
 }
 
 fn notify(cseq: u32, tag: &str, id: u32, state: &str, body: &str) -> String {
@@ -54,7 +54,9 @@ fn info_is_taken_and_given() {
 fn methods_that_are_not_ours_are_refused_politely() {
     let mut stand = Stand::new();
     let (_, tag) = stand.established();
-    for (method, status) in [("REFER", 405), ("MESSAGE", 405), ("SUBSCRIBE", 405), ("DANCE", 501)] {
+    for (method, status) in
+        [("REFER", 603), ("PUBLISH", 405), ("REGISTER", 405), ("MESSAGE", 405), ("SUBSCRIBE", 405), ("DANCE", 501)]
+    {
         stand.feed(&peer(method, 2, &tag, "", ""));
         let response = stand.one_response();
         assert_eq!(response.status.code(), status, "{method}");
@@ -122,8 +124,11 @@ fn refer_refused_silent_or_without_notify() {
     stand.feed(&answer(&request, 202, "", "", ""));
     stand.pass(WAIT);
     assert_eq!(progress(stand.events()), [ReferProgress::Accepted, ReferProgress::NoNotify]);
-    stand.command(Command::Refer { leg, refer_to: "<nonsense>".into(), notify_deadline: WAIT });
-    assert_eq!(progress(stand.events()), [ReferProgress::Refused(400)]);
+    for nonsense in ["<nonsense>", "sip:1000@test.local?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2"] {
+        let (refer_to, replaces) = (nonsense.into(), None);
+        stand.command(Command::Refer { leg, refer_to, replaces, notify_deadline: WAIT });
+        assert_eq!(progress(stand.events()), [ReferProgress::Refused(400)]);
+    }
     stand.command(refer(leg));
     let request = stand.one_request();
     stand.feed(&answer(&request, 481, "", "", ""));

@@ -151,7 +151,7 @@ impl World {
             Plan::Accept => Command::AcceptOffer { leg, sdp: ANSWER.into() },
             Plan::Reinvite => Command::Reinvite { leg, sdp: OFFER.into() },
             Plan::Info => Command::Info { leg, content_type: "application/dtmf".into(), body: b"1".into() },
-            Plan::Refer => Command::Refer { leg, refer_to: "sip:x@y".into(), notify_deadline: wait },
+            Plan::Refer => Command::Refer { leg, refer_to: "sip:x@y".into(), replaces: None, notify_deadline: wait },
             Plan::Bye => Command::Bye { leg, reason: None },
         });
         if plan == Plan::Reinvite && !self.ends.contains_key(&side) {

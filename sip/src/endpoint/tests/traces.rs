@@ -21,7 +21,7 @@ impl Stand {
             (Event::Offer { leg, .. }, _) => vec![Command::AcceptOffer { leg: *leg, sdp: ANSWER.into() }],
             (Event::Established { leg, .. }, Owner::Refers | Owner::RefersAndHangsUp) => {
                 let (refer_to, notify_deadline) = ("sip:1000@test.local".into(), Duration::from_secs(30));
-                vec![Command::Refer { leg: *leg, refer_to, notify_deadline }]
+                vec![Command::Refer { leg: *leg, refer_to, replaces: None, notify_deadline }]
             }
             (Event::Refer { leg, progress: ReferProgress::Accepted }, Owner::RefersAndHangsUp) => {
                 vec![Command::Bye { leg: *leg, reason: None }]

@@ -55,7 +55,7 @@ fn an_invite_without_offer_brings_the_answer_in_its_ack() {
     let mut stand = Stand::new();
     stand.feed(&invite(1, "", ""));
     stand.sent();
-    let Event::Incoming { leg, invite } = stand.one_event() else { panic!("a new call") };
+    let Event::Incoming { leg, invite, .. } = stand.one_event() else { panic!("a new call") };
     assert_eq!(invite.offer, None);
     stand.command(Command::Answer { leg, sdp: ANSWER.into() });
     let tag = to_tag(&stand.one_response());
@@ -241,7 +241,7 @@ fn a_bye_before_the_answer_is_a_caller_who_gave_up() {
 #[test]
 fn requests_without_a_call_are_answered_and_forgotten() {
     // (request, status, header that must be there)
-    let table: [(String, u16, Option<Name>); 18] = [
+    let table: [(String, u16, Option<Name>); 19] = [
         (peer("OPTIONS", 1, "", "", ""), 200, Some(Name::Accept)),
         (peer("OPTIONS", 1, "", "", ""), 200, Some(Name::Supported)),
         (peer("OPTIONS", 1, "stranger", "", ""), 481, None),
@@ -252,11 +252,12 @@ fn requests_without_a_call_are_answered_and_forgotten() {
         (peer("MESSAGE", 1, "", "", ""), 405, Some(Name::Allow)),
         (peer("SUBSCRIBE", 1, "", "", ""), 405, Some(Name::Allow)),
         (peer("PUBLISH", 1, "", "", ""), 405, Some(Name::Allow)),
-        (peer("REFER", 1, "", "Refer-To: <sip:x@y>\r\n", ""), 405, Some(Name::Allow)),
+        (peer("REFER", 1, "", "Refer-To: <sip:x@y>\r\n", ""), 603, Some(Name::Allow)),
         (peer("REGISTER", 1, "", "", ""), 405, Some(Name::Allow)),
         (peer("DANCE", 1, "", "", ""), 501, Some(Name::Allow)),
         (invite(1, "Require: 100rel, tdialog\r\n", OFFER), 420, Some(Name::Unsupported)),
         (peer("PRACK", 1, "", "RAck: 1 1 INVITE\r\n", ""), 481, None),
+        (peer("OPTIONS", 1, "", "Replaces: x;to-tag=1;from-tag=2\r\n", ""), 400, None),
         (invite(1, "", OFFER).replace("application/sdp", "text/plain"), 415, Some(Name::Accept)),
         (invite(1, "", OFFER).replace("Max-Forwards: 70", "Max-Forwards: 0"), 483, None),
         (invite(1, "", OFFER).replace("INVITE sip:1000@198.51.100.1:5060", "INVITE urn:service:sos"), 416, None),

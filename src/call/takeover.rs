@@ -1,0 +1,33 @@
+//! Another leg takes the place of ours in the conversation (RFC 3891): an attended transfer at the other end.
+use super::{Call, State, sip_reason};
+use sip::{Command, IncomingInvite, LegId};
+use std::time::Instant;
+
+impl Call {
+    /// An INVITE asks for the place of our leg, and whoever sent it may have it. The media move to the new leg with its
+    /// answer, the old one gets a BYE; where that cannot be done, the INVITE is refused and nothing changes (§3).
+    pub(super) fn take_over(&mut self, leg: LegId, invite: &IncomingInvite, now: Instant) {
+        let answer = match &mut self.state {
+            State::Live(live) if live.may_move() => {
+                live.reoffered(invite.offer.as_deref(), &mut self.desk, now).map_err(|error| error.sip_status())
+            }
+            // Media are not agreed yet, or the caller is being handed over.
+            State::Live(_) | State::Offering => Err(480),
+            // A leg that rings cannot be named by a Replaces, and one that is over is no leg any more.
+            State::Ringing(_) | State::Over => Err(481),
+        };
+        let desk = &mut self.desk;
+        match answer {
+            Ok(sdp) => {
+                let old = std::mem::replace(&mut desk.leg, leg);
+                desk.log.transcript.note(format!("[the call was taken over by {}]", invite.from_user), now);
+                desk.commands.push_back(Command::Answer { leg, sdp });
+                let reason = Some(sip_reason(200, "Replaced by another leg"));
+                desk.commands.push_back(Command::Bye { leg: old, reason });
+            }
+            Err(status) => {
+                desk.commands.push_back(Command::Reject { leg, status, reason: None, headers: Vec::new() });
+            }
+        }
+    }
+}
