@@ -147,3 +147,66 @@ fn notify_without_a_subscription_gets_481() {
     assert_eq!(stand.sent_kinds(), ["481", "REFER", "481", "481"]);
     assert_eq!(stand.events(), []);
 }
+
+/// A NOTIFY of a referral: whether it names the REFER, Subscription-State, sipfrag.
+type Told = (bool, &'static str, &'static str);
+
+#[test]
+fn every_form_of_notify_that_phone_systems_send_is_read() {
+    use ReferProgress::{NoNotify, Notified};
+    let told = |status, terminated| Notified { status, terminated };
+    let table: [(&[Told], &[ReferProgress]); 8] = [
+        (&[(true, "terminated;reason=noresource", "SIP/2.0 200 OK\r\n")], &[told(200, true)]),
+        (&[(false, "terminated;reason=noresource", "SIP/2.0 200 OK\r\n")], &[told(200, true)]),
+        (&[(true, "terminated;reason=noresource", "SIP/2.0 486 486\r\n")], &[told(486, true)]),
+        (&[(true, "terminated;reason=noresource", "SIP/2.0 403 Forbidden\r\n")], &[told(403, true)]),
+        (&[(true, "Terminated", "SIP/2.0 481 Failure\r\n")], &[told(481, true)]),
+        (
+            &[
+                (true, "active;expires=60", "SIP/2.0 100 Trying\r\n"),
+                (false, "active;expires=55", "SIP/2.0 180 Ringing\r\n"),
+                (true, "active;expires=50", "SIP/2.0 200 OK"),
+                (true, "terminated;reason=noresource", "SIP/2.0 200 OK"),
+            ],
+            &[told(100, false), told(180, false), told(200, false), told(200, true)],
+        ),
+        (
+            &[(true, "pending;expires=60", "SIP/2.0 100 Trying"), (true, "terminated;reason=timeout", "")],
+            &[told(100, false), NoNotify],
+        ),
+        (&[], &[NoNotify]),
+    ];
+    for (notices, expected) in table {
+        let mut stand = Stand::new();
+        let (leg, tag) = stand.established();
+        stand.command(refer(leg));
+        let request = stand.one_request();
+        let id = request.headers.cseq().unwrap().number;
+        stand.feed(&answer(&request, 202, "", "Expires: 60\r\n", ""));
+        for (cseq, (names, state, body)) in (2..).zip(notices) {
+            let text = notify(cseq, &tag, id, state, body);
+            stand.feed(&if *names { text } else { text.replace(&format!(";id={id}"), "") });
+            assert_eq!(stand.sent_kinds(), ["200"]);
+        }
+        stand.pass(WAIT);
+        let heard = progress(stand.events());
+        assert_eq!((heard[0], &heard[1..]), (ReferProgress::Accepted, expected), "{notices:?}");
+        // It is over in each of these, and a straggler is told so.
+        stand.feed(&notify(99, &tag, id, "active", "SIP/2.0 100 Trying\r\n"));
+        assert_eq!((stand.sent_kinds(), stand.events()), (vec!["481".to_owned()], vec![]), "{notices:?}");
+    }
+}
+
+#[test]
+fn a_refer_that_is_taken_on_without_a_subscription_is_waited_for_like_any_other() {
+    let mut stand = Stand::new();
+    let (leg, tag) = stand.established();
+    stand.command(refer(leg));
+    let request = stand.one_request();
+    // We want the outcome, and do not ask to be spared it (RFC 4488 §4).
+    assert_eq!(request.headers.first(Name::ReferSub), None);
+    stand.feed(&answer(&request, 200, "", "Refer-Sub: false\r\n", ""));
+    assert_eq!((progress(stand.events()), stand.pass(WAIT / 2)), (vec![ReferProgress::Accepted], vec![]));
+    stand.feed(&peer("BYE", 2, &tag, "", ""));
+    assert_eq!(stand.events(), [Event::Bye { leg, reason: None }]);
+}

@@ -360,8 +360,11 @@ fn the_recorded_route_is_followed() {
     stand.feed(&invite(1, record, OFFER));
     stand.sent();
     let Event::Incoming { leg, .. } = stand.one_event() else { panic!("a new call") };
+    stand.command(Command::Ring { leg });
+    let ringing = stand.one_response();
     stand.command(Command::Answer { leg, sdp: ANSWER.into() });
     let ok = stand.one_response();
+    assert!(ringing.headers.all(Name::RecordRoute).eq(ok.headers.all(Name::RecordRoute)));
     let routes = ["<sip:192.0.2.77;lr;x=1>", "<sip:192.0.2.78:5070;lr>"];
     assert_eq!(ok.headers.all(Name::RecordRoute).collect::<Vec<_>>(), routes);
     stand.feed(&peer("ACK", 1, &to_tag(&ok), "", ""));
