@@ -46,6 +46,9 @@ pub struct OutgoingInvite {
     pub remote: SocketAddr,
     /// Over what.
     pub transport: Transport,
+    /// URIs of the proxies to go through, nearest first, mostly with `;lr` (RFC 3261 §8.1.2); `remote` is the first's.
+    /// The route of the call itself is the one its answer records.
+    pub route: Vec<String>,
     /// R-URI and To, without angle brackets.
     pub to: String,
     /// From, without angle brackets.
@@ -202,7 +205,7 @@ impl Endpoint {
             Err(error) => {
                 let status = error.status();
                 let reason = Reason { protocol: "SIP".into(), cause: Some(status), text: Some(error.to_string()) };
-                self.core.events.push_back(Event::Failed { leg: id, status, reason: Some(reason) });
+                self.core.events.push_back(Event::Failed { leg: id, status, reason: Some(reason), contacts: vec![] });
             }
         }
         id

@@ -208,6 +208,9 @@ pub enum Event {
         status: u16,
         /// `Reason` of the response, if any.
         reason: Option<Reason>,
+        /// Of a 3xx: URIs to try in its stead, the most wanted first (RFC 3261 §8.1.3.4). Whether to is the owner's to say:
+        /// who redirects a call decides where it goes, and who pays.
+        contacts: Vec<String>,
     },
     /// re-INVITE or UPDATE with SDP (or an offerless re-INVITE): answer with `AcceptOffer` or `RefuseOffer`.
     Offer {

@@ -52,6 +52,9 @@ pub struct CallArgs {
     /// Codecs to offer, in order.
     #[arg(long, value_delimiter = ',', default_value = "PCMU,PCMA", value_name = "LIST")]
     pub codecs: Vec<String>,
+    /// Goes through a proxy, `sip:proxy.example;lr`. May be repeated, nearest first.
+    #[arg(long, value_name = "URI")]
+    pub route: Vec<String>,
     /// Authorities to believe beside the public ones (PEM), over TLS.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<std::path::PathBuf>,
@@ -154,6 +157,10 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         Scheme::Sip | Scheme::Sips => {}
         Scheme::Tel | Scheme::Other => bail!("{} is not a SIP URI: sip:8000@127.0.0.1:5070", args.uri),
     }
+    let uri = match args.route.first() {
+        Some(route) => Uri::parse(route).with_context(|| format!("--route {route} is not a SIP URI"))?,
+        None => uri,
+    };
     let host = uri.host();
     let transport = transport(args, &uri)?;
     let port = uri.port().unwrap_or(transport.default_port());
@@ -167,6 +174,7 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
     Ok(phone_task::Dial {
         remote,
         transport,
+        route: args.route.clone(),
         server_name: name,
         tls: config::Tls { ca_file: args.ca_file.clone(), verify_servers: !args.insecure, ..config::Tls::default() },
         to: args.uri.clone(),
@@ -298,7 +306,12 @@ fn print(report: &Report, args: &CallArgs, saved: Option<&Path>) -> anyhow::Resu
         (Some(after), _) => {
             writeln!(out, "Answered after {after:.0} ms, {} for {:.1} s", report.codec, report.duration_ms / 1_000.0)?
         }
-        (None, Some(EndedBy::Refused { status })) => writeln!(out, "Refused with {status}")?,
+        (None, Some(EndedBy::Refused { status, contacts })) if contacts.is_empty() => {
+            writeln!(out, "Refused with {status}")?;
+        }
+        (None, Some(EndedBy::Refused { status, contacts })) => {
+            writeln!(out, "Redirected with {status} to {}", contacts.join(", "))?;
+        }
         (None, _) => writeln!(out, "Not answered")?,
     }
     if let Some(voice) = report.first_voice_ms {

@@ -117,6 +117,7 @@ async fn place_call(
         hang_up: HangUp::WhenSaid,
     };
     let dial = phone_task::Dial {
+        route: Vec::new(),
         remote: at,
         transport: Transport::Udp,
         server_name: at.ip().to_string(),

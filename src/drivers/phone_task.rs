@@ -38,6 +38,8 @@ pub struct Dial {
     pub remote: SocketAddr,
     /// Over what.
     pub transport: Transport,
+    /// Proxies to go through, nearest first.
+    pub route: Vec<String>,
     /// The name that the server's certificate must bear, over TLS.
     pub server_name: String,
     /// Whom we believe over TLS.
@@ -121,6 +123,7 @@ fn invite(dial: &Dial, sdp: Vec<u8>, ip: IpAddr) -> OutgoingInvite {
     OutgoingInvite {
         remote: dial.remote,
         transport: dial.transport,
+        route: dial.route.clone(),
         to: dial.to.clone(),
         from: format!("sip:{}@{host}", dial.from_user),
         from_display: dial.from_display.clone(),

@@ -134,7 +134,7 @@ impl Phone {
                 self.events.push_back(Event::Ringing);
             }
             E::Established { leg, sdp } => self.answered(leg, sdp.as_deref(), now),
-            E::Failed { status, .. } => self.over(EndedBy::Refused { status }, now),
+            E::Failed { status, contacts, .. } => self.over(EndedBy::Refused { status, contacts }, now),
             E::Bye { reason, .. } => self.over(EndedBy::FarEnd { reason: reason.map(describe) }, now),
             E::Terminated { .. } => self.over(EndedBy::Lost, now),
             E::Offer { leg, .. } => self.commands.push_back(Command::RefuseOffer { leg, status: 488 }),

@@ -71,6 +71,9 @@ pub enum EndedBy {
     Refused {
         /// Final status; 408 for silence.
         status: u16,
+        /// Where a redirection points to; it is not followed.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        contacts: Vec<String>,
     },
     /// The 200 carried no answer we can use.
     UnusableAnswer,

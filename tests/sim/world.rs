@@ -156,6 +156,7 @@ impl World {
         let invite = OutgoingInvite {
             remote: at("ramal"),
             transport: Transport::Udp,
+            route: Vec::new(),
             to: "sip:8000@198.51.100.1".into(),
             from: "sip:5511999@192.0.2.10".into(),
             from_display: String::new(),

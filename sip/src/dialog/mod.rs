@@ -86,6 +86,11 @@ impl Dialog {
         }
     }
 
+    /// The proxies our INVITE goes through.
+    pub(crate) fn preload(&mut self, route: Vec<NameAddr>) {
+        self.routes = route;
+    }
+
     /// The dialog that an INVITE sent by us would begin, for an answer that no leg waits for.
     pub(crate) fn of_request(invite: &Request, hop: Hop) -> Option<Self> {
         let headers = &invite.headers;
@@ -120,7 +125,8 @@ impl Dialog {
             self.remote = to;
         }
         self.retarget(&response.headers);
-        if let Some(mut routes) = response.headers.record_routes().filter(|routes| !routes.is_empty()) {
+        // What the response records is the whole route, even if it is nothing.
+        if let Some(mut routes) = response.headers.record_routes() {
             routes.reverse();
             self.routes = routes;
         }

@@ -11,12 +11,15 @@ use crate::{
         core::{Core, Purpose, SDP, User, cancel_of, read_reason},
     },
     leg::{Event, LegId, Reason, TerminatedBy},
-    message::{Method, Name, Request, Response},
+    message::{Method, Name, NameAddr, Request, Response},
     transaction::ClientId,
     transport::Transport,
     uri::{Uri, UriError},
 };
 use std::time::Instant;
+
+/// Contacts of a 3xx that are looked at; there may be as many as a message holds.
+const MAX_ALTERNATIVES: usize = 8;
 
 /// Why an INVITE was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,9 +78,10 @@ impl Leg {
     /// # Errors
     /// If an address is not a URI, or no listener of ours can reach the peer.
     pub(crate) fn outgoing(id: LegId, invite: OutgoingInvite, core: &mut Core, now: Instant) -> Result<Self, NotSent> {
-        let OutgoingInvite { remote, transport, to, from, from_display, sdp, x_headers, credentials } = invite;
+        let OutgoingInvite { remote, transport, route, to, from, from_display, sdp, x_headers, credentials } = invite;
         let hop = core.hop(transport, remote).ok_or(NotSent::NoListener(transport))?;
         let mut dialog = Dialog::outgoing(address(&from_display, &from)?, Uri::parse(&to)?, hop, core);
+        dialog.preload(route.iter().map(|uri| address("", uri)).collect::<Result<_, _>>()?);
         let mut request = dialog.request(Method::Invite, core);
         for (name, value) in &x_headers {
             // A name that is no token cannot be sent.
@@ -175,8 +179,21 @@ impl Leg {
             return self.gone(TerminatedBy::Us, core);
         }
         let reason = response.and_then(|response| read_reason(&response.headers));
-        self.over(Event::Failed { leg: self.id, status, reason }, core);
+        let contacts = response.map(alternatives).unwrap_or_default();
+        self.over(Event::Failed { leg: self.id, status, reason, contacts }, core);
     }
+}
+
+/// Where a 3xx points to, by falling q-value (RFC 3261 §20.10).
+fn alternatives(response: &Response) -> Vec<String> {
+    if !(300..400).contains(&response.status.code()) {
+        return Vec::new();
+    }
+    let mut contacts = response.headers.contacts();
+    contacts.truncate(MAX_ALTERNATIVES);
+    let q = |contact: &NameAddr| contact.params.value("q").and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0);
+    contacts.sort_by(|a, b| q(b).total_cmp(&q(a)));
+    contacts.into_iter().map(|contact| contact.uri.to_string()).collect()
 }
 
 /// A 2xx nobody wants, of a fork that lost or a call that is over: it is acknowledged and hung up (§13.2.2.4).

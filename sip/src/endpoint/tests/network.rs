@@ -63,6 +63,7 @@ impl World {
         let invite = OutgoingInvite {
             remote: CALLEE.parse().unwrap(),
             transport: Transport::Udp,
+            route: vec![],
             to: format!("sip:1000@{CALLEE}"),
             from: format!("sip:2000@{CALLER}"),
             from_display: String::new(),

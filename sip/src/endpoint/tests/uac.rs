@@ -9,6 +9,7 @@ pub(super) fn outgoing() -> OutgoingInvite {
     OutgoingInvite {
         remote: REMOTE.parse().unwrap(),
         transport: Transport::Udp,
+        route: vec![],
         to: "sip:desk@pbx.example".into(),
         from: "sip:ramal@pbx.example".into(),
         from_display: "Ramal".into(),
@@ -68,7 +69,7 @@ fn refusals_are_acknowledged_and_told() {
     assert_eq!(ack.headers.via(), invite.headers.via());
     assert_eq!(ack.headers.to().unwrap().tag(), Some("a"));
     let reason = Reason { protocol: "Q.850".into(), cause: Some(17), text: Some("USER_BUSY".into()) };
-    assert_eq!(stand.events(), [Event::Failed { leg, status: 486, reason: Some(reason) }]);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 486, reason: Some(reason), contacts: vec![] }]);
     stand.feed(&busy);
     assert_eq!((stand.sent_kinds(), stand.events()), (vec!["ACK".to_owned()], vec![]));
 }
@@ -79,12 +80,12 @@ fn silence_is_408_and_an_unreachable_peer_503() {
     let (leg, _) = stand.calling();
     let sent = stand.pass(Duration::from_secs(33));
     assert_eq!(sent, [500, 1500, 3500, 7500, 15_500, 31_500].map(|ms| (ms, "INVITE".to_owned())));
-    assert_eq!(stand.events(), [Event::Failed { leg, status: 408, reason: None }]);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 408, reason: None, contacts: vec![] }]);
     let (leg, _) = stand.calling();
     stand
         .endpoint
         .handle_unreachable(Hop { listener: UDP, transport: Transport::Udp, remote: stand.remote }, stand.now);
-    assert_eq!(stand.events(), [Event::Failed { leg, status: 503, reason: None }]);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 503, reason: None, contacts: vec![] }]);
     assert!(stand.endpoint.is_idle());
 }
 
@@ -95,6 +96,7 @@ fn a_uri_that_is_none_fails_at_once() {
     let invite = OutgoingInvite {
         remote: stand.remote,
         transport: Transport::Udp,
+        route: vec![],
         to: "not a uri".into(),
         from: request.headers.from().unwrap().uri.to_string(),
         from_display: String::new(),
@@ -136,7 +138,7 @@ fn a_challenge_is_answered_once() {
     assert_eq!(stand.events(), []);
     stand.feed(&answer(third, 407, "x", &challenge("Proxy-Authenticate", ""), ""));
     assert_eq!(stand.sent_kinds(), ["ACK"]);
-    assert_eq!(stand.events(), [Event::Failed { leg, status: 407, reason: None }]);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 407, reason: None, contacts: vec![] }]);
 }
 
 #[test]
@@ -251,4 +253,50 @@ fn responses_of_others_are_ignored() {
     stand.feed(&ok.replace("Via: ", "Via: SIP/2.0/UDP h;branch=z9hG4bKz\r\nX-Via: "));
     assert_eq!((stand.sent_kinds(), stand.events()), (vec![], vec![]));
     assert_eq!(stand.endpoint.stats().stray, 3);
+}
+
+#[test]
+fn an_outbound_proxy_is_gone_through_and_the_answer_says_how_the_call_goes_on() {
+    let mut stand = Stand::new();
+    let route = vec!["sip:192.0.2.10:5080;lr".into(), "sip:edge.example;lr".into()];
+    let invite = OutgoingInvite { route, ..outgoing() };
+    let leg = stand.endpoint.invite(invite.clone(), stand.now);
+    let request = stand.one_request();
+    let routes = |request: &Request| request.headers.all(Name::Route).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(request.uri.as_str(), "sip:desk@pbx.example");
+    assert_eq!(routes(&request), ["<sip:192.0.2.10:5080;lr>", "<sip:edge.example;lr>"]);
+    stand.feed(&answer(&request, 180, "a", CONTACT, ""));
+    stand.command(Command::Bye { leg, reason: None });
+    let cancel = stand.one_request();
+    assert_eq!((cancel.method.as_str(), routes(&cancel)), ("CANCEL", routes(&request)));
+    stand.feed(&answer(&request, 487, "a", "", ""));
+    let ack = stand.one_request();
+    assert_eq!((ack.method.as_str(), routes(&ack)), ("ACK", routes(&request)));
+    // No proxy wants to stay: the call goes straight to the peer.
+    let leg = stand.endpoint.invite(invite.clone(), stand.now);
+    let request = stand.one_request();
+    stand.feed(&answer(&request, 200, "a", CONTACT, ANSWER));
+    assert_eq!(routes(&stand.one_request()), Vec::<String>::new());
+    stand.events();
+    stand.command(Command::Bye { leg, reason: None });
+    assert_eq!(routes(&stand.one_request()), Vec::<String>::new());
+    // A route that is none is an INVITE that cannot be sent.
+    stand.endpoint.invite(OutgoingInvite { route: vec!["<nonsense>".into()], ..invite }, stand.now);
+    assert!(matches!(stand.events()[..], [Event::Failed { status: 400, .. }]));
+}
+
+#[test]
+fn a_redirection_is_told_with_its_contacts_by_preference_and_not_followed() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    let contacts = "Contact: <sip:late@h>;q=0.1, <sip:unrated@h;x=1>\r\nContact: \"B, b\" <sip:middle@h>;q=0.7\r\n";
+    stand.feed(&answer(&invite, 302, "a", contacts, ""));
+    assert_eq!(stand.sent_kinds(), ["ACK"]);
+    let contacts = ["sip:unrated@h;x=1", "sip:middle@h", "sip:late@h"].map(str::to_owned).to_vec();
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 302, reason: None, contacts }]);
+    // A Contact of another refusal is no invitation.
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 486, "a", "Contact: <sip:x@h>\r\n", ""));
+    stand.sent();
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 486, reason: None, contacts: vec![] }]);
 }
