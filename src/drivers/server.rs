@@ -83,14 +83,6 @@ impl Server {
         let config = Arc::new(config);
         let ports = ports(&config)?;
         let cores = available_parallelism().map_or(1, usize::from);
-        let store = store::connect(&config.database).await.context("the database")?;
-        for entry in &config.secretaries {
-            store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
-        }
-        let (records, writer) =
-            store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
-        let writer = tokio::spawn(writer.run());
-        let engine = Arc::new(Engine::start(&engine_config(&config, cores)));
         let sockets = Sockets::bind(&config.sip.listeners).await?;
         let bound = sockets.bound.clone();
         let (sip_tls, sip_tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
@@ -99,8 +91,17 @@ impl Server {
         let endpoint = Endpoint::new(endpoint_config(&config, sockets.listeners.clone()), seed());
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
-        let reach = Reach::new(bound.iter().map(|(transport, at)| (*transport, at.ip())));
         let sip = tokio::spawn(sip_socket::run(endpoint, sockets, sip_tls_now, request_queue, event_sender));
+        // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
+        let store = store::connect(&config.database).await.context("the database")?;
+        for entry in &config.secretaries {
+            store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
+        }
+        let (records, writer) =
+            store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
+        let writer = tokio::spawn(writer.run());
+        let engine = Arc::new(Engine::start(&engine_config(&config, cores)));
+        let reach = Reach::new(bound.iter().map(|(transport, at)| (*transport, at.ip())));
         let dns = Arc::new(Dns::new(&config.sip.dns, reach)?);
         let registrars = Registrars::start(&config.registrations, &dns, &requests);
         let (stop, stopped) = watch::channel(false);
@@ -459,6 +460,31 @@ mod tests {
         let records = records(server, &folder).await;
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].conversation_uuid, records[0].outcome), (conversation_uuid, Outcome::Failed));
+    }
+
+    #[tokio::test]
+    async fn options_is_answered_while_the_database_is_not() {
+        let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (caller, sip) = (peer().await, peer().await.local_addr().unwrap());
+        let text = format!(
+            "[sip]\nudp = [\"{sip}\"]\ntcp = []\n[rtp]\nports = \"39330-39331\"\n[database]\nurl = \"postgres://a:b@{}/c\"\n",
+            mute.local_addr().unwrap()
+        );
+        let us = caller.local_addr().unwrap();
+        let options = format!(
+            "OPTIONS sip:{sip} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+             From: <sip:1@{us}>;tag=1\r\nTo: <sip:{sip}>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answered = async {
+            // The database is being asked by now, and says nothing.
+            let _connection = mute.accept().await.unwrap();
+            caller.send_to(options.as_bytes(), sip).await.unwrap();
+            heard(&caller).await.0
+        };
+        tokio::select! {
+            _ = Server::start(config(&text)) => panic!("started, or given up, without an answer to OPTIONS"),
+            response = answered => assert!(response.starts_with("SIP/2.0 200"), "{response}"),
+        }
     }
 
     #[tokio::test]
