@@ -67,6 +67,16 @@ fn early_media() -> Result<()> {
 }
 
 #[test]
+fn an_answer_that_comes_reliably_before_the_200() -> Result<()> {
+    let (ended, messages) = call("uas_invite_100rel", Transport::Udp, &["--duration", "1"])?;
+    let report = answered(&ended)?;
+    ensure!(report["provisional"] == 183 && report["codec"] == "PCMU", "{report}");
+    let pracks = messages.lines().filter(|line| line.starts_with("PRACK ")).count();
+    ensure!(pracks == 1, "one PRACK, {pracks}:\n{messages}");
+    Ok(())
+}
+
+#[test]
 fn a_challenge() -> Result<()> {
     let more = ["--duration", "1", "--user", "2000", "--password", "s3cret"];
     answered(&call("uas_invite_challenge", Transport::Udp, &more)?.0).map(drop)

@@ -68,6 +68,8 @@ plain! {
     message: "uac_message" Udp;
     message_inside_a_call: "uac_message_inside" Udp;
     subscribe: "uac_subscribe" Udp;
+    publish: "uac_publish" Udp;
+    ringing_that_must_be_acknowledged: "uac_invite_100rel" Udp;
     stray_bye: "uac_bye_stray" Udp;
     stray_notify: "uac_notify_stray" Udp;
     notify_without_subscription: "uac_notify_unsubscribed" Udp;
@@ -156,6 +158,44 @@ fn cancel(transport: Transport) -> Result<()> {
     let (ramal, _silent) = ringing(&mut stage)?;
     run("uac_cancel", |sipp| sipp.over(transport), &mut stage, &ramal)?;
     outcome(&stage, &ramal, "abandoned")?;
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn ringing_is_repeated_until_its_prack() -> Result<()> {
+    let mut stage = stage()?;
+    let (ramal, _silent) = ringing(&mut stage)?;
+    // SIPp would take the second 180 for a retransmission, and keep it from the scenario.
+    run("uac_prack", |sipp| sipp.retransmission(Retransmission::Visible), &mut stage, &ramal)?;
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn another_phone_takes_the_call_over() -> Result<()> {
+    let (mut stage, ramal) = house()?;
+    let (first, moved) = (stage.ports.run(2)?.0, stage.ports.run(2)?.0);
+    let (old, new) = (Ear::open(first)?, Ear::open(moved)?);
+    run("uac_replaces", |sipp| sipp.audio(first).key("moved", moved), &mut stage, &ramal)?;
+    let (before, after) = (old.heard(), new.heard());
+    ensure!(before.len() >= 20 && after.len() >= 60, "{} packets before, {} after", before.len(), after.len());
+    let turn = after[0].at;
+    let late = before.iter().filter(|packet| packet.at > turn + Duration::from_millis(60)).count();
+    ensure!(late == 0, "{late} packets went to the old phone after the new one had the call");
+    let stored = stage.conversations(&ramal.config, 1)?;
+    ensure!(stored.len() == 1, "{} records of one call", stored.len());
+    ensure!(stored[0].to_string().contains("taken over by"), "the record says so: {}", stored[0]);
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn a_call_is_not_taken_over_to_another_secretary() -> Result<()> {
+    let mut stage = stage()?;
+    let settings = Settings::default().secretary("demo", "").secretary("other", "");
+    let ramal = stage.serve(&settings)?;
+    run("uac_replaces_refused", |sipp| sipp, &mut stage, &ramal)?;
     ramal.end()?;
     stage.clear()
 }
