@@ -288,6 +288,7 @@ impl<U: Clone> Transactions<U> {
                 self.schedule(Id::Server(id));
                 return match acknowledged {
                     Acknowledged::Refusal => Incoming::RefusalAcknowledged(id),
+                    Acknowledged::Success => Incoming::New,
                     Acknowledged::Absorb => Incoming::Repeated,
                 };
             }

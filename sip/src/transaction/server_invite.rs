@@ -38,6 +38,8 @@ enum State {
 pub(crate) enum Acknowledged {
     /// The refusal has arrived.
     Refusal,
+    /// The 2xx has: RFC 6026 §7.1 passes it to whose the call is. A client of RFC 2543 sends it with the INVITE's identity.
+    Success,
     /// Nothing (more).
     Absorb,
 }
@@ -56,16 +58,15 @@ impl ServerInvite {
         }
     }
 
-    /// An ACK with the INVITE's branch, which is an ACK for a refusal.
+    /// An ACK with the INVITE's branch.
     pub(crate) fn handle_ack(&mut self, now: Instant) -> Acknowledged {
         match self.state {
             State::Completed { .. } => {
                 self.state = State::Confirmed { timer_i: now + linger(self.transport, T4) };
                 Acknowledged::Refusal
             }
-            State::Proceeding | State::Confirmed { .. } | State::Accepted { .. } | State::Terminated => {
-                Acknowledged::Absorb
-            }
+            State::Accepted { .. } => Acknowledged::Success,
+            State::Proceeding | State::Confirmed { .. } | State::Terminated => Acknowledged::Absorb,
         }
     }
 
@@ -160,6 +161,7 @@ mod tests {
         assert!(machine.respond(200, start));
         assert!(!machine.respond(486, start));
         assert_eq!(machine.handle_repeated(), Repeated::Absorb);
+        assert_eq!(machine.handle_ack(start), Acknowledged::Success);
         let walk = walk(&mut machine, start, ServerInvite::poll_timeout, ServerInvite::handle_timeout);
         assert_eq!(walk, (vec![], Due::Over, 32_000));
     }
