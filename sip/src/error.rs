@@ -16,12 +16,12 @@ pub struct ParseError {
 pub struct Rejected {
     /// Its method.
     pub method: Method,
-    /// Its headers as far as they could be read; Via, From, To, Call-ID and CSeq are there, the topmost Via is sound.
+    /// Its headers as far as they could be read; Via and CSeq are there, the topmost Via is sound.
     pub headers: Headers,
 }
 
 impl ParseError {
-    /// The status to answer with: 400, 505 or 513.
+    /// The status to answer with: 400, 501, 505 or 513.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             ParseErrorKind::Version => StatusCode::VERSION_NOT_SUPPORTED,
@@ -29,6 +29,8 @@ impl ParseError {
             | ParseErrorKind::LineTooLong
             | ParseErrorKind::TooManyHeaders
             | ParseErrorKind::TooManyVias => StatusCode::MESSAGE_TOO_LARGE,
+            // RFC 4475 §3.1.2.18: of a method that nobody knows, this is the fault that will still be one tomorrow.
+            ParseErrorKind::MethodMismatch if self.is_of_unknown_method() => StatusCode::NOT_IMPLEMENTED,
             ParseErrorKind::KeepAlive
             | ParseErrorKind::StartLine
             | ParseErrorKind::RequestUri
@@ -40,6 +42,10 @@ impl ParseError {
             | ParseErrorKind::MethodMismatch
             | ParseErrorKind::ShortBody { .. } => StatusCode::BAD_REQUEST,
         }
+    }
+
+    fn is_of_unknown_method(&self) -> bool {
+        self.rejected.as_ref().is_some_and(|rejected| matches!(rejected.method, Method::Other(_)))
     }
 }
 

@@ -2,7 +2,7 @@
 use crate::message::lex;
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Range,
     str::FromStr,
 };
@@ -275,9 +275,18 @@ pub(crate) fn host_port(text: &str) -> Result<(&str, Option<u16>), UriError> {
 /// The address a host stands for, brackets allowed.
 pub(crate) fn ip(host: &str) -> Option<IpAddr> {
     match host.strip_prefix('[') {
-        Some(inner) => inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        Some(inner) => ipv6(inner.strip_suffix(']')?).map(IpAddr::V6),
         None => host.parse().ok(),
     }
+}
+
+/// The grammar of RFC 3261 puts a third colon before an embedded IPv4 address: RFC 5118 §4.10 has us tolerate it.
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| {
+        let (high, embedded) = text.split_once(":::")?;
+        embedded.parse::<Ipv4Addr>().ok()?;
+        format!("{high}::{embedded}").parse().ok()
+    })
 }
 
 fn pairs(list: &str, separator: char) -> impl Iterator<Item = (&str, &str)> {
@@ -387,6 +396,8 @@ mod tests {
             ("sip:h:+5", UriError::Port),
             ("sip:[::1", UriError::Host),
             ("sip:[1.2.3.4]", UriError::Host),
+            ("sip:[2001:db8:::1]", UriError::Host),
+            ("sip:[1:::2:::192.0.2.1]", UriError::Host),
             ("sip:a@h x", UriError::Character),
             ("<sip:a@h>", UriError::Character),
             ("sip:a@h\r\nEvil: 1", UriError::Character),

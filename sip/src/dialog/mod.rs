@@ -15,7 +15,8 @@ pub(crate) use uas::describe;
 
 use crate::{
     endpoint::core::{ALLOW, Core, SUPPORTED},
-    message::{Headers, Method, Name, NameAddr, Replaces, Request, Response},
+    message::{Headers, Method, Name, NameAddr, Replaces, Request, Response, Via},
+    transaction::key::is_unique,
     transport::{Hop, Transport, is_private},
     uri::{Scheme, Uri, UriError},
 };
@@ -57,7 +58,7 @@ impl Dialog {
             call_id: headers.call_id()?.to_owned(),
             local: headers.to()?.with_tag(tag),
             remote: headers.from()?,
-            target: headers.contact()?.uri,
+            target: remote_target(headers, &via)?,
             routes: headers.record_routes()?,
             local_cseq: core.first_cseq(),
             remote_cseq: Some(headers.cseq()?.number),
@@ -276,4 +277,14 @@ impl Dialog {
 /// `"Display" <uri>` of our side.
 pub(crate) fn address(display: &str, uri: &str) -> Result<NameAddr, UriError> {
     Ok(NameAddr { display: display.to_owned(), ..NameAddr::new(Uri::parse(uri)?) })
+}
+
+/// Where our requests go: to the Contact, which every INVITE has (RFC 3261 §8.1.1.8). Only a client of RFC 2543, told
+/// by its branch, may leave it out: its From serves then (RFC 2543 §6.13).
+fn remote_target(headers: &Headers, via: &Via) -> Option<Uri> {
+    let address = match headers.first(Name::Contact) {
+        None if !is_unique(via.branch()) => headers.from(),
+        _ => headers.contact(),
+    };
+    address.map(|address| address.uri)
 }

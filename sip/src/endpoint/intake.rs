@@ -6,7 +6,7 @@ use super::{
 use crate::{
     dialog::{Dialog, Leg, capabilities, describe, not_ours},
     leg::Event,
-    message::{Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
+    message::{Headers, Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
     transaction::{Incoming, key::ServerKey},
     transport::Hop,
     uri::Scheme,
@@ -40,9 +40,12 @@ impl Endpoint {
         let status = error.status();
         let Some(mut rejected) = error.rejected else { return };
         rejected.headers.stamp_via(hop.remote);
-        let reply = Reply::new(status);
-        // RFC 3261 §21.4.1: the phrase of a 400 should say what is wrong.
-        let reply = if status == StatusCode::BAD_REQUEST { reply.saying(error.kind.to_string()) } else { reply };
+        let reply = match status {
+            // RFC 3261 §21.4.1: the phrase of a 400 should say what is wrong.
+            StatusCode::BAD_REQUEST => Reply::new(status).saying(error.kind.to_string()),
+            StatusCode::NOT_IMPLEMENTED => not_ours(&rejected.method),
+            _ => Reply::new(status),
+        };
         self.core.answer_stateless(&rejected.headers, hop, reply);
     }
 
@@ -140,10 +143,6 @@ impl Endpoint {
         if self.core.transactions.is_merged(request) {
             return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::LOOP_DETECTED));
         }
-        // A UAS need not look at it, but an INVITE that comes with its last hop spent has been going in circles.
-        if request.headers.max_forwards() == Some(0) {
-            return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::TOO_MANY_HOPS));
-        }
         if self.door == Door::Draining || self.legs.len() >= self.core.config.max_legs {
             return self.overloaded(request, hop);
         }
@@ -196,7 +195,13 @@ fn unacceptable(request: &Request) -> Option<Reply> {
     if request.method != Method::Invite && headers.first(Name::Replaces).is_some() {
         return Some(Reply::new(StatusCode::BAD_REQUEST).saying("Replaces outside an INVITE"));
     }
-    if request.method != Method::Invite || request.body.is_empty() {
+    if request.method != Method::Invite {
+        return None;
+    }
+    if !takes_sdp(headers) {
+        return Some(Reply::new(StatusCode::NOT_ACCEPTABLE));
+    }
+    if request.body.is_empty() {
         return None;
     }
     let encoded = headers.first(Name::ContentEncoding).is_some_and(|e| !e.eq_ignore_ascii_case("identity"));
@@ -208,4 +213,12 @@ fn unacceptable(request: &Request) -> Option<Reply> {
     let is_sdp = headers.content_type().is_some_and(|media| media == SDP);
     let foreign = !is_sdp && !disposition.contains("handling=optional");
     foreign.then(|| Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(Name::Accept, SDP))
+}
+
+/// Whether the only body that we answer an INVITE with may come (RFC 3261 §20.1, §21.4.7). An empty Accept takes none.
+fn takes_sdp(headers: &Headers) -> bool {
+    let takes =
+        |range: &str| ["application/sdp", "application/*", "*/*"].iter().any(|ours| range.eq_ignore_ascii_case(ours));
+    let range = |item: &str| takes(item.split(';').next().unwrap_or_default().trim());
+    headers.first(Name::Accept).is_none() || headers.tokens(Name::Accept).any(range)
 }

@@ -6,6 +6,7 @@ mod prack;
 mod register;
 mod replaces;
 mod stream;
+mod torture;
 mod traces;
 mod uac;
 mod uas;

@@ -21,7 +21,8 @@ impl NameAddr {
         Self { display: String::new(), uri, params: Params::default() }
     }
 
-    /// Reads one value. Without angle brackets, everything from the first `;` belongs to the header (§20.10).
+    /// Reads one value. Without angle brackets, everything from the first `;` belongs to the header, and a URI with a
+    /// `?` is none (§20.10).
     pub fn parse(value: &str) -> Option<Self> {
         let value = value.trim();
         let display_end = match value.starts_with('"') {
@@ -30,7 +31,7 @@ impl NameAddr {
         };
         let (display, rest) = value.split_at_checked(display_end)?;
         let Some(bracketed) = rest.trim_start().strip_prefix('<') else {
-            let uri = Uri::parse(display.trim_end()).ok()?;
+            let uri = Uri::parse(display.trim_end()).ok().filter(|uri| uri.headers().next().is_none())?;
             return Some(Self { display: String::new(), uri, params: Params::parse(rest)? });
         };
         let (uri, params) = bracketed.split_once('>')?;
@@ -125,8 +126,17 @@ mod tests {
 
     #[test]
     fn refusals() {
-        for bad in ["", "*", r#""Mr. J <sip:j@h>"#, "<sip:j@h", "< sip:j@h >", "<sip:j@h> x", r#"a"b <sip:j@h>"#, "<>"]
-        {
+        for bad in [
+            "",
+            "*",
+            r#""Mr. J <sip:j@h>"#,
+            "<sip:j@h",
+            "sip:j@h?a=b",
+            "< sip:j@h >",
+            "<sip:j@h> x",
+            r#"a"b <sip:j@h>"#,
+            "<>",
+        ] {
             assert_eq!(NameAddr::parse(bad), None, "{bad}");
         }
     }

@@ -50,8 +50,9 @@ fn request(method: Method, uri: Result<Uri, Kind>, mut fields: Fields, body: Vec
 }
 
 fn rejection(kind: Kind, method: Method, headers: Headers) -> ParseError {
-    let echoes = MANDATORY.iter().all(|name| headers.first(*name).is_some_and(|value| !value.is_empty()));
-    let answerable = method != Method::Ack && echoes && headers.via().is_some();
+    // By the branch of its Via and by its CSeq the sender knows its request again, whatever else it lacks.
+    let known = headers.first(Name::CSeq).is_some_and(|value| !value.is_empty()) && headers.via().is_some();
+    let answerable = known && method != Method::Ack;
     ParseError { kind, rejected: answerable.then(|| Box::new(Rejected { method, headers })) }
 }
 
@@ -187,7 +188,7 @@ impl Fields {
             return Some(Kind::Repeated(name));
         }
         let sound = match name {
-            Name::Via => self.headers.all(Name::Via).all(|via| Via::parse(via).is_some()),
+            Name::Via => self.headers.all(name).all(|via| Via::parse(via).is_some_and(|via| via.is_version_2())),
             Name::From | Name::To => NameAddr::parse(value).is_some(),
             Name::CSeq => self.headers.cseq().is_some(),
             _ => !value.is_empty() && !value.contains(char::is_whitespace),

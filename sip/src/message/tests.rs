@@ -1,4 +1,4 @@
-//! Whole messages: the wire's shapes, the ideas of RFC 4475, FreeSWITCH's own words, and mutations of them.
+//! Whole messages: the wire's shapes, FreeSWITCH's own words, and mutations of them.
 use super::*;
 use crate::uri::Scheme;
 
@@ -115,40 +115,7 @@ fn recorded_transfer() {
     assert!(crate::auth::choose(&challenges).unwrap().nonce.starts_with("461dc2b9"));
 }
 
-/// The ideas of RFC 4475 §3.1.1.1 (wsinv): folding, compact names, odd spacing, escapes, unknown headers.
-#[test]
-fn a_short_tortuous_invite() {
-    let text = "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0\r\n\
-        TO :\r\n sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n\r\n\
-        from   : \"J Rosenberg \\\\\\\"\"       <sip:jdrosen@example.com>\r\n  ;\r\n  tag = 98asjd8\r\n\
-        MaX-fOrWaRdS: 0068\r\n\
-        Call-ID: wsinv.ndaksdj@192.0.2.1\r\n\
-        cseq: 0009\r\n  INVITE\r\n\
-        Via  : SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;branch=390skdjuw\r\n\
-        s :\r\n\
-        NewFangledHeader:   newfangled value\r\n continued newfangled value\r\n\
-        UnknownHeaderWithUnusualValue: ;;,,;;,;\r\n\
-        Content-Type: application/sdp\r\n\
-        Route:\r\n <sip:services.example.com;lr;unknownwith=value;unknown-no-value>\r\n\
-        v:  SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n z9hG4bK30239\r\n\
-        m:\"Quoted string \\\"\\\"\" <sip:jdrosen@example.com> ; newparam =\r\n      newvalue ;\r\n  secondparam ; q = 0.33\r\n\r\nbody";
-    let invite = request(text.as_bytes());
-    let headers = &invite.headers;
-    assert_eq!(headers.to().unwrap().tag(), Some("1918181833n"));
-    assert_eq!(headers.from().unwrap().display, "J Rosenberg \\\"");
-    assert_eq!(headers.from().unwrap().tag(), Some("98asjd8"));
-    assert_eq!((headers.max_forwards(), headers.cseq().unwrap().number), (Some(68), 9));
-    let branches: Vec<_> = headers.vias().iter().map(|via| via.branch().to_owned()).collect();
-    assert_eq!(branches, ["390skdjuw", "z9hG4bK9ikj8", "z9hG4bK30239"]);
-    assert_eq!(headers.first(Name::Subject), Some(""));
-    assert_eq!(headers.named("newfangledheader").next(), Some("newfangled value continued newfangled value"));
-    assert_eq!(headers.routes().unwrap()[0].uri.param("lr"), Some(""));
-    assert_eq!(headers.contact().unwrap().display, "Quoted string \"\"");
-    assert_eq!(invite.body, b"body");
-    assert_eq!(Message::parse(&invite.to_bytes()), Ok(Message::Request(invite)));
-}
-
-/// Valid by RFC 4475 §3.1.1 or by custom: each must parse, survive printing, and keep its R-URI.
+/// Valid by the grammar or by custom (RFC 4475 has tests of its own): each must parse, survive printing, and keep its R-URI.
 #[test]
 fn valid_messages() {
     let table: &[(&str, &[&str])] = &[
@@ -241,7 +208,13 @@ fn broken_requests_that_can_be_answered() {
         (good, &["CSeq: 36893488147419103232 OPTIONS"], Kind::Malformed(Name::CSeq), 400),
         (good, &["CSeq: 1 INVITE"], Kind::MethodMismatch, 400),
         (good, &["CSeq: 1 options"], Kind::MethodMismatch, 400),
+        (good, &["From: none!"], Kind::Missing(Name::From), 400),
+        (good, &["To: none!"], Kind::Missing(Name::To), 400),
+        (good, &["Call-ID: none!"], Kind::Missing(Name::CallId), 400),
+        (good, &["Call-ID:"], Kind::Malformed(Name::CallId), 400),
         (good, &["Call-ID: a b"], Kind::Malformed(Name::CallId), 400),
+        ("DANCE sip:a@h SIP/2.0", &["CSeq: 1 INVITE"], Kind::MethodMismatch, 501),
+        (good, &["Via: SIP/7.0/UDP h;branch=1"], Kind::Malformed(Name::Via), 400),
         (good, &["Call-ID: a", "i: b"], Kind::Repeated(Name::CallId), 400),
         (good, &["To: <sip:a@h>", "t: <sip:b@h>"], Kind::Repeated(Name::To), 400),
         (good, &["Via: SIP/2.0/UDP h;branch=1", "Via: x"], Kind::Malformed(Name::Via), 400),
@@ -261,7 +234,7 @@ fn broken_requests_that_can_be_answered() {
         assert_eq!((error.kind, error.status().code()), (*kind, *status), "{start} {extra:?}");
         let rejected = error.rejected.unwrap_or_else(|| panic!("no answer to {start} {extra:?}"));
         let response = Response::answering(&rejected.headers, StatusCode::BAD_REQUEST).to_bytes();
-        assert!(response.starts_with(b"SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP h;branch="));
+        assert!(response.starts_with(b"SIP/2.0 400 Bad Request\r\nVia: SIP/"));
     }
     let cut = options(&[]);
     let cut = error(cut.strip_suffix(b"\r\n").unwrap());
@@ -282,10 +255,6 @@ fn broken_messages_that_cannot_be_answered() {
         (options(&["Via: none!"]), Kind::Missing(Name::Via)),
         (options(&["Via: rubbish"]), Kind::Malformed(Name::Via)),
         (options(&["Via:"]), Kind::Missing(Name::Via)),
-        (options(&["From: none!"]), Kind::Missing(Name::From)),
-        (options(&["To: none!"]), Kind::Missing(Name::To)),
-        (options(&["Call-ID: none!"]), Kind::Missing(Name::CallId)),
-        (options(&["Call-ID:"]), Kind::Malformed(Name::CallId)),
         (options(&["CSeq: none!"]), Kind::Missing(Name::CSeq)),
         (message("ACK sip:a@h SIP/2.0", &["CSeq: 1 INVITE"], ""), Kind::MethodMismatch),
     ];

@@ -2,13 +2,19 @@
 use super::{Headers, Name, Params, lex};
 use crate::{transport::Transport, uri};
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
 };
 
+/// The only version there is.
+const VERSION: &str = "2.0";
+
 /// One hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
+    /// `2.0`; a request with any other is refused, but refused with this Via.
+    version: Cow<'static, str>,
     /// `UDP`, `TCP`, `TLS` or any other token.
     pub transport: String,
     /// Host of sent-by as written, IPv6 in brackets.
@@ -25,16 +31,19 @@ impl Via {
         let mut params = Params::default();
         params.set_flag("rport");
         params.set("branch", branch);
-        Self { transport: transport.to_owned(), host: host_text(local.ip()), port: Some(local.port()), params }
+        let version = Cow::Borrowed(VERSION);
+        Self { version, transport: transport.to_owned(), host: host_text(local.ip()), port: Some(local.port()), params }
     }
 
-    /// Reads one value. `None` if it is not `SIP/2.0/transport sent-by` with parameters.
+    /// Reads one value. `None` if it is not `SIP/version/transport sent-by` with parameters.
     pub fn parse(value: &str) -> Option<Self> {
         let (protocol, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !protocol.trim().eq_ignore_ascii_case("SIP") || version.trim() != "2.0" {
+        let version = version.trim();
+        if !protocol.trim().eq_ignore_ascii_case("SIP") || !lex::is_token(version) {
             return None;
         }
+        let version = if version == VERSION { Cow::Borrowed(VERSION) } else { Cow::Owned(version.to_owned()) };
         let rest = rest.trim_start();
         let (transport, rest) = rest.split_once(char::is_whitespace)?;
         let (sent_by, params) = rest.split_at_checked(rest.find(';').unwrap_or(rest.len()))?;
@@ -43,7 +52,12 @@ impl Via {
             return None;
         }
         let params = Params::parse(params)?;
-        Some(Self { transport: transport.to_owned(), host: host.to_owned(), port, params })
+        Some(Self { version, transport: transport.to_owned(), host: host.to_owned(), port, params })
+    }
+
+    /// Whether it is of the version that we speak.
+    pub fn is_version_2(&self) -> bool {
+        self.version == VERSION
     }
 
     /// The branch; empty if there is none.
@@ -102,7 +116,7 @@ fn host_text(ip: IpAddr) -> String {
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {}{}", self.transport, self.sent_by(), self.params)
+        write!(f, "SIP/{}/{} {}{}", self.version, self.transport, self.sent_by(), self.params)
     }
 }
 
@@ -137,7 +151,7 @@ mod tests {
         assert_eq!((via.branch(), via.rport(), via.received()), ("z9hG4bK9ik8", None, None));
         let v6 = Via::parse("SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255;branch=z").unwrap();
         assert_eq!(v6.response_address(), "[2001:db8::9:255]:5060".parse().ok());
-        for bad in ["", "SIP/2.0/UDP", "SIP/7.0/UDP h", "HTTP/2.0/UDP h", "SIP/2.0/UDP h:0x1", "SIP/2.0/UDP ;branch=1"]
+        for bad in ["", "SIP/2.0/UDP", "SIP/7 0/UDP h", "HTTP/2.0/UDP h", "SIP/2.0/UDP h:0x1", "SIP/2.0/UDP ;branch=1"]
         {
             assert_eq!(Via::parse(bad), None, "{bad}");
         }

@@ -42,7 +42,7 @@ impl ServerKey {
         let method = if request.method == Method::Ack { Method::Invite } else { request.method.clone() };
         let via = headers.via();
         let branch = branch(headers);
-        let identity = if branch.starts_with("z9hG4bK") {
+        let identity = if is_unique(&branch) {
             let sent_by = via.map(|via| via.sent_by().to_ascii_lowercase()).unwrap_or_default();
             Identity::Branch { branch, sent_by }
         } else {
@@ -81,6 +81,11 @@ impl MergeKey {
         let call_id = headers.call_id()?.to_owned();
         outside.then(|| Self { method: request.method.clone(), call_id, from_tag: from_tag(headers), cseq })
     }
+}
+
+/// Whether a branch alone tells a transaction (RFC 3261 §8.1.1.7): the magic cookie, and something behind it.
+pub(crate) fn is_unique(branch: &str) -> bool {
+    branch.strip_prefix("z9hG4bK").is_some_and(|rest| !rest.is_empty())
 }
 
 fn branch(headers: &Headers) -> String {

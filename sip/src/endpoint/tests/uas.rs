@@ -241,7 +241,7 @@ fn a_bye_before_the_answer_is_a_caller_who_gave_up() {
 #[test]
 fn requests_without_a_call_are_answered_and_forgotten() {
     // (request, status, header that must be there)
-    let table: [(String, u16, Option<Name>); 19] = [
+    let table: [(String, u16, Option<Name>); 20] = [
         (peer("OPTIONS", 1, "", "", ""), 200, Some(Name::Accept)),
         (peer("OPTIONS", 1, "", "", ""), 200, Some(Name::Supported)),
         (peer("OPTIONS", 1, "stranger", "", ""), 481, None),
@@ -259,7 +259,8 @@ fn requests_without_a_call_are_answered_and_forgotten() {
         (peer("PRACK", 1, "", "RAck: 1 1 INVITE\r\n", ""), 481, None),
         (peer("OPTIONS", 1, "", "Replaces: x;to-tag=1;from-tag=2\r\n", ""), 400, None),
         (invite(1, "", OFFER).replace("application/sdp", "text/plain"), 415, Some(Name::Accept)),
-        (invite(1, "", OFFER).replace("Max-Forwards: 70", "Max-Forwards: 0"), 483, None),
+        (invite(1, "Accept: application/pdf, text/*\r\n", OFFER), 406, None),
+        (invite(1, "Accept:\r\n", ""), 406, None),
         (invite(1, "", OFFER).replace("INVITE sip:1000@198.51.100.1:5060", "INVITE urn:service:sos"), 416, None),
     ];
     for (text, status, header) in table {
