@@ -172,8 +172,12 @@ impl Uri {
         pairs(self.slice(&self.parts.headers), '&')
     }
 
-    /// Comparison of RFC 3261 §19.1.4; other schemes compare as text without case.
+    /// Comparison of RFC 3261 §19.1.4; other schemes compare as text without case. A URI is equivalent to itself even
+    /// if it names a parameter twice.
     pub fn equivalent(&self, other: &Self) -> bool {
+        if self.text == other.text {
+            return true;
+        }
         if !matches!(self.scheme(), Scheme::Sip | Scheme::Sips) {
             return self.text.eq_ignore_ascii_case(&other.text);
         }
@@ -427,6 +431,7 @@ mod tests {
             ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtlanTa.CoM;Transport=tcp"),
             ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
             ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;ttl=1;ttl=2", "sip:carol@chicago.com;ttl=1;ttl=2"),
             (
                 "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
                 "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
