@@ -1,4 +1,6 @@
 //! Whole messages: the wire's shapes, FreeSWITCH's own words, and mutations of them.
+mod generated;
+
 use super::*;
 use crate::uri::Scheme;
 
