@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-parse clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-parse fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -74,6 +74,10 @@ bench: build ## measure, and write docs/benchmarks.md
 
 bench-parse: ## measure reading, printing and refusing SIP messages
 	@cargo bench --locked --quiet --package sip --bench parse
+
+fuzz: deps-build ## let a fuzzer at each parser, FUZZ_SECONDS (600) each
+	$(call say,fuzzing each parser)
+	@fuzz/run
 
 deps-build:
 	@scripts/install.sh build

@@ -10,8 +10,8 @@ use std::{
 type Tree = BTreeMap<String, String>;
 
 /// Folders whose text is ours to keep tidy; files in the root are read too.
-const FOLDERS: [&str; 9] =
-    ["sip", "media", "providers", "src", "tests", "sipp-scenarios", "migrations", "scripts", "docs"];
+const FOLDERS: [&str; 10] =
+    ["sip", "media", "providers", "src", "tests", "fuzz", "sipp-scenarios", "migrations", "scripts", "docs"];
 const EXTENSIONS: [&str; 8] = ["rs", "toml", "xml", "sql", "sh", "md", "py", "json"];
 /// Folders of the synchronous cores.
 const CORES: [&str; 4] = ["sip/src/", "media/src/", "providers/src/", "src/call/"];
