@@ -134,7 +134,9 @@ impl Fields {
         match Name::parse(name) {
             Some(Name::ContentLength) => self.length(value.trim()),
             Some(known @ (Name::Via | Name::Route | Name::RecordRoute)) => {
-                for piece in lex::split_list(value, ',').filter(|piece| !piece.is_empty()) {
+                // Control characters count as spaces, so a piece of nothing else is empty too.
+                let value = lex::one_line(value);
+                for piece in lex::split_list(&value, ',').filter(|piece| !piece.is_empty()) {
                     self.push(known.as_str(), piece);
                 }
             }

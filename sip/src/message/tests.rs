@@ -290,6 +290,10 @@ fn line_ends_may_be_lf_alone_and_stand_in_front() {
     let crlf = request(text.as_bytes());
     assert_eq!(request(text.replace("\r\n", "\n").as_bytes()), crlf);
     assert_eq!(request(format!("\r\n\r\n{text}").as_bytes()), crlf);
+    // A piece of a list that is nothing but control characters is none.
+    let route = request(&options(&["Record-Route: \0\x01, <sip:a@h;lr> ,,"]));
+    assert_eq!(route.headers.all(Name::RecordRoute).collect::<Vec<_>>(), ["<sip:a@h;lr>"]);
+    assert_eq!(request(&route.to_bytes()), route);
     // A CR inside a line is no line end, and does not get out again.
     let stray = request(&options(&["Subject: a\rEvil: 1"]));
     assert_eq!(stray.headers.first(Name::Subject), Some("a Evil: 1"));
