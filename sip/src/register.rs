@@ -1,7 +1,7 @@
 //! Registration with a registrar, kept alive: RFC 3261 §10.2 with the ways of FreeSWITCH (403 is final, nonces age), and
 //! RFC 3263 §4.3 where the registrar has several addresses.
 use crate::{
-    auth::{self, Challenge, Credentials},
+    auth::{Credentials, Session},
     dialog::Outcome,
     endpoint::core::{ALLOW, Core, User, route_by},
     leg::{Event, Registration, RegistrationId, RegistrationState, Way},
@@ -41,7 +41,7 @@ pub(crate) struct Registrant {
     hop: Option<Hop>,
     /// What we ask for: as configured, or more if the registrar wants more.
     expires: Duration,
-    known: Option<Known>,
+    session: Session,
     state: State,
     goal: Goal,
     /// Until when the registrar may hold our contact.
@@ -50,32 +50,14 @@ pub(crate) struct Registrant {
     told: Option<RegistrationState>,
 }
 
-/// A challenge that may be answered before it is asked again.
-#[derive(Clone, Debug)]
-struct Known {
-    challenges: Vec<Challenge>,
-    answer: Name,
-    uses: u32,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// A REGISTER waits for its answer.
-    Asking { transaction: ClientId, asked: Goal, proof: Proof, tries_left: u8 },
+    Asking { transaction: ClientId, asked: Goal, tries_left: u8 },
     /// Until the next REGISTER.
     Waiting { until: Instant, why: &'static str },
     /// Removed.
     Gone,
-}
-
-/// With what a REGISTER proves who we are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
-    None,
-    /// A nonce of an earlier REGISTER, which may have aged.
-    OldNonce,
-    /// The nonce of the challenge just received: refused, it means that the password is wrong.
-    FreshNonce,
 }
 
 /// What the owner wants.
@@ -99,7 +81,7 @@ impl Registrant {
             cseq: core.first_cseq(),
             contact: String::new(),
             hop: None,
-            known: None,
+            session: Session::default(),
             state: State::Gone,
             goal: Goal::Present,
             bound_until: None,
@@ -117,7 +99,7 @@ impl Registrant {
 
     /// Domain and credentials, for challenges within calls of the same realm.
     pub(crate) fn account(&self) -> (String, Credentials) {
-        (self.registration.domain.clone(), self.credentials())
+        (self.registration.domain.clone(), credentials(&self.registration))
     }
 
     /// Where its requests go.
@@ -160,14 +142,13 @@ impl Registrant {
 
     /// The answer to a REGISTER, or what stands for one.
     pub(crate) fn handle_outcome(&mut self, id: ClientId, outcome: Outcome<'_>, core: &mut Core, now: Instant) {
-        let State::Asking { transaction, asked, proof, tries_left } = self.state else { return };
+        let State::Asking { transaction, asked, tries_left } = self.state else { return };
         if transaction != id || outcome.status < 200 {
             return;
         }
-        let again = outcome.response.filter(|_| tries_left > 1).is_some_and(|r| self.learn(r, proof));
+        let again = outcome.response.filter(|_| tries_left > 1).is_some_and(|r| self.learn(r));
         if again {
-            let proof = if matches!(outcome.status, 401 | 407) { Proof::FreshNonce } else { proof };
-            return self.ask(proof, tries_left - 1, core, now);
+            return self.ask(tries_left - 1, core, now);
         }
         match (outcome.status, outcome.response, self.goal) {
             (200..300, Some(response), Goal::Present) => self.registered(response, core, now),
@@ -210,8 +191,7 @@ impl Registrant {
             Goal::Absent if self.is_bound(now) => {}
             Goal::Absent => return self.removed(core),
         }
-        let proof = if self.known.is_some() { Proof::OldNonce } else { Proof::None };
-        self.ask(proof, TRIES, core, now);
+        self.ask(TRIES, core, now);
     }
 
     fn is_bound(&self, now: Instant) -> bool {
@@ -219,24 +199,15 @@ impl Registrant {
     }
 
     /// Sends a REGISTER.
-    fn ask(&mut self, proof: Proof, tries_left: u8, core: &mut Core, now: Instant) {
+    fn ask(&mut self, tries_left: u8, core: &mut Core, now: Instant) {
         let Some(hop) = self.hop else { return self.failed(503, None, core, now) };
         let Some(mut request) = self.request(hop, core) else {
             // A domain or user that makes no URI: nothing will ever come of it.
             return self.failed(400, None, core, now);
         };
-        if let Some(known) = self.known.as_mut().filter(|_| proof != Proof::None) {
-            known.uses = known.uses.saturating_add(1);
-            let (uses, cnonce) = (known.uses, core.random.token());
-            let credentials = credentials(&self.registration);
-            let method = Method::Register;
-            let value = auth::answer(&known.challenges, &credentials, &method, &request.uri, uses, &cnonce);
-            if let Some(value) = value {
-                request.headers.push(known.answer, value);
-            }
-        }
+        self.session.authorize(&mut request, &mut core.random);
         let transaction = core.transactions.request(request, hop, User::Registration(self.id), now);
-        self.state = State::Asking { transaction, asked: self.goal, proof, tries_left };
+        self.state = State::Asking { transaction, asked: self.goal, tries_left };
     }
 
     fn request(&mut self, hop: Hop, core: &mut Core) -> Option<Request> {
@@ -268,22 +239,15 @@ impl Registrant {
     }
 
     /// Takes what a refusal teaches: a challenge that can be answered, or a longer expiry. Whether to ask again.
-    fn learn(&mut self, response: &Response, proof: Proof) -> bool {
+    fn learn(&mut self, response: &Response) -> bool {
         if response.status.code() == 423 {
             let least = response.headers.min_expires().map(|seconds| Duration::from_secs(seconds.into()));
             let longer = least.filter(|least| *least > self.expires);
             self.expires = longer.unwrap_or(self.expires);
             return longer.is_some();
         }
-        let Some((asked, answer)) = auth::header_names(response.status) else { return false };
-        let challenges = response.headers.challenges(asked);
-        let Some(chosen) = auth::choose(&challenges) else { return false };
-        if proof == Proof::FreshNonce && !chosen.stale {
-            self.known = None;
-            return false;
-        }
-        self.known = Some(Known { challenges, answer, uses: 0 });
-        true
+        let credentials = credentials(&self.registration);
+        self.session.learn(response, |_| Some(credentials))
     }
 
     fn registered(&mut self, response: &Response, core: &mut Core, now: Instant) {
@@ -346,10 +310,6 @@ impl Registrant {
     fn tell(&mut self, state: RegistrationState, core: &mut Core) {
         self.told = Some(state.clone());
         core.events.push_back(Event::Registration { id: self.id, state });
-    }
-
-    fn credentials(&self) -> Credentials {
-        credentials(&self.registration)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     uas::Ringing,
 };
 use crate::{
-    auth::Credentials,
+    auth::{Credentials, Session},
     endpoint::core::{Core, Purpose, Reply, SDP, Served, User, print_reason},
     leg::{Command, Event, LegId, Reason, ReferProgress, TerminatedBy},
     message::{Headers, Method, Name, Replaces, Request, Response, StatusCode},
@@ -34,6 +34,7 @@ pub(crate) struct Leg {
     /// Those to our last INVITE, as far as they were reliable.
     pub(super) branches: Vec<Branch>,
     credentials: Option<Credentials>,
+    session: Session,
     /// Challenges still answered in this leg: a peer that never stops asking is not obeyed for ever.
     challenges_left: u8,
     /// ACKs of the last 2xxs, by number of their INVITE.
@@ -108,6 +109,7 @@ impl Leg {
             provisionals: Provisionals::Plain,
             branches: Vec::new(),
             credentials,
+            session: Session::default(),
             challenges_left: 8,
             acks: VecDeque::new(),
         }
@@ -311,7 +313,8 @@ impl Leg {
     /// BYE to a peer that is silent or does not know us; the end is told at once.
     pub(super) fn give_up(&mut self, by: TerminatedBy, core: &mut Core, now: Instant) {
         self.abandon_exchange(core, now);
-        let bye = self.bye(None, core);
+        let mut bye = self.bye(None, core);
+        self.session.authorize(&mut bye, &mut core.random);
         let hop = self.dialog.next_hop(core);
         core.transactions.request(bye, hop, User::Nobody, now);
         self.gone(by, core);
@@ -345,9 +348,10 @@ impl Leg {
         bye
     }
 
-    /// Sends a request of the dialog.
-    pub(super) fn send(&mut self, request: Request, purpose: Purpose, core: &mut Core, now: Instant) -> ClientId {
+    /// Sends a request of the dialog, with proof for whoever has asked for it before.
+    pub(super) fn send(&mut self, mut request: Request, purpose: Purpose, core: &mut Core, now: Instant) -> ClientId {
         let hop = self.dialog.next_hop(core);
+        self.session.authorize(&mut request, &mut core.random);
         core.transactions.request(request, hop, User::Leg(self.id, purpose), now)
     }
 
@@ -382,11 +386,17 @@ impl Leg {
         if unwanted || self.challenges_left == 0 {
             return false;
         }
-        let answer = core.answer_challenge(id, response, self.credentials.as_ref());
-        let Some((mut again, hop)) = answer else { return false };
+        let credentials = |realm: &str| self.credentials.clone().or_else(|| core.account(realm));
+        if !self.session.learn(response, credentials) {
+            return false;
+        }
+        let Some((request, hop)) = core.transactions.sent(id) else { return false };
+        let mut again = request.clone();
         self.challenges_left -= 1;
         let number = self.dialog.next_cseq();
         again.headers.set(Name::CSeq, format!("{number} {}", again.method));
+        again.headers.set(Name::Via, core.via(hop).to_string());
+        self.session.authorize(&mut again, &mut core.random);
         let new = core.transactions.request(again, hop, User::Leg(self.id, purpose), now);
         if let State::Calling(calling) = &mut self.state {
             calling.resent(id, new);

@@ -1,11 +1,11 @@
 //! What every leg and registration shares: our names, randomness, the transactions and the way out.
 use super::{Config, Stats, random::Random};
 use crate::{
-    auth::{self, Challenge, Credentials},
+    auth::Credentials,
     framing::Framer,
     leg::{Event, LegId, Reason, RegistrationId},
     message::{Headers, Method, Name, Params, Request, Response, StatusCode, Via},
-    transaction::{ClientId, ServerId, Transactions},
+    transaction::{ServerId, Transactions},
     transport::{Hop, Listener, Transmit, Transport, listener_for},
     uri::Uri,
 };
@@ -247,29 +247,10 @@ impl Core {
         self.transactions.send(response_hop(stamped, hop).carry(response.to_bytes()));
     }
 
-    /// The request of a transaction with an answer to the challenge it got; `None` if there is none to give (RFC 3261
-    /// §22.2: the same credentials are not tried twice unless only the nonce was old). Its CSeq is still the old one.
-    pub(crate) fn answer_challenge(
-        &mut self,
-        id: ClientId,
-        response: &Response,
-        credentials: Option<&Credentials>,
-    ) -> Option<(Request, Hop)> {
-        let (asked, answered) = auth::header_names(response.status)?;
-        let challenges = response.headers.challenges(asked);
-        let Challenge { stale, realm, .. } = auth::choose(&challenges)?;
-        let account = || self.accounts.values().find(|(domain, _)| domain.eq_ignore_ascii_case(realm));
-        let credentials = credentials.or_else(|| account().map(|(_, credentials)| credentials))?.clone();
-        let cnonce = self.random.token();
-        let (request, hop) = self.transactions.sent(id)?;
-        if request.headers.first(answered).is_some() && !*stale {
-            return None;
-        }
-        let value = auth::answer(&challenges, &credentials, &request.method, &request.uri, 1, &cnonce)?;
-        let mut again = request.clone();
-        again.headers.set(answered, value);
-        again.headers.set(Name::Via, self.via(hop).to_string());
-        Some((again, hop))
+    /// The credentials of the registration whose domain a challenge names as its realm.
+    pub(crate) fn account(&self, realm: &str) -> Option<Credentials> {
+        let (_, credentials) = self.accounts.values().find(|(domain, _)| domain.eq_ignore_ascii_case(realm))?;
+        Some(credentials.clone())
     }
 
     /// A number to begin the RSeqs of a leg with: RFC 3262 §3 wants it below 2^31, and any there as likely.

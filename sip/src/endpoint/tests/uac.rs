@@ -300,3 +300,33 @@ fn a_redirection_is_told_with_its_contacts_by_preference_and_not_followed() {
     stand.sent();
     assert_eq!(stand.events(), [Event::Failed { leg, status: 486, reason: None, contacts: vec![] }]);
 }
+
+/// RFC 7616 §3.3: the nonce of the INVITE's challenge serves for the whole dialog, each use counted.
+#[test]
+fn a_challenged_call_brings_its_proof_to_every_further_request() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    let challenge = "Proxy-Authenticate: Digest realm=\"pbx\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"\r\n";
+    stand.feed(&answer(&invite, 407, "x", challenge, ""));
+    let again = stand.sent().into_iter().find_map(|message| match message {
+        Message::Request(request) if request.method.as_str() == "INVITE" => Some(request),
+        Message::Request(_) | Message::Response(_) => None,
+    });
+    stand.feed(&answer(&again.unwrap(), 200, "a", CONTACT, ANSWER));
+    let ack = stand.one_request();
+    let proof = |request: &Request| request.headers.first(Name::ProxyAuthorization).unwrap().to_owned();
+    assert!(proof(&ack).contains("nc=00000001"), "§22.1: the ACK has the credentials of its INVITE");
+    stand.command(Command::Reinvite { leg, sdp: OFFER.into() });
+    let reinvite = stand.one_request();
+    assert!(proof(&reinvite).contains("nc=00000002") && proof(&reinvite).contains("nonce=\"n\""));
+    // The nonce has aged: answered anew, and BYE goes on from there.
+    let stale = challenge.replace("\"n\"", "\"m\"").replace(", qop", ", stale=true, qop");
+    stand.feed(&answer(&reinvite, 407, "", &stale, ""));
+    let again = stand.sent().pop();
+    let Some(Message::Request(again)) = again else { panic!("a re-INVITE") };
+    assert!(proof(&again).contains("nonce=\"m\"") && proof(&again).contains("nc=00000001"));
+    stand.feed(&answer(&again, 200, "", CONTACT, ANSWER));
+    stand.sent();
+    stand.command(Command::Bye { leg, reason: None });
+    assert!(proof(&stand.one_request()).contains("nc=00000002"));
+}
