@@ -24,7 +24,7 @@ pub struct Wanted {
 /// headers into an INVITE, and FreeSWITCH copies them (`freeswitch.md` §0.9), so nobody else is believed. `registrars`
 /// are the addresses of each of the configured registrations, in their order.
 pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr>]) -> Wanted {
-    let peer = config.peer(invite.remote.ip());
+    let peer = config.peer(invite.user.as_deref(), invite.remote.ip());
     let header = |name: &str| {
         let trusted = peer.is_some_and(|peer| peer.trusted_headers);
         let mut named = invite.x_headers.iter().filter(|(n, v)| n.eq_ignore_ascii_case(name) && !v.trim().is_empty());
@@ -50,7 +50,7 @@ fn registered(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr
 }
 
 /// Whether a registrar has this address. An IPv4 address that came through an IPv6 socket is the IPv4 address.
-pub fn is_among(address: IpAddr, registrar: &[IpAddr]) -> bool {
+fn is_among(address: IpAddr, registrar: &[IpAddr]) -> bool {
     registrar.iter().any(|ip| ip.to_canonical() == address.to_canonical())
 }
 
@@ -63,6 +63,7 @@ mod tests {
     fn invite(remote: &str, headers: &[(&str, &str)]) -> IncomingInvite {
         IncomingInvite {
             remote: remote.parse().unwrap(),
+            user: None,
             transport: Transport::Udp,
             call_id: "a".into(),
             request_user: "8000".into(),
@@ -88,6 +89,17 @@ mod tests {
         assert_eq!(of_peer.domain, Some(DomainRef::Name("acme.example".into())));
         let of_stranger = wanted(&invite("127.0.0.3:5060", &headers), &config, &[]);
         assert_eq!(of_stranger, Wanted { extension: "8000".into(), domain: None });
+    }
+
+    #[test]
+    fn a_peer_that_proved_who_it_is_is_known_wherever_it_is() {
+        let text = "[[peers]]\nname = \"a\"\naddresses = [\"127.0.0.2\"]\ndomain = \"a.example\"\n\
+                    [[peers]]\nname = \"b\"\nuser = \"b\"\npassword = \"x\"\ndomain = \"b.example\"\n";
+        let config = config(text);
+        for (user, domain) in [(Some("b"), Some("b.example")), (None, Some("a.example")), (Some("c"), None)] {
+            let invite = IncomingInvite { user: user.map(str::to_owned), ..invite("127.0.0.2:5060", &[]) };
+            assert_eq!(wanted(&invite, &config, &[]).domain, domain.map(DomainRef::from), "{user:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use self::core::Core;
 use crate::{
     dialog::{Leg, Outcome},
     framing::{Frame, PONG},
+    guard::{Guard, Policy},
     leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Way},
     locate::Target,
     register::Registrant,
@@ -24,7 +25,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Instant,
 };
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Most legs at one time; an INVITE beyond it gets 503.
     pub max_legs: usize,
+    /// Who may call.
+    pub policy: Policy,
 }
 
 /// An INVITE to send.
@@ -82,8 +85,18 @@ pub struct Stats {
     pub repeated_requests: u64,
     /// Requests refused before any leg saw them.
     pub refused: u64,
-    /// INVITEs refused because there were too many legs, or while draining.
+    /// INVITEs refused because there were too many legs, transactions or calls a second, or while draining.
     pub overloaded: u64,
+    /// Requests, and what was none, of strangers.
+    pub strangers: u64,
+    /// Messages of scanners, dropped unread.
+    pub scanners: u64,
+    /// Messages of strangers who had spent their budget, dropped.
+    pub rate_limited: u64,
+    /// Requests answered 401.
+    pub challenged: u64,
+    /// Proofs that were wrong: an unknown user or a wrong password.
+    pub auth_failures: u64,
     /// Responses and ACKs that belong to nothing.
     pub stray: u64,
     /// Legs at this moment.
@@ -110,6 +123,7 @@ enum Door {
 #[derive(Debug)]
 pub struct Endpoint {
     core: Core,
+    guard: Guard,
     legs: BTreeMap<LegId, Leg>,
     /// Legs by Call-ID and our tag.
     dialogs: BTreeMap<(String, String), LegId>,
@@ -126,6 +140,7 @@ impl Endpoint {
     /// An endpoint without legs. The same seed and inputs give the same bytes.
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
+            guard: Guard::new(config.policy.clone(), seed),
             core: Core::new(config, seed),
             legs: BTreeMap::new(),
             dialogs: BTreeMap::new(),
@@ -200,6 +215,7 @@ impl Endpoint {
     /// Calls someone. A URI that is none fails with 400 at once, a peer that no listener of ours can reach with 503.
     pub fn invite(&mut self, invite: OutgoingInvite, now: Instant) -> LegId {
         let id = self.fresh_leg();
+        self.guard.acquaint(invite.remote.ip(), now);
         match Leg::outgoing(id, invite, &mut self.core, now) {
             Ok(leg) => self.adopt(id, leg),
             Err(error) => {
@@ -214,6 +230,7 @@ impl Endpoint {
     /// Registers and keeps registered. A registration of the same number is replaced without a word to its registrar.
     pub fn register(&mut self, id: RegistrationId, registration: Registration, now: Instant) {
         self.forget_registration(id);
+        self.guard.welcome(id, addresses(&registration.targets));
         let registrant = Registrant::new(id, registration, &mut self.core, now);
         self.core.accounts.insert(id, registrant.account());
         self.registrations.insert(id, registrant);
@@ -223,6 +240,9 @@ impl Endpoint {
     /// Gives a registration other targets, as a new answer of DNS has them. It registers again only if the one it is
     /// registered with is not among them, or none answered so far. An empty list changes nothing.
     pub fn retarget(&mut self, id: RegistrationId, targets: Vec<Target>, now: Instant) {
+        if self.registrations.contains_key(&id) && !targets.is_empty() {
+            self.guard.welcome(id, addresses(&targets));
+        }
         self.with_registration(id, |registrant, core| registrant.retarget(targets, core, now));
     }
 
@@ -338,6 +358,7 @@ impl Endpoint {
     fn forget_registration(&mut self, id: RegistrationId) {
         self.agenda.set(Party::Registration(id), None);
         self.core.accounts.remove(&id);
+        self.guard.forget(id);
         self.registrations.remove(&id);
     }
 
@@ -347,6 +368,10 @@ impl Endpoint {
             self.with_leg(leg, |leg, core| leg.handle_refusal_over(id, core));
         }
     }
+}
+
+fn addresses(targets: &[Target]) -> Vec<IpAddr> {
+    targets.iter().map(|target| target.remote.ip()).collect()
 }
 
 fn leg_of(command: &Command) -> LegId {

@@ -30,6 +30,8 @@ pub struct Reason {
 pub struct IncomingInvite {
     /// Where the INVITE came from, for trust decisions.
     pub remote: SocketAddr,
+    /// The user who proved by digest that it is his; `None` where the address is proof enough.
+    pub user: Option<String>,
     /// Over what.
     pub transport: Transport,
     /// `Call-ID`, for logs and records.
@@ -258,6 +260,11 @@ pub enum Event {
         /// Why.
         by: TerminatedBy,
     },
+    /// Somebody who may not call was turned away; told once of each, and not of many in a row.
+    Stranger {
+        /// Who.
+        remote: SocketAddr,
+    },
     /// A registration changed its state.
     Registration {
         /// Which.
@@ -268,7 +275,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The leg it is about; `None` for one about a registration.
+    /// The leg it is about; `None` for one about a registration or a stranger.
     pub fn leg(&self) -> Option<LegId> {
         match self {
             Self::Incoming { leg, .. }
@@ -282,7 +289,7 @@ impl Event {
             | Self::Refer { leg, .. }
             | Self::Bye { leg, .. }
             | Self::Terminated { leg, .. } => Some(*leg),
-            Self::Registration { .. } => None,
+            Self::Registration { .. } | Self::Stranger { .. } => None,
         }
     }
 }

@@ -6,6 +6,7 @@ mod dialog;
 pub mod endpoint;
 pub mod error;
 pub mod framing;
+pub mod guard;
 pub mod leg;
 pub mod locate;
 pub mod message;
@@ -15,6 +16,7 @@ pub mod transport;
 pub mod uri;
 
 pub use endpoint::{Config, Endpoint, OutgoingInvite, Stats};
+pub use guard::{Network, Policy, Rate, Strangers};
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
     RegistrationState, TerminatedBy, Way,

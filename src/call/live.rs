@@ -200,6 +200,7 @@ impl Live {
             | E::Incoming { .. }
             | E::Progress { .. }
             | E::OfferAnswered { .. }
+            | E::Stranger { .. }
             | E::Registration { .. } => GO_ON,
         }
     }

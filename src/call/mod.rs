@@ -344,6 +344,7 @@ impl Call {
             | E::OfferAnswered { .. }
             | E::Info { .. }
             | E::Refer { .. }
+            | E::Stranger { .. }
             | E::Registration { .. } => return,
         };
         self.end(End { outcome, cause: cause.into(), hangup: Hangup::Peer }, now);
@@ -371,6 +372,7 @@ impl Call {
             | E::OfferAnswered { .. }
             | E::Info { .. }
             | E::Refer { .. }
+            | E::Stranger { .. }
             | E::Registration { .. } => return,
         };
         self.end(End { outcome, cause: cause.into(), hangup }, now);

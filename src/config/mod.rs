@@ -1,18 +1,19 @@
 //! What the administrator wants: TOML and environment in, checked values out.
+mod callers;
 mod check;
 mod environment;
 mod listeners;
-mod network;
 mod raw;
 mod secret;
 mod secretaries;
 mod sections;
 
 use crate::secretary::{DomainRef, SecretaryEntry};
+pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 use media::codec::Codec;
-pub use network::Network;
 pub use secret::Secret;
+pub use sip::Network;
 use sip::{Transport, uri::Uri};
 use std::{
     collections::BTreeMap,
@@ -73,6 +74,8 @@ pub struct Sip {
     pub dns: Vec<SocketAddr>,
     /// More calls than this are answered 503.
     pub max_calls: u32,
+    /// What callers get who are no peers, and how often peers may call.
+    pub callers: Callers,
 }
 
 impl Sip {
@@ -156,8 +159,10 @@ pub enum Clients {
 pub struct Peer {
     /// For the log.
     pub name: String,
-    /// Where its requests come from.
+    /// Where its requests come from; empty for anywhere, if it proves who it is.
     pub addresses: Vec<Network>,
+    /// User and password by which it must prove who it is when it calls.
+    pub credentials: Option<(String, Secret)>,
     /// Whether its `X-Ramal-…` headers choose the tenant and the secretary.
     pub trusted_headers: bool,
     /// The tenant of calls that name none.
@@ -328,11 +333,6 @@ impl Config {
     /// Every mistake in text and environment; only the first if the text is not TOML.
     pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Self, ConfigError> {
         sections::parse(text, name, env)
-    }
-
-    /// Who calls from this address.
-    pub fn peer(&self, address: IpAddr) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.addresses.iter().any(|network| network.contains(address)))
     }
 }
 

@@ -23,7 +23,22 @@ macro_rules! raw {
 
 raw!(
     /// `[sip]`
-    RawSip { udp, tcp, tls, advertised, user_agent, dns, max_calls }
+    RawSip {
+        udp,
+        tcp,
+        tls,
+        advertised,
+        user_agent,
+        dns,
+        max_calls,
+        strangers,
+        stranger_rate,
+        scanners,
+        realm,
+        nonce_life_s,
+        peer_call_rate,
+        call_rate,
+    }
 );
 raw!(
     /// One `[[listeners]]`
@@ -35,7 +50,7 @@ raw!(
 );
 raw!(
     /// One `[[peers]]`
-    RawPeer { name, addresses, trusted_headers, domain }
+    RawPeer { name, addresses, user, password, trusted_headers, domain }
 );
 raw!(
     /// One `[[registrations]]`

@@ -1,13 +1,12 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, Environment, Listener, Local, Log, Media, Network, OpenAi, Peer, PortRange,
-    Problem, Registration, Rtp, Secret, Sip,
+    Call, Config, ConfigError, Database, Environment, Listener, Local, Log, Media, OpenAi, PortRange, Problem,
+    Registration, Rtp, Secret, Sip,
+    callers::{self, loopback, peer},
     check::{Check, Place},
     environment,
     listeners::{self, PROTOCOL, Protocol},
-    raw::{
-        self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawPeer, RawRegistration, RawRtp, RawSip,
-    },
+    raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
     secretaries,
 };
 use crate::secretary;
@@ -65,6 +64,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
     };
     secretaries::unique(&config.secretaries, check);
+    callers::distinct(&config.peers, check);
     listeners::reachable(&config, check);
     let names: Vec<&str> = raw::SECTIONS.iter().chain(&raw::LISTS).map(|(name, _)| *name).collect();
     for key in table.keys() {
@@ -122,54 +122,31 @@ fn entries<T: Default + DeserializeOwned, U>(
 }
 
 /// Without a word about listeners there is one on this machine, over UDP and TCP.
-fn sip(raw: RawSip, has_listeners: bool, check: &mut Check<'_>) -> Sip {
+fn sip(mut raw: RawSip, has_listeners: bool, check: &mut Check<'_>) -> Sip {
     let at = |key| Place { section: "sip", key };
     check.unknown("sip", &raw.unknown, RawSip::KEYS);
     let local = || if has_listeners { Vec::new() } else { vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5070))] };
-    let udp = check.list(at("udp"), raw.udp, ADDRESS_AND_PORT).unwrap_or_else(local);
-    let tcp = check.list(at("tcp"), raw.tcp, ADDRESS_AND_PORT).unwrap_or_else(local);
-    let tls = check.list(at("tls"), raw.tls, ADDRESS_AND_PORT).unwrap_or_default();
+    let udp = check.list(at("udp"), raw.udp.take(), ADDRESS_AND_PORT).unwrap_or_else(local);
+    let tcp = check.list(at("tcp"), raw.tcp.take(), ADDRESS_AND_PORT).unwrap_or_else(local);
+    let tls = check.list(at("tls"), raw.tls.take(), ADDRESS_AND_PORT).unwrap_or_default();
     let each = [(Transport::Udp, udp), (Transport::Tcp, tcp), (Transport::Tls, tls)];
     let listeners = each.into_iter().flat_map(|(transport, addresses)| {
         addresses.into_iter().map(move |address| Listener::plain(transport, address))
     });
     let sip = Sip {
         listeners: listeners.collect(),
-        advertised: check.list(at("advertised"), raw.advertised, ADDRESS).unwrap_or_default(),
+        advertised: check.list(at("advertised"), raw.advertised.take(), ADDRESS).unwrap_or_default(),
         user_agent: check
-            .text(at("user_agent"), raw.user_agent)
+            .text(at("user_agent"), raw.user_agent.take())
             .unwrap_or_else(|| concat!("Ramal/", env!("CARGO_PKG_VERSION")).to_owned()),
-        dns: check.list(at("dns"), raw.dns, ADDRESS_AND_PORT).unwrap_or_default(),
-        max_calls: check.integer(at("max_calls"), raw.max_calls, 1..=100_000).unwrap_or(500),
+        dns: check.list(at("dns"), raw.dns.take(), ADDRESS_AND_PORT).unwrap_or_default(),
+        max_calls: check.integer(at("max_calls"), raw.max_calls.take(), 1..=100_000).unwrap_or(500),
+        callers: callers::callers(&mut raw, check),
     };
     if sip.user_agent.chars().any(char::is_control) {
         check.refuse(at("user_agent"), None, "must not contain control characters");
     }
     sip
-}
-
-/// Who may call when the file names nobody.
-fn loopback() -> Peer {
-    let addresses = ["127.0.0.0/8", "::1"].iter().filter_map(|network| network.parse().ok()).collect();
-    Peer { name: "loopback".into(), addresses, trusted_headers: true, domain: None }
-}
-
-fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option<Peer> {
-    let at = |key| Place { section, key };
-    let before = check.problems.len();
-    check.unknown(section, &raw.unknown, RawPeer::KEYS);
-    let allowed = "must be IP addresses or blocks, like [\"192.0.2.10\", \"10.0.0.0/8\"]";
-    let addresses: Vec<Network> = check.list(at("addresses"), raw.addresses, allowed).unwrap_or_default();
-    if addresses.is_empty() && check.problems.len() == before {
-        check.refuse(at("addresses"), None, format!("is missing; {allowed}"));
-    }
-    let peer = Peer {
-        name: check.required(at("name"), raw.name).unwrap_or_default(),
-        addresses,
-        trusted_headers: check.flag(at("trusted_headers"), raw.trusted_headers).unwrap_or(true),
-        domain: check.text(at("domain"), raw.domain).map(|domain| domain.as_str().into()),
-    };
-    (check.problems.len() == before).then_some(peer)
 }
 
 fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> Option<Registration> {

@@ -87,7 +87,7 @@ fn the_environment_wins() {
     assert_eq!(
         error,
         "environment: RAMAL_SIP_UPD: no such key in [sip]; allowed are udp, tcp, tls, advertised, user_agent, dns, \
-         max_calls\n\
+         max_calls, strangers, stranger_rate, scanners, realm, nonce_life_s, peer_call_rate, call_rate\n\
          environment: RAMAL_SIP_MAX_CALLS = \"many\": must be a whole number from 1 to 100000",
     );
 }
@@ -219,9 +219,9 @@ fn two_secretaries_cannot_share_an_extension() {
 #[test]
 fn peers_are_found_by_address() {
     let config = parse("").unwrap();
-    assert_eq!(config.peer("127.0.0.1".parse().unwrap()).unwrap().name, "loopback");
-    assert_eq!(config.peer("::1".parse().unwrap()).unwrap().name, "loopback");
-    assert_eq!(config.peer("192.0.2.1".parse().unwrap()), None);
+    assert_eq!(config.peer(None, "127.0.0.1".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.peer(None, "::1".parse().unwrap()).unwrap().name, "loopback");
+    assert_eq!(config.peer(None, "192.0.2.1".parse().unwrap()), None);
 }
 
 #[test]
@@ -335,4 +335,59 @@ fn tls_needs_what_it_proves_itself_with() {
     let config = parse(&format!("{listener}{identity}verify_clients = \"optional\"\nclient_ca_file = \"/ca\"\n"));
     let clients = Clients::Known { ca_file: "/ca".into(), required: false };
     assert_eq!(config.unwrap().tls.clients, clients);
+}
+
+#[test]
+fn callers_are_turned_into_a_policy() {
+    let text = r#"
+        [sip]
+        strangers = "forbid"
+        stranger_rate = 3
+        scanners = ["EvilProbe"]
+        realm = "pbx.example"
+        call_rate = 40
+        [[peers]]
+        name = "trunk"
+        addresses = ["192.0.2.0/24"]
+        [[peers]]
+        name = "branch"
+        user = "branch"
+        password = "hunter2"
+        [[peers]]
+        name = "office"
+        addresses = ["198.51.100.7"]
+        user = "office"
+        password = "hunter3"
+    "#;
+    let config = Config::parse(text, "ramal.toml", &Environment::new()).unwrap();
+    assert!(!format!("{config:?}").contains("hunter"));
+    let policy = config.policy();
+    assert_eq!(policy.peers, ["192.0.2.0/24".parse().unwrap()], "the office has to prove who it is");
+    let users: Vec<_> = policy.users.iter().map(|user| (user.credentials.user.as_str(), user.networks.len())).collect();
+    assert_eq!(users, [("branch", 0), ("office", 1)]);
+    assert_eq!((policy.strangers, policy.realm.as_str()), (sip::Strangers::Forbid, "pbx.example"));
+    assert_eq!((policy.stranger_rate.per_second, policy.stranger_rate.burst), (3, 30));
+    assert_eq!((policy.peer_rate, policy.call_rate), (None, Some(sip::Rate { per_second: 40, burst: 40 })));
+    let name = |user, address: &str| config.peer(user, address.parse().unwrap()).map(|peer| peer.name.as_str());
+    assert_eq!(name(None, "192.0.2.7"), Some("trunk"));
+    assert_eq!(name(Some("branch"), "192.0.2.7"), Some("branch"));
+    assert_eq!(name(None, "198.51.100.7"), None);
+}
+
+#[test]
+fn a_peer_that_cannot_be_told_is_refused() {
+    for (peers, message) in [
+        ("[[peers]]\nname = \"a\"\n", "peers[0].addresses: is missing, and so are user and password"),
+        ("[[peers]]\nname = \"a\"\nuser = \"a\"\n", "peers[0].password: is missing"),
+        ("[[peers]]\nname = \"a\"\npassword = \"x\"\naddresses = [\"::1\"]\n", "peers[0].user: is missing"),
+        (
+            "[[peers]]\nname = \"a\"\nuser = \"a\"\npassword = \"x\"\n[[peers]]\nname = \"b\"\nuser = \"a\"\npassword = \"y\"\n",
+            "user: is the user of another peer as well",
+        ),
+        ("[sip]\nstrangers = \"tease\"\n", "must be \"drop\" or \"forbid\""),
+        ("[sip]\nscanners = [\"a\"]\n", "four characters"),
+    ] {
+        let error = Config::parse(peers, "ramal.toml", &Environment::new()).unwrap_err().to_string();
+        assert!(error.contains(message), "{peers}: {error}");
+    }
 }

@@ -21,7 +21,7 @@ use chrono::Utc;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,7 +50,7 @@ pub struct Admission {
     pub threads: MediaThreads,
     /// What the speech engine can do.
     pub ears: Ears,
-    /// Addresses of the registrars we register with: their calls are welcome.
+    /// Addresses of the registrars we register with, for the tenants of their calls.
     pub registrars: watch::Receiver<Addresses>,
     /// What every call shares.
     pub shared: Shared,
@@ -86,7 +86,6 @@ impl Admission {
 
     async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let clock = (Utc::now(), Instant::now());
-        self.welcome(&invite)?;
         let secretary = self.secretary(&invite).await?;
         for warning in &secretary.warnings {
             warn!(secretary = %secretary.secretary_name, "{warning}");
@@ -114,19 +113,6 @@ impl Admission {
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }
 
-    /// Whether who sent this may call at all.
-    pub(super) fn welcome(&self, invite: &IncomingInvite) -> Result<(), Refusal> {
-        let from = invite.remote.ip();
-        if self.config.peer(from).is_none() && !self.is_registrar(from) {
-            return Err(Refusal::new(403, "its address is not in [[peers]]"));
-        }
-        Ok(())
-    }
-
-    fn is_registrar(&self, address: IpAddr) -> bool {
-        self.registrars.borrow().iter().any(|registrar| routing::is_among(address, registrar))
-    }
-
     pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
         let wanted = routing::wanted(invite, &self.config, &self.registrars.borrow());
         let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
@@ -149,7 +135,7 @@ impl Admission {
             503 => vec![("Retry-After".to_owned(), RETRY_AFTER.to_owned())],
             _ => Vec::new(),
         };
-        // A stranger learns nothing; a peer's administrator finds the reason in the PBX's trace.
+        // The administrator finds the reason in the PBX's trace; who asks for the call of another tenant learns nothing.
         let reason = (refusal.status != 403).then(|| Reason {
             protocol: "SIP".into(),
             cause: Some(refusal.status),

@@ -12,7 +12,7 @@ use crate::{
 use anyhow::Context;
 use media::{Channel, codec::Codec};
 use sip::{
-    Transport,
+    Policy, Transport,
     endpoint::{Config, Endpoint, OutgoingInvite},
 };
 use std::{
@@ -79,6 +79,7 @@ pub async fn call(
         user_agent: concat!("Ramal phone/", env!("CARGO_PKG_VERSION")).to_owned(),
         listeners: sip.listeners.clone(),
         max_legs: 4,
+        policy: Policy::everybody(),
     };
     let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
     let (event_sender, mut events) = mpsc::channel(EVENTS);

@@ -238,6 +238,7 @@ fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointCo
         user_agent: config.sip.user_agent.clone(),
         listeners,
         max_legs: usize::try_from(config.sip.max_calls).unwrap_or(usize::MAX),
+        policy: config.policy(),
     }
 }
 
@@ -300,6 +301,9 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
                         Some(old) => admission.take_over(leg, *invite, sip, old).await,
                     }
                 });
+            }
+            Event::Stranger { remote } => {
+                warn!(%remote, "Turned away: add its address to a [[peers]] entry if it may call");
             }
             Event::Registration { id, state } => {
                 let user = config.registrations.get(id.0 as usize).map(|r| r.user.as_str());
@@ -435,6 +439,7 @@ mod tests {
         let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("no Ana") };
         let invite = IncomingInvite {
             remote: "127.0.0.1:9".parse().unwrap(),
+            user: None,
             transport: Transport::Udp,
             call_id: "x".into(),
             request_user: "8000".into(),

@@ -33,9 +33,8 @@ impl Admission {
         }
     }
 
-    /// Only who may call may take a call over, and only one with the same secretary: a leg never changes its tenant.
+    /// Only a call with the same secretary may be taken over: a leg never changes its tenant.
     async fn grant(&self, invite: &IncomingInvite, old: Result<Line, LegId>) -> Result<Line, Refusal> {
-        self.welcome(invite)?;
         let old = old.map_err(|leg| Refusal::new(481, format!("{leg} belongs to no call")))?;
         let (wanted, running) = (self.secretary(invite).await?, self.secretary(&old.invite).await?);
         if wanted.secretary_realtime_uuid != running.secretary_realtime_uuid {

@@ -146,6 +146,7 @@ impl Phone {
             | E::OfferAnswered { .. }
             | E::Info { .. }
             | E::Refer { .. }
+            | E::Stranger { .. }
             | E::Registration { .. } => {}
         }
         self.settle(now);

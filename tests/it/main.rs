@@ -6,6 +6,7 @@
 
 mod audio;
 mod baresip;
+mod callers;
 mod hostile;
 mod openai;
 mod phone;

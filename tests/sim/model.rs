@@ -61,6 +61,7 @@ pub(crate) fn offer(direction: &str) -> Vec<u8> {
 pub(crate) fn invite(offer: Option<Vec<u8>>) -> IncomingInvite {
     IncomingInvite {
         remote: "127.0.0.1:5060".parse().unwrap(),
+        user: None,
         transport: Transport::Udp,
         call_id: "walk".into(),
         request_user: "8000".into(),

@@ -130,7 +130,8 @@ impl World {
         let setup = Setup { local: at("phone rtp"), codecs: vec![Codec::Pcmu, Codec::Pcma], seed, plan };
         let endpoint = |who| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
-            let config = Config { user_agent: String::new(), listeners: vec![listener], max_legs: 8 };
+            let policy = sip::Policy::everybody();
+            let config = Config { user_agent: String::new(), listeners: vec![listener], max_legs: 8, policy };
             Endpoint::new(config, seed ^ u64::from(at(who).port()))
         };
         let mut world = Self {

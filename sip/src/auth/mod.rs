@@ -2,10 +2,12 @@
 mod challenge;
 mod client;
 mod hash;
+pub(crate) mod server;
 
 pub use challenge::{Challenge, Qop, choose, header_names};
 pub(crate) use client::Session;
 pub use hash::{Algorithm, Hash};
+pub use server::User;
 use std::fmt;
 
 /// Who somebody is: we to a peer, or a peer to us. The password shows in no `Debug` output.

@@ -87,12 +87,13 @@ impl Leg {
 }
 
 /// What the owner learns of an INVITE.
-pub(crate) fn describe(request: &Request, hop: Hop) -> Option<IncomingInvite> {
+pub(crate) fn describe(request: &Request, hop: Hop, user: Option<String>) -> Option<IncomingInvite> {
     let headers = &request.headers;
     let (from, to) = (headers.from()?, headers.to()?);
     let x_headers = headers.iter().filter(|(name, _)| name.get(..2).is_some_and(|x| x.eq_ignore_ascii_case("X-")));
     Some(IncomingInvite {
         remote: hop.remote,
+        user,
         transport: hop.transport,
         call_id: headers.call_id()?.to_owned(),
         request_user: request.uri.user_unescaped(),

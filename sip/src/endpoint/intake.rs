@@ -5,9 +5,10 @@ use super::{
 };
 use crate::{
     dialog::{Dialog, Leg, capabilities, describe, not_ours},
-    leg::Event,
+    guard::Verdict,
+    leg::{Event, LegId},
     message::{Headers, Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
-    transaction::{Incoming, key::ServerKey},
+    transaction::{Incoming, ServerId, key::ServerKey},
     transport::Hop,
     uri::Scheme,
 };
@@ -16,11 +17,16 @@ use std::time::Instant;
 /// Transactions are bounded too: so many for each leg there may be, and some for requests outside.
 const TRANSACTIONS_PER_LEG: usize = 8;
 const TRANSACTIONS_BESIDES: usize = 1024;
+/// One in so many of them is kept for requests within dialogs, which then have room when new calls get 503.
+const RESERVED: usize = 4;
 /// Seconds after which a peer may try again when we have no room.
 const RETRY_AFTER: &str = "10";
 
 impl Endpoint {
     pub(super) fn receive(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
+        if !self.guard.hears(hop.remote.ip(), bytes, now, &mut self.core.stats) {
+            return;
+        }
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => {
                 self.core.stats.received += 1;
@@ -28,15 +34,19 @@ impl Endpoint {
             }
             Ok(Message::Response(response)) => {
                 self.core.stats.received += 1;
-                self.response(&response, now);
+                self.response(&response, hop.remote.ip(), now);
             }
             Err(ParseError { kind: ParseErrorKind::KeepAlive, .. }) => {}
-            Err(error) => self.unreadable(error, hop),
+            Err(error) => self.unreadable(error, hop, now),
         }
     }
 
-    fn unreadable(&mut self, error: ParseError, hop: Hop) {
+    fn unreadable(&mut self, error: ParseError, hop: Hop, now: Instant) {
         self.core.stats.parse_errors += 1;
+        let source = hop.remote.ip();
+        if !self.guard.is_welcome(source) {
+            return self.guard.blame(source, now, &mut self.core.stats);
+        }
         let status = error.status();
         let Some(mut rejected) = error.rejected else { return };
         rejected.headers.stamp_via(hop.remote);
@@ -61,21 +71,57 @@ impl Endpoint {
             Incoming::RefusalAcknowledged(id) => return self.refusal_over(id),
         }
         if request.method == Method::Ack {
-            return self.ack(&request, now);
+            return self.ack(&request, hop, now);
         }
-        if request.method != Method::Cancel
-            && let Some(refusal) = unacceptable(&request)
-        {
+        if request.method == Method::Cancel {
+            return match self.core.transactions.server(&key.cancelled_invite()) {
+                Some(invite) => self.cancel(invite, (key, &request), hop, now),
+                None => self.admit(key, &request, hop, now),
+            };
+        }
+        match self.leg_for(&request) {
+            Some(leg) => self.in_dialog(leg, (key, &request), hop, now),
+            None => self.admit(key, &request, hop, now),
+        }
+    }
+
+    /// A request that belongs to nothing of ours: first who sends it, then what it wants.
+    fn admit(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
+        let user = match self.guard.admit(request, hop.remote.ip(), now, &mut self.core.stats) {
+            Verdict::Admit(user) => user,
+            Verdict::Busy => return self.overloaded(request, hop),
+            Verdict::Challenge(why) => {
+                let challenges = self.guard.challenges(why, now);
+                let reply = Reply::new(StatusCode::UNAUTHORIZED);
+                let reply = challenges.iter().fold(reply, |reply, value| reply.with(Name::WwwAuthenticate, value));
+                return self.core.answer_stateless(&request.headers, hop, reply);
+            }
+            Verdict::Forbid => {
+                self.tell(hop, now);
+                return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::FORBIDDEN));
+            }
+            Verdict::Drop => return self.tell(hop, now),
+        };
+        if request.method == Method::Cancel {
+            return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::NO_TRANSACTION));
+        }
+        if let Some(refusal) = unacceptable(request) {
             return self.core.answer_stateless(&request.headers, hop, refusal);
-        }
-        if self.core.transactions.len() >= self.most_transactions() {
-            return self.overloaded(&request, hop);
         }
         let in_dialog = request.headers.to().is_some_and(|to| to.tag().is_some());
         match request.method {
-            Method::Cancel => self.cancel(key, &request, hop, now),
-            _ if in_dialog => self.in_dialog(key, &request, hop, now),
-            _ => self.out_of_dialog(key, &request, hop, now),
+            _ if in_dialog => {
+                self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::NO_TRANSACTION));
+            }
+            Method::Invite => self.new_invite(key, request, (hop, user), now),
+            _ => self.out_of_dialog(request, hop),
+        }
+    }
+
+    /// Lets the owner know whom its configuration turns away.
+    fn tell(&mut self, hop: Hop, now: Instant) {
+        if self.guard.tells(hop.remote.ip(), now) {
+            self.core.events.push_back(Event::Stranger { remote: hop.remote });
         }
     }
 
@@ -84,18 +130,20 @@ impl Endpoint {
     }
 
     /// ACK of a 2xx; any other is ignored.
-    fn ack(&mut self, ack: &Request, now: Instant) {
-        match self.leg_for(ack) {
-            Some(id) => self.with_leg(id, |leg, core| leg.handle_ack(ack, core, now)),
-            None => self.core.stats.stray += 1,
-        }
+    fn ack(&mut self, ack: &Request, hop: Hop, now: Instant) {
+        let Some(id) = self.leg_for(ack) else {
+            self.core.stats.stray += 1;
+            return self.guard.blame(hop.remote.ip(), now, &mut self.core.stats);
+        };
+        self.guard.acquaint(hop.remote.ip(), now);
+        self.with_leg(id, |leg, core| leg.handle_ack(ack, core, now));
     }
 
-    /// RFC 3261 §9.2: 200 and the INVITE gets 487, or 481 if there is no such INVITE.
-    fn cancel(&mut self, key: ServerKey, cancel: &Request, hop: Hop, now: Instant) {
-        let Some(invite) = self.core.transactions.server(&key.cancelled_invite()) else {
-            return self.core.answer_stateless(&cancel.headers, hop, Reply::new(StatusCode::NO_TRANSACTION));
-        };
+    /// RFC 3261 §9.2: 200 and the INVITE gets 487.
+    fn cancel(&mut self, invite: ServerId, (key, cancel): (ServerKey, &Request), hop: Hop, now: Instant) {
+        if self.core.transactions.len() >= self.most_transactions() {
+            return self.overloaded(cancel, hop);
+        }
         let id = self.core.transactions.serve(key, cancel, hop.transport);
         let leg = self.invites.get(&invite).copied().or_else(|| self.leg_for(cancel));
         // The To tag of this 200 should be that of the INVITE's responses.
@@ -109,25 +157,29 @@ impl Endpoint {
         }
     }
 
-    fn in_dialog(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
-        let Some(id) = self.leg_for(request) else {
-            return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::NO_TRANSACTION));
-        };
+    fn in_dialog(&mut self, leg: LegId, (key, request): (ServerKey, &Request), hop: Hop, now: Instant) {
+        self.guard.acquaint(hop.remote.ip(), now);
+        if let Some(refusal) = unacceptable(request) {
+            return self.core.answer_stateless(&request.headers, hop, refusal);
+        }
+        if self.core.transactions.len() >= self.most_transactions() {
+            return self.overloaded(request, hop);
+        }
         let transaction = self.core.transactions.serve(key, request, hop.transport);
         let served = Served::new(transaction, request, hop);
-        self.with_leg(id, |leg, core| leg.handle_request(request, served, core, now));
+        self.with_leg(leg, |leg, core| leg.handle_request(request, served, core, now));
     }
 
     /// Only an INVITE leaves anything behind; the rest is answered and forgotten (§8.2.7).
-    fn out_of_dialog(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
+    fn out_of_dialog(&mut self, request: &Request, hop: Hop) {
         let reply = match request.method {
-            Method::Invite => return self.new_invite(key, request, hop, now),
             Method::Options if self.door == Door::Draining => Reply::new(StatusCode::SERVICE_UNAVAILABLE),
             Method::Options => capabilities(Reply::new(StatusCode::OK)),
             Method::Bye | Method::Info | Method::Update | Method::Notify | Method::Prack => {
                 Reply::new(StatusCode::NO_TRANSACTION)
             }
-            Method::Ack
+            Method::Invite
+            | Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Refer
@@ -139,11 +191,12 @@ impl Endpoint {
         self.core.answer_stateless(&request.headers, hop, reply);
     }
 
-    fn new_invite(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
+    fn new_invite(&mut self, key: ServerKey, request: &Request, (hop, user): (Hop, Option<String>), now: Instant) {
         if self.core.transactions.is_merged(request) {
             return self.core.answer_stateless(&request.headers, hop, Reply::new(StatusCode::LOOP_DETECTED));
         }
-        if self.door == Door::Draining || self.legs.len() >= self.core.config.max_legs {
+        let busy = self.core.transactions.len() >= self.most_transactions() / RESERVED * (RESERVED - 1);
+        if busy || self.door == Door::Draining || self.legs.len() >= self.core.config.max_legs {
             return self.overloaded(request, hop);
         }
         let replaces = match self.replaced_by(request) {
@@ -152,7 +205,7 @@ impl Endpoint {
         };
         let tag = self.core.random.token();
         let dialog = Dialog::incoming(request, hop, &tag, &mut self.core);
-        let Some((dialog, description)) = dialog.zip(describe(request, hop)) else {
+        let Some((dialog, description)) = dialog.zip(describe(request, hop, user)) else {
             let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Contact or Record-Route is missing or malformed");
             return self.core.answer_stateless(&request.headers, hop, reply);
         };
@@ -172,7 +225,7 @@ impl Endpoint {
     }
 
     /// The leg a request within a dialog belongs to (RFC 3261 §12.2.2).
-    fn leg_for(&self, request: &Request) -> Option<crate::leg::LegId> {
+    fn leg_for(&self, request: &Request) -> Option<LegId> {
         let call_id = request.headers.call_id()?.to_owned();
         let to = request.headers.to()?;
         let id = *self.dialogs.get(&(call_id, to.tag()?.to_owned()))?;

@@ -8,10 +8,10 @@ use crate::{
     message::{Name, Response},
     transaction::{ClientId, key::ClientKey},
 };
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 impl Endpoint {
-    pub(super) fn response(&mut self, response: &Response, now: Instant) {
+    pub(super) fn response(&mut self, response: &Response, source: IpAddr, now: Instant) {
         // RFC 3261 §8.1.3.3: with another Via below ours it was never meant for us.
         let ours = response.headers.all(Name::Via).count() == 1;
         let key = ClientKey::of_response(response).filter(|_| ours);
@@ -19,8 +19,10 @@ impl Endpoint {
         let matched = key.and_then(|key| self.core.transactions.handle_response(&key, status, now));
         let Some(matched) = matched else {
             self.core.stats.stray += 1;
+            self.guard.blame(source, now, &mut self.core.stats);
             return;
         };
+        self.guard.acquaint(source, now);
         if matched.acknowledge {
             let ack = self.core.transactions.sent(matched.id).map(|(invite, _)| ack_of_refusal(invite, response));
             if let Some(ack) = ack {

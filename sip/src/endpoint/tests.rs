@@ -1,4 +1,5 @@
 //! Endpoints in virtual time: text in, start lines, events and whole messages out.
+mod guard;
 mod in_call;
 mod network;
 mod offers;
@@ -32,6 +33,7 @@ fn config() -> Config {
             Listener { id: TCP, transport: Transport::Tcp, address: "198.51.100.1:5060".parse().unwrap() },
         ],
         max_legs: 4,
+        policy: Policy::everybody(),
     }
 }
 
@@ -45,8 +47,13 @@ struct Stand {
 
 impl Stand {
     fn new() -> Self {
+        Self::with(Policy::everybody())
+    }
+
+    fn with(policy: Policy) -> Self {
         let start = epoch();
-        Self { endpoint: Endpoint::new(config(), 7), start, now: start, remote: REMOTE.parse().unwrap() }
+        let endpoint = Endpoint::new(Config { policy, ..config() }, 7);
+        Self { endpoint, start, now: start, remote: REMOTE.parse().unwrap() }
     }
 
     /// The connection of the peer, should it speak over TCP.

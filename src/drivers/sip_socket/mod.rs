@@ -167,7 +167,7 @@ fn send(transmit: Transmit, udp: &sockets::Datagrams, connections: &mut Connecti
 pub(super) mod tests {
     use super::*;
     use crate::config;
-    use sip::endpoint::Config;
+    use sip::{Policy, endpoint::Config};
     use std::time::Duration;
     use tokio::{net::UdpSocket, time::timeout};
 
@@ -214,7 +214,8 @@ pub(super) mod tests {
 
     async fn start(events: mpsc::Sender<Event>) -> (mpsc::Sender<Request>, tokio::task::JoinHandle<()>) {
         let sockets = Sockets::bind(&[here()]).await.unwrap();
-        let config = Config { user_agent: String::new(), listeners: sockets.listeners.clone(), max_legs: 1 };
+        let (listeners, policy) = (sockets.listeners.clone(), Policy::everybody());
+        let config = Config { user_agent: String::new(), listeners, max_legs: 1, policy };
         let (requests, queue) = mpsc::channel(REQUESTS);
         let tls = watch::channel(Arc::new(Tls::outgoing().unwrap())).1;
         (requests, tokio::spawn(run(Endpoint::new(config, 1), sockets, tls, queue, events)))

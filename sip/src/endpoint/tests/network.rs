@@ -44,7 +44,8 @@ impl World {
         let now = epoch();
         let endpoint = |address: &str, seed| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: address.parse().unwrap() };
-            Endpoint::new(Config { user_agent: String::new(), listeners: vec![listener], max_legs: 2 }, seed)
+            let policy = Policy::everybody();
+            Endpoint::new(Config { user_agent: String::new(), listeners: vec![listener], max_legs: 2, policy }, seed)
         };
         let mut world = Self {
             now,
@@ -138,7 +139,7 @@ impl World {
                 *self.ends.entry(side).or_default() += 1;
             }
             Event::Progress { .. } => self.rung += 1,
-            Event::Info { .. } | Event::Refer { .. } | Event::Registration { .. } => {
+            Event::Info { .. } | Event::Refer { .. } | Event::Registration { .. } | Event::Stranger { .. } => {
                 assert!(!self.ends.contains_key(&side), "{event:?} after the end");
             }
         }

@@ -5,7 +5,7 @@ use crate::{leg::RegistrationState as State, locate::Target, message::Name, uri:
 const ID: RegistrationId = RegistrationId(1);
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"test.local\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\r\n";
 
-fn target(transport: Transport, remote: &str) -> Target {
+pub(super) fn target(transport: Transport, remote: &str) -> Target {
     Target { transport, remote: remote.parse().unwrap(), name: "test.local".into() }
 }
 

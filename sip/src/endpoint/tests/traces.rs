@@ -96,7 +96,11 @@ fn name(event: &Event) -> String {
         Event::Refer { progress, .. } => format!("{progress:?}"),
         Event::Bye { reason, .. } => format!("bye {:?}", reason.as_ref().and_then(|reason| reason.cause)),
         Event::Terminated { by, .. } => format!("terminated {by:?}"),
-        Event::Progress { .. } | Event::Failed { .. } | Event::OfferAnswered { .. } | Event::Registration { .. } => {
+        Event::Progress { .. }
+        | Event::Failed { .. }
+        | Event::OfferAnswered { .. }
+        | Event::Registration { .. }
+        | Event::Stranger { .. } => {
             panic!("not in these traces: {event:?}")
         }
     }

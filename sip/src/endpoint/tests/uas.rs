@@ -37,6 +37,7 @@ fn the_owner_learns_who_calls_whom() {
     let Event::Incoming { invite, .. } = stand.one_event() else { panic!("a new call") };
     let expected = IncomingInvite {
         remote: REMOTE.parse().unwrap(),
+        user: None,
         transport: Transport::Udp,
         call_id: "call-1".into(),
         request_user: "1000".into(),

@@ -9,6 +9,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// Every address of this family.
+    pub(super) fn all_of(address: IpAddr) -> Self {
+        Self { address, prefix: 0 }
+    }
+
     /// Whether `ip` is inside. An IPv4 address that came through an IPv6 socket is the IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.address, ip.to_canonical()) {
