@@ -16,7 +16,7 @@ use crate::{
     guard::{Guard, Policy},
     leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Way},
     locate::Target,
-    register::Registrant,
+    register::{Registrant, Standing},
     transaction::{
         Expired, ServerId,
         timer::{Agenda, earliest},
@@ -105,6 +105,9 @@ pub struct Stats {
     pub transactions: u64,
 }
 
+/// Messages of streams that may wait for [`Endpoint::poll_framed`]; the newest are not given.
+const FRAMED: usize = 64;
+
 /// Who has a deadline besides the transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Party {
@@ -131,6 +134,8 @@ pub struct Endpoint {
     invites: BTreeMap<ServerId, LegId>,
     registrations: BTreeMap<RegistrationId, Registrant>,
     agenda: Agenda<Party>,
+    /// Messages that streams brought, for whoever traces; `None` until somebody does.
+    framed: Option<VecDeque<(Hop, Vec<u8>)>>,
     closes: VecDeque<Hop>,
     door: Door,
     last_leg: u64,
@@ -147,6 +152,7 @@ impl Endpoint {
             invites: BTreeMap::new(),
             registrations: BTreeMap::new(),
             agenda: Agenda::default(),
+            framed: None,
             closes: VecDeque::new(),
             door: Door::Open,
             last_leg: 0,
@@ -171,7 +177,10 @@ impl Endpoint {
         framer.push(bytes);
         loop {
             match framer.poll_frame() {
-                Ok(Some(Frame::Message(message))) => self.receive(hop, &message, now),
+                Ok(Some(Frame::Message(message))) => {
+                    self.receive(hop, &message, now);
+                    self.keep_framed(hop, message);
+                }
                 Ok(Some(Frame::Ping)) => self.core.transactions.send(hop.carry(PONG.to_vec())),
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => break,
@@ -296,6 +305,17 @@ impl Endpoint {
         self.closes.pop_front()
     }
 
+    /// From here on the messages that streams bring are kept for [`Endpoint::poll_framed`].
+    pub fn trace_streams(&mut self) {
+        self.framed.get_or_insert_default();
+    }
+
+    /// The next whole message that a stream brought, as it came, and how. To be polled before
+    /// [`Endpoint::poll_transmit`] by whoever wants the order of things.
+    pub fn poll_framed(&mut self) -> Option<(Hop, Vec<u8>)> {
+        self.framed.as_mut()?.pop_front()
+    }
+
     /// When [`Endpoint::handle_timeout`] is next wanted, and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         earliest([self.core.transactions.poll_timeout(), self.agenda.next()])
@@ -307,6 +327,11 @@ impl Endpoint {
         self.legs.is_empty() && self.registrations.is_empty() && !self.core.transactions.any_pending()
     }
 
+    /// How each registration stands, by number.
+    pub fn registrations(&self, now: Instant) -> Vec<Standing> {
+        self.registrations.values().map(|registrant| registrant.standing(now)).collect()
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -314,6 +339,12 @@ impl Endpoint {
             legs: self.legs.len() as u64,
             transactions: self.core.transactions.len() as u64,
             ..self.core.stats
+        }
+    }
+
+    fn keep_framed(&mut self, hop: Hop, message: Vec<u8>) {
+        if let Some(framed) = self.framed.as_mut().filter(|framed| framed.len() < FRAMED) {
+            framed.push_back((hop, message));
         }
     }
 

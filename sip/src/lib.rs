@@ -21,4 +21,5 @@ pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
     RegistrationState, TerminatedBy, Way,
 };
+pub use register::Standing;
 pub use transport::{Hop, Listener, ListenerId, Transmit, Transport};

@@ -24,6 +24,17 @@ const SHORTEST_EXPIRES: Duration = Duration::from_secs(5);
 /// Requests in one go that a registrar may ask for by challenges and 423.
 const TRIES: u8 = 5;
 
+/// How a registration stands, for whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub id: RegistrationId,
+    /// What was told last.
+    pub state: RegistrationState,
+    /// Until the next REGISTER; `None` while one waits for its answer.
+    pub next_in: Option<Duration>,
+}
+
 /// One binding that we keep with a registrar.
 #[derive(Debug)]
 pub(crate) struct Registrant {
@@ -120,6 +131,12 @@ impl Registrant {
         if better && matches!(self.state, State::Waiting { .. }) {
             self.begin(core, now);
         }
+    }
+
+    /// How it stands.
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        let next_in = self.poll_timeout().map(|(at, _)| at.saturating_duration_since(now));
+        Standing { id: self.id, state: self.told.clone().unwrap_or(RegistrationState::Trying), next_in }
     }
 
     /// Takes our contact out of the registrar, if it may hold it.

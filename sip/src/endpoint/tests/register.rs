@@ -526,3 +526,20 @@ fn a_registration_without_targets_waits_for_some() {
     stand.endpoint.retarget(ID, udp(&[SECOND]), stand.now);
     assert_eq!(stand.sent_to().0, SECOND);
 }
+
+#[test]
+fn how_a_registration_stands_can_be_asked() {
+    let mut stand = Stand::new();
+    assert_eq!(stand.endpoint.registrations(stand.now), []);
+    stand.registering();
+    let standing = |stand: &Stand| stand.endpoint.registrations(stand.now).pop().unwrap();
+    assert_eq!((standing(&stand).state, standing(&stand).next_in), (State::Trying, None));
+    let mut stand = Stand::new();
+    stand.registered();
+    let before = standing(&stand);
+    assert_eq!((before.id, before.state), (ID, State::Registered { expires: Duration::from_secs(120) }));
+    let wait = before.next_in.unwrap();
+    assert!((Duration::from_secs(60)..=Duration::from_secs(90)).contains(&wait), "{wait:?}");
+    stand.now += Duration::from_secs(10);
+    assert_eq!(standing(&stand).next_in, Some(wait - Duration::from_secs(10)));
+}

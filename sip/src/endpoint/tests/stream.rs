@@ -142,3 +142,24 @@ fn a_large_request_to_a_peer_without_tcp_goes_as_a_datagram_after_all() {
     let next = stand.endpoint.invite(OutgoingInvite { sdp: vec![b'x'; 2_000], ..uac::outgoing() }, stand.now);
     assert_eq!((next, stand.transmits().remove(0).hop.transport), (LegId(2), Transport::Udp), "the peer is known");
 }
+
+#[test]
+fn whole_messages_are_given_to_whoever_traces_within_a_bound() {
+    let mut stand = Stand::new();
+    let ping = |cseq: u32| tcp(&peer("OPTIONS", cseq, "", "", ""));
+    stand.stream(&ping(1));
+    assert_eq!(stand.endpoint.poll_framed(), None, "nobody traces");
+    stand.endpoint.trace_streams();
+    let (head, tail) = (ping(2), ping(3));
+    let (first, rest) = head.split_at(40);
+    stand.stream(first);
+    assert_eq!(stand.endpoint.poll_framed(), None);
+    stand.stream(&format!("{rest}\r\n\r\n{tail}"));
+    for want in [head.clone(), tail] {
+        assert_eq!(stand.endpoint.poll_framed(), Some((stand.connection(), want.into_bytes())));
+    }
+    for cseq in 4..100 {
+        stand.stream(&ping(cseq));
+    }
+    assert_eq!(std::iter::from_fn(|| stand.endpoint.poll_framed()).count(), FRAMED);
+}
