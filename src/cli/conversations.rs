@@ -1,6 +1,7 @@
 //! `ramal conversations`: what was said, from the database.
 use super::config::written;
 use crate::{
+    paint::{Paint, plain},
     record::{Conversation, Outcome, Speaker, TurnRecord},
     store,
 };
@@ -36,7 +37,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let mut conversations = store.conversations(args.last).await?;
     conversations.reverse();
     let mut text = String::new();
-    let paint = if super::colourful() { Paint::Ansi } else { Paint::Plain };
+    let paint = super::paint();
     for conversation in &conversations {
         if args.json {
             text.push_str(&serde_json::to_string(conversation)?);
@@ -50,23 +51,6 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         text.push_str("No conversation is stored yet. Start a server with `ramal serve` and call it: `ramal call sip:8000@127.0.0.1:5070`.\n");
     }
     Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
-}
-
-/// How to emphasise.
-#[derive(Clone, Copy, Debug)]
-enum Paint {
-    Plain,
-    Ansi,
-}
-
-impl Paint {
-    /// Wraps text in an SGR sequence (ECMA-48 §8.3.117).
-    fn on(self, code: &str, text: &str) -> String {
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
-        }
-    }
 }
 
 /// One conversation: a line about it, how it ended, a line for each turn.
@@ -116,11 +100,6 @@ fn line(turn: &TurnRecord, paint: Paint) -> String {
     }
     text.push('\n');
     text
-}
-
-/// What a caller said or sent must not drive the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

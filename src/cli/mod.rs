@@ -1,4 +1,5 @@
 //! The commands of `ramal`.
+mod ask;
 pub mod call;
 pub mod config;
 pub mod conversations;
@@ -7,8 +8,13 @@ pub mod live;
 pub mod logging;
 pub mod serve;
 mod signals;
+pub mod status;
+pub mod trace;
 
-use crate::config::{Config, ConfigError, Environment};
+use crate::{
+    config::{Config, ConfigError, Environment},
+    paint::Paint,
+};
 use clap::{Parser, Subcommand};
 use std::{
     io::{self, IsTerminal},
@@ -39,6 +45,12 @@ enum Command {
     Config(config::Args),
     /// Lists stored conversations with what was said
     Conversations(conversations::Args),
+    /// Shows the SIP messages of a call, or of all as they pass
+    Trace(Box<trace::Args>),
+    /// Shows registrations, calls and counts of the running server
+    Status(status::Args),
+    /// Prints the counts of the running server for Prometheus
+    Metrics(status::MetricsArgs),
     /// Provider simulators, for tests and trials
     Lab(crate::lab::Args),
     /// Fetches, shows and tries the speech models of the built-in provider
@@ -77,6 +89,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             logging::start_quietly();
             runtime()?.block_on(conversations::run(&args))?;
         }
+        Command::Trace(args) => trace::run(&args)?,
+        Command::Status(args) => status::run(&args)?,
+        Command::Metrics(args) => status::metrics(&args)?,
         Command::Lab(args) => {
             logging::start_quietly();
             crate::lab::run(&args)?;
@@ -129,6 +144,10 @@ fn explain(error: &anyhow::Error) -> String {
 /// Whether to colour what goes to standard output (<https://no-color.org>).
 fn colourful() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn paint() -> Paint {
+    if colourful() { Paint::Ansi } else { Paint::Plain }
 }
 
 #[cfg(test)]

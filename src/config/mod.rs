@@ -1,6 +1,7 @@
 //! What the administrator wants: TOML and environment in, checked values out.
 mod callers;
 mod check;
+mod diagnosis;
 mod environment;
 mod listeners;
 mod raw;
@@ -11,6 +12,7 @@ mod sections;
 use crate::secretary::{DomainRef, SecretaryEntry};
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
+pub use diagnosis::Hep;
 use media::codec::Codec;
 pub use secret::Secret;
 pub use sip::Network;
@@ -56,6 +58,10 @@ pub struct Config {
     pub media: Media,
     /// `[log]`
     pub log: Log,
+    /// `[trace]`
+    pub trace: Trace,
+    /// `[control]`
+    pub control: Control,
     /// `[[secretaries]]`, to be written to the store at start.
     pub secretaries: Vec<SecretaryEntry>,
 }
@@ -300,6 +306,26 @@ pub struct Log {
     pub level: String,
     /// One JSON object a line.
     pub json: bool,
+}
+
+/// What is kept of SIP messages, and who else gets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Answered calls whose messages are kept; 0 keeps none.
+    pub calls: u32,
+    /// Most memory of all messages together, in MiB.
+    pub memory_mib: u32,
+    /// Gets a copy of every message.
+    pub hep: Option<Hep>,
+}
+
+/// Where `ramal trace` and its kin ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// A socket file; `None` for one that is found by the SIP port.
+    pub socket: Option<PathBuf>,
+    /// Folders that one is looked for in, the best first.
+    pub folders: Vec<PathBuf>,
 }
 
 impl Config {

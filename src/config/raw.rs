@@ -94,6 +94,14 @@ raw!(
     RawLog { level, json }
 );
 raw!(
+    /// `[trace]`
+    RawTrace { calls, memory_mib, hep, hep_id, hep_password }
+);
+raw!(
+    /// `[control]`
+    RawControl { socket }
+);
+raw!(
     /// One `[[secretaries]]`
     RawSecretary {
         domain,
@@ -122,7 +130,7 @@ raw!(
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 11] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
@@ -132,6 +140,8 @@ pub(super) const SECTIONS: [(&str, &[&str]); 9] = [
     ("call", RawCall::KEYS),
     ("media", RawMedia::KEYS),
     ("log", RawLog::KEYS),
+    ("trace", RawTrace::KEYS),
+    ("control", RawControl::KEYS),
 ];
 
 /// Sections that are lists of tables.

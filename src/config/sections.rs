@@ -4,7 +4,7 @@ use super::{
     Registration, Rtp, Secret, Sip,
     callers::{self, loopback, peer},
     check::{Check, Place},
-    environment,
+    diagnosis, environment,
     listeners::{self, PROTOCOL, Protocol},
     raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
     secretaries,
@@ -61,6 +61,8 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
         log: log(section(&mut table, "log", check), check),
+        trace: diagnosis::trace(section(&mut table, "trace", check), check),
+        control: diagnosis::control(section(&mut table, "control", check), check),
         secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
     };
     secretaries::unique(&config.secretaries, check);

@@ -37,7 +37,7 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         want.sort_unstable();
         assert_eq!(there, want);
     }
-    let env = environment(&[("EXTENSION_PASSWORD", "1"), ("OPENAI_API_KEY", "2")]);
+    let env = environment(&[("EXTENSION_PASSWORD", "1"), ("OPENAI_API_KEY", "2"), ("HEP_PASSWORD", "3")]);
     let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let config = Config::parse(&shown, "shown", &env).unwrap();
     assert_eq!(config.registrations[0].password.expose(), "1");
@@ -390,4 +390,19 @@ fn a_peer_that_cannot_be_told_is_refused() {
         let error = Config::parse(peers, "ramal.toml", &Environment::new()).unwrap_err().to_string();
         assert!(error.contains(message), "{peers}: {error}");
     }
+}
+
+#[test]
+fn what_is_traced_and_where_it_is_asked_for_can_be_set() {
+    let text = "[trace]\ncalls = 0\nmemory_mib = 1\nhep = \"192.0.2.20:9060\"\nhep_password = \"p\"\n\
+                [control]\nsocket = \"/run/x.sock\"\n";
+    let config = Config::parse(text, "ramal.toml", &Environment::new()).unwrap();
+    let hep = config.trace.hep.unwrap();
+    assert_eq!((config.trace.calls, config.trace.memory_mib, hep.id), (0, 1, 2001));
+    assert_eq!((hep.collector, hep.password), ("192.0.2.20:9060".parse().unwrap(), Some(Secret::new("p"))));
+    assert_eq!(config.control.socket, Some("/run/x.sock".into()));
+    let default = Config::parse("", "ramal.toml", &Environment::new()).unwrap();
+    assert_eq!((default.trace.calls, default.trace.memory_mib, default.trace.hep), (1_000, 64, None));
+    let error = Config::parse("[trace]\nhep = \"homer\"\n", "ramal.toml", &Environment::new()).unwrap_err();
+    assert!(error.to_string().starts_with("ramal.toml: trace.hep = \"homer\": must be an address"), "{error}");
 }

@@ -29,7 +29,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
-use tracing::{debug, info, warn};
+use tracing::{Span, field, info, trace, warn};
 use uuid::Uuid;
 
 /// How long the database may take to name the secretary.
@@ -69,7 +69,7 @@ impl Refusal {
 }
 
 impl Admission {
-    /// Takes an INVITE in, or refuses it.
+    /// Takes an INVITE in, or refuses it. Runs within the span of the call, whose `id` and `domain` it finds.
     pub async fn admit(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) {
         if let Err(refusal) = self.place(leg, invite.clone(), sip).await {
             self.turn_away(leg, &invite, refusal);
@@ -78,9 +78,9 @@ impl Admission {
 
     /// Refuses an INVITE, and says why in the log.
     pub(super) fn turn_away(&self, leg: LegId, invite: &IncomingInvite, refusal: Refusal) {
-        let IncomingInvite { remote, call_id, request_user: dialled, .. } = invite;
-        warn!(%remote, %call_id, status = refusal.status, "Call refused: {}", refusal.why);
-        debug!(%dialled, %call_id, "Refused");
+        let IncomingInvite { remote, request_user: dialled, .. } = invite;
+        warn!(%remote, status = refusal.status, "Call refused: {}", refusal.why);
+        trace!(%dialled, "Refused");
         self.refuse(leg, refusal);
     }
 
@@ -91,6 +91,10 @@ impl Admission {
             warn!(secretary = %secretary.secretary_name, "{warning}");
         }
         let facts = Facts { leg, invite, secretary, conversation_uuid: Uuid::new_v4(), clock };
+        Span::current()
+            .record("id", field::display(facts.conversation_uuid))
+            .record("domain", facts.secretary.domain_name.as_str());
+        self.name(&facts);
         self.start(facts.clone(), sip).inspect_err(|refusal| {
             self.shared.records.record(facts.failed(&refusal.why, Utc::now()));
         })
@@ -105,12 +109,20 @@ impl Admission {
         let sockets = bound.map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
-        info!(%leg, id = %conversation_uuid, secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
+        info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
         let settings = settings(&self.config);
         let (seed, ice) = (seed(), ice_secret());
         let setup = Setup { leg, invite, secretary, rung, settings, local, seed, ice, conversation_uuid, started_at };
-        let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone() };
+        let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
+    }
+
+    /// Messages of this call are found by its conversation from here on.
+    fn name(&self, facts: &Facts) {
+        let name = Request::Conversation(facts.invite.call_id.clone(), facts.conversation_uuid);
+        if self.shared.sip.try_send(name).is_err() {
+            warn!("the SIP task does not take requests: this call\x27s messages are found by its Call-ID only");
+        }
     }
 
     pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {

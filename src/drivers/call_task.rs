@@ -21,7 +21,7 @@ use tokio::{
     sync::{broadcast, mpsc, watch},
     task::{JoinHandle, spawn_local},
 };
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, info, warn};
 use uuid::Uuid;
 
 /// Finished engine jobs that may wait for the call; each call has a handful under way at most.
@@ -61,14 +61,14 @@ pub struct NewCall {
     pub sip: mpsc::Receiver<sip::Event>,
     /// What it shares with all others.
     pub shared: Shared,
+    /// What its log lines are within.
+    pub span: Span,
 }
 
 /// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
 /// a record and a leg that is taken down like any other.
 pub async fn run(new: NewCall) {
-    let NewCall { facts, setup, sockets, sip, shared } = new;
-    let span =
-        info_span!("call", id = %facts.conversation_uuid, domain = %facts.secretary.domain_name, leg = %facts.leg);
+    let NewCall { facts, setup, sockets, sip, shared, span } = new;
     let task = spawn_local(drive(setup, sockets, sip, shared.clone()).instrument(span.clone()));
     supervise(task, &facts, &shared).instrument(span).await;
 }

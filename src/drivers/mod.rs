@@ -2,8 +2,10 @@
 #![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
 pub mod admission;
 pub mod call_task;
+pub mod control;
 pub mod dns;
 pub mod facts;
+pub mod hep_socket;
 pub mod media_threads;
 pub mod phone_task;
 pub mod registrars;
@@ -11,6 +13,7 @@ pub mod rtp_socket;
 pub mod server;
 pub mod sip_socket;
 pub mod takeover;
+pub mod tap;
 pub mod ws_client;
 
 use std::time::Instant;

@@ -3,6 +3,7 @@ use super::{
     rtp_socket::Pair,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
+    tap::Tap,
     until,
 };
 use crate::{
@@ -83,7 +84,8 @@ pub async fn call(
     };
     let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
     let (event_sender, mut events) = mpsc::channel(EVENTS);
-    let sip_task = tokio::spawn(sip_socket::run(Endpoint::new(config, seed()), sip, tls, request_queue, event_sender));
+    let endpoint = Endpoint::new(config, seed());
+    let sip_task = tokio::spawn(sip_socket::run(endpoint, sip, tls, Tap::closed(), request_queue, event_sender));
 
     let local = sockets.local;
     let (rtp, rtcp) = sockets.into_async().await?;

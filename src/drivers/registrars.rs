@@ -248,7 +248,7 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             let last = targets.last().unwrap().remote.ip();
-            assert!(queue.len() > 0 || addresses.borrow()[0].contains(&last), "whose calls are welcome");
+            assert!(!queue.is_empty() || addresses.borrow()[0].contains(&last), "whose calls are welcome");
             asked.push(format!("{name} {last}"));
         }
         (asked, reasons)

@@ -2,20 +2,24 @@
 use super::{
     admission::Admission,
     call_task::Shared,
+    control::{self, Sources},
     dns::Dns,
+    hep_socket,
     media_threads::MediaThreads,
     registrars::{Lost, Registrars},
     rtp_socket::Ports,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
     takeover::Line,
+    tap::{self, Tap},
 };
 use crate::{
     call,
-    config::Config,
+    config::{self, Config},
     ladder::Ears,
     speech::{Engine, EngineConfig},
-    store::{self, Pace, Spill, Store},
+    store::{self, Pace, Recorder, Spill, Store},
+    trace::{self, Entry},
 };
 use anyhow::Context;
 use providers::local::Language;
@@ -29,14 +33,14 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
     thread::available_parallelism,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
-use tracing::{info, warn};
+use tracing::{Instrument, Span, error_span, field, info, warn};
 use uuid::Uuid;
 
 /// SIP events that may wait for the dispatcher; the SIP task then waits, and peers retransmit.
@@ -70,6 +74,7 @@ pub struct Server {
     following: JoinHandle<()>,
     config: Arc<Config>,
     sip: JoinHandle<()>,
+    control: Option<JoinHandle<()>>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
@@ -91,15 +96,10 @@ impl Server {
         let endpoint = Endpoint::new(endpoint_config(&config, sockets.listeners.clone()), seed());
         let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
-        let sip = tokio::spawn(sip_socket::run(endpoint, sockets, sip_tls_now, request_queue, event_sender));
+        let (tap, messages) = open_tap(&config.trace).await?;
+        let sip = tokio::spawn(sip_socket::run(endpoint, sockets, sip_tls_now, tap, request_queue, event_sender));
         // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
-        let store = store::connect(&config.database).await.context("the database")?;
-        for entry in &config.secretaries {
-            store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
-        }
-        let (records, writer) =
-            store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
-        let writer = tokio::spawn(writer.run());
+        let (store, records, writer) = open_store(&config).await?;
         let engine = Arc::new(Engine::start(&engine_config(&config, cores)));
         let reach = Reach::new(bound.iter().map(|(transport, at)| (*transport, at.ip())));
         let dns = Arc::new(Dns::new(&config.sip.dns, reach)?);
@@ -126,7 +126,7 @@ impl Server {
         let dispatcher =
             tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.lost.clone(), Arc::clone(&config)));
         let drain = config.call.drain;
-        Ok(Self {
+        let mut server = Self {
             bound,
             engine,
             store,
@@ -140,8 +140,23 @@ impl Server {
             following,
             config,
             sip,
+            control: None,
             dispatcher,
             writer,
+        };
+        server.control = server.answer_questions(messages).context("[control] socket")?;
+        Ok(server)
+    }
+
+    /// Starts to answer on the control socket.
+    fn answer_questions(&self, messages: broadcast::Sender<Entry>) -> std::io::Result<Option<JoinHandle<()>>> {
+        control::start(Sources {
+            requests: self.requests.downgrade(),
+            messages,
+            admission: Arc::downgrade(&self.admission),
+            config: Arc::clone(&self.admission.config),
+            listeners: self.bound.clone(),
+            started: Instant::now(),
         })
     }
 
@@ -194,7 +209,10 @@ impl Server {
             }
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
-        let Self { requests, mut sip, dispatcher, admission, writer, .. } = self;
+        let Self { requests, mut sip, control, dispatcher, admission, writer, .. } = self;
+        if let Some(control) = control {
+            control.abort();
+        }
         // The last senders of requests: without them the SIP task ends when it has said all, and the dispatcher with it.
         drop((requests, admission));
         if timeout(SIP_GOODBYE, &mut sip).await.is_err() {
@@ -228,9 +246,38 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[call]", old.call != new.call),
         ("[media]", old.media != new.media),
         ("[log]", old.log != new.log),
+        ("[trace]", old.trace != new.trace),
+        ("[control]", old.control != new.control),
         ("[[secretaries]]", old.secretaries != new.secretaries),
     ];
     sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+}
+
+/// The store with the secretaries of the configuration, and what records conversations in it.
+async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Recorder, JoinHandle<()>)> {
+    let store = store::connect(&config.database).await.context("the database")?;
+    for entry in &config.secretaries {
+        store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
+    }
+    let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
+    Ok((store, records, tokio::spawn(writer.run())))
+}
+
+/// The tap on the SIP sockets as configured, and what it shows its followers.
+async fn open_tap(config: &config::Trace) -> anyhow::Result<(Tap, broadcast::Sender<Entry>)> {
+    let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let limits = trace::Limits { calls: size(config.calls), bytes: size(config.memory_mib).saturating_mul(1 << 20) };
+    let hep = match &config.hep {
+        Some(hep) => {
+            let password = hep.password.as_ref().map(|password| password.expose().to_owned());
+            let identity = trace::hep::Identity { capture_id: hep.id, password };
+            let started = hep_socket::start(hep.collector, identity).await;
+            Some(started.with_context(|| format!("[trace] hep {}", hep.collector))?)
+        }
+        None => None,
+    };
+    let (messages, _) = broadcast::channel(tap::FOLLOWED);
+    Ok((Tap::new((config.calls > 0).then_some(limits), messages.clone(), hep), messages))
 }
 
 fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointConfig {
@@ -294,13 +341,15 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
                 calls.retain(|_, line| !line.call.is_closed());
                 let (call, sip) = mpsc::channel(CALL_EVENTS);
                 let replaced = replaces.map(|old| calls.get(&old).cloned().ok_or(old));
-                calls.insert(leg, Line { leg, call, invite: invite.clone() });
-                tokio::spawn(async move {
+                let span = call_span(leg, &invite.call_id);
+                calls.insert(leg, Line { leg, call, invite: invite.clone(), span: span.clone() });
+                let admitted = async move {
                     match replaced {
                         None => admission.admit(leg, *invite, sip).await,
                         Some(old) => admission.take_over(leg, *invite, sip, old).await,
                     }
-                });
+                };
+                tokio::spawn(admitted.instrument(span));
             }
             Event::Stranger { remote } => {
                 warn!(%remote, "Turned away: add its address to a [[peers]] entry if it may call");
@@ -327,18 +376,24 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
             | Event::Info { leg, .. }
             | Event::Refer { leg, .. }) => {
                 if let Some(line) = calls.get(&leg) {
-                    deliver(&line.call, event, leg);
+                    line.span.in_scope(|| deliver(&line.call, event));
                 }
             }
         }
     }
 }
 
-fn deliver(call: &mpsc::Sender<Event>, event: Event, leg: LegId) {
+/// The span of everything that is logged about a call, at whatever level: a warning without its call helps nobody.
+/// Admission fills in what the INVITE does not say.
+fn call_span(leg: LegId, call_id: &str) -> Span {
+    error_span!("call", id = field::Empty, call_id, domain = field::Empty, %leg)
+}
+
+fn deliver(call: &mpsc::Sender<Event>, event: Event) {
     match call.try_send(event) {
         // A call that has just ended needs to know nothing more.
         Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-        Err(mpsc::error::TrySendError::Full(_)) => warn!(%leg, "the call does not take SIP events"),
+        Err(mpsc::error::TrySendError::Full(_)) => warn!("the call does not take SIP events"),
     }
 }
 
@@ -503,8 +558,8 @@ mod tests {
         let leg = LegId(1);
         let (call, mut queue) = mpsc::channel(1);
         let info = || Event::Info { leg, content_type: String::new(), body: Vec::new() };
-        deliver(&call, info(), leg);
-        deliver(&call, info(), leg);
+        deliver(&call, info());
+        deliver(&call, info());
         let last = Event::Terminated { leg, by: TerminatedBy::PeerGone };
         deliver_last(call, last.clone());
         assert_eq!(queue.recv().await, Some(info()));

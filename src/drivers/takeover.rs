@@ -2,7 +2,7 @@
 use super::admission::{Admission, Refusal};
 use sip::{Command, Event, IncomingInvite, LegId};
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{Span, info};
 
 /// A leg as the dispatcher knows it.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Line {
     pub call: mpsc::Sender<Event>,
     /// What made it.
     pub invite: Box<IncomingInvite>,
+    /// What its log lines are within.
+    pub span: Span,
 }
 
 impl Admission {
@@ -26,7 +28,7 @@ impl Admission {
     ) {
         match self.grant(&invite, old).await {
             Ok(old) => {
-                info!(%leg, replaces = %old.leg, "Takeover");
+                info!(replaces = %old.leg, "Takeover");
                 self.follow((leg, invite), sip, old).await;
             }
             Err(refusal) => self.turn_away(leg, &invite, refusal),

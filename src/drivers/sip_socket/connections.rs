@@ -89,18 +89,25 @@ impl Connections {
 
     /// Sends over the connection of this name, which is opened if there is none.
     pub(super) fn send(&mut self, hop: Hop, bytes: Vec<u8>) {
-        if !self.outboxes.contains_key(&hop) {
-            let (outbox, queue) = mpsc::channel(BACKLOG);
-            self.outboxes.insert(hop, outbox.clone());
-            let name = self.names.get(&hop.remote).cloned().unwrap_or_else(|| hop.remote.ip().to_string());
-            let way = Way { hop, local: self.locals.get(&hop.listener).copied(), name };
-            tokio::spawn(connect(way, (outbox, queue), self.inbox.clone(), Arc::clone(&self.tls.borrow())));
-        }
-        let full = self.outboxes.get(&hop).is_none_or(|outbox| outbox.try_send(bytes).is_err());
-        if full {
+        let outbox = match self.outboxes.get(&hop) {
+            Some(outbox) => outbox.clone(),
+            None => self.open(hop),
+        };
+        if outbox.try_send(bytes).is_err() {
             warn!(remote = %hop.remote, "the peer of a connection does not read: closing");
             self.close(hop);
         }
+    }
+
+    /// Opens a connection; what it is sent meanwhile waits in its outbox.
+    fn open(&mut self, hop: Hop) -> mpsc::Sender<Vec<u8>> {
+        let (outbox, queue) = mpsc::channel(BACKLOG);
+        let name = self.names.get(&hop.remote).cloned().unwrap_or_else(|| hop.remote.ip().to_string());
+        let way = Way { hop, local: self.locals.get(&hop.listener).copied(), name };
+        let tls = Arc::clone(&self.tls.borrow());
+        tokio::spawn(connect(way, (outbox.clone(), queue), self.inbox.clone(), tls));
+        self.outboxes.insert(hop, outbox.clone());
+        outbox
     }
 }
 

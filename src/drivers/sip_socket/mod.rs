@@ -6,7 +6,11 @@ pub mod tls;
 pub use sockets::Sockets;
 
 use self::connections::{Connections, FromStream};
-use super::until;
+use super::{
+    tap::{Look, Tap},
+    until,
+};
+use crate::trace::Direction;
 use sip::{
     Command, Event, Hop, LegId, ListenerId, Registration, RegistrationId, Transmit, Transport,
     endpoint::{Endpoint, OutgoingInvite},
@@ -15,7 +19,8 @@ use sip::{
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tls::Tls;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, trace, warn};
+use tracing::{debug, warn};
+use uuid::Uuid;
 
 /// Requests that may wait for the SIP task. Senders use `try_send`: a full queue means the task is stuck, and is an error.
 pub const REQUESTS: usize = 4_096;
@@ -39,6 +44,10 @@ pub enum Request {
     Unregister(RegistrationId),
     /// The server at this address has this name, which its certificate must bear.
     Name(SocketAddr, String),
+    /// The call with this Call-ID became this conversation, by which its messages are found.
+    Conversation(String, Uuid),
+    /// A question about messages and counts.
+    Look(Look),
     /// Takes no new calls; OPTIONS is answered 503.
     Drain,
 }
@@ -57,15 +66,22 @@ pub async fn run(
     mut endpoint: Endpoint,
     sockets: Sockets,
     tls: watch::Receiver<Arc<Tls>>,
+    mut tap: Tap,
     mut requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<Event>,
 ) {
-    let Sockets { mut udp, streams, .. } = sockets;
+    let Sockets { listeners, bound, mut udp, streams } = sockets;
+    tap.listen(listeners.iter().map(|listener| listener.id).zip(bound.iter().map(|(_, at)| *at)));
+    endpoint.trace_streams();
     let (mut connections, mut from_streams) = Connections::start(streams, tls);
     let mut buffer = vec![0; DATAGRAM];
     let mut owned = Owned::Yes;
     loop {
+        while let Some((hop, message)) = endpoint.poll_framed() {
+            tap.note(Direction::In, hop, &message);
+        }
         while let Some(transmit) = endpoint.poll_transmit() {
+            tap.note(Direction::Out, transmit.hop, &transmit.bytes);
             send(transmit, &udp, &mut connections);
         }
         while let Some(hop) = endpoint.poll_close() {
@@ -82,13 +98,13 @@ pub async fn run(
                 let mut received = Some(received);
                 for _ in 0..BURST {
                     let Some(datagram) = received else { break };
-                    on_datagram(datagram, &buffer, &mut endpoint);
+                    on_datagram(datagram, &buffer, &mut endpoint, &mut tap);
                     received = udp.try_receive(&mut buffer);
                 }
             }
             Some(input) = from_streams.recv() => on_stream(input, &mut endpoint, &mut connections),
             request = requests.recv(), if owned == Owned::Yes => match request {
-                Some(request) => on_request(request, &mut endpoint, &mut connections),
+                Some(request) => on_request(request, &mut endpoint, &mut connections, &mut tap),
                 None => owned = Owned::No,
             },
             () = until(endpoint.poll_timeout()) => {}
@@ -100,18 +116,18 @@ pub async fn run(
     }
 }
 
-fn on_datagram(received: sockets::Received, buffer: &[u8], endpoint: &mut Endpoint) {
+fn on_datagram(received: sockets::Received, buffer: &[u8], endpoint: &mut Endpoint, tap: &mut Tap) {
     match received {
         Ok((listener, length, remote)) => {
             let datagram = buffer.get(..length).unwrap_or_default();
-            trace!(%remote, "<< {}", String::from_utf8_lossy(datagram));
+            tap.note(Direction::In, Hop { listener, transport: Transport::Udp, remote }, datagram);
             endpoint.handle_datagram(listener, remote, datagram, Instant::now());
         }
         Err(error) => debug!(%error, "UDP receive"),
     }
 }
 
-fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Connections) {
+fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Connections, tap: &mut Tap) {
     let now = Instant::now();
     match request {
         Request::Command(command) => endpoint.handle_command(command, now),
@@ -123,6 +139,8 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
         Request::Retarget(id, targets) => endpoint.retarget(id, targets, now),
         Request::Unregister(id) => endpoint.unregister(id, now),
         Request::Name(remote, name) => connections.name(remote, name),
+        Request::Conversation(call_id, conversation) => tap.name(&call_id, conversation),
+        Request::Look(look) => tap.look(look, endpoint, now),
         Request::Drain => endpoint.drain(),
     }
 }
@@ -134,10 +152,7 @@ fn on_stream(input: FromStream, endpoint: &mut Endpoint, connections: &mut Conne
             connections.opened(hop, outbox);
             endpoint.handle_stream_opened(hop);
         }
-        FromStream::Chunk(hop, bytes) => {
-            trace!(remote = %hop.remote, "<< {}", String::from_utf8_lossy(&bytes));
-            endpoint.handle_stream(hop, &bytes, now);
-        }
+        FromStream::Chunk(hop, bytes) => endpoint.handle_stream(hop, &bytes, now),
         FromStream::Closed(hop) => {
             connections.close(hop);
             endpoint.handle_stream_closed(hop, now);
@@ -151,7 +166,6 @@ fn on_stream(input: FromStream, endpoint: &mut Endpoint, connections: &mut Conne
 
 fn send(transmit: Transmit, udp: &sockets::Datagrams, connections: &mut Connections) {
     let Transmit { hop: hop @ Hop { listener, transport, remote }, bytes } = transmit;
-    trace!(%remote, ?transport, ">> {}", String::from_utf8_lossy(&bytes));
     match transport {
         // A datagram that the kernel will not take is a lost datagram: timers repeat it.
         Transport::Udp => match udp.try_send(listener, &bytes, remote) {
@@ -218,7 +232,7 @@ pub(super) mod tests {
         let config = Config { user_agent: String::new(), listeners, max_legs: 1, policy };
         let (requests, queue) = mpsc::channel(REQUESTS);
         let tls = watch::channel(Arc::new(Tls::outgoing().unwrap())).1;
-        (requests, tokio::spawn(run(Endpoint::new(config, 1), sockets, tls, queue, events)))
+        (requests, tokio::spawn(run(Endpoint::new(config, 1), sockets, tls, Tap::closed(), queue, events)))
     }
 
     #[tokio::test]

@@ -1,0 +1,181 @@
+//! `ramal status` and `ramal metrics`: how a running server is, for a person and for a machine.
+use super::{ask::Where, config::written};
+use crate::{
+    control::{Ask, Registered, Reply, Standing, Status},
+    paint::{Paint, plain},
+};
+use anyhow::Context;
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
+
+/// Shows how the running server is: registrations, calls, what SIP counts.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Where,
+}
+
+/// Prints what the running server counts, in Prometheus text format.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MetricsArgs {
+    #[command(flatten)]
+    server: Where,
+}
+
+/// Runs `ramal status`.
+///
+/// # Errors
+/// No server answers.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let reply = args.server.ask(Ask::Status)?.next().context("the server says nothing")??;
+    let Reply::Status(status) = reply else { anyhow::bail!("the server says something else") };
+    let text = match args.json {
+        true => serde_json::to_string(&status)? + "\n",
+        false => show(&status, super::paint()),
+    };
+    Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
+}
+
+/// Runs `ramal metrics`.
+///
+/// # Errors
+/// No server answers.
+pub fn metrics(args: &MetricsArgs) -> anyhow::Result<()> {
+    let reply = args.server.ask(Ask::Metrics)?.next().context("the server says nothing")??;
+    let Reply::Metrics { text } = reply else { anyhow::bail!("the server says something else") };
+    Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
+}
+
+fn show(status: &Status, paint: Paint) -> String {
+    let mut text = format!(
+        "{} {}, up {}\n{}\n",
+        paint.on("1", "Ramal"),
+        status.version,
+        span(status.up_s),
+        paint.on("2", &format!("listening on {}", status.listeners.join(", ")))
+    );
+    text.push_str(&format!("\n{}\n", paint.on("1", "Registrations")));
+    if status.registrations.is_empty() {
+        text.push_str("  none configured\n");
+    }
+    for registered in &status.registrations {
+        text.push_str(&line(registered, paint));
+    }
+    let sip = &status.sip;
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "\n{}\n  {} with a secretary, {} legs, {} transactions\n\n{}\n",
+        paint.on("1", "Calls"),
+        status.calls,
+        sip.legs,
+        sip.transactions,
+        paint.on("1", "SIP since the start"),
+    );
+    let counts = [
+        ("messages read", sip.received, Paint::Plain),
+        ("not readable", sip.parse_errors, paint),
+        ("sent again by us", sip.retransmissions, paint),
+        ("requests that came again", sip.repeated_requests, paint),
+        ("requests refused", sip.refused, paint),
+        ("calls refused for want of room", sip.overloaded, paint),
+        ("stray responses and ACKs", sip.stray, paint),
+    ];
+    for (what, count, paint) in counts {
+        let number = format!("{count:>10}");
+        let number = if count > 0 { paint.on("33", &number) } else { number };
+        let _ = writeln!(text, "{number}  {what}");
+    }
+    let trace = &status.trace;
+    let mib = trace.bytes as f64 / f64::from(1 << 20);
+    let kept = format!("{} kept in {mib:.1} MiB, {} gone for newer ones", trace.calls, trace.evicted);
+    let _ = write!(text, "\n{}\n  {kept}\n", paint.on("1", "Traces"));
+    text
+}
+
+fn line(registered: &Registered, paint: Paint) -> String {
+    let colour = match registered.state {
+        Standing::Registered => "32",
+        Standing::Trying | Standing::Looking => "33",
+        Standing::Failed | Standing::Removed => "31",
+    };
+    let state = paint.on(colour, &format!("{:<10}", registered.state.as_str()));
+    let mut notes = Vec::new();
+    notes.extend(registered.code.map(|code| format!("last answer {code}")));
+    notes.extend(registered.expires_s.map(|seconds| format!("for {}", span(seconds))));
+    notes.extend(registered.next_in_s.map(|seconds| format!("next REGISTER in {}", span(seconds))));
+    if registered.state == Standing::Looking {
+        notes.push("its registrar's name has no address yet".to_owned());
+    }
+    let (account, registrar) = (plain(&registered.account), plain(&registered.registrar));
+    format!("  {state}  {account} at {registrar}  {}\n", paint.on("2", &notes.join(", ")))
+}
+
+/// `2 d 03:04:05`, `03:04:05`, `45 s`.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..86_400 => format!("{hours:02}:{minutes:02}:{:02}", seconds % 60),
+        86_400.. => format!("{days} d {hours:02}:{minutes:02}:{:02}", seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{control::SipStatus, trace::Counters};
+
+    #[test]
+    fn the_state_of_a_server_reads_at_a_glance() {
+        let registered = |state, code, next_in_s| Registered {
+            account: "2000@pbx.example".into(),
+            registrar: "pbx.example:5060".into(),
+            state,
+            code,
+            expires_s: code.filter(|code| *code == 200).map(|_| 300),
+            next_in_s,
+        };
+        let status = Status {
+            version: "0.1.0".into(),
+            up_s: 93_784,
+            listeners: vec!["udp 127.0.0.1:5070".into(), "tcp 127.0.0.1:5070".into()],
+            registrations: vec![
+                registered(Standing::Registered, Some(200), Some(42)),
+                registered(Standing::Failed, Some(403), Some(1_700)),
+            ],
+            calls: 1,
+            sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
+            trace: Counters { calls: 3, bytes: 1 << 19, ..Counters::default() },
+        };
+        let want = "\
+Ramal 0.1.0, up 1 d 02:03:04
+listening on udp 127.0.0.1:5070, tcp 127.0.0.1:5070
+
+Registrations
+  registered  2000@pbx.example at pbx.example:5060  last answer 200, for 00:05:00, next REGISTER in 42 s
+  failed      2000@pbx.example at pbx.example:5060  last answer 403, next REGISTER in 00:28:20
+
+Calls
+  1 with a secretary, 1 legs, 0 transactions
+
+SIP since the start
+        12  messages read
+         0  not readable
+         0  sent again by us
+         0  requests that came again
+         0  requests refused
+         0  calls refused for want of room
+         0  stray responses and ACKs
+
+Traces
+  3 kept in 0.5 MiB, 0 gone for newer ones
+";
+        assert_eq!(show(&status, Paint::Plain), want);
+    }
+}

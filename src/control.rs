@@ -1,0 +1,343 @@
+//! The words of the control socket: one JSON object a line, a request in, replies out until the last.
+//!
+//! PURE: what is asked and told, and where the socket may be. The sockets themselves are the drivers'.
+use crate::{
+    config::Environment,
+    trace::{Carrier, Counters, Direction, Entry, Progress, Summary},
+};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf};
+use uuid::Uuid;
+
+/// Of the words below. A server refuses a request of another version, and says which it speaks.
+pub const VERSION: u32 = 1;
+/// Longest request, in bytes.
+pub const LONGEST_REQUEST: u64 = 4_096;
+
+/// A request as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What is asked.
+    #[serde(flatten)]
+    pub ask: Ask,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase")]
+pub enum Ask {
+    /// The messages of one call: [`Reply::Call`], then one [`Reply::Message`] each.
+    Trace {
+        /// Its Call-ID or conversation, or how either begins; `last` for the newest.
+        call: String,
+    },
+    /// Messages as they pass, until the asker goes: [`Reply::Following`], then one [`Reply::Message`] each.
+    Follow {
+        /// Only those of this Call-ID; those it has so far come first.
+        call: Option<String>,
+    },
+    /// All that is kept: one [`Reply::Call`] each, in the order they began.
+    Calls,
+    /// How the server is: one [`Reply::Status`].
+    Status,
+    /// The same for a machine: one [`Reply::Metrics`].
+    Metrics,
+}
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "told", rename_all = "lowercase")]
+pub enum Reply {
+    /// About a call.
+    Call(CallLine),
+    /// A message.
+    Message(MessageLine),
+    /// From here on nothing that passes is missed.
+    Following,
+    /// The asker was too slow for so many messages.
+    Missed {
+        /// How many.
+        messages: u64,
+    },
+    /// How the server is.
+    Status(Box<Status>),
+    /// Prometheus text.
+    Metrics {
+        /// All of it.
+        text: String,
+    },
+    /// Nothing follows.
+    End,
+    /// Nothing follows, because.
+    Refused {
+        /// For a person.
+        why: String,
+    },
+}
+
+/// A call without its messages but the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallLine {
+    /// Its conversation in the database, if it became one.
+    pub conversation: Option<Uuid>,
+    /// How far it came.
+    pub progress: Progress,
+    /// What it began with.
+    pub first: MessageLine,
+    /// When the last message passed, in microseconds since 1970.
+    pub last_at_us: u64,
+    /// Messages kept.
+    pub messages: usize,
+    /// Messages not kept, from the middle.
+    pub dropped: u64,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageLine {
+    /// Rises with every message.
+    pub number: u64,
+    /// Microseconds since 1970.
+    pub at_us: u64,
+    /// `in` or `out`.
+    pub direction: Direction,
+    /// Over what.
+    pub transport: Carrier,
+    /// Our end.
+    pub local: SocketAddr,
+    /// Their end.
+    pub remote: SocketAddr,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Its bytes in base64: not every message is text.
+    pub base64: String,
+}
+
+impl From<&Entry> for MessageLine {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            number: entry.number,
+            at_us: entry.at,
+            direction: entry.direction,
+            transport: entry.carrier,
+            local: entry.local,
+            remote: entry.remote,
+            call_id: entry.call_id.to_string(),
+            base64: base64_simd::STANDARD.encode_to_string(&*entry.bytes),
+        }
+    }
+}
+
+impl From<MessageLine> for Entry {
+    /// What is no base64 becomes an empty message.
+    fn from(line: MessageLine) -> Self {
+        Self {
+            number: line.number,
+            at: line.at_us,
+            direction: line.direction,
+            carrier: line.transport,
+            local: line.local,
+            remote: line.remote,
+            call_id: line.call_id.into(),
+            bytes: base64_simd::STANDARD.decode_to_vec(line.base64).unwrap_or_default().into(),
+        }
+    }
+}
+
+impl From<&Summary> for CallLine {
+    fn from(summary: &Summary) -> Self {
+        Self {
+            conversation: summary.conversation,
+            progress: summary.progress,
+            first: (&summary.first).into(),
+            last_at_us: summary.last_at,
+            messages: summary.messages,
+            dropped: summary.dropped,
+        }
+    }
+}
+
+impl From<CallLine> for Summary {
+    fn from(line: CallLine) -> Self {
+        Self {
+            conversation: line.conversation,
+            progress: line.progress,
+            first: line.first.into(),
+            last_at: line.last_at_us,
+            messages: line.messages,
+            dropped: line.dropped,
+        }
+    }
+}
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: String,
+    /// Seconds since its start.
+    pub up_s: u64,
+    /// Where it listens: `udp 192.0.2.1:5060`.
+    pub listeners: Vec<String>,
+    /// Its registrations, in the order of the configuration.
+    pub registrations: Vec<Registered>,
+    /// Calls with a secretary at this moment.
+    pub calls: u64,
+    /// SIP.
+    pub sip: SipStatus,
+    /// What is kept for `ramal trace`.
+    pub trace: Counters,
+}
+
+/// What the SIP core counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SipStatus {
+    /// Legs of calls at this moment.
+    pub legs: u64,
+    /// Transactions at this moment.
+    pub transactions: u64,
+    /// Messages read.
+    pub received: u64,
+    /// Messages that could not be read.
+    pub parse_errors: u64,
+    /// Messages sent again.
+    pub retransmissions: u64,
+    /// Requests that came again.
+    pub repeated_requests: u64,
+    /// Requests refused before any leg saw them.
+    pub refused: u64,
+    /// INVITEs refused for want of room.
+    pub overloaded: u64,
+    /// Responses and ACKs that belong to nothing.
+    pub stray: u64,
+}
+
+impl From<sip::Stats> for SipStatus {
+    fn from(stats: sip::Stats) -> Self {
+        Self {
+            legs: stats.legs,
+            transactions: stats.transactions,
+            received: stats.received,
+            parse_errors: stats.parse_errors,
+            retransmissions: stats.retransmissions,
+            repeated_requests: stats.repeated_requests,
+            refused: stats.refused,
+            overloaded: stats.overloaded,
+            stray: stats.stray,
+        }
+    }
+}
+
+/// How far a registration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// The registrar's name has no address yet.
+    Looking,
+    /// Asked, not answered.
+    Trying,
+    /// The registrar has our contact.
+    Registered,
+    /// Refused or unreachable.
+    Failed,
+    /// Taken back.
+    Removed,
+}
+
+impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Looking, Self::Trying, Self::Registered, Self::Failed, Self::Removed];
+
+    /// `looking`, `trying`, ….
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Looking => "looking",
+            Self::Trying => "trying",
+            Self::Registered => "registered",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// One registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// `user@domain`.
+    pub account: String,
+    /// The registrar as configured, or its address.
+    pub registrar: String,
+    /// How far it is.
+    pub state: Standing,
+    /// The last final status; 408 for silence, 503 for nobody there.
+    pub code: Option<u16>,
+    /// Seconds the registrar granted.
+    pub expires_s: Option<u64>,
+    /// Seconds until the next REGISTER.
+    pub next_in_s: Option<u64>,
+}
+
+/// Where the socket of a server may be that speaks SIP at this port: in one of these folders.
+pub fn places(folders: &[PathBuf], port: u16) -> Vec<PathBuf> {
+    folders.iter().map(|folder| folder.join(format!("ramal-{port}.sock"))).collect()
+}
+
+/// Folders that sockets are looked for in, the best first: of the service as systemd names it, of the user, of all.
+pub fn folders(env: &Environment) -> Vec<PathBuf> {
+    let named = |variable: &str| env.get(variable).filter(|path| path.starts_with('/')).map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].into_iter().filter_map(named).collect();
+    folders.extend(["/run/ramal", "/tmp"].map(PathBuf::from));
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_line_and_reads_back() {
+        let table = [
+            (Ask::Trace { call: "last".into() }, r#"{"version":1,"ask":"trace","call":"last"}"#),
+            (Ask::Follow { call: None }, r#"{"version":1,"ask":"follow","call":null}"#),
+            (Ask::Calls, r#"{"version":1,"ask":"calls"}"#),
+            (Ask::Status, r#"{"version":1,"ask":"status"}"#),
+            (Ask::Metrics, r#"{"version":1,"ask":"metrics"}"#),
+        ];
+        for (ask, line) in table {
+            let request = Request { version: VERSION, ask };
+            assert_eq!(serde_json::to_string(&request).unwrap(), line);
+            assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);
+        }
+    }
+
+    #[test]
+    fn a_message_passes_the_socket_byte_by_byte() {
+        let entry = Entry {
+            number: 7,
+            at: 1_790_000_000_000_001,
+            direction: Direction::Out,
+            carrier: Carrier::Tls,
+            local: "[::1]:5061".parse().unwrap(),
+            remote: "192.0.2.1:5061".parse().unwrap(),
+            call_id: "x@y".into(),
+            bytes: [0, 0xff, b'\r', b'\n'][..].into(),
+        };
+        let line = serde_json::to_string(&Reply::Message((&entry).into())).unwrap();
+        assert!(!line.contains('\n'));
+        let Reply::Message(told) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        assert_eq!(Entry::from(told), entry);
+    }
+
+    #[test]
+    fn the_socket_is_in_a_folder_of_the_service_or_the_user() {
+        let env = Environment::from([
+            ("XDG_RUNTIME_DIR".to_owned(), "/run/user/1000".to_owned()),
+            ("RUNTIME_DIRECTORY".to_owned(), String::new()),
+        ]);
+        let found = places(&folders(&env), 5070);
+        let want = ["/run/user/1000", "/run/ramal", "/tmp"].map(|folder| PathBuf::from(folder).join("ramal-5070.sock"));
+        assert_eq!(found, want);
+    }
+}

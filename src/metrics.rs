@@ -1,0 +1,148 @@
+//! What is counted, in the text format of Prometheus (version 0.0.4).
+use crate::{
+    control::{Standing, Status},
+    trace::{Carrier, Direction},
+};
+use std::fmt::Write as _;
+
+/// Messages that passed the sockets, by what carried them and which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages([[u64; Direction::ALL.len()]; Carrier::ALL.len()]);
+
+impl Messages {
+    /// Counts one.
+    pub fn count(&mut self, carrier: Carrier, direction: Direction) {
+        let place = self.0.get_mut(carrier as usize).and_then(|row| row.get_mut(direction as usize));
+        if let Some(count) = place {
+            *count += 1;
+        }
+    }
+
+    fn of(&self, carrier: Carrier, direction: Direction) -> u64 {
+        self.0.get(carrier as usize).and_then(|row| row.get(direction as usize)).copied().unwrap_or_default()
+    }
+}
+
+/// Whether a number only rises.
+#[derive(Clone, Copy)]
+enum Kind {
+    Gauge,
+    Counter,
+}
+
+/// The page.
+pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64) -> String {
+    use Kind::{Counter, Gauge};
+    let mut page = Page(String::new());
+    page.head("ramal_sip_registrations", Gauge, "Registrations by state.");
+    for state in Standing::ALL {
+        let count = status.registrations.iter().filter(|registered| registered.state == state).count();
+        page.sample("ramal_sip_registrations", &format!("{{state=\"{}\"}}", state.as_str()), count as u64);
+    }
+    page.head("ramal_sip_messages_total", Counter, "SIP messages by transport and direction, seen from this server.");
+    for carrier in Carrier::ALL {
+        for (direction, word) in [(Direction::In, "in"), (Direction::Out, "out")] {
+            let labels = format!("{{transport=\"{}\",direction=\"{word}\"}}", carrier.as_str());
+            page.sample("ramal_sip_messages_total", &labels, messages.of(carrier, direction));
+        }
+    }
+    let sip = &status.sip;
+    let single = [
+        ("ramal_calls", Gauge, "Calls with a secretary.", status.calls),
+        ("ramal_sip_legs", Gauge, "Legs of calls, which are their dialogs.", sip.legs),
+        ("ramal_sip_transactions", Gauge, "SIP transactions.", sip.transactions),
+        ("ramal_sip_received_total", Counter, "SIP messages received and read.", sip.received),
+        ("ramal_sip_parse_errors_total", Counter, "SIP messages that could not be read.", sip.parse_errors),
+        ("ramal_sip_retransmissions_total", Counter, "SIP messages sent again.", sip.retransmissions),
+        ("ramal_sip_repeated_requests_total", Counter, "SIP requests that came again.", sip.repeated_requests),
+        ("ramal_sip_refused_total", Counter, "SIP requests refused before any call saw them.", sip.refused),
+        ("ramal_sip_overloaded_total", Counter, "Calls refused for want of room, or while draining.", sip.overloaded),
+        ("ramal_sip_stray_total", Counter, "SIP responses and ACKs that belong to nothing.", sip.stray),
+        ("ramal_trace_calls", Gauge, "Call-IDs whose messages are kept.", status.trace.calls),
+        ("ramal_trace_bytes", Gauge, "Bytes of messages kept.", status.trace.bytes),
+        ("ramal_trace_evicted_total", Counter, "Call-IDs that had to go for newer ones.", status.trace.evicted),
+        ("ramal_trace_nameless_total", Counter, "Messages not kept, as they name no call.", status.trace.nameless),
+        ("ramal_hep_lost_total", Counter, "Messages that the HEP collector did not get.", hep_lost),
+    ];
+    for (name, kind, help, value) in single {
+        page.head(name, kind, help);
+        page.sample(name, "", value);
+    }
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{Registered, SipStatus},
+        trace::Counters,
+    };
+
+    #[test]
+    fn each_sample_stands_below_its_help_and_type() {
+        let registered = |state| Registered {
+            account: "2000@pbx.example".into(),
+            registrar: "pbx.example:5060".into(),
+            state,
+            code: None,
+            expires_s: None,
+            next_in_s: None,
+        };
+        let status = Status {
+            version: "0".into(),
+            up_s: 1,
+            listeners: Vec::new(),
+            registrations: vec![registered(Standing::Registered), registered(Standing::Failed)],
+            calls: 3,
+            sip: SipStatus::from(sip::Stats { legs: 4, parse_errors: 5, ..sip::Stats::default() }),
+            trace: Counters { calls: 6, ..Counters::default() },
+        };
+        let mut messages = Messages::default();
+        messages.count(Carrier::Tcp, Direction::Out);
+        let page = prometheus(&status, &messages, 7);
+        for line in [
+            "ramal_sip_registrations{state=\"registered\"} 1",
+            "ramal_sip_registrations{state=\"looking\"} 0",
+            "ramal_sip_messages_total{transport=\"tcp\",direction=\"out\"} 1",
+            "ramal_sip_messages_total{transport=\"tcp\",direction=\"in\"} 0",
+            "ramal_calls 3",
+            "ramal_sip_legs 4",
+            "ramal_sip_parse_errors_total 5",
+            "ramal_trace_calls 6",
+            "ramal_hep_lost_total 7",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+        }
+        let (mut helped, mut typed) = ("", "");
+        for line in page.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some("#"), Some("HELP"), Some(name)) => helped = name,
+                (Some("#"), Some("TYPE"), Some(name)) => typed = name,
+                (Some(sample), Some(_), None) => {
+                    let name = sample.split('{').next().unwrap();
+                    assert_eq!((helped, typed), (name, name), "{line}");
+                }
+                _ => panic!("{line}"),
+            }
+        }
+    }
+}
