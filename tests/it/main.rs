@@ -13,6 +13,7 @@ mod phone;
 mod registrar;
 mod signalling;
 mod tidy;
+mod trace;
 mod transfer;
 mod transports;
 mod wire;
