@@ -103,8 +103,8 @@ fn bind(place: &Path) -> io::Result<Socket> {
 pub struct Sources {
     /// The SIP task.
     pub requests: mpsc::WeakSender<Request>,
-    /// Every message that passes.
-    pub messages: broadcast::Sender<Entry>,
+    /// Every message that passes; the SIP task has the sender, and its end is that of the followers.
+    pub messages: broadcast::WeakSender<Entry>,
     /// Calls.
     pub admission: Weak<Admission>,
     /// The configuration.
@@ -240,7 +240,9 @@ impl Sources {
 
     /// What is kept of the call first, then what passes, without telling anything twice.
     async fn follow(&self, writer: &mut (impl AsyncWriteExt + Unpin), call: Option<&str>) -> io::Result<Option<()>> {
-        let mut passing = self.messages.subscribe();
+        let Some(messages) = self.messages.upgrade() else { return Ok(None) };
+        let mut passing = messages.subscribe();
+        drop(messages);
         tell(writer, &Reply::Following).await?;
         let (mut call_id, mut told) = (None, 0);
         if let Some(call) = call {

@@ -144,15 +144,15 @@ impl Server {
             dispatcher,
             writer,
         };
-        server.control = server.answer_questions(messages).context("[control] socket")?;
+        server.control = server.answer_questions(&messages).context("[control] socket")?;
         Ok(server)
     }
 
     /// Starts to answer on the control socket.
-    fn answer_questions(&self, messages: broadcast::Sender<Entry>) -> std::io::Result<Option<JoinHandle<()>>> {
+    fn answer_questions(&self, messages: &broadcast::Sender<Entry>) -> std::io::Result<Option<JoinHandle<()>>> {
         control::start(Sources {
             requests: self.requests.downgrade(),
-            messages,
+            messages: messages.downgrade(),
             admission: Arc::downgrade(&self.admission),
             config: Arc::clone(&self.admission.config),
             listeners: self.bound.clone(),
