@@ -13,7 +13,7 @@ use self::core::Core;
 use crate::{
     dialog::{Leg, Outcome},
     framing::{Frame, PONG},
-    guard::{Guard, Policy},
+    guard::{Guards, Policy},
     leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Way},
     locate::Target,
     register::{Registrant, Standing},
@@ -126,7 +126,7 @@ enum Door {
 #[derive(Debug)]
 pub struct Endpoint {
     core: Core,
-    guard: Guard,
+    guards: Guards,
     legs: BTreeMap<LegId, Leg>,
     /// Legs by Call-ID and our tag.
     dialogs: BTreeMap<(String, String), LegId>,
@@ -145,7 +145,7 @@ impl Endpoint {
     /// An endpoint without legs. The same seed and inputs give the same bytes.
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
-            guard: Guard::new(config.policy.clone(), seed),
+            guards: Guards::new(config.policy.clone(), seed),
             core: Core::new(config, seed),
             legs: BTreeMap::new(),
             dialogs: BTreeMap::new(),
@@ -224,7 +224,7 @@ impl Endpoint {
     /// Calls someone. A URI that is none fails with 400 at once, a peer that no listener of ours can reach with 503.
     pub fn invite(&mut self, invite: OutgoingInvite, now: Instant) -> LegId {
         let id = self.fresh_leg();
-        self.guard.acquaint(invite.remote.ip(), now);
+        self.guards.each().for_each(|guard| guard.acquaint(invite.remote.ip(), now));
         match Leg::outgoing(id, invite, &mut self.core, now) {
             Ok(leg) => self.adopt(id, leg),
             Err(error) => {
@@ -239,7 +239,7 @@ impl Endpoint {
     /// Registers and keeps registered. A registration of the same number is replaced without a word to its registrar.
     pub fn register(&mut self, id: RegistrationId, registration: Registration, now: Instant) {
         self.forget_registration(id);
-        self.guard.welcome(id, addresses(&registration.targets));
+        self.welcome(id, &registration.targets);
         let registrant = Registrant::new(id, registration, &mut self.core, now);
         self.core.accounts.insert(id, registrant.account());
         self.registrations.insert(id, registrant);
@@ -250,7 +250,7 @@ impl Endpoint {
     /// registered with is not among them, or none answered so far. An empty list changes nothing.
     pub fn retarget(&mut self, id: RegistrationId, targets: Vec<Target>, now: Instant) {
         if self.registrations.contains_key(&id) && !targets.is_empty() {
-            self.guard.welcome(id, addresses(&targets));
+            self.welcome(id, &targets);
         }
         self.with_registration(id, |registrant, core| registrant.retarget(targets, core, now));
     }
@@ -258,6 +258,15 @@ impl Endpoint {
     /// Where requests of this account go, calls too.
     pub fn way(&self, id: RegistrationId) -> Option<Way> {
         self.registrations.get(&id).and_then(Registrant::way)
+    }
+
+    fn welcome(&mut self, id: RegistrationId, targets: &[Target]) {
+        self.guards.each().for_each(|guard| guard.welcome(id, addresses(targets)));
+    }
+
+    /// Decides by this from here on who may call. Calls that are up go on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.guards.adopt(policy);
     }
 
     /// Takes our contact out of the registrar; told by [`RegistrationState::Removed`](crate::RegistrationState).
@@ -389,7 +398,7 @@ impl Endpoint {
     fn forget_registration(&mut self, id: RegistrationId) {
         self.agenda.set(Party::Registration(id), None);
         self.core.accounts.remove(&id);
-        self.guard.forget(id);
+        self.guards.each().for_each(|guard| guard.forget(id));
         self.registrations.remove(&id);
     }
 

@@ -1,10 +1,10 @@
 //! Who may call: `[[peers]]`, and what `[sip]` says of everybody else.
 use super::{
-    Config, Network, Peer,
+    Config, Listener, Network, Peer,
     check::{Check, Place},
     raw::{RawPeer, RawSip},
 };
-use sip::{Policy, Rate, Strangers};
+use sip::{ListenerId, Policy, Rate, Strangers};
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
 /// How many requests of a stranger are looked at in a row, in seconds of his rate.
@@ -32,10 +32,21 @@ pub struct Callers {
 impl Config {
     /// What the SIP endpoint does with callers.
     pub fn policy(&self) -> Policy {
+        let of_its_own = (0..).map(ListenerId).zip(&self.sip.listeners).filter_map(|(id, listener)| {
+            let Listener { peers, strangers, .. } = listener;
+            let named = |peer: &&Peer| peers.as_ref().is_none_or(|names| names.contains(&peer.name));
+            let policy = self.policy_for(&self.peers.iter().filter(named).collect::<Vec<_>>());
+            let policy = Policy { strangers: strangers.unwrap_or(policy.strangers), ..policy };
+            (peers.is_some() || strangers.is_some()).then_some((id, policy))
+        });
+        Policy { listeners: of_its_own.collect(), ..self.policy_for(&self.peers.iter().collect::<Vec<_>>()) }
+    }
+
+    fn policy_for(&self, peers: &[&Peer]) -> Policy {
         let callers = &self.sip.callers;
         let calls = |per_second| Rate { per_second, burst: per_second };
-        let by_address = self.peers.iter().filter(|peer| peer.credentials.is_none());
-        let users = self.peers.iter().filter_map(|peer| {
+        let by_address = peers.iter().filter(|peer| peer.credentials.is_none());
+        let users = peers.iter().filter_map(|peer| {
             let (user, password) = peer.credentials.as_ref()?;
             let credentials = sip::auth::Credentials { user: user.clone(), password: password.expose().to_owned() };
             Some(sip::auth::User { credentials, networks: peer.addresses.clone() })
@@ -68,8 +79,7 @@ impl Config {
 
 pub(super) fn callers(raw: &mut RawSip, check: &mut Check<'_>) -> Callers {
     let at = |key| Place { section: "sip", key };
-    let strangers: Option<Treatment> =
-        check.parsed(at("strangers"), raw.strangers.take(), "must be \"drop\" or \"forbid\"");
+    let strangers: Option<Treatment> = check.parsed(at("strangers"), raw.strangers.take(), TREATMENT);
     let rate = |written: u32| Some(written).filter(|rate| *rate > 0);
     let callers = Callers {
         strangers: strangers.map_or(Strangers::Drop, |Treatment(strangers)| strangers),
@@ -92,7 +102,10 @@ pub(super) fn callers(raw: &mut RawSip, check: &mut Check<'_>) -> Callers {
     callers
 }
 
-struct Treatment(Strangers);
+/// What strangers get, as it is written.
+pub(super) struct Treatment(pub(super) Strangers);
+
+pub(super) const TREATMENT: &str = "must be \"drop\" or \"forbid\"";
 
 impl FromStr for Treatment {
     type Err = ();
@@ -135,6 +148,16 @@ pub(super) fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option
         domain: check.text(at("domain"), raw.domain).map(|domain| domain.as_str().into()),
     };
     (check.problems.len() == before).then_some(peer)
+}
+
+/// Refuses names of peers that nobody has.
+pub(super) fn known(listeners: &[Listener], peers: &[Peer], check: &mut Check<'_>) {
+    for name in listeners.iter().flat_map(|listener| listener.peers.iter().flatten()) {
+        if !peers.iter().any(|peer| peer.name == *name) {
+            let message = format!("names {name:?}, and no [[peers]] has that name");
+            check.refuse(Place { section: "listeners", key: "peers" }, None, message);
+        }
+    }
 }
 
 /// Refuses two peers who would prove themselves by the same name.

@@ -1,6 +1,7 @@
 //! `[[listeners]]`, `[tls]`, and whether anybody can reach us with them.
 use super::{
     Clients, Config, Identity, Listener, Tls,
+    callers::{TREATMENT, Treatment},
     check::{Check, Place},
     raw::{RawListener, RawTls},
     sections::{ADDRESS, ADDRESS_AND_PORT},
@@ -50,8 +51,15 @@ pub(super) fn listener(raw: RawListener, section: &str, check: &mut Check<'_>) -
     let address: Option<SocketAddr> = check.parsed(at("address"), raw.address, ADDRESS_AND_PORT);
     let seen: Option<Seen> =
         check.parsed(at("advertised"), raw.advertised, "must be an address, with or without a port");
-    let listener =
-        Listener { transport: transport?.0, address: address?, advertised: seen.map(|Seen(address)| address) };
+    let strangers: Option<Treatment> = check.parsed(at("strangers"), raw.strangers, TREATMENT);
+    let peers: Option<Vec<String>> = check.list(at("peers"), raw.peers, "must be names of [[peers]]");
+    let listener = Listener {
+        transport: transport?.0,
+        address: address?,
+        advertised: seen.map(|Seen(address)| address),
+        peers,
+        strangers: strangers.map(|Treatment(strangers)| strangers),
+    };
     if listener.advertised.is_some_and(|seen| seen.is_ipv4() != listener.address.is_ipv4()) {
         check.refuse(at("advertised"), None, "must be of the same family (IPv4 or IPv6) as address");
     }

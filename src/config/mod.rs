@@ -16,7 +16,7 @@ pub use diagnosis::Hep;
 use media::codec::Codec;
 pub use secret::Secret;
 pub use sip::Network;
-use sip::{Transport, uri::Uri};
+use sip::{Strangers, Transport, uri::Uri};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -100,12 +100,16 @@ pub struct Listener {
     pub address: SocketAddr,
     /// How peers see it, when they see it elsewhere; port 0 for the one that was bound.
     pub advertised: Option<SocketAddr>,
+    /// Names of those who may call here; `None` for all peers.
+    pub peers: Option<Vec<String>>,
+    /// What strangers get here; `None` for what they get elsewhere.
+    pub strangers: Option<Strangers>,
 }
 
 impl Listener {
     /// A listener whose peers see it where it is.
     pub const fn plain(transport: Transport, address: SocketAddr) -> Self {
-        Self { transport, address, advertised: None }
+        Self { transport, address, advertised: None, peers: None, strangers: None }
     }
 
     /// How peers see it once it is bound there.

@@ -42,7 +42,7 @@ raw!(
 );
 raw!(
     /// One `[[listeners]]`
-    RawListener { transport, address, advertised }
+    RawListener { transport, address, advertised, peers, strangers }
 );
 raw!(
     /// `[tls]`

@@ -67,6 +67,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
     };
     secretaries::unique(&config.secretaries, check);
     callers::distinct(&config.peers, check);
+    callers::known(&config.sip.listeners, &config.peers, check);
     listeners::reachable(&config, check);
     let names: Vec<&str> = raw::SECTIONS.iter().chain(&raw::LISTS).map(|(name, _)| *name).collect();
     for key in table.keys() {

@@ -406,3 +406,31 @@ fn what_is_traced_and_where_it_is_asked_for_can_be_set() {
     let error = Config::parse("[trace]\nhep = \"homer\"\n", "ramal.toml", &Environment::new()).unwrap_err();
     assert!(error.to_string().starts_with("ramal.toml: trace.hep = \"homer\": must be an address"), "{error}");
 }
+
+#[test]
+fn a_listener_may_have_a_policy_of_its_own() {
+    let text = r#"
+        [sip]
+        strangers = "forbid"
+        [[listeners]]
+        transport = "udp"
+        address = "127.0.0.1:1"
+        [[listeners]]
+        transport = "udp"
+        address = "127.0.0.1:2"
+        peers = ["trunk"]
+        strangers = "drop"
+        [[peers]]
+        name = "trunk"
+        addresses = ["192.0.2.1"]
+        [[peers]]
+        name = "office"
+        addresses = ["192.0.2.2"]
+    "#;
+    let policy = parse(text).unwrap().policy();
+    assert_eq!((policy.peers.len(), policy.strangers), (2, sip::Strangers::Forbid));
+    let [(id, own)] = &policy.listeners.iter().collect::<Vec<_>>()[..] else { panic!("one of its own") };
+    assert_eq!((id.0, &own.peers[..], own.strangers), (1, &policy.peers[..1], sip::Strangers::Drop));
+    let error = parse(&text.replace("[\"trunk\"]", "[\"trank\"]")).unwrap_err();
+    assert!(error.contains("listeners.peers: names \"trank\", and no [[peers]] has that name"), "{error}");
+}

@@ -24,7 +24,7 @@ const RETRY_AFTER: &str = "10";
 
 impl Endpoint {
     pub(super) fn receive(&mut self, hop: Hop, bytes: &[u8], now: Instant) {
-        if !self.guard.hears(hop.remote.ip(), bytes, now, &mut self.core.stats) {
+        if !self.guards.at(hop.listener).hears(hop.remote.ip(), bytes, now, &mut self.core.stats) {
             return;
         }
         match Message::parse(bytes) {
@@ -34,7 +34,7 @@ impl Endpoint {
             }
             Ok(Message::Response(response)) => {
                 self.core.stats.received += 1;
-                self.response(&response, hop.remote.ip(), now);
+                self.response(&response, hop, now);
             }
             Err(ParseError { kind: ParseErrorKind::KeepAlive, .. }) => {}
             Err(error) => self.unreadable(error, hop, now),
@@ -44,8 +44,8 @@ impl Endpoint {
     fn unreadable(&mut self, error: ParseError, hop: Hop, now: Instant) {
         self.core.stats.parse_errors += 1;
         let source = hop.remote.ip();
-        if !self.guard.is_welcome(source) {
-            return self.guard.blame(source, now, &mut self.core.stats);
+        if !self.guards.at(hop.listener).is_welcome(source) {
+            return self.guards.at(hop.listener).blame(source, now, &mut self.core.stats);
         }
         let status = error.status();
         let Some(mut rejected) = error.rejected else { return };
@@ -87,11 +87,11 @@ impl Endpoint {
 
     /// A request that belongs to nothing of ours: first who sends it, then what it wants.
     fn admit(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
-        let user = match self.guard.admit(request, hop.remote.ip(), now, &mut self.core.stats) {
+        let user = match self.guards.at(hop.listener).admit(request, hop.remote.ip(), now, &mut self.core.stats) {
             Verdict::Admit(user) => user,
             Verdict::Busy => return self.overloaded(request, hop),
             Verdict::Challenge(why) => {
-                let challenges = self.guard.challenges(why, now);
+                let challenges = self.guards.at(hop.listener).challenges(why, now);
                 let reply = Reply::new(StatusCode::UNAUTHORIZED);
                 let reply = challenges.iter().fold(reply, |reply, value| reply.with(Name::WwwAuthenticate, value));
                 return self.core.answer_stateless(&request.headers, hop, reply);
@@ -120,7 +120,7 @@ impl Endpoint {
 
     /// Lets the owner know whom its configuration turns away.
     fn tell(&mut self, hop: Hop, now: Instant) {
-        if self.guard.tells(hop.remote.ip(), now) {
+        if self.guards.at(hop.listener).tells(hop.remote.ip(), now) {
             self.core.events.push_back(Event::Stranger { remote: hop.remote });
         }
     }
@@ -133,9 +133,9 @@ impl Endpoint {
     fn ack(&mut self, ack: &Request, hop: Hop, now: Instant) {
         let Some(id) = self.leg_for(ack) else {
             self.core.stats.stray += 1;
-            return self.guard.blame(hop.remote.ip(), now, &mut self.core.stats);
+            return self.guards.at(hop.listener).blame(hop.remote.ip(), now, &mut self.core.stats);
         };
-        self.guard.acquaint(hop.remote.ip(), now);
+        self.guards.at(hop.listener).acquaint(hop.remote.ip(), now);
         self.with_leg(id, |leg, core| leg.handle_ack(ack, core, now));
     }
 
@@ -158,7 +158,7 @@ impl Endpoint {
     }
 
     fn in_dialog(&mut self, leg: LegId, (key, request): (ServerKey, &Request), hop: Hop, now: Instant) {
-        self.guard.acquaint(hop.remote.ip(), now);
+        self.guards.at(hop.listener).acquaint(hop.remote.ip(), now);
         if let Some(refusal) = unacceptable(request) {
             return self.core.answer_stateless(&request.headers, hop, refusal);
         }

@@ -7,11 +7,12 @@ use crate::{
     dialog::{Outcome, decline_late_answer},
     message::{Name, Response},
     transaction::{ClientId, key::ClientKey},
+    transport::Hop,
 };
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 impl Endpoint {
-    pub(super) fn response(&mut self, response: &Response, source: IpAddr, now: Instant) {
+    pub(super) fn response(&mut self, response: &Response, hop: Hop, now: Instant) {
         // RFC 3261 §8.1.3.3: with another Via below ours it was never meant for us.
         let ours = response.headers.all(Name::Via).count() == 1;
         let key = ClientKey::of_response(response).filter(|_| ours);
@@ -19,10 +20,10 @@ impl Endpoint {
         let matched = key.and_then(|key| self.core.transactions.handle_response(&key, status, now));
         let Some(matched) = matched else {
             self.core.stats.stray += 1;
-            self.guard.blame(source, now, &mut self.core.stats);
+            self.guards.at(hop.listener).blame(hop.remote.ip(), now, &mut self.core.stats);
             return;
         };
-        self.guard.acquaint(source, now);
+        self.guards.at(hop.listener).acquaint(hop.remote.ip(), now);
         if matched.acknowledge {
             let ack = self.core.transactions.sent(matched.id).map(|(invite, _)| ack_of_refusal(invite, response));
             if let Some(ack) = ack {

@@ -17,6 +17,7 @@ use crate::{
     endpoint::Stats,
     leg::RegistrationId,
     message::{Method, Request},
+    transport::ListenerId,
 };
 use meter::{Meter, Recent};
 use std::{
@@ -63,6 +64,8 @@ pub struct Policy {
     pub peer_rate: Option<Rate>,
     /// New calls of all; further ones are answered 503.
     pub call_rate: Option<Rate>,
+    /// Listeners with a policy of their own; what those say of further listeners does not count.
+    pub listeners: BTreeMap<ListenerId, Self>,
 }
 
 impl Policy {
@@ -78,6 +81,7 @@ impl Policy {
             scanners: Vec::new(),
             peer_rate: None,
             call_rate: None,
+            listeners: BTreeMap::new(),
         }
     }
 
@@ -109,6 +113,48 @@ pub(crate) enum Challenged {
     Unproven,
     /// It was right, but its nonce has aged.
     Stale,
+}
+
+/// A guard for all listeners, and one more for each that has a policy of its own.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    seed: u64,
+    common: Guard,
+    own: BTreeMap<ListenerId, Guard>,
+}
+
+impl Guards {
+    /// Guards who have seen nobody yet. Nonces come from the seed.
+    pub(crate) fn new(policy: Policy, seed: u64) -> Self {
+        let mut guards = Self { seed, common: Guard::new(Policy::of(Vec::new()), seed), own: BTreeMap::new() };
+        guards.adopt(policy);
+        guards
+    }
+
+    /// Goes by another policy. Who has been seen is remembered, nonces given out are not.
+    pub(crate) fn adopt(&mut self, mut policy: Policy) {
+        let own = std::mem::take(&mut policy.listeners);
+        self.common.adopt(policy, self.seed);
+        self.own.retain(|listener, _| own.contains_key(listener));
+        for (listener, policy) in own {
+            let seed = self.seed ^ u64::from(listener.0).wrapping_add(1).rotate_left(32);
+            let guard = self.own.entry(listener).or_insert_with(|| Guard {
+                registrars: self.common.registrars.clone(),
+                ..Guard::new(Policy::of(Vec::new()), seed)
+            });
+            guard.adopt(policy, seed);
+        }
+    }
+
+    /// Who stands at this listener.
+    pub(crate) fn at(&mut self, listener: ListenerId) -> &mut Guard {
+        self.own.get_mut(&listener).unwrap_or(&mut self.common)
+    }
+
+    /// All of them.
+    pub(crate) fn each(&mut self) -> impl Iterator<Item = &mut Guard> {
+        std::iter::once(&mut self.common).chain(self.own.values_mut())
+    }
 }
 
 /// The policy at work.
@@ -147,6 +193,13 @@ impl Guard {
             calls: None,
             telling: None,
         }
+    }
+
+    fn adopt(&mut self, policy: Policy, seed: u64) {
+        let fresh = Self::new(policy, seed);
+        self.policy = fresh.policy;
+        self.scanners = fresh.scanners;
+        self.realm = fresh.realm;
     }
 
     /// Calls from a registrar of ours are welcome.

@@ -297,3 +297,21 @@ fn calls_that_are_up_have_room_when_new_ones_have_not() {
     stand.feed(&peer("BYE", 900, &tag, "", ""));
     assert_eq!(stand.sent_kinds(), ["200"]);
 }
+
+#[test]
+fn a_listener_has_a_policy_of_its_own_and_both_may_change() {
+    let forbid = Policy { strangers: Strangers::Forbid, ..closed() };
+    let mut stand = Stand::with(Policy { listeners: [(TCP, forbid)].into(), ..closed() });
+    let ask = |stand: &mut Stand, cseq| {
+        stand.endpoint.handle_stream_opened(stand.connection());
+        let options = peer("OPTIONS", cseq, "", "", "");
+        stand.feed(&options);
+        stand.endpoint.handle_stream(stand.connection(), options.replace("/UDP", "/TCP").as_bytes(), stand.now);
+        stand.sent_kinds()
+    };
+    assert_eq!(ask(&mut stand, 1), ["403"], "nothing over UDP, 403 over TCP");
+    stand.endpoint.set_policy(open());
+    assert_eq!(ask(&mut stand, 2), ["200", "200"]);
+    stand.endpoint.set_policy(closed());
+    assert!(ask(&mut stand, 3).is_empty());
+}
