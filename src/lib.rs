@@ -1,5 +1,6 @@
 //! Ramal: an AI extension for a phone system. The composition of three cores (`sip`, `media`, `providers`) into calls,
 //! and the drivers, store and commands around them.
+pub mod accounts;
 pub mod call;
 pub mod cli;
 pub mod config;

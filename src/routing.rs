@@ -1,5 +1,6 @@
 //! Which secretary an INVITE is for.
 use crate::{
+    accounts::{Known, Registrar},
     config::{Config, Peer},
     secretary::DomainRef,
 };
@@ -22,8 +23,8 @@ pub struct Wanted {
 
 /// Reads the R-URI and, from configured peers that are trusted with it, the `X-Ramal-` headers. A caller can put such
 /// headers into an INVITE, and FreeSWITCH copies them (`freeswitch.md` §0.9), so nobody else is believed. `registrars`
-/// are the addresses of each of the configured registrations, in their order.
-pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr>]) -> Wanted {
+/// are those we register with.
+pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Wanted {
     let peer = config.peer(invite.user.as_deref(), invite.remote.ip());
     let header = |name: &str| {
         let trusted = peer.is_some_and(|peer| peer.trusted_headers);
@@ -36,17 +37,17 @@ pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr
     let domain = header(DOMAIN_HEADER)
         .map(|domain| DomainRef::from(domain.as_str()))
         .or_else(|| peer.and_then(|peer: &Peer| peer.domain.clone()))
-        .or_else(|| registered(invite, config, registrars));
+        .or_else(|| registered(invite, registrars));
     Wanted { extension, domain }
 }
 
 /// A call to a Contact we registered belongs to that registration's tenant.
-fn registered(invite: &IncomingInvite, config: &Config, registrars: &[Vec<IpAddr>]) -> Option<DomainRef> {
-    let mut known = config.registrations.iter().zip(registrars);
-    let (registration, _) = known.find(|(registration, addresses)| {
-        registration.contact_user == invite.request_user && is_among(invite.remote.ip(), addresses)
-    })?;
-    Some(DomainRef::from(registration.domain.as_str()))
+fn registered(invite: &IncomingInvite, registrars: &Known) -> Option<DomainRef> {
+    let through = |registrar: &&Registrar| {
+        registrar.account.registration.contact_user == invite.request_user
+            && is_among(invite.remote.ip(), &registrar.addresses)
+    };
+    registrars.values().find(through).map(|registrar| registrar.account.tenant.clone())
 }
 
 /// Whether a registrar has this address. An IPv4 address that came through an IPv6 socket is the IPv4 address.
@@ -57,8 +58,8 @@ fn is_among(address: IpAddr, registrar: &[IpAddr]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
-    use sip::Transport;
+    use crate::{accounts::Account, config::Environment};
+    use sip::{RegistrationId, Transport};
 
     fn invite(remote: &str, headers: &[(&str, &str)]) -> IncomingInvite {
         IncomingInvite {
@@ -84,10 +85,10 @@ mod tests {
     fn headers_count_only_from_a_peer_that_is_trusted_with_them() {
         let config = config("[[peers]]\nname = \"pbx\"\naddresses = [\"127.0.0.2\"]\n");
         let headers = [("X-Ramal-Domain", "acme.example"), ("x-ramal-extension", "9000")];
-        let of_peer = wanted(&invite("127.0.0.2:5060", &headers), &config, &[]);
+        let of_peer = wanted(&invite("127.0.0.2:5060", &headers), &config, &Known::new());
         assert_eq!(of_peer.extension, "9000");
         assert_eq!(of_peer.domain, Some(DomainRef::Name("acme.example".into())));
-        let of_stranger = wanted(&invite("127.0.0.3:5060", &headers), &config, &[]);
+        let of_stranger = wanted(&invite("127.0.0.3:5060", &headers), &config, &Known::new());
         assert_eq!(of_stranger, Wanted { extension: "8000".into(), domain: None });
     }
 
@@ -98,7 +99,7 @@ mod tests {
         let config = config(text);
         for (user, domain) in [(Some("b"), Some("b.example")), (None, Some("a.example")), (Some("c"), None)] {
             let invite = IncomingInvite { user: user.map(str::to_owned), ..invite("127.0.0.2:5060", &[]) };
-            assert_eq!(wanted(&invite, &config, &[]).domain, domain.map(DomainRef::from), "{user:?}");
+            assert_eq!(wanted(&invite, &config, &Known::new()).domain, domain.map(DomainRef::from), "{user:?}");
         }
     }
 
@@ -106,14 +107,14 @@ mod tests {
     fn a_header_sent_twice_is_not_believed() {
         let config = config("[[peers]]\nname = \"pbx\"\naddresses = [\"127.0.0.2\"]\n");
         let headers = [("X-Ramal-Domain", "evil.example"), ("X-Ramal-Domain", "acme.example")];
-        assert_eq!(wanted(&invite("127.0.0.2:5060", &headers), &config, &[]).domain, None);
+        assert_eq!(wanted(&invite("127.0.0.2:5060", &headers), &config, &Known::new()).domain, None);
     }
 
     #[test]
     fn an_untrusted_peer_still_has_its_own_domain() {
         let text = "[[peers]]\nname = \"pbx\"\naddresses = [\"127.0.0.2\"]\ntrusted_headers = false\ndomain = \"acme.example\"\n";
         let headers = [("X-Ramal-Domain", "evil.example")];
-        let wanted = wanted(&invite("127.0.0.2:5060", &headers), &config(text), &[]);
+        let wanted = wanted(&invite("127.0.0.2:5060", &headers), &config(text), &Known::new());
         assert_eq!(wanted.domain, Some(DomainRef::Name("acme.example".into())));
     }
 
@@ -131,7 +132,10 @@ mod tests {
         ];
         let config = config(&accounts.concat());
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let registrars = [vec![], vec![ip("192.0.2.1"), ip("192.0.2.2")], vec![ip("192.0.2.3")]];
+        let addresses = [vec![], vec![ip("192.0.2.1"), ip("192.0.2.2")], vec![ip("192.0.2.3")]];
+        let accounts = config.registrations.iter().cloned().map(Account::of_file);
+        let registrars = accounts.zip(addresses).map(|(account, addresses)| Registrar { account, addresses });
+        let registrars: Known = (0..).map(RegistrationId).zip(registrars).collect();
         for (remote, domain) in [
             ("192.0.2.2:5060", Some("bolt.example")),
             ("[::ffff:192.0.2.1]:5060", Some("bolt.example")),

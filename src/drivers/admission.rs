@@ -4,12 +4,12 @@ use super::{
     facts::Facts,
     ice_secret,
     media_threads::MediaThreads,
-    registrars::Addresses,
     rtp_socket::Ports,
     seed,
     sip_socket::Request,
 };
 use crate::{
+    accounts::Known,
     call::{Settings, Setup},
     config::Config,
     ladder::{self, Ears},
@@ -40,8 +40,8 @@ const RETRY_AFTER: &str = "5";
 /// Everything an incoming call needs that is not its own.
 #[derive(Debug)]
 pub struct Admission {
-    /// The configuration the server was started with.
-    pub config: Arc<Config>,
+    /// The configuration; each call keeps the one it began with.
+    pub config: watch::Receiver<Arc<Config>>,
     /// Where secretaries are.
     pub store: Arc<dyn Store>,
     /// RTP ports, of one address of each family at most.
@@ -50,8 +50,8 @@ pub struct Admission {
     pub threads: MediaThreads,
     /// What the speech engine can do.
     pub ears: Ears,
-    /// Addresses of the registrars we register with, for the tenants of their calls.
-    pub registrars: watch::Receiver<Addresses>,
+    /// Those we register with, for the tenants of their calls.
+    pub registrars: watch::Receiver<Known>,
     /// What every call shares.
     pub shared: Shared,
 }
@@ -103,14 +103,15 @@ impl Admission {
     /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
     fn start(&self, facts: Facts, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let unavailable = |why: String| Refusal::new(503, why);
-        let rung = ladder::rung(&facts.secretary, &self.config, &self.ears).map_err(|e| unavailable(e.to_string()))?;
+        let rung = ladder::rung(&facts.secretary, &self.config.borrow(), &self.ears)
+            .map_err(|e| unavailable(e.to_string()))?;
         let near = self.ports.iter().find(|ports| ports.reach(facts.invite.remote.ip())).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
         let sockets = bound.map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
-        let settings = settings(&self.config);
+        let settings = settings(&self.config.borrow());
         let (seed, ice) = (seed(), ice_secret());
         let setup = Setup { leg, invite, secretary, rung, settings, local, seed, ice, conversation_uuid, started_at };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
@@ -126,7 +127,7 @@ impl Admission {
     }
 
     pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
-        let wanted = routing::wanted(invite, &self.config, &self.registrars.borrow());
+        let wanted = routing::wanted(invite, &self.config.borrow(), &self.registrars.borrow());
         let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
         match timeout(LOOKUP, self.store.find_secretary(&lookup)).await {
             Ok(Ok(Found::Secretary(secretary))) => Ok(*secretary),
@@ -163,7 +164,7 @@ impl Admission {
     }
 
     fn advertised(&self, bound: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.config.sip.seen_as(bound.ip()), bound.port())
+        SocketAddr::new(self.config.borrow().sip.seen_as(bound.ip()), bound.port())
     }
 }
 

@@ -5,7 +5,8 @@ use super::{
     tap::{Look, Report, carrier},
 };
 use crate::{
-    config::{self, Config},
+    accounts::Known,
+    config::Config,
     control::{self, Ask, LONGEST_REQUEST, Registered, Reply, SipStatus, Standing, Status, VERSION},
     metrics,
     trace::{Entry, Which},
@@ -275,7 +276,7 @@ impl Sources {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_s: self.started.elapsed().as_secs(),
             listeners: self.listeners.iter().map(|(over, at)| format!("{} {at}", carrier(*over).as_str())).collect(),
-            registrations: registrations(&self.config.registrations, &report.registrations),
+            registrations: registrations(&admission.registrars.borrow(), &report.registrations),
             calls: admission.threads.calls() as u64,
             sip: SipStatus::from(report.stats),
             trace: report.kept,
@@ -284,14 +285,13 @@ impl Sources {
     }
 }
 
-/// The registrations of the configuration as they stand; the endpoint does not know those whose registrar has no
-/// address yet.
-fn registrations(configured: &[config::Registration], standing: &[sip::Standing]) -> Vec<Registered> {
-    let each = (0..).zip(configured);
+/// What is registered, as it stands; the endpoint does not know those whose registrar has no address yet.
+fn registrations(running: &Known, standing: &[sip::Standing]) -> Vec<Registered> {
+    let each = running.iter().map(|(id, registrar)| (*id, &registrar.account.registration));
     each.map(|(id, registration)| {
         let account = format!("{}@{}", registration.user, registration.domain);
         let registrar = registration.registrar.to_string();
-        let known = standing.iter().find(|standing| standing.id.0 == id);
+        let known = standing.iter().find(|standing| standing.id == id);
         let (state, code, expires) = match known.map(|known| &known.state) {
             None => (Standing::Looking, None, None),
             Some(RegistrationState::Trying) => (Standing::Trying, None, None),

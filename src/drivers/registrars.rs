@@ -2,15 +2,18 @@
 //! it, and when no address answers any more. A name without an address is asked for again: servers start before their
 //! resolvers do.
 use super::{dns::Dns, seed, sip_socket::Request};
-use crate::config;
+use crate::{
+    accounts::{self, Account, Change, Known, Source},
+    config,
+};
 use sip::{
-    RegistrationId, Transport,
+    RegistrationId, RegistrationState, Transport,
     locate::{Located, SHORTEST, Target},
 };
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, mpsc, watch},
-    task::JoinSet,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tracing::{info, warn};
@@ -18,23 +21,26 @@ use tracing::{info, warn};
 /// When a name without an address is asked for again, at first and at last, and how soon one that was located.
 const PACE: Pace = Pace { first: Duration::from_secs(2), longest: Duration::from_secs(300), soonest: SHORTEST };
 
-/// Addresses of each registrar, in the order of `[[registrations]]`; none while its name has none.
-pub type Addresses = Vec<Vec<IpAddr>>;
+/// Orders that may wait. Whoever gives one waits for room, but for [`Registrars::lost`].
+const ORDERS: usize = 64;
 
-/// All registrations of the configuration, and the tasks that look for their addresses.
+/// What is registered, and the task that keeps it so.
 #[derive(Debug)]
 pub struct Registrars {
-    /// Whose calls are welcome because we register with them.
-    pub addresses: watch::Receiver<Addresses>,
-    /// Who must be told that a registrar does not answer.
-    pub lost: Lost,
-    count: u32,
-    tasks: JoinSet<()>,
+    /// What runs: whose calls are welcome because we register with them, and to which tenant they belong.
+    pub known: watch::Receiver<Known>,
+    orders: mpsc::Sender<Order>,
+    task: JoinHandle<Vec<RegistrationId>>,
 }
 
-/// One bell for each registration.
-#[derive(Clone, Debug)]
-pub struct Lost(Vec<Arc<Notify>>);
+/// What can be asked of the task.
+#[derive(Debug)]
+pub enum Order {
+    /// These are the accounts of this source, and no others.
+    Apply(Source, Vec<Account>),
+    /// No address of this registrar answers.
+    Lost(RegistrationId),
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Pace {
@@ -43,42 +49,131 @@ struct Pace {
     soonest: Duration,
 }
 
-impl Lost {
-    /// No address of this registrar answers: it may have others. Not more often than every 30 s.
-    pub fn ring(&self, id: RegistrationId) {
-        if let Some(bell) = self.0.get(id.0 as usize) {
-            bell.notify_one();
+impl Registrars {
+    /// Nothing is registered yet.
+    pub fn start(dns: &Arc<Dns>, requests: &mpsc::Sender<Request>) -> Self {
+        let (known, watched) = watch::channel(Known::new());
+        let (orders, queue) = mpsc::channel(ORDERS);
+        let keeping = Keeping {
+            known: Arc::new(known),
+            next: 0,
+            keepers: BTreeMap::new(),
+            dns: Arc::clone(dns),
+            requests: requests.clone(),
+        };
+        Self { known: watched, orders, task: tokio::spawn(keeping.run(queue)) }
+    }
+
+    /// For whoever hears what becomes of registrations.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { known: self.known.clone(), orders: self.orders.downgrade() }
+    }
+
+    /// Has these accounts of the source registered, and no others.
+    pub async fn apply(&self, source: Source, accounts: Vec<Account>) {
+        // A task that is gone registers nobody.
+        let _ = self.orders.send(Order::Apply(source, accounts)).await;
+    }
+
+    /// Looks for no more addresses and takes no more orders. Returns what may have been registered.
+    pub async fn settle(self) -> Vec<RegistrationId> {
+        drop(self.orders);
+        self.task.await.unwrap_or_default()
+    }
+}
+
+/// Hears what becomes of registrations, and does not keep the task alive.
+#[derive(Debug)]
+pub struct Watcher {
+    known: watch::Receiver<Known>,
+    orders: mpsc::WeakSender<Order>,
+}
+
+impl Watcher {
+    /// A registration changed its state. A registrar of which no address answers may have others.
+    pub fn note(&self, id: RegistrationId, state: &RegistrationState) {
+        {
+            let known = self.known.borrow();
+            let account = known.get(&id).map(|registrar| &registrar.account.registration);
+            info!(
+                user = account.map(|a| a.user.as_str()),
+                domain = account.map(|a| a.domain.as_str()),
+                ?state,
+                "Registration"
+            );
+        }
+        if let Some(orders) = self.orders.upgrade().filter(|_| state.is_unanswered()) {
+            // With its queue full the task is busy locating already; the next failure asks again.
+            let _ = orders.try_send(Order::Lost(id));
         }
     }
 }
 
-impl Registrars {
-    /// Locates all registrars, and registers as they are found.
-    pub fn start(registrations: &[config::Registration], dns: &Arc<Dns>, requests: &mpsc::Sender<Request>) -> Self {
-        let (known, addresses) = watch::channel(vec![Vec::new(); registrations.len()]);
-        let known = Arc::new(known);
-        let lost = Lost(registrations.iter().map(|_| Arc::default()).collect());
-        let mut tasks = JoinSet::new();
-        let mut count = 0;
-        for (registration, bell) in registrations.iter().zip(&lost.0) {
-            let keeper = Keeper {
-                id: RegistrationId(count),
-                registration: registration.clone(),
-                bell: Arc::clone(bell),
-                known: Arc::clone(&known),
-                requests: requests.clone(),
-            };
-            tasks.spawn(locate(Arc::clone(dns), keeper));
-            count += 1;
+/// The task's own.
+struct Keeping {
+    known: Arc<watch::Sender<Known>>,
+    next: u32,
+    keepers: BTreeMap<RegistrationId, (Arc<Notify>, JoinHandle<()>)>,
+    dns: Arc<Dns>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Keeping {
+    /// Follows orders until nobody can give any.
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Vec<RegistrationId> {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Lost(id) => {
+                    if let Some((bell, _)) = self.keepers.get(&id) {
+                        bell.notify_one();
+                    }
+                }
+                Order::Apply(source, wanted) => {
+                    let mut changes = Vec::new();
+                    let next = &mut self.next;
+                    self.known.send_modify(|running| changes = accounts::apply(running, next, source, wanted));
+                    for change in changes {
+                        self.make(change).await;
+                    }
+                }
+            }
         }
-        Self { addresses, lost, count, tasks }
+        let ids = self.keepers.keys().copied().collect();
+        for (_, (_, keeper)) in std::mem::take(&mut self.keepers) {
+            silence(keeper).await;
+        }
+        ids
     }
 
-    /// Looks for no more addresses. Returns what may have been registered.
-    pub async fn settle(&mut self) -> impl Iterator<Item = RegistrationId> + use<> {
-        self.tasks.shutdown().await;
-        (0..self.count).map(RegistrationId)
+    async fn make(&mut self, change: Change) {
+        let (Change::Start(id) | Change::Restart(id) | Change::Stop(id)) = change;
+        if let Some((_, keeper)) = self.keepers.remove(&id) {
+            silence(keeper).await;
+        }
+        if let Change::Stop(id) = change {
+            // A SIP task that is gone has nobody registered.
+            let _ = self.requests.send(Request::Unregister(id)).await;
+            return;
+        }
+        let registration = self.known.borrow().get(&id).map(|registrar| registrar.account.registration.clone());
+        let Some(registration) = registration else { return };
+        let bell = Arc::new(Notify::new());
+        let keeper = Keeper {
+            id,
+            registration,
+            bell: Arc::clone(&bell),
+            known: Arc::clone(&self.known),
+            requests: self.requests.clone(),
+        };
+        self.keepers.insert(id, (bell, tokio::spawn(locate(Arc::clone(&self.dns), keeper))));
     }
+}
+
+/// Ends a keeper for good: what it was about to ask for must not come after what is asked for next.
+async fn silence(keeper: JoinHandle<()>) {
+    keeper.abort();
+    // It ended by being aborted, as it should.
+    let _ = keeper.await;
 }
 
 async fn locate(dns: Arc<Dns>, keeper: Keeper) {
@@ -113,7 +208,7 @@ struct Keeper {
     id: RegistrationId,
     registration: config::Registration,
     bell: Arc<Notify>,
-    known: Arc<watch::Sender<Addresses>>,
+    known: Arc<watch::Sender<Known>>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -153,8 +248,8 @@ impl Keeper {
     async fn tell(&self, first: bool, targets: &[Target]) {
         info!(registrar = %self.registration.first_hop(), ?targets, "Registrar located");
         self.known.send_modify(|all| {
-            if let Some(addresses) = all.get_mut(self.id.0 as usize) {
-                *addresses = targets.iter().map(|target| target.remote.ip()).collect();
+            if let Some(registrar) = all.get_mut(&self.id) {
+                registrar.addresses = targets.iter().map(|target| target.remote.ip()).collect();
             }
         });
         for target in targets.iter().filter(|target| target.transport == Transport::Tls) {
@@ -185,16 +280,23 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment};
+    use crate::{
+        accounts::Registrar,
+        config::{Config, Environment},
+    };
     use sip::locate::Reach;
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, net::IpAddr};
 
     const PACE: Pace =
         Pace { first: Duration::from_micros(1), longest: Duration::from_micros(4), soonest: Duration::from_micros(1) };
 
-    fn registrations(registrar: &str) -> Vec<config::Registration> {
+    fn registration(registrar: &str) -> config::Registration {
         let text = format!("[[registrations]]\nregistrar = {registrar:?}\nuser = \"2000\"\npassword = \"x\"\n");
-        Config::parse(&text, "test.toml", &Environment::default()).unwrap().registrations
+        Config::parse(&text, "test.toml", &Environment::default()).unwrap().registrations.remove(0)
+    }
+
+    fn addresses(known: &watch::Receiver<Known>) -> Vec<IpAddr> {
+        known.borrow()[&RegistrationId(0)].addresses.clone()
     }
 
     fn located(hosts: &[u8], valid: Duration) -> Located {
@@ -207,16 +309,14 @@ mod tests {
 
     /// What is asked of the SIP task, as names of requests and last bytes of addresses, and why each lookup was made.
     async fn keep(answers: Vec<Located>, lost: u32) -> (Vec<String>, Vec<Again>) {
-        let (known, addresses) = watch::channel(vec![Vec::new()]);
+        let account = Account::of_file(registration("pbx.example"));
+        let registration = account.registration.clone();
+        let running = Known::from([(RegistrationId(0), Registrar { account, addresses: Vec::new() })]);
+        let (known, watched) = watch::channel(running);
         let (requests, mut queue) = mpsc::channel(16);
         let bell = Arc::new(Notify::new());
-        let keeper = Keeper {
-            id: RegistrationId(0),
-            registration: registrations("pbx.example").remove(0),
-            bell: Arc::clone(&bell),
-            known: Arc::new(known),
-            requests,
-        };
+        let keeper =
+            Keeper { id: RegistrationId(0), registration, bell: Arc::clone(&bell), known: Arc::new(known), requests };
         let mut answers = VecDeque::from(answers);
         let mut reasons = Vec::new();
         let (ended, mut end) = mpsc::channel::<()>(1);
@@ -248,7 +348,7 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             let last = targets.last().unwrap().remote.ip();
-            assert!(!queue.is_empty() || addresses.borrow()[0].contains(&last), "whose calls are welcome");
+            assert!(!queue.is_empty() || addresses(&watched).contains(&last), "whose calls are welcome");
             asked.push(format!("{name} {last}"));
         }
         (asked, reasons)
@@ -284,10 +384,19 @@ mod tests {
         // Nobody answers there: /etc/hosts must be enough.
         let dns = Arc::new(Dns::new(&["127.0.0.1:9".parse().unwrap()], reach).unwrap());
         let (requests, mut queue) = mpsc::channel(4);
-        let registrars = Registrars::start(&registrations("localhost:5099"), &dns, &requests);
+        let registrars = Registrars::start(&dns, &requests);
+        let account = Account::of_file(registration("localhost:5099"));
+        registrars.apply(Source::File, vec![account]).await;
         let Some(Request::Register(RegistrationId(0), asked)) = queue.recv().await else { panic!("no registration") };
         let remote = asked.targets[0].remote;
         assert_eq!(remote, "127.0.0.1:5099".parse().unwrap(), "the family of our own socket");
-        assert!(registrars.addresses.borrow()[0].contains(&remote.ip()));
+        assert!(addresses(&registrars.known).contains(&remote.ip()));
+        registrars.apply(Source::Database, Vec::new()).await;
+        registrars.apply(Source::File, Vec::new()).await;
+        assert!(
+            matches!(queue.recv().await, Some(Request::Unregister(RegistrationId(0)))),
+            "and the other source changed nothing"
+        );
+        assert_eq!(registrars.settle().await, []);
     }
 }

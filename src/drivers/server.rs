@@ -6,7 +6,7 @@ use super::{
     dns::Dns,
     hep_socket,
     media_threads::MediaThreads,
-    registrars::{Lost, Registrars},
+    registrars::{self, Registrars},
     rtp_socket::Ports,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
@@ -14,6 +14,7 @@ use super::{
     tap::{self, Tap},
 };
 use crate::{
+    accounts::{Account, Source},
     call,
     config::{self, Config},
     ladder::Ears,
@@ -64,7 +65,6 @@ pub struct Server {
     pub engine: Arc<Engine>,
     /// Where conversations are.
     pub store: Arc<dyn Store>,
-    drain: Duration,
     admission: Arc<Admission>,
     registrars: Registrars,
     requests: mpsc::Sender<Request>,
@@ -72,7 +72,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     sip_tls: Arc<watch::Sender<Arc<Tls>>>,
     following: JoinHandle<()>,
-    config: Arc<Config>,
+    config: watch::Sender<Arc<Config>>,
     sip: JoinHandle<()>,
     control: Option<JoinHandle<()>>,
     dispatcher: JoinHandle<()>,
@@ -85,52 +85,43 @@ impl Server {
     /// # Errors
     /// The first thing that cannot be had, with its name.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let config = Arc::new(config);
-        let ports = ports(&config)?;
+        let (config, configs) = watch::channel(Arc::new(config));
+        let now = Arc::clone(&config.borrow());
+        let ports = ports(&now)?;
         let cores = available_parallelism().map_or(1, usize::from);
-        let sockets = Sockets::bind(&config.sip.listeners).await?;
-        let bound = sockets.bound.clone();
-        let (sip_tls, sip_tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
-        let sip_tls = Arc::new(sip_tls);
-        let following = tokio::spawn(Tls::follow(config.tls.clone(), Arc::clone(&sip_tls)));
-        let endpoint = Endpoint::new(endpoint_config(&config, sockets.listeners.clone()), seed());
-        let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
-        let (event_sender, events) = mpsc::channel(EVENTS);
-        let (tap, messages) = open_tap(&config.trace).await?;
-        let sip = tokio::spawn(sip_socket::run(endpoint, sockets, sip_tls_now, tap, request_queue, event_sender));
+        let Speaking { bound, requests, events, messages, tls: sip_tls, task: sip } = speak(&now).await?;
+        let following = tokio::spawn(Tls::follow(now.tls.clone(), Arc::clone(&sip_tls)));
         // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
-        let (store, records, writer) = open_store(&config).await?;
-        let engine = Arc::new(Engine::start(&engine_config(&config, cores)));
+        let (store, records, writer) = open_store(&now).await?;
+        let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
         let reach = Reach::new(bound.iter().map(|(transport, at)| (*transport, at.ip())));
-        let dns = Arc::new(Dns::new(&config.sip.dns, reach)?);
-        let registrars = Registrars::start(&config.registrations, &dns, &requests);
+        let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
+        let registrars = Registrars::start(&dns, &requests);
+        registrars.apply(Source::File, accounts(&now)).await;
         let (stop, stopped) = watch::channel(false);
         let (watch, _) = broadcast::channel(WATCHED);
-        let threads = config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
+        let threads = now.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
         let admission = Arc::new(Admission {
             ports,
             threads: MediaThreads::start(threads)?,
             ears: ears(&engine),
-            registrars: registrars.addresses.clone(),
+            registrars: registrars.known.clone(),
             shared: Shared {
                 sip: requests.clone(),
                 engine: Arc::clone(&engine),
-                tls: tls(&config)?,
+                tls: tls(&now)?,
                 records,
                 watch: watch.clone(),
                 stop: stopped,
             },
             store: Arc::clone(&store),
-            config: Arc::clone(&config),
+            config: configs,
         });
-        let dispatcher =
-            tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.lost.clone(), Arc::clone(&config)));
-        let drain = config.call.drain;
+        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher()));
         let mut server = Self {
             bound,
             engine,
             store,
-            drain,
             admission,
             registrars,
             requests,
@@ -154,23 +145,29 @@ impl Server {
             requests: self.requests.downgrade(),
             messages: messages.downgrade(),
             admission: Arc::downgrade(&self.admission),
-            config: Arc::clone(&self.admission.config),
+            config: Arc::clone(&self.config.borrow()),
             listeners: self.bound.clone(),
             started: Instant::now(),
         })
     }
 
-    /// Takes another configuration: `[tls]` at once. Returns the sections that changed and wait for a restart.
+    /// Takes another configuration, for the calls to come: those that are up go on as they began. Registrations that
+    /// did not change are not touched. Returns what changed and waits for a restart.
     ///
     /// # Errors
     /// What cannot be used; then nothing has changed.
     pub async fn reload(&mut self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let tls = Arc::new(Tls::load(&config.tls)?);
+        for entry in &config.secretaries {
+            self.store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
+        }
+        let waiting = waits_for_restart(&self.config.borrow(), &config);
         self.following.abort();
         self.following = tokio::spawn(Tls::follow(config.tls.clone(), Arc::clone(&self.sip_tls)));
         self.sip_tls.send_replace(tls);
-        let waiting = waits_for_restart(&self.config, &config);
-        self.config = Arc::new(config);
+        self.ask(Request::Policy(Box::new(config.policy())));
+        self.registrars.apply(Source::File, accounts(&config)).await;
+        self.config.send_replace(Arc::new(config));
         Ok(waiting)
     }
 
@@ -186,20 +183,17 @@ impl Server {
 
     /// Takes no new calls, leaves those that are up the configured time (or until `hurry` resolves), then ends them,
     /// unregisters, and stores what is left to store.
-    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
+    pub async fn stop(self, hurry: impl Future<Output = ()>) {
         self.ask(Request::Drain);
-        let registrations = self.registrars.settle().await;
+        let drain = self.config.borrow().call.drain;
         let all_gone = async {
             while self.calls() > 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {
-            _ = timeout(self.drain, all_gone) => {}
+            _ = timeout(drain, all_gone) => {}
             () = hurry => {}
-        }
-        for id in registrations {
-            self.ask(Request::Unregister(id));
         }
         // Calls hear it when their task next wakes, within 20 ms.
         let _ = self.stop.send(true);
@@ -209,7 +203,11 @@ impl Server {
             }
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
-        let Self { requests, mut sip, control, dispatcher, admission, writer, .. } = self;
+        let Self { requests, registrars, mut sip, control, dispatcher, admission, writer, .. } = self;
+        for id in registrars.settle().await {
+            // A SIP task that is gone has nobody registered.
+            let _ = requests.send(Request::Unregister(id)).await;
+        }
         if let Some(control) = control {
             control.abort();
         }
@@ -233,22 +231,51 @@ impl Server {
     }
 }
 
-/// Sections that were read once, at the start, and now say something else.
+/// The SIP side of a server.
+struct Speaking {
+    bound: Vec<(Transport, SocketAddr)>,
+    requests: mpsc::Sender<Request>,
+    events: mpsc::Receiver<Event>,
+    /// Every message that passes, for whoever follows.
+    messages: broadcast::Sender<Entry>,
+    tls: Arc<watch::Sender<Arc<Tls>>>,
+    task: JoinHandle<()>,
+}
+
+/// Binds the SIP sockets and answers on them.
+async fn speak(config: &Config) -> anyhow::Result<Speaking> {
+    let sockets = Sockets::bind(&config.sip.listeners).await?;
+    let bound = sockets.bound.clone();
+    let (tls, tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
+    let endpoint = Endpoint::new(endpoint_config(config, sockets.listeners.clone()), seed());
+    let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
+    let (event_sender, events) = mpsc::channel(EVENTS);
+    let (tap, messages) = open_tap(&config.trace).await?;
+    let task = tokio::spawn(sip_socket::run(endpoint, sockets, tls_now, tap, request_queue, event_sender));
+    Ok(Speaking { bound, requests, events, messages, tls: Arc::new(tls), task })
+}
+
+fn accounts(config: &Config) -> Vec<Account> {
+    config.registrations.iter().cloned().map(Account::of_file).collect()
+}
+
+/// What was read once, at the start, and now says something else.
 fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let sip = |config: &Config| {
+        let config::Sip { listeners, advertised, user_agent, max_calls, dns, callers: _ } = config.sip.clone();
+        let sockets: Vec<_> = listeners.iter().map(|l| (l.transport, l.address, l.advertised)).collect();
+        (sockets, advertised, user_agent, max_calls, dns)
+    };
     let sections = [
-        ("[sip]", old.sip != new.sip),
-        ("[[peers]]", old.peers != new.peers),
-        ("[[registrations]]", old.registrations != new.registrations),
-        ("[rtp]", old.rtp != new.rtp),
+        ("[sip]", sip(old) != sip(new)),
+        ("[rtp] address and ports", (&old.rtp.addresses, old.rtp.ports) != (&new.rtp.addresses, new.rtp.ports)),
         ("[database]", old.database != new.database),
-        ("[openai]", old.openai != new.openai),
-        ("[local]", old.local != new.local),
-        ("[call]", old.call != new.call),
-        ("[media]", old.media != new.media),
+        ("[openai] ca_file", old.openai.ca_file != new.openai.ca_file),
+        ("[local] models_dir and threads", old.local != new.local),
+        ("[media] threads", old.media.threads != new.media.threads),
         ("[log]", old.log != new.log),
         ("[trace]", old.trace != new.trace),
         ("[control]", old.control != new.control),
-        ("[[secretaries]]", old.secretaries != new.secretaries),
     ];
     sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
@@ -331,7 +358,7 @@ fn tls(config: &Config) -> anyhow::Result<Arc<rustls::ClientConfig>> {
 
 /// Routes SIP events to the calls they belong to, until the SIP task ends. The admission holds a sender of requests,
 /// which keeps the SIP task alive: it is the server's alone.
-async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, lost: Lost, config: Arc<Config>) {
+async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, registrars: registrars::Watcher) {
     let mut calls: BTreeMap<LegId, Line> = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
@@ -355,11 +382,7 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
                 warn!(%remote, "Turned away: add its address to a [[peers]] entry if it may call");
             }
             Event::Registration { id, state } => {
-                let user = config.registrations.get(id.0 as usize).map(|r| r.user.as_str());
-                info!(user, ?state, "Registration");
-                if state.is_unanswered() {
-                    lost.ring(id);
-                }
+                registrars.note(id, &state);
             }
             event @ (Event::Cancelled { leg }
             | Event::Failed { leg, .. }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::trace::Direction;
 use sip::{
-    Command, Event, Hop, LegId, ListenerId, Registration, RegistrationId, Transmit, Transport,
+    Command, Event, Hop, LegId, ListenerId, Policy, Registration, RegistrationId, Transmit, Transport,
     endpoint::{Endpoint, OutgoingInvite},
     locate::Target,
 };
@@ -48,6 +48,8 @@ pub enum Request {
     Conversation(String, Uuid),
     /// A question about messages and counts.
     Look(Look),
+    /// Decides by this from here on who may call.
+    Policy(Box<Policy>),
     /// Takes no new calls; OPTIONS is answered 503.
     Drain,
 }
@@ -135,9 +137,16 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
             // A caller that went away meanwhile hears of its leg by events, and nobody answers them.
             let _ = reply.send(endpoint.invite(invite, now));
         }
-        Request::Register(id, registration) => endpoint.register(id, registration, now),
-        Request::Retarget(id, targets) => endpoint.retarget(id, targets, now),
+        Request::Register(id, registration) => {
+            connections.know(&registration.targets);
+            endpoint.register(id, registration, now);
+        }
+        Request::Retarget(id, targets) => {
+            connections.know(&targets);
+            endpoint.retarget(id, targets, now);
+        }
         Request::Unregister(id) => endpoint.unregister(id, now),
+        Request::Policy(policy) => endpoint.set_policy(*policy),
         Request::Name(remote, name) => connections.name(remote, name),
         Request::Conversation(call_id, conversation) => tap.name(&call_id, conversation),
         Request::Look(look) => tap.look(look, endpoint, now),
