@@ -64,5 +64,6 @@ pub(crate) fn read_all(headers: &Headers) {
     let _ = (headers.content_type(), headers.event(), headers.subscription_state(), headers.reasons());
     let _ = (headers.refer_to().and_then(|refer_to| refer_to.replaces()), headers.replaces());
     let _ = (headers.challenges(Name::WwwAuthenticate), headers.challenges(Name::ProxyAuthenticate));
+    let _ = (headers.rseq(), headers.rack());
     let _ = (headers.lists(Name::Supported, "timer"), headers.tokens(Name::Require).count());
 }

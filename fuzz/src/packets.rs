@@ -2,6 +2,7 @@
 use media::{
     codec::Codec,
     dtmf,
+    ice::Secret,
     rtcp::Control,
     rtp::Packet,
     sdp::{Direction, Local, Negotiation},
@@ -48,7 +49,7 @@ pub(crate) fn sdp(bytes: &[u8]) {
         session_id: 1,
         codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Opus],
         ptime: Duration::from_millis(20),
-        ice: None,
+        ice: Some(Secret::new([7; 32])),
     };
     let readable = |ours: &[u8]| {
         let read = Negotiation::new(local.clone()).answer(ours, wanted);

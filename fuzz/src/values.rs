@@ -3,7 +3,7 @@ use crate::message::read_all;
 use sip::{
     Reason,
     auth::{self, Challenge},
-    message::{CSeq, EventPackage, Headers, Name, NameAddr, ReferTo, Replaces, SubscriptionState, Via, sipfrag},
+    message::{CSeq, EventPackage, Headers, Name, NameAddr, RAck, ReferTo, Replaces, SubscriptionState, Via, sipfrag},
     uri::Uri,
 };
 use std::fmt::{Debug, Display};
@@ -39,6 +39,7 @@ pub(crate) fn values(bytes: &[u8]) {
     stable(Via::parse(line), Via::parse);
     stable(NameAddr::parse(line), NameAddr::parse);
     stable(CSeq::parse(line), CSeq::parse);
+    stable(RAck::parse(line), RAck::parse);
     stable(ReferTo::parse(line), ReferTo::parse);
     stable(Replaces::parse(line), Replaces::parse);
     stable(Reason::parse(line), Reason::parse);
