@@ -1,7 +1,7 @@
 //! `make bench-parse`: what reading, printing and refusing one message costs, in microseconds of one core.
 #![expect(clippy::disallowed_methods, clippy::panic, reason = "a program that measures time")]
 use sip::{
-    Config, Endpoint, Listener, ListenerId, Transport,
+    Config, Endpoint, Listener, ListenerId, Policy, Transport,
     message::{Message, Request},
 };
 use std::{
@@ -17,6 +17,8 @@ const TARGET_US: f64 = 15.0;
 const MESSAGES: u32 = 100_000;
 const WARM_UP: u32 = 10_000;
 const UDP: ListenerId = ListenerId(0);
+/// Time between two requests that are looked at: more often, and the endpoint drops them unread.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// The calling card of SIPVicious, the best known scanner.
 const SCANNER: &str = "friendly-scanner";
 
@@ -30,13 +32,14 @@ fn main() {
     report("print it", |_| drop(black_box(black_box(&invite).to_bytes())));
     let both = report("parse and print it", |_| drop(black_box(read(black_box(INVITE)).to_bytes())));
     for method in ["OPTIONS", "INVITE", "REGISTER"] {
-        // The endpoint refuses on the first look what it has no Contact or no method for.
-        let mut stranger = Stranger::new(method);
-        report(&format!("refuse a scanner's {method}"), |round| stranger.knock(round));
+        let mut scanner = Stranger::new(method, SCANNER, BETWEEN);
+        report(&format!("turn a scanner's {method} away"), |round| scanner.knock(round, Heard::Nothing));
     }
-    let mut stranger = Stranger::new("OPTIONS");
-    stranger.text = stranger.text.replace("CSeq: 1 OPTIONS", "CSeq: 1");
-    report("refuse what is no SIP message", |round| stranger.knock(round));
+    let mut flood = Stranger::new("OPTIONS", SCANNER, Duration::ZERO);
+    report("turn a flood of them away", |round| flood.knock(round, Heard::Nothing));
+    let mut peer = Stranger::new("OPTIONS", "FreeSWITCH", BETWEEN);
+    peer.remote = SocketAddr::new([198, 51, 100, 7].into(), 5060);
+    report("answer OPTIONS of a peer", |round| peer.knock(round, Heard::Answer));
     let verdict = if both <= TARGET_US { "met" } else { "missed" };
     println!("target: parse and print in {TARGET_US} µs (median): {verdict}");
 }
@@ -72,37 +75,48 @@ fn report(name: &str, mut act: impl FnMut(u32)) -> f64 {
     at(50)
 }
 
-/// A scanner that sends request after request, each with a branch and Call-ID of its own.
+/// Somebody who sends request after request, each with a branch and Call-ID of its own.
 struct Stranger {
     endpoint: Endpoint,
     remote: SocketAddr,
     now: Instant,
+    between: Duration,
     text: String,
 }
 
+/// What a request is to be met with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Answer,
+}
+
 impl Stranger {
-    fn new(method: &str) -> Self {
+    /// Only 198.51.100.0/24 may call.
+    fn new(method: &str, user_agent: &str, between: Duration) -> Self {
         let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5060);
         let listeners = vec![Listener { id: UDP, transport: Transport::Udp, address: local }];
-        let config = Config { user_agent: "ramal".into(), listeners, max_legs: 1000 };
+        let peers = "198.51.100.0/24".parse().into_iter().collect();
+        let config = Config { user_agent: "ramal".into(), listeners, max_legs: 1000, policy: Policy::of(peers) };
         let text = format!(
             "{method} sip:100@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bK-########;rport\r\n\
              Content-Length: 0\r\nFrom: \"sipvicious\"<sip:100@1.1.1.1>;tag=########\r\nAccept: application/sdp\r\n\
-             User-Agent: {SCANNER}\r\nTo: \"sipvicious\"<sip:100@1.1.1.1>\r\nCSeq: 1 {method}\r\n\
+             User-Agent: {user_agent}\r\nTo: \"sipvicious\"<sip:100@1.1.1.1>\r\nCSeq: 1 {method}\r\n\
              Call-ID: ########\r\nMax-Forwards: 70\r\n\r\n"
         );
         let remote = SocketAddr::new([192, 0, 2, 66].into(), 5060);
-        Self { endpoint: Endpoint::new(config, 1), remote, now: Instant::now(), text }
+        Self { endpoint: Endpoint::new(config, 1), remote, now: Instant::now(), between, text }
     }
 
-    fn knock(&mut self, round: u32) {
+    fn knock(&mut self, round: u32, expected: Heard) {
+        self.now += self.between;
         let text = self.text.replace("########", &format!("{round:08}"));
         self.endpoint.handle_datagram(UDP, self.remote, text.as_bytes(), self.now);
-        let mut answers = 0;
+        let mut heard = Heard::Nothing;
         while let Some(answer) = self.endpoint.poll_transmit() {
             black_box(answer);
-            answers += 1;
+            heard = Heard::Answer;
         }
-        assert!(answers <= 1 && self.endpoint.poll_event().is_none(), "a scanner reaches nobody");
+        assert!(heard == expected && self.endpoint.poll_event().is_none(), "{}", self.text);
     }
 }
