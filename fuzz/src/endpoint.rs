@@ -45,7 +45,8 @@ impl Stand {
         let listener = |(id, transport)| Listener { id: ListenerId(id), transport, address: local };
         let listeners = (0..).zip(Transport::ALL).map(listener).collect();
         let peers = vec!["127.0.0.0/8".parse().expect("a network")];
-        let config = Config { user_agent: "fuzz".into(), listeners, max_legs: MAX_LEGS, policy: Policy::of(peers) };
+        let (policy, session_expires) = (Policy::of(peers), sip::SESSION_EXPIRES);
+        let config = Config { user_agent: "fuzz".into(), listeners, max_legs: MAX_LEGS, policy, session_expires };
         Self {
             endpoint: Endpoint::new(config, 1),
             remote: SocketAddr::new([127, 0, 0, 2].into(), 5080),

@@ -96,8 +96,9 @@ impl Stranger {
     fn new(method: &str, user_agent: &str, between: Duration) -> Self {
         let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 5060);
         let listeners = vec![Listener { id: UDP, transport: Transport::Udp, address: local }];
-        let peers = "198.51.100.0/24".parse().into_iter().collect();
-        let config = Config { user_agent: "ramal".into(), listeners, max_legs: 1000, policy: Policy::of(peers) };
+        let policy = Policy::of("198.51.100.0/24".parse().into_iter().collect());
+        let session_expires = sip::SESSION_EXPIRES;
+        let config = Config { user_agent: "ramal".into(), listeners, max_legs: 1000, policy, session_expires };
         let text = format!(
             "{method} sip:100@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.66:5060;branch=z9hG4bK-########;rport\r\n\
              Content-Length: 0\r\nFrom: \"sipvicious\"<sip:100@1.1.1.1>;tag=########\r\nAccept: application/sdp\r\n\

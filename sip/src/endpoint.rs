@@ -26,7 +26,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Who we are on the wire, and how much we take on.
@@ -40,7 +40,12 @@ pub struct Config {
     pub max_legs: usize,
     /// Who may call.
     pub policy: Policy,
+    /// Session interval that our INVITEs ask for (RFC 4028); no less than 90 s.
+    pub session_expires: Duration,
 }
+
+/// The session interval RFC 4028 §4 recommends.
+pub const SESSION_EXPIRES: Duration = Duration::from_secs(1800);
 
 /// An INVITE to send.
 #[derive(Clone, PartialEq, Eq)]

@@ -166,6 +166,8 @@ pub enum TerminatedBy {
     NoPrack,
     /// A request in the dialog got 408 or 481, or timed out.
     PeerGone,
+    /// Nobody answered a refresh of the session in time (RFC 4028 §10).
+    SessionExpired,
 }
 
 /// What the owner must know.

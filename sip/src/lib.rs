@@ -15,7 +15,7 @@ mod transaction;
 pub mod transport;
 pub mod uri;
 
-pub use endpoint::{Config, Endpoint, OutgoingInvite, Stats};
+pub use endpoint::{Config, Endpoint, OutgoingInvite, SESSION_EXPIRES, Stats};
 pub use guard::{Network, Policy, Rate, Strangers};
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,

@@ -76,6 +76,9 @@ pub struct CallArgs {
     /// Our own SIP address; the port is free to choose when 0.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// Asks for this session interval (RFC 4028): one side refreshes the call at half of it.
+    #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u32).range(90..), value_name = "S")]
+    pub session_expires: u32,
     /// Prints the report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -182,6 +185,7 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         from_display: String::new(),
         credentials: args.password.clone().map(|password| (args.user.clone(), password)),
         x_headers,
+        session_expires: Duration::from_secs(args.session_expires.into()),
         listen: listen(args.listen, remote),
         codecs,
     })

@@ -127,6 +127,7 @@ async fn place_call(
         from_display: "Ramal demo".to_owned(),
         credentials: None,
         x_headers: Vec::new(),
+        session_expires: sip::SESSION_EXPIRES,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
     };

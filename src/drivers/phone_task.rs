@@ -55,6 +55,8 @@ pub struct Dial {
     pub credentials: Option<(String, String)>,
     /// Extra `X-` headers.
     pub x_headers: Vec<(String, String)>,
+    /// Session interval to ask for (RFC 4028).
+    pub session_expires: Duration,
     /// Our own address; port 0 picks one.
     pub listen: SocketAddr,
     /// Codecs to offer, in order.
@@ -81,6 +83,7 @@ pub async fn call(
         listeners: sip.listeners.clone(),
         max_legs: 4,
         policy: Policy::everybody(),
+        session_expires: dial.session_expires,
     };
     let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
     let (event_sender, mut events) = mpsc::channel(EVENTS);

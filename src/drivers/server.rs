@@ -313,6 +313,7 @@ fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointCo
         listeners,
         max_legs: usize::try_from(config.sip.max_calls).unwrap_or(usize::MAX),
         policy: config.policy(),
+        session_expires: sip::SESSION_EXPIRES,
     }
 }
 
@@ -384,7 +385,7 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
             Event::Registration { id, state } => {
                 registrars.note(id, &state);
             }
-            event @ (Event::Cancelled { leg }
+            event @ (Event::Cancelled { leg, .. }
             | Event::Failed { leg, .. }
             | Event::Bye { leg, .. }
             | Event::Terminated { leg, .. }) => {

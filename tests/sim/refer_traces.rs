@@ -233,8 +233,9 @@ impl Replay {
         let now = Instant::now();
         let address = "127.0.0.1:25060".parse().unwrap();
         let listener = Listener { id: ListenerId(0), transport: Transport::Udp, address };
-        let policy = sip::Policy::everybody();
-        let config = Config { user_agent: "Ramal".into(), listeners: vec![listener], max_legs: 4, policy };
+        let (listeners, policy) = (vec![listener], sip::Policy::everybody());
+        let session_expires = sip::SESSION_EXPIRES;
+        let config = Config { user_agent: "Ramal".into(), listeners, max_legs: 4, policy, session_expires };
         let invite = trace.messages[0].text.clone();
         let mut replay = Self {
             now,

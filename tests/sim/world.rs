@@ -130,8 +130,9 @@ impl World {
         let setup = Setup { local: at("phone rtp"), codecs: vec![Codec::Pcmu, Codec::Pcma], seed, plan };
         let endpoint = |who| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
-            let policy = sip::Policy::everybody();
-            let config = Config { user_agent: String::new(), listeners: vec![listener], max_legs: 8, policy };
+            let (listeners, policy) = (vec![listener], sip::Policy::everybody());
+            let (user_agent, session_expires) = (String::new(), sip::SESSION_EXPIRES);
+            let config = Config { user_agent, listeners, max_legs: 8, policy, session_expires };
             Endpoint::new(config, seed ^ u64::from(at(who).port()))
         };
         let mut world = Self {

@@ -2,11 +2,13 @@
 use super::{
     Leg,
     ack::{Overdue, Unacknowledged},
-    leg::{Origin, Outcome, State, sdp_of},
+    leg::{End, Origin, Outcome, State, sdp_of},
     prack::reliable,
+    refresh::{UNREACHABLE, interval_too_small},
+    session_timer::Terms,
 };
 use crate::{
-    endpoint::core::{ALLOW, Core, Purpose, Reply, SDP, SUPPORTED, Served},
+    endpoint::core::{Core, Purpose, Reply, SDP, Served},
     leg::{Event, OfferMethod, TerminatedBy},
     message::{Method, Name, Request, Response, StatusCode},
     transaction::{ClientId, ServerId, timer::Deadline},
@@ -24,13 +26,22 @@ pub(super) enum Exchange {
     /// None.
     Idle,
     /// The peer's, which the owner must answer.
-    Theirs { request: Served, method: OfferMethod, kind: Kind },
+    Theirs { request: Served, method: OfferMethod, offer: Option<Vec<u8>>, terms: Option<Terms> },
     /// The peer's re-INVITE is answered, its ACK is not here.
     Unacknowledged { ok: Unacknowledged, kind: Kind },
     /// Our re-INVITE waits for the peer.
-    Ours { invite: ClientId, sdp: Vec<u8>, tries: u8 },
+    Ours { invite: ClientId, sdp: Vec<u8>, tries: u8, why: Why },
     /// Our re-INVITE collided with the peer's and goes out again then (§14.1).
-    Colliding { until: Instant, sdp: Vec<u8>, tries: u8 },
+    Colliding { until: Instant, sdp: Vec<u8>, tries: u8, why: Why },
+}
+
+/// What a re-INVITE of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The owner's offer.
+    Offer,
+    /// The session must be refreshed; the description is the one in force.
+    Refresh,
 }
 
 /// Which of the two messages of the peer's INVITE bears its session description.
@@ -64,10 +75,15 @@ impl Exchange {
 impl Leg {
     /// re-INVITE, or UPDATE with a session description, of the peer.
     pub(super) fn offered(&mut self, request: &Request, served: Served, core: &mut Core, now: Instant) {
-        if let Some(refusal) = self.collision(core) {
+        let method = if request.method == Method::Update { OfferMethod::Update } else { OfferMethod::Invite };
+        if let Some(refusal) = self.collision(method, core) {
             self.reply(&served, refusal, core, now);
             return;
         }
+        let Ok(terms) = self.timer.asked(&request.headers) else {
+            self.reply(&served, interval_too_small(), core, now);
+            return;
+        };
         let sdp = sdp_of(&request.headers, &request.body);
         if sdp.is_none() && !request.body.is_empty() {
             let refusal = Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with(Name::Accept, SDP);
@@ -75,45 +91,53 @@ impl Leg {
             return;
         }
         self.dialog.retarget(&request.headers);
-        let method = if request.method == Method::Update { OfferMethod::Update } else { OfferMethod::Invite };
+        self.learn(&request.headers, None);
         if method == OfferMethod::Invite {
             self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
         }
-        let kind = if sdp.is_some() { Kind::Offer } else { Kind::OfferWanted };
-        let before = std::mem::replace(&mut self.exchange, Exchange::Theirs { request: served, method, kind });
-        if let Exchange::Colliding { sdp, .. } = before {
-            // Ours waits behind the peer's.
+        let theirs = Exchange::Theirs { request: served, method, offer: sdp.clone(), terms };
+        // Ours waits behind the peer's. A refresh need not: the peer's is one.
+        if let Exchange::Colliding { sdp, why: Why::Offer, .. } = std::mem::replace(&mut self.exchange, theirs) {
             self.reinvite_when_free(sdp, core, now);
         }
         core.events.push_back(Event::Offer { leg: self.id, method, sdp });
     }
 
     /// Why an offer of the peer cannot be taken right now (§14.2, RFC 3311 §5.2).
-    fn collision(&self, core: &mut Core) -> Option<Reply> {
+    fn collision(&self, method: OfferMethod, core: &mut Core) -> Option<Reply> {
         let pending = Some(Reply::new(StatusCode::REQUEST_PENDING));
         match (&self.state, &self.exchange) {
-            (State::Established, Exchange::Idle | Exchange::Colliding { .. }) => None,
-            (State::Established, Exchange::Ours { .. } | Exchange::Unacknowledged { .. }) => pending,
-            (State::Answered { .. }, _) => pending,
-            (State::Established, Exchange::Theirs { .. }) | (State::Ringing(_) | State::Calling(_), _) => {
-                let seconds = core.random.next() % 10;
-                Some(Reply::new(StatusCode::SERVER_ERROR).with(Name::RetryAfter, seconds.to_string()))
-            }
             (State::Refused { .. } | State::HangingUp | State::Gone, _) => Some(Reply::new(StatusCode::NO_TRANSACTION)),
+            (State::Answered { .. } | State::Established, Exchange::Theirs { .. }) => Some(busy(core)),
+            // The peer's INVITE offered, and is not answered.
+            (State::Ringing(_), _) => Some(busy(core)),
+            // Ours did.
+            (State::Calling(_), _) => pending,
+            (State::Established, Exchange::Idle | Exchange::Colliding { .. }) => None,
+            // Our 2xx answered; the ACK, which an UPDATE may overtake, adds nothing to that.
+            (State::Answered { end: End::NotWanted, .. }, _)
+                if method == OfferMethod::Update && self.described.is_complete() =>
+            {
+                None
+            }
+            (State::Answered { .. } | State::Established, _) => pending,
         }
     }
 
     pub(super) fn accept_offer(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
-        let Exchange::Theirs { request, method, kind } = &self.exchange else { return };
-        let (method, kind, cseq) = (*method, *kind, request.cseq);
-        let contact = self.dialog.contact();
-        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW);
-        let reply = reply.with(Name::Supported, SUPPORTED).sdp(sdp);
-        let ok = self.reply(request, reply, core, now);
+        let Exchange::Theirs { request, method, offer, terms } = std::mem::replace(&mut self.exchange, Exchange::Idle)
+        else {
+            return;
+        };
+        let kind = if offer.is_some() { Kind::Offer } else { Kind::OfferWanted };
+        self.described.settle(Some(&sdp), offer.as_deref());
+        let ok = self.reply(&request, self.accepting(terms).sdp(sdp), core, now);
+        self.timer.grant(terms, now);
         match method {
-            OfferMethod::Update => self.idle(core, now),
+            OfferMethod::Update => self.next_offer(core, now),
             OfferMethod::Invite => {
-                self.exchange = Exchange::Unacknowledged { ok: Unacknowledged::new(ok, cseq, now), kind };
+                let ok = Unacknowledged::new(ok, request.cseq, now);
+                self.exchange = Exchange::Unacknowledged { ok, kind };
             }
         }
     }
@@ -140,6 +164,7 @@ impl Leg {
         }
         if *kind == Kind::OfferWanted {
             let sdp = sdp_of(&ack.headers, &ack.body);
+            self.described.settle(None, sdp.as_deref());
             core.events.push_back(Event::Established { leg: self.id, sdp });
         }
         self.idle(core, now);
@@ -159,19 +184,20 @@ impl Leg {
     fn reinvite_when_free(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
         let free = matches!((&self.state, &self.exchange), (State::Established, Exchange::Idle));
         if free {
-            return self.send_offer(sdp, 1, core, now);
+            return self.send_offer((sdp, Why::Offer), 1, core, now);
         }
         if self.queued_offer.replace(sdp).is_some() {
             core.events.push_back(Event::OfferAnswered { leg: self.id, result: Err(491) });
         }
     }
 
-    fn send_offer(&mut self, sdp: Vec<u8>, tries: u8, core: &mut Core, now: Instant) {
+    pub(super) fn send_offer(&mut self, (sdp, why): (Vec<u8>, Why), tries: u8, core: &mut Core, now: Instant) {
         let mut request = self.dialog.request(Method::Invite, core);
+        self.timer.ask_again(&mut request.headers);
         request.headers.push(Name::ContentType, SDP);
         request.body.clone_from(&sdp);
         let invite = self.send(request, Purpose::Reinvite, core, now);
-        self.exchange = Exchange::Ours { invite, sdp, tries };
+        self.exchange = Exchange::Ours { invite, sdp, tries, why };
     }
 
     /// The offer under way is settled.
@@ -196,34 +222,64 @@ impl Leg {
             self.dialog.retarget(&response.headers);
             self.acknowledge(id, response, core);
         }
-        let Exchange::Ours { invite, sdp, tries } = &mut self.exchange else { return };
+        let Exchange::Ours { invite, sdp, tries, why } = &mut self.exchange else { return };
         if *invite != id || status < 200 {
             return;
         }
-        let again = (*tries < TRIES).then(|| std::mem::take(sdp)).zip(retry_after(status, response));
-        if let Some((sdp, wait)) = again {
-            let tries = *tries + 1;
-            let wait = wait.unwrap_or_else(|| self.collision_wait(core));
-            self.exchange = Exchange::Colliding { until: now + wait, sdp, tries };
+        let (sdp, tries, why) = (std::mem::take(sdp), *tries, *why);
+        if let Some(wait) = retry_after(status, response).filter(|_| tries < TRIES) {
+            let until = now + wait.unwrap_or_else(|| self.collision_wait(core));
+            self.exchange = Exchange::Colliding { until, sdp, tries: tries + 1, why };
             return;
         }
         let early = response.and_then(|response| self.settle_branches(&response.headers));
         let answer = response.and_then(|response| sdp_of(&response.headers, &response.body)).or(early);
-        let result = match (status, answer) {
-            (200..300, Some(sdp)) => Ok(sdp),
-            // An answer without a session description is none.
-            (200..300, None) => Err(StatusCode::SERVER_ERROR.code()),
-            (_, _) => Err(status),
-        };
-        core.events.push_back(Event::OfferAnswered { leg: self.id, result });
+        self.settle((sdp, why), (status, response, answer), core, now);
         self.idle(core, now);
         if status == 408 || status == 481 {
             self.peer_gone(core, now);
         }
     }
 
+    /// Our re-INVITE has its final answer.
+    fn settle(
+        &mut self,
+        (ours, why): (Vec<u8>, Why),
+        (status, response, answer): (u16, Option<&Response>, Option<Vec<u8>>),
+        core: &mut Core,
+        now: Instant,
+    ) {
+        match (status, response) {
+            (200..300, Some(response)) => {
+                self.learn(&response.headers, None);
+                self.timer.granted(&response.headers, now);
+            }
+            (_, Some(_)) if why == Why::Refresh => self.timer.survived(now),
+            (_, None) if why == Why::Refresh => self.timer.refresh_at(now + UNREACHABLE),
+            (_, _) => {}
+        }
+        let news = match (why, &answer) {
+            (Why::Offer, _) => true,
+            // The owner asked for nothing: only an answer that says something new concerns it.
+            (Why::Refresh, Some(answer)) => !self.described.is_theirs(answer),
+            (Why::Refresh, None) => false,
+        };
+        let result = match (status, answer) {
+            (200..300, Some(answer)) => {
+                self.described.settle(Some(&ours), Some(&answer));
+                Ok(answer)
+            }
+            // An answer without a session description is none.
+            (200..300, None) => Err(StatusCode::SERVER_ERROR.code()),
+            (_, _) => Err(status),
+        };
+        if news {
+            core.events.push_back(Event::OfferAnswered { leg: self.id, result });
+        }
+    }
+
     /// RFC 3261 §14.1: who made up the Call-ID waits 2.1 to 4 s, the other 0 to 2 s.
-    fn collision_wait(&self, core: &mut Core) -> Duration {
+    pub(super) fn collision_wait(&self, core: &mut Core) -> Duration {
         let (from, to) = if self.origin == Origin::Ours { (2100, 4000) } else { (0, 2000) };
         core.random.between(Duration::from_millis(from), Duration::from_millis(to))
     }
@@ -235,9 +291,9 @@ impl Leg {
                 Overdue::Resend(ok) => core.transactions.send_again(ok),
                 Overdue::GiveUp => self.give_up(TerminatedBy::NoAck, core, now),
             },
-            Exchange::Colliding { until, sdp, tries } if *until <= now => {
-                let (sdp, tries) = (std::mem::take(sdp), *tries);
-                self.send_offer(sdp, tries, core, now);
+            Exchange::Colliding { until, sdp, tries, why } if *until <= now => {
+                let (sdp, why, tries) = (std::mem::take(sdp), *why, *tries);
+                self.send_offer((sdp, why), tries, core, now);
             }
             Exchange::Idle | Exchange::Theirs { .. } | Exchange::Ours { .. } | Exchange::Colliding { .. } => {}
         }
@@ -257,8 +313,15 @@ impl Leg {
     }
 }
 
-/// Whether a refused re-INVITE is tried again: after 491 by §14.1 (`Some(None)`), after a 500 with Retry-After then.
-fn retry_after(status: u16, response: Option<&Response>) -> Option<Option<Duration>> {
+/// RFC 3261 §14.2 and RFC 3311 §5.2: an offer while another waits for our answer gets 500 and a wait of 0 to 10 s.
+pub(super) fn busy(core: &mut Core) -> Reply {
+    let seconds = core.random.next() % 11;
+    Reply::new(StatusCode::SERVER_ERROR).with(Name::RetryAfter, seconds.to_string())
+}
+
+/// Whether a refused offer or refresh is tried again: after 491 by §14.1 (`Some(None)`), after a 500 with Retry-After
+/// then.
+pub(super) fn retry_after(status: u16, response: Option<&Response>) -> Option<Option<Duration>> {
     match status {
         491 => Some(None),
         500 => {

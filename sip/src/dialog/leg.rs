@@ -5,12 +5,14 @@ use super::{
     exchange::Exchange,
     prack::{Branch, Provisionals},
     refer::Referral,
+    refresh::{Described, Update},
+    session_timer::SessionTimer,
     uac::Calling,
     uas::Ringing,
 };
 use crate::{
     auth::{Credentials, Session},
-    endpoint::core::{Core, Purpose, Reply, SDP, Served, User, print_reason},
+    endpoint::core::{Core, Purpose, Reply, SDP, Served, User},
     leg::{Command, Event, LegId, Reason, ReferProgress, TerminatedBy},
     message::{Headers, Method, Name, Replaces, Request, Response, StatusCode},
     transaction::{ClientId, ServerId, timer::Deadline, timer::earliest},
@@ -33,10 +35,13 @@ pub(crate) struct Leg {
     pub(super) provisionals: Provisionals,
     /// Those to our last INVITE, as far as they were reliable.
     pub(super) branches: Vec<Branch>,
-    credentials: Option<Credentials>,
+    pub(super) timer: SessionTimer,
+    pub(super) described: Described,
+    pub(super) update: Update,
+    pub(super) credentials: Option<Credentials>,
     session: Session,
-    /// Challenges still answered in this leg: a peer that never stops asking is not obeyed for ever.
-    challenges_left: u8,
+    /// Challenges and 422s still answered until the next 2xx: a peer that never stops asking is not obeyed for ever.
+    retries_left: u8,
     /// ACKs of the last 2xxs, by number of their INVITE.
     acks: VecDeque<(u32, Transmit)>,
 }
@@ -87,17 +92,13 @@ pub(crate) struct Outcome<'a> {
     pub(crate) response: Option<&'a Response>,
 }
 
+/// How often a request is sent again as its refusal wants it.
+const RETRIES: u8 = 8;
 /// How many ACKs of 2xxs are kept for repeated 2xxs.
 const ACKS: usize = 3;
 
 impl Leg {
-    pub(super) fn new(
-        id: LegId,
-        dialog: Dialog,
-        state: State,
-        origin: Origin,
-        credentials: Option<Credentials>,
-    ) -> Self {
+    pub(super) fn new(id: LegId, dialog: Dialog, state: State, origin: Origin, timer: SessionTimer) -> Self {
         Self {
             id,
             dialog,
@@ -108,9 +109,12 @@ impl Leg {
             origin,
             provisionals: Provisionals::Plain,
             branches: Vec::new(),
-            credentials,
+            timer,
+            described: Described::default(),
+            update: Update::NotAllowed,
+            credentials: None,
             session: Session::default(),
-            challenges_left: 8,
+            retries_left: RETRIES,
             acks: VecDeque::new(),
         }
     }
@@ -210,13 +214,17 @@ impl Leg {
         core: &mut Core,
         now: Instant,
     ) {
-        if self.answer_challenge((purpose, id), outcome, core, now) {
+        let status = outcome.status;
+        if (200..300).contains(&status) {
+            self.retries_left = RETRIES;
+        }
+        if self.send_as_wanted((purpose, id), outcome, core, now) {
             return;
         }
-        let status = outcome.status;
         match purpose {
             Purpose::Invite => self.invite_outcome(id, outcome, core, now),
             Purpose::Reinvite => self.reinvite_outcome(id, outcome, core, now),
+            Purpose::Refresh => self.refresh_outcome(outcome, core, now),
             Purpose::Bye if status >= 200 => self.gone(TerminatedBy::Us, core),
             Purpose::Refer => self.refer_outcome(outcome, core, now),
             Purpose::Info if status == 408 || status == 481 => self.peer_gone(core, now),
@@ -241,6 +249,7 @@ impl Leg {
                 End::NotWanted => {
                     self.state = State::Established;
                     let sdp = sdp_of(&ack.headers, &ack.body);
+                    self.learn(&ack.headers, sdp.as_deref());
                     core.events.push_back(Event::Established { leg: self.id, sdp });
                     self.next_offer(core, now);
                 }
@@ -267,7 +276,10 @@ impl Leg {
                 self.ring_again(core, now);
                 self.provisional_timeout(core, now);
             }
-            State::Established => self.exchange_timeout(core, now),
+            State::Established => {
+                self.exchange_timeout(core, now);
+                self.session_timeout(core, now);
+            }
             State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => {}
         }
         if let Some(progress) = self.referral.as_mut().and_then(|referral| referral.handle_timeout(now)) {
@@ -280,7 +292,7 @@ impl Leg {
         let of_state = match &self.state {
             State::Answered { ok, .. } => Some(ok.poll_timeout()),
             State::Ringing(ringing) => earliest([ringing.poll_timeout(), self.provisionals.poll_timeout()]),
-            State::Established => self.exchange.poll_timeout(),
+            State::Established => earliest([self.exchange.poll_timeout(), self.timer.poll_timeout()]),
             State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => None,
         };
         earliest([of_state, self.referral.as_ref().and_then(Referral::poll_timeout)])
@@ -313,7 +325,7 @@ impl Leg {
     /// BYE to a peer that is silent or does not know us; the end is told at once.
     pub(super) fn give_up(&mut self, by: TerminatedBy, core: &mut Core, now: Instant) {
         self.abandon_exchange(core, now);
-        let mut bye = self.bye(None, core);
+        let mut bye = self.bye(why(by).as_ref(), core);
         self.session.authorize(&mut bye, &mut core.random);
         let hop = self.dialog.next_hop(core);
         core.transactions.request(bye, hop, User::Nobody, now);
@@ -343,7 +355,7 @@ impl Leg {
     fn bye(&mut self, reason: Option<&Reason>, core: &mut Core) -> Request {
         let mut bye = self.dialog.request(Method::Bye, core);
         if let Some(reason) = reason {
-            bye.headers.push(Name::Reason, print_reason(reason));
+            bye.headers.push(Name::Reason, reason.to_string());
         }
         bye
     }
@@ -373,26 +385,31 @@ impl Leg {
         core.transactions.send(ack);
     }
 
-    /// Sends a challenged request again with our credentials; `false` if that is not to be done.
-    fn answer_challenge(
+    /// Sends a request again that was refused for want of credentials (§22) or of a longer interval (RFC 4028 §7.3);
+    /// `false` if that is not to be done.
+    fn send_as_wanted(
         &mut self,
         (purpose, id): (Purpose, ClientId),
         outcome: Outcome<'_>,
         core: &mut Core,
         now: Instant,
     ) -> bool {
-        let (Some(response), 401 | 407) = (outcome.response, outcome.status) else { return false };
         let unwanted = matches!(&self.state, State::Calling(calling) if calling.is_unwanted());
-        if unwanted || self.challenges_left == 0 {
-            return false;
-        }
-        let credentials = |realm: &str| self.credentials.clone().or_else(|| core.account(realm));
-        if !self.session.learn(response, credentials) {
-            return false;
-        }
+        let Some(response) = outcome.response.filter(|_| !unwanted && self.retries_left > 0) else { return false };
         let Some((request, hop)) = core.transactions.sent(id) else { return false };
         let mut again = request.clone();
-        self.challenges_left -= 1;
+        let mended = match outcome.status {
+            401 | 407 => {
+                let credentials = |realm: &str| self.credentials.clone().or_else(|| core.account(realm));
+                self.session.learn(response, credentials)
+            }
+            422 => self.timer.lengthen(&response.headers, &mut again.headers),
+            _ => false,
+        };
+        if !mended {
+            return false;
+        }
+        self.retries_left -= 1;
         let number = self.dialog.next_cseq();
         again.headers.set(Name::CSeq, format!("{number} {}", again.method));
         again.headers.set(Name::Via, core.via(hop).to_string());
@@ -418,4 +435,16 @@ impl Leg {
 pub(crate) fn sdp_of(headers: &Headers, body: &[u8]) -> Option<Vec<u8>> {
     let is_sdp = headers.content_type().is_some_and(|media| media == SDP);
     (is_sdp && !body.is_empty()).then(|| body.to_vec())
+}
+
+/// The Reason of a BYE that the owner did not ask for.
+fn why(by: TerminatedBy) -> Option<Reason> {
+    let text = match by {
+        TerminatedBy::Us => return None,
+        TerminatedBy::NoAck => "No ACK",
+        TerminatedBy::NoPrack => "No PRACK",
+        TerminatedBy::PeerGone => "Dialog lost",
+        TerminatedBy::SessionExpired => "Session expired",
+    };
+    Some(Reason { protocol: "SIP".into(), cause: Some(StatusCode::REQUEST_TIMEOUT.code()), text: Some(text.into()) })
 }

@@ -4,12 +4,16 @@ mod exchange;
 mod leg;
 mod prack;
 mod refer;
+mod refresh;
 mod requests;
+mod session_timer;
 mod uac;
 mod uas;
 
 pub(crate) use leg::{Leg, Outcome};
+pub(crate) use refresh::interval_too_small;
 pub(crate) use requests::{capabilities, not_ours};
+pub(crate) use session_timer::{MIN_SE, SessionTimer};
 pub(crate) use uac::decline_late_answer;
 pub(crate) use uas::describe;
 

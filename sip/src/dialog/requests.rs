@@ -5,7 +5,7 @@ use super::{
     refer::{Notice, Referral},
 };
 use crate::{
-    endpoint::core::{ACCEPT, ALLOW, Core, Purpose, Reply, SUPPORTED, Served, read_reason},
+    endpoint::core::{ACCEPT, ALLOW, Core, Purpose, Reply, SUPPORTED, Served},
     leg::{Event, ReferProgress, TerminatedBy},
     message::{Method, Name, NameAddr, ReferTo, Replaces, Request, StatusCode, SubState, sipfrag},
     uri::Uri,
@@ -56,18 +56,11 @@ impl Leg {
             State::Answered { .. } | State::Established | State::Calling(_) => {
                 self.abandon_invite(core, now);
                 self.abandon_exchange(core, now);
-                let reason = read_reason(&bye.headers);
+                let reason = bye.headers.reason();
                 self.over(Event::Bye { leg: self.id, reason }, core);
             }
             State::Refused { .. } | State::Gone => {}
         }
-    }
-
-    /// UPDATE without a body: it refreshes the target (RFC 3311 §5.2).
-    fn refreshed(&mut self, request: &Request, served: &Served, core: &mut Core, now: Instant) {
-        self.dialog.retarget(&request.headers);
-        let reply = Reply::new(StatusCode::OK).with(Name::Contact, self.dialog.contact()).with(Name::Allow, ALLOW);
-        self.reply(served, reply, core, now);
     }
 
     fn informed(&mut self, request: &Request, served: &Served, core: &mut Core, now: Instant) {

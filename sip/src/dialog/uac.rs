@@ -1,6 +1,6 @@
 //! A leg that begins with our INVITE: RFC 3261 §13.2 and §9.1.
 use super::{
-    Dialog, Leg, address,
+    Dialog, Leg, SessionTimer, address,
     leg::{Origin, Outcome, State, sdp_of},
     prack::reliable,
 };
@@ -8,7 +8,7 @@ use crate::{
     auth::Credentials,
     endpoint::{
         OutgoingInvite,
-        core::{Core, Purpose, SDP, User, cancel_of, read_reason},
+        core::{Core, Purpose, SDP, User, cancel_of},
     },
     leg::{Event, LegId, Reason, TerminatedBy},
     message::{Method, Name, NameAddr, Request, Response},
@@ -87,12 +87,16 @@ impl Leg {
             // A name that is no token cannot be sent.
             request.headers.push_named(name, value).unwrap_or_default();
         }
+        let timer = SessionTimer::new(core.config.session_expires);
+        timer.ask(&mut request.headers);
         request.headers.push(Name::ContentType, SDP);
-        request.body = sdp;
+        request.body.clone_from(&sdp);
         let invite = core.transactions.request(request, hop, User::Leg(id, Purpose::Invite), now);
-        let credentials = credentials.map(|(user, password)| Credentials { user, password });
         let state = State::Calling(Calling { invite, cancel: Cancel::NotWanted });
-        Ok(Self::new(id, dialog, state, Origin::Ours, credentials))
+        let mut leg = Self::new(id, dialog, state, Origin::Ours, timer);
+        leg.credentials = credentials.map(|(user, password)| Credentials { user, password });
+        leg.described.settle(Some(&sdp), None);
+        Ok(leg)
     }
 
     pub(super) fn cancel(&mut self, reason: Option<Reason>, core: &mut Core, now: Instant) {
@@ -170,6 +174,8 @@ impl Leg {
             return self.hang_up(None, core, now);
         }
         let sdp = sdp_of(&response.headers, &response.body).or(early);
+        self.learn(&response.headers, sdp.as_deref());
+        self.timer.granted(&response.headers, now);
         core.events.push_back(Event::Established { leg: self.id, sdp });
     }
 
@@ -178,7 +184,7 @@ impl Leg {
         if calling.is_unwanted() {
             return self.gone(TerminatedBy::Us, core);
         }
-        let reason = response.and_then(|response| read_reason(&response.headers));
+        let reason = response.and_then(|response| response.headers.reason());
         let contacts = response.map(alternatives).unwrap_or_default();
         self.over(Event::Failed { leg: self.id, status, reason, contacts }, core);
     }

@@ -1,12 +1,13 @@
 //! A leg that begins with the peer's INVITE: RFC 3261 §13.3.
 use super::{
-    Dialog, Leg,
+    Dialog, Leg, SessionTimer,
     ack::Unacknowledged,
     leg::{End, Origin, State, sdp_of},
     prack::Provisionals,
+    session_timer::Terms,
 };
 use crate::{
-    endpoint::core::{ALLOW, Core, Reply, SUPPORTED, Served},
+    endpoint::core::{ALLOW, Core, Reply, Served},
     leg::{Event, IncomingInvite, LegId},
     message::{Name, Request, StatusCode},
     transaction::timer::Deadline,
@@ -21,6 +22,7 @@ const RING_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Ringing {
     pub(super) invite: Served,
+    terms: Option<Terms>,
     /// Since the first 180.
     ring_again: Option<Instant>,
 }
@@ -33,11 +35,19 @@ impl Ringing {
 
 impl Leg {
     /// A leg for a new INVITE.
-    pub(crate) fn incoming(id: LegId, dialog: Dialog, request: &Request, invite: Served, core: &mut Core) -> Self {
+    pub(crate) fn incoming(
+        id: LegId,
+        dialog: Dialog,
+        request: &Request,
+        (invite, terms): (Served, Option<Terms>),
+        timer: SessionTimer,
+        core: &mut Core,
+    ) -> Self {
         let origin = Origin::Theirs(invite.id);
-        let state = State::Ringing(Ringing { invite, ring_again: None });
-        let mut leg = Self::new(id, dialog, state, origin, None);
+        let state = State::Ringing(Ringing { invite, terms, ring_again: None });
+        let mut leg = Self::new(id, dialog, state, origin, timer);
         leg.provisionals = Provisionals::wanted_by(request, core);
+        leg.learn(&request.headers, sdp_of(&request.headers, &request.body).as_deref());
         leg
     }
 
@@ -65,10 +75,10 @@ impl Leg {
 
     pub(super) fn answer(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
         let State::Ringing(ringing) = &self.state else { return };
-        let contact = self.dialog.contact();
-        let reply = Reply::new(StatusCode::OK).with(Name::Contact, contact).with(Name::Allow, ALLOW);
-        let reply = reply.with(Name::Supported, SUPPORTED).sdp(sdp);
-        let ok = self.reply(&ringing.invite, reply, core, now);
+        let terms = ringing.terms;
+        self.described.settle(Some(&sdp), None);
+        let ok = self.reply(&ringing.invite, self.accepting(terms).sdp(sdp), core, now);
+        self.timer.grant(terms, now);
         let ok = Unacknowledged::new(ok, ringing.invite.cseq, now);
         self.state = State::Answered { ok, end: End::NotWanted };
     }

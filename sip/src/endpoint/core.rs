@@ -4,7 +4,7 @@ use crate::{
     auth::Credentials,
     framing::Framer,
     leg::{Event, LegId, Reason, RegistrationId},
-    message::{Headers, Method, Name, Params, Request, Response, StatusCode, Via},
+    message::{Headers, Method, Name, Request, Response, StatusCode, Via},
     transaction::{ServerId, Transactions},
     transport::{Hop, Listener, Transmit, Transport, listener_for},
     uri::Uri,
@@ -18,7 +18,7 @@ use std::{
 /// What we do, and say in `Allow`.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY, PRACK";
 /// Extensions we understand: what `Supported` says, and all that `Require` may ask for.
-pub(crate) const SUPPORTED: &str = "100rel, replaces";
+pub(crate) const SUPPORTED: &str = "100rel, replaces, timer";
 /// Bodies we understand, and say in `Accept`.
 pub(crate) const ACCEPT: &str = "application/sdp, application/dtmf-relay, application/dtmf, message/sipfrag";
 /// The only body an offer or answer may have.
@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     Invite,
     /// Our re-INVITE.
     Reinvite,
+    /// Our UPDATE that refreshes the session.
+    Refresh,
     /// Our BYE.
     Bye,
     /// Our REFER.
@@ -147,7 +149,7 @@ impl Reply {
     /// With the Reason header of RFC 3326.
     pub(crate) fn because(mut self, reason: Option<&Reason>) -> Self {
         if let Some(reason) = reason {
-            self.headers.push(Name::Reason, print_reason(reason));
+            self.headers.push(Name::Reason, reason.to_string());
         }
         self
     }
@@ -305,7 +307,7 @@ pub(crate) fn ack_of_refusal(invite: &Request, response: &Response) -> Request {
 pub(crate) fn cancel_of(invite: &Request, reason: Option<&Reason>) -> Request {
     let mut cancel = same_hop(invite, Method::Cancel);
     if let Some(reason) = reason {
-        cancel.headers.push(Name::Reason, print_reason(reason));
+        cancel.headers.push(Name::Reason, reason.to_string());
     }
     cancel
 }
@@ -322,27 +324,4 @@ fn same_hop(invite: &Request, method: Method) -> Request {
     let number = invite.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
     request.headers.push(Name::CSeq, format!("{number} {method}"));
     request
-}
-
-/// `Q.850;cause=16;text="…"`.
-pub(crate) fn print_reason(reason: &Reason) -> String {
-    let mut text = reason.protocol.clone();
-    if let Some(cause) = reason.cause {
-        text.push_str(&format!(";cause={cause}"));
-    }
-    if let Some(words) = &reason.text {
-        let words = words.replace(['"', '\\'], "");
-        text.push_str(&format!(";text=\"{words}\""));
-    }
-    text
-}
-
-/// The first Reason of a message.
-pub(crate) fn read_reason(headers: &Headers) -> Option<Reason> {
-    let value = headers.first(Name::Reason)?;
-    let (protocol, params) = value.split_at_checked(value.find(';').unwrap_or(value.len()))?;
-    let params = Params::parse(params);
-    let cause = params.as_ref().and_then(|params| params.value("cause")?.parse().ok());
-    let text = params.as_ref().and_then(|params| params.unquoted("text"));
-    Some(Reason { protocol: protocol.trim().to_owned(), cause, text })
 }

@@ -4,7 +4,7 @@ use super::{
     core::{Reply, SDP, SUPPORTED, Served},
 };
 use crate::{
-    dialog::{Dialog, Leg, capabilities, describe, not_ours},
+    dialog::{Dialog, Leg, SessionTimer, capabilities, describe, interval_too_small, not_ours},
     guard::Verdict,
     leg::{Event, LegId},
     message::{Headers, Message, Method, Name, ParseError, ParseErrorKind, Request, StatusCode},
@@ -209,11 +209,15 @@ impl Endpoint {
             let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Contact or Record-Route is missing or malformed");
             return self.core.answer_stateless(&request.headers, hop, reply);
         };
+        let mut timer = SessionTimer::new(self.core.config.session_expires);
+        let Ok(terms) = timer.asked(&request.headers) else {
+            return self.core.answer_stateless(&request.headers, hop, interval_too_small());
+        };
         let transaction = self.core.transactions.serve(key, request, hop.transport);
         let served = Served::new(transaction, request, hop);
         self.core.answer(&served, "", Reply::new(StatusCode::TRYING), now);
         let id = self.fresh_leg();
-        let leg = Leg::incoming(id, dialog, request, served, &mut self.core);
+        let leg = Leg::incoming(id, dialog, request, (served, terms), timer, &mut self.core);
         self.adopt(id, leg);
         self.core.events.push_back(Event::Incoming { leg: id, invite: Box::new(description), replaces });
     }

@@ -46,7 +46,8 @@ impl Endpoint {
                     decline_late_answer(id, response, &mut self.core, now);
                 }
             }
-            User::Leg(_, Purpose::Bye | Purpose::Refer | Purpose::Info | Purpose::Prack) | User::Nobody => {}
+            User::Leg(_, Purpose::Refresh | Purpose::Bye | Purpose::Refer | Purpose::Info | Purpose::Prack)
+            | User::Nobody => {}
             User::Registration(registration) => {
                 self.with_registration(registration, |r, core| r.handle_outcome(id, outcome, core, now));
             }

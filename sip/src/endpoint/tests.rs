@@ -6,6 +6,7 @@ mod offers;
 mod prack;
 mod register;
 mod replaces;
+mod session;
 mod stream;
 mod torture;
 mod traces;
@@ -34,6 +35,7 @@ fn config() -> Config {
         ],
         max_legs: 4,
         policy: Policy::everybody(),
+        session_expires: SESSION_EXPIRES,
     }
 }
 

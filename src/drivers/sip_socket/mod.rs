@@ -237,8 +237,9 @@ pub(super) mod tests {
 
     async fn start(events: mpsc::Sender<Event>) -> (mpsc::Sender<Request>, tokio::task::JoinHandle<()>) {
         let sockets = Sockets::bind(&[here()]).await.unwrap();
-        let (listeners, policy) = (sockets.listeners.clone(), Policy::everybody());
-        let config = Config { user_agent: String::new(), listeners, max_legs: 1, policy };
+        let (listeners, policy, session_expires) =
+            (sockets.listeners.clone(), Policy::everybody(), sip::SESSION_EXPIRES);
+        let config = Config { user_agent: String::new(), listeners, max_legs: 1, policy, session_expires };
         let (requests, queue) = mpsc::channel(REQUESTS);
         let tls = watch::channel(Arc::new(Tls::outgoing().unwrap())).1;
         (requests, tokio::spawn(run(Endpoint::new(config, 1), sockets, tls, Tap::closed(), queue, events)))

@@ -44,8 +44,9 @@ impl World {
         let now = epoch();
         let endpoint = |address: &str, seed| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: address.parse().unwrap() };
-            let policy = Policy::everybody();
-            Endpoint::new(Config { user_agent: String::new(), listeners: vec![listener], max_legs: 2, policy }, seed)
+            let (user_agent, listeners, policy) = (String::new(), vec![listener], Policy::everybody());
+            let config = Config { user_agent, listeners, max_legs: 2, policy, session_expires: SESSION_EXPIRES };
+            Endpoint::new(config, seed)
         };
         let mut world = Self {
             now,
