@@ -159,6 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn timers_d_and_m_over_udp_and_tcp() {
+        let start = epoch();
+        // A refusal lingers only where its copies may be on their way (timer D); an answer may have been forked, over
+        // any transport (timer M, RFC 6026 §8.4).
+        for (transport, status, lingers) in [
+            (Transport::Udp, 486, 32_000),
+            (Transport::Tcp, 486, 0),
+            (Transport::Udp, 200, 32_000),
+            (Transport::Tcp, 200, 32_000),
+        ] {
+            let mut machine = ClientInvite::new(transport, start);
+            machine.handle_response(status, start);
+            assert!(!machine.is_pending() && !machine.may_cancel());
+            let walk = walk(&mut machine, start, ClientInvite::poll_timeout, ClientInvite::handle_timeout);
+            assert_eq!(walk, (vec![], Due::Over, lingers), "{transport:?} {status}");
+        }
+    }
+
+    #[test]
     fn a_provisional_stops_retransmission_and_a_cancel_bounds_the_wait() {
         let start = epoch();
         let mut machine = ClientInvite::new(Transport::Udp, start);

@@ -155,14 +155,17 @@ mod tests {
     #[test]
     fn accepted_absorbs_invites_for_timer_l_and_takes_no_further_response() {
         let start = epoch();
-        let mut machine = ServerInvite::new(Transport::Udp);
-        assert_eq!(machine.handle_repeated(), Repeated::Resend);
-        assert!(machine.respond(180, start) && machine.is_pending());
-        assert!(machine.respond(200, start));
-        assert!(!machine.respond(486, start));
-        assert_eq!(machine.handle_repeated(), Repeated::Absorb);
-        assert_eq!(machine.handle_ack(start), Acknowledged::Success);
-        let walk = walk(&mut machine, start, ServerInvite::poll_timeout, ServerInvite::handle_timeout);
-        assert_eq!(walk, (vec![], Due::Over, 32_000));
+        // RFC 6026 §8.7: timer L is as long over streams.
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let mut machine = ServerInvite::new(transport);
+            assert_eq!(machine.handle_repeated(), Repeated::Resend);
+            assert!(machine.respond(180, start) && machine.is_pending());
+            assert!(machine.respond(200, start));
+            assert!(!machine.respond(486, start));
+            assert_eq!(machine.handle_repeated(), Repeated::Absorb);
+            assert_eq!(machine.handle_ack(start), Acknowledged::Success);
+            let walk = walk(&mut machine, start, ServerInvite::poll_timeout, ServerInvite::handle_timeout);
+            assert_eq!(walk, (vec![], Due::Over, 32_000));
+        }
     }
 }

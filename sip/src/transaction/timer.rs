@@ -125,6 +125,18 @@ pub(crate) fn epoch() -> Instant {
 mod tests {
     use super::*;
 
+    /// RFC 3261 table 4.
+    #[test]
+    fn base_timers() {
+        assert_eq!([T1, T2, T4, T1_64].map(|timer| timer.as_millis()), [500, 4000, 5000, 32_000]);
+        assert!(TIMER_D >= Duration::from_secs(32));
+        for wait in [TIMER_D, T4, T1_64] {
+            assert_eq!((linger(Transport::Udp, wait), linger(Transport::Tcp, wait)), (wait, Duration::ZERO));
+        }
+        let start = epoch();
+        assert!(Repeat::on(Transport::Udp, T2, start).is_some() && Repeat::on(Transport::Tcp, T2, start).is_none());
+    }
+
     #[test]
     fn a_repeat_doubles_up_to_its_limit() {
         let start = epoch();
