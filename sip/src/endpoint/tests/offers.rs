@@ -249,3 +249,98 @@ fn a_challenge_within_a_call_is_answered_with_the_account_of_its_realm() {
     stand.feed(&answer(again, 200, "", "", ANSWER));
     assert_eq!(stand.events(), [Event::OfferAnswered { leg, result: Ok(ANSWER.into()) }]);
 }
+
+#[test]
+fn an_offer_before_the_ack_waits_unless_it_is_an_update_after_our_answer() {
+    let mut stand = Stand::new();
+    let leg = stand.ringing();
+    stand.command(Command::Answer { leg, sdp: ANSWER.into() });
+    let tag = to_tag(&stand.one_response());
+    stand.feed(&peer("INVITE", 2, &tag, "", HOLD));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["491".to_owned()], vec![]));
+    stand.feed(&peer("UPDATE", 3, &tag, "", HOLD));
+    assert_eq!(stand.events(), [Event::Offer { leg, method: OfferMethod::Update, sdp: Some(HOLD.into()) }]);
+    stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
+    assert_eq!(stand.sent_kinds(), ["200"]);
+    stand.feed(&peer("ACK", 1, &tag, "", ""));
+    assert_eq!(stand.events(), [Event::Established { leg, sdp: None }]);
+    // Where our 200 offered, the ACK must bring the answer first (RFC 3311 §5.2).
+    let mut stand = Stand::new();
+    stand.feed(&invite(1, "", ""));
+    stand.sent();
+    let Event::Incoming { leg, .. } = stand.one_event() else { panic!("a new call") };
+    stand.command(Command::Answer { leg, sdp: ANSWER.into() });
+    let tag = to_tag(&stand.one_response());
+    stand.feed(&peer("UPDATE", 2, &tag, "", HOLD));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["491".to_owned()], vec![]));
+}
+
+#[test]
+fn update_while_it_rings() {
+    let mut stand = Stand::new();
+    let leg = stand.ringing();
+    stand.command(Command::Ring { leg });
+    let tag = to_tag(&stand.one_response());
+    let moved = |text: String| text.replace("ai@192.0.2.10:5080", "ai@192.0.2.44:5090");
+    stand.feed(&moved(peer("UPDATE", 2, &tag, "", "")));
+    let ok = stand.one_response();
+    assert_eq!((ok.status.code(), ok.headers.contact().is_some()), (200, true));
+    // Its INVITE offers, and is not answered.
+    stand.feed(&peer("UPDATE", 3, &tag, "", HOLD));
+    let refusal = stand.one_response();
+    assert_eq!(refusal.status.code(), 500);
+    assert!(refusal.headers.retry_after().is_some_and(|seconds| seconds <= 10));
+    assert_eq!(stand.events(), []);
+    stand.command(Command::Answer { leg, sdp: ANSWER.into() });
+    stand.feed(&peer("ACK", 1, &tag, "", ""));
+    stand.sent();
+    stand.command(Command::Bye { leg, reason: None });
+    assert_eq!(stand.transmits().remove(0).hop.remote, "192.0.2.44:5090".parse().unwrap());
+}
+
+#[test]
+fn update_of_a_callee_that_rings() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", "Contact: <sip:desk@192.0.2.10:5080>\r\n", ""));
+    stand.events();
+    let ours = invite.headers.from().unwrap();
+    let callee = |method: &str, cseq, body: &str| {
+        let text = peer(method, cseq, ours.tag().unwrap(), "", body).replace("tag=peer", "tag=a");
+        text.replace("call-1", invite.headers.call_id().unwrap())
+    };
+    stand.feed(&callee("UPDATE", 1, ""));
+    assert_eq!(stand.sent_kinds(), ["200"]);
+    // Our INVITE offers, and has no answer: RFC 3311 §5.2.
+    stand.feed(&callee("UPDATE", 2, HOLD));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["491".to_owned()], vec![]));
+    stand.command(Command::Bye { leg, reason: None });
+}
+
+#[test]
+fn an_update_that_overtakes_another_comes_too_early() {
+    let mut stand = Stand::new();
+    let (leg, tag) = stand.established();
+    stand.feed(&peer("UPDATE", 2, &tag, "", HOLD));
+    stand.feed(&peer("UPDATE", 3, &tag, "", ""));
+    let refusal = stand.one_response();
+    assert_eq!((refusal.status.code(), refusal.headers.retry_after().is_some()), (500, true));
+    stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
+    stand.feed(&peer("UPDATE", 4, &tag, "", ""));
+    assert_eq!(stand.sent_kinds(), ["200", "200"]);
+}
+
+#[test]
+fn an_update_that_meets_our_offer_gets_491() {
+    let mut stand = Stand::new();
+    let (leg, tag) = stand.established();
+    stand.command(Command::Reinvite { leg, sdp: HOLD.into() });
+    stand.sent();
+    stand.feed(&peer("UPDATE", 2, &tag, "", OFFER));
+    stand.feed(&peer("UPDATE", 3, &tag, "", ""));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["491".to_owned(), "200".into()], vec![]));
+    stand.command(Command::Bye { leg, reason: None });
+    stand.sent();
+    stand.feed(&peer("UPDATE", 4, &tag, "", ""));
+    assert_eq!(stand.sent_kinds(), ["481"]);
+}

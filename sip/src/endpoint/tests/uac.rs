@@ -330,3 +330,30 @@ fn a_challenged_call_brings_its_proof_to_every_further_request() {
     stand.command(Command::Bye { leg, reason: None });
     assert!(proof(&stand.one_request()).contains("nc=00000002"));
 }
+
+#[test]
+fn late_provisional_responses_of_any_branch_change_nothing() {
+    let mut stand = Stand::new();
+    let (leg, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", CONTACT, ""));
+    stand.feed(&answer(&invite, 200, "b", CONTACT, ANSWER));
+    stand.sent();
+    stand.events();
+    for (status, tag) in [(180, "a"), (183, "b"), (180, "c")] {
+        stand.feed(&answer(&invite, status, tag, &CONTACT.replace("desk", "hall"), ANSWER));
+    }
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec![], vec![]));
+    stand.command(Command::Bye { leg, reason: None });
+    let bye = stand.one_request();
+    assert_eq!((bye.headers.to().unwrap().tag(), bye.uri.user()), (Some("b"), Some("desk")));
+}
+
+#[test]
+fn the_answer_of_another_branch_brings_its_own_route() {
+    let mut stand = Stand::new();
+    let (_, invite) = stand.calling();
+    stand.feed(&answer(&invite, 180, "a", &format!("{CONTACT}Record-Route: <sip:192.0.2.1;lr>\r\n"), ""));
+    stand.feed(&answer(&invite, 200, "b", CONTACT, ANSWER));
+    let ack = stand.one_request();
+    assert_eq!(ack.headers.first(Name::Route), None);
+}
