@@ -187,6 +187,8 @@ pub enum Event {
     Cancelled {
         /// Which leg.
         leg: LegId,
+        /// Its Reason, e.g. that somebody else answered (SIP 200).
+        reason: Option<Reason>,
     },
     /// Incoming leg: ACK arrived, with the answer if the INVITE had no offer. Outgoing leg: 200 arrived, ACK sent.
     Established {
@@ -281,7 +283,7 @@ impl Event {
     pub fn leg(&self) -> Option<LegId> {
         match self {
             Self::Incoming { leg, .. }
-            | Self::Cancelled { leg }
+            | Self::Cancelled { leg, .. }
             | Self::Established { leg, .. }
             | Self::Progress { leg, .. }
             | Self::Failed { leg, .. }

@@ -1,13 +1,13 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 use super::{
-    Desk, End, Event, Hangup, Hold, sip_reason, tools,
+    Desk, End, Event, Hangup, Hold, reason, tools,
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
 use crate::record::Outcome;
 use media::{Audio, Heard, Law, Speech, UtteranceId, sdp, vad};
 use providers::{Dialect, Failure, Note, Respond, ToolCallId};
 use serde_json::json;
-use sip::{Command, ReferProgress};
+use sip::{Command, ReferProgress, TerminatedBy};
 use std::{ops::ControlFlow, time::Instant};
 
 type Flow = ControlFlow<End>;
@@ -110,7 +110,7 @@ impl Live {
                 GO_ON
             }
             Phase::Transferring(Transfer { step: Step::Settled { until, proof }, .. }) if *until <= now => {
-                let hangup = Hangup::Bye(Some(sip_reason(200, "Transferred")));
+                let hangup = Hangup::Bye(Some(reason::sip(200, "Transferred")));
                 let cause = proof.cause().into();
                 ControlFlow::Break(End { outcome: Outcome::Transferred, cause, hangup })
             }
@@ -176,12 +176,11 @@ impl Live {
                 desk.commands.push_back(command);
                 GO_ON
             }
-            E::Established { sdp: Some(answer), .. } => {
-                match desk.sdp.accept(&answer) {
-                    Ok(negotiated) => self.renegotiate(negotiated, desk, now),
-                    Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
-                }
-                GO_ON
+            E::Established { sdp: Some(answer), .. } => self.answered(&answer, desk, now),
+            // A refresh of the session, which the peer answered with something new.
+            E::OfferAnswered { result: Ok(answer), .. } => {
+                desk.sdp.offered_again();
+                self.answered(&answer, desk, now)
             }
             E::Info { content_type, body, .. } => {
                 if let Some(digit) = info_digit(&content_type, &body) {
@@ -190,16 +189,16 @@ impl Live {
                 GO_ON
             }
             E::Refer { progress, .. } => self.on_refer(progress, desk, now),
-            E::Bye { .. } | E::Cancelled { .. } => ControlFlow::Break(self.peer_hung_up(desk)),
-            E::Terminated { .. } | E::Failed { .. } => ControlFlow::Break(End {
-                outcome: Outcome::Failed,
-                cause: "the phone side is gone without a BYE".into(),
-                hangup: Hangup::Peer,
-            }),
+            E::Bye { reason, .. } | E::Cancelled { reason, .. } => {
+                let end = self.peer_hung_up(desk);
+                ControlFlow::Break(End { cause: reason::explain(&end.cause, reason.as_ref()), ..end })
+            }
+            E::Terminated { by, .. } => ControlFlow::Break(lost(by)),
+            E::Failed { .. } => ControlFlow::Break(lost(TerminatedBy::PeerGone)),
             E::Established { sdp: None, .. }
             | E::Incoming { .. }
             | E::Progress { .. }
-            | E::OfferAnswered { .. }
+            | E::OfferAnswered { result: Err(_), .. }
             | E::Stranger { .. }
             | E::Registration { .. } => GO_ON,
         }
@@ -226,7 +225,7 @@ impl Live {
                 desk.emit(Event::Warning(format!("RTP comes from {address}, not from {signalled} as signalled")));
             }
             media::Event::MediaTimeout => {
-                let hangup = Hangup::Bye(Some(sip_reason(408, "No media from the phone")));
+                let hangup = Hangup::Bye(Some(reason::sip(408, "No media from the phone")));
                 let cause = "no packet from the phone for too long".into();
                 return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
             }
@@ -439,7 +438,7 @@ impl Live {
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination, reason: reason.to_owned() });
         if self.assistant == Assistant::Gone {
-            let hangup = Hangup::Bye(Some(sip_reason(503, "No assistant left")));
+            let hangup = Hangup::Bye(Some(reason::sip(503, "No assistant left")));
             let cause = "the provider failed, and so did the transfer to the fallback extension".into();
             return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
         }
@@ -523,10 +522,8 @@ impl Live {
             return GO_ON;
         };
         let reason = match outcome {
-            Outcome::Failed => sip_reason(503, "Provider failure"),
-            Outcome::Completed | Outcome::Transferred | Outcome::Abandoned | Outcome::Timeout => {
-                sip::Reason { protocol: "Q.850".into(), cause: Some(16), text: Some("Normal call clearing".into()) }
-            }
+            Outcome::Failed => reason::sip(503, "Provider failure"),
+            Outcome::Completed | Outcome::Transferred | Outcome::Abandoned | Outcome::Timeout => reason::normal(),
         };
         let hangup = Hangup::Bye(Some(reason));
         ControlFlow::Break(End { outcome, cause, hangup })
@@ -566,6 +563,15 @@ impl Live {
         Ok(agreed.sdp)
     }
 
+    /// The answer to an offer of ours.
+    fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
+        match desk.sdp.accept(answer) {
+            Ok(negotiated) => self.renegotiate(negotiated, desk, now),
+            Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
+        }
+        GO_ON
+    }
+
     fn renegotiate(&mut self, negotiated: sdp::Negotiated, desk: &mut Desk, now: Instant) {
         let hold = match negotiated.direction {
             sdp::Direction::SendRecv => Hold::Resumed,
@@ -574,8 +580,11 @@ impl Live {
         if std::mem::replace(&mut self.hold, hold) != hold {
             desk.emit(Event::Hold(hold));
         }
-        self.negotiated = negotiated.clone();
-        self.media.renegotiate(negotiated, now);
+        // A refresh of the session (RFC 4028 §7.4) disturbs nothing.
+        if self.negotiated != negotiated {
+            self.negotiated = negotiated.clone();
+            self.media.renegotiate(negotiated, now);
+        }
     }
 
     fn is_stale(&self, utterance: UtteranceId) -> bool {
@@ -599,6 +608,16 @@ impl Live {
     fn may_speak(&self) -> bool {
         self.with_the_caller()
     }
+}
+
+/// The phone side is gone, and did not say so.
+fn lost(by: TerminatedBy) -> End {
+    let cause = match by {
+        TerminatedBy::Us | TerminatedBy::NoPrack | TerminatedBy::PeerGone => "the phone side is gone without a BYE",
+        TerminatedBy::NoAck => "the phone side never acknowledged our answer",
+        TerminatedBy::SessionExpired => "the phone side let the session expire",
+    };
+    End { outcome: Outcome::Failed, cause: cause.into(), hangup: Hangup::Peer }
 }
 
 /// The digit in an INFO body: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).

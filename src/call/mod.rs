@@ -8,6 +8,7 @@
 mod event;
 mod live;
 mod log;
+mod reason;
 mod rung;
 mod settings;
 mod takeover;
@@ -211,7 +212,7 @@ impl Call {
     pub fn handle_shutdown(&mut self, now: Instant) {
         let hangup = match self.state {
             State::Ringing(_) => Hangup::Reject(503),
-            State::Offering | State::Live(_) => Hangup::Bye(Some(sip_reason(503, "Server shutting down"))),
+            State::Offering | State::Live(_) => Hangup::Bye(Some(reason::sip(503, "Server shutting down"))),
             State::Over => return,
         };
         let settled = match &self.state {
@@ -331,6 +332,9 @@ impl Call {
     fn on_sip_while_ringing(&mut self, event: sip::Event, now: Instant) {
         use sip::Event as E;
         let (outcome, cause) = match event {
+            E::Cancelled { reason, .. } if reason::is_answered_elsewhere(reason.as_ref()) => {
+                (Outcome::Abandoned, "the call was answered elsewhere")
+            }
             E::Cancelled { .. } => (Outcome::Abandoned, "the caller gave up before we answered"),
             E::Bye { .. } => (Outcome::Abandoned, "the caller hung up before we answered"),
             E::Terminated { .. } | E::Failed { .. } => (Outcome::Failed, "the leg died before we answered"),
@@ -355,7 +359,7 @@ impl Call {
         let (outcome, cause, hangup) = match event {
             E::Established { sdp: Some(answer), .. } => return self.open_offered(&answer, now),
             E::Established { sdp: None, .. } => {
-                let hangup = Hangup::Bye(Some(sip_reason(488, "ACK without an answer")));
+                let hangup = Hangup::Bye(Some(reason::sip(488, "ACK without an answer")));
                 (Outcome::Failed, "the ACK carried no SDP answer", hangup)
             }
             E::Cancelled { .. } | E::Bye { .. } => {
@@ -384,7 +388,7 @@ impl Call {
             Ok(negotiated) => negotiated,
             Err(error) => {
                 let cause = format!("no common media: {error}");
-                let hangup = Hangup::Bye(Some(sip_reason(488, "Not Acceptable Here")));
+                let hangup = Hangup::Bye(Some(reason::sip(488, "Not Acceptable Here")));
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
         };
@@ -408,7 +412,7 @@ impl Call {
                 self.state = State::Live(Box::new(live));
             }
             Err(error) => {
-                let hangup = Hangup::Bye(Some(sip_reason(500, "Media failure")));
+                let hangup = Hangup::Bye(Some(reason::sip(500, "Media failure")));
                 let cause = format!("media could not start: {error}");
                 self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
@@ -468,7 +472,7 @@ impl Call {
         match end.hangup {
             Hangup::Bye(reason) => self.desk.commands.push_back(Command::Bye { leg, reason }),
             Hangup::Reject(status) => {
-                let reason = None;
+                let reason = reason::of_refusal(status);
                 self.desk.commands.push_back(Command::Reject { leg, status, reason, headers: Vec::new() });
             }
             Hangup::Peer => {}
@@ -501,10 +505,6 @@ fn law(negotiated: &sdp::Negotiated) -> Law {
         Codec::Pcma => Law::A,
         Codec::Pcmu | Codec::Opus => Law::Mu,
     }
-}
-
-fn sip_reason(cause: u16, text: &str) -> Reason {
-    Reason { protocol: "SIP".into(), cause: Some(cause), text: Some(text.into()) }
 }
 
 /// The record of a call that was refused before it could ring, for a reason the administrator has to mend.

@@ -1,5 +1,5 @@
 //! Another leg takes the place of ours in the conversation (RFC 3891): an attended transfer at the other end.
-use super::{Call, State, sip_reason};
+use super::{Call, State, reason};
 use sip::{Command, IncomingInvite, LegId};
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ impl Call {
                 let old = std::mem::replace(&mut desk.leg, leg);
                 desk.log.transcript.note(format!("[the call was taken over by {}]", invite.from_user), now);
                 desk.commands.push_back(Command::Answer { leg, sdp });
-                let reason = Some(sip_reason(200, "Replaced by another leg"));
+                let reason = Some(reason::sip(200, "Replaced by another leg"));
                 desk.commands.push_back(Command::Bye { leg: old, reason });
             }
             Err(status) => {

@@ -13,7 +13,7 @@ use std::{
 
 /// Which server.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Where {
+pub(super) struct Where {
     /// Configuration file of the server, else that of the variable RAMAL_CONFIG; without either, the server of this
     /// machine that runs
     #[arg(long, value_name = "FILE")]

@@ -414,7 +414,7 @@ fn a_datagram_in_a_capture_file_has_right_lengths_and_sums() {
     let text = request("OPTIONS", "odd");
     for text in [text.clone(), text + "x"] {
         let (entry, _) = Entry::capture(&seen(3, Direction::In, text.as_bytes()), 1).unwrap();
-        let found = packets(&pcap::file(&[entry.clone()]));
+        let found = packets(&pcap::file(std::slice::from_ref(&entry)));
         assert_eq!(found.len(), 1);
         let (at, packet) = &found[0];
         assert_eq!(*at, entry.at);

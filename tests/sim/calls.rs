@@ -2,7 +2,7 @@
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::{
-    call::{Call, Event},
+    call::{Call, Event, Hold},
     record::{Conversation, Outcome},
     secretary::SecretaryRow,
 };
@@ -546,4 +546,52 @@ fn a_takeover_that_cannot_be_is_refused_and_changes_nothing() {
     world.sip(sip::Event::Bye { leg: LEG, reason: None });
     assert_eq!(world.outcome(), Some(Outcome::Transferred));
     refused(world.taken_over(elsewhere("AVP 0 101")), 481);
+}
+
+#[test]
+fn a_refresh_that_the_peer_answers_with_something_new_is_followed() {
+    let mut world = World::answered(|_| {});
+    let answered = |result| sip::Event::OfferAnswered { leg: LEG, result };
+    for result in [Ok(model::offer("a=sendonly\r\n")), Err(488), Ok(model::offer(""))] {
+        world.sip(answered(result));
+    }
+    let hold = |event: &Event| if let Event::Hold(hold) = event { Some(*hold) } else { None };
+    assert_eq!(world.events.iter().filter_map(hold).collect::<Vec<_>>(), [Hold::Held, Hold::Resumed]);
+    assert!(!world.call.is_over());
+}
+
+#[test]
+fn the_record_says_what_the_phone_gave_as_reason() {
+    let bye = |text| sip::Event::Bye { leg: LEG, reason: sip::Reason::parse(text) };
+    let gone = |by| sip::Event::Terminated { leg: LEG, by };
+    for (event, outcome, cause) in [
+        (bye("Q.850;cause=16"), Outcome::Abandoned, "the caller hung up before a first exchange"),
+        (
+            bye("Q.850;cause=102;text=\"RECOVERY_ON_TIMER_EXPIRE\""),
+            Outcome::Abandoned,
+            "the caller hung up before a first exchange (Q.850 102 RECOVERY_ON_TIMER_EXPIRE)",
+        ),
+        (gone(sip::TerminatedBy::SessionExpired), Outcome::Failed, "the phone side let the session expire"),
+        (gone(sip::TerminatedBy::NoAck), Outcome::Failed, "the phone side never acknowledged our answer"),
+    ] {
+        let mut world = World::answered(|_| {});
+        world.sip(event);
+        let record = world.record().unwrap();
+        assert_eq!((record.outcome, record.end_reason.as_str()), (outcome, cause));
+    }
+    let mut world = World::ringing(|_| {});
+    let reason = sip::Reason::parse("SIP;cause=200;text=\"Call completed elsewhere\"");
+    world.sip(sip::Event::Cancelled { leg: LEG, reason });
+    assert_eq!(world.record().unwrap().end_reason, "the call was answered elsewhere");
+}
+
+#[test]
+fn a_call_nobody_can_take_is_refused_with_a_cause_that_makes_the_pbx_go_on() {
+    let mut world = World::ringing(|_| {});
+    world.call.handle_disconnected(Disconnect::Refused(401), world.now);
+    world.drain();
+    let Some(Command::Reject { reason: Some(reason), .. }) = world.commands.last() else {
+        panic!("{:?}", world.commands)
+    };
+    assert_eq!((reason.protocol.as_str(), reason.cause), ("Q.850", Some(41)));
 }

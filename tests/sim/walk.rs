@@ -240,7 +240,7 @@ impl Walk {
             1 => self.call.handle_disconnected(Disconnect::Closed(None), self.now),
             2 => self.call.handle_shutdown(self.now),
             3 => self.call.handle_sip(sip::Event::Terminated { leg: LEG, by: TerminatedBy::PeerGone }, self.now),
-            4 => self.call.handle_sip(sip::Event::Cancelled { leg: LEG }, self.now),
+            4 => self.call.handle_sip(sip::Event::Cancelled { leg: LEG, reason: None }, self.now),
             _ => {}
         }
     }

@@ -74,6 +74,11 @@ impl Negotiation {
         sdp
     }
 
+    /// The description that stands was offered again, as a refresh of the session does (RFC 4028 §7.4).
+    pub fn offered_again(&mut self) {
+        self.offered.clone_from(&self.settled);
+    }
+
     /// Reads the answer to our offer.
     ///
     /// # Errors

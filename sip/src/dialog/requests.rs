@@ -51,7 +51,7 @@ impl Leg {
         }
         self.reply(served, Reply::new(StatusCode::OK), core, now);
         match &self.state {
-            State::Ringing(_) => self.caller_gave_up(core, now),
+            State::Ringing(_) => self.caller_gave_up(&bye.headers, core, now),
             State::HangingUp | State::Answered { end: End::Wanted(_), .. } => self.gone(TerminatedBy::Us, core),
             State::Answered { .. } | State::Established | State::Calling(_) => {
                 self.abandon_invite(core, now);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     endpoint::core::{ALLOW, Core, Reply, Served},
     leg::{Event, IncomingInvite, LegId},
-    message::{Name, Request, StatusCode},
+    message::{Headers, Name, Request, StatusCode},
     transaction::timer::Deadline,
     transport::Hop,
 };
@@ -52,10 +52,10 @@ impl Leg {
     }
 
     /// CANCEL of the INVITE (its 200 is sent already).
-    pub(crate) fn handle_cancel(&mut self, core: &mut Core, now: Instant) {
+    pub(crate) fn handle_cancel(&mut self, cancel: &Headers, core: &mut Core, now: Instant) {
         if let State::Ringing(ringing) = &self.state {
             self.reply(&ringing.invite, Reply::new(StatusCode::REQUEST_TERMINATED), core, now);
-            self.over(Event::Cancelled { leg: self.id }, core);
+            self.over(Event::Cancelled { leg: self.id, reason: cancel.reason() }, core);
         }
     }
 
@@ -91,8 +91,8 @@ impl Leg {
     }
 
     /// BYE before the answer: RFC 3261 §15.1.2, the INVITE ends with 487.
-    pub(super) fn caller_gave_up(&mut self, core: &mut Core, now: Instant) {
-        self.handle_cancel(core, now);
+    pub(super) fn caller_gave_up(&mut self, bye: &Headers, core: &mut Core, now: Instant) {
+        self.handle_cancel(bye, core, now);
     }
 }
 

@@ -151,7 +151,7 @@ impl Endpoint {
         self.core.answer(&Served::new(id, cancel, hop), &tag, Reply::new(StatusCode::OK), now);
         if let Some(leg) = leg {
             self.with_leg(leg, |leg, core| {
-                leg.handle_cancel(core, now);
+                leg.handle_cancel(&cancel.headers, core, now);
                 leg.handle_offer_cancelled(invite, core, now);
             });
         }

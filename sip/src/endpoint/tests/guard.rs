@@ -114,7 +114,7 @@ fn what_belongs_to_a_call_passes_from_anywhere() {
     stand.from(elsewhere, &peer("CANCEL", 1, "", "", ""));
     assert_eq!(
         (stand.sent_kinds(), stand.events()),
-        (vec!["200".into(), "487".into()], vec![Event::Cancelled { leg }])
+        (vec!["200".into(), "487".into()], vec![Event::Cancelled { leg, reason: None }])
     );
 }
 

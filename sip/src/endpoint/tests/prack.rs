@@ -143,7 +143,7 @@ fn a_cancelled_invite_is_not_rung_for_any_more() {
     stand.feed(&peer("CANCEL", 1, "", "", ""));
     assert_eq!(
         (stand.sent_kinds(), stand.events()),
-        (vec!["200".to_owned(), "487".into()], vec![Event::Cancelled { leg }])
+        (vec!["200".to_owned(), "487".into()], vec![Event::Cancelled { leg, reason: None }])
     );
     assert_eq!(stand.pass(Duration::from_millis(600)), [(500, "487".to_owned())]);
 }

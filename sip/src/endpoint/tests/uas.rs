@@ -124,7 +124,8 @@ fn cancel_gets_200_and_the_invite_487() {
     let leg = stand.ringing();
     stand.feed(&peer("CANCEL", 1, "", "Reason: SIP;cause=487;text=\"ORIGINATOR_CANCEL\"\r\n", ""));
     assert_eq!(stand.sent_kinds(), ["200", "487"]);
-    assert_eq!(stand.events(), [Event::Cancelled { leg }]);
+    let reason = Reason { protocol: "SIP".into(), cause: Some(487), text: Some("ORIGINATOR_CANCEL".into()) };
+    assert_eq!(stand.events(), [Event::Cancelled { leg, reason: Some(reason) }]);
     stand.feed(&peer("CANCEL", 1, "", "", ""));
     assert_eq!(stand.sent_kinds(), ["200"]);
     assert_eq!(stand.pass(Duration::from_millis(600)), [(500, "487".to_owned())]);
@@ -236,7 +237,7 @@ fn a_bye_before_the_answer_is_a_caller_who_gave_up() {
     let tag = to_tag(&stand.one_response());
     stand.feed(&peer("BYE", 2, &tag, "", ""));
     assert_eq!(stand.sent_kinds(), ["200", "487"]);
-    assert_eq!(stand.events(), [Event::Cancelled { leg }]);
+    assert_eq!(stand.events(), [Event::Cancelled { leg, reason: None }]);
 }
 
 #[test]
@@ -385,4 +386,21 @@ fn a_peer_behind_a_nat_is_answered_where_it_is() {
     let (leg, _) = stand.established();
     stand.command(Command::Bye { leg, reason: None });
     assert_eq!(stand.transmits().remove(0).hop.remote, stand.remote);
+}
+
+#[test]
+fn of_several_reasons_the_one_that_says_most_is_told() {
+    let mut stand = Stand::new();
+    let (leg, tag) = stand.established();
+    let reasons = "Reason: SIP;cause=200;text=\"ok\", Q.850;cause=102\r\nReason: X.int;reasoncode=\"0x0\"\r\n";
+    stand.feed(&peer("BYE", 2, &tag, reasons, ""));
+    let reason = Some(Reason { protocol: "Q.850".into(), cause: Some(102), text: None });
+    assert_eq!(stand.events(), [Event::Bye { leg, reason }]);
+    // What we say is quoted as RFC 3261 §25.1 has it.
+    let mut stand = Stand::new();
+    let (leg, _) = stand.established();
+    let text = Some("say \"bye\" \\ now".into());
+    stand.command(Command::Bye { leg, reason: Some(Reason { protocol: "SIP".into(), cause: Some(486), text }) });
+    let said = r#"SIP;cause=486;text="say \"bye\" \\ now""#;
+    assert_eq!(stand.one_request().headers.first(Name::Reason), Some(said));
 }
