@@ -78,6 +78,7 @@ enum State {
 struct Talk {
     leg: LegId,
     media: media::Session,
+    negotiated: sdp::Negotiated,
     answered: Instant,
     ends_by: Instant,
     ear: Ear,
@@ -137,7 +138,13 @@ impl Phone {
             E::Failed { status, contacts, .. } => self.over(EndedBy::Refused { status, contacts }, now),
             E::Bye { reason, .. } => self.over(EndedBy::FarEnd { reason: reason.map(describe) }, now),
             E::Terminated { .. } => self.over(EndedBy::Lost, now),
-            E::Offer { leg, .. } => self.commands.push_back(Command::RefuseOffer { leg, status: 488 }),
+            E::Offer { leg, sdp, .. } => {
+                let command = match self.reoffered(sdp.as_deref(), now) {
+                    Some(sdp) => Command::AcceptOffer { leg, sdp },
+                    None => Command::RefuseOffer { leg, status: 488 },
+                };
+                self.commands.push_back(command);
+            }
             E::Incoming { leg, .. } => {
                 let (reason, headers) = (None, Vec::new());
                 self.commands.push_back(Command::Reject { leg, status: 486, reason, headers });
@@ -241,7 +248,7 @@ impl Phone {
         self.report.codec = negotiated.codec.to_string();
         let config = media::Config {
             local: self.setup.local,
-            media: negotiated,
+            media: negotiated.clone(),
             uplink: AudioFormat::Pcm(SampleRate::HZ_8000),
             vad: vad::Config { engine: vad::Engine::Off, ..vad::Config::default() },
             seed: self.setup.seed,
@@ -256,6 +263,7 @@ impl Phone {
         self.state = State::Talking(Box::new(Talk {
             leg,
             media,
+            negotiated,
             answered: now,
             ends_by: now + plan.duration,
             ear: Ear::new(),
@@ -266,6 +274,18 @@ impl Phone {
             interrupting: None,
             cue: Cue::new(now),
         }));
+    }
+
+    /// The far end changes the session, or only refreshes it (RFC 4028): our answer, if there is one.
+    fn reoffered(&mut self, offer: Option<&[u8]>, now: Instant) -> Option<Vec<u8>> {
+        let State::Talking(talk) = &mut self.state else { return None };
+        let Some(offer) = offer else { return Some(self.sdp.offer(sdp::Direction::SendRecv)) };
+        let agreed = self.sdp.answer(offer, sdp::Direction::SendRecv).ok()?;
+        if talk.negotiated != agreed.media {
+            talk.negotiated = agreed.media.clone();
+            talk.media.renegotiate(agreed.media, now);
+        }
+        Some(agreed.sdp)
     }
 
     /// A 200 we cannot use: hang up, and say so.
