@@ -11,6 +11,7 @@ mod hostile;
 mod openai;
 mod phone;
 mod registrar;
+mod sessions;
 mod signalling;
 mod tidy;
 mod trace;

@@ -134,6 +134,7 @@ pub struct Settings {
     call: Vec<String>,
     models: PathBuf,
     rtp: Vec<String>,
+    media: Vec<String>,
 }
 
 impl Default for Settings {
@@ -147,6 +148,7 @@ impl Default for Settings {
             call,
             models: PathBuf::from("no-models"),
             rtp: vec!["127.0.0.1".into()],
+            media: Vec::new(),
         }
     }
 }
@@ -170,6 +172,13 @@ impl Settings {
     #[must_use]
     pub fn call(mut self, line: &str) -> Self {
         self.call.push(line.into());
+        self
+    }
+
+    /// Adds a line to the section `[rtp]`.
+    #[must_use]
+    pub fn media(mut self, line: &str) -> Self {
+        self.media.push(line.into());
         self
     }
 
@@ -220,6 +229,7 @@ tcp = ["{sip}"]
 [rtp]
 address = {:?}
 ports = "{}-{}"
+{}
 [database]
 url = "sqlite:{}"
 [local]
@@ -232,6 +242,7 @@ models_dir = "{}"
             self.rtp,
             rtp.0,
             rtp.1,
+            self.media.join("\n"),
             folder.join(format!("ramal-{}.db", sip.port())).display(),
             self.models.display(),
             self.call.join("\n"),
