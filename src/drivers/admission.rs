@@ -122,7 +122,7 @@ impl Admission {
     fn name(&self, facts: &Facts) {
         let name = Request::Conversation(facts.invite.call_id.clone(), facts.conversation_uuid);
         if self.shared.sip.try_send(name).is_err() {
-            warn!("the SIP task does not take requests: this call\x27s messages are found by its Call-ID only");
+            warn!("the SIP task does not take requests: this call's messages are found by its Call-ID only");
         }
     }
 
