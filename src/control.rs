@@ -210,6 +210,16 @@ pub struct SipStatus {
     pub refused: u64,
     /// INVITEs refused for want of room.
     pub overloaded: u64,
+    /// Requests of strangers, and what was none.
+    pub strangers: u64,
+    /// Messages of scanners.
+    pub scanners: u64,
+    /// Messages of strangers who had spent their budget.
+    pub rate_limited: u64,
+    /// Requests that were asked for a proof.
+    pub challenged: u64,
+    /// Proofs that were wrong.
+    pub auth_failures: u64,
     /// Responses and ACKs that belong to nothing.
     pub stray: u64,
 }
@@ -225,6 +235,11 @@ impl From<sip::Stats> for SipStatus {
             repeated_requests: stats.repeated_requests,
             refused: stats.refused,
             overloaded: stats.overloaded,
+            strangers: stats.strangers,
+            scanners: stats.scanners,
+            rate_limited: stats.rate_limited,
+            challenged: stats.challenged,
+            auth_failures: stats.auth_failures,
             stray: stats.stray,
         }
     }

@@ -84,6 +84,11 @@ fn show(status: &Status, paint: Paint) -> String {
         ("requests that came again", sip.repeated_requests, paint),
         ("requests refused", sip.refused, paint),
         ("calls refused for want of room", sip.overloaded, paint),
+        ("messages of strangers", sip.strangers, paint),
+        ("messages of scanners", sip.scanners, paint),
+        ("messages of strangers beyond their budget", sip.rate_limited, paint),
+        ("requests asked for a proof", sip.challenged, Paint::Plain),
+        ("wrong proofs", sip.auth_failures, paint),
         ("stray responses and ACKs", sip.stray, paint),
     ];
     for (what, count, paint) in counts {
@@ -171,6 +176,11 @@ SIP since the start
          0  requests that came again
          0  requests refused
          0  calls refused for want of room
+         0  messages of strangers
+         0  messages of scanners
+         0  messages of strangers beyond their budget
+         0  requests asked for a proof
+         0  wrong proofs
          0  stray responses and ACKs
 
 Traces
