@@ -37,7 +37,8 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         want.sort_unstable();
         assert_eq!(there, want);
     }
-    let env = environment(&[("EXTENSION_PASSWORD", "1"), ("OPENAI_API_KEY", "2"), ("HEP_PASSWORD", "3")]);
+    let secrets = ["EXTENSION_PASSWORD", "OPENAI_API_KEY", "HEP_PASSWORD", "PBX_PASSWORD"];
+    let env = environment(&secrets.map(|name| (name, "1")));
     let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let config = Config::parse(&shown, "shown", &env).unwrap();
     assert_eq!(config.registrations[0].password.expose(), "1");
