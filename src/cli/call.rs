@@ -358,7 +358,7 @@ mod tests {
         for (line, want) in [
             (&["sip:8000@127.0.0.1:9", "--barge-in-at", "2"][..], "--barge-in-at has nothing to say"),
             (&["sip:8000@127.0.0.1:9", "--record", "/nowhere/call.wav"], "cannot write /nowhere/call.wav"),
-            (&["sips:8000@127.0.0.1:9"], "asks for TLS"),
+            (&["sips:8000@127.0.0.1:9;transport=udp"], "asks for TLS"),
             (&["tel:+551199"], "is not a SIP URI"),
             (&["sip:8000@127.0.0.1:9", "--user", ""], "--user is empty"),
             (&["sip:8000@127.0.0.1:9", "--header", "X-A: b\r\nVia: c"], "holds a control character"),

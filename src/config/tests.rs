@@ -150,13 +150,13 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
     "#;
     let error = parse(text).unwrap_err();
     let wanted = [
-        "ramal.toml: colour: unknown section; allowed are sip, rtp,",
+        "ramal.toml: colour: unknown section; allowed are sip, tls, rtp,",
         "ramal.toml: sip.udp = \"localhost\": must be an address and a port",
         "ramal.toml: sip.max_calls = 0: must be a whole number from 1 to 100000",
         "ramal.toml: sip.upd: unknown key; allowed are udp, tcp",
         "ramal.toml: peers[0].addresses = \"10.0.0.0/33\": must be IP addresses or blocks",
         "ramal.toml: registrations[0].registrar = \"pbx:0\": must be a host",
-        "ramal.toml: registrations[0].transport = \"sctp\": must be \"udp\" or \"tcp\"",
+        "ramal.toml: registrations[0].transport = \"sctp\": must be \"udp\", \"tcp\" or \"tls\"",
         "ramal.toml: registrations[0].user: is missing",
         "ramal.toml: registrations[0].password: must be a text in quotes",
         "ramal.toml: rtp.address = \"here\": must be an IP address",
@@ -271,7 +271,7 @@ fn a_registrar_is_a_host_or_a_uri() {
         "sip:",
         "sip:2000@pbx",
         "sip:pbx?x=y",
-        "tel:1",
+        "tel:+1",
         "[::1",
         "a b",
         "[pbx]:1",
