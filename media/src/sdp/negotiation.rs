@@ -13,6 +13,8 @@ pub struct Negotiation {
     local: Local,
     /// The last description sent, and its `o=` version; before the first, nothing and 0.
     sent: (Vec<u8>, u64),
+    /// What it says.
+    described: Option<Ours>,
     /// What the last offer and answer settled.
     settled: Option<Ours>,
     /// Our offer that waits for its answer.
@@ -36,7 +38,7 @@ impl Negotiation {
     /// Before the first offer.
     pub const fn new(local: Local) -> Self {
         let sent = (Vec::new(), 0);
-        Self { local, sent, settled: None, offered: None, peer_ice: None, ice_session: 0 }
+        Self { local, sent, described: None, settled: None, offered: None, peer_ice: None, ice_session: 0 }
     }
 
     /// Answers an offer: every stream in its order, the first usable one open, all others refused (RFC 3264 §6).
@@ -74,9 +76,10 @@ impl Negotiation {
         sdp
     }
 
-    /// The description that stands was offered again, as a refresh of the session does (RFC 4028 §7.4).
+    /// What we said last was offered again, as a refresh of the session does (RFC 4028 §7.4): a peer that held may
+    /// resume with its answer.
     pub fn offered_again(&mut self) {
-        self.offered.clone_from(&self.settled);
+        self.offered.clone_from(&self.described);
     }
 
     /// Reads the answer to our offer.
@@ -118,6 +121,7 @@ impl Negotiation {
             *version += 1;
             *sent = print::session(&self.local, *version, ours);
         }
-        sent.clone()
+        self.described = Some(ours.clone());
+        self.sent.0.clone()
     }
 }
