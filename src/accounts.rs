@@ -1,8 +1,12 @@
 //! The accounts this process registers: those of the configuration and those of the database, which come and go while
 //! calls are up. What changes here touches no other account.
-use crate::{config::Registration, secretary::DomainRef};
-use sip::RegistrationId;
-use std::{collections::BTreeMap, net::IpAddr};
+use crate::{
+    config::{ConfigError, Registration},
+    secretary::DomainRef,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sip::{RegistrationId, RegistrationState};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 use uuid::Uuid;
 
 /// Where accounts are written down.
@@ -27,19 +31,93 @@ pub enum Key {
         user: String,
     },
     /// By its row.
-    Database {
-        /// `registration_uuid`.
-        registration_uuid: Uuid,
-        /// `domain_uuid`, the tenant it belongs to.
-        domain_uuid: Uuid,
-    },
+    Database(Place),
+}
+
+/// A row of `v_voice_registrations`, and the tenant it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// `domain_uuid`.
+    pub domain_uuid: Uuid,
+    /// `registration_uuid`.
+    pub registration_uuid: Uuid,
+}
+
+/// What is written in a row, not yet checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Host, host and port, or SIP URI.
+    pub registrar: Option<String>,
+    /// The same, or nothing.
+    pub outbound_proxy: Option<String>,
+    /// `udp`, `tcp`, `tls` or nothing.
+    pub transport: Option<String>,
+    /// Of the address of record.
+    pub domain: Option<String>,
+    /// Of the address of record.
+    pub user: Option<String>,
+    /// Of the digest.
+    pub auth_user: Option<String>,
+    /// Of the digest, as it is: rows may be edited by tenants, who must not read files of ours through it.
+    pub password: Option<String>,
+    /// User part of our Contact.
+    pub contact_user: Option<String>,
+    /// Seconds.
+    pub expires_s: Option<i32>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Written({:?} at {:?})", self.user, self.registrar)
+    }
+}
+
+/// How an account stands, as it is noted in its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `looking`, `trying`, `registered`, `failed` or `invalid`.
+    pub state: &'static str,
+    /// The last final status, if there was one.
+    pub status_code: Option<u16>,
+    /// When the registrar is asked next.
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+impl Standing {
+    /// Of a row that cannot be used.
+    pub const fn invalid() -> Self {
+        Self { state: "invalid", status_code: None, next_at: None }
+    }
+
+    /// As the endpoint says at this time; it knows nothing of one whose registrar has no address yet.
+    pub fn of(standing: Option<&sip::Standing>, now: DateTime<Utc>) -> Self {
+        let Some(standing) = standing else { return Self { state: "looking", status_code: None, next_at: None } };
+        let (state, status_code) = match standing.state {
+            RegistrationState::Trying => ("trying", None),
+            RegistrationState::Registered { .. } => ("registered", Some(200)),
+            RegistrationState::Failed { status, .. } => ("failed", Some(status)),
+            RegistrationState::Removed => ("removed", None),
+        };
+        let next_at = standing.next_in.and_then(|wait| Some(now + TimeDelta::from_std(wait).ok()?));
+        Self { state, status_code, next_at }
+    }
+
+    /// Whether it is worth another row update: the next time moves with each look by what the look took.
+    pub fn differs(&self, noted: &Self) -> bool {
+        let moved = match (self.next_at, noted.next_at) {
+            (Some(now), Some(then)) => (now - then).abs() > TimeDelta::seconds(2),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        moved || (self.state, self.status_code) != (noted.state, noted.status_code)
+    }
 }
 
 impl Key {
     const fn source(&self) -> Source {
         match self {
             Self::File { .. } => Source::File,
-            Self::Database { .. } => Source::Database,
+            Self::Database(_) => Source::Database,
         }
     }
 }
@@ -64,6 +142,15 @@ impl Account {
             user: registration.user.clone(),
         };
         Self { key, tenant: DomainRef::from(registration.domain.as_str()), registration }
+    }
+
+    /// An account of the database: its tenant is the row's, whatever domain it registers as.
+    ///
+    /// # Errors
+    /// What is wrong with the row, column by column.
+    pub fn of_row(place: Place, written: Written) -> Result<Self, ConfigError> {
+        let registration = Registration::of_row(written)?;
+        Ok(Self { key: Key::Database(place), tenant: DomainRef::Uuid(place.domain_uuid), registration })
     }
 
     /// Whether both keep the same binding at the same registrar: then one takes the place of the other without a word.
@@ -144,8 +231,8 @@ mod tests {
     }
 
     fn row(number: u128, user: &str) -> Account {
-        let key = Key::Database { registration_uuid: Uuid::from_u128(number), domain_uuid: Uuid::from_u128(1) };
-        Account { key, tenant: DomainRef::Uuid(Uuid::from_u128(1)), ..account(user) }
+        let place = Place { registration_uuid: Uuid::from_u128(number), domain_uuid: Uuid::from_u128(1) };
+        Account { key: Key::Database(place), tenant: DomainRef::Uuid(place.domain_uuid), ..account(user) }
     }
 
     const fn id(number: u32) -> RegistrationId {
@@ -167,5 +254,51 @@ mod tests {
         assert_eq!(go(Source::Database, vec![]), [Change::Stop(id(3))]);
         assert_eq!(go(Source::File, vec![account("1"), account("2")]), [Change::Start(id(4))], "no number twice");
         assert_eq!(running.keys().copied().collect::<Vec<_>>(), [id(0), id(4)]);
+    }
+
+    fn written() -> Written {
+        Written {
+            registrar: Some("pbx.example".into()),
+            outbound_proxy: None,
+            transport: Some("tcp".into()),
+            domain: Some("acme.example".into()),
+            user: Some("2000".into()),
+            auth_user: Some(String::new()),
+            password: Some("file:/etc/passwd".into()),
+            contact_user: None,
+            expires_s: None,
+        }
+    }
+
+    #[test]
+    fn a_row_is_an_account_of_its_tenant_and_its_password_is_what_it_says() {
+        let place = Place { registration_uuid: Uuid::from_u128(7), domain_uuid: Uuid::from_u128(1) };
+        let account = Account::of_row(place, written()).unwrap();
+        assert_eq!(account.tenant, DomainRef::Uuid(place.domain_uuid));
+        let Registration { registrar, domain, auth_user, contact_user, password, expires, .. } = account.registration;
+        assert_eq!(registrar.to_string(), "sip:pbx.example;transport=tcp");
+        assert_eq!((domain.as_str(), auth_user.as_str(), contact_user.as_str()), ("acme.example", "2000", "2000"));
+        assert_eq!((password.expose(), expires.as_secs()), ("file:/etc/passwd", 300), "no file is read for a row");
+        for (row, wrong) in [
+            (Written { registrar: Some("a b".into()), ..written() }, "v_voice_registrations.registrar"),
+            (Written { password: Some(String::new()), ..written() }, "v_voice_registrations.password"),
+            (Written { expires_s: Some(-1), ..written() }, "v_voice_registrations.expires_s"),
+            (Written { user: None, ..written() }, "v_voice_registrations.user"),
+        ] {
+            let error = Account::of_row(place, row).unwrap_err().to_string();
+            assert!(error.contains(wrong) && !error.contains("passwd"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_standing_is_noted_when_it_says_something_new() {
+        let now = DateTime::UNIX_EPOCH;
+        let at = |seconds| Some(now + TimeDelta::seconds(seconds));
+        let registered = |next_at| Standing { state: "registered", status_code: Some(200), next_at };
+        assert!(!registered(at(100)).differs(&registered(at(101))));
+        assert!(registered(at(100)).differs(&registered(at(200))));
+        assert!(registered(at(100)).differs(&registered(None)));
+        assert!(registered(None).differs(&Standing { status_code: Some(403), ..registered(None) }));
+        assert_eq!(Standing::of(None, now).state, "looking");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
     secretaries,
 };
-use crate::secretary;
+use crate::{accounts::Written, secretary};
 use media::codec::Codec;
 use serde::de::DeserializeOwned;
 use sip::{
@@ -188,6 +188,38 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
     };
     (check.problems.len() == before).then_some(registration)
+}
+
+impl Registration {
+    /// Checks a row of `v_voice_registrations` as an entry of `[[registrations]]` is checked. Its password is itself: a
+    /// row names no file and no variable of ours.
+    ///
+    /// # Errors
+    /// Every column that cannot be used.
+    pub fn of_row(row: Written) -> Result<Self, ConfigError> {
+        const TABLE: &str = "v_voice_registrations";
+        let env = Environment::new();
+        let mut check = Check { file: "the database", env: &env, overridden: BTreeMap::new(), problems: Vec::new() };
+        let text = |text: Option<String>| text.map(Value::String);
+        let password = row.password.filter(|password| !password.is_empty());
+        let raw = RawRegistration {
+            registrar: text(row.registrar),
+            transport: text(row.transport.filter(|transport| !transport.is_empty())),
+            domain: text(row.domain),
+            outbound_proxy: text(row.outbound_proxy.filter(|proxy| !proxy.is_empty())),
+            user: text(row.user),
+            auth_user: text(row.auth_user),
+            password: password.is_some().then(|| Value::String("the row's".into())),
+            contact_user: text(row.contact_user),
+            expires_s: row.expires_s.map(|seconds| Value::Integer(seconds.into())),
+            unknown: BTreeMap::new(),
+        };
+        let registration = registration(raw, TABLE, &mut check);
+        match (registration, password) {
+            (Some(registration), Some(password)) => Ok(Self { password: Secret::new(password), ..registration }),
+            (None, _) | (_, None) => Err(ConfigError { problems: check.problems }),
+        }
+    }
 }
 
 /// A SIP server: a host with or without port, or its URI.

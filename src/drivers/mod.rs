@@ -6,6 +6,7 @@ pub mod control;
 pub mod dns;
 pub mod facts;
 pub mod hep_socket;
+pub mod leases;
 pub mod media_threads;
 pub mod phone_task;
 pub mod registrars;

@@ -69,6 +69,11 @@ impl Registrars {
         Watcher { known: self.known.clone(), orders: self.orders.downgrade() }
     }
 
+    /// For whoever knows the accounts of another source. The task goes on for as long as anybody can give orders.
+    pub fn orders(&self) -> mpsc::Sender<Order> {
+        self.orders.clone()
+    }
+
     /// Has these accounts of the source registered, and no others.
     pub async fn apply(&self, source: Source, accounts: Vec<Account>) {
         // A task that is gone registers nobody.

@@ -5,6 +5,7 @@ use super::{
     control::{self, Sources},
     dns::Dns,
     hep_socket,
+    leases::{Held, Leases},
     media_threads::MediaThreads,
     registrars::{self, Registrars},
     rtp_socket::Ports,
@@ -67,6 +68,7 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     admission: Arc<Admission>,
     registrars: Registrars,
+    leases: Leasing,
     requests: mpsc::Sender<Request>,
     watch: broadcast::Sender<(Uuid, call::Event)>,
     stop: watch::Sender<bool>,
@@ -99,6 +101,7 @@ impl Server {
         let registrars = Registrars::start(&dns, &requests);
         registrars.apply(Source::File, accounts(&now)).await;
         let (stop, stopped) = watch::channel(false);
+        let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
         let (watch, _) = broadcast::channel(WATCHED);
         let threads = now.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
         let admission = Arc::new(Admission {
@@ -124,6 +127,7 @@ impl Server {
             store,
             admission,
             registrars,
+            leases,
             requests,
             watch,
             stop,
@@ -203,7 +207,10 @@ impl Server {
             }
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
-        let Self { requests, registrars, mut sip, control, dispatcher, admission, writer, .. } = self;
+        let Self { requests, registrars, leases, store, mut sip, control, dispatcher, admission, writer, .. } = self;
+        let Leasing { owner, settle, task } = leases;
+        let _ = settle.send(true);
+        let held = timeout(SIP_GOODBYE, task).await.ok().and_then(Result::ok).unwrap_or_default();
         for id in registrars.settle().await {
             // A SIP task that is gone has nobody registered.
             let _ = requests.send(Request::Unregister(id)).await;
@@ -217,6 +224,7 @@ impl Server {
             warn!("some peers did not answer our goodbye");
             sip.abort();
         }
+        held.release(&*store, &owner).await;
         let _ = dispatcher.await;
         if timeout(STORE_GOODBYE, writer).await.is_err() {
             warn!("the last conversations could neither be stored nor set aside in time");
@@ -229,6 +237,35 @@ impl Server {
             warn!("the SIP task does not take requests");
         }
     }
+}
+
+/// The task that looks after the accounts of the database.
+#[derive(Debug)]
+struct Leasing {
+    owner: String,
+    settle: watch::Sender<bool>,
+    task: JoinHandle<Held>,
+}
+
+impl Leasing {
+    fn start(owner: String, store: &Arc<dyn Store>, registrars: &Registrars, requests: &mpsc::Sender<Request>) -> Self {
+        let (settle, settling) = watch::channel(false);
+        let leases = Leases {
+            store: Arc::clone(store),
+            owner: owner.clone(),
+            registrars: registrars.orders(),
+            known: registrars.known.clone(),
+            sip: requests.downgrade(),
+        };
+        Self { owner, settle, task: tokio::spawn(leases.run(settling)) }
+    }
+}
+
+/// What this node is called in leases: the same after a restart, another for each process of a machine.
+fn node(bound: &[(Transport, SocketAddr)]) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let at = bound.first().map(|(transport, at)| format!("{}:{at}", transport.param())).unwrap_or_default();
+    format!("{}/{at}", machine.trim())
 }
 
 /// The SIP side of a server.

@@ -2,12 +2,14 @@
 mod error;
 mod postgres;
 mod queries;
+mod registrations;
 mod rows;
 mod spill;
 mod sqlite;
 mod writer;
 
 use crate::{
+    accounts::{Place, Standing, Written},
     config::Database,
     record::Conversation,
     secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryError},
@@ -15,6 +17,7 @@ use crate::{
 pub use error::StoreError;
 use futures_util::future::BoxFuture;
 pub use queries::Sql;
+pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 pub use writer::{Pace, Recorder, Writer, recorder};
@@ -81,6 +84,35 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// When the database does not answer, or its tenant does not exist and is not ours to make.
     fn upsert_secretary<'a>(&'a self, entry: &'a SecretaryEntry) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The accounts of all tenants that are switched on: one process registers for all.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn registrations(&self) -> BoxFuture<'_, Result<Vec<(Place, Written)>, StoreError>>;
+
+    /// Takes or renews the lease of an account; `false` if another node has it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn lease<'a>(&'a self, place: Place, lease: Lease<'a>) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Gives a lease of this owner back.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn release<'a>(&'a self, place: Place, owner: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Notes how an account stands, if this owner still has it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn note<'a>(
+        &'a self,
+        place: Place,
+        owner: &'a str,
+        standing: &'a Standing,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 /// Opens the configured database and brings its tables up to date.

@@ -1,9 +1,10 @@
 //! The questions, each written once for both databases.
 use super::{
-    Found, Lookup, QUERY_DEADLINE, Store, StoreError,
+    Found, Lease, Lookup, QUERY_DEADLINE, Store, StoreError,
     rows::{ConversationColumns, SecretaryColumns, choose},
 };
 use crate::{
+    accounts::{Place, Standing, Written},
     record::Conversation,
     secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
 };
@@ -28,11 +29,11 @@ macro_rules! on_pool {
         within_deadline(async {
             match $self {
                 Sql::Postgres($pool) => {
-                    let $id = |uuid: Uuid| uuid;
+                    let $id = |uuid: uuid::Uuid| uuid;
                     $body
                 }
                 Sql::Sqlite($pool) => {
-                    let $id = |uuid: Uuid| uuid.hyphenated();
+                    let $id = |uuid: uuid::Uuid| uuid.hyphenated();
                     $body
                 }
             }
@@ -40,6 +41,8 @@ macro_rules! on_pool {
         .await
     };
 }
+
+pub(super) use on_pool;
 
 /// The columns of [`SecretaryColumns`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
 macro_rules! select_secretary {
@@ -159,6 +162,27 @@ impl Store for Sql {
             Ok(())
         })
     }
+
+    fn registrations(&self) -> BoxFuture<'_, Result<Vec<(Place, Written)>, StoreError>> {
+        Box::pin(self.read_registrations())
+    }
+
+    fn lease<'a>(&'a self, place: Place, lease: Lease<'a>) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move { self.take_lease(place, &lease).await })
+    }
+
+    fn release<'a>(&'a self, place: Place, owner: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.give_lease_back(place, owner))
+    }
+
+    fn note<'a>(
+        &'a self,
+        place: Place,
+        owner: &'a str,
+        standing: &'a Standing,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.note_standing(place, owner, standing))
+    }
 }
 
 impl Sql {
@@ -248,7 +272,9 @@ impl Sql {
     }
 }
 
-async fn within_deadline<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+pub(super) async fn within_deadline<T>(
+    question: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
     match tokio::time::timeout(QUERY_DEADLINE, question).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(StoreError::Unavailable(format!("no answer within {QUERY_DEADLINE:?}"))),

@@ -76,6 +76,8 @@ on_both! {
     an_unknown_tenant_is_refused_for_good
     long_texts_do_not_cost_the_record
     starting_again_changes_nothing
+    an_account_has_one_owner_who_says_how_it_stands
+    accounts_that_are_switched_off_are_not_there
 }
 
 fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
@@ -362,5 +364,74 @@ async fn what_cannot_be_opened_says_why() {
     ] {
         let error = open(&database(url)).await.unwrap_err().to_string();
         assert!(error.starts_with(want) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+/// Two accounts of one tenant; the second is switched off.
+async fn accounts(store: &Sql) -> Place {
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let domain_uuid = found(store, "8000", None).await.domain_uuid;
+    for (number, enabled) in [(1_u128, true), (2, false)] {
+        let insert = "insert into v_voice_registrations \
+            (registration_uuid, domain_uuid, registrar, username, password, enabled) \
+            values ($1, $2, 'pbx.example', '2000', 'secret', $3)";
+        let registration_uuid = Uuid::from_u128(number);
+        match store {
+            Sql::Postgres(pool) => {
+                let query = sqlx::query(insert).bind(registration_uuid).bind(domain_uuid);
+                query.bind(enabled).execute(pool).await.unwrap();
+            }
+            Sql::Sqlite(pool) => {
+                let query = sqlx::query(insert).bind(registration_uuid.hyphenated()).bind(domain_uuid.hyphenated());
+                query.bind(enabled).execute(pool).await.unwrap();
+            }
+        }
+    }
+    Place { domain_uuid, registration_uuid: Uuid::from_u128(1) }
+}
+
+async fn accounts_that_are_switched_off_are_not_there(scratch: Scratch) {
+    let place = accounts(&scratch.store).await;
+    let rows = scratch.store.registrations().await.unwrap();
+    let [(there, written)] = &rows[..] else { panic!("one account, not {rows:?}") };
+    assert_eq!(*there, place);
+    assert_eq!((written.domain.as_deref(), written.expires_s), (Some("a.example"), Some(300)));
+    assert!(!format!("{written:?}").contains("secret"));
+}
+
+async fn an_account_has_one_owner_who_says_how_it_stands(scratch: Scratch) {
+    let place = accounts(&scratch.store).await;
+    let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let at = |seconds| start + chrono::TimeDelta::seconds(seconds);
+    let store = &scratch.store;
+    let lease = async |owner, seconds| {
+        let lease = Lease { owner, now: at(seconds), until: at(seconds + 45) };
+        store.lease(place, lease).await.unwrap()
+    };
+    assert!(lease("one", 0).await && lease("one", 10).await, "a lease is renewed");
+    assert!(!lease("two", 54).await, "while it lasts nobody else gets it");
+    assert!(lease("two", 56).await, "and then somebody does");
+    assert!(!lease("one", 57).await);
+    let other = Place { domain_uuid: Uuid::from_u128(9), ..place };
+    let stolen = Lease { owner: "two", now: at(58), until: at(99) };
+    assert!(!store.lease(other, stolen).await.unwrap(), "an account of another tenant is none");
+    let standing = Standing { state: "registered", status_code: Some(200), next_at: Some(at(200)) };
+    for owner in ["two", "one"] {
+        let standing = Standing { state: if owner == "two" { "registered" } else { "failed" }, ..standing.clone() };
+        store.note(place, owner, &standing).await.unwrap();
+    }
+    assert_eq!(state(store).await.as_deref(), Some("registered"), "who has no lease has no say");
+    store.release(place, "one").await.unwrap();
+    assert!(!lease("one", 60).await);
+    store.release(place, "two").await.unwrap();
+    assert!(lease("one", 61).await);
+    assert_eq!(state(store).await.as_deref(), Some("removed"));
+}
+
+async fn state(store: &Sql) -> Option<String> {
+    let select = "select state from v_voice_registrations where owner is not null or state is not null";
+    match store {
+        Sql::Postgres(pool) => sqlx::query_scalar(select).fetch_one(pool).await.unwrap(),
+        Sql::Sqlite(pool) => sqlx::query_scalar(select).fetch_one(pool).await.unwrap(),
     }
 }

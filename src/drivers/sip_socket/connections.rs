@@ -3,7 +3,7 @@ use super::{
     sockets::StreamListener,
     tls::{self, Tls},
 };
-use sip::{Hop, ListenerId, Transport, locate::Target};
+use sip::{Hop, ListenerId, Transport};
 use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -74,13 +74,6 @@ impl Connections {
     pub(super) fn name(&mut self, remote: SocketAddr, name: String) {
         if self.names.len() < NAMES || self.names.contains_key(&remote) {
             self.names.insert(remote, name);
-        }
-    }
-
-    /// The names of these servers.
-    pub(super) fn know(&mut self, targets: &[Target]) {
-        for target in targets {
-            self.name(target.remote, target.name.clone());
         }
     }
 

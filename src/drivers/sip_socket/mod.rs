@@ -137,14 +137,8 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
             // A caller that went away meanwhile hears of its leg by events, and nobody answers them.
             let _ = reply.send(endpoint.invite(invite, now));
         }
-        Request::Register(id, registration) => {
-            connections.know(&registration.targets);
-            endpoint.register(id, registration, now);
-        }
-        Request::Retarget(id, targets) => {
-            connections.know(&targets);
-            endpoint.retarget(id, targets, now);
-        }
+        Request::Register(id, registration) => endpoint.register(id, registration, now),
+        Request::Retarget(id, targets) => endpoint.retarget(id, targets, now),
         Request::Unregister(id) => endpoint.unregister(id, now),
         Request::Policy(policy) => endpoint.set_policy(*policy),
         Request::Name(remote, name) => connections.name(remote, name),

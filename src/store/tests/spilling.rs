@@ -39,6 +39,27 @@ impl Store for Unpluggable {
     fn upsert_secretary<'a>(&'a self, entry: &'a SecretaryEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         self.store.upsert_secretary(entry)
     }
+
+    fn registrations(&self) -> BoxFuture<'_, Result<Vec<(Place, Written)>, StoreError>> {
+        self.store.registrations()
+    }
+
+    fn lease<'a>(&'a self, place: Place, lease: Lease<'a>) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.store.lease(place, lease)
+    }
+
+    fn release<'a>(&'a self, place: Place, owner: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.release(place, owner)
+    }
+
+    fn note<'a>(
+        &'a self,
+        place: Place,
+        owner: &'a str,
+        standing: &'a Standing,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.note(place, owner, standing)
+    }
 }
 
 struct World {
