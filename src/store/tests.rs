@@ -349,7 +349,7 @@ async fn the_tables_are_those_of_the_first_design() {
     ours.retain(|column| !column.contains(" processing_mode "));
     assert_eq!(designed.len(), 41);
     assert_eq!(ours, designed);
-    let indexes = "select indexname from pg_indexes where schemaname = $1 and indexname like 'idx_%' order by 1";
+    let indexes = "select indexname from pg_indexes where schemaname = $1 and tablename like 'v_voice_%_realtime' and indexname like 'idx_%' order by 1";
     let designed: Vec<String> = sqlx::query_scalar(indexes).bind("design").fetch_all(&mut *connection).await.unwrap();
     let ours: Vec<String> = sqlx::query_scalar(indexes).bind("public").fetch_all(&mut *connection).await.unwrap();
     assert_eq!(ours, designed);

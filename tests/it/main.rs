@@ -4,6 +4,7 @@
 //! program under test; without it, it is the debug build.
 #![expect(clippy::disallowed_methods, reason = "the outside tests run in real time")]
 
+mod accounts;
 mod audio;
 mod baresip;
 mod callers;
