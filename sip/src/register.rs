@@ -4,10 +4,14 @@ use crate::{
     auth::{Credentials, Session},
     dialog::Outcome,
     endpoint::core::{ALLOW, Core, User, route_by},
+    framing::PING,
     leg::{Event, Registration, RegistrationId, RegistrationState, Way},
     locate::{Target, Targets},
     message::{Method, Name, NameAddr, Request, Response},
-    transaction::{ClientId, timer::Deadline},
+    transaction::{
+        ClientId,
+        timer::{Deadline, earliest},
+    },
     transport::Hop,
     uri::Uri,
 };
@@ -23,6 +27,9 @@ const PERMANENT_RETRY: Duration = Duration::from_secs(30 * 60);
 const SHORTEST_EXPIRES: Duration = Duration::from_secs(5);
 /// Requests in one go that a registrar may ask for by challenges and 423.
 const TRIES: u8 = 5;
+
+/// Longest silence on a stream that calls come by: RFC 5626 §4.4.1, which wants between 80 and 100 % of it.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 /// How a registration stands, for whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +64,8 @@ pub(crate) struct Registrant {
     goal: Goal,
     /// Until when the registrar may hold our contact.
     bound_until: Option<Instant>,
+    /// When the stream to the registrar is shown to be in use, lest something on the way forgets it.
+    keep_alive: Option<Instant>,
     failures: u32,
     told: Option<RegistrationState>,
 }
@@ -96,6 +105,7 @@ impl Registrant {
             state: State::Gone,
             goal: Goal::Present,
             bound_until: None,
+            keep_alive: None,
             failures: 0,
             told: None,
         };
@@ -185,13 +195,28 @@ impl Registrant {
         if matches!(self.state, State::Waiting { until, .. } if until <= now) {
             self.begin(core, now);
         }
+        if self.keep_alive.is_some_and(|at| at <= now) {
+            self.keep_alive(core, now);
+        }
+    }
+
+    /// RFC 5626 §4.4.1: calls come by the stream we opened, so it must stay open. A pong that does not come means
+    /// nothing: FreeSWITCH sends none over TLS.
+    fn keep_alive(&mut self, core: &mut Core, now: Instant) {
+        let open = self.hop.filter(|hop| self.is_bound(now) && core.streams.contains_key(hop));
+        self.keep_alive = open.map(|hop| {
+            core.transactions.send(hop.carry(PING.to_vec()));
+            now + core.random.between(KEEP_ALIVE * 4 / 5, KEEP_ALIVE)
+        });
     }
 
     /// The next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
+        let keep_alive = self.keep_alive.map(|at| (at, "keep-alive of a registration"));
         match self.state {
-            State::Waiting { until, why } => Some((until, why)),
-            State::Asking { .. } | State::Gone => None,
+            State::Waiting { until, why } => earliest([Some((until, why)), keep_alive]),
+            State::Asking { .. } => keep_alive,
+            State::Gone => None,
         }
     }
 
@@ -278,6 +303,9 @@ impl Registrant {
         // After half of it, at three quarters the latest: room for lost REGISTERs and their retransmissions.
         let wait = core.random.between(expires / 2, expires * 3 / 4);
         self.state = State::Waiting { until: now + wait, why: "registration refresh" };
+        if self.keep_alive.is_none() && self.hop.is_some_and(|hop| hop.transport.is_reliable()) {
+            self.keep_alive = Some(now + core.random.between(KEEP_ALIVE * 4 / 5, KEEP_ALIVE));
+        }
         let state = RegistrationState::Registered { expires };
         if self.told.as_ref() != Some(&state) {
             self.tell(state, core);

@@ -232,20 +232,22 @@ fn unregister_in_every_state() {
     assert_eq!(stand.events(), []);
 }
 
-#[test]
-fn a_lost_connection_is_registered_again() {
-    let mut stand = Stand::new();
-    stand.endpoint.register(
-        ID,
-        Registration { targets: vec![target(Transport::Tcp, REMOTE)], ..registration() },
-        stand.now,
-    );
+/// Registers for an hour over a connection of ours.
+fn register_over_tcp(stand: &mut Stand) {
+    let registration = Registration { targets: vec![target(Transport::Tcp, REMOTE)], ..registration() };
+    stand.endpoint.register(ID, registration, stand.now);
     let request = stand.one_request();
     assert_eq!(request.headers.contact().unwrap().uri.as_str(), "sip:ramal@198.51.100.1:5060;transport=tcp");
     let contact = "Contact: <sip:ramal@198.51.100.1:5060;transport=tcp>;expires=3600\r\n";
     stand.endpoint.handle_stream_opened(stand.connection());
     stand.endpoint.handle_stream(stand.connection(), answer(&request, 200, "x", contact, "").as_bytes(), stand.now);
     assert_eq!(stand.states().pop(), Some(State::Registered { expires: Duration::from_secs(3600) }));
+}
+
+#[test]
+fn a_lost_connection_is_registered_again() {
+    let mut stand = Stand::new();
+    register_over_tcp(&mut stand);
     stand.endpoint.handle_stream_closed(stand.connection(), stand.now);
     let (waited, again) = stand.next_request();
     assert!(waited <= Duration::from_millis(2500) && again.method.as_str() == "REGISTER", "{waited:?}");
@@ -542,4 +544,30 @@ fn how_a_registration_stands_can_be_asked() {
     assert!((Duration::from_secs(60)..=Duration::from_secs(90)).contains(&wait), "{wait:?}");
     stand.now += Duration::from_secs(10);
     assert_eq!(standing(&stand).next_in, Some(wait - Duration::from_secs(10)));
+}
+
+#[test]
+fn the_stream_of_a_registration_is_kept_alive() {
+    let mut stand = Stand::new();
+    register_over_tcp(&mut stand);
+    let pings = |stand: &mut Stand, seconds| {
+        let end = stand.now + Duration::from_secs(seconds);
+        let mut at = Vec::new();
+        while let Some((due, _)) = stand.endpoint.poll_timeout().filter(|(due, _)| *due <= end) {
+            stand.now = due;
+            stand.endpoint.handle_timeout(due);
+            let pings = stand.transmits().into_iter().filter(|transmit| transmit.bytes == b"\r\n\r\n");
+            at.extend(pings.map(|ping| (ping.hop, due)));
+        }
+        stand.now = end;
+        at
+    };
+    let start = stand.now;
+    let sent = pings(&mut stand, 600);
+    assert!((5..=6).contains(&sent.len()) && sent.iter().all(|(hop, _)| *hop == stand.connection()), "{sent:?}");
+    let silences = sent.iter().scan(start, |last, (_, at)| Some(*at - std::mem::replace(last, *at)));
+    let allowed = Duration::from_secs(96)..=Duration::from_secs(120);
+    assert!(silences.clone().all(|silence| allowed.contains(&silence)), "{:?}", silences.collect::<Vec<_>>());
+    stand.endpoint.handle_stream_closed(stand.connection(), stand.now);
+    assert!(pings(&mut stand, 600).is_empty(), "a stream that is gone is not opened for it");
 }
