@@ -76,6 +76,9 @@ const KINDS: [&str; 7] = ["utils.rs", "util.rs", "helpers.rs", "types.rs", "mana
 /// This file names what it forbids.
 const SELF: &str = "tests/it/tidy.rs";
 
+/// Which test shows which clause of the RFCs.
+const CONFORMANCE: &str = "docs/sip-conformance.md";
+
 /// Everything that is not as it should be, one line each.
 fn problems(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
@@ -90,6 +93,7 @@ fn problems(tree: &Tree) -> Vec<String> {
     manifests(tree, &mut found);
     scenarios(tree, &mut found);
     papers(tree, &mut found);
+    conformance(tree, &mut found);
     migrations(tree, &mut found);
     found
 }
@@ -297,6 +301,40 @@ fn papers(tree: &Tree, found: &mut Vec<String>) {
     }
 }
 
+/// Each row of the conformance tables names a test at least, and each test that is named there is one.
+fn conformance(tree: &Tree, found: &mut Vec<String>) {
+    let lines: Vec<&str> = tree.get(CONFORMANCE).map(|text| text.lines().collect()).unwrap_or_default();
+    for (number, line) in (1..).zip(&lines) {
+        let tests: Vec<&str> = line.split('`').skip(1).step_by(2).filter(|name| is_test_path(name)).collect();
+        for test in tests.iter().filter(|test| !is_there(tree, test)) {
+            found.push(format!("{CONFORMANCE}:{number}: there is no test {test}"));
+        }
+        let is_head = line.starts_with("|---") || lines.get(number).is_some_and(|next| next.starts_with("|---"));
+        if line.starts_with('|') && !is_head && (tests.is_empty() || line.contains("no test")) {
+            found.push(format!("{CONFORMANCE}:{number}: a row without a test"));
+        }
+    }
+}
+
+/// Whether `name` is a path as `uas::cancel_gets_200`.
+fn is_test_path(name: &str) -> bool {
+    let snake = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_lowercase())
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    name.contains("::") && name.split("::").all(snake)
+}
+
+/// Whether a file in the place that `test` names has a function of that name, or a line for it in a macro.
+fn is_there(tree: &Tree, test: &str) -> bool {
+    let (modules, name) = test.rsplit_once("::").unwrap_or_default();
+    let (function, line) = (format!("fn {name}("), format!("\n    {name}: \""));
+    tree.iter().filter(|(path, _)| path.ends_with(".rs") && *path != SELF).any(|(path, text)| {
+        let inside = |module: &str| module == "tests" || path.split(['/', '.']).any(|part| part == module);
+        modules.split("::").all(inside) && (text.contains(&function) || text.contains(&line))
+    })
+}
+
 /// Two databases, one history: the same steps in both, each with a number of its own.
 fn migrations(tree: &Tree, found: &mut Vec<String>) {
     let steps = |database: &str| -> Vec<String> {
@@ -395,7 +433,11 @@ fn tidy_tree() -> Tree {
             "//! SIP.\nuse rsip::Uri; // not tokio\n\n#[cfg(test)]\nmod tests {\n    fn t() { x.unwrap() }\n}\n",
         ),
         ("sipp-scenarios/uac_options.xml", scenario),
-        ("tests/it/signalling.rs", "//! Plays.\nconst PLAYED: &str = \"uac_options\";\n"),
+        ("tests/it/signalling.rs", "//! Plays.\nplain! {\n    options_udp: \"uac_options\" Udp;\n}\n"),
+        (
+            "docs/sip-conformance.md",
+            "| section | test |\n|---|---|\n| §11.2 | `signalling::options_udp`, `lib::tests::t` |\nIn `src/`: `it::`.\n",
+        ),
         ("migrations/postgres/0001_first.sql", ""),
         ("migrations/sqlite/0001_first.sql", ""),
     ]
@@ -434,6 +476,10 @@ fn every_rule_can_fail() {
         ("sipp-scenarios/uac_bye.xml", "<scenario/>", "no test in tests/it plays it"),
         ("CHANGELOG.md", "## [1.0.0]\n", "has no [Unreleased]"),
         ("ARCHITECTURE.md", &"line\n".repeat(LONGEST_ARCHITECTURE + 1), "ARCHITECTURE.md: 201 lines"),
+        ("docs/sip-conformance.md", "| §9 | `uas::cancel_gets_200` |\n", "there is no test uas::cancel_gets_200"),
+        ("docs/sip-conformance.md", "| §9 | `uas::options_udp` |\n", "there is no test uas::options_udp"),
+        ("docs/sip-conformance.md", "| §9 | CANCEL gets `200` |\n", "a row without a test"),
+        ("docs/sip-conformance.md", "| §9 | `signalling::options_udp`, no test over TCP |\n", "a row without a test"),
         ("migrations/sqlite/0002_second.sql", "", "migrations: postgres has"),
     ];
     for (path, text, want) in broken {
