@@ -13,7 +13,6 @@ pub use targets::Targets;
 
 use crate::{
     endpoint::random::Random,
-    message::Via,
     transport::Transport,
     uri::{self, Scheme, Uri},
 };
@@ -161,17 +160,6 @@ impl Location {
         // RFC 3263 §4: TARGET is the maddr parameter where there is one.
         let host = uri.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host());
         Self::aimed(Aim { host: bare(host), port: uri.port(), secure, transport }, reach, seed)
-    }
-
-    /// Of the client behind a Via, to which a response goes when the connection of its request is gone: RFC 3263 §5.
-    ///
-    /// # Errors
-    /// If its transport is none of ours.
-    pub fn of_via(via: &Via, reach: Reach, seed: u64) -> Result<Self, LocateError> {
-        let transport = Transport::from_param(&via.transport).ok_or(LocateError::Transport)?;
-        let secure = transport == Transport::Tls;
-        let aim = Aim { host: bare(&via.host), port: via.port, secure, transport: Some(transport) };
-        Self::aimed(aim, reach, seed)
     }
 
     fn aimed(aim: Aim, reach: Reach, seed: u64) -> Result<Self, LocateError> {

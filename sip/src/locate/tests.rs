@@ -336,30 +336,6 @@ fn more_than_the_bounds_is_left_out() {
     assert!(targets[..MAX_ADDRESSES].iter().all(|target| target.remote.to_string().starts_with("192.0.0.")));
 }
 
-/// RFC 3263 §5: where a response goes when the connection of its request is gone.
-#[test]
-fn a_response_without_its_connection_goes_to_the_sent_by_host() {
-    const ZONE: Zone = Zone(
-        "_sips._tcp.client.example SRV 0 0 5071 a.client.example.
-         _sip._tcp.client.example SRV 0 0 5070 a.client.example.
-         a.client.example A 192.0.2.1
-         client.example A 192.0.2.2",
-    );
-    let table: &[(&str, &[&str], &[&str])] = &[
-        ("TCP 192.0.2.7:5077", &[], &["tcp 192.0.2.7:5077"]),
-        ("TLS 192.0.2.7", &[], &["tls 192.0.2.7:5061"]),
-        ("TCP client.example:5077", &["A client.example"], &["tcp 192.0.2.2:5077"]),
-        ("TCP client.example", &["SRV _sip._tcp.client.example", "A a.client.example"], &["tcp 192.0.2.1:5070"]),
-        ("TLS client.example", &["SRV _sips._tcp.client.example", "A a.client.example"], &["tls 192.0.2.1:5071"]),
-        ("SCTP client.example", &[], &["over no transport that we have"]),
-    ];
-    for (via, asked, found) in table {
-        let via = Via::parse(&format!("SIP/2.0/{via};branch=z9hG4bK1")).unwrap();
-        let got = run(Location::of_via(&via, all(), 1), &ZONE);
-        assert_eq!((got.0, got.1), (asked.map_text(), found.map_text()), "{via}");
-    }
-}
-
 /// RFC 5922 §4: DNS cannot change whose certificate is asked for.
 #[test]
 fn a_certificate_must_name_the_host_of_the_uri() {
