@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-parse fuzz clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-memory bench-parse fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -22,7 +22,7 @@ plain := $(shell [ -t 2 ] && tput sgr0 2>/dev/null)
 say = @printf '%s==> %s%s\n' '$(bold)' '$(1)' '$(plain)'
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps-build deps-demo build models ## build, then let a caller talk with a secretary on this machine
 	$(call say,a call on this machine)
@@ -71,6 +71,9 @@ judge-ready:
 
 bench: build ## measure, and write docs/benchmarks.md
 	@cargo run --locked --release --quiet --package bench
+
+bench-memory: build ## put 200,000 calls through, and write docs/benchmarks-memory.md
+	@cargo run --locked --release --quiet --package bench -- --memory 200000
 
 bench-parse: ## measure reading, printing and refusing SIP messages
 	@cargo bench --locked --quiet --package sip --bench parse

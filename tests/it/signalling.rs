@@ -74,6 +74,7 @@ plain! {
     stray_notify: "uac_notify_stray" Udp;
     notify_without_subscription: "uac_notify_unsubscribed" Udp;
     refer_of_the_pbx: "uac_refer_inside" Udp;
+    hung_up_at_once: "uac_invite_brief" Udp;
 }
 
 #[test]

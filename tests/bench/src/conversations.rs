@@ -36,6 +36,8 @@ pub(crate) struct Plan {
 pub(crate) struct Conversations {
     pub(crate) lines: Vec<Line>,
     pub(crate) window: Window,
+    /// INVITE → 200 of each call, milliseconds.
+    pub(crate) setup_ms: Vec<f64>,
     /// Percent of one core for each call, each second.
     pub(crate) cpu: Vec<f64>,
     /// KiB for each call beyond those of the idle server, each second.
@@ -67,7 +69,7 @@ pub(crate) fn hold(
     std::thread::sleep(IDLE);
     let idle = server.usage()?;
     show.phase("placing calls", BETWEEN_CALLS * plan.calls as u32);
-    place(plan.calls, &phones, uac)?;
+    let setup_ms = place(plan.calls, &phones, uac)?;
     show.phase("warm-up", plan.warm_up);
     pump(uac, Instant::now() + plan.warm_up)?;
     show.phase("conversations", plan.length);
@@ -92,7 +94,7 @@ pub(crate) fn hold(
     end(plan.calls, uac)?;
     let lines = phones.stop()?;
     let shares = Shares { server: server_share, bench, others, stolen };
-    Ok(Conversations { lines, window, cpu, rss, idle_rss_kib: idle.rss_kib, shares, threads })
+    Ok(Conversations { lines, window, setup_ms, cpu, rss, idle_rss_kib: idle.rss_kib, shares, threads })
 }
 
 fn by_kind(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, length: Duration) -> BTreeMap<String, f64> {
@@ -103,30 +105,30 @@ fn by_kind(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, length
     after.iter().map(since).filter(|(_, percent)| *percent >= 0.1).collect()
 }
 
-fn place(calls: usize, phones: &Phones, uac: &mut Uac) -> Result<()> {
+fn place(calls: usize, phones: &Phones, uac: &mut Uac) -> Result<Vec<f64>> {
     let start = Instant::now();
-    let mut answered = 0;
+    let mut setup_ms = Vec::new();
     for phone in 0..calls {
         uac.place(phones.port(phone)?)?;
-        answered += answers(uac, phones, start + BETWEEN_CALLS * (phone as u32 + 1))?;
+        setup_ms.extend(answers(uac, phones, start + BETWEEN_CALLS * (phone as u32 + 1))?);
     }
     let deadline = Instant::now() + ANSWER;
-    while answered < calls && Instant::now() < deadline {
-        answered += answers(uac, phones, Instant::now() + Duration::from_millis(50))?;
+    while setup_ms.len() < calls && Instant::now() < deadline {
+        setup_ms.extend(answers(uac, phones, Instant::now() + Duration::from_millis(50))?);
     }
-    ensure!(answered == calls, "{answered} of {calls} calls were answered");
-    Ok(())
+    ensure!(setup_ms.len() == calls, "{} of {calls} calls were answered", setup_ms.len());
+    Ok(setup_ms)
 }
 
-/// Calls are numbered as the phones are: nobody else has called before.
-fn answers(uac: &mut Uac, phones: &Phones, until: Instant) -> Result<usize> {
-    let mut answered = 0;
+/// How long each took. Calls are numbered as the phones are: nobody else has called before.
+fn answers(uac: &mut Uac, phones: &Phones, until: Instant) -> Result<Vec<f64>> {
+    let mut answered = Vec::new();
     while Instant::now() < until {
         for event in uac.step(until)? {
             match event {
-                Event::Answered { call, rtp, .. } => {
+                Event::Answered { call, rtp, took } => {
                     phones.connect(call, rtp);
-                    answered += 1;
+                    answered.push(took.as_secs_f64() * 1_000.0);
                 }
                 Event::Ended { .. } => {}
                 Event::Failed { call, why } => anyhow::bail!("call {call}: {why}"),

@@ -1,12 +1,15 @@
 //! `make bench`: measures a running Ramal from outside, with phones and a provider that share one clock.
 //!
-//! Writes `docs/benchmarks.md` with its pictures, and `target/bench/summary.json`. A missed target is told, not failed;
+//! Writes `docs/benchmarks.md` with its pictures (`--memory`: `docs/benchmarks-memory.md`), and `target/bench/summary.json`. A missed target is told, not failed;
 //! the exit code says only whether the measurement itself went well.
 #![expect(clippy::disallowed_methods, reason = "a driver that measures time")]
 mod analysis;
 mod arrival;
+mod beside;
 mod conversations;
+mod crowd;
 mod machine;
+mod memory;
 mod metric;
 mod phones;
 mod plot;
@@ -16,6 +19,7 @@ mod report;
 mod script;
 mod server;
 mod setups;
+mod sipp;
 mod speech;
 mod stamp;
 mod uac;
@@ -23,6 +27,7 @@ mod uac;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use conversations::{Conversations, Plan};
+use crowd::Stage;
 use machine::Machine;
 use metric::Verdict;
 use phones::{Floors, Phones};
@@ -44,6 +49,16 @@ use uac::Uac;
 
 /// Calls a second that are tried, in order.
 const RATES: [u32; 7] = [20, 50, 100, 200, 300, 400, 600];
+/// Calls a second that SIPp places, and for how many seconds.
+const SIPP: (u32, u32) = (300, 20);
+/// Calls that are up beside pings and flood.
+const CROWD: usize = 100;
+/// OPTIONS a second.
+const PINGS: u32 = 2_000;
+/// Datagrams of strangers a second.
+const FLOOD: u32 = 20_000;
+/// How long the calls beside them count.
+const CROWD_LENGTH: Duration = Duration::from_secs(60);
 /// Pause between two steps: the server ends what it has begun.
 const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
@@ -59,6 +74,9 @@ struct Args {
     /// A short run: 8 seconds, two set-up rates, docs/benchmarks.md left as it is.
     #[arg(long)]
     quick: bool,
+    /// Only put this many calls through, and see whether memory stays flat.
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1_000..))]
+    memory: Option<u32>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -76,10 +94,15 @@ fn main() -> Result<()> {
     let program = args.server.clone().unwrap_or_else(|| target.join("release/ramal"));
     ensure!(program.exists(), "no program {}; `make build` makes it", program.display());
     let show = Progress::new();
-    let (report, machine) = measure(&args, &root, &folder, &program, &show)?;
+    let stage = Stage { program: &program, folder: &folder, speech: root.join("tests/fixtures/speech"), show: &show };
+    let machine = Machine::look()?;
+    let report = match args.memory {
+        Some(calls) => watch_memory(&args, calls, &root, &stage)?,
+        None => measure(&args, &root, &stage)?,
+    };
     show.finish();
     let summary = serde_json::to_string_pretty(&report.summary())?;
-    fs::write(folder.join("summary.json"), &summary)?;
+    fs::write(folder.join(if args.memory.is_some() { "memory.json" } else { "summary.json" }), &summary)?;
     if !args.quick {
         report.write_docs(&root.join("docs"), &machine)?;
     }
@@ -94,39 +117,64 @@ fn main() -> Result<()> {
     }
 }
 
-fn measure(args: &Args, root: &Path, folder: &Path, program: &Path, show: &Progress) -> Result<(Report, Machine)> {
+fn watch_memory(args: &Args, calls: u32, root: &Path, stage: &Stage<'_>) -> Result<Report> {
+    let memory = memory::watch(stage, calls, &root.join("sipp-scenarios"))?;
+    Ok(Report {
+        page: "benchmarks-memory.md",
+        metrics: memory.metrics(),
+        conditions: memory.conditions(),
+        notes: memory.notes(),
+        method: memory::METHOD,
+        command: command(args),
+        when: when(root),
+    })
+}
+
+fn measure(args: &Args, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let (machine, load_before) = (Machine::look()?, machine::load());
-    let speech = root.join("tests/fixtures/speech");
     let calls = usize::from(args.calls);
     let floors = Arc::new(Floors::new(calls));
-    let provider = Provider::start(Voice::load(&speech, "en-piper")?, Arc::clone(&floors))?;
-    for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
-        // The first run leaves none.
-        let _ = fs::remove_file(folder.join(left));
-    }
-    let server = Server::start(program, folder, provider.address)?;
-    let phones = Phones::start(calls, Voice::load(&speech, "en-agent")?, floors)?;
+    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors))?;
+    let server = Server::start(stage.program, stage.folder, provider.address)?;
+    let phones = Phones::start(calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, server::EXTENSION)?;
     let (warm_up, length) = if args.quick { (3, 8) } else { (6, args.seconds) };
     let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
-    let talk = conversations::hold(plan, &server, phones, &mut uac, show).with_context(|| server.last_words())?;
+    let talk = conversations::hold(plan, &server, phones, &mut uac, stage.show).with_context(|| server.last_words())?;
     let repeated = uac.repeated;
-    let steps = set_up_calls(args, &mut uac, show)?;
+    let steps = set_up_calls(args, &mut uac, stage.show)?;
+    let run = sipp::Run { rate: SIPP.0, calls: SIPP.0 * if args.quick { 3 } else { SIPP.1 } };
+    stage
+        .show
+        .phase(&format!("{} calls a second by SIPp", run.rate), Duration::from_secs((run.calls / run.rate).into()));
+    let by_sipp = sipp::call(run, &server, &root.join("sipp-scenarios"), stage.folder)?;
     let complaints = server.complaints();
     let clean = server.end()?;
     let log = provider.stop()?;
     ensure!(log.connections >= calls, "{} calls reached the provider", log.connections);
     let figures = analysis::figures(&talk.lines, &log, talk.window);
     let load = (load_before, machine::load());
-    let notes = notes(&talk, load, warm_up, (repeated, complaints, clean), &log.faults);
-    let report = Report {
-        metrics: report::metrics(&figures, &talk, &steps),
+    let mut notes = notes(&talk, load, warm_up, (repeated, complaints, clean), &log.faults);
+    let mut metrics = report::metrics(&figures, &talk, &steps);
+    metrics.push(by_sipp.metric());
+    notes.push(by_sipp.note());
+    let crowd = Plan { calls: CROWD, length: if args.quick { plan.length } else { CROWD_LENGTH }, ..plan };
+    let pinged = crowd::hold(stage, crowd, |server| beside::ping(server, PINGS))?;
+    metrics.extend(pinged.metrics());
+    notes.push(pinged.note());
+    let flooded = crowd::hold(stage, crowd, |server| beside::flood(server, FLOOD))?;
+    metrics.push(flooded.metric());
+    notes.push(flooded.note());
+    notes.push("Memory over many calls is measured apart: [benchmarks-memory.md](benchmarks-memory.md).".into());
+    Ok(Report {
+        page: "benchmarks.md",
+        metrics,
         conditions: report::conditions(&machine, &talk, load),
         notes,
+        method: report::METHOD,
         command: command(args),
         when: when(root),
-    };
-    Ok((report, machine))
+    })
 }
 
 fn set_up_calls(args: &Args, uac: &mut Uac, show: &Progress) -> Result<Vec<setups::Step>> {
@@ -186,6 +234,13 @@ fn notes(
 
 /// The command that does the same again.
 fn command(args: &Args) -> String {
+    if let Some(calls) = args.memory {
+        return if calls == 200_000 {
+            "make bench-memory".into()
+        } else {
+            format!("cargo run --release -p bench -- --memory {calls}")
+        };
+    }
     match (args.calls, args.seconds, args.quick) {
         (50, 60, false) => "make bench".into(),
         (calls, seconds, false) => format!("cargo run --release -p bench -- --calls {calls} --seconds {seconds}"),

@@ -14,17 +14,21 @@ use std::{fs, path::Path};
 /// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Report {
+    /// The page of `docs/` that it makes.
+    pub(crate) page: &'static str,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) conditions: Map<String, Value>,
     /// Paragraphs for a person, in order.
     pub(crate) notes: Vec<String>,
+    /// What was done, for a person.
+    pub(crate) method: &'static str,
     /// How to do it again.
     pub(crate) command: String,
     /// `2026-01-31`, and the commit.
     pub(crate) when: String,
 }
 
-/// The eight metrics.
+/// The metrics of the conversations and of the setting up.
 pub(crate) fn metrics(figures: &Figures, talk: &Conversations, steps: &[Step]) -> Vec<Metric> {
     let figures = figures.clone();
     let mut metrics = vec![
@@ -160,7 +164,7 @@ impl Report {
         text
     }
 
-    /// Writes `docs/benchmarks.md` and its pictures.
+    /// Writes its page and pictures.
     pub(crate) fn write_docs(&self, docs: &Path, machine: &Machine) -> Result<()> {
         let pictures = docs.join("bench");
         fs::create_dir_all(&pictures).with_context(|| format!("create {}", pictures.display()))?;
@@ -171,7 +175,7 @@ impl Report {
                 shown.push_str(&format!("![{}: {}](bench/{0}.svg)\n", metric.id, metric.title));
             }
         }
-        fs::write(docs.join("benchmarks.md"), self.markdown(machine, &shown)).context("write docs/benchmarks.md")
+        fs::write(docs.join(self.page), self.markdown(machine, &shown)).with_context(|| format!("write {}", self.page))
     }
 
     fn markdown(&self, machine: &Machine, pictures: &str) -> String {
@@ -186,19 +190,20 @@ impl Report {
         let methods: String =
             self.metrics.iter().map(|metric| format!("- `{}`: {}\n", metric.id, metric.method)).collect();
         let notes = self.notes.join("\n\n");
-        let (when, command) = (&self.when, &self.command);
+        let Self { when, command, method, .. } = self;
         let Machine { cpu, cores, memory_gib, kernel } = machine;
         format!(
             "# Benchmarks\n\nWritten by `{command}` on {when}; measured again, not edited.\n\n\
              | metric | unit | p50 | p95 | p99 | max | n | target |\n|---|---|---|---|---|---|---|---|\n{rows}\n\
-             ## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. The server, the phones and the provider \
-             share these cores.\n\n## Conditions\n\n{notes}\n\n## Method\n\n{METHOD}\n\n{methods}\n\
+             ## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. Whatever measures shares these \
+             cores with the server.\n\n## Conditions\n\n{notes}\n\n## Method\n\n{method}\n\n{methods}\n\
              ## Distributions\n\nThe share of samples at or below each value; the red line is the target.\n\n{pictures}"
         )
     }
 }
 
-const METHOD: &str = "\
+/// What the page of calls says of how.
+pub(crate) const METHOD: &str = "\
 `target/release/ramal serve` runs as a process of its own. Phones and provider are one other process (`tests/bench`), so \
 that both ends of every interval are read from one clock (CLOCK_MONOTONIC). Arrivals are the kernel's receive timestamps \
 (SO_TIMESTAMPNS), for RTP and for the provider's TCP stream, so the measuring process's own scheduling does not count; \
@@ -233,6 +238,8 @@ mod tests {
     fn a_summary_has_what_readers_of_it_look_for() {
         let metric = Metric::new("x_ms", "a thing", "ms", vec![1.0, 2.0, 30.0]).target(99.0, 22.0).method("how");
         let report = Report {
+            page: "benchmarks.md",
+            method: "So.",
             metrics: vec![metric],
             conditions: Map::from_iter([("calls".to_owned(), json!(50))]),
             notes: vec!["Quiet.".into()],

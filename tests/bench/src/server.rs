@@ -34,8 +34,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` with a provider at `provider`, keeping its files in `folder`.
+    /// Starts `program` with a provider at `provider`, keeping its files in `folder`; what an earlier one kept there goes.
     pub(crate) fn start(program: &Path, folder: &Path, provider: SocketAddr) -> Result<Self> {
+        for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
+            // The first run leaves none.
+            let _ = fs::remove_file(folder.join(left));
+        }
         let free = UdpSocket::bind("127.0.0.1:0").context("a port for the server")?.local_addr()?;
         let config = folder.join("bench.toml");
         fs::write(&config, configuration(free, provider, &folder.join("bench.db")))?;
@@ -83,6 +87,11 @@ impl Server {
     /// What it uses at this moment.
     pub(crate) fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())
+    }
+
+    /// Datagrams for its SIP socket that the kernel dropped so far, as the server did not read in time.
+    pub(crate) fn dropped(&self) -> Result<u64> {
+        dropped(&fs::read_to_string("/proc/net/udp")?, self.sip.port()).context("its socket in /proc/net/udp")
     }
 
     /// CPU time of its threads so far, those of one kind (`media-0`, `media-1`) together.
@@ -137,6 +146,9 @@ url = "ws://{provider}/v1/realtime"
 models_dir = "no-models"
 [log]
 level = "warn"
+[[peers]]
+name = "phones"
+addresses = ["127.0.0.1"]
 [[secretaries]]
 domain = "bench.example"
 name = "Bench"
@@ -158,6 +170,13 @@ fn thread(stat: &str) -> Option<(String, u32)> {
     let name = before.split_once('(')?.1.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
     let ticks = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
     Some((name.to_owned(), ticks))
+}
+
+/// The last column of the line of this port, in which ports are hexadecimal.
+fn dropped(table: &str, port: u16) -> Option<u64> {
+    let local = format!(":{port:04X}");
+    let line = table.lines().find(|line| line.split_whitespace().nth(1).is_some_and(|at| at.ends_with(&local)))?;
+    line.split_whitespace().last()?.parse().ok()
 }
 
 /// What a process has used.
@@ -196,6 +215,13 @@ mod tests {
         let stat = "7 (media-12) S 1 1 1 0 -1 0 0 0 0 0 30 12 0 0 20 0";
         assert_eq!(thread(stat), Some(("media".into(), 42)));
         assert_eq!(thread("7 (a (b) c) S 1 1 1 0 -1 0 0 0 0 0 1 1 0"), Some(("a (b) c".into(), 2)));
+    }
+
+    #[test]
+    fn the_drops_of_a_socket_are_found_by_its_port() {
+        let table = "  sl  local_address rem_address   st inode ref pointer drops\n\
+                     1: 0100007F:13C4 00000000:0000 07 1 2 0000 17\n2: 0100007F:13C5 00000000:0000 07 1 2 0000 0\n";
+        assert_eq!([dropped(table, 5060), dropped(table, 5061), dropped(table, 5062)], [Some(17), Some(0), None]);
     }
 
     #[test]

@@ -245,19 +245,21 @@ fn branch(method: &str, id: CallId) -> String {
     format!("z9hG4bK{method}{id}")
 }
 
-fn number_of(call_id: &str) -> Option<CallId> {
+/// Calls and pings are told apart by the number that their Call-ID begins with.
+pub(crate) fn number_of(call_id: &str) -> Option<CallId> {
     call_id.split('.').next()?.parse().ok()
 }
 
 /// A message as the server writes it; enough of RFC 3261 for one well-behaved peer.
-struct Message<'a> {
+pub(crate) struct Message<'a> {
     first: &'a str,
     lines: Vec<(&'a str, &'a str)>,
     body: &'a str,
 }
 
 impl<'a> Message<'a> {
-    fn parse(text: &'a str) -> Self {
+    /// Lines without a colon are left out.
+    pub(crate) fn parse(text: &'a str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let mut lines = head.lines();
         let first = lines.next().unwrap_or_default();
@@ -265,7 +267,8 @@ impl<'a> Message<'a> {
         Self { first, lines: lines.collect(), body }
     }
 
-    fn status(&self) -> Option<u16> {
+    /// Of a response.
+    pub(crate) fn status(&self) -> Option<u16> {
         self.first.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
     }
 
@@ -273,7 +276,8 @@ impl<'a> Message<'a> {
         self.lines.iter().filter(move |(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
-    fn header(&self, name: &str) -> Option<&'a str> {
+    /// The first header of this name.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers(name).next()
     }
 
