@@ -198,6 +198,10 @@ fn collect(phones: &[Phone], stop: &AtomicBool) -> Vec<Vec<Packet>> {
 
 fn read(datagram: &[u8], at: Instant) -> Option<Packet> {
     let (header, payload) = datagram.split_at_checked(RTP_HEADER)?;
+    // RFC 5761 §4: RTCP. It goes to the port after that of RTP, which may be another phone's.
+    if matches!(header.get(1), Some(192..=223)) {
+        return None;
+    }
     let sequence = u16::from_be_bytes(*header.get(2..4)?.first_chunk()?);
     let timestamp = u32::from_be_bytes(*header.get(4..8)?.first_chunk()?);
     let sound = match Stamp::read(payload) {
@@ -235,6 +239,12 @@ mod tests {
                 assert!(packet.at.saturating_duration_since(sent) < Duration::from_millis(400));
             }
         }
+    }
+
+    #[test]
+    fn a_report_to_the_neighbour_of_a_phone_is_no_packet() {
+        let report = [&[0x80, 200, 0, 6][..], &[0; 24]].concat();
+        assert!(read(&report, Instant::now()).is_none());
     }
 
     #[test]
