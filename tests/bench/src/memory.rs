@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// Calls a second.
-const RATE: u32 = 500;
+const RATE: u32 = 400;
 
 /// What the page says of how.
 pub(crate) const METHOD: &str = "\
