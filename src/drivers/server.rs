@@ -159,7 +159,7 @@ impl Server {
     /// did not change are not touched. Returns what changed and waits for a restart.
     ///
     /// # Errors
-    /// What cannot be used; then nothing has changed.
+    /// What cannot be used; then the server goes on as it was.
     pub async fn reload(&mut self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let tls = Arc::new(Tls::load(&config.tls)?);
         for entry in &config.secretaries {
@@ -208,9 +208,11 @@ impl Server {
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
         let Self { requests, registrars, leases, store, mut sip, control, dispatcher, admission, writer, .. } = self;
-        let Leasing { owner, settle, task } = leases;
+        let Leasing { owner, settle, mut task } = leases;
         let _ = settle.send(true);
-        let held = timeout(SIP_GOODBYE, task).await.ok().and_then(Result::ok).unwrap_or_default();
+        let held = timeout(SIP_GOODBYE, &mut task).await.ok().and_then(Result::ok).unwrap_or_default();
+        // One that waits for the database would hold up the registrars, to whom it gives orders.
+        task.abort();
         for id in registrars.settle().await {
             // A SIP task that is gone has nobody registered.
             let _ = requests.send(Request::Unregister(id)).await;

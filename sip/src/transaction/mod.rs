@@ -187,9 +187,8 @@ impl<U: Clone> Transactions<U> {
     pub(crate) fn request(&mut self, mut request: Request, hop: Hop, user: U, now: Instant) -> ClientId {
         let id = ClientId(self.fresh());
         let key = ClientKey::of_request(&request);
-        let (hop, fallback) = self.sizes.fit(&mut request, hop, now);
-        let machine = ClientMachine::new(&request, hop, now);
-        let transmit = hop.carry(request.to_bytes());
+        let (transmit, fallback) = self.sizes.fit(&mut request, hop, now);
+        let machine = ClientMachine::new(&request, transmit.hop, now);
         self.transmits.push_back(transmit.clone());
         self.client_keys.insert(key.clone(), id);
         self.clients.insert(id, Client { machine, key, user, request, transmit, fallback, ack: None });

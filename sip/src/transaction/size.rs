@@ -1,7 +1,7 @@
 //! Requests too large for a datagram: RFC 3261 §18.1.1.
 use crate::{
     message::{Name, Request, Via},
-    transport::{Hop, Listener, Transport, listener_for},
+    transport::{Hop, Listener, Transmit, Transport, listener_for},
 };
 use std::{
     collections::BTreeMap,
@@ -44,19 +44,22 @@ impl Sizes {
         Self { listeners, spared: BTreeMap::new() }
     }
 
-    /// Moves a large request from UDP to TCP, if we have it and the peer is not known to refuse it.
-    pub(super) fn fit(&self, request: &mut Request, hop: Hop, now: Instant) -> (Hop, Option<Fallback>) {
+    /// What goes out of a request, and which way: a large one moves from UDP to TCP, if we have it and the peer is not
+    /// known to refuse it.
+    pub(super) fn fit(&self, request: &mut Request, hop: Hop, now: Instant) -> (Transmit, Option<Fallback>) {
+        let bytes = request.to_bytes();
         let spared = self.spared.get(&hop.remote).is_some_and(|until| *until > now);
-        if hop.transport != Transport::Udp || spared || request.to_bytes().len() <= MAX_DATAGRAM {
-            return (hop, None);
+        if hop.transport != Transport::Udp || spared || bytes.len() <= MAX_DATAGRAM {
+            return (hop.carry(bytes), None);
         }
         let via = request.headers.first(Name::Via).zip(request.headers.via());
         let stream = listener_for(&self.listeners, Transport::Tcp, hop.remote);
-        let (Some((written, via)), Some(stream)) = (via, stream) else { return (hop, None) };
+        let (Some((written, via)), Some(stream)) = (via, stream) else { return (hop.carry(bytes), None) };
         let fallback = Fallback { hop, via: written.to_owned() };
         let over_tcp = Via::new(Transport::Tcp.via_name(), stream.address, via.branch());
         request.headers.replace_first(Name::Via, over_tcp.to_string());
-        (Hop { listener: stream.id, transport: Transport::Tcp, ..hop }, Some(fallback))
+        let hop = Hop { listener: stream.id, transport: Transport::Tcp, ..hop };
+        (hop.carry(request.to_bytes()), Some(fallback))
     }
 
     /// This peer takes no connections.
