@@ -18,6 +18,7 @@ use crate::{
     store::{Found, Lookup, Store},
 };
 use chrono::Utc;
+use media::sdp;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
     io,
@@ -105,7 +106,8 @@ impl Admission {
         let unavailable = |why: String| Refusal::new(503, why);
         let rung = ladder::rung(&facts.secretary, &self.config.borrow(), &self.ears)
             .map_err(|e| unavailable(e.to_string()))?;
-        let near = self.ports.iter().find(|ports| ports.reach(facts.invite.remote.ip())).or(self.ports.first());
+        let peer = facts.invite.offer.as_deref().and_then(sdp::audio_address).unwrap_or(facts.invite.remote.ip());
+        let near = self.ports.iter().find(|ports| ports.reach(peer)).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
         let sockets = bound.map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
         let local = self.advertised(sockets.local);

@@ -50,6 +50,7 @@ plain! {
     invite_without_offer_tcp: "uac_invite_nooffer" Tcp;
     invite_with_only_an_unknown_codec: "uac_invite_codec" Udp;
     invite_with_only_srtp: "uac_invite_savp" Udp;
+    invite_with_audio_of_the_other_ip_version: "uac_invite_ipv6_refused" Udp;
     cancel_too_late: "uac_cancel_late" Udp;
     hold_udp: "uac_hold" Udp;
     hold_tcp: "uac_hold" Tcp;

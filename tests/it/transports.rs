@@ -93,6 +93,9 @@ fn ipv6_has_a_listener_and_audio_of_its_own() -> Result<()> {
     ensure!(answer.contains("c=IN IP6 ::1"), "{answer}");
     ensure!(answer.contains(&format!("Contact: <sip:8000@{six}>")), "{answer}");
     Sipp::new("uac_invite").service("8000").to(ramal.sip).run(&mut stage.ports, &folder)?;
+    // The audio may be of another version than the SIP.
+    let messages = Sipp::new("uac_invite_ipv6").service("8000").to(ramal.sip).run(&mut stage.ports, &folder)?;
+    ensure!(messages.contains("\nc=IN IP6 ::1\r\n") && messages.contains("Contact: <sip:8000@127.0.0.1"), "{messages}");
     ramal.end()?;
     stage.clear()
 }

@@ -46,6 +46,11 @@ pub(super) fn choose<'a>(
         Some(Err(text)) => return Err(Error::NotAnIpAddress(text.clone())),
         None => return Err(Error::NoAddress),
     };
+    let ours = local.address.ip();
+    // The unspecified address asks for nothing to be sent, in whatever version it is written.
+    if ip.is_ipv4() != ours.is_ipv4() && !ip.is_unspecified() {
+        return Err(Error::OtherIpVersion { theirs: ip, ours });
+    }
     let remote = SocketAddr::new(ip, stream.port);
     // RFC 5761 §5.1.1: only what was offered can be agreed on.
     let rtcp_mux = stream.rtcp_mux && offered.is_none_or(|audio| audio.rtcp_mux);
@@ -61,6 +66,13 @@ pub(super) fn choose<'a>(
         ice: None,
     };
     Ok(Choice { index, stream, media })
+}
+
+/// Where the peer wants audio, as far as its description can be read: what an answer to it should be able to reach.
+pub fn audio_address(description: &[u8]) -> Option<IpAddr> {
+    let theirs = Description::parse(description).ok()?;
+    let (_, stream) = *candidates(&theirs).ok()?.first()?;
+    stream.address.clone()?.ok().filter(|ip| !ip.is_unspecified())
 }
 
 /// Open audio streams over plain RTP, with their place in the description. `RTP/AVPF` (RFC 4585) only lets us send

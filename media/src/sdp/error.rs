@@ -1,5 +1,6 @@
 //! Why a description was refused.
 use super::parse::{MAX_BYTES, MAX_LINES, MAX_STREAMS};
+use std::net::IpAddr;
 
 /// Why a description was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,14 @@ pub enum Error {
     /// `c=` names something that is no IP address.
     #[error("connection address {0:?} is not an IP address")]
     NotAnIpAddress(String),
+    /// The stream is at an address of the IP version that our socket does not speak.
+    #[error("their audio is at {theirs}, which {ours} cannot reach")]
+    OtherIpVersion {
+        /// `c=`.
+        theirs: IpAddr,
+        /// Where we would take it.
+        ours: IpAddr,
+    },
     /// Streams, but none of them audio: a fax (T.38) or video alone.
     #[error("no audio stream is open, only {0}")]
     NoAudio(String),
@@ -54,7 +63,11 @@ impl Error {
             | Self::NoStreams
             | Self::NoAddress
             | Self::NotOffered => 400,
-            Self::NotAnIpAddress(_) | Self::NoAudio(_) | Self::NotPlainRtp(_) | Self::NoCommonCodec(_) => 488,
+            Self::NotAnIpAddress(_)
+            | Self::OtherIpVersion { .. }
+            | Self::NoAudio(_)
+            | Self::NotPlainRtp(_)
+            | Self::NoCommonCodec(_) => 488,
         }
     }
 }

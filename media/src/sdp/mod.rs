@@ -5,6 +5,7 @@ mod negotiation;
 mod parse;
 mod print;
 
+pub use choose::audio_address;
 pub use error::Error;
 pub use negotiation::{Agreed, Negotiation};
 

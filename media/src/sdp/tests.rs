@@ -328,15 +328,40 @@ fn rfc3605_2_1_and_rfc8866_6_4_rtcp_port_and_packet_length() {
 
 #[test]
 fn rfc8866_5_7_the_streams_address_counts_before_the_sessions() {
-    let agreed =
-        answered("v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\n");
-    assert_eq!(agreed.media.remote, "[2001:db8::7]:4000".parse().unwrap());
-    let local = Local { address: "[2001:db8::9]:20000".parse().unwrap(), ..local() };
-    let sdp = answer(one("m=audio 4000 RTP/AVP 0\r\n").as_bytes(), &local, Direction::SendRecv).unwrap().sdp;
-    assert!(text(&sdp).contains("o=ramal 77 1 IN IP6 2001:db8::9\r\n"));
-    assert!(text(&sdp).contains("c=IN IP6 2001:db8::9\r\n"));
     let media = answered(&one("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 203.0.113.5/127\r\n")).media;
     assert_eq!(media.remote, "203.0.113.5:4000".parse().unwrap(), "the stream's address, not the session's");
+}
+
+const IP6: &str = "v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\n";
+
+#[test]
+fn rfc8866_5_7_an_ip6_offer_is_answered_in_ip6() {
+    let local = Local { address: "[2001:db8::9]:20000".parse().unwrap(), ..local() };
+    let agreed = answer(IP6.as_bytes(), &local, Direction::SendRecv).unwrap();
+    assert_eq!(agreed.media.remote, "[2001:db8::7]:4000".parse().unwrap());
+    assert!(text(&agreed.sdp).contains("o=ramal 77 1 IN IP6 2001:db8::9\r\n"));
+    assert!(text(&agreed.sdp).contains("c=IN IP6 2001:db8::9\r\n"));
+}
+
+#[test]
+fn audio_that_our_ip_version_cannot_reach_is_refused_and_a_hold_is_not() {
+    let refused = answer(IP6.as_bytes(), &local(), Direction::SendRecv).unwrap_err();
+    let (theirs, ours) = ("2001:db8::7".parse().unwrap(), "192.0.2.9".parse().unwrap());
+    assert_eq!(refused, Error::OtherIpVersion { theirs, ours });
+    assert_eq!(refused.sip_status(), 488);
+    let held = IP6.replace("2001:db8::7", "::");
+    let media = answer(held.as_bytes(), &local(), Direction::SendRecv).unwrap().media;
+    assert!(!media.direction.sends());
+}
+
+#[test]
+fn the_address_of_the_audio_is_found_before_there_is_an_answer() {
+    let cases = [(IP6, Some("2001:db8::7")), (FREESWITCH, Some("127.0.0.1")), (T38, None), ("v=0", None)];
+    for (description, address) in cases {
+        let expected = address.map(|it| it.parse().unwrap());
+        assert_eq!(audio_address(description.as_bytes()), expected, "{description}");
+    }
+    assert_eq!(audio_address(IP6.replace("2001:db8::7", "::").as_bytes()), None, "hold says nothing of where");
 }
 
 /// Broken bytes give an error or an answer, and every answer can be read again with as many streams as the offer.

@@ -31,7 +31,7 @@ fn rfc3264_5_1_our_offer_has_every_codec_and_events_at_the_clock_of_each() {
 fn rfc3264_both_sides_agree() {
     for codecs in [vec![Codec::Pcmu], vec![Codec::Pcma, Codec::Pcmu], vec![Codec::Opus, Codec::Pcma]] {
         for wanted in [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive] {
-            let caller = Local { codecs: codecs.clone(), address: "[2001:db8::1]:7000".parse().unwrap(), ..local() };
+            let caller = Local { codecs: codecs.clone(), address: "192.0.2.1:7000".parse().unwrap(), ..local() };
             let callee = Local { codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Opus], ..local() };
             let mut calling = Negotiation::new(caller.clone());
             let agreed = answer(&calling.offer(wanted), &callee, Direction::SendRecv).unwrap();
