@@ -1,10 +1,10 @@
 //! One call's task: owns the call, its RTP sockets and its provider connection. A packet crosses no thread.
 use super::{
+    Alarm,
     facts::Facts,
     rtp_socket::Pair,
     sip_socket::Request,
-    until,
-    ws_client::{self, FromProvider},
+    ws_client::{Connection, FromProvider},
 };
 use crate::{
     call::{Call, Event, Setup},
@@ -13,7 +13,7 @@ use crate::{
 };
 use chrono::Utc;
 use media::Channel;
-use providers::{Disconnect, Endpoint, Incoming, JobDone, Outgoing};
+use providers::{Endpoint, Incoming, JobDone, Outgoing};
 use sip::{Command, Reason};
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{
@@ -102,7 +102,7 @@ enum Provider {
     /// Not asked for yet, or gone.
     None,
     /// Over a WebSocket.
-    Socket(ws_client::Connection),
+    Socket(Connection),
     /// In this process.
     Engine,
 }
@@ -130,11 +130,12 @@ async fn drive(setup: Setup, sockets: Pair, mut sip: mpsc::Receiver<sip::Event>,
         provider: Provider::None,
         jobs_done,
     };
+    let mut alarm = Alarm::new();
     let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
     while task.drain() {
         tokio::select! {
             biased;
-            () = until(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
+            () = alarm.ring(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
             received = task.rtp.recv_from(&mut buffer) => task.on_rtp(received, &mut buffer),
             received = task.rtcp.recv_from(&mut rtcp_buffer) => {
                 if let Ok((length, from)) = received {
@@ -154,9 +155,7 @@ async fn drive(setup: Setup, sockets: Pair, mut sip: mpsc::Receiver<sip::Event>,
 
 async fn from_provider(provider: &mut Provider) -> FromProvider {
     match provider {
-        Provider::Socket(connection) => {
-            connection.inbox.recv().await.unwrap_or(FromProvider::Disconnected(Disconnect::Closed(None)))
-        }
+        Provider::Socket(connection) => connection.next().await,
         Provider::None | Provider::Engine => std::future::pending().await,
     }
 }
@@ -187,12 +186,11 @@ impl Task {
     }
 
     fn drain_provider(&mut self) {
-        match &self.provider {
+        match &mut self.provider {
             Provider::Socket(connection) => {
-                // Without a slot the message stays in the dialect, which bounds and trims its own backlog.
-                while let Ok(slot) = connection.outbox.try_reserve() {
+                while connection.takes_more() {
                     let Some(message) = self.call.poll_outgoing() else { break };
-                    slot.send(message);
+                    connection.send(message);
                 }
             }
             Provider::Engine => {
@@ -220,6 +218,7 @@ impl Task {
         match message {
             FromProvider::Connected => self.call.handle_connected(now),
             FromProvider::Message(message) => self.call.handle_provider(message, now),
+            FromProvider::Writable => {} // what waits is sent when the task drains the call
             FromProvider::Disconnected(how) => {
                 self.provider = Provider::None;
                 self.call.handle_disconnected(how, now);
@@ -254,7 +253,7 @@ impl Task {
         match endpoint {
             Endpoint::WebSocket { url, headers } => {
                 let tls = Arc::clone(&self.shared.tls);
-                self.provider = Provider::Socket(ws_client::open(url, headers, tls));
+                self.provider = Provider::Socket(Connection::open(url, headers, tls));
             }
             Endpoint::Engine => {
                 self.provider = Provider::Engine;

@@ -17,13 +17,32 @@ pub mod takeover;
 pub mod tap;
 pub mod ws_client;
 
-use std::time::Instant;
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
-/// Sleeps until a core's deadline, or for ever when it has none.
-pub(crate) async fn until(deadline: Option<(Instant, &'static str)>) {
-    match deadline {
-        Some((at, _)) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
+/// A timer that is set anew only when the deadline moved: most wake-ups of a call leave it where it is.
+pub(crate) struct Alarm {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    /// Not set.
+    pub(crate) fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), set: None }
+    }
+
+    /// Sleeps until a core's deadline; for ever when it has none.
+    pub(crate) async fn ring(&mut self, deadline: Option<(Instant, &'static str)>) {
+        let Some((at, _)) = deadline else { return std::future::pending().await };
+        if self.set != Some(at) {
+            self.sleep.as_mut().reset(at.into());
+            self.set = Some(at);
+        }
+        self.sleep.as_mut().await;
+        self.set = None;
     }
 }
 

@@ -1,10 +1,10 @@
 //! Runs a [`Phone`] over real sockets: its own SIP task, its own pair of RTP ports.
 use super::{
+    Alarm,
     rtp_socket::Pair,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
     tap::Tap,
-    until,
 };
 use crate::{
     config::{self, Listener},
@@ -99,11 +99,12 @@ pub async fn call(
     requests.send(Request::Invite(invite(&dial, phone.offer(), local.ip()), leg_sender)).await?;
     phone.dialled(leg.await.context("the SIP task is gone")?);
 
+    let mut alarm = Alarm::new();
     let (mut buffer, mut rtcp_buffer) = ([0; 2_048], [0; 2_048]);
     while drain(&mut phone, &rtp, &rtcp, &requests, &mut watch) {
         tokio::select! {
             biased;
-            () = until(phone.poll_timeout()) => phone.handle_timeout(Instant::now()),
+            () = alarm.ring(phone.poll_timeout()) => phone.handle_timeout(Instant::now()),
             Some(event) = events.recv() => phone.handle_sip(event, Instant::now()),
             received = rtp.recv_from(&mut buffer) => if let Ok((length, from)) = received {
                 phone.handle_rtp(from, buffer.get(..length).unwrap_or_default(), Instant::now());

@@ -1,11 +1,19 @@
-//! One WebSocket connection to a provider, on the call's own thread.
-use futures_util::{SinkExt, StreamExt};
+//! One WebSocket connection to a provider, owned and polled by its call's task: a message crosses no queue and wakes no
+//! other task on its way.
+use futures_util::{Sink, SinkExt, StreamExt};
 use providers::{Disconnect, Incoming, Outgoing};
-use std::{cell::Cell, io, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
 use tokio::{
     net::TcpStream,
-    sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, Interval, interval_at, timeout_at},
 };
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
@@ -19,10 +27,6 @@ use tokio_tungstenite::{
 
 /// Resolving, connecting, TLS and the upgrade, together.
 const OPEN: Duration = Duration::from_secs(6);
-/// Messages to the provider that may wait; then the dialect keeps its own backlog, and trims it by its own policy.
-const OUTBOX: usize = 64;
-/// Messages from the provider that may wait for the call; then the connection is not read, and TCP slows the provider.
-const INBOX: usize = 256;
 /// Largest message a provider may send: OpenAI's session echo and audio deltas stay far below.
 const MAX_MESSAGE: usize = 4 << 20;
 /// The provider is pinged this often, whatever else is sent.
@@ -37,32 +41,160 @@ pub enum FromProvider {
     Connected,
     /// A message.
     Message(Incoming),
+    /// The kernel takes messages again.
+    Writable,
     /// No connection, or no longer; nothing follows.
     Disconnected(Disconnect),
 }
 
-/// The call's end of a connection. Dropping it closes the connection.
+/// A call's connection. While the call does not read it, TCP slows the provider; while the kernel does not take what is
+/// sent, messages stay in the dialect, which bounds and trims its own backlog. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct Connection {
-    /// To the provider.
-    pub outbox: mpsc::Sender<Outgoing>,
-    /// From the provider.
-    pub inbox: mpsc::Receiver<FromProvider>,
+pub struct Connection(State);
+
+enum State {
+    Opening(Pin<Box<dyn Future<Output = Result<Socket, Disconnect>>>>),
+    Open(Box<Open>),
+    /// We closed it, and have not told yet.
+    Closed,
+    Over,
 }
 
-/// Opens a connection; must be called on a thread with a `LocalSet`.
-pub fn open(url: String, headers: Vec<(String, String)>, tls: Arc<rustls::ClientConfig>) -> Connection {
-    let (outbox, to_send) = mpsc::channel(OUTBOX);
-    let (to_call, inbox) = mpsc::channel(INBOX);
-    tokio::task::spawn_local(async move {
-        let how = match connect(&url, &headers, tls).await {
-            Ok(socket) => carry(socket, to_send, &to_call).await,
-            Err(how) => how,
+impl fmt::Debug for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Opening(_) => "Opening",
+            Self::Open(_) => "Open",
+            Self::Closed => "Closed",
+            Self::Over => "Over",
+        })
+    }
+}
+
+impl Connection {
+    /// Begins to open a connection; [`Self::next`] carries on with it.
+    pub fn open(url: String, headers: Vec<(String, String)>, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self(State::Opening(Box::pin(async move { connect(&url, &headers, tls).await })))
+    }
+
+    /// What comes next of it. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> FromProvider {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Whether a message can be sent at this moment; if not, [`FromProvider::Writable`] tells when.
+    pub fn takes_more(&mut self) -> bool {
+        match &mut self.0 {
+            State::Open(open) => open.takes_more(),
+            State::Opening(_) | State::Closed | State::Over => false,
+        }
+    }
+
+    /// Sends a message; what an open connection does not take any more is lost with the connection.
+    pub fn send(&mut self, outgoing: Outgoing) {
+        let State::Open(open) = &mut self.0 else { return };
+        match outgoing {
+            Outgoing::Text(text) => open.send(Message::text(text)),
+            Outgoing::Binary(bytes) => open.send(Message::binary(bytes)),
+            // Its frame goes out when it is dropped.
+            Outgoing::Close => self.0 = State::Closed,
+            // An engine's job has no business on a socket; the dialect's endpoint says which it is.
+            Outgoing::Job(..) => {}
+        }
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FromProvider> {
+        let told = match &mut self.0 {
+            State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
+                Ok(socket) => {
+                    self.0 = State::Open(Box::new(Open::new(socket)));
+                    return Poll::Ready(FromProvider::Connected);
+                }
+                Err(how) => FromProvider::Disconnected(how),
+            },
+            State::Open(open) => ready!(open.poll_next(context)),
+            State::Closed => FromProvider::Disconnected(BROKEN),
+            State::Over => return Poll::Pending,
         };
-        // The call may have ended first.
-        let _ = to_call.send(FromProvider::Disconnected(how)).await;
-    });
-    Connection { outbox, inbox }
+        if let FromProvider::Disconnected(_) = told {
+            self.0 = State::Over;
+        }
+        Poll::Ready(told)
+    }
+}
+
+/// A connection that ended without a word.
+const BROKEN: Disconnect = Disconnect::Closed(None);
+
+/// An open connection.
+struct Open {
+    socket: Socket,
+    ping: Interval,
+    heard: Instant,
+    /// The kernel did not take all of the last message.
+    blocked: bool,
+}
+
+impl Open {
+    fn new(socket: Socket) -> Self {
+        let now = Instant::now();
+        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false }
+    }
+
+    fn takes_more(&mut self) -> bool {
+        // Nobody is woken by this poll: `poll_next` asks again before the task sleeps.
+        let mut context = Context::from_waker(Waker::noop());
+        self.blocked = Pin::new(&mut self.socket).poll_ready(&mut context).is_pending();
+        !self.blocked
+    }
+
+    fn send(&mut self, message: Message) {
+        // A broken connection tells of itself when it is read.
+        let _ = self.socket.start_send_unpin(message);
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FromProvider> {
+        // Read first: a close frame says more than a failed write.
+        while let Poll::Ready(read) = self.socket.poll_next_unpin(context) {
+            let Some(Ok(message)) = read else { return Poll::Ready(FromProvider::Disconnected(BROKEN)) };
+            self.heard = Instant::now();
+            if let Some(told) = told(message) {
+                return Poll::Ready(told);
+            }
+        }
+        if self.blocked
+            && let Poll::Ready(written) = self.socket.poll_flush_unpin(context)
+        {
+            self.blocked = false;
+            return Poll::Ready(written.map_or(FromProvider::Disconnected(BROKEN), |()| FromProvider::Writable));
+        }
+        while self.ping.poll_tick(context).is_ready() {
+            if self.heard.elapsed() >= QUIET {
+                let why = format!("silent for {} s", QUIET.as_secs());
+                return Poll::Ready(FromProvider::Disconnected(Disconnect::Unreachable(why)));
+            }
+            self.send(Message::Ping(Vec::new().into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.send(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })));
+    }
+}
+
+/// What the call is told of a message, if anything.
+fn told(message: Message) -> Option<FromProvider> {
+    Some(match message {
+        Message::Text(text) => FromProvider::Message(Incoming::Text(text.as_str().to_owned())),
+        Message::Binary(bytes) => FromProvider::Message(Incoming::Binary(bytes.to_vec())),
+        Message::Close(frame) => FromProvider::Disconnected(Disconnect::Closed(
+            frame.map(|frame| (u16::from(frame.code), frame.reason.as_str().to_owned())),
+        )),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return None,
+    })
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -114,66 +246,104 @@ fn authority(uri: &Uri) -> Option<(String, u16)> {
     Some((host, uri.port_u16().unwrap_or(default)))
 }
 
-async fn carry(
-    socket: Socket,
-    mut to_send: mpsc::Receiver<Outgoing>,
-    to_call: &mpsc::Sender<FromProvider>,
-) -> Disconnect {
-    let broken = Disconnect::Closed(None);
-    if to_call.send(FromProvider::Connected).await.is_err() {
-        return broken;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        thread::{self, JoinHandle},
+    };
+    use tokio_tungstenite::tungstenite::{WebSocket, accept};
+
+    /// A provider that takes one connection and hands it to `then`.
+    fn provider<T: Send + 'static>(
+        then: impl FnOnce(WebSocket<TcpStream>) -> T + Send + 'static,
+    ) -> (String, JoinHandle<T>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let body = move || then(accept(listener.accept().unwrap().0).unwrap());
+        (url, thread::spawn(body))
     }
-    let (mut sink, mut stream) = socket.split();
-    let heard = Cell::new(Instant::now());
-    let write = async {
-        let mut ping = tokio::time::interval(PING);
-        loop {
-            let message = tokio::select! {
-                outgoing = to_send.recv() => match outgoing {
-                    Some(Outgoing::Text(text)) => Message::text(text),
-                    Some(Outgoing::Binary(bytes)) => Message::binary(bytes),
-                    Some(Outgoing::Close) | None => {
-                        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-                        // Either way the connection is over.
-                        let _ = sink.send(Message::Close(Some(frame))).await;
-                        return broken.clone();
-                    }
-                    // An engine's job has no business on a socket; the dialect's endpoint says which it is.
-                    Some(Outgoing::Job(..)) => continue,
-                },
-                _ = ping.tick() => {
-                    if heard.get().elapsed() >= QUIET {
-                        return Disconnect::Unreachable(format!("silent for {} s", QUIET.as_secs()));
-                    }
-                    Message::Ping(Vec::new().into())
-                }
-            };
-            if sink.send(message).await.is_err() {
-                return broken.clone();
+
+    fn open(url: String) -> Connection {
+        let provider = rustls::crypto::ring::default_provider();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        Connection::open(
+            url,
+            Vec::new(),
+            Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()),
+        )
+    }
+
+    fn run<F: Future>(test: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    }
+
+    #[test]
+    fn messages_go_both_ways_and_the_end_is_polite() {
+        let (url, provider) = provider(|mut socket| {
+            let first = socket.read().unwrap();
+            socket.send(Message::text("hello")).unwrap();
+            (first, socket.read().unwrap())
+        });
+        run(async {
+            let mut connection = open(url);
+            assert!(!connection.takes_more(), "it is not open yet");
+            assert!(matches!(connection.next().await, FromProvider::Connected));
+            assert!(connection.takes_more());
+            connection.send(Outgoing::Text("audio".into()));
+            let FromProvider::Message(Incoming::Text(text)) = connection.next().await else { panic!("no message") };
+            assert_eq!(text, "hello");
+            connection.send(Outgoing::Close);
+            assert!(matches!(connection.next().await, FromProvider::Disconnected(Disconnect::Closed(None))));
+        });
+        let (first, last) = provider.join().unwrap();
+        assert_eq!(first, Message::text("audio"));
+        assert!(matches!(last, Message::Close(Some(CloseFrame { code: CloseCode::Normal, .. }))), "{last:?}");
+    }
+
+    #[test]
+    fn a_provider_that_does_not_read_is_sent_no_more_until_it_does() {
+        const PIECE: usize = 1 << 16;
+        let (go, wait) = std::sync::mpsc::channel();
+        let (url, provider) = provider(move |mut socket| {
+            wait.recv().unwrap();
+            let mut read = 0;
+            while let Ok(Message::Binary(bytes)) = socket.read() {
+                read += bytes.len();
             }
-        }
-    };
-    let read = async {
-        while let Some(Ok(message)) = stream.next().await {
-            heard.set(Instant::now());
-            let incoming = match message {
-                Message::Text(text) => Incoming::Text(text.as_str().to_owned()),
-                Message::Binary(bytes) => Incoming::Binary(bytes.to_vec()),
-                Message::Close(frame) => {
-                    return Disconnect::Closed(frame.map(|f| (u16::from(f.code), f.reason.as_str().to_owned())));
-                }
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
-            };
-            if to_call.send(FromProvider::Message(incoming)).await.is_err() {
-                return broken.clone();
+            read
+        });
+        let sent = run(async {
+            let mut connection = open(url);
+            assert!(matches!(connection.next().await, FromProvider::Connected));
+            let mut sent = 0;
+            while connection.takes_more() {
+                connection.send(Outgoing::Binary(vec![0; PIECE]));
+                sent += PIECE;
+                assert!(sent < 1 << 28, "nothing ever holds it back");
             }
-        }
-        broken.clone()
-    };
-    tokio::select! {
-        // Read first: a close frame says more than a failed write.
-        biased;
-        how = read => how,
-        how = write => how,
+            go.send(()).unwrap();
+            assert!(matches!(connection.next().await, FromProvider::Writable));
+            assert!(connection.takes_more());
+            sent
+        });
+        assert_eq!(provider.join().unwrap(), sent, "what was taken arrives whole");
+    }
+
+    #[test]
+    fn a_provider_that_says_no_is_not_taken_for_one_that_is_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4_096]).unwrap();
+            stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        let how = run(async { open(url).next().await });
+        server.join().unwrap();
+        assert!(matches!(how, FromProvider::Disconnected(Disconnect::Refused(401))), "{how:?}");
     }
 }

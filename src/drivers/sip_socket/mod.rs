@@ -7,8 +7,8 @@ pub use sockets::Sockets;
 
 use self::connections::{Connections, FromStream};
 use super::{
+    Alarm,
     tap::{Look, Tap},
-    until,
 };
 use crate::trace::Direction;
 use sip::{
@@ -78,6 +78,7 @@ pub async fn run(
     let (mut connections, mut from_streams) = Connections::start(streams, tls);
     let mut buffer = vec![0; DATAGRAM];
     let mut owned = Owned::Yes;
+    let mut alarm = Alarm::new();
     loop {
         while let Some((hop, message)) = endpoint.poll_framed() {
             tap.note(Direction::In, hop, &message);
@@ -109,7 +110,7 @@ pub async fn run(
                 Some(request) => on_request(request, &mut endpoint, &mut connections, &mut tap),
                 None => owned = Owned::No,
             },
-            () = until(endpoint.poll_timeout()) => {}
+            () = alarm.ring(endpoint.poll_timeout()) => {}
         }
         let now = Instant::now();
         if endpoint.poll_timeout().is_some_and(|(at, _)| at <= now) {
