@@ -1,6 +1,8 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 use super::{
-    Desk, End, Event, Hangup, Hold, reason, tools,
+    Desk, End, Event, Hangup, Hold,
+    bundle::Bundle,
+    reason, tools,
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
 use crate::record::Outcome;
@@ -18,6 +20,7 @@ const GO_ON: Flow = ControlFlow::Continue(());
 pub(super) struct Live {
     pub(super) media: media::Session,
     pub(super) provider: Box<dyn Dialect>,
+    pub(super) bundle: Bundle,
     /// What the last offer and answer settled.
     negotiated: sdp::Negotiated,
     phase: Phase,
@@ -80,6 +83,7 @@ impl Live {
         Ok(Self {
             media,
             provider,
+            bundle: Bundle::default(),
             negotiated,
             phase: Phase::Talking,
             open: None,
@@ -206,9 +210,13 @@ impl Live {
 
     fn on_media(&mut self, event: media::Event, desk: &mut Desk, now: Instant) -> Flow {
         match event {
-            media::Event::Audio(audio) if self.with_the_caller() => self.provider.handle_audio(&audio, now),
-            // The caller is being handed over: what arrives is hold music. The provider's clock needs its silence.
-            media::Event::Audio(audio) => self.provider.handle_audio(&silence_like(&audio), now),
+            media::Event::Audio(audio) => {
+                // The caller is being handed over: what arrives is hold music. The provider's clock needs its silence.
+                let audio = if self.with_the_caller() { audio } else { silence_like(&audio) };
+                for message in self.bundle.push(audio).into_iter().flatten() {
+                    self.provider.handle_audio(&message, now);
+                }
+            }
             media::Event::Speech(speech) => self.on_speech(speech, desk, now),
             media::Event::FirstPacket { utterance, at } => self.on_first_packet(utterance, at, desk),
             media::Event::PlayedOut(heard) => return self.on_played_out(heard, desk, now),

@@ -5,6 +5,7 @@
 //!     └──no offer──▶ Offering ──ACK with answer──▶ Live
 //! ```
 //! Every exit goes through [`Call::end`], once.
+mod bundle;
 mod event;
 mod live;
 mod log;
@@ -16,6 +17,7 @@ mod tools;
 mod transcript;
 mod transfer;
 
+pub use bundle::Room;
 pub use event::{Event, Hold};
 pub use rung::Rung;
 pub use settings::Settings;
@@ -166,6 +168,13 @@ impl Call {
             State::Over => self.desk.decline_late_offer(&event),
         }
         self.settle(now);
+    }
+
+    /// Whether the thread that carries this call keeps up.
+    pub fn set_room(&mut self, room: Room) {
+        if let State::Live(live) = &mut self.state {
+            live.bundle.set_room(room);
+        }
     }
 
     /// A datagram at our RTP port.

@@ -7,7 +7,7 @@ use super::{
     ws_client::{Connection, FromProvider},
 };
 use crate::{
-    call::{Call, Event, Setup},
+    call::{Call, Event, Room, Setup},
     speech::Engine,
     store::Recorder,
 };
@@ -15,7 +15,7 @@ use chrono::Utc;
 use media::Channel;
 use providers::{Endpoint, Incoming, JobDone, Outgoing};
 use sip::{Command, Reason};
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 use tokio::{
     net::UdpSocket,
     sync::{broadcast, mpsc, watch},
@@ -67,9 +67,9 @@ pub struct NewCall {
 
 /// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
 /// a record and a leg that is taken down like any other.
-pub async fn run(new: NewCall) {
+pub async fn run(new: NewCall, room: Rc<Cell<Room>>) {
     let NewCall { facts, setup, sockets, sip, shared, span } = new;
-    let task = spawn_local(drive(setup, sockets, sip, shared.clone()).instrument(span.clone()));
+    let task = spawn_local(drive(setup, sockets, sip, shared.clone(), room).instrument(span.clone()));
     supervise(task, &facts, &shared).instrument(span).await;
 }
 
@@ -117,7 +117,13 @@ struct Task {
     jobs_done: mpsc::Sender<JobDone>,
 }
 
-async fn drive(setup: Setup, sockets: Pair, mut sip: mpsc::Receiver<sip::Event>, shared: Shared) -> io::Result<()> {
+async fn drive(
+    setup: Setup,
+    sockets: Pair,
+    mut sip: mpsc::Receiver<sip::Event>,
+    shared: Shared,
+    room: Rc<Cell<Room>>,
+) -> io::Result<()> {
     let (rtp, rtcp) = sockets.into_async().await?;
     let mut stop = shared.stop.clone();
     let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
@@ -133,6 +139,7 @@ async fn drive(setup: Setup, sockets: Pair, mut sip: mpsc::Receiver<sip::Event>,
     let mut alarm = Alarm::new();
     let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
     while task.drain() {
+        task.call.set_room(room.get());
         tokio::select! {
             biased;
             () = alarm.ring(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),

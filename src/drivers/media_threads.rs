@@ -1,17 +1,25 @@
 //! The media threads: each runs a single-threaded runtime; a call is placed on one and never moves.
 use super::call_task::{self, NewCall};
+use crate::call::Room;
 use std::{
+    cell::Cell,
     io,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 use tokio::{runtime, sync::mpsc, task::LocalSet};
+use tracing::debug;
 
 /// Calls that may wait for their thread; a full queue means the thread is stuck, and the call is refused.
 const QUEUE: usize = 256;
+
+/// How often a thread is asked whether it keeps up.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// All media threads.
 #[derive(Debug)]
@@ -68,8 +76,8 @@ impl MediaThreads {
 }
 
 /// Runs one call to its end, and counts it off.
-async fn run(call: NewCall, calls: Arc<AtomicUsize>) {
-    call_task::run(call).await;
+async fn run(call: NewCall, calls: Arc<AtomicUsize>, room: Rc<Cell<Room>>) {
+    call_task::run(call, room).await;
     calls.fetch_sub(1, Ordering::Relaxed);
 }
 
@@ -79,14 +87,37 @@ fn start(number: usize) -> io::Result<MediaThread> {
     let counter = Arc::clone(&calls);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {
-        let local = LocalSet::new();
+        let (local, room) = (LocalSet::new(), Rc::new(Cell::new(Room::default())));
+        let seen = Rc::clone(&room);
         local.spawn_local(async move {
             while let Some(call) = calls_to_come.recv().await {
-                tokio::task::spawn_local(run(call, Arc::clone(&counter)));
+                tokio::task::spawn_local(run(call, Arc::clone(&counter), Rc::clone(&seen)));
             }
         });
-        runtime.block_on(local);
+        runtime.block_on(async {
+            tokio::select! {
+                () = local => {}
+                () = look(&room) => {}
+            }
+        });
     };
     let handle = thread::Builder::new().name(format!("media-{number}")).spawn(body)?;
     Ok(MediaThread { queue, calls, handle })
+}
+
+/// Tells the calls of this thread, for ever, whether it keeps up: by the share of time it did not wait for anything.
+async fn look(room: &Cell<Room>) {
+    let metrics = runtime::Handle::current().metrics();
+    let busy = || metrics.worker_total_busy_duration(0);
+    let (mut before, mut since) = (busy(), Instant::now());
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (now, elapsed) = (busy(), since.elapsed());
+        let share = now.saturating_sub(before).as_secs_f64() / elapsed.as_secs_f64();
+        let next = room.get().after(share);
+        if next != room.replace(next) {
+            debug!(room = ?next, busy_percent = share * 100.0, "Uplink");
+        }
+        (before, since) = (now, Instant::now());
+    }
 }
