@@ -15,8 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Calls are placed this far apart, so that the set-up of one does not wait for that of another.
+/// Calls are placed this far apart, so that the set-up of one does not wait for that of another …
 const BETWEEN_CALLS: Duration = Duration::from_millis(50);
+/// … but all within this.
+const PLACING: Duration = Duration::from_secs(15);
 /// How long the last call may take to be answered, and all to be ended.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the server is watched before its first call.
@@ -68,7 +70,7 @@ pub(crate) fn hold(
     show.phase("idle server", IDLE);
     std::thread::sleep(IDLE);
     let idle = server.usage()?;
-    show.phase("placing calls", BETWEEN_CALLS * plan.calls as u32);
+    show.phase("placing calls", between_calls(plan.calls) * plan.calls as u32);
     let setup_ms = place(plan.calls, &phones, uac)?;
     show.phase("warm-up", plan.warm_up);
     pump(uac, Instant::now() + plan.warm_up)?;
@@ -105,12 +107,16 @@ fn by_kind(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, length
     after.iter().map(since).filter(|(_, percent)| *percent >= 0.1).collect()
 }
 
+fn between_calls(calls: usize) -> Duration {
+    BETWEEN_CALLS.min(PLACING / calls.max(1) as u32)
+}
+
 fn place(calls: usize, phones: &Phones, uac: &mut Uac) -> Result<Vec<f64>> {
     let start = Instant::now();
     let mut setup_ms = Vec::new();
     for phone in 0..calls {
         uac.place(phones.port(phone)?)?;
-        setup_ms.extend(answers(uac, phones, start + BETWEEN_CALLS * (phone as u32 + 1))?);
+        setup_ms.extend(answers(uac, phones, start + between_calls(calls) * (phone as u32 + 1))?);
     }
     let deadline = Instant::now() + ANSWER;
     while setup_ms.len() < calls && Instant::now() < deadline {

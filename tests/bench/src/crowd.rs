@@ -7,7 +7,7 @@ use crate::{
     metric::{Metric, round},
     phones::{Floors, Phones},
     progress::Progress,
-    provider::Provider,
+    provider::{Provider, Security},
     server::Server,
     speech::Voice,
     uac::Uac,
@@ -51,8 +51,8 @@ pub(crate) fn hold<T: Send + 'static>(
 ) -> Result<Crowd<T>> {
     let load_before = machine::load();
     let floors = Arc::new(Floors::new(plan.calls));
-    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors))?;
-    let server = Server::start(stage.program, stage.folder, provider.address)?;
+    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), Security::Plain)?;
+    let server = Server::start(stage.program, stage.folder, &provider)?;
     let phones = Phones::start(plan.calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, crate::server::EXTENSION)?;
     let beside = start(server.sip)?;

@@ -6,8 +6,10 @@
 mod analysis;
 mod arrival;
 mod beside;
+mod capacity;
 mod conversations;
 mod crowd;
+mod floor;
 mod machine;
 mod memory;
 mod metric;
@@ -32,13 +34,13 @@ use machine::Machine;
 use metric::Verdict;
 use phones::{Floors, Phones};
 use progress::Progress;
-use provider::Provider;
+use provider::{Provider, Security};
 use report::Report;
 use server::Server;
 use speech::Voice;
 use std::{
     env, fs,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -77,6 +79,18 @@ struct Args {
     /// Only put this many calls through, and see whether memory stays flat.
     #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1_000..))]
     memory: Option<u32>,
+    /// Only see how many calls are held, and what each costs.
+    #[arg(long)]
+    capacity: bool,
+    /// Be the program that only carries, for so many calls.
+    #[arg(long, hide = true, requires_all = ["provider", "ca_file"])]
+    floor: Option<usize>,
+    /// Of the provider it carries to.
+    #[arg(long, hide = true)]
+    provider: Option<SocketAddr>,
+    /// By which that provider is trusted.
+    #[arg(long, hide = true)]
+    ca_file: Option<PathBuf>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -87,6 +101,9 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let (Some(calls), Some(provider), Some(ca_file)) = (args.floor, args.provider, &args.ca_file) {
+        return floor::run(calls, provider, ca_file);
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let folder = target.join("bench");
@@ -96,6 +113,9 @@ fn main() -> Result<()> {
     let show = Progress::new();
     let stage = Stage { program: &program, folder: &folder, speech: root.join("tests/fixtures/speech"), show: &show };
     let machine = Machine::look()?;
+    if args.capacity {
+        return watch_capacity(&args, &root, &stage, &machine);
+    }
     let report = match args.memory {
         Some(calls) => watch_memory(&args, calls, &root, &stage)?,
         None => measure(&args, &root, &stage)?,
@@ -117,6 +137,18 @@ fn main() -> Result<()> {
     }
 }
 
+fn watch_capacity(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machine) -> Result<()> {
+    let capacity = capacity::measure(stage, args.quick)?;
+    stage.show.finish();
+    let summary = serde_json::to_string_pretty(&capacity.summary())?;
+    fs::write(stage.folder.join("capacity.json"), &summary)?;
+    if !args.quick {
+        capacity.write(&root.join("docs"), machine, &when(root))?;
+    }
+    println!("{}", if args.json { summary } else { capacity.table() });
+    Ok(())
+}
+
 fn watch_memory(args: &Args, calls: u32, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let memory = memory::watch(stage, calls, &root.join("sipp-scenarios"))?;
     Ok(Report {
@@ -134,8 +166,8 @@ fn measure(args: &Args, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let (machine, load_before) = (Machine::look()?, machine::load());
     let calls = usize::from(args.calls);
     let floors = Arc::new(Floors::new(calls));
-    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors))?;
-    let server = Server::start(stage.program, stage.folder, provider.address)?;
+    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), Security::Plain)?;
+    let server = Server::start(stage.program, stage.folder, &provider)?;
     let phones = Phones::start(calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, server::EXTENSION)?;
     let (warm_up, length) = if args.quick { (3, 8) } else { (6, args.seconds) };

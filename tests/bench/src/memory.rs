@@ -4,7 +4,7 @@ use crate::{
     machine,
     metric::{Metric, round},
     phones::Floors,
-    provider::Provider,
+    provider::{Provider, Security},
     server::{Server, Usage},
     sipp::{self, Outcome, Run},
     speech::Voice,
@@ -34,8 +34,8 @@ pub(crate) struct Memory {
 /// Puts `calls` through a server of its own.
 pub(crate) fn watch(stage: &Stage<'_>, calls: u32, scenarios: &Path) -> Result<Memory> {
     let load_before = machine::load();
-    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::new(Floors::new(0)))?;
-    let server = Server::start(stage.program, stage.folder, provider.address)?;
+    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::new(Floors::new(0)), Security::Plain)?;
+    let server = Server::start(stage.program, stage.folder, &provider)?;
     let run = Run { calls, rate: RATE };
     stage.show.phase(&format!("{calls} calls"), Duration::from_secs(u64::from(calls / RATE)));
     let outcome = sipp::call(run, &server, scenarios, stage.folder).with_context(|| server.last_words())?;

@@ -1,4 +1,5 @@
 //! The program under test: a process of its own, so that what it uses is not mixed with what measuring uses.
+use crate::provider::Provider;
 use anyhow::{Context, Result, bail};
 use nix::{
     sys::signal::{Signal, kill},
@@ -34,8 +35,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` with a provider at `provider`, keeping its files in `folder`; what an earlier one kept there goes.
-    pub(crate) fn start(program: &Path, folder: &Path, provider: SocketAddr) -> Result<Self> {
+    /// Starts `program` with this provider, keeping its files in `folder`; what an earlier one kept there goes.
+    pub(crate) fn start(program: &Path, folder: &Path, provider: &Provider) -> Result<Self> {
         for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
             // The first run leaves none.
             let _ = fs::remove_file(folder.join(left));
@@ -127,7 +128,8 @@ impl Drop for Server {
     }
 }
 
-fn configuration(sip: SocketAddr, provider: SocketAddr, database: &Path) -> String {
+fn configuration(sip: SocketAddr, provider: &Provider, database: &Path) -> String {
+    let trusted = provider.ca_file().map_or(String::new(), |file| format!("ca_file = \"{}\"\n", file.display()));
     format!(
         r#"# Written by the benchmark.
 [sip]
@@ -141,8 +143,8 @@ ports = "22000-27999"
 url = "sqlite:{}"
 [openai]
 api_key = "not-a-key"
-url = "ws://{provider}/v1/realtime"
-[local]
+url = "{}"
+{trusted}[local]
 models_dir = "no-models"
 [log]
 level = "warn"
@@ -159,7 +161,8 @@ prompt = "You are being measured."
 max_duration_seconds = 3600
 max_turns = 10000
 "#,
-        database.display()
+        database.display(),
+        provider.url(),
     )
 }
 

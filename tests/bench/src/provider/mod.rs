@@ -1,18 +1,24 @@
 //! An OpenAI Realtime server made for measuring: it plays a script, marks its audio, and notes what arrives and when.
+mod wire;
+
 use crate::{
-    arrival::Timed,
     phones::Floors,
     script::{Act, Script, mark},
     speech::Voice,
     stamp::{BLOCK, Stamp},
 };
 use anyhow::{Context, Result, anyhow};
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     borrow::Cow,
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,9 +28,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tungstenite::{Message, WebSocket, protocol::WebSocketConfig};
+use wire::Stream;
+pub(crate) use wire::{Security, Tls};
 
-/// How often connections are looked at; arrivals are timed by the kernel, and acts when they are done.
-const LOOK: Duration = Duration::from_micros(500);
+/// The longest wait for a message: arrivals are timed by the kernel, and acts when they are done.
+const LOOK: Duration = Duration::from_millis(5);
+/// Connections that are looked at before acts that are due.
+const READY: usize = 64;
 /// How long an upgrade may take.
 const UPGRADE: Duration = Duration::from_secs(2);
 /// Connections that may wait to be carried; beyond it the accepting thread waits.
@@ -65,6 +75,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
+    security: Security,
     stop: Arc<AtomicBool>,
     acceptor: thread::JoinHandle<()>,
     carrier: thread::JoinHandle<Log>,
@@ -72,19 +83,33 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// Listens on a free port of loopback.
-    pub(crate) fn start(voice: Voice, floors: Arc<Floors>) -> Result<Self> {
+    pub(crate) fn start(voice: Voice, floors: Arc<Floors>, security: Security) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("a port for the provider")?;
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let (opened, waiting) = mpsc::sync_channel(WAITING);
-        let stopping = Arc::clone(&stop);
-        let body = move || accept(&listener, &opened, &stopping);
+        let (stopping, secured) = (Arc::clone(&stop), security.clone());
+        let body = move || accept(&listener, &secured, &opened, &stopping);
         let acceptor = thread::Builder::new().name("provider-accept".into()).spawn(body)?;
-        let carrier = Carrier { voice, floors, connections: Vec::new(), log: Log::default() };
+        let epoll = Epoll::new(EpollCreateFlags::empty())?;
+        let carrier = Carrier { voice, floors, epoll, connections: Vec::new(), log: Log::default() };
         let stopping = Arc::clone(&stop);
         let body = move || carrier.run(&waiting, &stopping);
         let carrier = thread::Builder::new().name("provider".into()).spawn(body)?;
-        Ok(Self { address, stop, acceptor, carrier })
+        Ok(Self { address, security, stop, acceptor, carrier })
+    }
+
+    /// Where it is to be found.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}/v1/realtime", self.security.scheme(), self.address)
+    }
+
+    /// The certificate by which it is trusted, if it has one.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        match &self.security {
+            Security::Plain => None,
+            Security::Tls(tls) => Some(&tls.ca_file),
+        }
     }
 
     /// Ends it and gives what it noted.
@@ -97,35 +122,43 @@ impl Provider {
     }
 }
 
-type Opened = Result<WebSocket<Timed>, String>;
+type Opened = Result<WebSocket<Stream>, String>;
 
-fn accept(listener: &TcpListener, opened: &mpsc::SyncSender<Opened>, stop: &AtomicBool) {
+fn accept(listener: &TcpListener, security: &Security, opened: &mpsc::SyncSender<Opened>, stop: &AtomicBool) {
     while let Ok((stream, _)) = listener.accept() {
-        if stop.load(Ordering::Relaxed) || opened.send(upgrade(stream).map_err(|error| format!("{error:#}"))).is_err() {
+        let socket = || upgrade(stream, security).map_err(|error| format!("{error:#}"));
+        if stop.load(Ordering::Relaxed) || opened.send(socket()).is_err() {
             return;
         }
     }
 }
 
-fn upgrade(stream: TcpStream) -> Result<WebSocket<Timed>> {
+fn upgrade(stream: TcpStream, security: &Security) -> Result<WebSocket<Stream>> {
     stream.set_read_timeout(Some(UPGRADE))?;
     let config = WebSocketConfig::default().read_buffer_size(16 << 10).write_buffer_size(0);
-    let socket = tungstenite::accept_with_config(Timed::new(stream)?, Some(config));
+    let socket = tungstenite::accept_with_config(security.take(stream)?, Some(config));
     let socket = socket.map_err(|error| anyhow!("upgrade: {error}"))?;
-    socket.get_ref().stream().set_nonblocking(true)?;
+    socket.get_ref().socket().set_nonblocking(true)?;
     Ok(socket)
 }
 
 #[derive(Debug)]
 struct Connection {
     id: u16,
-    socket: WebSocket<Timed>,
+    socket: WebSocket<Stream>,
     /// Known from the first marked packet.
     phone: Option<u16>,
     /// From `session.updated` on.
     script: Option<Script>,
     /// The response being made.
     active: Option<u32>,
+}
+
+impl Connection {
+    /// When its script goes on.
+    fn due(&self) -> Option<Instant> {
+        self.script.as_ref().map(Script::due)
+    }
 }
 
 /// A client event, as far as it is looked at.
@@ -146,52 +179,86 @@ struct ClientEvent<'a> {
 struct Carrier {
     voice: Voice,
     floors: Arc<Floors>,
-    connections: Vec<Connection>,
+    epoll: Epoll,
+    /// By their number; `None` once over.
+    connections: Vec<Option<Connection>>,
     log: Log,
 }
 
 impl Carrier {
     fn run(mut self, waiting: &mpsc::Receiver<Opened>, stop: &AtomicBool) -> Log {
+        let mut ready = [EpollEvent::empty(); READY];
         while !stop.load(Ordering::Relaxed) {
             while let Ok(opened) = waiting.try_recv() {
-                self.welcome(opened);
+                if let Err(error) = self.welcome(opened) {
+                    self.log.faults.push(format!("{error:#}"));
+                }
             }
-            let mut connections = std::mem::take(&mut self.connections);
-            connections.retain_mut(|connection| self.serve(connection));
-            self.connections = connections;
-            let due = self.connections.iter().filter_map(|c| c.script.as_ref()).map(Script::due).min();
-            let wait = due.map_or(LOOK, |due| due.saturating_duration_since(Instant::now()).min(LOOK));
-            thread::sleep(wait);
+            let wait = self.next_due().saturating_duration_since(Instant::now()).min(LOOK);
+            let timeout = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
+            let count = match self.epoll.wait(&mut ready, timeout) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(error) => {
+                    self.log.faults.push(format!("epoll: {error}"));
+                    return self.log;
+                }
+            };
+            for event in ready.iter().take(count) {
+                self.with(event.data() as usize, Self::read);
+            }
+            let now = Instant::now();
+            for number in 0..self.connections.len() {
+                let connection = self.connections.get(number).and_then(Option::as_ref);
+                if connection.and_then(Connection::due).is_some_and(|due| due <= now) {
+                    self.with(number, |carrier, connection| carrier.act(connection, now));
+                }
+            }
         }
         self.log
     }
 
-    fn welcome(&mut self, opened: Opened) {
-        match opened {
-            Ok(socket) => {
-                let id = self.log.connections as u16;
-                let mut connection = Connection { id, socket, phone: None, script: None, active: None };
-                say(&mut connection, &json!({"type": "session.created", "session": {"id": format!("sess_{id}")}}));
-                self.connections.push(connection);
-                self.log.connections += 1;
-            }
-            Err(why) => self.log.faults.push(why),
+    fn next_due(&self) -> Instant {
+        let due = self.connections.iter().flatten().filter_map(Connection::due).min();
+        due.unwrap_or_else(|| Instant::now() + LOOK)
+    }
+
+    fn welcome(&mut self, opened: Opened) -> Result<()> {
+        let socket = opened.map_err(|why| anyhow!(why))?;
+        let id = self.connections.len() as u16;
+        self.epoll.add(socket.get_ref(), EpollEvent::new(EpollFlags::EPOLLIN, id.into()))?;
+        let mut connection = Connection { id, socket, phone: None, script: None, active: None };
+        say(&mut connection, &json!({"type": "session.created", "session": {"id": format!("sess_{id}")}}));
+        self.connections.push(Some(connection));
+        self.log.connections += 1;
+        Ok(())
+    }
+
+    /// Takes a connection out for `work`, and puts it back unless it is over.
+    fn with(&mut self, number: usize, work: impl FnOnce(&mut Self, &mut Connection) -> bool) {
+        let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take) else { return };
+        let goes_on = work(self, &mut connection);
+        if let Some(place) = self.connections.get_mut(number).filter(|_| goes_on) {
+            *place = Some(connection);
         }
     }
 
-    /// Reads all there is and does all that is due; false when the connection is over.
-    fn serve(&mut self, connection: &mut Connection) -> bool {
+    /// Reads all there is; false when the connection is over.
+    fn read(&mut self, connection: &mut Connection) -> bool {
         loop {
             match connection.socket.read() {
                 Ok(Message::Text(text)) => self.on_event(connection, text.as_str()),
                 Ok(Message::Close(_)) => {}
                 Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return true,
                 // The client closes without waiting for our close frame, which is its right at the end of a call.
                 Err(_) => return false,
             }
         }
-        let now = Instant::now();
+    }
+
+    /// Does all that is due.
+    fn act(&mut self, connection: &mut Connection, now: Instant) -> bool {
         while let Some(act) = connection.script.as_mut().and_then(|script| script.next(now)) {
             self.perform(connection, act);
         }
@@ -333,7 +400,6 @@ fn send(connection: &mut Connection, text: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn next(socket: &mut WebSocket<TcpStream>) -> Value {
         loop {
@@ -347,7 +413,7 @@ mod tests {
     fn a_client_is_spoken_to_and_what_it_does_is_noted() {
         let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/speech");
         let voice = Voice::load(&speech, "en-piper").unwrap();
-        let provider = Provider::start(voice, Arc::new(Floors::new(1))).unwrap();
+        let provider = Provider::start(voice, Arc::new(Floors::new(1)), Security::Plain).unwrap();
         let stream = TcpStream::connect(provider.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let url = format!("ws://{}/v1/realtime", provider.address);

@@ -1,0 +1,262 @@
+//! How many calls a machine holds, what each costs, and what it would cost a program that only carries.
+use crate::{
+    analysis::{self, Figures, Window},
+    conversations::{self, Conversations, Plan},
+    crowd::Stage,
+    machine::{self, Machine},
+    metric::{Metric, round},
+    phones::{Floors, Phones},
+    provider::{Provider, Security, Tls},
+    server::{self, Server, Usage},
+    speech::Voice,
+    uac::Uac,
+};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Calls at once, one row each.
+const STEPS: [usize; 4] = [100, 300, 500, 1_000];
+const QUICK: [usize; 1] = [50];
+/// The most that pacing may be off for a row to count as held, ms at p99.
+const HELD: f64 = 5.0;
+/// How long a carrier may take to connect.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// One row.
+#[derive(Debug)]
+struct Row {
+    calls: usize,
+    /// Percent of one core for each call, of a program that only carries.
+    floor: f64,
+    load_before: f64,
+    server: Result<Held>,
+}
+
+/// What the server did with so many calls.
+#[derive(Debug)]
+struct Held {
+    talk: Conversations,
+    figures: Figures,
+    /// Messages with audio that reached the provider, for each call and second.
+    messages: f64,
+}
+
+/// All rows.
+#[derive(Debug)]
+pub(crate) struct Capacity {
+    rows: Vec<Row>,
+}
+
+/// Measures each step: first the floor, then the server, the same phones and provider around both.
+pub(crate) fn measure(stage: &Stage<'_>, quick: bool) -> Result<Capacity> {
+    let length = Duration::from_secs(if quick { 5 } else { 30 });
+    let steps: &[usize] = if quick { &QUICK } else { &STEPS };
+    let mut rows = Vec::new();
+    for &calls in steps {
+        let plan = Plan { calls, warm_up: Duration::from_secs(if quick { 2 } else { 5 }), length };
+        let load_before = machine::load();
+        let floor = floor(stage, plan)?;
+        rows.push(Row { calls, floor, load_before, server: hold(stage, plan) });
+    }
+    Ok(Capacity { rows })
+}
+
+fn surroundings(stage: &Stage<'_>, calls: usize) -> Result<(Provider, Phones)> {
+    let floors = Arc::new(Floors::new(calls));
+    let security = Security::Tls(Tls::new(stage.folder)?);
+    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), security)?;
+    Ok((provider, Phones::start(calls, Voice::load(&stage.speech, "en-agent")?, floors)?))
+}
+
+/// Percent of one core for each call.
+fn floor(stage: &Stage<'_>, plan: Plan) -> Result<f64> {
+    let (provider, phones) = surroundings(stage, plan.calls)?;
+    let mut carrier = Carrier::start(plan.calls, &provider)?;
+    let rtp = carrier.rtp()?;
+    (0..plan.calls).for_each(|phone| phones.connect(phone, rtp));
+    stage.show.phase(&format!("{} calls: the floor", plan.calls), plan.warm_up + plan.length);
+    thread::sleep(plan.warm_up);
+    let before = Usage::of(carrier.0.id())?;
+    thread::sleep(plan.length);
+    let percent = Usage::of(carrier.0.id())?.percent_since(&before);
+    drop(carrier);
+    phones.stop()?;
+    let log = provider.stop()?;
+    ensure!(log.connections == plan.calls, "{} of {} connections", log.connections, plan.calls);
+    Ok(percent / plan.calls as f64)
+}
+
+/// A process that only carries; ended when dropped.
+struct Carrier(Child);
+
+impl Carrier {
+    fn start(calls: usize, provider: &Provider) -> Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.arg("--floor").arg(calls.to_string()).arg("--provider").arg(provider.address.to_string());
+        command.arg("--ca-file").arg(provider.ca_file().context("a certificate")?);
+        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?))
+    }
+
+    /// Where it takes RTP, once all its connections are open.
+    fn rtp(&mut self) -> Result<std::net::SocketAddr> {
+        let stdout = self.0.stdout.take().context("its output")?;
+        let (told, heard) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            // An empty line is no address, and told as such.
+            let _ = BufReader::new(stdout).read_line(&mut line);
+            let _ = told.send(line);
+        });
+        let line = heard.recv_timeout(CONNECT).context("the carrier did not connect in time")?;
+        line.trim().parse().with_context(|| format!("the carrier said {line:?}"))
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn hold(stage: &Stage<'_>, plan: Plan) -> Result<Held> {
+    let (provider, phones) = surroundings(stage, plan.calls)?;
+    let server = Server::start(stage.program, stage.folder, &provider)?;
+    let mut uac = Uac::new(server.sip, server::EXTENSION)?;
+    let talk = conversations::hold(plan, &server, phones, &mut uac, stage.show);
+    let talk = talk.with_context(|| server.last_words())?;
+    server.end()?;
+    let log = provider.stop()?;
+    let Window { from, until } = talk.window;
+    let mut messages: Vec<Instant> = log.appends.iter().map(|append| append.at).collect();
+    messages.retain(|at| (from..until).contains(at));
+    messages.dedup();
+    let seconds = until.duration_since(from).as_secs_f64();
+    let messages = messages.len() as f64 / seconds / plan.calls as f64;
+    Ok(Held { figures: analysis::figures(&talk.lines, &log, talk.window), talk, messages })
+}
+
+impl Row {
+    fn cells(&self) -> Vec<String> {
+        let floor = format!("{:.3}", self.floor);
+        let held = match &self.server {
+            Ok(held) => held,
+            Err(why) => {
+                let why = format!("not held: {}", why.to_string().lines().next().unwrap_or_default());
+                return [vec![self.calls.to_string(), why, floor], vec!["–".to_owned(); 7]].concat();
+            }
+        };
+        let percentile =
+            |samples: &[f64], at| Metric::new("", "", "", samples.to_vec()).percentile(at).unwrap_or_default();
+        let Held { talk, figures, messages } = held;
+        let cpu = mean(&talk.cpu);
+        let pacing = [50.0, 99.0, 99.9].map(|at| percentile(&figures.pacing, at));
+        vec![
+            self.calls.to_string(),
+            format!("{cpu:.3}"),
+            floor,
+            format!("{:.2}", cpu / self.floor.max(f64::MIN_POSITIVE)),
+            format!("{:.0}", mean(&talk.rss)),
+            format!("{:.2} / {:.2} / {:.2}", pacing[0], pacing[1], pacing[2]),
+            format!("{:.2} / {:.2}", percentile(&figures.uplink, 50.0), percentile(&figures.uplink, 99.0)),
+            format!("{messages:.1}"),
+            format!("{:.0} + {:.0} + {:.0}", talk.shares.server, talk.shares.bench, talk.shares.others),
+            if pacing[1] <= HELD { "yes" } else { "**no**" }.to_owned(),
+        ]
+    }
+
+    fn threads(&self) -> Option<String> {
+        let talk = &self.server.as_ref().ok()?.talk;
+        let threads: Vec<String> =
+            talk.threads.iter().map(|(name, percent)| format!("`{name}` {percent:.0}")).collect();
+        Some(format!("- {} calls: {}; load average {:.2} before", self.calls, threads.join(", "), self.load_before))
+    }
+}
+
+fn mean(samples: &[f64]) -> f64 {
+    samples.iter().sum::<f64>() / samples.len().max(1) as f64
+}
+
+const COLUMNS: [&str; 10] = [
+    "calls",
+    "CPU % of a core per call",
+    "floor",
+    "× floor",
+    "KiB per call",
+    "pacing ms p50 / p99 / p99.9",
+    "uplink ms p50 / p99",
+    "messages up /s per call",
+    "CPU %: server + bench + others",
+    "held",
+];
+
+impl Capacity {
+    /// For a terminal, and the heart of the page.
+    pub(crate) fn table(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut text = line(&COLUMNS.map(str::to_owned));
+        text.push_str(&format!("|{}\n", "---|".repeat(COLUMNS.len())));
+        self.rows.iter().for_each(|row| text.push_str(&line(&row.cells())));
+        text
+    }
+
+    /// For a program.
+    pub(crate) fn summary(&self) -> Value {
+        let row = |row: &Row| {
+            let held = row.server.as_ref().ok();
+            json!({"calls": row.calls, "floor_percent_per_call": round(row.floor),
+                "cpu_percent_per_call": held.map(|held| round(mean(&held.talk.cpu))),
+                "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
+                "messages_per_call_s": held.map(|held| round(held.messages))})
+        };
+        self.rows.iter().map(row).collect()
+    }
+
+    /// Writes its page.
+    pub(crate) fn write(&self, docs: &Path, machine: &Machine, when: &str) -> Result<()> {
+        let Machine { cpu, cores, memory_gib, kernel } = machine;
+        let threads: Vec<String> = self.rows.iter().filter_map(Row::threads).collect();
+        let page = format!(
+            "# Capacity\n\nWritten by `make bench-capacity` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\n\
+             ## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. Phones and provider share these cores with the \
+             server.\n\n## The server's threads, in percent of one core\n\n{}\n",
+            self.table(),
+            threads.join("\n")
+        );
+        fs::write(docs.join("benchmarks-capacity.md"), page).context("write benchmarks-capacity.md")
+    }
+}
+
+const METHOD: &str = "\
+Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as in \
+[benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by /proc, without \
+the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an absolute \
+grid of 20 ms; a row is held if its p99 is at most 5 ms. Uplink is from a phone's `sendto` to the kernel's receive time at the \
+provider, the time in which packets wait for others of their message included: a thread that is busy for most of the time \
+sends 40 or 60 ms at once (50 messages a second are 20 ms each).\n\n\
+The floor is measured in the same run, with the same phones and provider, on a program that only carries: one RTP socket for \
+all calls, read and written 64 datagrams at a time, each sent back and wrapped into one message up; what the provider says is \
+read and dropped. It has no grid to keep, no call, no codec and no detector.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_was_not_held_says_why_in_a_whole_row() {
+        let server = Err(anyhow::anyhow!("7 of 9 calls were answered\nand more"));
+        let row = Row { calls: 9, floor: 0.2, load_before: 0.0, server };
+        let cells = row.cells();
+        assert_eq!(cells.len(), COLUMNS.len());
+        assert_eq!(cells[1], "not held: 7 of 9 calls were answered");
+    }
+}
