@@ -1,6 +1,7 @@
 //! Whether the caller speaks: an energy gate that costs nothing on a quiet line, a judge of what passes it, and the
 //! course of a turn.
 mod energy;
+mod network;
 mod silero;
 mod turn;
 
@@ -8,7 +9,8 @@ pub use silero::Error;
 
 use crate::audio::{SampleRate, Speech};
 use energy::{Gate, STEP};
-use silero::{CHUNK, Silero};
+use network::CHUNK;
+use silero::Silero;
 use std::time::{Duration, Instant};
 use turn::{Change, Limits, Sound, Turn};
 
