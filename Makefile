@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-memory bench-parse fuzz clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-memory bench-parse fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -74,6 +74,9 @@ bench: build ## measure, and write docs/benchmarks.md
 
 bench-memory: build ## put 200,000 calls through, and write docs/benchmarks-memory.md
 	@cargo run --locked --release --quiet --package bench -- --memory 200000
+
+bench-capacity: build ## see how many calls are held and what each costs, and write docs/benchmarks-capacity.md
+	@cargo run --locked --release --quiet --package bench -- --capacity
 
 bench-parse: ## measure reading, printing and refusing SIP messages
 	@cargo bench --locked --quiet --package sip --bench parse

@@ -133,12 +133,14 @@ struct Open {
     heard: Instant,
     /// The kernel did not take all of the last message.
     blocked: bool,
+    /// All that had arrived was read: there is nothing before the kernel has more.
+    drained: bool,
 }
 
 impl Open {
     fn new(socket: Socket) -> Self {
         let now = Instant::now();
-        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false }
+        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false, drained: false }
     }
 
     fn takes_more(&mut self) -> bool {
@@ -148,6 +150,17 @@ impl Open {
         !self.blocked
     }
 
+    /// Asks the kernel alone: a call's task wakes a hundred times a second for other reasons, and asking the WebSocket
+    /// costs it a cleared buffer each time.
+    fn has_arrived(&self, context: &mut Context<'_>) -> bool {
+        let stream = match self.socket.get_ref() {
+            MaybeTlsStream::Plain(stream) => stream,
+            MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+            _ => return true, // no other is ever opened
+        };
+        stream.poll_read_ready(context).is_ready()
+    }
+
     fn send(&mut self, message: Message) {
         // A broken connection tells of itself when it is read.
         let _ = self.socket.start_send_unpin(message);
@@ -155,7 +168,12 @@ impl Open {
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FromProvider> {
         // Read first: a close frame says more than a failed write.
-        while let Poll::Ready(read) = self.socket.poll_next_unpin(context) {
+        while !self.drained || self.has_arrived(context) {
+            let Poll::Ready(read) = self.socket.poll_next_unpin(context) else {
+                self.drained = true;
+                break;
+            };
+            self.drained = false;
             let Some(Ok(message)) = read else { return Poll::Ready(FromProvider::Disconnected(BROKEN)) };
             self.heard = Instant::now();
             if let Some(told) = told(message) {

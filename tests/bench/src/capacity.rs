@@ -25,7 +25,6 @@ use std::{
 
 /// Calls at once, one row each.
 const STEPS: [usize; 4] = [100, 300, 500, 1_000];
-const QUICK: [usize; 1] = [50];
 /// The most that pacing may be off for a row to count as held, ms at p99.
 const HELD: f64 = 5.0;
 /// How long a carrier may take to connect.
@@ -56,13 +55,13 @@ pub(crate) struct Capacity {
     rows: Vec<Row>,
 }
 
-/// Measures each step: first the floor, then the server, the same phones and provider around both.
-pub(crate) fn measure(stage: &Stage<'_>, quick: bool) -> Result<Capacity> {
-    let length = Duration::from_secs(if quick { 5 } else { 30 });
-    let steps: &[usize] = if quick { &QUICK } else { &STEPS };
+/// Measures each step, or only so many calls, for a short time: first the floor, then the server, the same phones and
+/// provider around both.
+pub(crate) fn measure(stage: &Stage<'_>, quick: Option<usize>) -> Result<Capacity> {
+    let (warm_up, length) = if quick.is_some() { (2, 6) } else { (5, 30) };
     let mut rows = Vec::new();
-    for &calls in steps {
-        let plan = Plan { calls, warm_up: Duration::from_secs(if quick { 2 } else { 5 }), length };
+    for calls in quick.map_or(STEPS.to_vec(), |calls| vec![calls]) {
+        let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
         let load_before = machine::load();
         let floor = floor(stage, plan)?;
         rows.push(Row { calls, floor, load_before, server: hold(stage, plan) });

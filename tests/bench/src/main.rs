@@ -68,7 +68,7 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, Parser)]
 struct Args {
     /// Concurrent calls.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=2_000))]
     calls: u16,
     /// Seconds of conversation that count.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=110))]
@@ -138,7 +138,7 @@ fn main() -> Result<()> {
 }
 
 fn watch_capacity(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machine) -> Result<()> {
-    let capacity = capacity::measure(stage, args.quick)?;
+    let capacity = capacity::measure(stage, args.quick.then_some(args.calls.into()))?;
     stage.show.finish();
     let summary = serde_json::to_string_pretty(&capacity.summary())?;
     fs::write(stage.folder.join("capacity.json"), &summary)?;
