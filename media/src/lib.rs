@@ -16,6 +16,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod session;
+pub mod srtp;
 mod stun;
 pub mod vad;
 

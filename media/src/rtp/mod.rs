@@ -8,4 +8,5 @@ pub use packet::{Packet, PacketError};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub(crate) use sender::mix;
+pub(crate) use sequence::nearest;
 pub use sequence::{Arrival, Sequence};

@@ -14,12 +14,20 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A stream whose SSRC, first sequence number and first timestamp come from `seed` (§5.1: random).
+    /// A stream whose SSRC, first sequence number and first timestamp come from `seed` (§5.1: random). The number is in the
+    /// lower half: a peer that misses the first packets of SRTP would not notice a wrap among them (RFC 3711 §3.3.1).
     pub fn new(seed: u64) -> Self {
         let first = mix(seed);
         let second = mix(seed ^ 0x5bd1_e995_9e37_79b9);
         let base = (second >> 16) as u32;
-        Self { ssrc: first as u32, sequence: (first >> 32) as u16, base, packets: 0, octets: 0, last_timestamp: base }
+        Self {
+            ssrc: first as u32,
+            sequence: (first >> 32) as u16 >> 1,
+            base,
+            packets: 0,
+            octets: 0,
+            last_timestamp: base,
+        }
     }
 
     /// Our synchronisation source.

@@ -59,7 +59,7 @@ impl Sequence {
         let Some(highest) = self.highest else {
             return Arrival::New(self.begin(sequence));
         };
-        let extended = nearest(highest, sequence);
+        let Some(extended) = nearest(highest, sequence) else { return self.far(sequence) };
         if extended > highest.saturating_add(MAX_DROPOUT) || extended.saturating_add(MAX_MISORDER) < highest {
             return self.far(sequence);
         }
@@ -92,13 +92,13 @@ impl Sequence {
     }
 }
 
-/// The extended number closest to `reference` that ends in `sequence`.
-fn nearest(reference: u64, sequence: u16) -> u64 {
+/// The extended number closest to `reference` that ends in `sequence`; `None` where that would be below zero.
+pub(crate) fn nearest(reference: u64, sequence: u16) -> Option<u64> {
     let ahead = sequence.wrapping_sub(reference as u16);
     if ahead < 1 << 15 {
-        return reference.saturating_add(u64::from(ahead));
+        return reference.checked_add(u64::from(ahead));
     }
-    reference.saturating_sub((1 << 16) - u64::from(ahead))
+    reference.checked_sub((1 << 16) - u64::from(ahead))
 }
 
 #[cfg(test)]

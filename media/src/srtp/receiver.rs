@@ -1,0 +1,120 @@
+//! The peer's packets, believed and laid bare.
+use std::fmt;
+
+use webrtc_util::replay_detector::{ReplayDetector, SlidingWindowDetector};
+
+use super::{
+    Error, Master,
+    derivation::Protocol,
+    header::{RtcpHeader, RtpHeader},
+    transform::Transform,
+};
+use crate::rtp::nearest;
+
+/// How far behind the newest a packet may be: 2.5 s of 20 ms. RFC 3711 §3.3.2 wants 64 at least.
+const WINDOW: usize = 128;
+/// Indices never wrap under one key (RFC 3711 §9.2).
+const MAX_RTP: u64 = (1 << 48) - 1;
+const MAX_RTCP: u64 = (1 << 31) - 1;
+/// Sources of one key. A peer that starts anew so often has to agree on another key first; only its own packets count.
+const MAX_SOURCES: usize = 32;
+
+/// Believes the packets of one key. Of a source nothing is kept before a packet of its is genuine.
+#[derive(Debug)]
+pub struct Receiver {
+    rtp: Transform,
+    rtcp: Transform,
+    pub(super) streams: Vec<Source>,
+    pub(super) reporters: Vec<Source>,
+}
+
+/// Packets of one source, by their indices.
+pub(super) struct Source {
+    ssrc: u32,
+    /// The highest index.
+    pub(super) highest: u64,
+    seen: SlidingWindowDetector,
+}
+
+impl Receiver {
+    /// Nothing received so far.
+    pub fn new(master: &Master) -> Self {
+        let (rtp, rtcp) = (Transform::new(master, Protocol::Rtp), Transform::new(master, Protocol::Rtcp));
+        Self { rtp, rtcp, streams: Vec::new(), reporters: Vec::new() }
+    }
+
+    /// Makes an RTP packet of an SRTP packet.
+    ///
+    /// # Errors
+    /// It is none, or not genuine, or not new; then it is as it was.
+    pub fn unprotect_rtp(&mut self, packet: &mut Vec<u8>) -> Result<(), Error> {
+        let header = RtpHeader::parse(packet).ok_or(Error::Malformed)?;
+        let known = self.streams.iter_mut().find(|source| source.ssrc == header.ssrc);
+        let length = match known {
+            Some(source) => {
+                // RFC 3711 §3.3.1: the index nearest to the highest one; below zero there is none.
+                let index = nearest(source.highest, header.sequence).ok_or(Error::Replayed)?;
+                source.take(index, || self.rtp.open_rtp(packet, header, index))?
+            }
+            None => {
+                let (index, mut source) = (header.sequence.into(), Source::first(header.ssrc, MAX_RTP, &self.streams)?);
+                let length = source.take(index, || self.rtp.open_rtp(packet, header, index))?;
+                self.streams.push(source);
+                length
+            }
+        };
+        packet.truncate(length);
+        Ok(())
+    }
+
+    /// Makes a compound RTCP packet of an SRTCP packet.
+    ///
+    /// # Errors
+    /// It is none, or not genuine, or not new; then it is as it was.
+    pub fn unprotect_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), Error> {
+        let header = RtcpHeader::parse(packet).ok_or(Error::Malformed)?;
+        let trailer = self.rtcp.trailer(packet).ok_or(Error::Malformed)?;
+        let index = trailer.index.into();
+        let known = self.reporters.iter_mut().find(|source| source.ssrc == header.ssrc);
+        let length = match known {
+            Some(source) => source.take(index, || self.rtcp.open_rtcp(packet, header, trailer))?,
+            None => {
+                let mut source = Source::first(header.ssrc, MAX_RTCP, &self.reporters)?;
+                let length = source.take(index, || self.rtcp.open_rtcp(packet, header, trailer))?;
+                self.reporters.push(source);
+                length
+            }
+        };
+        packet.truncate(length);
+        Ok(())
+    }
+}
+
+impl Source {
+    /// A source beside these, if there is room for it.
+    fn first(ssrc: u32, max: u64, others: &[Self]) -> Result<Self, Error> {
+        let source = || Self { ssrc, highest: 0, seen: SlidingWindowDetector::new(WINDOW, max) };
+        (others.len() < MAX_SOURCES).then(source).ok_or(Error::Exhausted)
+    }
+
+    /// Opens a packet whose index is new, and only then counts it.
+    fn take(&mut self, index: u64, open: impl FnOnce() -> Result<usize, Error>) -> Result<usize, Error> {
+        if !self.seen.check(index) {
+            return Err(Error::Replayed);
+        }
+        let length = open()?;
+        self.seen.accept();
+        self.highest = self.highest.max(index);
+        Ok(length)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Source")
+            .field("ssrc", &self.ssrc)
+            .field("highest", &self.highest)
+            .finish_non_exhaustive()
+    }
+}
