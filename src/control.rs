@@ -187,8 +187,19 @@ pub struct Status {
     pub calls: u64,
     /// SIP.
     pub sip: SipStatus,
+    /// SRTP.
+    pub srtp: SrtpStatus,
     /// What is kept for `ramal trace`.
     pub trace: Counters,
+}
+
+/// Packets of calls that were not believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SrtpStatus {
+    /// That no holder of the key made.
+    pub unauthentic: u64,
+    /// That were there before.
+    pub replayed: u64,
 }
 
 /// What the SIP core counts.

@@ -68,6 +68,8 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64) -> String
             sip.auth_failures,
         ),
         ("ramal_sip_stray_total", Counter, "SIP responses and ACKs that belong to nothing.", sip.stray),
+        ("ramal_srtp_unauthentic_total", Counter, "SRTP packets with a wrong tag, dropped.", status.srtp.unauthentic),
+        ("ramal_srtp_replayed_total", Counter, "SRTP packets that were there before, dropped.", status.srtp.replayed),
         ("ramal_trace_calls", Gauge, "Call-IDs whose messages are kept.", status.trace.calls),
         ("ramal_trace_bytes", Gauge, "Bytes of messages kept.", status.trace.bytes),
         ("ramal_trace_evicted_total", Counter, "Call-IDs that had to go for newer ones.", status.trace.evicted),
@@ -102,7 +104,7 @@ impl Page {
 mod tests {
     use super::*;
     use crate::{
-        control::{Registered, SipStatus},
+        control::{Registered, SipStatus, SrtpStatus},
         trace::Counters,
     };
 
@@ -123,6 +125,7 @@ mod tests {
             registrations: vec![registered(Standing::Registered), registered(Standing::Failed)],
             calls: 3,
             sip: SipStatus::from(sip::Stats { legs: 4, parse_errors: 5, ..sip::Stats::default() }),
+            srtp: SrtpStatus { unauthentic: 8, replayed: 9 },
             trace: Counters { calls: 6, ..Counters::default() },
         };
         let mut messages = Messages::default();
@@ -136,6 +139,8 @@ mod tests {
             "ramal_calls 3",
             "ramal_sip_legs 4",
             "ramal_sip_parse_errors_total 5",
+            "ramal_srtp_unauthentic_total 8",
+            "ramal_srtp_replayed_total 9",
             "ramal_trace_calls 6",
             "ramal_hep_lost_total 7",
         ] {

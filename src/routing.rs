@@ -1,10 +1,10 @@
 //! Which secretary an INVITE is for.
 use crate::{
     accounts::{Known, Registrar},
-    config::{Config, Peer},
+    config::{Config, Peer, Srtp},
     secretary::DomainRef,
 };
-use sip::IncomingInvite;
+use sip::{IncomingInvite, Transport};
 use std::net::IpAddr;
 
 /// Names the tenant: UUID or name of its domain.
@@ -37,17 +37,30 @@ pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &Known) -> W
     let domain = header(DOMAIN_HEADER)
         .map(|domain| DomainRef::from(domain.as_str()))
         .or_else(|| peer.and_then(|peer: &Peer| peer.domain.clone()))
-        .or_else(|| registered(invite, registrars));
+        .or_else(|| registered(invite, registrars).map(|registrar| registrar.account.tenant.clone()));
     Wanted { extension, domain }
 }
 
-/// A call to a Contact we registered belongs to that registration's tenant.
-fn registered(invite: &IncomingInvite, registrars: &Known) -> Option<DomainRef> {
+/// Whether the audio of this call is encrypted: as is said of the account it comes through, else of the peer, else of all.
+pub fn srtp(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Srtp {
+    let account = registered(invite, registrars).and_then(|registrar| registrar.account.registration.srtp);
+    let peer = || config.peer(invite.user.as_deref(), invite.remote.ip()).and_then(|peer| peer.srtp);
+    account.or_else(peer).unwrap_or(config.rtp.srtp)
+}
+
+/// Whether keys in the descriptions of this call can be read by those who pass them on (RFC 4568 §8.3): its signalling is
+/// in the clear, and leaves this machine.
+pub fn keys_are_readable(invite: &IncomingInvite) -> bool {
+    invite.transport != Transport::Tls && !invite.remote.ip().to_canonical().is_loopback()
+}
+
+/// A call to a Contact we registered belongs to that registration.
+fn registered<'a>(invite: &IncomingInvite, registrars: &'a Known) -> Option<&'a Registrar> {
     let through = |registrar: &&Registrar| {
         registrar.account.registration.contact_user == invite.request_user
             && is_among(invite.remote.ip(), &registrar.addresses)
     };
-    registrars.values().find(through).map(|registrar| registrar.account.tenant.clone())
+    registrars.values().find(through)
 }
 
 /// Whether a registrar has this address. An IPv4 address that came through an IPv6 socket is the IPv4 address.
@@ -59,7 +72,7 @@ fn is_among(address: IpAddr, registrar: &[IpAddr]) -> bool {
 mod tests {
     use super::*;
     use crate::{accounts::Account, config::Environment};
-    use sip::{RegistrationId, Transport};
+    use sip::RegistrationId;
 
     fn invite(remote: &str, headers: &[(&str, &str)]) -> IncomingInvite {
         IncomingInvite {
@@ -101,6 +114,31 @@ mod tests {
             let invite = IncomingInvite { user: user.map(str::to_owned), ..invite("127.0.0.2:5060", &[]) };
             assert_eq!(wanted(&invite, &config, &Known::new()).domain, domain.map(DomainRef::from), "{user:?}");
         }
+    }
+
+    #[test]
+    fn an_account_says_more_of_encryption_than_its_peer_and_a_peer_more_than_all() {
+        let text = "[rtp]\nsrtp = \"required\"\n\
+                    [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\nsrtp = \"off\"\n\
+                    [[peers]]\nname = \"b\"\naddresses = [\"192.0.2.3\"]\n\
+                    [[registrations]]\nregistrar = \"a.example\"\nuser = \"8000\"\npassword = \"x\"\nsrtp = \"required\"\n";
+        let config = config(text);
+        let account = Account::of_file(config.registrations[0].clone());
+        let registrar = Registrar { account, addresses: vec!["192.0.2.2".parse().unwrap()] };
+        let registrars = Known::from([(RegistrationId(0), registrar)]);
+        for (remote, expected) in
+            [("192.0.2.1", Srtp::Off), ("192.0.2.2", Srtp::Required), ("192.0.2.3", Srtp::Required)]
+        {
+            assert_eq!(srtp(&invite(&format!("{remote}:5060"), &[]), &config, &registrars), expected, "{remote}");
+        }
+    }
+
+    #[test]
+    fn rfc4568_8_3_keys_are_safe_over_tls_and_within_this_machine() {
+        let readable = |transport, remote| keys_are_readable(&IncomingInvite { transport, ..invite(remote, &[]) });
+        assert!(readable(Transport::Udp, "192.0.2.1:5060") && readable(Transport::Tcp, "[2001:db8::1]:5060"));
+        assert!(!readable(Transport::Tls, "192.0.2.1:5060"));
+        assert!(!readable(Transport::Udp, "[::ffff:127.0.0.1]:5060") && !readable(Transport::Tcp, "[::1]:5060"));
     }
 
     #[test]

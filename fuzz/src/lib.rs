@@ -11,13 +11,14 @@ mod values;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("auth", values::auth),
     ("endpoint", endpoint::endpoint),
     ("message", message::message),
     ("rtcp", packets::rtcp),
     ("rtp", packets::rtp),
     ("sdp", packets::sdp),
+    ("srtp", packets::srtp),
     ("stream", message::stream),
     ("uri", values::uri),
     ("values", values::values),

@@ -6,6 +6,7 @@ use media::{
     rtcp::Control,
     rtp::Packet,
     sdp::{Direction, Local, Negotiation},
+    srtp::{self, Master, Receiver, Sender, Suite},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -35,10 +36,34 @@ pub(crate) fn rtcp(bytes: &[u8]) {
     assert!(control.round_trip().is_none_or(|time| time < Duration::from_secs(1 << 16)));
 }
 
-/// An offer or an answer: the first byte says what we want. Our answer to an offer reads as an offer, too.
+/// SRTP and SRTCP: the first byte chooses the suite. What comes is believed or not; what can be protected is read back as
+/// it was, and only once.
+pub(crate) fn srtp(bytes: &[u8]) {
+    let Some((suite, packet)) = bytes.split_first() else { return };
+    let suite = Suite::ALL[usize::from(*suite) % Suite::ALL.len()];
+    let Some(master) = Master::new(suite, &vec![7; suite.master_length()]) else { return };
+    let (mut sender, mut receiver) = (Sender::new(&master), Receiver::new(&master));
+    // A fuzzer does not find a tag; that nothing panics is what this is about.
+    let _ = receiver.unprotect_rtp(&mut packet.to_vec());
+    let _ = receiver.unprotect_rtcp(&mut packet.to_vec());
+    let mut sealed = packet.to_vec();
+    if sender.protect_rtp(&mut sealed).is_ok() {
+        let mut opened = sealed.clone();
+        assert_eq!((receiver.unprotect_rtp(&mut opened), opened.as_slice()), (Ok(()), packet));
+        assert!(receiver.unprotect_rtp(&mut sealed).is_err());
+    }
+    let mut sealed = packet.to_vec();
+    if sender.protect_rtcp(&mut sealed).is_ok() {
+        let mut opened = sealed.clone();
+        assert_eq!((receiver.unprotect_rtcp(&mut opened), opened.as_slice()), (Ok(()), packet));
+        assert!(receiver.unprotect_rtcp(&mut sealed).is_err());
+    }
+}
+
+/// An offer or an answer: the first byte says what we want, and whether only SRTP. Our answer to an offer reads as an offer, too.
 pub(crate) fn sdp(bytes: &[u8]) {
-    let Some((wanted, text)) = bytes.split_first() else { return };
-    let wanted = match wanted % 4 {
+    let Some((wanted_byte, text)) = bytes.split_first() else { return };
+    let wanted = match wanted_byte % 4 {
         0 => Direction::SendRecv,
         1 => Direction::SendOnly,
         2 => Direction::RecvOnly,
@@ -50,6 +75,7 @@ pub(crate) fn sdp(bytes: &[u8]) {
         codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Opus],
         ptime: Duration::from_millis(20),
         ice: Some(Secret::new([7; 32])),
+        srtp: (wanted_byte & 4 != 0).then(|| srtp::Secret::new([9; 32])),
     };
     let readable = |ours: &[u8]| {
         let read = Negotiation::new(local.clone()).answer(ours, wanted);

@@ -43,7 +43,7 @@ macro_rules! replays {
     };
 }
 
-replays! { auth endpoint message rtcp rtp sdp stream uri values }
+replays! { auth endpoint message rtcp rtp sdp srtp stream uri values }
 
 /// The torture messages are kept once, with the tests that name them, and are inputs of three targets.
 #[test]

@@ -59,6 +59,8 @@ pub struct Setup {
     pub seed: u64,
     /// What the peer has to know of before it can move the call's audio by ICE.
     pub ice: media::ice::Secret,
+    /// With it the audio is SRTP, under keys made of it; without it, plain RTP.
+    pub srtp: Option<media::srtp::Secret>,
     /// Identity of the record.
     pub conversation_uuid: Uuid,
     /// Wall time of `now` at [`Call::new`].
@@ -123,6 +125,8 @@ enum Hangup {
     Bye(Option<Reason>),
     /// An error to the INVITE.
     Reject(u16),
+    /// An error to the INVITE that says what is wrong with its offer.
+    NoMedia(sdp::Error),
     /// Nothing: the peer ended it.
     Peer,
 }
@@ -130,7 +134,8 @@ enum Hangup {
 impl Call {
     /// A call for an INVITE. A broken offer refuses it at once; the reason is in the commands.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { leg, invite, secretary, rung, settings, local, seed, ice, conversation_uuid, started_at } = setup;
+        let Setup { leg, invite, secretary, rung, settings, local, seed, ice, srtp, conversation_uuid, started_at } =
+            setup;
         let spoken_by = (rung.provider(), rung.engine());
         let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
         let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
@@ -140,6 +145,7 @@ impl Call {
             codecs: settings.codecs.clone(),
             ptime: settings.ptime,
             ice: Some(ice),
+            srtp,
         });
         let desk = Desk { leg, secretary, rung, settings, local, seed, sdp, log, commands, events, farewell };
         let mut call = Self { desk, state: State::Over };
@@ -319,8 +325,7 @@ impl Call {
             Ok(answer) => answer,
             Err(error) => {
                 let cause = format!("no common media: {error}");
-                return self
-                    .end(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(error.sip_status()) }, now);
+                return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
         let provider = self.desk.rung.open(law(&answer.media));
@@ -483,6 +488,11 @@ impl Call {
             Hangup::Reject(status) => {
                 let reason = reason::of_refusal(status);
                 self.desk.commands.push_back(Command::Reject { leg, status, reason, headers: Vec::new() });
+            }
+            Hangup::NoMedia(error) => {
+                let (status, headers) = (error.sip_status(), Vec::new());
+                let reason = Some(reason::sip(status, &reason::shortened(&error.to_string())));
+                self.desk.commands.push_back(Command::Reject { leg, status, reason, headers });
             }
             Hangup::Peer => {}
         }

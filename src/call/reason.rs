@@ -31,6 +31,11 @@ pub(super) fn is_answered_elsewhere(reason: Option<&Reason>) -> bool {
     reason.is_some_and(|reason| reason.protocol.eq_ignore_ascii_case("SIP") && reason.cause == Some(200))
 }
 
+/// As much of a text as is worth telling; what stands in it may be the peer's.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
 /// `what`, and why if the peer says anything out of the ordinary.
 pub(super) fn explain(what: &str, reason: Option<&Reason>) -> String {
     let Some(Reason { protocol, cause: Some(cause), text }) = reason else { return what.to_owned() };
@@ -39,7 +44,7 @@ pub(super) fn explain(what: &str, reason: Option<&Reason>) -> String {
     if ordinary {
         return what.to_owned();
     }
-    let text = text.as_deref().map(|text| format!(" {}", text.chars().take(LONGEST).collect::<String>()));
+    let text = text.as_deref().map(|text| format!(" {}", shortened(text)));
     format!("{what} ({protocol} {cause}{})", text.unwrap_or_default())
 }
 

@@ -52,6 +52,9 @@ pub struct CallArgs {
     /// Codecs to offer, in order.
     #[arg(long, value_delimiter = ',', default_value = "PCMU,PCMA", value_name = "LIST")]
     pub codecs: Vec<String>,
+    /// Encrypts the audio: SRTP or no call, with keys in the description. Over TLS nobody on the way reads them.
+    #[arg(long)]
+    pub srtp: bool,
     /// Goes through a proxy, `sip:proxy.example;lr`. May be repeated, nearest first.
     #[arg(long, value_name = "URI")]
     pub route: Vec<String>,
@@ -188,6 +191,7 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         session_expires: Duration::from_secs(args.session_expires.into()),
         listen: listen(args.listen, remote),
         codecs,
+        srtp: if args.srtp { config::Srtp::Required } else { config::Srtp::Off },
     })
 }
 

@@ -130,6 +130,7 @@ async fn place_call(
         session_expires: sip::SESSION_EXPIRES,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
+        srtp: config::Srtp::Off,
     };
     let sockets = Ports::new(Ipv4Addr::LOCALHOST.into(), RTP_PORTS).bind().context("no free ports for the phone")?;
     let (_stop_sender, stop) = tokio::sync::watch::channel(false);

@@ -134,7 +134,10 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::SipStatus, trace::Counters};
+    use crate::{
+        control::{SipStatus, SrtpStatus},
+        trace::Counters,
+    };
 
     #[test]
     fn the_state_of_a_server_reads_at_a_glance() {
@@ -156,6 +159,7 @@ mod tests {
             ],
             calls: 1,
             sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
+            srtp: SrtpStatus::default(),
             trace: Counters { calls: 3, bytes: 1 << 19, ..Counters::default() },
         };
         let want = "\

@@ -3,6 +3,7 @@ use super::{
     Config, Listener, Network, Peer,
     check::{Check, Place},
     raw::{RawPeer, RawSip},
+    sections::SRTP,
 };
 use sip::{ListenerId, Policy, Rate, Strangers};
 use std::{net::IpAddr, str::FromStr, time::Duration};
@@ -122,7 +123,7 @@ impl FromStr for Treatment {
 /// Who may call when the file names nobody.
 pub(super) fn loopback() -> Peer {
     let addresses = ["127.0.0.0/8", "::1"].iter().filter_map(|network| network.parse().ok()).collect();
-    Peer { name: "loopback".into(), addresses, credentials: None, trusted_headers: true, domain: None }
+    Peer { name: "loopback".into(), addresses, credentials: None, trusted_headers: true, domain: None, srtp: None }
 }
 
 pub(super) fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option<Peer> {
@@ -146,6 +147,7 @@ pub(super) fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option
         credentials: user.zip(password),
         trusted_headers: check.flag(at("trusted_headers"), raw.trusted_headers).unwrap_or(true),
         domain: check.text(at("domain"), raw.domain).map(|domain| domain.as_str().into()),
+        srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
     };
     (check.problems.len() == before).then_some(peer)
 }

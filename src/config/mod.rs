@@ -177,6 +177,8 @@ pub struct Peer {
     pub trusted_headers: bool,
     /// The tenant of calls that name none.
     pub domain: Option<DomainRef>,
+    /// Whether the audio of its calls is encrypted; `None` for what `[rtp]` says.
+    pub srtp: Option<Srtp>,
 }
 
 /// An account of ours at a registrar.
@@ -198,6 +200,8 @@ pub struct Registration {
     pub contact_user: String,
     /// Expiry to ask for.
     pub expires: Duration,
+    /// Whether the audio of calls through it is encrypted; `None` for what is said of the peer, or of all.
+    pub srtp: Option<Srtp>,
 }
 
 impl Registration {
@@ -234,6 +238,18 @@ pub struct Rtp {
     pub codecs: Vec<Codec>,
     /// No packet for this long ends the call.
     pub media_timeout: Duration,
+    /// For calls of whom nothing else is said.
+    pub srtp: Srtp,
+}
+
+/// Whether the audio of a call is encrypted, by keys in its descriptions (RFC 4568). There is nothing in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Srtp {
+    /// Plain RTP; an offer of SRTP alone is refused.
+    #[default]
+    Off,
+    /// SRTP; an offer of plain RTP alone is refused.
+    Required,
 }
 
 /// Where secretaries come from and conversations go.

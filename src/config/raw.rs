@@ -50,15 +50,26 @@ raw!(
 );
 raw!(
     /// One `[[peers]]`
-    RawPeer { name, addresses, user, password, trusted_headers, domain }
+    RawPeer { name, addresses, user, password, trusted_headers, domain, srtp }
 );
 raw!(
     /// One `[[registrations]]`
-    RawRegistration { registrar, transport, outbound_proxy, domain, user, auth_user, password, contact_user, expires_s }
+    RawRegistration {
+        registrar,
+        transport,
+        outbound_proxy,
+        domain,
+        user,
+        auth_user,
+        password,
+        contact_user,
+        expires_s,
+        srtp,
+    }
 );
 raw!(
     /// `[rtp]`
-    RawRtp { address, ports, codecs, media_timeout_s }
+    RawRtp { address, ports, codecs, media_timeout_s, srtp }
 );
 raw!(
     /// `[database]`

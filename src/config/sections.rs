@@ -1,7 +1,7 @@
 //! From the written sections to the checked ones.
 use super::{
     Call, Config, ConfigError, Database, Environment, Listener, Local, Log, Media, OpenAi, PortRange, Problem,
-    Registration, Rtp, Secret, Sip,
+    Registration, Rtp, Secret, Sip, Srtp,
     callers::{self, loopback, peer},
     check::{Check, Place},
     diagnosis, environment,
@@ -186,6 +186,7 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         outbound_proxy: proxy.map(|Server(uri)| uri),
         password: password?,
         expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
+        srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
     };
     (check.problems.len() == before).then_some(registration)
 }
@@ -212,6 +213,7 @@ impl Registration {
             password: password.is_some().then(|| Value::String("the row's".into())),
             contact_user: text(row.contact_user),
             expires_s: row.expires_s.map(|seconds| Value::Integer(seconds.into())),
+            srtp: None,
             unknown: BTreeMap::new(),
         };
         let registration = registration(raw, TABLE, &mut check);
@@ -245,6 +247,20 @@ impl FromStr for Server {
         let uri = whole.map_or_else(|| Uri::sip(None, text), Ok).map_err(drop)?;
         let plain = uri.user().is_none() && uri.headers().next().is_none() && uri.port() != Some(0);
         plain.then_some(Self(uri)).ok_or(())
+    }
+}
+
+pub(super) const SRTP: &str = "must be \"off\" or \"required\"";
+
+impl FromStr for Srtp {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "off" => Ok(Self::Off),
+            "required" => Ok(Self::Required),
+            _ => Err(()),
+        }
     }
 }
 
@@ -290,6 +306,7 @@ fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
         ports: check.parsed(at("ports"), raw.ports, ports).unwrap_or(PortRange { first: 20_000, last: 20_999 }),
         codecs: codecs.unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]),
         media_timeout: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),
+        srtp: check.parsed(at("srtp"), raw.srtp, SRTP).unwrap_or_default(),
     }
 }
 

@@ -435,3 +435,18 @@ fn a_listener_may_have_a_policy_of_its_own() {
     let error = parse(&text.replace("[\"trunk\"]", "[\"trank\"]")).unwrap_err();
     assert!(error.contains("listeners.peers: names \"trank\", and no [[peers]] has that name"), "{error}");
 }
+
+#[test]
+fn encryption_is_off_or_required_and_nothing_in_between() {
+    let account = "[[registrations]]\nregistrar = \"a.example\"\nuser = \"1\"\npassword = \"x\"\n";
+    let peer = "[[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n";
+    let written = |value: &str| format!("[rtp]\n{value}\n{peer}{value}\n{account}{value}\n");
+    let of = |value: &str| {
+        let config = parse(&written(value)).unwrap();
+        (config.rtp.srtp, config.peers[0].srtp, config.registrations[0].srtp)
+    };
+    assert_eq!(of(""), (Srtp::Off, None, None));
+    assert_eq!(of("srtp = \"required\""), (Srtp::Required, Some(Srtp::Required), Some(Srtp::Required)));
+    let refused = parse(&written("srtp = \"optional\"")).unwrap_err();
+    assert_eq!(refused.matches("must be \"off\" or \"required\"").count(), 3, "{refused}");
+}

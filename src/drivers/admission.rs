@@ -7,11 +7,12 @@ use super::{
     rtp_socket::Ports,
     seed,
     sip_socket::Request,
+    srtp_secret,
 };
 use crate::{
     accounts::Known,
     call::{Settings, Setup},
-    config::Config,
+    config::{Config, Srtp},
     ladder::{self, Ears},
     routing,
     secretary::Secretary,
@@ -114,10 +115,26 @@ impl Admission {
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
         let settings = settings(&self.config.borrow());
-        let (seed, ice) = (seed(), ice_secret());
-        let setup = Setup { leg, invite, secretary, rung, settings, local, seed, ice, conversation_uuid, started_at };
+        let (seed, ice, srtp) = (seed(), ice_secret(), self.srtp(&invite));
+        let setup =
+            Setup { leg, invite, secretary, rung, settings, local, seed, ice, srtp, conversation_uuid, started_at };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
+    }
+
+    /// What the keys of this call are made of, if its audio is to be encrypted.
+    fn srtp(&self, invite: &IncomingInvite) -> Option<media::srtp::Secret> {
+        match routing::srtp(invite, &self.config.borrow(), &self.registrars.borrow()) {
+            Srtp::Off => return None,
+            Srtp::Required => {}
+        }
+        if routing::keys_are_readable(invite) {
+            warn!(
+                transport = invite.transport.param(),
+                "This call's SRTP keys can be read on the way: its signalling is not over TLS"
+            );
+        }
+        Some(srtp_secret())
     }
 
     /// Messages of this call are found by its conversation from here on.

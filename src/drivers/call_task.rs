@@ -8,14 +8,25 @@ use super::{
 };
 use crate::{
     call::{Call, Event, Room, Setup},
+    control::SrtpStatus,
     speech::Engine,
     store::Recorder,
 };
 use chrono::Utc;
-use media::Channel;
+use media::{Channel, Unbelieved};
 use providers::{Endpoint, Incoming, JobDone, Outgoing};
 use sip::{Command, Reason};
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::Cell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 use tokio::{
     net::UdpSocket,
     sync::{broadcast, mpsc, watch},
@@ -44,8 +55,31 @@ pub struct Shared {
     pub records: Recorder,
     /// Everything that happens on calls, for whoever watches; a slow watcher loses the oldest.
     pub watch: broadcast::Sender<(Uuid, Event)>,
+    /// What SRTP did not believe, of all calls.
+    pub unbelieved: Arc<SrtpCounters>,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
+}
+
+/// Packets of all calls that SRTP dropped.
+#[derive(Debug, Default)]
+pub struct SrtpCounters {
+    unauthentic: AtomicU64,
+    replayed: AtomicU64,
+}
+
+impl SrtpCounters {
+    /// So many so far.
+    pub fn status(&self) -> SrtpStatus {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        SrtpStatus { unauthentic: load(&self.unauthentic), replayed: load(&self.replayed) }
+    }
+
+    /// Adds what a call counted since `before`.
+    fn add(&self, before: Unbelieved, now: Unbelieved) {
+        self.unauthentic.fetch_add(now.unauthentic.saturating_sub(before.unauthentic), Ordering::Relaxed);
+        self.replayed.fetch_add(now.replayed.saturating_sub(before.replayed), Ordering::Relaxed);
+    }
 }
 
 /// A call to be run.
@@ -115,6 +149,8 @@ struct Task {
     shared: Shared,
     provider: Provider,
     jobs_done: mpsc::Sender<JobDone>,
+    /// What of this call is in [`Shared::unbelieved`] already.
+    counted: Unbelieved,
 }
 
 async fn drive(
@@ -135,6 +171,7 @@ async fn drive(
         shared,
         provider: Provider::None,
         jobs_done,
+        counted: Unbelieved::default(),
     };
     let mut alarm = Alarm::new();
     let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
@@ -189,7 +226,16 @@ impl Task {
                 warn!("the SIP task does not take commands: this call's signalling is lost");
             }
         }
+        self.count();
         !self.call.is_over()
+    }
+
+    fn count(&mut self) {
+        let Some(stats) = self.call.stats() else { return };
+        if stats.unbelieved != self.counted {
+            self.shared.unbelieved.add(self.counted, stats.unbelieved);
+            self.counted = stats.unbelieved;
+        }
     }
 
     fn drain_provider(&mut self) {

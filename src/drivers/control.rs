@@ -279,6 +279,7 @@ impl Sources {
             registrations: registrations(&admission.registrars.borrow(), &report.registrations),
             calls: admission.threads.calls() as u64,
             sip: SipStatus::from(report.stats),
+            srtp: admission.shared.unbelieved.status(),
             trace: report.kept,
         };
         Some((status, report))

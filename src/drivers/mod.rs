@@ -46,16 +46,27 @@ impl Alarm {
     }
 }
 
-/// A seed for one core. This and [`ice_secret`] are the only randomness of the process that is not itself seeded.
+/// A seed for one core. This, [`ice_secret`] and [`srtp_secret`] are all the randomness of the process that is not itself
+/// seeded.
 pub(crate) fn seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
 
-/// What nobody may guess, so not from a seed: 244 random bits.
+/// What one call's ICE credentials are made of.
 pub(crate) fn ice_secret() -> media::ice::Secret {
+    media::ice::Secret::new(unguessable())
+}
+
+/// What the SRTP keys of one call are made of.
+pub(crate) fn srtp_secret() -> media::srtp::Secret {
+    media::srtp::Secret::new(unguessable())
+}
+
+/// What nobody may guess, so not from a seed: 244 bits of the system's generator.
+fn unguessable() -> [u8; 32] {
     let mut random = [0; 32];
     let (one, two) = random.split_at_mut(16);
     one.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
     two.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    media::ice::Secret::new(random)
+    random
 }

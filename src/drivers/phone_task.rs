@@ -4,10 +4,11 @@ use super::{
     rtp_socket::Pair,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
+    srtp_secret,
     tap::Tap,
 };
 use crate::{
-    config::{self, Listener},
+    config::{self, Listener, Srtp},
     phone::{Event, Phone, Plan, Report, Setup},
 };
 use anyhow::Context;
@@ -61,6 +62,8 @@ pub struct Dial {
     pub listen: SocketAddr,
     /// Codecs to offer, in order.
     pub codecs: Vec<Codec>,
+    /// Whether the audio is encrypted.
+    pub srtp: Srtp,
 }
 
 /// Calls, follows the plan, and reports. `watch` sees events as they happen; setting `stop` hangs up.
@@ -92,7 +95,8 @@ pub async fn call(
 
     let local = sockets.local;
     let (rtp, rtcp) = sockets.into_async().await?;
-    let setup = Setup { local, codecs: dial.codecs.clone(), seed: seed(), plan };
+    let srtp = (dial.srtp == Srtp::Required).then(srtp_secret);
+    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();
     requests.send(Request::Name(dial.remote, dial.server_name.clone())).await?;

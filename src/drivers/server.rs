@@ -115,6 +115,7 @@ impl Server {
                 tls: tls(&now)?,
                 records,
                 watch: watch.clone(),
+                unbelieved: Arc::default(),
                 stop: stopped,
             },
             store: Arc::clone(&store),

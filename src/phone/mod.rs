@@ -26,6 +26,8 @@ pub struct Setup {
     pub local: SocketAddr,
     /// Codecs to offer.
     pub codecs: Vec<Codec>,
+    /// With it the phone speaks SRTP only, under keys made of it; without it, plain RTP.
+    pub srtp: Option<media::srtp::Secret>,
     /// Source of the phone's random numbers.
     pub seed: u64,
     /// What to do.
@@ -101,6 +103,7 @@ impl Phone {
             codecs: setup.codecs.clone(),
             ptime: PTIME,
             ice: None,
+            srtp: setup.srtp.clone(),
         });
         Self {
             setup,
@@ -246,6 +249,7 @@ impl Phone {
         let accepted = sdp.map(|answer| self.sdp.accept(answer));
         let Some(Ok(negotiated)) = accepted else { return self.unusable(leg, now) };
         self.report.codec = negotiated.codec.to_string();
+        self.report.srtp = negotiated.srtp.as_ref().map(|keys| keys.sent.suite().name().to_owned());
         let config = media::Config {
             local: self.setup.local,
             media: negotiated.clone(),

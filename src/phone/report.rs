@@ -15,6 +15,8 @@ pub struct Report {
     pub first_voice_ms: Option<f64>,
     /// Negotiated codec.
     pub codec: String,
+    /// Crypto suite of SRTP; `None` for plain RTP.
+    pub srtp: Option<String>,
     /// Clips that were started.
     pub clips: usize,
     /// Replies of the far end.

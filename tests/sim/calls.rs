@@ -595,3 +595,35 @@ fn a_call_nobody_can_take_is_refused_with_a_cause_that_makes_the_pbx_go_on() {
     };
     assert_eq!((reason.protocol.as_str(), reason.cause), ("Q.850", Some(41)));
 }
+
+/// What a call under this policy does with an offer: the answer, or status and text of the refusal.
+fn offered(srtp: Option<media::srtp::Secret>, offer: Vec<u8>) -> Result<String, (u16, String)> {
+    let now = Instant::now();
+    let invite = (LEG, model::invite(Some(offer)));
+    let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    let mut call = Call::new(ramal::call::Setup { srtp, ..setup }, now);
+    call.handle_connected(now);
+    call.handle_provider(Model::created(), now);
+    call.handle_provider(Model::updated(), now);
+    let mut commands = std::iter::from_fn(|| call.poll_command());
+    let settled = commands.find_map(|command| match command {
+        Command::Answer { sdp, .. } => Some(Ok(String::from_utf8(sdp).unwrap())),
+        Command::Reject { status, reason, .. } => Some(Err((status, reason.and_then(|it| it.text).unwrap()))),
+        _ => None,
+    });
+    settled.unwrap()
+}
+
+#[test]
+fn a_refusal_of_an_offer_says_what_is_wrong_with_it() {
+    let secret = || Some(media::srtp::Secret::new([3; 32]));
+    let plain = String::from_utf8(model::offer("")).unwrap();
+    let key = "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:jHUhSagb4QL2N2mPyqOkjgwC5pXPB9Xyup4KhQFH\r\n";
+    let secure = format!("{}{key}", plain.replace("RTP/AVP", "RTP/SAVP"));
+    let (off, required) = (offered(None, secure.clone().into()), offered(secret(), plain.clone().into()));
+    assert_eq!(off, Err((488, "no audio over plain RTP, only RTP/SAVP, and srtp is off here".into())));
+    assert_eq!(required, Err((488, "no audio over SRTP, only RTP/AVP, and srtp is required here".into())));
+    assert!(offered(None, plain.into()).unwrap().contains("RTP/AVP 0"));
+    let answer = offered(secret(), secure.into()).unwrap();
+    assert!(answer.contains("RTP/SAVP 0") && answer.contains("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"), "{answer}");
+}

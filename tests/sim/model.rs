@@ -99,6 +99,7 @@ pub(crate) fn setup(
         local,
         seed,
         ice: media::ice::Secret::new([7; 32]),
+        srtp: None,
         conversation_uuid: Uuid::from_u128(u128::from(seed)),
         started_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
     }

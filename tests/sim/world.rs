@@ -127,7 +127,8 @@ pub(crate) struct Log {
 impl World {
     pub(crate) fn new(seed: u64, weather: Weather, script: Script, plan: Plan) -> Self {
         let now = Instant::now();
-        let setup = Setup { local: at("phone rtp"), codecs: vec![Codec::Pcmu, Codec::Pcma], seed, plan };
+        let codecs = vec![Codec::Pcmu, Codec::Pcma];
+        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, seed, plan };
         let endpoint = |who| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
             let (listeners, policy) = (vec![listener], sip::Policy::everybody());
@@ -198,7 +199,7 @@ impl World {
             answer_within: ms(1),
             hang_up: HangUp::AtTheEnd,
         };
-        let another = Phone::new(Setup { local, codecs: Vec::new(), seed: 0, plan }, self.now);
+        let another = Phone::new(Setup { local, codecs: Vec::new(), srtp: None, seed: 0, plan }, self.now);
         std::mem::replace(&mut self.phone, another).into_report()
     }
 

@@ -1,6 +1,7 @@
 //! Which stream of a peer's description carries the call, and how (RFC 3264 §6.1).
 use super::{
     Direction, Error, Local, Negotiated, PayloadType, TelephoneEvent,
+    crypto::Crypto,
     parse::{Description, Rtpmap, Stream},
     print::Audio,
 };
@@ -13,6 +14,10 @@ use std::{
 
 /// Below this, headers outweigh speech; peers that ask for less get this.
 const SHORTEST_PTIME: Duration = Duration::from_millis(10);
+/// Plain RTP, and SRTP. The profiles with an F (RFC 4585, RFC 5124) only let us send feedback: without `a=rtcp-fb` in our
+/// answer there is none.
+const PLAIN: [&str; 2] = ["RTP/AVP", "RTP/AVPF"];
+const SECURE: [&str; 2] = ["RTP/SAVP", "RTP/SAVPF"];
 /// Clocks that audio has; durations are computed with them.
 const EVENT_CLOCKS: RangeInclusive<u32> = 8_000..=192_000;
 
@@ -22,7 +27,9 @@ pub(super) struct Choice<'a> {
     /// Its place among the peer's.
     pub(super) index: usize,
     pub(super) stream: &'a Stream,
-    /// Without ICE: that depends on what we say.
+    /// The peer's key, if the stream is to be SRTP.
+    pub(super) crypto: Option<&'a Crypto>,
+    /// Without ICE and keys: those depend on what we say.
     pub(super) media: Negotiated,
 }
 
@@ -33,8 +40,12 @@ pub(super) fn choose<'a>(
     wanted: Direction,
     offered: Option<&Audio>,
 ) -> Result<Choice<'a>, Error> {
-    let candidates = candidates(theirs)?;
-    let found = candidates.iter().find_map(|(index, stream)| {
+    let candidates = candidates(theirs, local)?;
+    if local.srtp.is_some() && candidates.iter().all(|(_, stream)| crypto(stream, local, offered).is_none()) {
+        return Err(Error::NoCommonSuite);
+    }
+    let keyed = |(_, stream): &&(usize, &Stream)| local.srtp.is_none() || crypto(stream, local, offered).is_some();
+    let found = candidates.iter().filter(keyed).find_map(|(index, stream)| {
         audio(stream, local, offered).map(|(payload_type, codec)| (*index, *stream, payload_type, codec))
     });
     let Some((index, stream, payload_type, codec)) = found else {
@@ -64,36 +75,48 @@ pub(super) fn choose<'a>(
         direction: direction(stream, ip).reversed().and(wanted),
         ptime: ptime(stream, local),
         ice: None,
+        srtp: None,
     };
-    Ok(Choice { index, stream, media })
+    Ok(Choice { index, stream, crypto: crypto(stream, local, offered), media })
 }
 
 /// Where the peer wants audio, as far as its description can be read: what an answer to it should be able to reach.
 pub fn audio_address(description: &[u8]) -> Option<IpAddr> {
     let theirs = Description::parse(description).ok()?;
-    let (_, stream) = *candidates(&theirs).ok()?.first()?;
+    let (_, stream) = open_audio(&theirs).find(|(_, stream)| is_of(stream, &PLAIN) || is_of(stream, &SECURE))?;
     stream.address.clone()?.ok().filter(|ip| !ip.is_unspecified())
 }
 
-/// Open audio streams over plain RTP, with their place in the description. `RTP/AVPF` (RFC 4585) only lets us send
-/// feedback: without `a=rtcp-fb` in our answer there is none.
-fn candidates(theirs: &Description) -> Result<Vec<(usize, &Stream)>, Error> {
-    let open_audio = theirs
-        .streams
-        .iter()
-        .enumerate()
-        .filter(|(_, stream)| stream.port != 0 && stream.media.eq_ignore_ascii_case("audio"));
-    let is_plain = |proto: &str| ["RTP/AVP", "RTP/AVPF"].iter().any(|plain| proto.eq_ignore_ascii_case(plain));
-    let (plain, other): (Vec<_>, Vec<_>) = open_audio.partition(|(_, stream)| is_plain(&stream.proto));
-    if !plain.is_empty() {
-        return Ok(plain);
+/// Open audio streams over plain RTP, or over SRTP, with their place in the description.
+fn candidates<'a>(theirs: &'a Description, local: &Local) -> Result<Vec<(usize, &'a Stream)>, Error> {
+    let profiles = if local.srtp.is_some() { SECURE } else { PLAIN };
+    let (ours, other): (Vec<_>, Vec<_>) = open_audio(theirs).partition(|(_, stream)| is_of(stream, &profiles));
+    if !ours.is_empty() {
+        return Ok(ours);
     }
     if other.is_empty() {
         let media: Vec<&str> = theirs.streams.iter().map(|stream| stream.media.as_str()).collect();
         return Err(Error::NoAudio(media.join(", ")));
     }
     let protos: Vec<&str> = other.iter().map(|(_, stream)| stream.proto.as_str()).collect();
-    Err(Error::NotPlainRtp(protos.join(", ")))
+    let protos = protos.join(", ");
+    Err(if local.srtp.is_some() { Error::NotSecureRtp(protos) } else { Error::NotPlainRtp(protos) })
+}
+
+fn open_audio(theirs: &Description) -> impl Iterator<Item = (usize, &Stream)> {
+    let streams = theirs.streams.iter().enumerate();
+    streams.filter(|(_, stream)| stream.port != 0 && stream.media.eq_ignore_ascii_case("audio"))
+}
+
+fn is_of(stream: &Stream, profiles: &[&str]) -> bool {
+    profiles.iter().any(|profile| stream.proto.eq_ignore_ascii_case(profile))
+}
+
+/// The peer's key: of its offer the first that we understand, since the preferred one comes first (RFC 4568 §4.1); of its
+/// answer the one in a suite that we offered.
+fn crypto<'a>(stream: &'a Stream, local: &Local, offered: Option<&Audio>) -> Option<&'a Crypto> {
+    local.srtp.as_ref()?;
+    stream.cryptos.iter().find(|theirs| offered.is_none_or(|audio| audio.crypto(theirs.master.suite()).is_some()))
 }
 
 /// The peer's best format that is also ours (RFC 3264 §6.1 lets the answerer choose; the peer's order costs it no

@@ -40,9 +40,15 @@ pub enum Error {
     /// Streams, but none of them audio: a fax (T.38) or video alone.
     #[error("no audio stream is open, only {0}")]
     NoAudio(String),
-    /// Audio, but none over plain RTP (`RTP/AVP` or `RTP/AVPF`).
-    #[error("no audio over plain RTP, only {0}")]
+    /// Audio, but none over plain RTP (`RTP/AVP` or `RTP/AVPF`), and SRTP is off.
+    #[error("no audio over plain RTP, only {0}, and srtp is off here")]
     NotPlainRtp(String),
+    /// Audio, but none over SRTP (`RTP/SAVP` or `RTP/SAVPF`), which is required.
+    #[error("no audio over SRTP, only {0}, and srtp is required here")]
+    NotSecureRtp(String),
+    /// Audio over SRTP, but without an `a=crypto` line that we understand.
+    #[error("no key for SRTP in a suite we have")]
+    NoCommonSuite,
     /// Plain audio, but in no codec we take.
     #[error("no codec in common, theirs are {0}")]
     NoCommonCodec(String),
@@ -67,6 +73,8 @@ impl Error {
             | Self::OtherIpVersion { .. }
             | Self::NoAudio(_)
             | Self::NotPlainRtp(_)
+            | Self::NotSecureRtp(_)
+            | Self::NoCommonSuite
             | Self::NoCommonCodec(_) => 488,
         }
     }

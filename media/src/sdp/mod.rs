@@ -1,5 +1,6 @@
 //! Session descriptions (RFC 8866) and what the two sides agree on (RFC 3264): one G.711 or Opus stream and its keys.
 mod choose;
+mod crypto;
 mod error;
 mod negotiation;
 mod parse;
@@ -9,7 +10,7 @@ pub use choose::audio_address;
 pub use error::Error;
 pub use negotiation::{Agreed, Negotiation};
 
-use crate::{codec::Codec, ice};
+use crate::{codec::Codec, ice, srtp};
 use std::{net::SocketAddr, time::Duration};
 
 /// Our side of a description.
@@ -25,6 +26,9 @@ pub struct Local {
     pub ptime: Duration,
     /// Offers with ICE are answered as a lite agent with it; without, as if there were none.
     pub ice: Option<ice::Secret>,
+    /// With it only SRTP is agreed on, under keys made of it and sent in the description (RFC 4568); without it only plain
+    /// RTP. There is nothing in between: what is encrypted if somebody likes is not safe from anybody.
+    pub srtp: Option<srtp::Secret>,
 }
 
 /// An RTP payload type: each side numbers what it receives (RFC 3264 §5.1), so a format may have two.
@@ -129,6 +133,8 @@ pub struct Negotiated {
     pub ptime: Duration,
     /// The peer checks the way to us before it sends, and signs its checks with these (RFC 8445).
     pub ice: Option<ice::Credentials>,
+    /// Packets are protected under these keys; without them they are plain.
+    pub srtp: Option<srtp::Keys>,
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 use super::{
     Direction, Error, Local, Negotiated,
     choose::{Choice, choose},
+    crypto::Crypto,
     parse::{Description, Ice, PeerIce},
     print::{self, Audio, IceAnswer, Ours},
 };
+use crate::srtp::{Keys, Master, Suite};
+use std::fmt;
 
 /// Our side of the offers and answers of one dialog. An offer that was refused, and one that cannot be answered, leave
 /// everything as it was (RFC 3264 §8).
-#[derive(Debug)]
 pub struct Negotiation {
     local: Local,
     /// The last description sent, and its `o=` version; before the first, nothing and 0.
@@ -23,10 +25,14 @@ pub struct Negotiation {
     peer_ice: Option<PeerIce>,
     /// ICE restarts so far.
     ice_session: u32,
+    /// The key of the peer's packets that was agreed on last.
+    peer_key: Option<Master>,
+    /// Keys of ours that were made so far.
+    keys_made: u32,
 }
 
 /// An answer and what it settles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Agreed {
     /// The answer, `application/sdp`.
     pub sdp: Vec<u8>,
@@ -34,11 +40,35 @@ pub struct Agreed {
     pub media: Negotiated,
 }
 
+/// Without the text, which holds keys.
+impl fmt::Debug for Agreed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Agreed").field("media", &self.media).finish_non_exhaustive()
+    }
+}
+
+/// Without texts, which hold keys.
+impl fmt::Debug for Negotiation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Negotiation").field("described", &self.described).finish_non_exhaustive()
+    }
+}
+
 impl Negotiation {
     /// Before the first offer.
     pub const fn new(local: Local) -> Self {
         let sent = (Vec::new(), 0);
-        Self { local, sent, described: None, settled: None, offered: None, peer_ice: None, ice_session: 0 }
+        Self {
+            local,
+            sent,
+            described: None,
+            settled: None,
+            offered: None,
+            peer_ice: None,
+            ice_session: 0,
+            peer_key: None,
+            keys_made: 0,
+        }
     }
 
     /// Answers an offer: every stream in its order, the first usable one open, all others refused (RFC 3264 §6).
@@ -48,13 +78,15 @@ impl Negotiation {
     /// An offer that cannot be read, or that has nothing for us; [`Error::sip_status`] tells which.
     pub fn answer(&mut self, offer: &[u8], wanted: Direction) -> Result<Agreed, Error> {
         let theirs = Description::parse(offer)?;
-        let Choice { index, stream, mut media } = choose(&theirs, &self.local, wanted, None)?;
+        let Choice { index, stream, crypto, mut media } = choose(&theirs, &self.local, wanted, None)?;
         let ice = self.answer_ice(&stream.ice);
         media.ice = ice.credentials().cloned();
+        let own = crypto.and_then(|theirs| self.answer_key(theirs));
+        media.srtp = self.agree_on(own.as_ref(), crypto);
         let (before, rest) = theirs.streams.split_at(index);
         let ours = Ours {
             before: before.iter().map(print::refused).collect(),
-            audio: Audio::agreed(&media, &stream.proto, ice),
+            audio: Audio::agreed(&media, &stream.proto, ice, own),
             after: rest.iter().skip(1).map(print::refused).collect(),
         };
         let sdp = self.write(&ours);
@@ -68,7 +100,10 @@ impl Negotiation {
     /// stream there ever was, and what was agreed comes first, with its payload types (RFC 3264 §8, §8.3.2).
     pub fn offer(&mut self, wanted: Direction) -> Vec<u8> {
         let ours = match &self.settled {
-            None => Ours::only(Audio::full(&self.local, wanted)),
+            None => {
+                let keys = self.first_keys();
+                Ours::only(Audio::full(&self.local, wanted, keys))
+            }
             Some(settled) => Ours { audio: settled.audio.widened(&self.local, wanted), ..settled.clone() },
         };
         let sdp = self.write(&ours);
@@ -90,13 +125,15 @@ impl Negotiation {
         let offered = self.offered.take().ok_or(Error::NotOffered)?;
         let theirs = Description::parse(answer)?;
         let wanted = offered.audio.direction;
-        let Choice { stream, mut media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
+        let Choice { stream, crypto, mut media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
         let ice = match (&stream.ice, &offered.audio.ice) {
             (Ice::Offered(_), IceAnswer::Lite(credentials)) => IceAnswer::Lite(credentials.clone()),
             (Ice::Absent | Ice::Mismatched | Ice::Offered(_), _) => IceAnswer::None,
         };
         media.ice = ice.credentials().cloned();
-        let audio = Audio::agreed(&media, &offered.audio.proto, ice);
+        let own = crypto.and_then(|theirs| offered.audio.crypto(theirs.master.suite())).cloned();
+        media.srtp = self.agree_on(own.as_ref(), crypto);
+        let audio = Audio::agreed(&media, &offered.audio.proto, ice, own);
         self.settled = Some(Ours { audio, ..offered });
         Ok(media)
     }
@@ -112,6 +149,35 @@ impl Negotiation {
             self.ice_session = self.ice_session.wrapping_add(1);
         }
         secret.credentials(self.ice_session).map_or(IceAnswer::None, IceAnswer::Lite)
+    }
+
+    /// Our key for the answer to a line of the peer's, whose tag it bears. As long as the peer keeps its key we keep ours;
+    /// with a new one of its it may begin to count packets anew, and what we sent under the old one is nothing it knows of
+    /// (RFC 4568 §7.1.4).
+    fn answer_key(&mut self, theirs: &Crypto) -> Option<Crypto> {
+        let suite = theirs.master.suite();
+        let kept = self.settled.as_ref().and_then(|settled| settled.audio.crypto(suite));
+        let kept = kept.filter(|_| self.peer_key.as_ref() == Some(&theirs.master)).map(|own| own.master.clone());
+        let master = kept.or_else(|| self.make_key(suite))?;
+        Some(Crypto { tag: theirs.tag, master })
+    }
+
+    /// A key in every suite we have, each its own (RFC 4568 §6.1); none without SRTP.
+    fn first_keys(&mut self) -> Vec<Crypto> {
+        let keys = (1..).zip(Suite::ALL);
+        keys.filter_map(|(tag, suite)| Some(Crypto { tag, master: self.make_key(suite)? })).collect()
+    }
+
+    fn make_key(&mut self, suite: Suite) -> Option<Master> {
+        let master = self.local.srtp.as_ref()?.master(suite, self.keys_made)?;
+        self.keys_made = self.keys_made.checked_add(1)?;
+        Some(master)
+    }
+
+    fn agree_on(&mut self, own: Option<&Crypto>, theirs: Option<&Crypto>) -> Option<Keys> {
+        let (own, theirs) = own.zip(theirs)?;
+        self.peer_key = Some(theirs.master.clone());
+        Some(Keys { sent: own.master.clone(), received: theirs.master.clone() })
     }
 
     /// RFC 3264 §8: the version goes up by one if anything differs from what was sent last, else it stays.

@@ -1,6 +1,6 @@
 //! What a peer's description says, in terms that negotiation needs. The grammar is sdp-types'; in front of it stand
 //! limits and a filter, behind it the inheritance of session-level lines.
-use super::{Direction, Error};
+use super::{Direction, Error, crypto::Crypto};
 use sdp_types::{Attribute, Connection, Media, Session};
 use std::{
     fmt,
@@ -44,6 +44,8 @@ pub(super) struct Stream {
     pub(super) rtcp_mux: bool,
     pub(super) ice: Ice,
     pub(super) rtpmaps: Vec<Rtpmap>,
+    /// Those `a=crypto` lines that we understand, the peer's preferred first (RFC 4568 §4.1).
+    pub(super) cryptos: Vec<Crypto>,
 }
 
 /// What a stream says of ICE (RFC 8839).
@@ -132,6 +134,7 @@ impl Stream {
             rtcp_mux: media.attributes.iter().any(|it| it.attribute == "rtcp-mux"),
             ice: ice(media, session, connection),
             rtpmaps: values(&media.attributes, "rtpmap").filter_map(rtpmap).collect(),
+            cryptos: values(&media.attributes, "crypto").filter_map(Crypto::parse).collect(),
         }
     }
 

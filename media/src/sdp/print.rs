@@ -1,6 +1,6 @@
 //! Our descriptions, written.
-use super::{Direction, Local, Negotiated, PayloadType, TelephoneEvent, parse::Stream};
-use crate::{codec::Codec, ice};
+use super::{Direction, Local, Negotiated, PayloadType, TelephoneEvent, crypto::Crypto, parse::Stream};
+use crate::{codec::Codec, ice, srtp::Suite};
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 use std::net::SocketAddr;
 
@@ -35,6 +35,8 @@ pub(super) struct Audio {
     ptime_ms: u128,
     pub(super) rtcp_mux: bool,
     pub(super) ice: IceAnswer,
+    /// Our keys: none without SRTP, one in an answer.
+    pub(super) cryptos: Vec<Crypto>,
 }
 
 /// What we say of ICE.
@@ -66,7 +68,7 @@ impl Ours {
 
 impl Audio {
     /// What was agreed, said again.
-    pub(super) fn agreed(media: &Negotiated, proto: &str, ice: IceAnswer) -> Self {
+    pub(super) fn agreed(media: &Negotiated, proto: &str, ice: IceAnswer, crypto: Option<Crypto>) -> Self {
         Self {
             proto: proto.to_owned(),
             formats: vec![(media.payload_type.received, media.codec)],
@@ -75,19 +77,21 @@ impl Audio {
             ptime_ms: media.ptime.as_millis(),
             rtcp_mux: media.rtcp_mux,
             ice,
+            cryptos: crypto.into_iter().collect(),
         }
     }
 
-    /// All we can.
-    pub(super) fn full(local: &Local, wanted: Direction) -> Self {
+    /// All we can, with these keys.
+    pub(super) fn full(local: &Local, wanted: Direction, cryptos: Vec<Crypto>) -> Self {
         let nothing = Self {
-            proto: "RTP/AVP".to_owned(),
+            proto: if cryptos.is_empty() { "RTP/AVP" } else { "RTP/SAVP" }.to_owned(),
             formats: Vec::new(),
             events: Vec::new(),
             direction: wanted,
             ptime_ms: local.ptime.as_millis(),
             rtcp_mux: false,
             ice: IceAnswer::None,
+            cryptos,
         };
         nothing.widened(local, wanted)
     }
@@ -125,6 +129,11 @@ impl Audio {
         self.formats.iter().find(|(_, own)| *own == codec).map(|(number, _)| *number)
     }
 
+    /// Our key in this suite.
+    pub(super) fn crypto(&self, suite: Suite) -> Option<&Crypto> {
+        self.cryptos.iter().find(|crypto| crypto.master.suite() == suite)
+    }
+
     fn numbers(&self) -> impl Iterator<Item = u8> {
         let formats = self.formats.iter().map(|(number, _)| *number);
         formats.chain(self.events.iter().map(|event| event.payload_type.received))
@@ -148,6 +157,7 @@ impl Audio {
             attributes.push(Attribute::with_value("rtpmap", format!("{received} telephone-event/{clock}")));
             attributes.push(Attribute::with_value("fmtp", format!("{received} {DTMF_EVENTS}")));
         }
+        attributes.extend(self.cryptos.iter().map(|crypto| Attribute::with_value("crypto", crypto)));
         attributes.push(Attribute::with_value("ptime", self.ptime_ms));
         attributes.push(Attribute::new(self.direction.attribute()));
         if self.rtcp_mux {

@@ -4,6 +4,7 @@ use super::*;
 mod ice_lite;
 mod offers;
 mod properties;
+mod secure;
 mod transport;
 
 /// FreeSWITCH 1.10.12, a bridged call (trace s04; s40 offers the same with session timers on).
@@ -54,6 +55,7 @@ fn local() -> Local {
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         ptime: Duration::from_millis(20),
         ice: None,
+        srtp: None,
     }
 }
 
@@ -111,6 +113,7 @@ fn rfc3264_6_the_whole_answer_to_freeswitch() {
         direction: Direction::SendRecv,
         ptime: Duration::from_millis(20),
         ice: None,
+        srtp: None,
     };
     assert_eq!(agreed.media, media);
 }
@@ -256,7 +259,11 @@ fn rfc3261_13_3_1_3_what_cannot_be_read_is_400_and_what_cannot_be_taken_488() {
     let cases = [
         (T38.to_owned(), 488, "no audio stream is open, only image"),
         (one("m=audio 0 RTP/AVP 0\r\n"), 488, "no audio stream is open, only audio"),
-        (one("m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n"), 488, "no audio over plain RTP, only UDP/TLS/RTP/SAVPF"),
+        (
+            one("m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n"),
+            488,
+            "no audio over plain RTP, only UDP/TLS/RTP/SAVPF, and srtp is off here",
+        ),
         (one("m=audio 4000 RTP/AVP 18 3\r\n"), 488, "no codec in common, theirs are 18 3"),
         (
             one("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 phone.example\r\n"),

@@ -4,6 +4,7 @@
 //! bounded by itself, since one input makes a handful of entries and they are drained before the next.
 mod downlink;
 mod pace;
+mod protection;
 mod reports;
 mod stats;
 mod stream;
@@ -30,8 +31,9 @@ use crate::{
     vad,
 };
 use downlink::Downlink;
+use protection::{Protection, Protocol};
 use reports::Reports;
-pub use stats::Stats;
+pub use stats::{Stats, Unbelieved};
 use stream::{Continuity, Kind, Stream};
 use uplink::Uplink;
 use voice::Voice;
@@ -132,6 +134,8 @@ pub struct Session {
     presses: dtmf::Receiver,
     downlink: Downlink,
     reports: Reports,
+    /// SRTP, if it was agreed on.
+    protection: Option<Protection>,
     /// When RTP last came, or was first to be expected; `None` once its absence was told.
     heard_at: Option<Instant>,
     ended: bool,
@@ -159,6 +163,7 @@ impl Session {
             presses: dtmf::Receiver::new(event_clock(&media)),
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, now),
             downlink,
+            protection: media.srtp.clone().map(Protection::new),
             media,
             silence_timeout: config.silence_timeout,
             heard_at: Some(now),
@@ -190,6 +195,10 @@ impl Session {
             self.nominated = 0;
             self.latch.signal(media.remote);
         }
+        match (&mut self.protection, &media.srtp) {
+            (Some(protection), Some(keys)) => protection.renegotiate(keys.clone()),
+            (_, keys) => self.protection = keys.clone().map(Protection::new),
+        }
         self.uplink.renegotiate(&media);
         self.voice.renegotiate(media.codec.sample_rate());
         self.downlink.renegotiate(&media);
@@ -202,9 +211,10 @@ impl Session {
         if self.handle_check(Channel::Rtp, from, datagram, now) {
             return;
         }
-        let packet = match rtp::Packet::parse(datagram) {
+        let Some(datagram) = self.bare(Protocol::of(datagram), datagram) else { return };
+        let packet = match rtp::Packet::parse(&datagram) {
             Ok(packet) => packet,
-            Err(rtp::PacketError::Rtcp) => return self.hear_report(from, datagram, now),
+            Err(rtp::PacketError::Rtcp) => return self.hear_report(from, &datagram, now),
             Err(rtp::PacketError::Malformed) => {
                 self.stats.malformed += 1;
                 return;
@@ -245,7 +255,9 @@ impl Session {
         if self.handle_check(Channel::Rtcp, from, datagram, now) {
             return;
         }
-        self.hear_report(from, datagram, now);
+        if let Some(datagram) = self.bare(Protocol::Rtcp, datagram) {
+            self.hear_report(from, &datagram, now);
+        }
     }
 
     /// Answers an ICE check where it came from. True if it was one.
@@ -353,7 +365,10 @@ impl Session {
         }
         let remote = self.latch.remote();
         let packets = self.downlink.handle_timeout(now, &mut self.stats, &mut self.events);
-        self.transmits.extend(packets.into_iter().map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
+        for packet in packets {
+            let bytes = self.covered(Protocol::Rtp, packet);
+            self.transmits.extend(bytes.map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
+        }
         for speech in self.downlink.spoken() {
             self.voice.played(&speech, now);
         }
@@ -462,16 +477,18 @@ impl Session {
         self.events.extend(ended.map(Event::PlayedOut));
     }
 
-    fn transmit_rtcp(&mut self, bytes: Vec<u8>) {
+    fn transmit_rtcp(&mut self, report: Vec<u8>) {
         let (channel, remote) = if self.media.rtcp_mux {
             (Channel::Rtp, self.latch.remote())
         } else {
             (Channel::Rtcp, self.reports.remote(&self.media, &self.latch))
         };
         // RFC 3264 §8.4: a hold by the unspecified address leaves nowhere to send reports to either.
-        if !remote.ip().is_unspecified() {
-            self.transmits.push_back(Transmit { channel, remote, bytes });
+        if remote.ip().is_unspecified() {
+            return;
         }
+        let bytes = self.covered(Protocol::Rtcp, report);
+        self.transmits.extend(bytes.map(|bytes| Transmit { channel, remote, bytes }));
     }
 
     /// On hold a peer may send nothing for as long as it likes.

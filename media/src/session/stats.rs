@@ -1,6 +1,15 @@
 //! What a session counts.
 use std::time::Duration;
 
+/// SRTP and SRTCP packets that were dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unbelieved {
+    /// That no holder of the peer's key made, or that came under a key that is used up.
+    pub unauthentic: u64,
+    /// That came again, or too late to tell.
+    pub replayed: u64,
+}
+
 /// Counters since the start of the session, and the last measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -26,6 +35,8 @@ pub struct Stats {
     pub foreign: u64,
     /// Datagrams that are no RTP or RTCP, or of a payload type nobody agreed on.
     pub malformed: u64,
+    /// Packets that SRTP dropped.
+    pub unbelieved: Unbelieved,
     /// Frames the codec could not decode or encode.
     pub codec_errors: u64,
     /// RTP packets sent.

@@ -12,6 +12,7 @@ mod downlink;
 mod freeswitch;
 mod negotiated;
 mod robustness;
+mod secure;
 mod uplink;
 
 const PTIME: Duration = Duration::from_millis(20);
@@ -37,6 +38,7 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         direction,
         ptime: PTIME,
         ice: None,
+        srtp: None,
     }
 }
 

@@ -1,0 +1,102 @@
+//! SRTP at the edges of a session: what leaves is protected, and what comes is believed or dropped.
+use std::borrow::Cow;
+
+use super::{Session, stats::Stats};
+use crate::srtp::{self, Error, Keys, Receiver, Sender};
+
+/// The keys of a session, in use.
+#[derive(Debug)]
+pub(super) struct Protection {
+    keys: Keys,
+    sender: Sender,
+    receiver: Receiver,
+    /// Of the key before, until the peer uses the new one: its packets may be under way.
+    former: Option<Receiver>,
+}
+
+/// What a datagram claims to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Rtp,
+    Rtcp,
+}
+
+impl Protocol {
+    /// At the RTP port, which RTCP may share.
+    pub(super) fn of(datagram: &[u8]) -> Self {
+        if srtp::is_rtcp(datagram) { Self::Rtcp } else { Self::Rtp }
+    }
+}
+
+impl Protection {
+    pub(super) fn new(keys: Keys) -> Self {
+        let (sender, receiver) = (Sender::new(&keys.sent), Receiver::new(&keys.received));
+        Self { keys, sender, receiver, former: None }
+    }
+
+    /// Other keys, or the same: then packets are counted on (RFC 4568 §7.1.4).
+    pub(super) fn renegotiate(&mut self, keys: Keys) {
+        if keys.sent != self.keys.sent {
+            self.sender = Sender::new(&keys.sent);
+        }
+        if keys.received != self.keys.received {
+            self.former = Some(std::mem::replace(&mut self.receiver, Receiver::new(&keys.received)));
+        }
+        self.keys = keys;
+    }
+
+    fn protect(&mut self, protocol: Protocol, packet: &mut Vec<u8>) -> Result<(), Error> {
+        match protocol {
+            Protocol::Rtp => self.sender.protect_rtp(packet),
+            Protocol::Rtcp => self.sender.protect_rtcp(packet),
+        }
+    }
+
+    fn unprotect(&mut self, protocol: Protocol, packet: &mut Vec<u8>) -> Result<(), Error> {
+        let opened = unprotect(&mut self.receiver, protocol, packet);
+        let Some(former) = &mut self.former else { return opened };
+        if opened.is_ok() {
+            self.former = None;
+            return opened;
+        }
+        unprotect(former, protocol, packet).or(opened)
+    }
+}
+
+impl Session {
+    /// The packet in a datagram, if it may be believed; all are without SRTP.
+    pub(super) fn bare<'a>(&mut self, protocol: Protocol, datagram: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let Some(protection) = &mut self.protection else { return Some(datagram.into()) };
+        let mut packet = datagram.to_vec();
+        match protection.unprotect(protocol, &mut packet) {
+            Ok(()) => Some(packet.into()),
+            Err(error) => {
+                count(&mut self.stats, error);
+                None
+            }
+        }
+    }
+
+    /// A packet of ours as it may leave. `None` once its key is used up: in the clear it never leaves.
+    pub(super) fn covered(&mut self, protocol: Protocol, mut packet: Vec<u8>) -> Option<Vec<u8>> {
+        if let Some(protection) = &mut self.protection {
+            protection.protect(protocol, &mut packet).ok()?;
+        }
+        Some(packet)
+    }
+}
+
+fn unprotect(receiver: &mut Receiver, protocol: Protocol, packet: &mut Vec<u8>) -> Result<(), Error> {
+    match protocol {
+        Protocol::Rtp => receiver.unprotect_rtp(packet),
+        Protocol::Rtcp => receiver.unprotect_rtcp(packet),
+    }
+}
+
+fn count(stats: &mut Stats, error: Error) {
+    match error {
+        Error::Malformed => stats.malformed += 1,
+        Error::Unauthentic | Error::Exhausted => stats.unbelieved.unauthentic += 1,
+        Error::Replayed => stats.unbelieved.replayed += 1,
+    }
+}

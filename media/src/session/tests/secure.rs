@@ -1,0 +1,223 @@
+//! Sessions over SRTP: both ways, through rekeying, and under attack.
+use super::*;
+use crate::{
+    rtcp::Control,
+    rtp,
+    srtp::{Keys, Master, Receiver, Sender, Suite},
+};
+
+const MU: AudioFormat = AudioFormat::G711(Law::Mu);
+const ATTACKER: &str = "203.0.113.66:4000";
+
+fn keys(suite: Suite, ours: u8, theirs: u8) -> Keys {
+    let key = |byte| Master::new(suite, &vec![byte; suite.master_length()]).unwrap();
+    Keys { sent: key(ours), received: key(theirs) }
+}
+
+fn secure_media(keys: &Keys) -> Negotiated {
+    Negotiated { srtp: Some(keys.clone()), ..media(Codec::Pcmu, Direction::SendRecv) }
+}
+
+/// A session, and the phone's half of the keys.
+struct Secure {
+    call: Call,
+    phone: Sender,
+}
+
+impl Secure {
+    fn new(keys: &Keys) -> Self {
+        let config = Config { media: secure_media(keys), ..config(MU, vad::Engine::Off) };
+        Self { call: Call::with(config), phone: Sender::new(&keys.received) }
+    }
+
+    fn packet(&mut self, payload: &[u8]) -> Vec<u8> {
+        let mut packet = self.call.packet(payload);
+        self.phone.protect_rtp(&mut packet).unwrap();
+        packet
+    }
+
+    fn phone_sends(&mut self, payload: &[u8]) {
+        let datagram = self.packet(payload);
+        self.call.receive(PHONE, &datagram);
+        self.call.run(PTIME);
+    }
+}
+
+/// What left by RTP since `from`, laid bare.
+fn opened(call: &Call, from: usize, receiver: &mut Receiver) -> Vec<Vec<u8>> {
+    let rtp = call.sent[from..].iter().filter(|(_, transmit)| transmit.channel == Channel::Rtp);
+    rtp.map(|(_, transmit)| {
+        let mut packet = transmit.bytes.clone();
+        receiver.unprotect_rtp(&mut packet).unwrap();
+        packet
+    })
+    .collect()
+}
+
+#[test]
+fn both_sides_are_heard_in_every_suite_and_reports_are_understood() {
+    for suite in Suite::ALL {
+        let keys = keys(suite, 1, 2);
+        let mut secure = Secure::new(&keys);
+        let utterance = UtteranceId(1);
+        secure.call.session.play(utterance, &mu(vec![0x33; 1_600]), secure.call.now);
+        for n in 0..500_u16 {
+            secure.phone_sends(&[n as u8 | 1; 160]);
+        }
+        let call = &mut secure.call;
+        assert_eq!(call.heard_bytes().len(), 500 * 160, "{suite:?}");
+        let mut receiver = Receiver::new(&keys.sent);
+        let packets = opened(call, 0, &mut receiver);
+        assert!(packets.len() >= 500 && packets[0].len() == 172);
+        assert_eq!(packets.iter().filter(|packet| packet[12..] == [0x33; 160]).count(), 10);
+        let reports: Vec<Vec<u8>> =
+            call.sent.iter().filter(|(_, t)| t.channel == Channel::Rtcp).map(|(_, t)| t.bytes.clone()).collect();
+        let mut control = Control::new(1, "a@b".into(), call.start);
+        assert!(!reports.is_empty());
+        for mut report in reports {
+            receiver.unprotect_rtcp(&mut report).unwrap();
+            assert!(control.handle(&report, call.now));
+        }
+        let stats = call.session.stats();
+        assert_eq!(
+            (stats.received, stats.lost, stats.unbelieved.unauthentic, stats.unbelieved.replayed),
+            (500, 0, 0, 0)
+        );
+    }
+}
+
+#[test]
+fn the_phones_reports_are_believed_only_under_its_key() {
+    let keys = keys(Suite::AesCm128Sha1_80, 1, 2);
+    let mut secure = Secure::new(&keys);
+    let mut sent = rtp::Sender::new(9);
+    sent.packetize(0, false, 160, &[0; 160]);
+    let report = Control::new(sent.ssrc(), "a@b".into(), secure.call.start).report(&sent, None, secure.call.start);
+    let mut sealed = report.clone();
+    secure.phone.protect_rtcp(&mut sealed).unwrap();
+    let call = &mut secure.call;
+    let from = address("192.0.2.1:4001");
+    call.session.handle_rtcp(from, &report, call.now);
+    assert_eq!((call.session.stats().unbelieved.unauthentic, call.session.stats().malformed), (1, 0));
+    call.session.handle_rtcp(from, &sealed, call.now);
+    call.session.handle_rtcp(from, &sealed, call.now);
+    assert_eq!((call.session.stats().unbelieved.unauthentic, call.session.stats().unbelieved.replayed), (1, 1));
+}
+
+/// CVE-2021-41105: FreeSWITCH gave up a call after a hundred such packets. And no bad packet takes the call's audio away.
+#[test]
+fn ten_thousand_bad_packets_change_nothing() {
+    let keys = keys(Suite::AesCm128Sha1_32, 1, 2);
+    let (mut secure, mut random) = (Secure::new(&keys), Random::new(3));
+    for n in 0..10_000_u32 {
+        // As good as an attacker can make it: the phone's source, payload type and next number, before and after it speaks.
+        let from = ["192.0.2.1:9000", PHONE, ATTACKER][random.below(3) as usize];
+        let mut forged = secure.call.packet(&[0x66; 160]);
+        secure.call.sequence = secure.call.sequence.wrapping_sub(1);
+        forged.extend(random.bytes(4));
+        secure.call.session.handle_rtp(address(from), &forged, secure.call.now);
+        if n % 100 == 50 {
+            secure.phone_sends(&[0x11; 160]);
+        }
+    }
+    secure.call.drain();
+    let stats = secure.call.session.stats();
+    assert_eq!((stats.unbelieved.unauthentic, stats.received, stats.malformed), (10_000, 100, 0));
+    assert!(secure.call.heard_bytes().iter().all(|byte| *byte != 0x66));
+    assert!(secure.call.sent.iter().all(|(_, transmit)| transmit.remote.ip() == address(PHONE).ip()));
+    let latched: Vec<&Event> =
+        secure.call.events.iter().map(|(_, event)| event).filter(|event| matches!(event, Event::Latched(_))).collect();
+    assert_eq!(latched, [&Event::Latched(address(PHONE))]);
+    assert!(!secure.call.events.iter().any(|(_, event)| *event == Event::MediaTimeout));
+}
+
+#[test]
+fn a_packet_in_the_clear_is_not_believed_and_a_copy_is_not_heard_twice() {
+    let mut secure = Secure::new(&keys(Suite::AeadAes128Gcm, 1, 2));
+    let plain = secure.call.packet(&[0x66; 160]);
+    secure.call.receive(PHONE, &plain);
+    let sealed = secure.packet(&[0x11; 160]);
+    for from in [PHONE, PHONE, ATTACKER] {
+        secure.call.receive(from, &sealed);
+    }
+    secure.call.run(ms(19));
+    assert_eq!(secure.call.heard_bytes(), [0x11; 160]);
+    let stats = secure.call.session.stats();
+    assert_eq!((stats.unbelieved.unauthentic, stats.unbelieved.replayed, stats.received), (1, 2, 1));
+}
+
+#[test]
+fn the_old_key_is_believed_until_the_new_one_is_in_use() {
+    let (old, new) = (keys(Suite::AesCm128Sha1_80, 1, 2), keys(Suite::AeadAes256Gcm, 3, 4));
+    let mut secure = Secure::new(&old);
+    secure.phone_sends(&[1; 160]);
+    let under_way = [secure.packet(&[2; 160]), secure.packet(&[3; 160])];
+    let sent = secure.call.sent.len();
+    secure.call.session.renegotiate(secure_media(&new), secure.call.now);
+    secure.call.receive(PHONE, &under_way[0]);
+    secure.call.run(PTIME);
+    let mut phone = Receiver::new(&new.sent);
+    assert_eq!(opened(&secure.call, sent, &mut phone).len(), 1, "what we send is under the new key at once");
+    secure.phone = Sender::new(&new.received);
+    let skipped = secure.call.sequence;
+    secure.call.sequence = skipped.wrapping_sub(1);
+    secure.call.timestamp = secure.call.timestamp.wrapping_sub(160);
+    secure.phone_sends(&[3; 160]);
+    secure.call.receive(PHONE, &under_way[1]);
+    let stats = secure.call.session.stats();
+    assert_eq!(
+        (stats.received, stats.unbelieved.unauthentic + stats.unbelieved.replayed),
+        (3, 1),
+        "after it, the old one is worth nothing"
+    );
+    assert_eq!(secure.call.heard_bytes(), [[1; 160], [2; 160], [3; 160]].concat());
+}
+
+#[test]
+fn another_description_with_the_same_keys_counts_on() {
+    let keys = keys(Suite::AesCm128Sha1_80, 1, 2);
+    let mut secure = Secure::new(&keys);
+    let mut phone = Receiver::new(&keys.sent);
+    for _ in 0..20 {
+        secure.phone_sends(&[1; 160]); // the phone's numbers wrap on the way
+    }
+    let changed = Negotiated { telephone_event: None, ..secure_media(&keys) };
+    secure.call.session.renegotiate(changed, secure.call.now);
+    secure.phone_sends(&[1; 160]);
+    assert_eq!(opened(&secure.call, 0, &mut phone).len(), 22);
+    assert_eq!((secure.call.session.stats().received, secure.call.session.stats().unbelieved.unauthentic), (21, 0));
+}
+
+#[test]
+fn rtcp_on_the_port_of_rtp_is_told_apart_before_it_is_decrypted() {
+    let keys = keys(Suite::AeadAes256Gcm, 1, 2);
+    let config = Config {
+        media: Negotiated { rtcp_mux: true, remote_rtcp: address(PHONE), ..secure_media(&keys) },
+        ..config(MU, vad::Engine::Off)
+    };
+    let (mut call, mut phone) = (Call::with(config), Sender::new(&keys.received));
+    let sent = rtp::Sender::new(9);
+    let mut report = Control::new(sent.ssrc(), "a@b".into(), call.start).report(&sent, None, call.start);
+    phone.protect_rtcp(&mut report).unwrap();
+    call.receive(PHONE, &report);
+    call.receive(PHONE, &report);
+    let stats = call.session.stats();
+    assert_eq!((stats.unbelieved.replayed, stats.unbelieved.unauthentic, stats.malformed), (1, 0, 0));
+    call.run(Duration::from_secs(10));
+    let mut receiver = Receiver::new(&keys.sent);
+    let reports = call.sent.iter().filter(|(_, transmit)| crate::srtp::is_rtcp(&transmit.bytes));
+    assert!(reports.map(|(_, t)| receiver.unprotect_rtcp(&mut t.bytes.clone())).all(|opened| opened.is_ok()));
+}
+
+#[test]
+fn a_call_that_ends_says_goodbye_under_its_key() {
+    let keys = keys(Suite::AesCm128Sha1_32, 1, 2);
+    let mut secure = Secure::new(&keys);
+    secure.phone_sends(&[1; 160]);
+    secure.call.session.end(secure.call.now);
+    secure.call.drain();
+    let (_, goodbye) = secure.call.sent.last().unwrap();
+    let mut bytes = goodbye.bytes.clone();
+    Receiver::new(&keys.sent).unprotect_rtcp(&mut bytes).unwrap();
+    assert!(bytes.windows(2).any(|pair| pair == [0x81, 203]), "{bytes:02x?}");
+}
