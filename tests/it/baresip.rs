@@ -4,15 +4,16 @@ use anyhow::{Result, ensure};
 use std::{path::PathBuf, time::Duration};
 use testkit::{
     baresip::Baresip,
+    phone::Line,
     sound::{self, Sound},
     stage::Stage,
 };
 
 /// Louder than this is sound; a phone line's silence is near 0.
-const SOUND: f64 = 200.0;
+pub(crate) const SOUND: f64 = 200.0;
 
 /// A tone of 40 s in a file; longer than any call here.
-fn tone(hertz: f64, stage: &Stage) -> Result<PathBuf> {
+pub(crate) fn tone(hertz: f64, stage: &Stage) -> Result<PathBuf> {
     let file = stage.folder().join(format!("tone-{hertz}.wav"));
     sound::write(&file, &sound::tone(hertz, 40.0, 8_000))?;
     Ok(file)
@@ -39,7 +40,7 @@ fn ramal_calls_baresip_and_both_hear_each_other() -> Result<()> {
     let mut stage = stage()?;
     let folder = stage.folder().to_owned();
     let (theirs, ours) = (tone(440.0, &stage)?, tone(1_000.0, &stage)?);
-    let phone = Baresip::answer(&theirs, 9, &mut stage.ports, &folder)?;
+    let phone = Baresip::answer(&theirs, &Line::default(), 9, &mut stage.ports, &folder)?;
     let recording = folder.join("call.wav");
     let uri = format!("sip:phone@{}", phone.address());
     // Whoever speaks: its tone never pauses.

@@ -14,6 +14,7 @@ mod openai;
 mod phone;
 mod phones;
 mod registrar;
+mod secure;
 mod sessions;
 mod signalling;
 mod tidy;

@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TALKATIVE: &str = "[log]\nlevel = \"info,ramal::drivers::call_task=debug\"\n";
 
 #[derive(Clone, Copy)]
-enum Make {
+pub(crate) enum Make {
     Baresip,
     Linphone,
 }
 
 /// A phone whose user is silent: nothing but its keys is heard.
-fn phone(make: Make, line: &Line, stage: &mut Stage) -> Result<Box<dyn Phone>> {
+pub(crate) fn phone(make: Make, line: &Line, stage: &mut Stage) -> Result<Box<dyn Phone>> {
     let folder = stage.folder().to_owned();
     let quiet: PathBuf = folder.join("quiet.wav");
     sound::write(&quiet, &Sound { rate: 8_000, samples: vec![0; 8_000 * 60] })?;
@@ -39,7 +39,7 @@ fn phone(make: Make, line: &Line, stage: &mut Stage) -> Result<Box<dyn Phone>> {
 }
 
 /// The texts of a record's turns.
-fn texts(call: &Value) -> Vec<&str> {
+pub(crate) fn texts(call: &Value) -> Vec<&str> {
     call["turns"].as_array().into_iter().flatten().filter_map(|turn| turn["text"].as_str()).collect()
 }
 
@@ -51,7 +51,7 @@ fn a_phone_holds_presses_a_key_and_hangs_up(make: Make, transport: &str) -> Resu
     let certified = authority.certify(stage.folder(), "ramal")?;
     let settings = Settings::default().sip(&format!("tls = [\"{tls}\"]")).with(&certified.toml()).with(TALKATIVE);
     let mut ramal = stage.serve(&settings.secretary("demo", ""))?;
-    let line = Line { account: None, authority: Some(authority.file) };
+    let line = Line { authority: Some(authority.file), ..Line::default() };
     let mut phone = phone(make, &line, &mut stage)?;
     let address = if transport == "tls" { tls } else { ramal.sip };
     phone.dial(&format!("sip:demo@{address};transport={transport}")).with_context(|| ramal.process.to_string())?;
@@ -113,7 +113,7 @@ fn transfer(make: Make, transport: &str, registered: &'static str, desk: &str) -
     let folder = house.stage.folder().to_owned();
     let desk = Sipp::new(desk).from(house.kamailio.desk).start(&mut house.stage.ports, &folder)?;
     let proxy = format!("sip:{};transport={transport}", at(&house.kamailio, transport));
-    let line = Line { account: Some(Account { address: format!("maria@{DOMAIN}"), proxy }), authority: None };
+    let line = Line { account: Some(Account { address: format!("maria@{DOMAIN}"), proxy }), ..Line::default() };
     let mut phone = phone(make, &line, &mut house.stage)?;
     phone.dial(&format!("sip:2000@{DOMAIN}")).with_context(|| house.said())?;
     phone.press('2')?;

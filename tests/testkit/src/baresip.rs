@@ -1,6 +1,6 @@
 //! baresip: a real phone that plays a file and records what it hears.
 use crate::{
-    phone::{Line, Phone},
+    phone::{Audio, Line, Phone},
     ports::Ports,
     process::Process,
     sound::Sound,
@@ -56,12 +56,12 @@ impl Baresip {
         Self::start(speech, &Line::default(), &limited(seconds, &["-e", &format!("/dial {uri}")]), ports, folder)
     }
 
-    /// Waits `seconds` for a call, answers it, and plays `speech`.
+    /// Waits `seconds` for a call on `line`, answers it, and plays `speech`.
     ///
     /// # Errors
     /// baresip is not installed, or its configuration cannot be written.
-    pub fn answer(speech: &Path, seconds: u32, ports: &mut Ports, folder: &Path) -> Result<Self> {
-        let mut phone = Self::start(speech, &Line::default(), &limited(seconds, &[]), ports, folder)?;
+    pub fn answer(speech: &Path, line: &Line, seconds: u32, ports: &mut Ports, folder: &Path) -> Result<Self> {
+        let mut phone = Self::start(speech, line, &limited(seconds, &[]), ports, folder)?;
         phone.process.wait_for_line("baresip is ready", PATIENCE)?;
         Ok(phone)
     }
@@ -122,8 +122,13 @@ impl Baresip {
             Some(account) => (account.address.clone(), format!(";outbound=\"{}\"", account.proxy)),
             None => (format!("phone@127.0.0.1:{sip}"), String::new()),
         };
-        let account =
-            format!("<sip:{address}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1{outbound}\n");
+        let encryption = match line.audio {
+            Audio::Plain => "",
+            Audio::Encrypted => ";mediaenc=srtp-mand",
+        };
+        let account = format!(
+            "<sip:{address}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1{encryption}{outbound}\n"
+        );
         fs::write(folder.join("accounts"), account)?;
         fs::write(folder.join("contacts"), "")?;
         let mut command = Command::new("baresip");
@@ -217,7 +222,7 @@ fn configuration(sip: u16, rtp: (u16, u16), speech: &Path, folder: &Path) -> Str
          ausrc_srate 8000\n\
          auplay_srate 8000\n\
          snd_path {}\n\
-         module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n{modules}\n",
+         module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n{modules}\n",
         rtp.0,
         rtp.1,
         speech.display(),

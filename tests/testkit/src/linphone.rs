@@ -1,6 +1,6 @@
 //! linphone's console, with files in place of a sound card.
 use crate::{
-    phone::{Account, Line, Phone},
+    phone::{Account, Audio, Line, Phone},
     ports::Ports,
     process::Process,
 };
@@ -80,6 +80,9 @@ fn settings(line: &Line, [sip, tls, rtp]: [u16; 3]) -> Result<String> {
     if let Some(file) = &line.authority {
         // Its mbed TLS 2 compares addresses with none of the names in a certificate: only the authority is verified.
         writeln!(text, "root_ca={}\nverify_server_cn=0", file.display())?;
+    }
+    if line.audio == Audio::Encrypted {
+        writeln!(text, "media_encryption=srtp\nmedia_encryption_mandatory=1")?;
     }
     if line.account.is_some() {
         writeln!(text, "default_proxy=0")?;

@@ -10,6 +10,18 @@ pub struct Line {
     pub account: Option<Account>,
     /// The authority it believes over TLS, a PEM file.
     pub authority: Option<PathBuf>,
+    /// Whether its audio is encrypted: SRTP or no call.
+    pub audio: Audio,
+}
+
+/// Plain or encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audio {
+    /// RTP.
+    #[default]
+    Plain,
+    /// SRTP, with keys in the SDP.
+    Encrypted,
 }
 
 /// An account that is not registered: it only calls.
