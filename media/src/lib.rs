@@ -10,6 +10,7 @@ pub mod echo;
 pub mod ice;
 pub mod latch;
 pub mod playout;
+pub mod recording;
 pub mod reorder;
 pub mod resample;
 pub mod rtcp;

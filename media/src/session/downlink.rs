@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Event, pace::Pace, stats::Stats};
+use super::{Event, pace::Pace, stats::Stats, taping::Slot};
 use crate::{
     audio::{Audio, SampleRate},
     codec::{Codec, Encoder, g711},
@@ -32,6 +32,8 @@ pub(super) struct Downlink {
     press: u32,
     /// Speech sent by the last wake-up.
     spoken: Vec<Audio>,
+    /// What left in each slot since the session looked, while it is recorded.
+    pub(super) slots: Option<Vec<Slot>>,
 }
 
 /// What one slot is filled with.
@@ -53,6 +55,7 @@ impl Downlink {
             after_silence: true,
             press: 0,
             spoken: Vec::new(),
+            slots: None,
         }
     }
 
@@ -94,6 +97,8 @@ impl Downlink {
             stats.pacing_skipped += due.skipped;
             self.ticks += due.skipped * u64::from(self.ticks_per_slot());
             self.after_silence = true;
+            let skipped = u32::try_from(due.skipped).unwrap_or(u32::MAX);
+            self.note(self.pace.ptime().saturating_mul(skipped));
         }
         stats.pacing_late += u64::from(due.frames > 1);
         let packets: Vec<Vec<u8>> = (0..due.frames).filter_map(|_| self.fill_slot(now, stats, events)).collect();
@@ -104,6 +109,7 @@ impl Downlink {
     fn fill_slot(&mut self, now: Instant, stats: &mut Stats, events: &mut VecDeque<Event>) -> Option<Vec<u8>> {
         let timestamp = self.sender.timestamp(self.ticks);
         self.ticks += u64::from(self.ticks_per_slot());
+        self.note(self.pace.ptime());
         if !self.sends() {
             self.after_silence = true;
             return None;
@@ -146,11 +152,22 @@ impl Downlink {
     fn audio(&mut self, filling: Filling, timestamp: u32, stats: &mut Stats) -> Option<Vec<u8>> {
         let marker = self.after_silence && (matches!(filling, Filling::Speech(_)) || self.sender.packets() == 0);
         self.after_silence = matches!(filling, Filling::Silence);
+        if let (Filling::Speech(audio), Some(slot)) = (&filling, self.slots.as_mut().and_then(|slots| slots.last_mut()))
+        {
+            slot.audio = Some(audio.clone());
+        }
         let Some(payload) = self.payload(filling) else {
             stats.codec_errors += 1;
             return None;
         };
         Some(self.sender.packetize(self.media.payload_type.sent, marker, timestamp, &payload))
+    }
+
+    /// For the recording: time passes, in silence so far.
+    fn note(&mut self, lasting: Duration) {
+        if let Some(slots) = &mut self.slots {
+            slots.push(Slot { lasting, audio: None });
+        }
     }
 
     fn payload(&mut self, filling: Filling) -> Option<Vec<u8>> {

@@ -8,6 +8,7 @@ mod protection;
 mod reports;
 mod stats;
 mod stream;
+mod taping;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -25,6 +26,7 @@ use crate::{
     ice::Checked,
     latch::{Latch, Policy, Verdict},
     playout::Tail,
+    recording::Tape,
     reorder::Released,
     resample, rtp,
     sdp::{Direction, Negotiated},
@@ -136,6 +138,8 @@ pub struct Session {
     reports: Reports,
     /// SRTP, if it was agreed on.
     protection: Option<Protection>,
+    /// The recording, if there is one.
+    tape: Option<Tape>,
     /// When RTP last came, or was first to be expected; `None` once its absence was told.
     heard_at: Option<Instant>,
     ended: bool,
@@ -166,6 +170,7 @@ impl Session {
             protection: media.srtp.clone().map(Protection::new),
             media,
             silence_timeout: config.silence_timeout,
+            tape: None,
             heard_at: Some(now),
             ended: false,
             stats: Stats::default(),
@@ -369,6 +374,7 @@ impl Session {
             let bytes = self.covered(Protocol::Rtp, packet);
             self.transmits.extend(bytes.map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
         }
+        self.tape_slots();
         for speech in self.downlink.spoken() {
             self.voice.played(&speech, now);
         }
@@ -464,6 +470,7 @@ impl Session {
 
     fn tell_pieces(&mut self) {
         for piece in self.uplink.pieces() {
+            self.tape_piece(&piece);
             let speech = self.voice.hear(&piece);
             if !piece.audio.duration().is_zero() {
                 self.events.push_back(Event::Audio(piece.audio));

@@ -13,6 +13,7 @@ mod freeswitch;
 mod negotiated;
 mod robustness;
 mod secure;
+mod taping;
 mod uplink;
 
 const PTIME: Duration = Duration::from_millis(20);

@@ -34,6 +34,8 @@ pub(super) struct Piece {
     /// When the packet arrived that it came in, or when it was made up.
     pub(super) at: Instant,
     pub(super) origin: Origin,
+    /// RTP time of its first sample, if the caller sent it.
+    pub(super) timestamp: Option<u32>,
 }
 
 /// Where a piece comes from.
@@ -171,7 +173,7 @@ impl Uplink {
             stats.silence += self.ptime;
             self.made_up += self.ptime;
             let at = self.next_silence;
-            self.push(samples, None, at, Origin::MadeUp);
+            self.push(samples, None, at, None);
             self.next_silence = at + self.ptime;
         }
         if self.next_silence <= now {
@@ -195,7 +197,7 @@ impl Uplink {
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
         self.made_up = Duration::ZERO;
         self.next_silence = now + self.codec.sample_rate().duration_of(samples.len()) + PATIENCE;
-        self.push(samples, untouched, packet.at, Origin::Caller);
+        self.push(samples, untouched, packet.at, Some(packet.timestamp));
     }
 
     fn follow(&mut self, packet: &Arrived, samples: usize) {
@@ -245,14 +247,16 @@ impl Uplink {
             let count = left.min(frame);
             let own = self.decoder.as_mut().and_then(|decoder| decoder.conceal(rate.duration_of(count)));
             let samples = own.filter(|own| own.len() == count).unwrap_or_else(|| self.concealer.conceal(count));
-            self.push(samples, None, now, Origin::MadeUp);
+            self.push(samples, None, now, None);
             left -= count;
         }
     }
 
-    fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, origin: Origin) {
+    /// `timestamp` is that of a packet; without one the piece was made up.
+    fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, timestamp: Option<u32>) {
         let Some(audio) = self.convert(&samples, payload) else { return };
-        self.pieces.push(Piece { audio, samples, at, origin });
+        let origin = if timestamp.is_some() { Origin::Caller } else { Origin::MadeUp };
+        self.pieces.push(Piece { audio, samples, at, origin, timestamp });
     }
 
     /// In the provider's format; bytes of its own law pass untouched.
