@@ -40,10 +40,27 @@ pub enum Ask {
     },
     /// All that is kept: one [`Reply::Call`] each, in the order they began.
     Calls,
+    /// A recording shall pause, or go on: [`Reply::End`] when it does.
+    Record {
+        /// Its call, by conversation or Call-ID.
+        call: String,
+        /// What is wanted.
+        order: RecordOrder,
+    },
     /// How the server is: one [`Reply::Status`].
     Status,
     /// The same for a machine: one [`Reply::Metrics`].
     Metrics,
+}
+
+/// What a recording is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordOrder {
+    /// Nothing is recorded until it is told to go on.
+    Pause,
+    /// It goes on.
+    Resume,
 }
 
 /// What is told.
@@ -328,6 +345,10 @@ mod tests {
             (Ask::Trace { call: "last".into() }, r#"{"version":1,"ask":"trace","call":"last"}"#),
             (Ask::Follow { call: None }, r#"{"version":1,"ask":"follow","call":null}"#),
             (Ask::Calls, r#"{"version":1,"ask":"calls"}"#),
+            (
+                Ask::Record { call: "x@y".into(), order: RecordOrder::Pause },
+                r#"{"version":1,"ask":"record","call":"x@y","order":"pause"}"#,
+            ),
             (Ask::Status, r#"{"version":1,"ask":"status"}"#),
             (Ask::Metrics, r#"{"version":1,"ask":"metrics"}"#),
         ];

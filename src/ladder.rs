@@ -74,14 +74,23 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
         rung.voice.clone_from(voice);
     }
     rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
-    rung.first_message.clone_from(&secretary.first_message);
+    rung.first_message = first_message(secretary, config);
     rung.turn_detection = turn_detection(secretary);
     let transcription = own.transcription_model.clone().unwrap_or_else(|| config.openai.transcription_model.clone());
     rung.transcription_model = Some(transcription);
     rung.language = own.language.as_deref().and_then(|tag| tag.split('-').next()).map(str::to_ascii_lowercase);
     rung.speed = secretary.voice_settings.speed.map(f64::from);
-    rung.tools = tools(&secretary.transfer_rules);
+    rung.tools = tools(secretary);
     Ok(Rung::OpenAi(Box::new(rung)))
+}
+
+/// What is said first: that the call is recorded, where it is and the caller is to be told, and the secretary's own words.
+fn first_message(secretary: &Secretary, config: &Config) -> Option<String> {
+    let recording = &config.recording;
+    let recorded = secretary.recording.unwrap_or(recording.calls.enabled);
+    let announcement = recording.announcement.as_deref().filter(|_| recorded);
+    let said: Vec<&str> = announcement.into_iter().chain(secretary.first_message.as_deref()).collect();
+    (!said.is_empty()).then(|| said.join(" "))
 }
 
 fn turn_detection(secretary: &Secretary) -> openai::TurnDetection {
@@ -116,7 +125,7 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
         // Better English with an accent than Portuguese read by an English voice: nobody understands that.
         rung.voice = local::Language::EnUs;
     }
-    rung.first_message.clone_from(&secretary.first_message);
+    rung.first_message = first_message(secretary, config);
     let answers = &secretary.provider_config.answers;
     rung.answers =
         answers.iter().map(|a| local::Answer { questions: a.questions.clone(), answer: a.answer.clone() }).collect();

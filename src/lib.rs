@@ -14,6 +14,7 @@ pub mod paint;
 pub mod phone;
 pub mod record;
 pub mod routing;
+pub mod seal;
 pub mod secretary;
 pub mod speech;
 pub mod store;

@@ -1,5 +1,8 @@
 //! What is kept of a call: one row of `v_voice_conversations_realtime`, without a database.
+mod recording;
+
 use chrono::{DateTime, Utc};
+pub use recording::{Recording, Span, State};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
@@ -43,6 +46,9 @@ pub struct Conversation {
     pub provider: String,
     /// Model or engines, with versions or hashes where they are known; `RHVoice Letícia + whisper tiny`.
     pub engine: String,
+    /// Its recording, if it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
 }
 
 /// One thing said by one side.
@@ -254,6 +260,7 @@ mod tests {
             estimated_cost: MicroUsd(123_400),
             provider: "local".into(),
             engine: "flite".into(),
+            recording: None,
         }
     }
 

@@ -54,6 +54,10 @@ pub struct Secretary {
     pub max_duration: Duration,
     /// The call says goodbye after this many turns of the caller.
     pub max_turns: u32,
+    /// Whether its calls are recorded; `None` if the server's configuration decides.
+    pub recording: Option<bool>,
+    /// Whether the model may pause the recording.
+    pub recording_pause: bool,
     /// Whether it takes calls.
     pub enabled: bool,
     /// What was found odd and ignored, for the log: unknown keys in JSON columns.
@@ -266,6 +270,10 @@ pub struct SecretaryRow {
     pub max_duration_seconds: Option<i32>,
     /// `max_turns`.
     pub max_turns: Option<i32>,
+    /// `recording`.
+    pub recording: Option<bool>,
+    /// `recording_pause`.
+    pub recording_pause: Option<bool>,
     /// `enabled`.
     pub enabled: Option<bool>,
 }
@@ -359,6 +367,8 @@ impl Secretary {
             transfer_rules: checked.transfer_rules,
             max_duration: checked.max_duration,
             max_turns: checked.max_turns,
+            recording: row.recording,
+            recording_pause: row.recording_pause.unwrap_or(false),
             enabled: row.enabled.unwrap_or(true),
             secretary_name: row.secretary_name,
             warnings,

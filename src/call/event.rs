@@ -1,4 +1,5 @@
 //! What a call tells its driver.
+use super::recording::Order;
 use crate::record::Conversation;
 use media::{Heard, UtteranceId};
 use providers::Endpoint;
@@ -49,6 +50,8 @@ pub enum Event {
     },
     /// The call was put on hold or taken back by the peer.
     Hold(Hold),
+    /// The recording pauses, or goes on.
+    Recording(Order),
     /// Trouble that the call survived.
     Warning(String),
     /// The call is over; sent once, nothing follows.

@@ -2,7 +2,9 @@
 use super::{
     Desk, End, Event, Hangup, Hold,
     bundle::Bundle,
-    reason, tools,
+    reason,
+    recording::{By, Order, Recorded},
+    tools,
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
 use crate::record::Outcome;
@@ -34,6 +36,8 @@ pub(super) struct Live {
     ends_by: Instant,
     hold: Hold,
     assistant: Assistant,
+    /// What is wanted of the recording, if there is one.
+    pub(super) recorded: Option<Recorded>,
 }
 
 /// Whether there is still a provider behind the dialect.
@@ -80,7 +84,7 @@ impl Live {
             silence_timeout: desk.settings.media_timeout,
         };
         let media = media::Session::new(config, now)?;
-        Ok(Self {
+        let mut live = Self {
             media,
             provider,
             bundle: Bundle::default(),
@@ -92,7 +96,10 @@ impl Live {
             ends_by: now + secretary.max_duration,
             hold: Hold::Resumed,
             assistant: Assistant::Present,
-        })
+            recorded: None,
+        };
+        live.start_recording(desk);
+        Ok(live)
     }
 
     /// One event of one core, or `None` when both are silent.
@@ -107,6 +114,7 @@ impl Live {
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
+        self.resume_after_keys(desk, now);
         match &self.phase {
             Phase::Closing { until, .. } if *until <= now => self.hang_up(),
             Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) if *until <= now => {
@@ -145,7 +153,8 @@ impl Live {
                 Some((transfer::no_news(*at, desk.settings.notify_deadline), "news of the transfer"))
             }
         };
-        [own, self.media.poll_timeout(), self.provider.poll_timeout()].into_iter().flatten().min()
+        let deadlines = [own, self.media.poll_timeout(), self.provider.poll_timeout(), self.recording_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The call ends: what still waits in the playout was never heard.
@@ -154,6 +163,7 @@ impl Live {
             desk.log.transcript.cut(heard, now);
         }
         self.media.end(now);
+        self.finish_recording(desk);
     }
 
     /// Whether another leg may take the place of ours: not while the phone system decides where this one goes.
@@ -222,7 +232,9 @@ impl Live {
             media::Event::PlayedOut(heard) => return self.on_played_out(heard, desk, now),
             media::Event::Dtmf(digit) => {
                 desk.emit(Event::Dtmf(digit));
-                desk.log.transcript.note(format!("[DTMF {digit}]"), now);
+                // What is not recorded is not written down either.
+                let shown = if self.pause_for_key(desk, now) { '*' } else { digit };
+                desk.log.transcript.note(format!("[DTMF {shown}]"), now);
                 self.unanswered = Some(now);
                 self.barge_in(desk, now);
                 self.provider.handle_dtmf(digit, now);
@@ -342,12 +354,22 @@ impl Live {
                 self.close_when_silent(Outcome::Completed, "the assistant ended the call", desk, now);
                 return self.when_silent(desk, now);
             }
+            tools::Request::Record(order) => self.on_recording_tool(id, order, desk, now),
             tools::Request::Unknown(reason) => {
                 let output = json!({"status": "error", "reason": reason});
                 self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
             }
         }
         GO_ON
+    }
+
+    fn on_recording_tool(&mut self, id: ToolCallId, order: Order, desk: &mut Desk, now: Instant) {
+        let allowed = desk.secretary.recording_pause;
+        let output = match allowed && self.order_recording(By::Assistant, order, desk, now) {
+            true => json!({"status": if order == Order::Pause { "paused" } else { "recording" }}),
+            false => json!({"status": "refused", "reason": "this call's recording is not yours to pause"}),
+        };
+        self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
     }
 
     fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {

@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, transcript::Transcript};
 use crate::{
-    record::{Conversation, MicroUsd, Outcome},
+    record::{Conversation, MicroUsd, Outcome, Recording},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -26,6 +26,7 @@ pub(super) struct Log {
     usage: Usage,
     /// Assistant utterances that answered the caller.
     replies: u32,
+    recording: Option<Recording>,
 }
 
 #[derive(Debug)]
@@ -65,6 +66,7 @@ impl Log {
             engine: engine.to_owned(),
             usage: Usage::default(),
             replies: 0,
+            recording: None,
         }
     }
 
@@ -87,6 +89,14 @@ impl Log {
     pub(super) fn replied(&mut self) -> u32 {
         self.replies += 1;
         self.replies
+    }
+
+    pub(super) fn call_uuid(&self) -> &str {
+        &self.identity.call_uuid
+    }
+
+    pub(super) fn recorded(&mut self, summary: media::recording::Summary) {
+        self.recording = Some(summary.into());
     }
 
     pub(super) fn replies(&self) -> u32 {
@@ -123,6 +133,7 @@ impl Log {
             estimated_cost: MicroUsd(rung.and_then(|rung| rung.cost(usage)).unwrap_or(0)),
             provider: self.provider.clone(),
             engine: self.engine.clone(),
+            recording: self.recording.clone(),
         }
     }
 }

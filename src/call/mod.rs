@@ -10,6 +10,7 @@ mod event;
 mod live;
 mod log;
 mod reason;
+mod recording;
 mod rung;
 mod settings;
 mod takeover;
@@ -19,6 +20,7 @@ mod transfer;
 
 pub use bundle::Room;
 pub use event::{Event, Hold};
+pub use recording::{Order, Recording};
 pub use rung::Rung;
 pub use settings::Settings;
 pub use tools::tools;
@@ -89,6 +91,8 @@ struct Desk {
     events: VecDeque<Event>,
     /// The last packets of a call that is over.
     farewell: VecDeque<media::Transmit>,
+    /// The last of its recording: as much as the tape holds back.
+    recorded: VecDeque<media::recording::Block>,
 }
 
 #[derive(Debug)]
@@ -147,7 +151,8 @@ impl Call {
             ice: Some(ice),
             srtp,
         });
-        let desk = Desk { leg, secretary, rung, settings, local, seed, sdp, log, commands, events, farewell };
+        let recorded = VecDeque::new();
+        let desk = Desk { leg, secretary, rung, settings, local, seed, sdp, log, commands, events, farewell, recorded };
         let mut call = Self { desk, state: State::Over };
         match invite.offer {
             Some(offer) => call.ring(&offer, now),
@@ -301,6 +306,11 @@ impl Call {
     /// Whether the call has ended; what waits in the queues is still to be drained.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// What joins the record of this call to the PBX's.
+    pub fn call_uuid(&self) -> &str {
+        self.desk.log.call_uuid()
     }
 
     /// Media figures, once audio flows.

@@ -1,4 +1,5 @@
 //! The knobs of a call that come from the configuration, and not from the secretary.
+use super::Recording;
 use media::codec::Codec;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub farewell_deadline: Duration,
     /// Where a caller goes whose provider died: an extension of the PBX.
     pub fallback_extension: Option<String>,
+    /// Whether and how calls are recorded.
+    pub recording: Recording,
 }
 
 impl Default for Settings {
@@ -43,6 +46,7 @@ impl Default for Settings {
             bye_after_transfer: Duration::from_secs(1),
             farewell_deadline: Duration::from_secs(8),
             fallback_extension: None,
+            recording: Recording::default(),
         }
     }
 }

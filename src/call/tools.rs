@@ -1,5 +1,6 @@
-//! The two tools every assistant has: send the caller to somebody, and hang up.
-use crate::secretary::TransferRule;
+//! The tools of an assistant: send the caller to somebody, hang up, and pause the recording where she may.
+use super::Order;
+use crate::secretary::Secretary;
 use providers::openai::Tool;
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +12,8 @@ pub(super) enum Request {
     Transfer { destination: String },
     /// Hang up when what is being said has been heard.
     EndCall,
+    /// Pause the recording, or go on with it.
+    Record(Order),
     /// No such tool, or arguments that are not ours; the text is for the model.
     Unknown(String),
 }
@@ -28,13 +31,16 @@ pub(super) fn request(name: &str, arguments: &str) -> Request {
             Err(_) => Request::Unknown("transfer needs {\"destination\": \"<name>\"}".to_owned()),
         },
         "end_call" => Request::EndCall,
+        "pause_recording" => Request::Record(Order::Pause),
+        "resume_recording" => Request::Record(Order::Resume),
         _ => Request::Unknown(format!("there is no tool called {name}")),
     }
 }
 
-/// The tools of a secretary with these rules, as JSON schemas. Without rules there is nowhere to transfer to.
-pub fn tools(rules: &[TransferRule]) -> Vec<Tool> {
-    let names: Vec<&str> = rules.iter().filter(|rule| rule.enabled).map(|rule| rule.name.as_str()).collect();
+/// The tools of a secretary, as JSON schemas. Without rules there is nowhere to transfer to.
+pub fn tools(secretary: &Secretary) -> Vec<Tool> {
+    let names: Vec<&str> =
+        secretary.transfer_rules.iter().filter(|rule| rule.enabled).map(|rule| rule.name.as_str()).collect();
     let transfer = (!names.is_empty()).then(|| Tool {
         name: "transfer".to_owned(),
         description: "Transfers the caller to a person or department. Say in one short sentence that you are \
@@ -46,12 +52,18 @@ pub fn tools(rules: &[TransferRule]) -> Vec<Tool> {
             "required": ["destination"]
         }),
     });
-    let end_call = Tool {
-        name: "end_call".to_owned(),
-        description: "Ends the phone call. Say goodbye before you call it.".to_owned(),
-        parameters: json!({"type": "object", "properties": {}}),
-    };
-    transfer.into_iter().chain([end_call]).collect()
+    let end_call = plain("end_call", "Ends the phone call. Say goodbye before you call it.");
+    let pause = "Pauses the recording of this call. Call it before the caller says a card number or a password.";
+    let resume = "Goes on recording this call, when the secret has been said.";
+    let recording = [plain("pause_recording", pause), plain("resume_recording", resume)];
+    let recording = recording.into_iter().filter(|_| secretary.recording_pause);
+    transfer.into_iter().chain([end_call]).chain(recording).collect()
+}
+
+/// A tool without arguments.
+fn plain(name: &str, description: &str) -> Tool {
+    let parameters = json!({"type": "object", "properties": {}});
+    Tool { name: name.to_owned(), description: description.to_owned(), parameters }
 }
 
 #[cfg(test)]
@@ -66,6 +78,8 @@ mod tests {
             assert!(matches!(request("transfer", broken), Request::Unknown(_)), "{broken}");
         }
         assert_eq!(request("end_call", ""), Request::EndCall);
+        assert_eq!(request("pause_recording", "{}"), Request::Record(Order::Pause));
+        assert_eq!(request("resume_recording", ""), Request::Record(Order::Resume));
         assert!(matches!(request("rm", "{}"), Request::Unknown(_)));
     }
 }

@@ -142,6 +142,7 @@ mod tests {
             estimated_cost: MicroUsd(0),
             provider: "local".into(),
             engine: "whisper tiny".into(),
+            recording: None,
         }
     }
 

@@ -72,6 +72,7 @@ impl LiveView {
                 self.line(NOTE, &format!("── transfer to {destination} failed: {reason}"));
             }
             E::Hold(hold) => self.line(NOTE, &format!("── {hold:?}")),
+            E::Recording(order) => self.line(NOTE, &format!("── recording: {order:?}")),
             E::Warning(text) => self.line(NOTE, &format!("── {text}")),
             E::Ended(record) => {
                 self.line(NOTE, &format!("── {}: {}", record.outcome.as_str(), record.end_reason));

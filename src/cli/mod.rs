@@ -6,6 +6,7 @@ pub mod conversations;
 pub mod demo;
 pub mod live;
 pub mod logging;
+pub mod record;
 pub mod serve;
 mod signals;
 pub mod status;
@@ -20,10 +21,14 @@ use std::{
     io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 /// What was asked for is wrong (clap's own code for a wrong command line).
 const WRONG: u8 = 2;
+
+/// How long threads may take to end with the server.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// An extension that an AI answers.
 #[derive(Debug, Parser)]
@@ -47,6 +52,8 @@ enum Command {
     Conversations(conversations::Args),
     /// Shows the SIP messages of a call, or of all as they pass
     Trace(Box<trace::Args>),
+    /// Pauses the recording of a call, and goes on with it
+    Record(record::Args),
     /// Shows registrations, calls and counts of the running server
     Status(status::Args),
     /// Prints the counts of the running server for Prometheus
@@ -74,7 +81,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let config = load(args.config.as_deref())?;
             logging::start(&config.log);
             let again = || load(args.config.as_deref());
-            runtime()?.block_on(serve::run(config, again))?;
+            let runtime = runtime()?;
+            runtime.block_on(serve::run(config, again))?;
+            // A disk that stalls holds a thread for as long as it likes; nothing is left to wait for.
+            runtime.shutdown_timeout(GOODBYE);
         }
         Command::Call(args) => {
             logging::start_quietly();
@@ -90,6 +100,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(conversations::run(&args))?;
         }
         Command::Trace(args) => trace::run(&args)?,
+        Command::Record(args) => record::run(args)?,
         Command::Status(args) => status::run(&args)?,
         Command::Metrics(args) => status::metrics(&args)?,
         Command::Lab(args) => {

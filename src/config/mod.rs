@@ -5,6 +5,7 @@ mod diagnosis;
 mod environment;
 mod listeners;
 mod raw;
+mod recording;
 mod secret;
 mod secretaries;
 mod sections;
@@ -14,6 +15,7 @@ pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
 use media::codec::Codec;
+pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
 use sip::{Strangers, Transport, uri::Uri};
@@ -56,6 +58,8 @@ pub struct Config {
     pub call: Call,
     /// `[media]`
     pub media: Media,
+    /// `[recording]`
+    pub recording: Recording,
     /// `[log]`
     pub log: Log,
     /// `[trace]`

@@ -101,6 +101,25 @@ raw!(
     RawMedia { threads, reorder_window_ms }
 );
 raw!(
+    /// `[recording]`
+    RawRecording {
+        enabled,
+        directory,
+        format,
+        announcement,
+        pause_sound,
+        pause_on_dtmf_s,
+        key,
+        s3_endpoint,
+        s3_bucket,
+        s3_region,
+        s3_access_key,
+        s3_secret_key,
+        s3_prefix,
+        s3_keep_local,
+    }
+);
+raw!(
     /// `[log]`
     RawLog { level, json }
 );
@@ -136,12 +155,14 @@ raw!(
         functions,
         max_duration_seconds,
         max_turns,
+        recording,
+        recording_pause,
         enabled,
     }
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 11] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 12] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
@@ -150,6 +171,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 11] = [
     ("local", RawLocal::KEYS),
     ("call", RawCall::KEYS),
     ("media", RawMedia::KEYS),
+    ("recording", RawRecording::KEYS),
     ("log", RawLog::KEYS),
     ("trace", RawTrace::KEYS),
     ("control", RawControl::KEYS),

@@ -58,6 +58,8 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
         transfer_rules: Some(rules_json(&rules)),
         max_duration_seconds,
         max_turns,
+        recording: check.flag(at("recording"), raw.recording),
+        recording_pause: check.flag(at("recording_pause"), raw.recording_pause),
         enabled: check.flag(at("enabled"), raw.enabled),
     };
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)

@@ -7,7 +7,7 @@ use super::{
     diagnosis, environment,
     listeners::{self, PROTOCOL, Protocol},
     raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
-    secretaries,
+    recording, secretaries,
 };
 use crate::{accounts::Written, secretary};
 use media::codec::Codec;
@@ -60,6 +60,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         local: local(section(&mut table, "local", check), check),
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
+        recording: recording::recording(section(&mut table, "recording", check), check),
         log: log(section(&mut table, "log", check), check),
         trace: diagnosis::trace(section(&mut table, "trace", check), check),
         control: diagnosis::control(section(&mut table, "control", check), check),

@@ -201,5 +201,6 @@ fn settings(config: &Config) -> Settings {
         bye_after_transfer: call.bye_after_transfer,
         farewell_deadline: call.farewell_deadline,
         fallback_extension: call.fallback_extension.clone(),
+        recording: config.recording.calls.clone(),
     }
 }

@@ -2,17 +2,19 @@
 use super::{
     Alarm,
     facts::Facts,
+    recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
     sip_socket::Request,
     ws_client::{Connection, FromProvider},
 };
 use crate::{
-    call::{Call, Event, Room, Setup},
+    call::{Call, Event, Order, Room, Setup},
     control::SrtpStatus,
+    record::Conversation,
     speech::Engine,
-    store::Recorder,
+    store,
 };
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use media::{Channel, Unbelieved};
 use providers::{Endpoint, Incoming, JobDone, Outgoing};
 use sip::{Command, Reason};
@@ -52,7 +54,11 @@ pub struct Shared {
     /// Whom providers' certificates are trusted by.
     pub tls: Arc<rustls::ClientConfig>,
     /// Finished conversations, to be stored.
-    pub records: Recorder,
+    pub records: store::Recorder,
+    /// Where recordings are written.
+    pub recorder: Recorder,
+    /// Orders to the recordings of calls, each for one of them.
+    pub orders: broadcast::Sender<RecordingOrder>,
     /// Everything that happens on calls, for whoever watches; a slow watcher loses the oldest.
     pub watch: broadcast::Sender<(Uuid, Event)>,
     /// What SRTP did not believe, of all calls.
@@ -80,6 +86,17 @@ impl SrtpCounters {
         self.unauthentic.fetch_add(now.unauthentic.saturating_sub(before.unauthentic), Ordering::Relaxed);
         self.replayed.fetch_add(now.replayed.saturating_sub(before.replayed), Ordering::Relaxed);
     }
+}
+
+/// Somebody wants a recording to pause or to go on.
+#[derive(Clone, Debug)]
+pub struct RecordingOrder {
+    /// The call, by its conversation or its Call-ID.
+    pub call: String,
+    /// What is wanted.
+    pub order: Order,
+    /// Whoever has that call says whether there is a recording.
+    pub answer: mpsc::Sender<bool>,
 }
 
 /// A call to be run.
@@ -144,6 +161,12 @@ enum Provider {
 struct Task {
     call: Call,
     uuid: Uuid,
+    call_id: String,
+    started_at: DateTime<Utc>,
+    domain_uuid: Uuid,
+    sink: Option<Sink>,
+    /// The record of a call that is over, until its recording is closed.
+    record: Option<Box<Conversation>>,
     rtp: UdpSocket,
     rtcp: UdpSocket,
     shared: Shared,
@@ -161,10 +184,15 @@ async fn drive(
     room: Rc<Cell<Room>>,
 ) -> io::Result<()> {
     let (rtp, rtcp) = sockets.into_async().await?;
-    let mut stop = shared.stop.clone();
+    let (mut stop, mut orders) = (shared.stop.clone(), shared.orders.subscribe());
     let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
     let mut task = Task {
         uuid: setup.conversation_uuid,
+        call_id: setup.invite.call_id.clone(),
+        started_at: setup.started_at,
+        domain_uuid: setup.secretary.domain_uuid,
+        sink: None,
+        record: None,
         call: Call::new(setup, Instant::now()),
         rtp,
         rtcp,
@@ -191,9 +219,11 @@ async fn drive(
             Some(done) = finished_jobs.recv() => {
                 task.call.handle_provider(Incoming::Job(done), Instant::now());
             }
+            Ok(order) = orders.recv() => task.on_order(&order),
             _ = stop.wait_for(|stopping| *stopping) => task.call.handle_shutdown(Instant::now()),
         }
     }
+    task.keep_record().await;
     Ok(())
 }
 
@@ -227,6 +257,7 @@ impl Task {
             }
         }
         self.count();
+        self.drain_recording();
         !self.call.is_over()
     }
 
@@ -257,6 +288,40 @@ impl Task {
         }
     }
 
+    fn drain_recording(&mut self) {
+        while let Some(block) = self.call.poll_recorded() {
+            if self.sink.is_none() {
+                let title = Title {
+                    domain_uuid: self.domain_uuid,
+                    conversation_uuid: self.uuid,
+                    call_uuid: self.call.call_uuid().to_owned(),
+                    started_at: self.started_at,
+                };
+                self.sink = Some(self.shared.recorder.open(&title, block.rate, Span::current()));
+            }
+            if let Some(sink) = &mut self.sink {
+                sink.push(block);
+            }
+        }
+    }
+
+    fn on_order(&mut self, order: &RecordingOrder) {
+        if order.call == self.call_id || order.call == self.uuid.to_string() {
+            let recorded = self.call.handle_recording(order.order, Instant::now());
+            // Whoever asked waits for one answer.
+            let _ = order.answer.try_send(recorded);
+        }
+    }
+
+    /// The record is kept when it says what became of the recording.
+    async fn keep_record(&mut self) {
+        let Some(mut record) = self.record.take() else { return };
+        if let (Some(sink), Some(recording)) = (self.sink.take(), record.recording.take()) {
+            record.recording = Some(sink.finish(recording).await);
+        }
+        self.shared.records.record(*record);
+    }
+
     fn on_rtp(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &mut [u8; DATAGRAM]) {
         let mut received = received;
         for _ in 0..BURST {
@@ -284,7 +349,7 @@ impl Task {
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
-            Event::Ended(ref record) => self.shared.records.record((**record).clone()),
+            Event::Ended(ref record) => self.record = Some(record.clone()),
             Event::Answered
             | Event::CallerSpeaks
             | Event::CallerText(_)
@@ -296,6 +361,7 @@ impl Task {
             | Event::TransferStarted { .. }
             | Event::TransferFailed { .. }
             | Event::Hold(_)
+            | Event::Recording(_)
             | Event::Warning(_) => {}
         }
         // Nobody watching is the ordinary case.
@@ -329,6 +395,8 @@ fn log(event: &Event) {
         Event::TransferFailed { destination, reason } => info!(%destination, %reason, "Transfer failed"),
         Event::Warning(text) => warn!("{text}"),
         Event::Hold(hold) => info!(?hold, "Hold"),
+        Event::Recording(Order::Pause) => info!("Recording paused"),
+        Event::Recording(Order::Resume) => info!("Recording resumed"),
         Event::AssistantSpeaks { latency: Some(latency), .. } => debug!(?latency, "Reply"),
         Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
         // Numbers, digits and words of callers are nobody's business above TRACE.

@@ -1,13 +1,15 @@
 //! The control socket: a Unix domain socket that only its owner may open, on which `ramal trace` and its kin ask.
 use super::{
     admission::Admission,
+    call_task::RecordingOrder,
     sip_socket::Request,
     tap::{Look, Report, carrier},
 };
 use crate::{
     accounts::Known,
+    call::Order,
     config::Config,
-    control::{self, Ask, LONGEST_REQUEST, Registered, Reply, SipStatus, Standing, Status, VERSION},
+    control::{self, Ask, LONGEST_REQUEST, RecordOrder, Registered, Reply, SipStatus, Standing, Status, VERSION},
     metrics,
     trace::{Entry, Which},
 };
@@ -35,6 +37,8 @@ const ASKERS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the SIP task may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long the call that is meant may take to say so.
+const CALL_ANSWER: Duration = Duration::from_secs(2);
 /// How long we wait after an asker that could not be accepted, mostly for want of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -184,6 +188,7 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
             }
         }
         Ask::Calls => sources.calls(&mut writer).await?,
+        Ask::Record { call, order } => return tell(&mut writer, &sources.record(call, order).await).await,
         Ask::Status => match sources.status().await {
             Some((status, _)) => Some(tell(&mut writer, &Reply::Status(Box::new(status))).await?),
             None => None,
@@ -267,6 +272,28 @@ impl Sources {
             };
             tell(writer, &reply).await?;
         }
+    }
+
+    /// Every call looks whether it is meant; none answers for another.
+    async fn record(&self, call: String, order: RecordOrder) -> Reply {
+        let order = match order {
+            RecordOrder::Pause => Order::Pause,
+            RecordOrder::Resume => Order::Resume,
+        };
+        let (answer, mut answers) = mpsc::channel(1);
+        let asked = self.admission.upgrade().map(|admission| {
+            // Without any call there is nobody to take it.
+            let _ = admission.shared.orders.send(RecordingOrder { call, order, answer });
+        });
+        if asked.is_none() {
+            return Reply::Refused { why: "the server is ending".to_owned() };
+        }
+        let why = match timeout(CALL_ANSWER, answers.recv()).await {
+            Ok(Some(true)) => return Reply::End,
+            Ok(Some(false)) => "that call is not being recorded",
+            Ok(None) | Err(_) => "no call has that Call-ID or conversation",
+        };
+        Reply::Refused { why: why.to_owned() }
     }
 
     async fn status(&self) -> Option<(Status, Box<Report>)> {

@@ -9,6 +9,7 @@ pub mod hep_socket;
 pub mod leases;
 pub mod media_threads;
 pub mod phone_task;
+pub mod recorder;
 pub mod registrars;
 pub mod rtp_socket;
 pub mod server;

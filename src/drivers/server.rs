@@ -7,6 +7,7 @@ use super::{
     hep_socket,
     leases::{Held, Leases},
     media_threads::MediaThreads,
+    recorder::Recorder,
     registrars::{self, Registrars},
     rtp_socket::Ports,
     seed,
@@ -20,7 +21,7 @@ use crate::{
     config::{self, Config},
     ladder::Ears,
     speech::{Engine, EngineConfig},
-    store::{self, Pace, Recorder, Spill, Store},
+    store::{self, Pace, Spill, Store},
     trace::{self, Entry},
 };
 use anyhow::Context;
@@ -52,6 +53,8 @@ const EVENTS: usize = 4_096;
 const CALL_EVENTS: usize = 64;
 /// Call events that may wait for a watcher; a slow one loses the oldest.
 const WATCHED: usize = 4_096;
+/// Orders to recordings that may wait for a call; a thread that is so far behind is stuck.
+const ORDERS: usize = 64;
 /// How long the goodbyes of SIP (BYE, unregister) may take at the end.
 const SIP_GOODBYE: Duration = Duration::from_secs(5);
 /// How long the last records may take to be stored or spilt.
@@ -100,6 +103,7 @@ impl Server {
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
         let registrars = Registrars::start(&dns, &requests);
         registrars.apply(Source::File, accounts(&now)).await;
+        let recorder = Recorder::start(now.recording.clone()).context("[recording] directory")?;
         let (stop, stopped) = watch::channel(false);
         let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
         let (watch, _) = broadcast::channel(WATCHED);
@@ -114,6 +118,8 @@ impl Server {
                 engine: Arc::clone(&engine),
                 tls: tls(&now)?,
                 records,
+                recorder,
+                orders: broadcast::channel(ORDERS).0,
                 watch: watch.clone(),
                 unbelieved: Arc::default(),
                 stop: stopped,
@@ -306,6 +312,10 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         let sockets: Vec<_> = listeners.iter().map(|l| (l.transport, l.address, l.advertised)).collect();
         (sockets, advertised, user_agent, max_calls, dns)
     };
+    let files = |config: &Config| {
+        let config::Recording { calls: _, announcement: _, directory, format, key, s3 } = config.recording.clone();
+        (directory, format, key, s3)
+    };
     let sections = [
         ("[sip]", sip(old) != sip(new)),
         ("[rtp] address and ports", (&old.rtp.addresses, old.rtp.ports) != (&new.rtp.addresses, new.rtp.ports)),
@@ -313,6 +323,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[openai] ca_file", old.openai.ca_file != new.openai.ca_file),
         ("[local] models_dir and threads", old.local != new.local),
         ("[media] threads", old.media.threads != new.media.threads),
+        ("[recording] files", files(old) != files(new)),
         ("[log]", old.log != new.log),
         ("[trace]", old.trace != new.trace),
         ("[control]", old.control != new.control),
@@ -321,7 +332,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 }
 
 /// The store with the secretaries of the configuration, and what records conversations in it.
-async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Recorder, JoinHandle<()>)> {
+async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, store::Recorder, JoinHandle<()>)> {
     let store = store::connect(&config.database).await.context("the database")?;
     for entry in &config.secretaries {
         store.upsert_secretary(entry).await.context("a secretary of the configuration")?;

@@ -33,6 +33,8 @@ pub(super) struct SecretaryColumns {
     max_duration_seconds: Option<i32>,
     max_turns: Option<i32>,
     enabled: Option<bool>,
+    recording: Option<bool>,
+    recording_pause: Option<bool>,
 }
 
 impl SecretaryColumns {
@@ -72,6 +74,8 @@ impl SecretaryColumns {
             max_duration_seconds: self.max_duration_seconds,
             max_turns: self.max_turns,
             enabled: self.enabled,
+            recording: self.recording,
+            recording_pause: self.recording_pause,
         };
         match Secretary::parse(identity, row) {
             Ok(secretary) => Found::Secretary(Box::new(secretary)),
@@ -112,6 +116,7 @@ pub(super) struct ConversationColumns {
     output_tokens: Option<i32>,
     audio_seconds: Option<f64>,
     estimated_cost: Option<f64>,
+    recording: Option<String>,
 }
 
 impl ConversationColumns {
@@ -131,6 +136,10 @@ impl ConversationColumns {
             }
         }
         let (provider, engine, end_reason) = about;
+        let recording = match &self.recording {
+            Some(json) => serde_json::from_str(json).map_err(|_| unreadable("recording"))?,
+            None => None,
+        };
         let cost = self.estimated_cost.unwrap_or(0.0) * 1_000_000.0;
         Ok(Conversation {
             conversation_uuid: uuid(&self.conversation_uuid),
@@ -151,6 +160,7 @@ impl ConversationColumns {
             estimated_cost: MicroUsd(cost.round() as u64),
             provider,
             engine,
+            recording,
         })
     }
 }

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     config::{Config, Environment},
-    record::{MicroUsd, Outcome, Speaker, TurnRecord},
+    record::{MicroUsd, Outcome, Recording, Span, Speaker, State, TurnRecord},
     secretary::{ProcessingMode, ProviderKind, SecretaryRow},
 };
 use chrono::DateTime;
@@ -89,6 +89,7 @@ fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
             realtime_provider: "local".into(),
             provider_config: Some(r#"{"language":"pt-BR","answers":[{"questions":["Oi?"],"answer":"Olá!"}]}"#.into()),
             transfer_rules: Some(r#"[{"name":"financeiro","destination":"1002"}]"#.into()),
+            recording: Some(true),
             ..SecretaryRow::default()
         },
     }
@@ -146,6 +147,18 @@ fn conversation(of: &Secretary) -> Conversation {
         estimated_cost: MicroUsd(12_300),
         provider: "local".into(),
         engine: "whisper tiny, RHVoice".into(),
+        recording: Some(Recording {
+            state: State::Complete,
+            path: Some("d/2026/09/21/3f2c.wav".into()),
+            duration: Duration::from_millis(42_240),
+            bytes: Some(1_351_724),
+            sha256: Some("ab".repeat(32)),
+            key_id: None,
+            store: Some("s3://b/d/2026/09/21/3f2c.wav".into()),
+            pauses: vec![Span { from: Duration::from_secs(3), to: Duration::from_secs(9) }],
+            gaps: Vec::new(),
+            problem: None,
+        }),
     }
 }
 

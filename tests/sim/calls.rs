@@ -2,7 +2,7 @@
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::{
-    call::{Call, Event, Hold},
+    call::{Call, Event, Hold, Order},
     record::{Conversation, Outcome},
     secretary::SecretaryRow,
 };
@@ -626,4 +626,46 @@ fn a_refusal_of_an_offer_says_what_is_wrong_with_it() {
     assert!(offered(None, plain.into()).unwrap().contains("RTP/AVP 0"));
     let answer = offered(secret(), secure.into()).unwrap();
     assert!(answer.contains("RTP/SAVP 0") && answer.contains("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"), "{answer}");
+}
+
+#[test]
+fn the_assistant_pauses_a_recording_only_where_she_may() {
+    for may in [true, false] {
+        let mut world = World::answered(|row| {
+            (row.recording, row.recording_pause) = (Some(true), Some(may));
+        });
+        world.says(Duration::from_secs(1), Some(("pause_recording", "{}")));
+        world.pass(Duration::from_secs(2), true);
+        world.says(Duration::from_secs(1), Some(("resume_recording", "{}")));
+        world.pass(Duration::from_secs(2), true);
+        world.call.handle_shutdown(world.now);
+        world.drain();
+        let orders: Vec<&Event> = world.events.iter().filter(|event| matches!(event, Event::Recording(_))).collect();
+        let recording = world.record().and_then(|record| record.recording.clone()).expect("a recording");
+        assert_eq!(recording.pauses.len(), usize::from(may));
+        match may {
+            true => assert_eq!(orders, [&Event::Recording(Order::Pause), &Event::Recording(Order::Resume)]),
+            false => assert!(orders.is_empty(), "{orders:?}"),
+        }
+        let blocks: usize = std::iter::from_fn(|| world.call.poll_recorded()).map(|b| b.samples.len() / 2).sum();
+        assert_eq!(Duration::from_micros(blocks as u64 * 125), recording.duration, "every frame of the recording came");
+    }
+}
+
+#[test]
+fn a_recording_pauses_while_anybody_wants_it_to() {
+    let mut world = World::answered(|row| {
+        (row.recording, row.recording_pause) = (Some(true), Some(true));
+    });
+    assert!(world.call.handle_recording(Order::Pause, world.now));
+    world.says(Duration::from_secs(1), Some(("pause_recording", "{}")));
+    assert!(world.call.handle_recording(Order::Resume, world.now));
+    world.pass(Duration::from_secs(1), false);
+    let resumed = |world: &World| world.events.contains(&Event::Recording(Order::Resume));
+    assert!(!resumed(&world), "the assistant still wants it");
+    world.says(Duration::from_secs(1), Some(("resume_recording", "{}")));
+    world.drain();
+    assert!(resumed(&world));
+    let mut silent = World::answered(|_| {});
+    assert!(!silent.call.handle_recording(Order::Pause, silent.now), "nothing is recorded");
 }

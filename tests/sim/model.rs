@@ -89,7 +89,7 @@ pub(crate) fn setup(
 ) -> Setup {
     let mut config = openai::Config::new("sk-test", Law::Mu);
     config.first_message = secretary.first_message.clone();
-    config.tools = ramal::call::tools(&secretary.transfer_rules);
+    config.tools = ramal::call::tools(&secretary);
     Setup {
         leg,
         invite,

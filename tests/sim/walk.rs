@@ -320,6 +320,7 @@ impl Walk {
             | Event::AssistantText { .. }
             | Event::PlayedOut(_)
             | Event::Hold(_)
+            | Event::Recording(_)
             | Event::Warning(_) => {}
         }
     }

@@ -369,7 +369,8 @@ impl World {
             | Event::PlayedOut(_)
             | Event::TransferStarted { .. }
             | Event::TransferFailed { .. }
-            | Event::Hold(_) => {}
+            | Event::Hold(_)
+            | Event::Recording(_) => {}
         }
     }
 

@@ -1,0 +1,145 @@
+//! Whether a call is recorded, and when its recording pauses.
+//!
+//! It pauses while anybody wants it to: a person at the control socket, the assistant, or keys that were just pressed.
+use super::{Call, Desk, Event, State, live::Live};
+use media::recording::{Blank, Block};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+/// A press is known when it ends or after its first packets; what sounded before is blanked as well.
+const LEAD: Duration = Duration::from_millis(300);
+
+/// How calls are recorded, unless their secretary says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// Whether they are.
+    pub enabled: bool,
+    /// What is heard in a pause.
+    pub blank: Blank,
+    /// It pauses when the caller presses a key, until so long after the last; `None` if it does not.
+    pub pause_on_dtmf: Option<Duration>,
+}
+
+/// What a recording is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing is recorded until it is told to go on.
+    Pause,
+    /// It goes on.
+    Resume,
+}
+
+/// Who wants a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum By {
+    /// Somebody at the control socket.
+    Operator,
+    /// The assistant, by a tool.
+    Assistant,
+    /// The caller, who presses keys.
+    Keys,
+}
+
+/// A recording in progress, as the call sees it.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    wanted: BTreeSet<By>,
+    /// When the keys have been still for long enough.
+    keys_until: Option<Instant>,
+}
+
+impl Call {
+    /// The next block of the recording.
+    pub fn poll_recorded(&mut self) -> Option<Block> {
+        match &mut self.state {
+            State::Live(live) => live.media.poll_recorded(),
+            State::Ringing(_) | State::Offering | State::Over => self.desk.recorded.pop_front(),
+        }
+    }
+
+    /// Somebody wants the recording to pause or to go on. False if this call is not being recorded.
+    pub fn handle_recording(&mut self, order: Order, now: Instant) -> bool {
+        let State::Live(live) = &mut self.state else { return false };
+        live.order_recording(By::Operator, order, &mut self.desk, now)
+    }
+}
+
+impl Live {
+    /// Begins to record, if this call is to be.
+    pub(super) fn start_recording(&mut self, desk: &Desk) {
+        if desk.secretary.recording.unwrap_or(desk.settings.recording.enabled) {
+            self.media.record(desk.settings.recording.blank);
+            self.recorded = Some(Recorded::default());
+        }
+    }
+
+    /// False if there is no recording.
+    pub(super) fn order_recording(&mut self, by: By, order: Order, desk: &mut Desk, now: Instant) -> bool {
+        let Some(recorded) = &mut self.recorded else { return false };
+        match order {
+            Order::Pause => recorded.wanted.insert(by),
+            Order::Resume => recorded.wanted.remove(&by),
+        };
+        self.obey(Duration::ZERO, desk, now);
+        true
+    }
+
+    /// The caller pressed a key. True if the recording pauses, and nobody is to read which.
+    pub(super) fn pause_for_key(&mut self, desk: &mut Desk, now: Instant) -> bool {
+        let Some(recorded) = &mut self.recorded else { return false };
+        if let Some(after) = desk.settings.recording.pause_on_dtmf {
+            recorded.keys_until = Some(now + after);
+            recorded.wanted.insert(By::Keys);
+            self.obey(LEAD, desk, now);
+        }
+        self.media.tape().is_some_and(|tape| tape.is_paused())
+    }
+
+    /// When the keys have been still for long enough.
+    pub(super) fn recording_deadline(&self) -> Option<(Instant, &'static str)> {
+        let until = self.recorded.as_ref()?.keys_until?;
+        Some((until, "recording goes on after keys"))
+    }
+
+    pub(super) fn resume_after_keys(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some(recorded) = self.recorded.as_mut().filter(|r| r.keys_until.is_some_and(|until| until <= now)) {
+            recorded.keys_until = None;
+            recorded.wanted.remove(&By::Keys);
+            self.obey(Duration::ZERO, desk, now);
+        }
+    }
+
+    /// The call ends: the last blocks wait for the driver, and the record says what was recorded.
+    pub(super) fn finish_recording(&mut self, desk: &mut Desk) {
+        while let Some(block) = self.media.poll_recorded() {
+            desk.recorded.push_back(block);
+        }
+        if let Some((blocks, summary)) = self.media.finish_recording() {
+            desk.recorded.extend(blocks);
+            desk.log.recorded(summary);
+        }
+    }
+
+    fn obey(&mut self, lead: Duration, desk: &mut Desk, now: Instant) {
+        let (Some(recorded), Some(tape)) = (&self.recorded, self.media.tape()) else { return };
+        let order = match (recorded.wanted.is_empty(), tape.is_paused()) {
+            (false, false) => {
+                tape.pause(lead);
+                Order::Pause
+            }
+            (true, true) => {
+                tape.resume();
+                Order::Resume
+            }
+            (true, false) | (false, true) => return,
+        };
+        let note = match order {
+            Order::Pause => "[recording paused]",
+            Order::Resume => "[recording resumed]",
+        };
+        desk.log.transcript.note(note.to_owned(), now);
+        desk.emit(Event::Recording(order));
+    }
+}

@@ -1,0 +1,259 @@
+//! One file: blocks in, and at the end a name without `.part`. All of it blocks.
+use super::folder::{self, Then};
+use crate::{
+    config::RecordingFormat,
+    record::{Recording, Span, State},
+    seal::{Follows, Key, Sealer},
+};
+use media::{
+    SampleRate,
+    recording::{Block, ogg, wav},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// Gaps that are listed; of further ones the last grows.
+const LISTED_GAPS: usize = 256;
+/// Silence that is written at a time.
+const SILENCE: u64 = 16_000;
+const CHANNELS: usize = 2;
+
+/// A file to be made.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// The folder of recordings.
+    pub(super) directory: PathBuf,
+    /// The file's path within it.
+    pub(super) path: String,
+    pub(super) conversation_uuid: Uuid,
+    pub(super) format: RecordingFormat,
+    pub(super) rate: SampleRate,
+    /// What it is sealed with.
+    pub(super) key: Option<Key>,
+    pub(super) then: Then,
+}
+
+/// A file in the making. It is locked, so that another process that starts does not take it for an orphan.
+#[derive(Debug)]
+pub(super) struct Tapefile {
+    directory: PathBuf,
+    path: String,
+    listed: PathBuf,
+    file: File,
+    sealer: Option<Sealer>,
+    then: Then,
+    encoding: Encoding,
+    rate: SampleRate,
+    /// Frames written, or that were to be.
+    at: u64,
+    gaps: Vec<Span>,
+}
+
+#[derive(Debug)]
+enum Encoding {
+    /// With so many bytes of samples.
+    Wav(u64),
+    Opus(Box<ogg::Writer>),
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub(super) file: Option<Kept>,
+    /// How much of the call it has.
+    duration: Duration,
+    gaps: Vec<Span>,
+    problem: Option<String>,
+}
+
+/// A file that is there.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) path: String,
+    pub(super) bytes: u64,
+    sha256: String,
+}
+
+impl Tapefile {
+    pub(super) fn create(request: Request) -> io::Result<Self> {
+        let Request { directory, mut path, conversation_uuid, format, rate, key, then } = request;
+        if taken(&directory, &path) {
+            path = folder::another(&path, conversation_uuid);
+        }
+        let whole = directory.join(&path);
+        if let Some(parent) = whole.parent() {
+            folder::make(parent)?;
+        }
+        let listed = folder::list(&directory, conversation_uuid, &path)?;
+        let file = folder::create(&folder::part(&whole))?;
+        file.lock()?;
+        let encoding = match format {
+            RecordingFormat::Wav => Encoding::Wav(0),
+            RecordingFormat::Opus => Encoding::Opus(Box::new(ogg::Writer::new(rate).map_err(io::Error::other)?)),
+        };
+        let sealer = None;
+        let mut tape = Self { directory, path, listed, file, sealer, then, encoding, rate, at: 0, gaps: Vec::new() };
+        if let Some(key) = key {
+            tape.seal_with(&key)?;
+        }
+        tape.append(&[])?;
+        Ok(tape)
+    }
+
+    fn seal_with(&mut self, key: &Key) -> io::Result<()> {
+        let (sealer, header) = Sealer::new(key, *Uuid::new_v4().as_bytes())?;
+        self.file.write_all(&header)?;
+        self.sealer = Some(sealer);
+        match self.encoding {
+            // Nothing that is sealed can be mended: it claims to be as long as can be.
+            Encoding::Wav(_) => self.put(&wav::header(self.rate, wav::LARGEST), Follows::More),
+            Encoding::Opus(_) => Ok(()),
+        }
+    }
+
+    /// Appends blocks; where some are missing there is silence, and a gap in the list.
+    pub(super) fn write(&mut self, blocks: &[Block]) -> io::Result<()> {
+        let mut samples = Vec::new();
+        for block in blocks {
+            if block.at > self.at {
+                self.append(&std::mem::take(&mut samples))?;
+                self.gap(block.at)?;
+            }
+            samples.extend_from_slice(&block.samples);
+            self.at += (block.samples.len() / CHANNELS) as u64;
+        }
+        self.append(&samples)
+    }
+
+    /// The file gets its name. `problem` is why it ends early.
+    pub(super) fn close(mut self, problem: Option<String>) -> Closed {
+        let (gaps, duration) = (std::mem::take(&mut self.gaps), self.time(self.at));
+        match self.keep() {
+            Ok(kept) => Closed { file: Some(kept), duration, gaps, problem },
+            Err(error) => Closed { file: None, duration, gaps, problem: problem.or_else(|| Some(error.to_string())) },
+        }
+    }
+
+    fn keep(mut self) -> io::Result<Kept> {
+        let last = match std::mem::replace(&mut self.encoding, Encoding::Wav(0)) {
+            Encoding::Wav(_) => Vec::new(),
+            Encoding::Opus(writer) => writer.finish().map_err(io::Error::other)?,
+        };
+        if self.sealer.is_some() || !last.is_empty() {
+            // On a full disk the end may not fit: what is there is good without it.
+            let _ = self.put(&last, Follows::Nothing);
+        }
+        let Self { directory, path, listed, mut file, then, .. } = self;
+        let (bytes, sha256) = digest(&mut file)?;
+        let whole = directory.join(&path);
+        fs::rename(folder::part(&whole), &whole)?;
+        if then == Then::Nothing {
+            fs::remove_file(listed)?;
+        }
+        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Kept { path, bytes, sha256 })
+    }
+
+    /// Appends bytes as they lie in the file.
+    fn put(&mut self, bytes: &[u8], follows: Follows) -> io::Result<()> {
+        match &mut self.sealer {
+            Some(sealer) => self.file.write_all(&sealer.seal(bytes, follows)?),
+            None => self.file.write_all(bytes),
+        }
+    }
+
+    fn gap(&mut self, end: u64) -> io::Result<()> {
+        let span = Span { from: self.time(self.at), to: self.time(end) };
+        let full = self.gaps.len() >= LISTED_GAPS;
+        match self.gaps.last_mut().filter(|_| full) {
+            Some(last) => last.to = span.to,
+            None => self.gaps.push(span),
+        }
+        while self.at < end {
+            let frames = (end - self.at).min(SILENCE);
+            self.append(&vec![0; frames as usize * CHANNELS])?;
+            self.at += frames;
+        }
+        Ok(())
+    }
+
+    fn time(&self, frames: u64) -> Duration {
+        self.rate.duration_of(usize::try_from(frames).unwrap_or(usize::MAX))
+    }
+
+    fn append(&mut self, samples: &[i16]) -> io::Result<()> {
+        match &mut self.encoding {
+            Encoding::Wav(data) => {
+                let bytes = wav::bytes(samples);
+                let end = *data + bytes.len() as u64;
+                if end > wav::LARGEST {
+                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a WAV file holds no more than 4 GiB"));
+                }
+                let from = std::mem::replace(data, end);
+                if self.sealer.is_some() {
+                    return if bytes.is_empty() { Ok(()) } else { self.put(&bytes, Follows::More) };
+                }
+                self.file.write_all_at(&bytes, wav::HEADER as u64 + from)?;
+                self.file.write_all_at(&wav::header(self.rate, end), 0)
+            }
+            Encoding::Opus(writer) => {
+                let pages = writer.push(samples).map_err(io::Error::other)?;
+                if pages.is_empty() { Ok(()) } else { self.put(&pages, Follows::More) }
+            }
+        }
+    }
+}
+
+fn taken(directory: &Path, path: &str) -> bool {
+    let whole = directory.join(path);
+    whole.exists() || folder::part(&whole).exists()
+}
+
+/// Length and SHA-256 of a file.
+pub(super) fn digest(file: &mut File) -> io::Result<(u64, [u8; 32])> {
+    file.seek(SeekFrom::Start(0))?;
+    let (mut hash, mut length, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(buffer.get(..read).unwrap_or_default());
+        length += read as u64;
+    }
+    Ok((length, hash.finalize().into()))
+}
+
+impl Closed {
+    /// There never was a file.
+    pub(super) fn failed(error: &io::Error) -> Self {
+        Self { file: None, duration: Duration::ZERO, gaps: Vec::new(), problem: Some(error.to_string()) }
+    }
+
+    /// The record of a recording whose call lasted as `recording` says.
+    pub(super) fn describe(self, recording: Recording) -> Recording {
+        let Self { file, duration, mut gaps, problem } = self;
+        if problem.is_none() && duration < recording.duration {
+            gaps.push(Span { from: duration, to: recording.duration });
+        }
+        let state = match (&file, &problem) {
+            (None, _) => State::Failed,
+            (Some(_), Some(_)) => State::Partial,
+            (Some(_), None) => State::Complete,
+        };
+        let described = Recording { state, gaps, problem, ..recording };
+        match file {
+            None => described,
+            Some(Kept { path, bytes, sha256 }) => {
+                Recording { path: Some(path), bytes: Some(bytes), sha256: Some(sha256), ..described }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Where recordings are: `DOMAIN/YYYY/MM/DD/CALL.wav`, and beside them a list of those that are not finished.
+use super::Title;
+use crate::config::RecordingFormat;
+use media::recording::{ogg, wav};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// In the folder of recordings: a file for each that is being written, with the path it will have.
+const UNFINISHED: &str = ".unfinished";
+/// What a file is called until it is whole.
+pub(super) const PART: &str = "part";
+/// Behind the name of a file that is sealed.
+pub(crate) const SEALED: &str = ".sealed";
+/// A list entry without a file may be that of a recording which begins at this moment.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// What is to be done with a file that is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is sent to a store, and listed until then.
+    Upload,
+    /// Nothing.
+    Nothing,
+}
+
+/// Makes a folder, and those above it, for its owner and group.
+pub(super) fn make(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)
+}
+
+/// Opens a file that must not exist, for its owner and group to read.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(path)
+}
+
+/// Where a recording goes, from the folder of recordings. The identity of the PBX is taken for a name if it is a UUID:
+/// a Call-ID is anything its sender likes.
+pub(super) fn path(title: &Title, format: RecordingFormat, sealed: bool) -> String {
+    let name = title.call_uuid.parse::<Uuid>().unwrap_or(title.conversation_uuid);
+    let day = title.started_at.format("%Y/%m/%d");
+    let ending = if sealed { SEALED } else { "" };
+    format!("{}/{day}/{name}.{}{ending}", title.domain_uuid, format.extension())
+}
+
+/// The same for a second conversation of one call.
+pub(super) fn another(path: &str, conversation_uuid: Uuid) -> String {
+    let (stem, endings) = path.split_once('.').unwrap_or((path, "")); // UUIDs and days have no dot
+    format!("{stem}-{conversation_uuid}.{endings}")
+}
+
+pub(super) fn part(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".");
+    part.push(PART);
+    part.into()
+}
+
+/// Lists a recording as unfinished.
+pub(super) fn list(directory: &Path, conversation_uuid: Uuid, path: &str) -> io::Result<PathBuf> {
+    let folder = directory.join(UNFINISHED);
+    make(&folder)?;
+    let entry = folder.join(conversation_uuid.to_string());
+    create(&entry)?.write_all(path.as_bytes())?;
+    Ok(entry)
+}
+
+/// What is listed as unfinished: each entry, and the path of its file.
+fn listed(directory: &Path) -> Vec<(PathBuf, String)> {
+    let entries = match fs::read_dir(directory.join(UNFINISHED)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            warn!(%error, "the list of unfinished recordings cannot be read");
+            return Vec::new();
+        }
+    };
+    let entries = entries.flatten().map(|entry| entry.path());
+    let paths = entries.filter_map(|entry| fs::read_to_string(&entry).ok().map(|path| (entry, path)));
+    paths.filter(|(_, path)| is_ours(path)).collect()
+}
+
+/// Whether a path leads to nowhere but into the folder of recordings.
+fn is_ours(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
+}
+
+/// Listed recordings whose file is whole: they wait for their upload.
+pub(super) fn closed(directory: &Path) -> Vec<(PathBuf, String)> {
+    listed(directory).into_iter().filter(|(_, path)| directory.join(path).exists()).collect()
+}
+
+/// Finishes what an earlier run left, and leaves alone what another process writes.
+pub(super) fn finish_orphans(directory: &Path, then: Then) {
+    for (entry, path) in listed(directory) {
+        match finish_orphan(directory, &entry, path, then) {
+            Ok(Some(path)) => info!(%path, "A recording of an earlier run is finished"),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(entry = %entry.display(), %error, "a recording of an earlier run is left as it is")
+            }
+        }
+    }
+}
+
+/// The path of the file that was finished.
+fn finish_orphan(directory: &Path, entry: &Path, path: String, then: Then) -> io::Result<Option<String>> {
+    let whole = directory.join(&path);
+    let part = part(&whole);
+    let mut file = match OpenOptions::new().read(true).write(true).open(&part) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let age = fs::metadata(entry)?.modified()?.elapsed().unwrap_or_default();
+            let waits = age < FRESH || (whole.exists() && then == Then::Upload);
+            return if waits { Ok(None) } else { fs::remove_file(entry).map(|()| None) };
+        }
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let kept = mend(&mut file, &whole)?;
+    if kept {
+        fs::rename(&part, &whole)?;
+    } else {
+        fs::remove_file(&part)?;
+    }
+    if !kept || then == Then::Nothing {
+        fs::remove_file(entry)?;
+    }
+    Ok(kept.then_some(path))
+}
+
+/// Makes a file of a killed writer whole. False if there is nothing in it.
+fn mend(file: &mut File, path: &Path) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wav") => {
+            let mut header = [0; wav::HEADER];
+            if file.read_exact(&mut header).is_err() {
+                return Ok(false);
+            }
+            let Some(header) = wav::repaired(&header, length) else {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "its header is not ours"));
+            };
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&header)?;
+            Ok(length > wav::HEADER as u64)
+        }
+        Some("opus") => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            let whole = ogg::whole(&bytes);
+            file.set_len(whole as u64)?;
+            Ok(whole > 0)
+        }
+        Some(_) | None => Ok(length > 0),
+    }
+}

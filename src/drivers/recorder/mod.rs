@@ -1,0 +1,215 @@
+//! Recordings on their way to disk, beside the media threads.
+//!
+//! A call hands its blocks over in batches and never waits. Overflow policy: a batch that finds no room is dropped, and
+//! the file has silence of its length, which the record lists as a gap. Files are written by the blocking threads of the
+//! runtime, a few at a time, so that a disk that stalls holds up recordings and nothing else.
+mod file;
+pub(crate) mod folder;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use crate::{
+    config,
+    record::{Recording, State},
+    seal::Key,
+};
+use chrono::{DateTime, Utc};
+use file::{Closed, Tapefile};
+use folder::Then;
+use media::{SampleRate, recording::Block};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore, mpsc, oneshot},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tracing::{Instrument, Span, error, info, warn};
+use uuid::Uuid;
+
+/// Blocks handed over at a time: half a second.
+const BATCH: usize = 25;
+/// Batches that may wait for the disk: ten seconds, 640 KB of wideband.
+const QUEUE: usize = 20;
+/// Files that are written at a time, of all calls.
+const WRITERS: usize = 8;
+/// How long the record of a call waits for its file to be closed.
+const CLOSE: Duration = Duration::from_secs(4);
+
+/// Makes files of recordings. Clones share the disk.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    config: Arc<config::Recording>,
+    /// Media threads have runtimes of their own, which writing must not hold up.
+    runtime: Handle,
+    writers: Arc<Semaphore>,
+    /// A file is finished: there is something to upload.
+    closed: Arc<Notify>,
+}
+
+/// What a recording is called.
+#[derive(Clone, Debug)]
+pub struct Title {
+    /// The tenant.
+    pub domain_uuid: Uuid,
+    /// The conversation.
+    pub conversation_uuid: Uuid,
+    /// What joins it to the PBX's records.
+    pub call_uuid: String,
+    /// When the call came.
+    pub started_at: DateTime<Utc>,
+}
+
+/// The recording of one call, as the call's task has it.
+#[derive(Debug)]
+pub struct Sink {
+    queue: mpsc::Sender<Vec<Block>>,
+    batch: Vec<Block>,
+    closed: oneshot::Receiver<Closed>,
+    path: String,
+    config: Arc<config::Recording>,
+    dropped: u64,
+}
+
+impl Recorder {
+    /// A recorder whose files are written by the threads of this runtime. Those that an earlier run left are finished.
+    ///
+    /// # Errors
+    /// The folder cannot be had, and calls are to be recorded by default.
+    pub fn start(config: config::Recording) -> io::Result<Self> {
+        if config.calls.enabled {
+            folder::make(&config.directory)?;
+        }
+        let (config, closed) = (Arc::new(config), Arc::new(Notify::new()));
+        let writers = Arc::new(Semaphore::new(WRITERS));
+        let recorder = Self { config: Arc::clone(&config), runtime: Handle::current(), writers, closed };
+        let (directory, then, closed) = (config.directory.clone(), recorder.then(), Arc::clone(&recorder.closed));
+        recorder.runtime.spawn(async move {
+            // It only logs: what it could not finish is tried again at the next start.
+            let _ = spawn_blocking(move || folder::finish_orphans(&directory, then)).await;
+            if let Some(s3) = config.s3.clone() {
+                upload::run(config, s3, closed).await;
+            }
+        });
+        Ok(recorder)
+    }
+
+    fn then(&self) -> Then {
+        if self.config.s3.is_some() { Then::Upload } else { Then::Nothing }
+    }
+
+    /// Begins a recording. Nothing touches the disk on this thread.
+    pub fn open(&self, title: &Title, rate: SampleRate, span: Span) -> Sink {
+        let (queue, batches) = mpsc::channel(QUEUE);
+        let (closing, closed) = oneshot::channel();
+        let path = folder::path(title, self.config.format, self.config.key.is_some());
+        let request = file::Request {
+            directory: self.config.directory.clone(),
+            path: path.clone(),
+            conversation_uuid: title.conversation_uuid,
+            format: self.config.format,
+            rate,
+            key: self.config.key.clone(),
+            then: self.then(),
+        };
+        let (writers, finished) = (Arc::clone(&self.writers), Arc::clone(&self.closed));
+        self.runtime.spawn(
+            async move {
+                let ended = write(request, batches, writers).await;
+                finished.notify_one();
+                // A call that waits no longer has said so in its record.
+                let _ = closing.send(ended);
+            }
+            .instrument(span),
+        );
+        Sink { queue, batch: Vec::with_capacity(BATCH), closed, path, config: Arc::clone(&self.config), dropped: 0 }
+    }
+}
+
+impl Sink {
+    /// Takes a block, and never waits.
+    pub fn push(&mut self, block: Block) {
+        self.batch.push(block);
+        if self.batch.len() >= BATCH {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        let blocks = batch.len() as u64;
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(batch) {
+            if self.dropped == 0 {
+                warn!("the disk does not keep up: the recording has a gap");
+            }
+            self.dropped += blocks;
+        }
+    }
+
+    /// The call is over: what its record says of the recording, once the file is closed or that takes too long.
+    pub async fn finish(mut self, recording: Recording) -> Recording {
+        if !self.batch.is_empty() {
+            self.hand_over();
+        }
+        let Self { queue, closed, path, config, .. } = self;
+        drop(queue);
+        let kept = match timeout(CLOSE, closed).await {
+            Ok(Ok(closed)) => closed.describe(recording),
+            Ok(Err(_)) | Err(_) => {
+                warn!(%path, "the recording's file was not closed in time");
+                let problem = Some("the disk did not take the file in time".to_owned());
+                Recording { state: State::Partial, path: Some(path), problem, ..recording }
+            }
+        };
+        let store = config.s3.as_ref().zip(kept.path.as_ref());
+        let store = store.map(|(s3, path)| format!("s3://{}/{}", s3.bucket, s3.key(path)));
+        let key_id = kept.path.as_ref().and(config.key.as_ref()).map(Key::id);
+        Recording { store, key_id, ..kept }
+    }
+}
+
+/// Writes what comes until its end, or until the disk refuses.
+async fn write(request: file::Request, mut batches: mpsc::Receiver<Vec<Block>>, writers: Arc<Semaphore>) -> Closed {
+    let path = request.path.clone();
+    let opened = on_disk(&writers, move || Tapefile::create(request)).await;
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) => {
+            error!(%path, %error, "This call is not recorded");
+            return Closed::failed(&error);
+        }
+    };
+    let mut problem = None;
+    while let Some(batch) = batches.recv().await {
+        let (taken, result) = on_disk(&writers, move || {
+            let result = file.write(&batch);
+            (file, result)
+        })
+        .await;
+        file = taken;
+        if let Err(error) = result {
+            error!(%path, %error, "The recording ends here, the call goes on");
+            problem = Some(error.to_string());
+            break;
+        }
+    }
+    // From here on the call's batches are refused as nobody's.
+    drop(batches);
+    let closed = on_disk(&writers, move || file.close(problem)).await;
+    match &closed.file {
+        Some(file) => info!(path = %file.path, bytes = file.bytes, "Recorded"),
+        None => error!(%path, "The recording is lost"),
+    }
+    closed
+}
+
+/// Runs what may block on a thread that may.
+async fn on_disk<T: Send + 'static>(writers: &Semaphore, job: impl FnOnce() -> T + Send + 'static) -> T {
+    // The semaphore is never closed.
+    let _turn = writers.acquire().await;
+    match spawn_blocking(job).await {
+        Ok(done) => done,
+        Err(broken) => std::panic::resume_unwind(broken.into_panic()),
+    }
+}

@@ -1,0 +1,137 @@
+//! A store behind a real socket: it checks what it is sent, refuses at first, and tells what it has.
+use super::*;
+use crate::config::{S3, Secret};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What a store has, and what it still refuses.
+#[derive(Default)]
+struct Shelf {
+    refusals: usize,
+    objects: BTreeMap<String, Vec<u8>>,
+}
+
+/// Serves S3's PUT and HEAD of an object, until the test ends.
+fn store(refusals: usize) -> (SocketAddr, Arc<Mutex<Shelf>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let shelf = Arc::new(Mutex::new(Shelf { refusals, ..Shelf::default() }));
+    let shared = Arc::clone(&shelf);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let shelf = Arc::clone(&shared);
+            std::thread::spawn(move || while answer(&stream, &shelf).is_some() {});
+        }
+    });
+    (at, shelf)
+}
+
+/// Answers one request; `None` at the end of the connection.
+fn answer(stream: &TcpStream, shelf: &Mutex<Shelf>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        match line.trim_end() {
+            "" => break,
+            line => lines.push(line.to_owned()),
+        }
+    }
+    let header = |name: &str| {
+        let headers = lines.iter().skip(1).filter_map(|line| line.split_once(": "));
+        headers.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+    };
+    let mut body = vec![0; header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    let (method, target) = lines.first()?.split_once(' ')?;
+    let (path, query) = target.split(' ').next()?.split_once('?')?;
+    let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let signed = query.contains("X-Amz-Signature=") && query.contains("X-Amz-Credential=who");
+    let response = match method {
+        _ if !signed => "403 Forbidden\r\ncontent-length: 0".to_owned(),
+        "PUT" if shelf.refusals > 0 => {
+            shelf.refusals -= 1;
+            "503 Slow Down\r\ncontent-length: 0".to_owned()
+        }
+        "PUT" if header("x-amz-checksum-sha256") == Some(base64(&body)) => {
+            shelf.objects.insert(path.to_owned(), body);
+            "200 OK\r\netag: \"x\"\r\ncontent-length: 0".to_owned()
+        }
+        "PUT" => "400 Bad Digest\r\ncontent-length: 0".to_owned(),
+        "HEAD" => match shelf.objects.get(path) {
+            Some(kept) => {
+                format!("200 OK\r\ncontent-length: {}\r\nx-amz-checksum-sha256: {}", kept.len(), base64(kept))
+            }
+            None => "404 Not Found\r\ncontent-length: 0".to_owned(),
+        },
+        _ => "405 Method Not Allowed\r\ncontent-length: 0".to_owned(),
+    };
+    (&mut &*stream).write_all(format!("HTTP/1.1 {response}\r\n\r\n").as_bytes()).ok()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(Sha256::digest(bytes))
+}
+
+fn uploading(folder: &Path, at: SocketAddr) -> config::Recording {
+    let s3 = S3 {
+        endpoint: format!("http://{at}"),
+        bucket: "bucket".into(),
+        region: "us-east-1".into(),
+        access_key: "who".into(),
+        secret_key: Secret::new("secret"),
+        prefix: "pbx/".into(),
+        keep_local: false,
+    };
+    config::Recording { s3: Some(s3), ..config(folder, RecordingFormat::Wav) }
+}
+
+/// Records half a second; what its record says.
+async fn record(recorder: &Recorder) -> Recording {
+    let mut sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
+    (0..25).for_each(|n| sink.push(block(n)));
+    sink.finish(recording(25)).await
+}
+
+/// Waits until nothing is listed any more.
+async fn uploaded(folder: &Path) {
+    let list = folder.join(".unfinished");
+    let empty = async {
+        while fs::read_dir(&list).unwrap().count() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), empty).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_finished_recording_is_sent_again_until_the_store_confirms_it() {
+    let (folder, (at, shelf)) = (Folder::new(), store(1));
+    let recorder = Recorder::start(uploading(&folder.0, at)).unwrap();
+    let kept = record(&recorder).await;
+    assert_eq!(kept.store, Some(format!("s3://bucket/pbx/{PATH}")));
+    uploaded(&folder.0).await;
+    let shelf = shelf.lock().unwrap();
+    let object = &shelf.objects[&format!("/bucket/pbx/{PATH}")];
+    assert_eq!((shelf.refusals, Some(object.len() as u64)), (0, kept.bytes));
+    assert!(object.starts_with(b"RIFF") && !folder.0.join(PATH).exists());
+}
+
+#[tokio::test]
+async fn what_waits_for_the_store_survives_a_restart() {
+    let folder = Folder::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    record(&Recorder::start(uploading(&folder.0, nobody)).unwrap()).await;
+    assert!(folder.0.join(PATH).exists());
+    assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 1);
+    let (at, shelf) = store(0);
+    let _later = Recorder::start(uploading(&folder.0, at)).unwrap();
+    uploaded(&folder.0).await;
+    assert!(shelf.lock().unwrap().objects.contains_key(&format!("/bucket/pbx/{PATH}")));
+}
