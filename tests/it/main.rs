@@ -13,6 +13,7 @@ mod kamailio;
 mod openai;
 mod phone;
 mod phones;
+mod recording;
 mod registrar;
 mod secure;
 mod sessions;

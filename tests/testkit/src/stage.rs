@@ -75,12 +75,33 @@ impl Stage {
     /// # Errors
     /// It did not start; the message has its log.
     pub fn serve(&mut self, settings: &Settings) -> Result<Ramal> {
+        let serve = self.command(&["serve", "--config"]);
+        self.start(serve, settings)
+    }
+
+    /// The same after a shell command, as root of namespaces of its own: what it mounts nobody else sees.
+    ///
+    /// # Errors
+    /// As [`Self::serve`], and where the system gives no such namespaces.
+    pub fn serve_after(&mut self, shell: &str, settings: &Settings) -> Result<Ramal> {
+        let serve = self.command(&["serve", "--config"]);
+        let mut within = Command::new("unshare");
+        let script = format!("{shell} && exec \"$@\"");
+        within.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]);
+        for (name, _) in serve.get_envs() {
+            within.env_remove(name); // as `command` did
+        }
+        within.arg(serve.get_program()).args(serve.get_args()).current_dir(&self.folder);
+        self.start(within, settings)
+    }
+
+    /// Starts a command whose last argument is the file of `settings`.
+    fn start(&mut self, mut command: Command, settings: &Settings) -> Result<Ramal> {
         let sip = self.ports.address()?;
         let (first, last) = self.ports.run(RTP_PORTS)?;
         let config = self.folder.join(format!("ramal-{}.toml", sip.port()));
         fs::write(&config, settings.toml(sip, (first, last), &self.folder))?;
-        let path = config.to_string_lossy().into_owned();
-        let mut process = Process::start("ramal serve", &mut self.command(&["serve", "--config", &path]))?;
+        let mut process = Process::start("ramal serve", command.arg(&config))?;
         for transport in ["udp", "tcp"] {
             process.wait_for_line(&format!("listening {transport} {sip}"), START)?;
         }

@@ -1,0 +1,211 @@
+//! Recordings, held against what the phone of the call recorded itself.
+use crate::stage;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use testkit::{
+    process::Process,
+    sound::Sound,
+    stage::{Ramal, Settings, Stage},
+};
+
+/// How long a phone's call may take, from start to report.
+const CALL: Duration = Duration::from_secs(40);
+
+fn settings(more: &str) -> Settings {
+    within("recordings", more)
+}
+
+fn within(folder: &str, more: &str) -> Settings {
+    let section = format!("[recording]\nenabled = true\ndirectory = {folder:?}\n{more}");
+    Settings::default().with(&section).secretary("demo", "")
+}
+
+fn speech() -> Result<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/speech/en-conf-getconfno.wav");
+    Ok(file.to_str().context("a path that is UTF-8")?.to_owned())
+}
+
+/// A phone that speaks over the greeting, and records both sides itself.
+fn phone(stage: &Stage, ramal: &Ramal, more: &[&str]) -> Result<Process> {
+    let (uri, speech) = (ramal.uri("demo"), format!("{}@1", speech()?));
+    let mut arguments = vec!["call", &uri, "--play", &speech, "--record", "phone.wav", "--duration", "6", "--json"];
+    arguments.extend(more);
+    Process::start("phone", &mut stage.command(&arguments))
+}
+
+/// The only record, with its recording.
+fn stored(stage: &Stage, ramal: &Ramal) -> Result<Value> {
+    let stored = stage.conversations(&ramal.config, 1)?;
+    let [call] = &stored[..] else { bail!("one call, {} records", stored.len()) };
+    Ok(call.clone())
+}
+
+fn file(stage: &Stage, call: &Value) -> Result<PathBuf> {
+    let path = call["recording"]["path"].as_str().with_context(|| format!("no path: {call}"))?;
+    Ok(stage.folder().join("recordings").join(path))
+}
+
+/// The milliseconds by which `late` has to be moved to lie on `early`, and how well it lies there: 1 is the same sound.
+fn offset(early: &Sound, late: &Sound) -> (i64, f64) {
+    const SPAN: i64 = 3_000;
+    let per_ms = i64::from(early.rate) / 1_000;
+    let likeness = |ms: i64| {
+        let shift = ms * per_ms;
+        let (mut product, mut one, mut other) = (0.0, 0.0, 0.0);
+        for (n, sample) in early.samples.iter().enumerate().step_by(2) {
+            let at = usize::try_from(n as i64 + shift).ok();
+            let beside = f64::from(at.and_then(|at| late.samples.get(at)).copied().unwrap_or_default());
+            let sample = f64::from(*sample);
+            product += sample * beside;
+            one += sample * sample;
+            other += beside * beside;
+        }
+        product / (one * other).sqrt().max(1.0)
+    };
+    let best = (-SPAN..=SPAN).map(|ms| (ms, likeness(ms)));
+    best.max_by(|one, other| one.1.total_cmp(&other.1)).unwrap_or_default()
+}
+
+#[test]
+fn both_sides_are_recorded_as_the_phone_spoke_and_heard_them() -> Result<()> {
+    let mut stage = stage()?;
+    let ramal = stage.serve(&settings(""))?;
+    let ended = phone(&stage, &ramal, &[])?.wait(CALL)?;
+    ensure!(ended.status.success(), "{}", ended.lines.join("\n"));
+    let call = stored(&stage, &ramal)?;
+    let recording = &call["recording"];
+    ensure!(recording["state"] == "complete" && recording["gaps"].is_null(), "{recording}");
+    ensure!(recording["sha256"].as_str().is_some_and(|hash| hash.len() == 64), "{recording}");
+    let file = file(&stage, &call)?;
+    ensure!(recording["bytes"] == fs::metadata(&file)?.len(), "{recording}");
+    let (ours, theirs) = (Sound::read(&file)?, Sound::read(&stage.folder().join("phone.wav"))?);
+    let ([caller, assistant], [spoken, heard]) = (&ours[..], &theirs[..]) else { bail!("not stereo") };
+    let lasting = recording["duration_ms"].as_f64().context("a duration")? / 1_000.0;
+    ensure!((caller.seconds() - lasting).abs() < 0.001 && (5.5..7.0).contains(&lasting), "{lasting} s");
+    ensure!(caller.sounding(500.0) > 1.0 && assistant.sounding(500.0) > 1.0, "somebody is missing");
+    let (left, right) = (offset(caller, spoken), offset(assistant, heard));
+    ensure!(left.1 > 0.9 && right.1 > 0.9, "the caller is like {left:?}, the assistant like {right:?}");
+    ensure!((left.0 - right.0).abs() <= 20, "the sides are apart: {left:?}, {right:?}");
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn nothing_is_recorded_unless_somebody_says_so() -> Result<()> {
+    let mut stage = stage()?;
+    let settings = Settings::default()
+        .with("[recording]\nenabled = true\ndirectory = \"recordings\"")
+        .secretary("demo", "recording = false");
+    let ramal = stage.serve(&settings)?;
+    phone(&stage, &ramal, &[])?.wait(CALL)?;
+    let call = stored(&stage, &ramal)?;
+    ensure!(call["recording"].is_null() && fs::read_dir(stage.folder().join("recordings"))?.count() == 0, "{call}");
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn opus_in_ogg() -> Result<()> {
+    let mut stage = stage()?;
+    let ramal = stage.serve(&settings("format = \"opus\""))?;
+    phone(&stage, &ramal, &[])?.wait(CALL)?;
+    let call = stored(&stage, &ramal)?;
+    let bytes = fs::read(file(&stage, &call)?)?;
+    ensure!(call["recording"]["state"] == "complete" && bytes.starts_with(b"OggS"), "{call}");
+    ensure!((4_000..60_000).contains(&bytes.len()), "{} bytes for six seconds", bytes.len());
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn a_pause_by_command_and_one_by_keys() -> Result<()> {
+    let mut stage = stage()?;
+    let mut ramal = stage.serve(&settings("pause_on_dtmf_s = 1"))?;
+    let phone = phone(&stage, &ramal, &["--dtmf", "7@3.5"])?;
+    let answered = ramal.process.wait_for_line("Call answered", CALL)?;
+    let id = answered.split("id=").nth(1).and_then(|rest| rest.split(['}', ' ']).next()).context("no id in the log")?;
+    let config = ramal.config.to_string_lossy().into_owned();
+    for order in ["pause", "resume"] {
+        let told = stage.run(&["record", order, id, "--config", &config])?;
+        ensure!(told.status.success(), "{}", told.lines.join("\n"));
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+    let refused = stage.run(&["record", "pause", "nobody@nowhere", "--config", &config])?;
+    ensure!(!refused.status.success(), "a call that is not there was paused");
+    phone.wait(CALL)?;
+    let call = stored(&stage, &ramal)?;
+    let pauses = call["recording"]["pauses"].as_array().with_context(|| format!("no pauses: {call}"))?;
+    ensure!(pauses.len() == 2, "{pauses:?}");
+    for side in Sound::read(&file(&stage, &call)?)? {
+        for pause in pauses {
+            let at = |key: &str| pause[key].as_f64().unwrap_or_default() / 1_000.0;
+            let (from, to) = (at("from_ms"), at("to_ms"));
+            ensure!(to > from && side.level(from + 0.001, to - 0.001) == 0.0, "something is heard in {pause}");
+        }
+    }
+    let transcript = call["turns"].to_string() + &call["transcript"].to_string();
+    ensure!(transcript.contains("[DTMF *]") && !transcript.contains("[DTMF 7]"), "{call}");
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_what_it_recorded() -> Result<()> {
+    let mut stage = stage()?;
+    let settings = settings("");
+    let ramal = stage.serve(&settings)?;
+    let phone = phone(&stage, &ramal, &[])?;
+    let recordings = stage.folder().join("recordings");
+    let part = wait_for(&recordings, ".wav.part", |length| length > 2 * 32_000)?;
+    drop(ramal); // SIGKILL
+    let torn = Sound::read(&part)?;
+    ensure!(torn.len() == 2 && torn.iter().all(|side| side.seconds() > 1.9), "{:?} s", torn[0].seconds());
+    drop(phone);
+    let again = stage.serve(&settings)?;
+    let whole = wait_for(&recordings, ".wav", |_| true)?;
+    ensure!(!part.exists() && Sound::read(&whole)?[0].seconds() >= torn[0].seconds(), "it lost something");
+    again.end()?;
+    stage.clear()
+}
+
+/// The file below `folder` whose name ends so, once its length is right.
+fn wait_for(folder: &Path, ending: &str, long_enough: impl Fn(u64) -> bool) -> Result<PathBuf> {
+    let deadline = Instant::now() + CALL;
+    while Instant::now() < deadline {
+        let found = files(folder).into_iter().find(|file| file.to_string_lossy().ends_with(ending));
+        if let Some(file) = found.filter(|file| fs::metadata(file).is_ok_and(|data| long_enough(data.len()))) {
+            return Ok(file);
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    bail!("no {ending} in {}", folder.display())
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_not_the_call() -> Result<()> {
+    let mut stage = stage()?;
+    let disk = stage.folder().join("disk");
+    fs::create_dir(&disk)?;
+    // Two seconds of recording fit.
+    let mount = format!("mount -t tmpfs -o size=64k tmpfs '{}'", disk.display());
+    let ramal = stage.serve_after(&mount, &within("disk", ""))?;
+    let ended = phone(&stage, &ramal, &[])?.wait(CALL)?;
+    let report: Value = serde_json::from_str(&ended.lines.join("\n")).context("a report")?;
+    let received = report["received"].as_u64().context("packets")?;
+    ensure!(received >= 290 && report["lost"] == 0, "frames are missing: {report}");
+    let call = stored(&stage, &ramal)?;
+    ensure!(call["recording"]["state"] == "partial", "{call}");
+    ensure!(call["recording"]["problem"].as_str().is_some_and(|why| why.contains("space")), "{call}");
+    ramal.end()?;
+    stage.clear()
+}
