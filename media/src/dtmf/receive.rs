@@ -11,9 +11,13 @@ use super::{Event, digit};
 const REMEMBERED: usize = 8;
 /// A press nothing more was heard of for so long is forgotten: after a jump backwards its timestamp may come again.
 const FORGOTTEN: Duration = Duration::from_secs(5);
-/// A segment of a long event (§2.5.1.3) starts where the one before ended, give or take a few lost packets.
-const SEGMENT_SLACK: Duration = Duration::from_millis(40);
-/// The same digit told both by event and by INFO within this is one press.
+/// What a sender that wrongly moves the timestamp may have lost of a press without our taking the rest for another.
+const SLACK: Duration = Duration::from_millis(40);
+/// A press whose duration starts anew after so long without a word is another press, although its sender left the
+/// timestamp where it was. Longer than any packet is overtaken.
+const QUIET: Duration = Duration::from_millis(100);
+/// The same digit told a second way within this, counted from the last sign of the press, is the same press: a peer may
+/// send INFO when the key is let go.
 const SAME_PRESS: Duration = Duration::from_secs(1);
 
 /// How a press was told.
@@ -21,30 +25,42 @@ const SAME_PRESS: Duration = Duration::from_secs(1);
 enum Told {
     Event,
     Info,
+    Tone,
 }
 
+/// A press as told by events.
 #[derive(Clone, Copy, Debug)]
 struct Press {
     code: u8,
     timestamp: u32,
+    /// The longest seen with this timestamp.
     duration: u16,
     ended: bool,
+    /// Several packets came with the same timestamp, as §2.5.1.2 has it: only a segment moves it.
+    steady: bool,
     heard: Instant,
 }
 
-/// Turns packets and INFO requests into digits.
+/// A press as reported, and the ways it was told so far.
+#[derive(Clone, Debug)]
+struct Reported {
+    digit: char,
+    told: Vec<Told>,
+    heard: Instant,
+}
+
+/// Turns packets, INFO requests and tones into digits.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     clock: u32,
     presses: VecDeque<Press>,
-    /// Digits reported and not told a second way so far.
-    single: VecDeque<(char, Told, Instant)>,
+    reported: VecDeque<Reported>,
 }
 
 impl Receiver {
     /// For events whose timestamps tick `clock` times a second.
     pub fn new(clock: u32) -> Self {
-        Self { clock, presses: VecDeque::new(), single: VecDeque::new() }
+        Self { clock, presses: VecDeque::new(), reported: VecDeque::new() }
     }
 
     /// The stream has another source or clock: timestamps before mean nothing.
@@ -57,23 +73,21 @@ impl Receiver {
     /// packets changes nothing.
     pub fn handle_event(&mut self, event: Event, marker: bool, timestamp: u32, now: Instant) -> Option<char> {
         self.presses.retain(|press| now < press.heard + FORGOTTEN);
-        let slack = u64::from(self.clock) * SEGMENT_SLACK.as_millis() as u64 / 1_000;
-        let known = self.presses.iter_mut().rev().find(|press| {
-            press.timestamp == timestamp || (!marker && press.goes_on_with(event.code, timestamp, slack))
-        });
+        let slack = u64::from(self.clock) * SLACK.as_millis() as u64 / 1_000;
+        let known =
+            self.presses.iter_mut().rev().find(|press| {
+                press.is(event, timestamp, now) || (!marker && press.goes_on_with(event, timestamp, slack))
+            });
         if let Some(press) = known {
-            press.heard = now;
-            press.ended |= event.end;
-            press.duration =
-                if press.timestamp == timestamp { press.duration.max(event.duration) } else { event.duration };
-            press.timestamp = timestamp;
+            press.take(event, timestamp, now);
+            self.goes_on(event.code, now);
             return None;
         }
         if self.presses.len() >= REMEMBERED {
             self.presses.pop_front();
         }
-        let press = Press { code: event.code, timestamp, duration: event.duration, ended: event.end, heard: now };
-        self.presses.push_back(press);
+        let (code, duration, ended) = (event.code, event.duration, event.end);
+        self.presses.push_back(Press { code, timestamp, duration, ended, steady: false, heard: now });
         digit(event.code).and_then(|digit| self.report(digit, Told::Event, now))
     }
 
@@ -84,28 +98,68 @@ impl Receiver {
         self.report(digit, Told::Info, now)
     }
 
-    /// Each report can be told once more the other way; that one is swallowed.
+    /// A digit heard as tones in the audio: once a press, as [`super::Detector`] tells it.
+    pub fn handle_tone(&mut self, digit: char, now: Instant) -> Option<char> {
+        self.report(digit, Told::Tone, now)
+    }
+
+    /// Each report can be told once more each other way; those are swallowed.
     fn report(&mut self, digit: char, told: Told, now: Instant) -> Option<char> {
-        self.single.retain(|(_, _, at)| now < *at + SAME_PRESS);
-        let twin = self.single.iter().position(|(other, way, _)| *other == digit && *way != told);
+        self.reported.retain(|reported| now < reported.heard + SAME_PRESS);
+        let twin = self.reported.iter_mut().find(|other| other.digit == digit && !other.told.contains(&told));
         if let Some(twin) = twin {
-            self.single.remove(twin);
+            twin.told.push(told);
             return None;
         }
-        self.single.push_back((digit, told, now));
-        if self.single.len() > REMEMBERED {
-            self.single.pop_front();
+        if self.reported.len() >= REMEMBERED {
+            self.reported.pop_front();
         }
+        self.reported.push_back(Reported { digit, told: vec![told], heard: now });
         Some(digit)
+    }
+
+    /// The key is still held.
+    fn goes_on(&mut self, code: u8, now: Instant) {
+        let held =
+            self.reported.iter_mut().rev().find(|r| Some(r.digit) == digit(code) && r.told.contains(&Told::Event));
+        if let Some(held) = held {
+            held.heard = now;
+        }
     }
 }
 
 impl Press {
-    /// Whether a packet without marker is a further segment of this press; also what a sender does that wrongly moves
-    /// the timestamp with every packet.
-    fn goes_on_with(&self, code: u8, timestamp: u32, slack: u64) -> bool {
+    /// Whether a packet is another report of this press (§2.5.1.2: the same event at the same timestamp).
+    fn is(&self, event: Event, timestamp: u32, now: Instant) -> bool {
+        let anew = event.duration < self.duration && now >= self.heard + QUIET;
+        self.code == event.code && self.timestamp == timestamp && !anew
+    }
+
+    /// Whether a packet without marker, at another timestamp, still belongs to this press.
+    fn goes_on_with(&self, event: Event, timestamp: u32, slack: u64) -> bool {
         let ahead = timestamp.wrapping_sub(self.timestamp);
-        self.code == code && !self.ended && ahead < 1 << 31 && u64::from(ahead) <= u64::from(self.duration) + slack
+        if self.code != event.code || ahead >= 1 << 31 {
+            return false;
+        }
+        let ahead = u64::from(ahead);
+        if self.ended {
+            // The end packets of a sender that wrongly moves the timestamp with every packet.
+            return event.end && ahead <= slack;
+        }
+        // §2.5.1.3: what follows 0xFFFF ticks, or as many packets as fit, is a further segment.
+        let segment = ahead.abs_diff(u16::MAX.into()) <= slack;
+        segment || (!self.steady && ahead <= u64::from(self.duration) + slack)
+    }
+
+    fn take(&mut self, event: Event, timestamp: u32, now: Instant) {
+        if self.timestamp == timestamp {
+            self.steady |= event.duration != self.duration;
+            self.duration = self.duration.max(event.duration);
+        } else {
+            (self.timestamp, self.duration, self.steady) = (timestamp, event.duration, false);
+        }
+        self.ended |= event.end;
+        self.heard = now;
     }
 }
 
@@ -123,15 +177,85 @@ mod tests {
         reports.chain((0..3).map(|_| (timestamp, false, code, packets * 160 + 160, true))).collect()
     }
 
+    /// A press held for `ms`, at a clock of `ticks` a millisecond, in segments where it must be (§2.5.1.3).
+    fn held(code: u8, timestamp: u32, ms: u32, ticks: u32) -> Vec<Packet> {
+        let report = |at: u32, end: bool| {
+            // The report of the very end of a segment belongs to it.
+            let segment = (at * ticks - 1) / 0xffff;
+            let begins = segment * 0xffff;
+            let duration = (at * ticks - begins) as u16;
+            (timestamp.wrapping_add(begins), at == 20, code, duration, end)
+        };
+        let reports = (1..=ms / 20).map(|n| report(n * 20, false));
+        reports.chain((0..3).map(|_| report(ms, true))).collect()
+    }
+
     fn digits(packets: &[Packet]) -> String {
-        let (start, mut receiver) = (origin(), Receiver::new(8_000));
-        let packets = packets.iter().enumerate();
-        packets
-            .filter_map(|(n, (timestamp, marker, code, duration, end))| {
-                let event = Event { code: *code, end: *end, volume: 10, duration: *duration };
-                receiver.handle_event(event, *marker, *timestamp, start + Duration::from_millis(20 * n as u64))
-            })
-            .collect()
+        at_clock(8_000, packets)
+    }
+
+    fn at_clock(clock: u32, packets: &[Packet]) -> String {
+        let timed: Vec<(u64, Packet)> = (0..).step_by(20).zip(packets.iter().copied()).collect();
+        timed_digits(clock, &timed)
+    }
+
+    /// Packets with the milliseconds they come at.
+    fn timed_digits(clock: u32, packets: &[(u64, Packet)]) -> String {
+        let (start, mut receiver) = (origin(), Receiver::new(clock));
+        let told = packets.iter().filter_map(|(at, (timestamp, marker, code, duration, end))| {
+            let event = Event { code: *code, end: *end, volume: 10, duration: *duration };
+            receiver.handle_event(event, *marker, *timestamp, start + Duration::from_millis(*at))
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_key_held_for_twenty_seconds_is_one_digit_at_every_clock() {
+        for (clock, ticks) in [(8_000, 8), (16_000, 16), (48_000, 48)] {
+            let long = held(6, u32::MAX - 70_000, 20_000, ticks);
+            assert_eq!(at_clock(clock, &long), "6", "{clock}");
+            // A tenth of a second lost at each place, the joint of two segments among them.
+            for from in (0..long.len() - 6).step_by(3) {
+                let holed: Vec<Packet> = [&long[..from], &long[from + 5..]].concat();
+                assert_eq!(at_clock(clock, &holed), "6", "{clock}, lost from {from}");
+            }
+        }
+    }
+
+    /// §2.5.1.3 leaves open where a sender cuts: before the duration overflows is common, too.
+    #[test]
+    fn a_segment_may_be_as_many_packets_as_fit() {
+        let mut packets: Vec<Packet> = (1..=409).map(|n| (1_000, n == 1, 3, n * 160, false)).collect();
+        packets.extend((1..=20).map(|n| (1_000 + 409 * 160, false, 3, n * 160, n == 20)));
+        assert_eq!(digits(&packets), "3");
+    }
+
+    /// The tightest keying that Q.24 lets a phone do, without marker and without any end packet.
+    #[test]
+    fn the_same_key_twice_quickly_is_two_digits_without_markers_and_ends() {
+        for ticks in [8_u32, 16, 48] {
+            let each = |timestamp| (1..=3).map(move |n| (timestamp, false, 1, (n * 20 * ticks) as u16, false));
+            let packets: Vec<Packet> = each(1_000).chain(each(1_000 + 100 * ticks)).collect();
+            assert_eq!(at_clock(ticks * 1_000, &packets), "11", "{ticks}");
+        }
+    }
+
+    #[test]
+    fn keys_at_a_timestamp_that_stands_still_are_told_apart() {
+        let still =
+            |key: u8, from: u64| press(key, 1_000, 5).into_iter().zip((from..).step_by(20)).map(|(p, at)| (at, p));
+        let other: Vec<(u64, Packet)> = still(1, 0).chain(still(2, 160)).collect();
+        assert_eq!(timed_digits(8_000, &other), "12", "another key at once");
+        let same: Vec<(u64, Packet)> = still(1, 0).chain(still(1, 300)).collect();
+        assert_eq!(timed_digits(8_000, &same), "11", "the same key after a rest");
+        let overtaken = [(0, press(1, 1_000, 5)[2]), (20, press(1, 1_000, 5)[0]), (40, press(1, 1_000, 5)[1])];
+        assert_eq!(timed_digits(8_000, &overtaken), "1", "no rest, but packets overtaken");
+    }
+
+    #[test]
+    fn end_packets_that_move_the_timestamp_are_no_further_digits() {
+        let packets: Vec<Packet> = (0..8).map(|n| (1_000 + n * 160, n == 0, 4, 160, n >= 5)).collect();
+        assert_eq!(digits(&packets), "4");
     }
 
     #[test]
@@ -220,5 +344,42 @@ mod tests {
         assert_eq!(receiver.handle_event(event, true, 5_000, start + Duration::from_millis(500)), None);
         assert_eq!(receiver.handle_info('a', start + Duration::from_secs(3)), Some('A'));
         assert_eq!(receiver.handle_info('x', start + Duration::from_secs(3)), None);
+    }
+
+    #[test]
+    fn a_press_told_three_ways_in_any_order_is_one_digit() {
+        use Told::{Event as E, Info as I, Tone as T};
+        let start = origin();
+        for order in [[E, I, T], [E, T, I], [I, E, T], [I, T, E], [T, E, I], [T, I, E]] {
+            let mut receiver = Receiver::new(8_000);
+            let mut heard = String::new();
+            for press in 0..3 {
+                for (n, way) in (0_u64..).zip(order) {
+                    let now = start + Duration::from_millis(250 * press + 60 * n);
+                    let event = Event { code: 5, end: false, volume: 10, duration: 160 };
+                    heard.extend(match way {
+                        E => receiver.handle_event(event, true, 2_000 * press as u32, now),
+                        I => receiver.handle_info('5', now),
+                        T => receiver.handle_tone('5', now),
+                    });
+                }
+            }
+            assert_eq!(heard, "555", "{order:?}");
+        }
+    }
+
+    /// A phone may send INFO with the duration, which it knows when the key is let go.
+    #[test]
+    fn info_at_the_end_of_a_long_press_is_the_same_press() {
+        let (start, mut receiver) = (origin(), Receiver::new(8_000));
+        let mut heard = String::new();
+        for n in 1..=150 {
+            let event = Event { code: 9, end: false, volume: 10, duration: n * 160 };
+            let now = start + Duration::from_millis(20) * n.into();
+            heard.extend(receiver.handle_event(event, n == 1, 1_000, now));
+        }
+        heard.extend(receiver.handle_info('9', start + Duration::from_millis(3_050)));
+        assert_eq!(heard, "9");
+        assert_eq!(receiver.handle_info('9', start + Duration::from_millis(3_300)), Some('9'), "pressed again");
     }
 }

@@ -86,6 +86,15 @@ impl Sender {
         let event = Event { code, end: frame >= sounding, volume: VOLUME, duration };
         Some(Step::Event { event, first: frame == 0 })
     }
+
+    /// Packet times passed unused: a press that sounds has gone on meanwhile, and its next report says so (§2.5.1.2 has
+    /// durations cumulative). Its three ends are still sent.
+    pub fn skip(&mut self, slots: u64, ptime: Duration) {
+        let sounding = frames_in(TONE, ptime);
+        if (1..sounding).contains(&self.taken) {
+            self.taken = u32::try_from(slots).unwrap_or(u32::MAX).saturating_add(self.taken).min(sounding);
+        }
+    }
 }
 
 fn frames_in(duration: Duration, ptime: Duration) -> u32 {
@@ -118,19 +127,48 @@ mod tests {
     }
 
     #[test]
-    fn our_receiver_hears_what_we_send() {
-        let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::new(8_000));
-        sender.queue("1122#*aD");
-        let mut heard = String::new();
-        let mut timestamp = 0;
-        for n in 0_u32.. {
-            let Some(step) = sender.step(PTIME, Means::Event { clock: 8_000 }) else { break };
-            if let Step::Event { event, first } = step {
-                timestamp = if first { n * 160 } else { timestamp };
-                heard.extend(receiver.handle_event(event, first, timestamp, start + PTIME * n));
+    fn our_receiver_hears_what_we_send_at_every_clock_and_packet_time() {
+        for (clock, ms) in [8_000, 16_000, 48_000].into_iter().flat_map(|clock| [10, 20, 30, 60].map(|ms| (clock, ms)))
+        {
+            let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::new(clock));
+            let ptime = Duration::from_millis(ms);
+            sender.queue("1122#*aD");
+            let (mut heard, mut timestamp, mut last) = (String::new(), 0, 0);
+            for n in 0_u32.. {
+                let Some(step) = sender.step(ptime, Means::Event { clock }) else { break };
+                let Step::Event { event, first } = step else { continue };
+                if first {
+                    (timestamp, last) = (n * ms as u32 * clock / 1_000, 0);
+                }
+                let grows = last == 0 || event.end || u32::from(event.duration - last) == ms as u32 * clock / 1_000;
+                assert!(grows, "{clock} Hz, {ms} ms: {last} to {}", event.duration);
+                last = event.duration;
+                heard.extend(receiver.handle_event(event, first, timestamp, start + ptime * n));
             }
+            assert_eq!(heard, "1122#*AD", "{clock} Hz, {ms} ms");
         }
-        assert_eq!(heard, "1122#*AD");
+    }
+
+    #[test]
+    fn a_late_sender_reports_the_time_that_passed_and_all_three_ends() {
+        for skipped in 0..20 {
+            let mut sender = Sender::default();
+            sender.queue("1");
+            let mut durations = Vec::new();
+            for n in 0.. {
+                if n == 2 {
+                    sender.skip(skipped, PTIME);
+                }
+                let Some(step) = sender.step(PTIME, Means::Event { clock: 8_000 }) else { break };
+                durations.extend(match step {
+                    Step::Event { event, .. } => Some((event.duration, event.end)),
+                    Step::Tone { .. } | Step::Pause => None,
+                });
+            }
+            let third = (160 * (3 + skipped).min(5) as u16, skipped > 2);
+            assert_eq!((durations[1], durations[2]), ((320, false), third), "{skipped} skipped");
+            assert_eq!(durations.iter().filter(|(duration, end)| *end && *duration == 800).count(), 3);
+        }
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl Downlink {
         if due.skipped > 0 {
             stats.pacing_skipped += due.skipped;
             self.ticks += due.skipped * u64::from(self.ticks_per_slot());
+            self.digits.skip(due.skipped, self.pace.ptime());
             self.after_silence = true;
             let skipped = u32::try_from(due.skipped).unwrap_or(u32::MAX);
             self.note(self.pace.ptime().saturating_mul(skipped));

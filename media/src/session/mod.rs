@@ -450,12 +450,13 @@ impl Session {
     }
 
     fn hear_press(&mut self, packet: &rtp::Packet<'_>, now: Instant) {
-        let Some(event) = dtmf::Event::parse(packet.payload) else {
+        if dtmf::Event::parse(packet.payload).is_none() {
             self.stats.malformed += 1;
-            return;
-        };
-        let digit = self.presses.handle_event(event, packet.marker, packet.timestamp, now);
-        self.events.extend(digit.map(Event::Dtmf));
+        }
+        for (event, timestamp) in dtmf::Event::parse_packed(packet.payload, packet.timestamp) {
+            let digit = self.presses.handle_event(event, packet.marker, timestamp, now);
+            self.events.extend(digit.map(Event::Dtmf));
+        }
     }
 
     fn drain_stream(&mut self, now: Instant) {
