@@ -36,3 +36,19 @@ impl Random {
         (0..len).map(|_| (self.next() >> 24) as u8).collect()
     }
 }
+
+/// Every recording of speech we have, by name: 16-bit mono at 8 kHz.
+pub(crate) fn speech() -> Vec<(String, Vec<i16>)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/speech");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let recordings = files.filter(|path| path.extension().is_some_and(|extension| extension == "wav"));
+    let read = |path: std::path::PathBuf| {
+        let bytes = std::fs::read(&path).unwrap();
+        let start = bytes.windows(4).position(|window| window == b"data").unwrap() + 8;
+        let samples = bytes[start..].as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+        (path.file_stem().unwrap().to_string_lossy().into_owned(), samples)
+    };
+    let all: Vec<_> = recordings.map(read).collect();
+    assert!(all.len() > 40, "the recordings are missing");
+    all
+}

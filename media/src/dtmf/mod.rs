@@ -1,12 +1,14 @@
-//! DTMF digits: as telephone-events (RFC 4733) in and out, as tones out, and as SIP INFO in.
+//! DTMF digits both ways: as telephone-events (RFC 4733), as tones, and as the bodies of SIP INFO.
+mod detect;
 mod event;
 mod receive;
 mod send;
 mod tone;
 
+pub use detect::Detector;
 pub use event::Event;
 pub use receive::Receiver;
-pub use send::{Means, Sender, Step};
+pub use send::{Means, Sender, Step, Way};
 pub use tone::tone;
 
 /// The digit of an event code (RFC 4733 §3.2, table 3): 0–9, `*`, `#`, A–D. `None` for flash and all other events.

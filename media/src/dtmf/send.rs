@@ -37,9 +37,18 @@ pub enum Step {
 /// Steps through the digits.
 #[derive(Clone, Debug, Default)]
 pub struct Sender {
-    waiting: VecDeque<char>,
+    waiting: VecDeque<(char, Way)>,
     /// Steps taken for the digit in front.
     taken: u32,
+}
+
+/// How the sender of a digit wants it told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By the means of the call.
+    AsAgreed,
+    /// As a tone, whatever they are.
+    Tone,
 }
 
 /// How digits reach the peer.
@@ -56,16 +65,17 @@ pub enum Means {
 
 impl Sender {
     /// Queues digits; what is no digit is left out. Returns how many were queued.
-    pub fn queue(&mut self, digits: &str) -> usize {
+    pub fn queue(&mut self, digits: &str, way: Way) -> usize {
         let room = MAX_WAITING.saturating_sub(self.waiting.len());
         let before = self.waiting.len();
-        self.waiting.extend(digits.chars().filter(|digit| super::code(*digit).is_some()).take(room));
+        let digits = digits.chars().filter(|digit| super::code(*digit).is_some());
+        self.waiting.extend(digits.take(room).map(|digit| (digit, way)));
         self.waiting.len() - before
     }
 
     /// What the next packet time of `ptime` is used for; `None` when no digit waits.
     pub fn step(&mut self, ptime: Duration, means: Means) -> Option<Step> {
-        let digit = *self.waiting.front()?;
+        let (digit, way) = *self.waiting.front()?;
         let code = super::code(digit)?;
         let sounding = frames_in(TONE, ptime);
         let frame = self.taken;
@@ -75,7 +85,7 @@ impl Sender {
             self.taken = 0;
             return self.step(ptime, means);
         }
-        let Means::Event { clock } = means else {
+        let (Means::Event { clock }, Way::AsAgreed) = (means, way) else {
             return Some(if frame < sounding { Step::Tone { digit, frame } } else { Step::Pause });
         };
         if frame >= sounding + ENDS {
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn a_digit_is_five_reports_three_ends_and_a_pause() {
         let mut sender = Sender::default();
-        assert_eq!(sender.queue("9!"), 1);
+        assert_eq!(sender.queue("9!", Way::AsAgreed), 1);
         let steps: Vec<Step> = std::iter::from_fn(|| sender.step(PTIME, Means::Event { clock: 8_000 })).collect();
         let durations: Vec<(u16, bool, bool)> = steps
             .iter()
@@ -132,7 +142,7 @@ mod tests {
         {
             let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::new(clock));
             let ptime = Duration::from_millis(ms);
-            sender.queue("1122#*aD");
+            sender.queue("1122#*aD", Way::AsAgreed);
             let (mut heard, mut timestamp, mut last) = (String::new(), 0, 0);
             for n in 0_u32.. {
                 let Some(step) = sender.step(ptime, Means::Event { clock }) else { break };
@@ -153,7 +163,7 @@ mod tests {
     fn a_late_sender_reports_the_time_that_passed_and_all_three_ends() {
         for skipped in 0..20 {
             let mut sender = Sender::default();
-            sender.queue("1");
+            sender.queue("1", Way::AsAgreed);
             let mut durations = Vec::new();
             for n in 0.. {
                 if n == 2 {
@@ -174,9 +184,12 @@ mod tests {
     #[test]
     fn without_events_tones_are_sounded() {
         let mut sender = Sender::default();
-        sender.queue("5");
+        sender.queue("5", Way::AsAgreed);
         let steps: Vec<Step> = std::iter::from_fn(|| sender.step(PTIME, Means::Tone)).collect();
         assert_eq!(steps[4], Step::Tone { digit: '5', frame: 4 });
         assert_eq!(steps[5..], [Step::Pause; 5]);
+        sender.queue("5", Way::Tone);
+        let asked = sender.step(PTIME, Means::Event { clock: 8_000 });
+        assert_eq!(asked, Some(Step::Tone { digit: '5', frame: 0 }), "asked for, although events were agreed on");
     }
 }

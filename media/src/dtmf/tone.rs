@@ -1,11 +1,11 @@
-//! The tones themselves (ITU-T Q.23), for peers that take no telephone-events.
+//! The tones themselves (ITU-T Q.23), for peers that take nothing else.
 use std::f64::consts::TAU;
 
 use crate::audio::SampleRate;
 
-const LOW_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
-const HIGH_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
-const KEYS: [&str; 4] = ["123A", "456B", "789C", "*0#D"];
+pub(super) const LOW_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+pub(super) const HIGH_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+pub(super) const KEYS: [&str; 4] = ["123A", "456B", "789C", "*0#D"];
 /// Each of the two tones at about −9 dBm0.
 const AMPLITUDE: f64 = 8_000.0;
 

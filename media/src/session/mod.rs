@@ -11,6 +11,7 @@ mod stream;
 mod taping;
 #[cfg(test)]
 mod tests;
+mod tones;
 mod uplink;
 mod voice;
 
@@ -37,6 +38,7 @@ use protection::{Protection, Protocol};
 use reports::Reports;
 pub use stats::{Stats, Unbelieved};
 use stream::{Continuity, Kind, Stream};
+use tones::Tones;
 use uplink::Uplink;
 use voice::Voice;
 
@@ -134,6 +136,8 @@ pub struct Session {
     uplink: Uplink,
     voice: Voice,
     presses: dtmf::Receiver,
+    /// Of peers whose tones are listened to.
+    tones: Option<Tones>,
     downlink: Downlink,
     reports: Reports,
     /// SRTP, if it was agreed on.
@@ -165,6 +169,7 @@ impl Session {
             uplink: Uplink::new(&media, config.uplink, now),
             voice: Voice::new(config.vad, media.codec.sample_rate())?,
             presses: dtmf::Receiver::new(event_clock(&media)),
+            tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, now),
             downlink,
             protection: media.srtp.clone().map(Protection::new),
@@ -182,6 +187,11 @@ impl Session {
     /// Which sources besides the signalled one may be taken for the caller; by default other ports of its address.
     pub fn learn_from(&mut self, policy: Policy) {
         self.latch.learn_from(policy);
+    }
+
+    /// From here on the tones of keys are listened to as well. A press that is also told by event or INFO stays one digit.
+    pub fn listen_for_tones(&mut self) {
+        self.tones = Tones::new(self.media.codec.sample_rate());
     }
 
     /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
@@ -206,6 +216,9 @@ impl Session {
         }
         self.uplink.renegotiate(&media);
         self.voice.renegotiate(media.codec.sample_rate());
+        if media.codec != self.media.codec && self.tones.is_some() {
+            self.tones = Tones::new(media.codec.sample_rate());
+        }
         self.downlink.renegotiate(&media);
         self.media = media;
         self.heard_at = Some(now);
@@ -349,7 +362,12 @@ impl Session {
 
     /// Presses keys: as telephone-events if the peer agreed on them, else as tones. Speech waits meanwhile.
     pub fn send_dtmf(&mut self, digits: &str, _now: Instant) {
-        self.downlink.digits.queue(digits);
+        self.downlink.digits.queue(digits, dtmf::Way::AsAgreed);
+    }
+
+    /// Presses keys as tones, whatever was agreed on. Speech waits meanwhile.
+    pub fn send_tones(&mut self, digits: &str, _now: Instant) {
+        self.downlink.digits.queue(digits, dtmf::Way::Tone);
     }
 
     /// When the last packet arrived that the detector called speech.
@@ -366,7 +384,7 @@ impl Session {
         self.drain_stream(now);
         if self.stream.deadline().is_none() {
             self.uplink.handle_timeout(now, &mut self.stats);
-            self.tell_pieces();
+            self.tell_pieces(now);
         }
         let remote = self.latch.remote();
         let packets = self.downlink.handle_timeout(now, &mut self.stats, &mut self.events);
@@ -466,13 +484,16 @@ impl Session {
                 Released::Packet(arrived) => self.uplink.accept(&arrived, now, &mut self.stats),
             }
         }
-        self.tell_pieces();
+        self.tell_pieces(now);
     }
 
-    fn tell_pieces(&mut self) {
+    fn tell_pieces(&mut self, now: Instant) {
         for piece in self.uplink.pieces() {
             self.tape_piece(&piece);
             let speech = self.voice.hear(&piece);
+            for digit in self.tones.as_mut().map_or_else(Vec::new, |tones| tones.hear(&piece)) {
+                self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
+            }
             if !piece.audio.duration().is_zero() {
                 self.events.push_back(Event::Audio(piece.audio));
             }

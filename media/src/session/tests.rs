@@ -10,6 +10,7 @@ use crate::{
 
 mod downlink;
 mod freeswitch;
+mod keys;
 mod negotiated;
 mod robustness;
 mod secure;

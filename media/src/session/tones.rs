@@ -1,0 +1,32 @@
+//! Keys that the caller's phone tells by their tones only: the detector, fed with what is really the caller's.
+use super::uplink::{Origin, Piece};
+use crate::{audio::SampleRate, dtmf::Detector, resample::Resampler};
+
+/// What the detector hears.
+const RATE: SampleRate = SampleRate::HZ_8000;
+
+/// The detector and what stands before it.
+#[derive(Debug)]
+pub(super) struct Tones {
+    detector: Detector,
+    /// From the codec's rate.
+    caller: Resampler,
+}
+
+impl Tones {
+    /// `None` for a rate that cannot be brought to 8 kHz; no codec has one.
+    pub(super) fn new(rate: SampleRate) -> Option<Self> {
+        Some(Self { detector: Detector::default(), caller: Resampler::new(rate, RATE).ok()? })
+    }
+
+    /// The digits recognised in a piece of the uplink. Concealment repeats what it heard, and is not listened to.
+    pub(super) fn hear(&mut self, piece: &Piece) -> Vec<char> {
+        match piece.origin {
+            Origin::Caller => self.detector.push(&self.caller.process(&piece.samples)),
+            Origin::MadeUp => {
+                self.detector.skip(self.caller.from().duration_of(piece.samples.len()));
+                Vec::new()
+            }
+        }
+    }
+}
