@@ -180,8 +180,8 @@ mod tests {
 
     impl Line {
         fn keys(&self, digits: &str, random: &mut Random) -> Vec<i16> {
-            // ITU-T G.711: a sine of full scale is 3.14 dBm0.
-            let amplitude = |dbm0: f64| 32_124.0 * 10_f64.powf((dbm0 - 3.14) / 20.0);
+            // ITU-T G.711: a sine of full scale is 3.17 dBm0 in µ-law.
+            let amplitude = |dbm0: f64| 32_124.0 * 10_f64.powf((dbm0 - 3.17) / 20.0);
             let share = 10_f64.powf(self.twist / 10.0);
             let low = amplitude(self.level - 10.0 * (1.0 + share).log10());
             let high = low * share.sqrt();
