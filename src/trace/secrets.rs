@@ -1,5 +1,5 @@
 //! What must not be seen of a message: answers to challenges, which let a password be guessed at leisure (RFC 7616
-//! §5.8), and keys of media (RFC 4568 §6.1, RFC 4567, RFC 8839 §5.4).
+//! §5.8), keys of media (RFC 4568 §6.1, RFC 4567, RFC 8839 §5.4), and keys a caller presses, which may be a PIN.
 use super::line::{HeaderLines, split};
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use std::ops::Range;
 const PROOFS: [&[u8]; 3] = [b"authorization", b"proxy-authorization", b"authentication-info"];
 /// Parameters of theirs that are made of the password.
 const DIGESTS: [&[u8]; 2] = [b"response", b"rspauth"];
-/// Lines of a session description that hold a key, and behind which word it begins.
-const KEYS: [(&[u8], &[u8]); 4] =
-    [(b"a=crypto:", b"inline:"), (b"a=key-mgmt:", b" "), (b"a=ice-pwd:", b""), (b"k=", b":")];
+/// Lines of a session description, and of `application/dtmf-relay`, that hold a key, and behind which word it begins.
+const KEYS: [(&[u8], &[u8]); 5] =
+    [(b"a=crypto:", b"inline:"), (b"a=key-mgmt:", b" "), (b"a=ice-pwd:", b""), (b"k=", b":"), (b"signal", b"=")];
 
 /// Puts stars over every secret. Line ends stay: what is malformed is shown as malformed as it was.
 pub(super) fn mask(bytes: &mut [u8]) {
@@ -34,7 +34,7 @@ fn found(bytes: &[u8]) -> Vec<Range<usize>> {
     while let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) {
         let end = memchr::memchr(b'\n', rest).map_or(bytes.len(), |end| start + end);
         let line = bytes.get(start..end).unwrap_or_default();
-        if matches!(line.first(), Some(b'a' | b'k')) {
+        if matches!(line.first(), Some(b'a' | b'k' | b'S' | b's')) {
             secrets.extend(key(line).map(|key| start + key.start..start + key.end));
         }
         start = end + 1;

@@ -116,6 +116,7 @@ fn secrets_are_stars_and_nothing_else_moves() {
         ("Authentication-Info: rspauth=\"77\", nc=1", "Authentication-Info: rspauth=\"**\", nc=1"),
         ("WWW-Authenticate: Digest nonce=\"response=1\"", "WWW-Authenticate: Digest nonce=\"response=1\""),
         ("Subject: response=\"1\"", "Subject: response=\"1\""),
+        ("X: 1\r\n\r\nSignal= 5\r\nDuration=160\r\n", "X: 1\r\n\r\nSignal= *\r\nDuration=160\r\n"),
         ("X: 1\r\n\r\na=crypto:1 AES_CM_128 inline:WVNf|2^20", "X: 1\r\n\r\na=crypto:1 AES_CM_128 inline:*********"),
         ("X: 1\r\n\r\nA=ICE-PWD:secret\r\na=ice-ufrag:x", "X: 1\r\n\r\nA=ICE-PWD:secret\r\na=ice-ufrag:x"),
         (
