@@ -74,7 +74,7 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
         rung.voice.clone_from(voice);
     }
     rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
-    rung.first_message = first_message(secretary, config);
+    rung.first_message = secretary.keys.after(first_message(secretary, config).as_deref());
     rung.turn_detection = turn_detection(secretary);
     let transcription = own.transcription_model.clone().unwrap_or_else(|| config.openai.transcription_model.clone());
     rung.transcription_model = Some(transcription);
@@ -125,7 +125,7 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
         // Better English with an accent than Portuguese read by an English voice: nobody understands that.
         rung.voice = local::Language::EnUs;
     }
-    rung.first_message = first_message(secretary, config);
+    rung.first_message = secretary.keys.after(first_message(secretary, config).as_deref());
     let answers = &secretary.provider_config.answers;
     rung.answers =
         answers.iter().map(|a| local::Answer { questions: a.questions.clone(), answer: a.answer.clone() }).collect();

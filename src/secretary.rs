@@ -1,4 +1,8 @@
 //! A secretary: one row of `v_voice_secretaries_realtime`, parsed once at the border. A call takes a snapshot of it.
+mod keys;
+
+pub use keys::{KeyAction, KeyOption, Keys};
+
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -50,6 +54,8 @@ pub struct Secretary {
     pub functions: Vec<Function>,
     /// Where callers may be sent.
     pub transfer_rules: Vec<TransferRule>,
+    /// What the caller's keys do.
+    pub keys: Keys,
     /// The call says goodbye after this long.
     pub max_duration: Duration,
     /// The call says goodbye after this many turns of the caller.
@@ -266,6 +272,8 @@ pub struct SecretaryRow {
     pub functions_config: Option<String>,
     /// `transfer_rules`, a JSON array.
     pub transfer_rules: Option<String>,
+    /// `dtmf_menu`, a JSON object.
+    pub dtmf_menu: Option<String>,
     /// `max_duration_seconds`.
     pub max_duration_seconds: Option<i32>,
     /// `max_turns`.
@@ -365,6 +373,7 @@ impl Secretary {
             enable_functions: row.enable_functions.unwrap_or(false),
             functions: checked.functions,
             transfer_rules: checked.transfer_rules,
+            keys: checked.keys,
             max_duration: checked.max_duration,
             max_turns: checked.max_turns,
             recording: row.recording,
@@ -388,6 +397,7 @@ struct Checked {
     silence: Duration,
     functions: Vec<Function>,
     transfer_rules: Vec<TransferRule>,
+    keys: Keys,
     max_duration: Duration,
     max_turns: u32,
 }
@@ -401,6 +411,7 @@ impl Checked {
             destination(extension).map_err(|problem| ("extension", problem))?;
         }
         let silence = within("silence_duration_ms", row.silence_duration_ms, 500, 100..=10_000)?;
+        let transfer_rules = transfer_rules(row.transfer_rules.as_deref())?;
         let seconds = within("max_duration_seconds", row.max_duration_seconds, 300, 1..=MAX_DURATION_SECONDS)?;
         Ok(Self {
             processing_mode: processing_mode(row.processing_mode.as_deref())?,
@@ -409,7 +420,8 @@ impl Checked {
             vad_threshold: vad_threshold(row.vad_threshold)?,
             silence: Duration::from_millis(silence.into()),
             functions: functions(row.functions_config.as_deref())?,
-            transfer_rules: transfer_rules(row.transfer_rules.as_deref())?,
+            keys: keys::read(row.dtmf_menu.as_deref(), &transfer_rules)?,
+            transfer_rules,
             max_duration: Duration::from_secs(seconds.into()),
             max_turns: within("max_turns", row.max_turns, 50, 1..=MAX_TURNS)?,
         })

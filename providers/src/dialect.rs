@@ -129,6 +129,15 @@ pub enum Respond {
     No,
 }
 
+/// How a dialect takes the caller's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysTaken {
+    /// Each at once: it has a menu of single keys.
+    OneByOne,
+    /// Collected, until the caller ends the entry.
+    AsEntry,
+}
+
 /// Something the assistant must know, from us and not from the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -138,6 +147,11 @@ pub enum Note {
         destination: String,
         /// Why, in plain English ("busy", "no answer").
         reason: String,
+    },
+    /// The caller is to hear this, word for word.
+    Say {
+        /// In the secretary's language.
+        text: String,
     },
     /// The call is about to end for this reason: say goodbye in one sentence.
     SayGoodbye {
@@ -253,8 +267,10 @@ pub trait Dialect: Debug + Send {
     fn handle_audio(&mut self, audio: &Audio, now: Instant);
     /// The local detector changed its mind about the caller.
     fn handle_speech(&mut self, speech: Speech, now: Instant);
-    /// The caller pressed `0`–`9`, `*`, `#` or `A`–`D`.
-    fn handle_dtmf(&mut self, digit: char, now: Instant);
+    /// How it wants to be told of keys; fixed for the life of the conversation.
+    fn keys_taken(&self) -> KeysTaken;
+    /// The caller pressed these of `0`–`9`, `*`, `#` and `A`–`D`: one, or an entry with the `#` that ended it. Speak.
+    fn handle_keys(&mut self, keys: &str, now: Instant);
     /// All of an utterance has left as RTP.
     fn handle_played_out(&mut self, heard: Heard, now: Instant);
     /// The caller cut the assistant off; the playout is already empty.

@@ -7,5 +7,5 @@ pub mod price;
 
 pub use dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
-    Note, Outgoing, Respond, ToolCallId, Usage,
+    KeysTaken, Note, Outgoing, Respond, ToolCallId, Usage,
 };

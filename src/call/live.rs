@@ -1,7 +1,10 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
+mod keys;
+
 use super::{
     Desk, End, Event, Hangup, Hold,
     bundle::Bundle,
+    keypad::Keypad,
     reason,
     recording::{By, Order, Recorded},
     tools,
@@ -35,16 +38,21 @@ pub(super) struct Live {
     /// `max_duration_seconds` after the answer.
     ends_by: Instant,
     hold: Hold,
+    keypad: Keypad,
     assistant: Assistant,
     /// What is wanted of the recording, if there is one.
     pub(super) recorded: Option<Recorded>,
 }
 
 /// Whether there is still a provider behind the dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Assistant {
     Present,
-    Gone,
+    Gone {
+        why: String,
+        /// So long the secretary's menu is all the caller has; `None` without one, or when that time is over.
+        keys_until: Option<Instant>,
+    },
 }
 
 /// What the call is doing.
@@ -83,7 +91,10 @@ impl Live {
             max_queued: desk.settings.max_queued,
             silence_timeout: desk.settings.media_timeout,
         };
-        let media = media::Session::new(config, now)?;
+        let mut media = media::Session::new(config, now)?;
+        if desk.settings.inband_dtmf {
+            media.listen_for_tones();
+        }
         let mut live = Self {
             media,
             provider,
@@ -95,6 +106,7 @@ impl Live {
             unanswered: None,
             ends_by: now + secretary.max_duration,
             hold: Hold::Resumed,
+            keypad: Keypad::new(secretary.keys.clone()),
             assistant: Assistant::Present,
             recorded: None,
         };
@@ -115,6 +127,8 @@ impl Live {
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
         self.resume_after_keys(desk, now);
+        let typed = self.keypad.handle_timeout(now);
+        self.on_typed(typed, desk, now)?;
         match &self.phase {
             Phase::Closing { until, .. } if *until <= now => self.hang_up(),
             Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) if *until <= now => {
@@ -131,6 +145,7 @@ impl Live {
             {
                 self.transfer_failed("the phone system did not say what became of it", desk, now)
             }
+            Phase::Talking if self.keys_until().is_some_and(|until| until <= now) => self.no_key(desk, now),
             Phase::Talking if self.ends_by <= now => {
                 self.say_goodbye("the time limit of this call is reached", Outcome::Timeout, desk, now);
                 GO_ON
@@ -141,7 +156,10 @@ impl Live {
 
     pub(super) fn poll_timeout(&self, desk: &Desk) -> Option<(Instant, &'static str)> {
         let own = match &self.phase {
-            Phase::Talking => Some((self.ends_by, "max_duration_seconds")),
+            Phase::Talking => {
+                let keys = self.keys_until().map(|until| (until, "key of the menu"));
+                keys.into_iter().chain([(self.ends_by, "max_duration_seconds")]).min()
+            }
             Phase::Closing { until, .. } => Some((*until, "farewell")),
             Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) => {
                 Some((*until, "transfer announcement"))
@@ -153,8 +171,9 @@ impl Live {
                 Some((transfer::no_news(*at, desk.settings.notify_deadline), "news of the transfer"))
             }
         };
-        let deadlines = [own, self.media.poll_timeout(), self.provider.poll_timeout(), self.recording_deadline()];
-        deadlines.into_iter().flatten().min()
+        let typed = self.keypad.deadline().map(|at| (at, "next key of an entry"));
+        let cores = [self.media.poll_timeout(), self.provider.poll_timeout()];
+        [own, typed, self.recording_deadline()].into_iter().chain(cores).flatten().min()
     }
 
     /// The call ends: what still waits in the playout was never heard.
@@ -197,7 +216,7 @@ impl Live {
                 self.answered(&answer, desk, now)
             }
             E::Info { content_type, body, .. } => {
-                if let Some(digit) = info_digit(&content_type, &body) {
+                if let Some(digit) = keys::of_info(&content_type, &body) {
                     self.media.handle_info_dtmf(digit, now);
                 }
                 GO_ON
@@ -230,15 +249,7 @@ impl Live {
             media::Event::Speech(speech) => self.on_speech(speech, desk, now),
             media::Event::FirstPacket { utterance, at } => self.on_first_packet(utterance, at, desk),
             media::Event::PlayedOut(heard) => return self.on_played_out(heard, desk, now),
-            media::Event::Dtmf(digit) => {
-                desk.emit(Event::Dtmf(digit));
-                // What is not recorded is not written down either.
-                let shown = if self.pause_for_key(desk, now) { '*' } else { digit };
-                desk.log.transcript.note(format!("[DTMF {shown}]"), now);
-                self.unanswered = Some(now);
-                self.barge_in(desk, now);
-                self.provider.handle_dtmf(digit, now);
-            }
+            media::Event::Dtmf(key) => return self.on_key(key, desk, now),
             media::Event::Latched(address) if address == self.negotiated.remote => {}
             media::Event::Latched(address) => {
                 let signalled = self.negotiated.remote;
@@ -467,7 +478,11 @@ impl Live {
         desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination, reason: reason.to_owned() });
-        if self.assistant == Assistant::Gone {
+        if let Assistant::Gone { keys_until, .. } = &mut self.assistant {
+            if keys_until.is_some() {
+                *keys_until = Some(now + desk.settings.menu_deadline);
+                return GO_ON;
+            }
             let hangup = Hangup::Bye(Some(reason::sip(503, "No assistant left")));
             let cause = "the provider failed, and so did the transfer to the fallback extension".into();
             return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
@@ -479,7 +494,7 @@ impl Live {
     fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
         let Failure { kind, message } = failure;
         let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
-        self.assistant = Assistant::Gone;
+        self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None };
         match &self.phase {
             // The REFER is out: its outcome decides, not the provider.
             Phase::Transferring(Transfer {
@@ -499,16 +514,44 @@ impl Live {
                 desk.emit(Event::Warning(cause));
                 self.say_what_is_left(outcome, &ending, desk, now)
             }
-            Phase::Talking => match desk.settings.fallback_extension.clone() {
-                Some(destination) => {
-                    desk.emit(Event::Warning(cause));
-                    let name = "fallback".to_owned();
-                    self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
-                    self.refer(desk, now);
-                    GO_ON
+            Phase::Talking if self.keypad.keys().work_alone() => {
+                desk.emit(Event::Warning(cause.clone()));
+                self.keypad.listen_as_menu();
+                if let Some(utterance) = self.open.take() {
+                    self.media.finish(utterance, now);
                 }
-                None => self.say_what_is_left(Outcome::Failed, &cause, desk, now),
-            },
+                let keys_until = Some(now + desk.settings.menu_deadline);
+                self.assistant = Assistant::Gone { why: cause, keys_until };
+                GO_ON
+            }
+            Phase::Talking => self.without_assistant(cause, desk, now),
+        }
+    }
+
+    /// To the fallback extension, or to the end.
+    fn without_assistant(&mut self, cause: String, desk: &mut Desk, now: Instant) -> Flow {
+        let Some(destination) = desk.settings.fallback_extension.clone() else {
+            return self.say_what_is_left(Outcome::Failed, &cause, desk, now);
+        };
+        desk.emit(Event::Warning(cause));
+        let name = "fallback".to_owned();
+        self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
+        self.refer(desk, now);
+        GO_ON
+    }
+
+    /// The caller whose assistant is gone chose nothing from the menu.
+    fn no_key(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        let Assistant::Gone { why, keys_until } = &mut self.assistant else { return GO_ON };
+        *keys_until = None;
+        let cause = format!("{why}; the caller pressed no key of the menu");
+        self.without_assistant(cause, desk, now)
+    }
+
+    const fn keys_until(&self) -> Option<Instant> {
+        match &self.assistant {
+            Assistant::Present => None,
+            Assistant::Gone { keys_until, .. } => *keys_until,
         }
     }
 
@@ -648,24 +691,6 @@ fn lost(by: TerminatedBy) -> End {
         TerminatedBy::SessionExpired => "the phone side let the session expire",
     };
     End { outcome: Outcome::Failed, cause: cause.into(), hangup: Hangup::Peer }
-}
-
-/// The digit in an INFO body: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
-fn info_digit(content_type: &str, body: &[u8]) -> Option<char> {
-    let body = std::str::from_utf8(body).ok()?;
-    let signal = match content_type {
-        "application/dtmf" => body.trim(),
-        "application/dtmf-relay" => body.lines().find_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            key.trim().eq_ignore_ascii_case("signal").then_some(value.trim())
-        })?,
-        _ => return None,
-    };
-    match signal {
-        "10" => Some('*'),
-        "11" => Some('#'),
-        _ => signal.chars().next().map(|c| c.to_ascii_uppercase()).filter(|c| "0123456789*#ABCD".contains(*c)),
-    }
 }
 
 /// As much silence as this audio lasts, in its format.

@@ -7,6 +7,7 @@
 //! Every exit goes through [`Call::end`], once.
 mod bundle;
 mod event;
+mod keypad;
 mod live;
 mod log;
 mod reason;

@@ -26,6 +26,10 @@ pub struct Settings {
     pub bye_after_transfer: Duration,
     /// How long a goodbye may take.
     pub farewell_deadline: Duration,
+    /// How long a caller whose provider died may take to press a key of the secretary's menu.
+    pub menu_deadline: Duration,
+    /// Whether the tones of keys are listened to, for phone systems that tell them no other way.
+    pub inband_dtmf: bool,
     /// Where a caller goes whose provider died: an extension of the PBX.
     pub fallback_extension: Option<String>,
     /// Whether and how calls are recorded.
@@ -45,6 +49,8 @@ impl Default for Settings {
             notify_deadline: Duration::from_secs(45),
             bye_after_transfer: Duration::from_secs(1),
             farewell_deadline: Duration::from_secs(8),
+            menu_deadline: Duration::from_secs(10),
+            inband_dtmf: false,
             fallback_extension: None,
             recording: Recording::default(),
         }

@@ -306,6 +306,8 @@ pub struct Call {
     pub bye_after_transfer: Duration,
     /// How long a goodbye may take.
     pub farewell_deadline: Duration,
+    /// How long a caller whose provider died may take to press a key of the secretary's menu.
+    pub menu_deadline: Duration,
     /// The longest speech that may wait to be played.
     pub max_queued: Duration,
     /// How long calls may go on after SIGTERM.
@@ -321,6 +323,8 @@ pub struct Media {
     pub threads: Option<u32>,
     /// How long a gap in the caller's packets may wait for its packet.
     pub reorder_window: Duration,
+    /// Whether the tones of keys are listened to.
+    pub inband_dtmf: bool,
 }
 
 /// What is written to standard error.

@@ -91,6 +91,7 @@ raw!(
         notify_deadline_s,
         bye_after_transfer_ms,
         farewell_deadline_s,
+        menu_deadline_s,
         max_queued_s,
         drain_s,
         fallback_extension,
@@ -98,7 +99,7 @@ raw!(
 );
 raw!(
     /// `[media]`
-    RawMedia { threads, reorder_window_ms }
+    RawMedia { threads, reorder_window_ms, inband_dtmf }
 );
 raw!(
     /// `[recording]`
@@ -151,6 +152,7 @@ raw!(
         silence_duration_ms,
         answers,
         transfer_rules,
+        dtmf_menu,
         enable_functions,
         functions,
         max_duration_seconds,

@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 const ANSWERS: &str = "must be a list of { questions = [\"…\"], answer = \"…\" }";
 const RULES: &str = "must be a list of { name = \"…\", aliases = [\"…\"], destination = \"…\", enabled = true }";
+const MENU: &str =
+    "must be a table: { announcement = \"…\", options = [{ keys = \"1\", action = \"transfer\", to = \"…\" }] }";
 const FUNCTIONS: &str = "must be a list of { name = \"…\", description = \"…\", parameters = { … } }";
 
 /// Reads one entry; `None` when it has a mistake.
@@ -24,6 +26,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     let (provider, language) = (raw.provider.clone(), raw.language.clone());
     let rules: Vec<TransferRule> = check.shaped(at("transfer_rules"), raw.transfer_rules, RULES).unwrap_or_default();
     let functions: Option<Json> = check.shaped(at("functions"), raw.functions, FUNCTIONS);
+    let menu: Option<Json> = check.shaped(at("dtmf_menu"), raw.dtmf_menu, MENU);
     let speed = check.number(at("voice_speed"), raw.voice_speed);
     let mut number =
         |key, value| check.integer(at(key), value, 0..=i32::MAX.unsigned_abs()).and_then(|n| i32::try_from(n).ok());
@@ -56,6 +59,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
         enable_functions: check.flag(at("enable_functions"), raw.enable_functions),
         functions_config: functions.map(|functions| functions.to_string()),
         transfer_rules: Some(rules_json(&rules)),
+        dtmf_menu: menu.map(|menu| menu.to_string()),
         max_duration_seconds,
         max_turns,
         recording: check.flag(at("recording"), raw.recording),

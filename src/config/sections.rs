@@ -397,6 +397,7 @@ fn call(raw: RawCall, check: &mut Check<'_>) -> Call {
         notify_deadline: deadline("notify_deadline_s", raw.notify_deadline_s, 45),
         bye_after_transfer: Duration::from_millis(bye.into()),
         farewell_deadline: deadline("farewell_deadline_s", raw.farewell_deadline_s, 8),
+        menu_deadline: deadline("menu_deadline_s", raw.menu_deadline_s, 10),
         max_queued: deadline("max_queued_s", raw.max_queued_s, 180),
         drain: deadline("drain_s", raw.drain_s, 30),
         fallback_extension,
@@ -407,7 +408,11 @@ fn media(raw: RawMedia, check: &mut Check<'_>) -> Media {
     let at = |key| Place { section: "media", key };
     check.unknown("media", &raw.unknown, RawMedia::KEYS);
     let window = check.integer(at("reorder_window_ms"), raw.reorder_window_ms, 0..=500).unwrap_or(40);
-    Media { threads: threads(at("threads"), raw.threads, check), reorder_window: Duration::from_millis(window.into()) }
+    Media {
+        threads: threads(at("threads"), raw.threads, check),
+        reorder_window: Duration::from_millis(window.into()),
+        inband_dtmf: check.flag(at("inband_dtmf"), raw.inband_dtmf).unwrap_or(false),
+    }
 }
 
 fn log(raw: RawLog, check: &mut Check<'_>) -> Log {

@@ -200,6 +200,8 @@ fn settings(config: &Config) -> Settings {
         notify_deadline: call.notify_deadline,
         bye_after_transfer: call.bye_after_transfer,
         farewell_deadline: call.farewell_deadline,
+        menu_deadline: call.menu_deadline,
+        inband_dtmf: config.media.inband_dtmf,
         fallback_extension: call.fallback_extension.clone(),
         recording: config.recording.calls.clone(),
     }

@@ -58,6 +58,7 @@ macro_rules! select_secretary {
             "cast(s.vad_threshold as double precision) as vad_threshold, ",
             "s.silence_duration_ms as silence_duration_ms, s.enable_functions as enable_functions, ",
             "cast(s.functions_config as text) as functions_config, cast(s.transfer_rules as text) as transfer_rules, ",
+            "cast(s.dtmf_menu as text) as dtmf_menu, ",
             "s.max_duration_seconds as max_duration_seconds, s.max_turns as max_turns, s.enabled as enabled, ",
             "s.recording as recording, s.recording_pause as recording_pause ",
             "from v_voice_secretaries_realtime s join v_domains d on d.domain_uuid = s.domain_uuid ",
@@ -89,14 +90,15 @@ const LAST: &str = "select cast(conversation_uuid as text) as conversation_uuid,
 const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $3, processing_mode = $4, \
     realtime_provider = $5, provider_config = $6, voice_id = $7, voice_settings = $8, system_prompt = $9, \
     first_message = $10, vad_threshold = $11, silence_duration_ms = $12, enable_functions = $13, functions_config = $14, \
-    transfer_rules = $15, max_duration_seconds = $16, max_turns = $17, enabled = $18, updated_at = $19, recording = $20, recording_pause = $21 \
+    transfer_rules = $15, max_duration_seconds = $16, max_turns = $17, enabled = $18, updated_at = $19, recording = $20, \
+    recording_pause = $21, dtmf_menu = $22 \
     where domain_uuid = $1 and extension = $2";
 
 const INSERT: &str = "insert into v_voice_secretaries_realtime (domain_uuid, extension, secretary_name, processing_mode, \
     realtime_provider, provider_config, voice_id, voice_settings, system_prompt, first_message, vad_threshold, \
     silence_duration_ms, enable_functions, functions_config, transfer_rules, max_duration_seconds, max_turns, enabled, \
-    updated_at, recording, recording_pause, secretary_realtime_uuid) \
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+    updated_at, recording, recording_pause, dtmf_menu, secretary_realtime_uuid) \
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
 
 impl Store for Sql {
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
@@ -270,7 +272,8 @@ impl Sql {
                 .bind(checked.enabled)
                 .bind(Utc::now())
                 .bind(checked.recording)
-                .bind(checked.recording_pause);
+                .bind(checked.recording_pause)
+                .bind(json(row.dtmf_menu.as_deref(), "{}"));
             let query = if sql == INSERT { query.bind(id(new)) } else { query };
             query.execute(pool).await.map(|done| done.rows_affected() > 0)
         })

@@ -157,6 +157,11 @@ impl Reception {
     }
 
     /// The call is about to end for an English reason.
+    /// What the secretary's menu has said.
+    pub(super) fn say(&self, text: &str) -> Reply {
+        self.remark(self.verbatim(text))
+    }
+
     pub(super) fn goodbye(&self, reason: &str) -> Reply {
         let own = self.phrases();
         let phrase = if reason.contains("time") { own.say_goodbye_time } else { own.say_goodbye };

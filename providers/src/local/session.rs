@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
-    Note, Outgoing, Respond, ToolCallId, Usage,
+    KeysTaken, Note, Outgoing, Respond, ToolCallId, Usage,
 };
 use media::{Audio, AudioFormat, Frame, Heard, SampleRate, Speech, UtteranceId};
 use std::{
@@ -305,10 +305,13 @@ impl Dialect for Session {
         self.advance(now);
     }
 
-    fn handle_dtmf(&mut self, digit: char, now: Instant) {
-        if self.life != Life::Talking {
-            return;
-        }
+    fn keys_taken(&self) -> KeysTaken {
+        KeysTaken::OneByOne
+    }
+
+    fn handle_keys(&mut self, keys: &str, now: Instant) {
+        // One by one, but for keys that might have begun an option of the secretary's: the last is the latest wish.
+        let Some(digit) = keys.chars().last().filter(|_| self.life == Life::Talking) else { return };
         self.mouth.withdraw();
         self.unfinished.clear();
         let reply = if digit == '#' || digit == '*' { self.reception.menu() } else { self.reception.key(digit) };
@@ -342,6 +345,7 @@ impl Dialect for Session {
     fn inform(&mut self, note: Note, now: Instant) {
         let reply = match note {
             Note::TransferFailed { destination, reason } => self.reception.transfer_failed(&destination, &reason),
+            Note::Say { text } => self.reception.say(&text),
             Note::SayGoodbye { reason } => self.reception.goodbye(&reason),
         };
         self.say(reply, Origin::Us);

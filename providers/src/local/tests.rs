@@ -389,7 +389,7 @@ fn without_hearing_keys_choose_and_speech_is_played_back() {
     world.heard_all();
     let key = |world: &mut World, digit: char| {
         world.told.clear();
-        world.session.handle_dtmf(digit, world.now);
+        world.session.handle_keys(&digit.to_string(), world.now);
         world.drain();
         world.speak_all();
         world.heard_all();
@@ -415,7 +415,7 @@ fn a_long_menu_is_read_whole_only_when_asked_for() {
         ["say1 Tecle 4 para ouvir: pergunta 4.", "say1 Tecle zero para ouvir todas as opções.", "done1"]
     );
     world.heard_all();
-    world.session.handle_dtmf('0', world.now);
+    world.session.handle_keys("0", world.now);
     world.drain();
     world.speak_all();
     assert_eq!(

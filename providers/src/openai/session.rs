@@ -11,7 +11,8 @@ use super::{
     wire::{ClientEvent, Item},
 };
 use crate::dialect::{
-    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Note, Outgoing, Respond, ToolCallId,
+    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
+    ToolCallId,
 };
 use media::{Audio, AudioFormat, Heard, SampleRate, Speech};
 use std::{
@@ -21,8 +22,6 @@ use std::{
 
 /// How long `session.created` and `session.updated` may take together.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// How long after a digit the next may come before the assistant answers.
-const DIGIT_GAP: Duration = Duration::from_millis(700);
 /// Truncations whose errors can still be told apart.
 const REMEMBERED: usize = 16;
 
@@ -62,8 +61,6 @@ pub struct Session {
     responses: Responses,
     spoken: Spoken,
     tools: Tools,
-    /// Digits were pressed; the assistant answers then.
-    digits_until: Option<Instant>,
     /// Truncations sent: event id, item id.
     truncations: VecDeque<(String, String)>,
     next_event: u64,
@@ -84,7 +81,6 @@ impl Session {
             responses: Responses::new(),
             spoken: Spoken::default(),
             tools: Tools::default(),
-            digits_until: None,
             truncations: VecDeque::new(),
             next_event: 0,
             unknown_kinds: BTreeMap::new(),
@@ -272,12 +268,21 @@ impl Dialect for Session {
         }
     }
 
-    fn handle_dtmf(&mut self, digit: char, now: Instant) {
+    fn keys_taken(&self) -> KeysTaken {
+        KeysTaken::AsEntry
+    }
+
+    fn handle_keys(&mut self, keys: &str, now: Instant) {
         if self.phase == Phase::Over {
             return;
         }
-        self.tell(Item::user(&format!("The caller pressed {digit}")));
-        self.digits_until = Some(now + DIGIT_GAP);
+        let words = match self.config.language.as_deref() {
+            Some("pt") => format!("O chamador digitou {keys}"),
+            Some(_) | None => format!("The caller pressed {keys}"),
+        };
+        self.tell(Item::user(&words));
+        self.responses.want(Plan::default());
+        self.pump(now);
     }
 
     fn handle_played_out(&mut self, heard: Heard, _now: Instant) {
@@ -324,6 +329,9 @@ impl Dialect for Session {
                 ),
                 Manners::Polite,
             ),
+            Note::Say { text } => {
+                (format!("Say this to the caller, word for word and nothing else: {text}"), Manners::Polite)
+            }
             Note::SayGoodbye { reason } => (
                 format!("The call is about to end: {reason}. Say goodbye to the caller in one short sentence."),
                 Manners::Urgent,
@@ -338,10 +346,6 @@ impl Dialect for Session {
         self.not_ready_in_time(now);
         if self.phase != Phase::Ready {
             return;
-        }
-        if self.digits_until.is_some_and(|until| until <= now) {
-            self.digits_until = None;
-            self.responses.want(Plan::default());
         }
         match self.responses.overdue(now) {
             Some(Overdue::Created(plan)) => self.recover(plan, "no response.created in time".to_owned(), now),
@@ -367,10 +371,7 @@ impl Dialect for Session {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.phase {
             Phase::AwaitingCreated { by } | Phase::AwaitingUpdated { by } => Some((by, "openai session ready")),
-            Phase::Ready => {
-                let digits = self.digits_until.map(|until| (until, "openai digit gap"));
-                [digits, self.responses.deadline()].into_iter().flatten().min()
-            }
+            Phase::Ready => self.responses.deadline(),
             Phase::Unconnected | Phase::Over => None,
         }
     }

@@ -123,7 +123,7 @@ impl Player {
         match verb {
             "connected" => self.session.handle_connected(self.now),
             "audio" => self.session.handle_audio(&audio(number(0) as usize), self.now),
-            "dtmf" => self.session.handle_dtmf(words[0].chars().next().unwrap(), self.now),
+            "dtmf" => self.session.handle_keys(words[0], self.now),
             "interrupt" => self.session.interrupt(heard(number(0), number(1)), self.now),
             "played_out" => self.session.handle_played_out(heard(number(0), number(1)), self.now),
             "answer" | "answer_silently" => {
@@ -303,7 +303,7 @@ fn nothing_follows_a_failure() {
     assert!(matches!(player.session.poll_event(), Some(Event::Failed(_))));
     player.session.handle_disconnected(Disconnect::Refused(401), player.now);
     player.session.handle_audio(&audio(20), player.now);
-    player.session.handle_dtmf('1', player.now);
+    player.session.handle_keys("1", player.now);
     player.session.inform(Note::SayGoodbye { reason: "x".into() }, player.now);
     player.session.interrupt(heard(0, 10), player.now);
     player.session.handle_incoming(Incoming::Text("garbage".into()), player.now);

@@ -143,7 +143,7 @@ fn every_message_of_the_dialect_is_understood() {
         let mut world = World::new(script, settings);
         world.run(6_000);
         assert_eq!(world.assistant_text(), "Good morning, how can I help you today?");
-        world.session.handle_dtmf('5', world.bench.now);
+        world.session.handle_keys("5", world.bench.now);
         world.run(2_000);
         let id = world.events.iter().find_map(|event| match event {
             Event::ToolCall { id, .. } => Some(id.clone()),
@@ -243,7 +243,7 @@ impl Walk {
         match self.below(8) {
             0 => world.caller = speech(60 + self.below(900)),
             1 if world.heard.is_some() => drop(world.barge_in()),
-            2 => world.session.handle_dtmf('7', now),
+            2 => world.session.handle_keys("7", now),
             3 => {
                 let note = Note::TransferFailed { destination: "sales".into(), reason: "busy".into() };
                 world.session.inform(note, now);
@@ -291,7 +291,7 @@ fn whatever_happens_no_message_is_refused_and_the_assistant_can_still_be_reached
             assert!(benign.contains(&code), "seed {seed}: {refused}");
         }
         let before = world.heard.unwrap().utterance;
-        world.session.handle_dtmf('1', world.bench.now);
+        world.session.handle_keys("1", world.bench.now);
         world.run(10_000);
         assert!(world.heard.unwrap().utterance > before, "seed {seed}: nobody answers");
         assert!(!world.events.iter().any(|event| matches!(event, Event::Failed(_))), "seed {seed}");
