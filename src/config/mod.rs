@@ -93,6 +93,23 @@ impl Sip {
     pub fn seen_as(&self, own: IpAddr) -> IpAddr {
         self.advertised.iter().find(|ip| ip.is_ipv4() == own.is_ipv4()).copied().unwrap_or(own)
     }
+
+    /// By what we call where we do not listen: TCP and TLS, from the first address of each family. The port is any.
+    pub fn ways_out(&self) -> Vec<Listener> {
+        let mut ways = Vec::new();
+        for v4 in [true, false] {
+            let ours = || self.listeners.iter().filter(|listener| listener.address.is_ipv4() == v4);
+            let Some(first) = ours().next() else { continue };
+            let lacking = |transport: &Transport| ours().all(|listener| listener.transport != *transport);
+            for transport in [Transport::Tcp, Transport::Tls].into_iter().filter(lacking) {
+                ways.push(Listener {
+                    advertised: first.advertised.map(|seen| SocketAddr::new(seen.ip(), 0)),
+                    ..Listener::plain(transport, SocketAddr::new(first.address.ip(), 0))
+                });
+            }
+        }
+        ways
+    }
 }
 
 /// One socket to listen on.

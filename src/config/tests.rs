@@ -450,3 +450,20 @@ fn encryption_is_off_or_required_and_nothing_in_between() {
     let refused = parse(&written("srtp = \"optional\"")).unwrap_err();
     assert_eq!(refused.matches("must be \"off\" or \"required\"").count(), 3, "{refused}");
 }
+
+#[test]
+fn where_nobody_listens_we_call_from_the_first_address_of_each_family() {
+    let ways = |sip: &str| {
+        let config = parse(&format!("[sip]\n{sip}")).unwrap();
+        let ways =
+            config.sip.ways_out().into_iter().map(|way| (way.transport.param(), way.seen_as(way.address).to_string()));
+        ways.collect::<Vec<_>>()
+    };
+    let want =
+        |each: &[(&'static str, &str)]| each.iter().map(|(over, at)| (*over, (*at).to_owned())).collect::<Vec<_>>();
+    let udp = "udp = [\"10.0.0.5:5060\", \"10.0.0.6:5060\"]\ntcp = []";
+    assert_eq!(ways(udp), want(&[("tcp", "10.0.0.5:0"), ("tls", "10.0.0.5:0")]));
+    assert_eq!(ways("udp = [\"10.0.0.5:5060\"]\ntcp = [\"10.0.0.6:5060\"]"), want(&[("tls", "10.0.0.5:0")]));
+    let seen = "udp = [\"0.0.0.0:5060\"]\ntcp = [\"[::1]:5060\"]\nadvertised = [\"203.0.113.5\"]";
+    assert_eq!(ways(seen), want(&[("tcp", "203.0.113.5:0"), ("tls", "203.0.113.5:0"), ("tls", "[::1]:0")]));
+}

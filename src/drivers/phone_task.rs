@@ -78,7 +78,7 @@ pub async fn call(
     mut stop: tokio::sync::watch::Receiver<bool>,
 ) -> anyhow::Result<Report> {
     let listener = Listener::plain(dial.transport, dial.listen);
-    let sip = Sockets::bind(&[listener]).await.context("the phone has no SIP socket")?;
+    let sip = Sockets::bind(&[listener], &[]).await.context("the phone has no SIP socket")?;
     // The sender stays: what it holds is what every connection of the phone is opened with.
     let (_tls, tls) = watch::channel(Arc::new(Tls::load(&dial.tls)?));
     let config = Config {

@@ -94,12 +94,11 @@ impl Server {
         let now = Arc::clone(&config.borrow());
         let ports = ports(&now)?;
         let cores = available_parallelism().map_or(1, usize::from);
-        let Speaking { bound, requests, events, messages, tls: sip_tls, task: sip } = speak(&now).await?;
+        let Speaking { bound, reach, requests, events, messages, tls: sip_tls, task: sip } = speak(&now).await?;
         let following = tokio::spawn(Tls::follow(now.tls.clone(), Arc::clone(&sip_tls)));
         // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
         let (store, records, writer) = open_store(&now).await?;
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
-        let reach = Reach::new(bound.iter().map(|(transport, at)| (*transport, at.ip())));
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
         let registrars = Registrars::start(&dns, &requests);
         registrars.apply(Source::File, accounts(&now)).await;
@@ -280,6 +279,7 @@ fn node(bound: &[(Transport, SocketAddr)]) -> String {
 /// The SIP side of a server.
 struct Speaking {
     bound: Vec<(Transport, SocketAddr)>,
+    reach: Reach,
     requests: mpsc::Sender<Request>,
     events: mpsc::Receiver<Event>,
     /// Every message that passes, for whoever follows.
@@ -292,13 +292,14 @@ struct Speaking {
 async fn speak(config: &Config) -> anyhow::Result<Speaking> {
     let sockets = Sockets::bind(&config.sip.listeners).await?;
     let bound = sockets.bound.clone();
+    let reach = Reach::new(sockets.listeners.iter().map(|listener| (listener.transport, listener.address.ip())));
     let (tls, tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
     let endpoint = Endpoint::new(endpoint_config(config, sockets.listeners.clone()), seed());
     let (requests, request_queue) = mpsc::channel(sip_socket::REQUESTS);
     let (event_sender, events) = mpsc::channel(EVENTS);
     let (tap, messages) = open_tap(&config.trace).await?;
     let task = tokio::spawn(sip_socket::run(endpoint, sockets, tls_now, tap, request_queue, event_sender));
-    Ok(Speaking { bound, requests, events, messages, tls: Arc::new(tls), task })
+    Ok(Speaking { bound, reach, requests, events, messages, tls: Arc::new(tls), task })
 }
 
 fn accounts(config: &Config) -> Vec<Account> {

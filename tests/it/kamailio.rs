@@ -21,8 +21,19 @@ pub(crate) struct House {
     transport: &'static str,
 }
 
+/// Whether Ramal listens over the transport it registers over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listens {
+    Yes,
+    No,
+}
+
 impl House {
     pub(crate) fn new(transport: &'static str, algorithm: &str, settings: Settings) -> Result<Self> {
+        Self::with(transport, Listens::Yes, algorithm, settings)
+    }
+
+    fn with(transport: &'static str, listens: Listens, algorithm: &str, settings: Settings) -> Result<Self> {
         let mut stage = stage()?;
         let folder = stage.folder().to_owned();
         let authority = Authority::new(&folder, "house")?;
@@ -32,13 +43,13 @@ impl House {
             "[[registrations]]\nregistrar = \"{registrar}\"\ntransport = \"{transport}\"\ndomain = \"{DOMAIN}\"\n\
              user = \"2000\"\npassword = \"s3cret\"\nexpires_s = 600\n"
         ));
-        if transport == "tls" {
+        let believed = format!("ca_file = {:?}\n", authority.file);
+        if transport == "tls" && listens == Listens::Yes {
             let listener = stage.ports.address()?;
             let certified = authority.certify(&folder, "ramal")?;
-            settings = settings
-                .sip(&format!("tls = [\"{listener}\"]"))
-                .with(&certified.toml())
-                .with(&format!("ca_file = {:?}\n", authority.file));
+            settings = settings.sip(&format!("tls = [\"{listener}\"]")).with(&certified.toml()).with(&believed);
+        } else {
+            settings = settings.with("[tls]").with(&believed);
         }
         let ramal = stage.serve(&settings)?;
         kamailio.wait_for(&format!("registered 600 over {transport}"), PATIENCE).with_context(|| log(&ramal))?;
@@ -86,7 +97,10 @@ fn log(ramal: &Ramal) -> String {
 /// A call of the registered account, with re-INVITEs and BYE of the caller, then one with REFER and BYE of Ramal.
 /// All follow the recorded route, in both directions (RFC 3261 §12.2.1.1, §16.12).
 fn a_registered_account_is_called(transport: &'static str, algorithm: &str) -> Result<()> {
-    let mut house = House::new(transport, algorithm, Settings::default())?;
+    called(House::new(transport, algorithm, Settings::default())?, transport)
+}
+
+fn called(mut house: House, transport: &str) -> Result<()> {
     house.play("uac_hold")?;
     let contact = house.kamailio.wait_for("INVITE over udp", PATIENCE)?;
     let over = contact.split_once(";transport=").map_or("udp", |(_, over)| over);
@@ -112,6 +126,13 @@ fn an_account_registered_over_tcp_is_called() -> Result<()> {
 #[test]
 fn an_account_registered_over_tls_is_called() -> Result<()> {
     a_registered_account_is_called("tls", "SHA-256")
+}
+
+/// RFC 5923: without a listener, and so without a certificate, calls come by the connection that registered. Kamailio
+/// would believe nobody whom it had to call over TLS.
+#[test]
+fn an_account_without_a_listener_is_called_by_the_connection_it_opened() -> Result<()> {
+    called(House::with("tls", Listens::No, "SHA-256", Settings::default())?, "tls")
 }
 
 /// Kamailio fails and comes back without memory: who registered over a connection that died registers again, long

@@ -1,10 +1,16 @@
 //! Streams: connections of others and ours, over TCP and TLS. A task carries each; this side keeps their outboxes.
 use super::{
-    sockets::StreamListener,
+    sockets::{StreamListener, WayOut},
     tls::{self, Tls},
 };
 use sip::{Hop, ListenerId, Transport};
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -47,7 +53,8 @@ pub(super) enum FromStream {
 pub(super) struct Connections {
     outboxes: HashMap<Hop, mpsc::Sender<Vec<u8>>>,
     /// Where each listener is bound: our own connections leave from the same address.
-    locals: HashMap<ListenerId, SocketAddr>,
+    locals: HashMap<ListenerId, IpAddr>,
+    ways: Vec<WayOut>,
     names: HashMap<SocketAddr, String>,
     inbox: mpsc::Sender<FromStream>,
     tls: watch::Receiver<Arc<Tls>>,
@@ -57,17 +64,18 @@ impl Connections {
     /// Starts to accept connections at these listeners.
     pub(super) fn start(
         listeners: Vec<StreamListener>,
+        ways: Vec<WayOut>,
         tls: watch::Receiver<Arc<Tls>>,
     ) -> (Self, mpsc::Receiver<FromStream>) {
         let (inbox, from_streams) = mpsc::channel(INBOX);
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut locals = HashMap::new();
         for listener in listeners {
-            locals.insert(listener.id, listener.bound);
+            locals.insert(listener.id, listener.bound.ip());
             let door = Door { id: listener.id, transport: listener.transport, tls: tls.clone(), inbox: inbox.clone() };
             tokio::spawn(accept(listener.socket, door, Arc::clone(&room)));
         }
-        (Self { outboxes: HashMap::new(), locals, names: HashMap::new(), inbox, tls }, from_streams)
+        (Self { outboxes: HashMap::new(), locals, ways, names: HashMap::new(), inbox, tls }, from_streams)
     }
 
     /// The server at this address must prove this name.
@@ -99,11 +107,16 @@ impl Connections {
         }
     }
 
+    fn whence(&self, listener: ListenerId) -> Option<Whence> {
+        let way = self.ways.iter().find(|way| way.id == listener).and_then(|way| way.bound().ok());
+        way.map(Whence::Port).or_else(|| self.locals.get(&listener).copied().map(Whence::Address))
+    }
+
     /// Opens a connection; what it is sent meanwhile waits in its outbox.
     fn open(&mut self, hop: Hop) -> mpsc::Sender<Vec<u8>> {
         let (outbox, queue) = mpsc::channel(BACKLOG);
         let name = self.names.get(&hop.remote).cloned().unwrap_or_else(|| hop.remote.ip().to_string());
-        let way = Way { hop, local: self.locals.get(&hop.listener).copied(), name };
+        let way = Way { hop, whence: self.whence(hop.listener), name };
         let tls = Arc::clone(&self.tls.borrow());
         tokio::spawn(connect(way, (outbox.clone(), queue), self.inbox.clone(), tls));
         self.outboxes.insert(hop, outbox.clone());
@@ -182,11 +195,19 @@ impl Trouble {
     }
 }
 
+/// Whence a connection of ours leaves.
+#[derive(Clone, Copy, Debug)]
+enum Whence {
+    /// From the address of our listener: peers know us by it. Its port is for those who connect to us.
+    Address(IpAddr),
+    /// From this port, which our Contact names: without a listener the connection is all that leads to us.
+    Port(SocketAddr),
+}
+
 /// A connection of ours to be opened.
 struct Way {
     hop: Hop,
-    /// Where its listener is bound.
-    local: Option<SocketAddr>,
+    whence: Option<Whence>,
     /// What the peer's certificate must say.
     name: String,
 }
@@ -221,13 +242,32 @@ async fn not_opened(hop: Hop, error: &io::Error, inbox: &mpsc::Sender<FromStream
     let _ = inbox.send(FromStream::NotOpened(hop)).await;
 }
 
-/// From the address of our listener, where it has one: peers know us by it.
 async fn open(way: &Way) -> io::Result<TcpStream> {
-    let socket = if way.hop.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(local) = way.local.filter(|local| !local.ip().is_unspecified()) {
-        socket.bind(SocketAddr::new(local.ip(), 0))?;
+    let remote = way.hop.remote;
+    let address = match way.whence {
+        Some(Whence::Port(at)) => match leave(at, remote).await {
+            // The last connection to this peer is not forgotten yet (TIME-WAIT): another port will do, as it does for
+            // everybody behind a NAT.
+            Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => at.ip(),
+            opened => return opened,
+        },
+        Some(Whence::Address(address)) => address,
+        None => return socket_for(remote)?.connect(remote).await,
+    };
+    leave(SocketAddr::new(address, 0), remote).await
+}
+
+async fn leave(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket_for(remote)?;
+    if local.port() != 0 {
+        socket.set_reuseaddr(true)?;
     }
-    socket.connect(way.hop.remote).await
+    socket.bind(local)?;
+    socket.connect(remote).await
+}
+
+fn socket_for(remote: SocketAddr) -> io::Result<TcpSocket> {
+    if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
 }
 
 fn no_delay(stream: &TcpStream, remote: SocketAddr) {
@@ -289,7 +329,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Ve
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Sockets, *};
 
     const HERE: &str = "127.0.0.1:0";
     /// A test that waits this long has failed.
@@ -313,5 +353,29 @@ mod tests {
         TcpStream::connect(at).await.unwrap();
         let again = timeout(PATIENCE, from_streams.recv()).await.unwrap();
         assert!(matches!(again, Some(FromStream::Opened(..))));
+    }
+
+    /// The peer finds us by the port of our Contact, for as long as the connection stands, and after it broke.
+    #[tokio::test]
+    async fn where_nobody_listens_connections_leave_from_the_port_that_is_ours() {
+        let listener = TcpListener::bind(HERE).await.unwrap();
+        let way = crate::config::Listener::plain(Transport::Tcp, HERE.parse().unwrap());
+        let sockets = Sockets::bind(&[], &[way]).await.unwrap();
+        let (id, ours) = (sockets.listeners[0].id, sockets.listeners[0].address);
+        let tls = watch::channel(Arc::new(Tls::outgoing().unwrap())).1;
+        let (mut connections, mut from_streams) = Connections::start(Vec::new(), sockets.ways, tls);
+        let hop = Hop { listener: id, transport: Transport::Tcp, remote: listener.local_addr().unwrap() };
+        for text in [b"one", b"two"] {
+            connections.send(hop, text.to_vec());
+            let (mut peer, from) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+            assert_eq!(from, ours);
+            let mut heard = [0; 3];
+            peer.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, text);
+            drop(peer);
+            while !matches!(timeout(PATIENCE, from_streams.recv()).await.unwrap(), Some(FromStream::Closed(..))) {}
+            connections.close(hop);
+        }
+        TcpStream::connect(ours).await.expect_err("nobody listens there");
     }
 }

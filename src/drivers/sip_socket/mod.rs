@@ -72,10 +72,10 @@ pub async fn run(
     mut requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<Event>,
 ) {
-    let Sockets { listeners, bound, mut udp, streams } = sockets;
-    tap.listen(listeners.iter().map(|listener| listener.id).zip(bound.iter().map(|(_, at)| *at)));
+    tap.listen(sockets.locals().into_iter());
+    let Sockets { mut udp, streams, ways, .. } = sockets;
     endpoint.trace_streams();
-    let (mut connections, mut from_streams) = Connections::start(streams, tls);
+    let (mut connections, mut from_streams) = Connections::start(streams, ways, tls);
     let mut buffer = vec![0; DATAGRAM];
     let mut owned = Owned::Yes;
     let mut alarm = Alarm::new();
@@ -231,7 +231,7 @@ pub(super) mod tests {
     }
 
     async fn start(events: mpsc::Sender<Event>) -> (mpsc::Sender<Request>, tokio::task::JoinHandle<()>) {
-        let sockets = Sockets::bind(&[here()]).await.unwrap();
+        let sockets = Sockets::bind(&[here()], &[]).await.unwrap();
         let (listeners, policy, session_expires) =
             (sockets.listeners.clone(), Policy::everybody(), sip::SESSION_EXPIRES);
         let config = Config { user_agent: String::new(), listeners, max_legs: 1, policy, session_expires };
@@ -265,7 +265,7 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn the_first_datagram_of_a_socket_is_sent() {
-        let sockets = Sockets::bind(&[here()]).await.unwrap();
+        let sockets = Sockets::bind(&[here()], &[]).await.unwrap();
         let sent = sockets.udp.try_send(ListenerId(0), b"x", peer().await.local_addr().unwrap());
         assert_eq!(sent.unwrap().unwrap(), 1);
     }

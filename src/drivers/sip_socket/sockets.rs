@@ -27,8 +27,10 @@ pub(super) type Received = io::Result<(ListenerId, usize, SocketAddr)>;
 pub struct Sockets {
     /// Where we can be reached, as peers see it.
     pub listeners: Vec<Listener>,
-    /// What was bound, in the order asked for.
+    /// The listeners that were bound, in the order asked for.
     pub bound: Vec<(Transport, SocketAddr)>,
+    /// Where nobody is listened to, and what we open leaves from.
+    pub(super) ways: Vec<WayOut>,
     pub(super) udp: Datagrams,
     pub(super) streams: Vec<StreamListener>,
 }
@@ -42,6 +44,22 @@ pub(super) struct StreamListener {
     pub(super) socket: TcpListener,
 }
 
+/// A port that connections of ours leave from where there is no listener to answer for them. It is the one our Contact
+/// names, by which peers find the connection again (RFC 5923).
+#[derive(Debug)]
+pub(super) struct WayOut {
+    pub(super) id: ListenerId,
+    /// Never listens: it keeps the port from others.
+    reserved: Socket,
+}
+
+impl WayOut {
+    /// The port.
+    pub(super) fn bound(&self) -> io::Result<SocketAddr> {
+        self.reserved.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+}
+
 /// All UDP sockets. They take turns, so that none starves another.
 #[derive(Debug, Default)]
 pub(super) struct Datagrams {
@@ -50,20 +68,50 @@ pub(super) struct Datagrams {
 }
 
 impl Sockets {
-    /// Binds what is asked for.
+    /// Binds what is asked for. By `ways`, over TCP or TLS, we only call.
     ///
     /// # Errors
     /// Names the address that is taken or not ours.
-    pub async fn bind(asked: &[config::Listener]) -> io::Result<Self> {
-        let mut sockets =
-            Self { listeners: Vec::new(), bound: Vec::new(), udp: Datagrams::default(), streams: Vec::new() };
-        for (number, listener) in (0..).zip(asked) {
-            sockets.add(ListenerId(number), listener).await.map_err(|error| {
-                let (over, at) = (listener.transport.via_name(), listener.address);
-                io::Error::new(error.kind(), format!("SIP over {over} at {at}: {error}"))
-            })?;
+    pub async fn bind(asked: &[config::Listener], ways: &[config::Listener]) -> io::Result<Self> {
+        let mut sockets = Self {
+            listeners: Vec::new(),
+            bound: Vec::new(),
+            ways: Vec::new(),
+            udp: Datagrams::default(),
+            streams: Vec::new(),
+        };
+        let mut ids = (0..).map(ListenerId);
+        let named = |listener: &config::Listener, error: io::Error| {
+            let (over, at) = (listener.transport.via_name(), listener.address);
+            io::Error::new(error.kind(), format!("SIP over {over} at {at}: {error}"))
+        };
+        for (listener, id) in asked.iter().zip(&mut ids) {
+            sockets.add(id, listener).await.map_err(|error| named(listener, error))?;
+        }
+        for (way, id) in ways.iter().zip(&mut ids) {
+            sockets.reserve(id, way).map_err(|error| named(way, error))?;
         }
         Ok(sockets)
+    }
+
+    fn reserve(&mut self, id: ListenerId, way: &config::Listener) -> io::Result<()> {
+        let reserved = Socket::new(Domain::for_address(way.address), Type::STREAM, Some(Protocol::TCP))?;
+        // Each connection binds the port again.
+        reserved.set_reuse_address(true)?;
+        if way.address.is_ipv6() {
+            reserved.set_only_v6(true)?;
+        }
+        reserved.bind(&SockAddr::from(way.address))?;
+        let out = WayOut { id, reserved };
+        self.listeners.push(Listener { id, transport: way.transport, address: way.seen_as(out.bound()?) });
+        self.ways.push(out);
+        Ok(())
+    }
+
+    /// Where each listener and each way out is bound.
+    pub(super) fn locals(&self) -> Vec<(ListenerId, SocketAddr)> {
+        let listeners = self.listeners.iter().map(|listener| listener.id).zip(self.bound.iter().map(|(_, at)| *at));
+        listeners.chain(self.ways.iter().filter_map(|way| Some((way.id, way.bound().ok()?)))).collect()
     }
 
     async fn add(&mut self, id: ListenerId, asked: &config::Listener) -> io::Result<()> {
