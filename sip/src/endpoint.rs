@@ -50,11 +50,9 @@ pub const SESSION_EXPIRES: Duration = Duration::from_secs(1800);
 /// An INVITE to send.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OutgoingInvite {
-    /// Where to send it.
-    pub remote: SocketAddr,
-    /// Over what.
-    pub transport: Transport,
-    /// URIs of the proxies to go through, nearest first, mostly with `;lr` (RFC 3261 §8.1.2); `remote` is the first's.
+    /// The servers to send it to, the one to try first in front (RFC 3263 §4.3).
+    pub targets: Vec<Target>,
+    /// URIs of the proxies to go through, nearest first, mostly with `;lr` (RFC 3261 §8.1.2); `targets` are the first's.
     /// The route of the call itself is the one its answer records.
     pub route: Vec<String>,
     /// R-URI and To, without angle brackets.
@@ -73,7 +71,7 @@ pub struct OutgoingInvite {
 
 impl std::fmt::Debug for OutgoingInvite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutgoingInvite({} to {} at {})", self.from, self.to, self.remote)
+        write!(f, "OutgoingInvite({} to {})", self.from, self.to)
     }
 }
 
@@ -226,10 +224,13 @@ impl Endpoint {
         self.with_leg(id, |leg, core| leg.handle_command(command, offered, core, now));
     }
 
-    /// Calls someone. A URI that is none fails with 400 at once, a peer that no listener of ours can reach with 503.
+    /// Calls someone. A URI that is none fails with 400 at once, and where no target can be reached by a listener of
+    /// ours, with 503. A target that fails is followed by the next, and none is told until all have failed.
     pub fn invite(&mut self, invite: OutgoingInvite, now: Instant) -> LegId {
         let id = self.fresh_leg();
-        self.guards.each().for_each(|guard| guard.acquaint(invite.remote.ip(), now));
+        for remote in addresses(&invite.targets) {
+            self.guards.each().for_each(|guard| guard.acquaint(remote, now));
+        }
         match Leg::outgoing(id, invite, &mut self.core, now) {
             Ok(leg) => self.adopt(id, leg),
             Err(error) => {

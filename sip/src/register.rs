@@ -249,6 +249,10 @@ impl Registrant {
         };
         self.session.authorize(&mut request, &mut core.random);
         let transaction = core.transactions.request(request, hop, User::Registration(self.id), now);
+        let other = self.at.as_ref().is_some_and(|at| self.targets.any_but(at, now));
+        if other && self.goal == Goal::Present {
+            core.transactions.hurry(transaction, now);
+        }
         self.state = State::Asking { transaction, asked: self.goal, tries_left };
     }
 

@@ -2,7 +2,7 @@
 use super::signals::Signals;
 use crate::{
     config,
-    drivers::{phone_task, rtp_socket::Ports},
+    drivers::{dns::Dns, phone_task, rtp_socket::Ports, seed},
     phone::{Clip, EndedBy, Event, HangUp, Plan, Report, When},
     wav,
 };
@@ -11,6 +11,7 @@ use clap::Args;
 use media::codec::Codec;
 use sip::{
     Transport,
+    locate::Reach,
     uri::{Scheme, Uri},
 };
 use std::{
@@ -19,6 +20,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::watch;
@@ -64,7 +66,10 @@ pub struct CallArgs {
     /// Believes any certificate, over TLS.
     #[arg(long)]
     pub insecure: bool,
-    /// Overrides the URI's transport: udp, tcp or tls.
+    /// Asks this DNS server for names in place of the system's: address and port. May be repeated.
+    #[arg(long, value_name = "ADDR")]
+    pub dns: Vec<SocketAddr>,
+    /// Overrides the URI's transport: udp, tcp or tls. Without either, DNS says, else it is UDP.
     #[arg(long, value_parser = ["udp", "tcp", "tls"])]
     pub transport: Option<String>,
     /// User of From, and of the digest if a password is given.
@@ -119,7 +124,7 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         answer_within: ANSWER_WITHIN,
         hang_up: if args.duration.is_some() { HangUp::AtTheEnd } else { HangUp::WhenSaid },
     };
-    let ports = Ports::new(args.listen.ip(), PHONE_PORTS).bind().context("no free RTP ports for the phone")?;
+    let ports = Ports::new(target.listen.ip(), PHONE_PORTS).bind().context("no free RTP ports for the phone")?;
     let show = !args.json && std::io::stderr().is_terminal();
     if let Some(path) = &args.record {
         wav::is_writable(path)?;
@@ -167,21 +172,17 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         Some(route) => Uri::parse(route).with_context(|| format!("--route {route} is not a SIP URI"))?,
         None => uri,
     };
-    let host = uri.host();
-    let transport = transport(args, &uri)?;
-    let port = uri.port().unwrap_or(transport.default_port());
-    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let mut found =
-        tokio::net::lookup_host((name.clone(), port)).await.with_context(|| format!("{name} cannot be resolved"))?;
-    let remote =
-        found.find(|a| a.is_ipv4() == args.listen.is_ipv4()).with_context(|| format!("{name} has no address"))?;
+    let first_hop = first_hop(args, &uri)?;
+    let reach = Reach::new(Transport::ALL.map(|transport| (transport, args.listen.ip())));
+    let dns = Dns::new(&args.dns, reach).context("no resolver")?;
+    let located = dns.locate(&first_hop, seed()).await.with_context(|| first_hop.to_string())?;
+    let nearest = located.targets.first().with_context(|| format!("{} has no address", first_hop.host()))?.remote;
     let codecs = args.codecs.iter().map(|name| codec(name)).collect::<anyhow::Result<_>>()?;
     let x_headers = args.headers.iter().map(|header| split_header(header)).collect::<anyhow::Result<_>>()?;
     Ok(phone_task::Dial {
-        remote,
-        transport,
+        targets: located.targets,
+        dns: Arc::new(dns),
         route: args.route.clone(),
-        server_name: name,
         tls: config::Tls { ca_file: args.ca_file.clone(), verify_servers: !args.insecure, ..config::Tls::default() },
         to: args.uri.clone(),
         from_user: user_part(&args.user)?,
@@ -189,25 +190,24 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         credentials: args.password.clone().map(|password| (args.user.clone(), password)),
         x_headers,
         session_expires: Duration::from_secs(args.session_expires.into()),
-        listen: listen(args.listen, remote),
+        listen: listen(args.listen, nearest),
         codecs,
         srtp: if args.srtp { config::Srtp::Required } else { config::Srtp::Off },
     })
 }
 
-/// As asked for, else as the URI says (RFC 3263 §4.1); UDP if nobody says anything.
-fn transport(args: &CallArgs, uri: &Uri) -> anyhow::Result<Transport> {
+/// The URI to locate: over the transport asked for, else as it says, else as DNS does (RFC 3263 §4.1).
+fn first_hop(args: &CallArgs, uri: &Uri) -> anyhow::Result<Uri> {
+    let secure = uri.scheme() == Scheme::Sips;
     let asked = args.transport.as_deref().or_else(|| uri.param("transport"));
-    let transport = match asked {
-        Some(name) => Transport::from_param(name).with_context(|| format!("transport {name} is not spoken here"))?,
-        None if uri.scheme() == Scheme::Sips => Transport::Tls,
-        None => Transport::Udp,
-    };
-    if uri.scheme() == Scheme::Sips && transport == Transport::Udp {
+    if secure && asked.is_some_and(|name| Transport::from_param(name) == Some(Transport::Udp)) {
         bail!("{} asks for TLS, which is not to be had over UDP", args.uri);
     }
-    // RFC 3261 §26.2.2: with sips, `transport=tcp` is TLS over TCP.
-    Ok(if uri.scheme() == Scheme::Sips { Transport::Tls } else { transport })
+    let Some(name) = &args.transport else { return Ok(uri.clone()) };
+    let scheme = if secure { "sips" } else { "sip" };
+    let host = uri.param("maddr").unwrap_or(uri.host());
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Uri::parse(&format!("{scheme}:{host}{port};transport={name}")).with_context(|| format!("{uri} over {name}"))
 }
 
 /// Loopback cannot reach beyond itself: for a far address the default becomes "any".

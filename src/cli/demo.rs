@@ -11,7 +11,10 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use media::codec::Codec;
 use providers::local::Language;
-use sip::Transport;
+use sip::{
+    Transport,
+    locate::Target,
+};
 use std::{
     fs,
     io::Write,
@@ -118,9 +121,7 @@ async fn place_call(
     };
     let dial = phone_task::Dial {
         route: Vec::new(),
-        remote: at,
-        transport: Transport::Udp,
-        server_name: at.ip().to_string(),
+        targets: vec![Target { transport: Transport::Udp, remote: at, name: at.ip().to_string() }],
         tls: config::Tls::default(),
         to: format!("sip:{secretary}@{at}"),
         from_user: "demo".to_owned(),

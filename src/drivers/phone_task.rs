@@ -16,6 +16,7 @@ use media::{Channel, codec::Codec};
 use sip::{
     Policy, Transport,
     endpoint::{Config, Endpoint, OutgoingInvite},
+    locate::Target,
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -36,10 +37,8 @@ const GOODBYE: Duration = Duration::from_secs(4);
 /// Whom to call, and how.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// Where the INVITE goes.
-    pub remote: SocketAddr,
-    /// Over what.
-    pub transport: Transport,
+    /// The servers to send the INVITE to, the one to try first in front.
+    pub targets: Vec<Target>,
     /// Proxies to go through, nearest first.
     pub route: Vec<String>,
     /// The name that the server's certificate must bear, over TLS.
@@ -77,8 +76,8 @@ pub async fn call(
     mut watch: impl FnMut(Event),
     mut stop: tokio::sync::watch::Receiver<bool>,
 ) -> anyhow::Result<Report> {
-    let listener = Listener::plain(dial.transport, dial.listen);
-    let sip = Sockets::bind(&[listener], &[]).await.context("the phone has no SIP socket")?;
+    let (listeners, ways) = sockets_for(&dial);
+    let sip = Sockets::bind(&listeners, &ways).await.context("the phone has no SIP socket")?;
     // The sender stays: what it holds is what every connection of the phone is opened with.
     let (_tls, tls) = watch::channel(Arc::new(Tls::load(&dial.tls)?));
     let config = Config {
@@ -99,7 +98,9 @@ pub async fn call(
     let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();
-    requests.send(Request::Name(dial.remote, dial.server_name.clone())).await?;
+    for target in &dial.targets {
+        requests.send(Request::Name(target.remote, target.name.clone())).await?;
+    }
     requests.send(Request::Invite(invite(&dial, phone.offer(), local.ip()), leg_sender)).await?;
     phone.dialled(leg.await.context("the SIP task is gone")?);
 
@@ -129,11 +130,20 @@ pub async fn call(
     Ok(phone.into_report())
 }
 
+/// A listener for each transport that the targets ask for. Over TLS the phone, which has no certificate, only calls.
+fn sockets_for(dial: &Dial) -> (Vec<Listener>, Vec<Listener>) {
+    let wanted = |transport: &Transport| dial.targets.iter().any(|target| target.transport == *transport);
+    let (listeners, ways): (Vec<Transport>, _) =
+        Transport::ALL.into_iter().filter(wanted).partition(|transport| *transport != Transport::Tls);
+    let at = |transport| Listener::plain(transport, dial.listen);
+    let from = |transport| Listener::plain(transport, SocketAddr::new(dial.listen.ip(), 0));
+    (listeners.into_iter().map(at).collect(), ways.into_iter().map(from).collect())
+}
+
 fn invite(dial: &Dial, sdp: Vec<u8>, ip: IpAddr) -> OutgoingInvite {
     let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
     OutgoingInvite {
-        remote: dial.remote,
-        transport: dial.transport,
+        targets: dial.targets.clone(),
         route: dial.route.clone(),
         to: dial.to.clone(),
         from: format!("sip:{}@{host}", dial.from_user),

@@ -2,6 +2,7 @@
 use crate::stage;
 use anyhow::{Context, Result, ensure};
 use testkit::{
+    dns::Dns,
     process::Ended,
     sipp::{Sipp, Transport},
     stage::Stage,
@@ -52,6 +53,29 @@ fn a_call_udp() -> Result<()> {
     ensure!(report["codec"] == "PCMU", "{report}");
     ensure!(report["sent"].as_u64().is_some_and(|sent| (40..=60).contains(&sent)), "50 packets in 1 s: {report}");
     Ok(())
+}
+
+/// RFC 3263: DNS alone says that it is TCP, and where; nobody listens at the preferred of two servers.
+#[test]
+fn a_name_is_located_and_a_dead_server_is_followed_by_the_next() -> Result<()> {
+    let mut stage = stage()?;
+    let folder = stage.folder().to_owned();
+    let callee = Sipp::new("uas_invite").over(Transport::Tcp).start(&mut stage.ports, &folder)?;
+    let (alive, dead) = (callee.local().port(), stage.ports.port()?);
+    let records = [
+        "naptr-record=pbx.example,10,10,s,SIP+D2T,,_sip._tcp.pbx.example".into(),
+        format!("srv-host=_sip._tcp.pbx.example,one.pbx.example,{dead},10,0"),
+        format!("srv-host=_sip._tcp.pbx.example,two.pbx.example,{alive},20,0"),
+        "host-record=one.pbx.example,127.0.0.1".into(),
+        "host-record=two.pbx.example,127.0.0.1".into(),
+    ];
+    let dns = Dns::serve(&records, &mut stage.ports)?;
+    let at = dns.at().to_string();
+    let ended = dial(&stage, &["call", "sip:phone@pbx.example", "--dns", &at, "--json", "--duration", "1"])?;
+    answered(&ended).with_context(|| dns.lines().join("\n"))?;
+    let messages = callee.finish()?;
+    ensure!(messages.contains("INVITE sip:phone@pbx.example SIP/2.0"), "{messages}");
+    stage.clear()
 }
 
 #[test]

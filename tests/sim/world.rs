@@ -12,7 +12,7 @@ use ramal::{
     record::{Conversation, Speaker},
 };
 use serde_json::Value;
-use sip::{Config, Endpoint, Listener, ListenerId, OutgoingInvite, Transport};
+use sip::{Config, Endpoint, Listener, ListenerId, OutgoingInvite, Transport, locate::Target};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -157,8 +157,7 @@ impl World {
 
     fn dial(&mut self) {
         let invite = OutgoingInvite {
-            remote: at("ramal"),
-            transport: Transport::Udp,
+            targets: vec![Target { transport: Transport::Udp, remote: at("ramal"), name: "ramal".into() }],
             route: Vec::new(),
             to: "sip:8000@198.51.100.1".into(),
             from: "sip:5511999@192.0.2.10".into(),

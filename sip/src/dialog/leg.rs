@@ -416,7 +416,7 @@ impl Leg {
         self.session.authorize(&mut again, &mut core.random);
         let new = core.transactions.request(again, hop, User::Leg(self.id, purpose), now);
         if let State::Calling(calling) = &mut self.state {
-            calling.resent(id, new);
+            calling.resent(id, new, core);
         }
         self.exchange.resent(id, new);
         if let (Purpose::Refer, Some(referral)) = (purpose, &mut self.referral) {

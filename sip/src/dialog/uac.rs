@@ -11,12 +11,13 @@ use crate::{
         core::{Core, Purpose, SDP, User, cancel_of},
     },
     leg::{Event, LegId, Reason, TerminatedBy},
+    locate::{Target, Targets},
     message::{Method, Name, NameAddr, Request, Response},
     transaction::ClientId,
-    transport::Transport,
+    transport::Hop,
     uri::{Uri, UriError},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Contacts of a 3xx that are looked at; there may be as many as a message holds.
 const MAX_ALTERNATIVES: usize = 8;
@@ -27,9 +28,9 @@ pub(crate) enum NotSent {
     /// An address is not a URI.
     #[error(transparent)]
     Uri(#[from] UriError),
-    /// Nothing of ours speaks this transport in the peer's address family.
-    #[error("no {} listener of the peer's address family", .0.via_name())]
-    NoListener(Transport),
+    /// There is no target, or nothing of ours speaks the transport and address family of any.
+    #[error("no listener of the peer's transport and address family")]
+    NoListener,
 }
 
 impl NotSent {
@@ -37,7 +38,7 @@ impl NotSent {
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::Uri(_) => 400,
-            Self::NoListener(_) => 503,
+            Self::NoListener => 503,
         }
     }
 }
@@ -46,6 +47,11 @@ impl NotSent {
 #[derive(Debug)]
 pub(super) struct Calling {
     invite: ClientId,
+    /// As it was sent last.
+    request: Box<Request>,
+    targets: Targets,
+    /// The one it went to.
+    at: Target,
     cancel: Cancel,
 }
 
@@ -60,9 +66,12 @@ enum Cancel {
 
 impl Calling {
     /// The INVITE went out again in another transaction.
-    pub(super) fn resent(&mut self, old: ClientId, new: ClientId) {
+    pub(super) fn resent(&mut self, old: ClientId, new: ClientId, core: &Core) {
         if self.invite == old {
             self.invite = new;
+            if let Some((request, _)) = core.transactions.sent(new) {
+                self.request = Box::new(request.clone());
+            }
         }
     }
 
@@ -78,8 +87,9 @@ impl Leg {
     /// # Errors
     /// If an address is not a URI, or no listener of ours can reach the peer.
     pub(crate) fn outgoing(id: LegId, invite: OutgoingInvite, core: &mut Core, now: Instant) -> Result<Self, NotSent> {
-        let OutgoingInvite { remote, transport, route, to, from, from_display, sdp, x_headers, credentials } = invite;
-        let hop = core.hop(transport, remote).ok_or(NotSent::NoListener(transport))?;
+        let OutgoingInvite { targets, route, to, from, from_display, sdp, x_headers, credentials } = invite;
+        let mut targets = Targets::new(targets);
+        let (at, hop) = next_way(&mut targets, core, now).ok_or(NotSent::NoListener)?;
         let mut dialog = Dialog::outgoing(address(&from_display, &from)?, Uri::parse(&to)?, hop, core);
         dialog.preload(route.iter().map(|uri| address("", uri)).collect::<Result<_, _>>()?);
         let mut request = dialog.request(Method::Invite, core);
@@ -91,8 +101,12 @@ impl Leg {
         timer.ask(&mut request.headers);
         request.headers.push(Name::ContentType, SDP);
         request.body.clone_from(&sdp);
+        let kept = Box::new(request.clone());
         let invite = core.transactions.request(request, hop, User::Leg(id, Purpose::Invite), now);
-        let state = State::Calling(Calling { invite, cancel: Cancel::NotWanted });
+        if targets.any_but(&at, now) {
+            core.transactions.hurry(invite, now);
+        }
+        let state = State::Calling(Calling { invite, request: kept, targets, at, cancel: Cancel::NotWanted });
         let mut leg = Self::new(id, dialog, state, Origin::Ours, timer);
         leg.credentials = credentials.map(|(user, password)| Credentials { user, password });
         leg.described.settle(Some(&sdp), None);
@@ -132,8 +146,34 @@ impl Leg {
         match (outcome.status, outcome.response) {
             (..200, Some(response)) => self.progress(response, core, now),
             (200..300, Some(response)) => self.answered(id, response, core, now),
+            (503, _) | (408, None) if self.turn_to_next(id, outcome.response, core, now) => {}
             (status, response) => self.refused(status, response, core),
         }
+    }
+
+    /// RFC 3263 §4.3: silence, 503 and a broken transport are the failure of one server. The same INVITE goes to the
+    /// next, under another branch; `false` if there is none, or nobody wants the call any more.
+    fn turn_to_next(&mut self, id: ClientId, response: Option<&Response>, core: &mut Core, now: Instant) -> bool {
+        let State::Calling(calling) = &mut self.state else { return false };
+        if calling.invite != id || calling.is_unwanted() {
+            return false;
+        }
+        let asked = response.and_then(|response| response.headers.retry_after()).unwrap_or_default();
+        calling.targets.failed(&calling.at, Duration::from_secs(asked.into()), now);
+        let Some((at, hop)) = next_way(&mut calling.targets, core, now) else { return false };
+        let request = &mut calling.request;
+        request.headers.set(Name::Via, core.via(hop).to_string());
+        request.headers.set(Name::Contact, core.contact(&self.dialog.local_uri().user_unescaped(), hop));
+        // Whatever the failed server said of tag, target and route was of its own dialog.
+        let Some(dialog) = Dialog::of_request(request, hop) else { return false };
+        calling.at = at;
+        calling.invite = core.transactions.request((**request).clone(), hop, User::Leg(self.id, Purpose::Invite), now);
+        if calling.targets.any_but(&calling.at, now) {
+            core.transactions.hurry(calling.invite, now);
+        }
+        self.dialog = dialog;
+        self.branches.clear();
+        true
     }
 
     fn progress(&mut self, response: &Response, core: &mut Core, now: Instant) {
@@ -188,6 +228,18 @@ impl Leg {
         let contacts = response.map(alternatives).unwrap_or_default();
         self.over(Event::Failed { leg: self.id, status, reason, contacts }, core);
     }
+}
+
+/// The next server that has not failed, and the way to it. One that no listener of ours reaches has failed.
+fn next_way(targets: &mut Targets, core: &Core, now: Instant) -> Option<(Target, Hop)> {
+    while targets.any_left(now) {
+        let target = targets.current(now)?.clone();
+        if let Some(hop) = core.hop(target.transport, target.remote) {
+            return Some((target, hop));
+        }
+        targets.failed(&target, Duration::ZERO, now);
+    }
+    None
 }
 
 /// Where a 3xx points to, by falling q-value (RFC 3261 §20.10).

@@ -52,6 +52,11 @@ impl Targets {
         self.0.iter().any(|entry| !entry.is_avoided(now))
     }
 
+    /// Whether there is one besides this that has not failed lately.
+    pub fn any_but(&self, target: &Target, now: Instant) -> bool {
+        self.0.iter().any(|entry| entry.target != *target && !entry.is_avoided(now))
+    }
+
     /// Whether this is one of them.
     pub fn contains(&self, target: &Target) -> bool {
         self.0.iter().any(|entry| entry.target == *target)

@@ -64,6 +64,13 @@ impl ClientInvite {
         }
     }
 
+    /// With another server to turn to, no more than this is waited for the first response: timer B, shortened.
+    pub(crate) fn expect_by(&mut self, at: Instant) {
+        if let State::Calling { timer_b, .. } = &mut self.state {
+            *timer_b = at.min(*timer_b);
+        }
+    }
+
     /// Whether a CANCEL may be sent: RFC 3261 §9.1, only after a provisional response and before a final one.
     pub(crate) fn may_cancel(&self) -> bool {
         matches!(self.state, State::Proceeding)

@@ -10,6 +10,8 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientOther {
     transport: Transport,
+    /// When the first response is no longer waited for, where there is another server to turn to.
+    expected_by: Option<Instant>,
     state: State,
 }
 
@@ -36,7 +38,7 @@ impl ClientOther {
     /// The request has just been sent.
     pub(crate) fn new(transport: Transport, now: Instant) -> Self {
         let timer_e = Repeat::on(transport, T2, now);
-        Self { transport, state: State::Trying { timer_e, timer_f: now + T1_64 } }
+        Self { transport, expected_by: None, state: State::Trying { timer_e, timer_f: now + T1_64 } }
     }
 
     /// A response that matches.
@@ -58,6 +60,11 @@ impl ClientOther {
         }
     }
 
+    /// With another server to turn to, no more than this is waited for the first response. It leaves timer F as it is.
+    pub(crate) fn expect_by(&mut self, at: Instant) {
+        self.expected_by = Some(at);
+    }
+
     /// Whether a final response is still to come.
     pub(crate) fn is_pending(&self) -> bool {
         matches!(self.state, State::Trying { .. } | State::Proceeding { .. })
@@ -66,6 +73,10 @@ impl ClientOther {
     /// Advances time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Due {
         match &mut self.state {
+            State::Trying { .. } if self.expected_by.is_some_and(|at| at <= now) => {
+                self.state = State::Terminated;
+                Due::TimedOut
+            }
             State::Trying { timer_f, .. } | State::Proceeding { timer_f, .. } if *timer_f <= now => {
                 self.state = State::Terminated;
                 Due::TimedOut
@@ -85,7 +96,12 @@ impl ClientOther {
     /// The next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         match self.state {
-            State::Trying { timer_e, timer_f } | State::Proceeding { timer_e, timer_f } => {
+            State::Trying { timer_e, timer_f } => earliest([
+                timer_e.map(|e| (e.at(), "timer E")),
+                Some((timer_f, "timer F")),
+                self.expected_by.map(|at| (at, "first response")),
+            ]),
+            State::Proceeding { timer_e, timer_f } => {
                 earliest([timer_e.map(|e| (e.at(), "timer E")), Some((timer_f, "timer F"))])
             }
             State::Completed { timer_k } => Some((timer_k, "timer K")),

@@ -23,7 +23,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     time::Instant,
 };
-use timer::{Agenda, Deadline};
+use timer::{Agenda, Deadline, FIRST_RESPONSE};
 
 /// A client transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,6 +194,17 @@ impl<U: Clone> Transactions<U> {
         self.clients.insert(id, Client { machine, key, user, request, transmit, fallback, ack: None });
         self.schedule(Id::Client(id));
         id
+    }
+
+    /// There is another server to turn to: this one has [`FIRST_RESPONSE`] to say anything at all.
+    pub(crate) fn hurry(&mut self, id: ClientId, now: Instant) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            match &mut client.machine {
+                ClientMachine::Invite(machine) => machine.expect_by(now + FIRST_RESPONSE),
+                ClientMachine::Other(machine) => machine.expect_by(now + FIRST_RESPONSE),
+            }
+            self.schedule(Id::Client(id));
+        }
     }
 
     /// Finds the transaction of a response; a repeated refusal gets its ACK again here.

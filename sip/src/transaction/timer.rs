@@ -11,6 +11,10 @@ pub(crate) const T1: Duration = Duration::from_millis(500);
 pub(crate) const T2: Duration = Duration::from_secs(4);
 /// Longest time a message stays in the network.
 pub(crate) const T4: Duration = Duration::from_secs(5);
+/// How long a server may be silent before the next is asked. RFC 3263 §4.3 waits for timer B or F, 64·T1 for nothing
+/// where a server is dead. One that lives says 100 within 200 ms (RFC 3261 §17.2.1), and answers anything but INVITE at
+/// once; by then four copies of the request have been sent.
+pub(crate) const FIRST_RESPONSE: Duration = Duration::from_secs(5);
 /// 64·T1: timers B, F, H, J, L and M.
 pub(crate) const T1_64: Duration = Duration::from_secs(32);
 /// Timer D: "at least 32 seconds for unreliable transports".

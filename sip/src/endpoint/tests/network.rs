@@ -65,8 +65,7 @@ impl World {
             rung: 0,
         };
         let invite = OutgoingInvite {
-            remote: CALLEE.parse().unwrap(),
-            transport: Transport::Udp,
+            targets: vec![register::target(Transport::Udp, CALLEE)],
             route: vec![],
             to: format!("sip:1000@{CALLEE}"),
             from: format!("sip:2000@{CALLER}"),

@@ -7,8 +7,7 @@ const CONTACT: &str = "Contact: <sip:desk@192.0.2.10:5080;transport=udp;gw=ai>\r
 /// An INVITE to the peer of a stand.
 pub(super) fn outgoing() -> OutgoingInvite {
     OutgoingInvite {
-        remote: REMOTE.parse().unwrap(),
-        transport: Transport::Udp,
+        targets: vec![register::target(Transport::Udp, REMOTE)],
         route: vec![],
         to: "sip:desk@pbx.example".into(),
         from: "sip:ramal@pbx.example".into(),
@@ -94,8 +93,7 @@ fn a_uri_that_is_none_fails_at_once() {
     let mut stand = Stand::new();
     let (_, request) = stand.calling();
     let invite = OutgoingInvite {
-        remote: stand.remote,
-        transport: Transport::Udp,
+        targets: vec![register::target(Transport::Udp, REMOTE)],
         route: vec![],
         to: "not a uri".into(),
         from: request.headers.from().unwrap().uri.to_string(),
@@ -356,4 +354,95 @@ fn the_answer_of_another_branch_brings_its_own_route() {
     stand.feed(&answer(&invite, 200, "b", CONTACT, ANSWER));
     let ack = stand.one_request();
     assert_eq!(ack.headers.first(Name::Route), None);
+}
+
+const SECOND: &str = "192.0.2.20:5080";
+
+/// Calls a peer that has two servers, the first over TCP.
+fn calling_two(stand: &mut Stand) -> (LegId, Transmit, Request) {
+    let targets = vec![register::target(Transport::Tcp, REMOTE), register::target(Transport::Udp, SECOND)];
+    let leg = stand.endpoint.invite(OutgoingInvite { targets, ..outgoing() }, stand.now);
+    let (first, invite) = sent_to(stand);
+    (leg, first, invite)
+}
+
+/// The one request that was sent, and how.
+fn sent_to(stand: &mut Stand) -> (Transmit, Request) {
+    let [transmit] = <[Transmit; 1]>::try_from(stand.transmits()).unwrap();
+    let Ok(Message::Request(request)) = Message::parse(&transmit.bytes) else { panic!("a request") };
+    (transmit, request)
+}
+
+/// RFC 3263 §4.3: "a new request, which is identical to the previous, but has a different value of the Via branch ID".
+#[test]
+fn a_server_that_fails_is_followed_by_the_next() {
+    let failures: [fn(&mut Stand, &Transmit, &Request); 4] = [
+        |stand, first, _| stand.endpoint.handle_unreachable(first.hop, stand.now),
+        |stand, _, invite| stand.stream_answer(&answer(invite, 503, "x", "", "")),
+        |stand, _, _| stand.silence(),
+        |stand, _, invite| {
+            // What it began before it failed is not the dialog of the other.
+            let route = "Record-Route: <sip:192.0.2.66;lr>\r\nContact: <sip:early@192.0.2.66>\r\n";
+            stand.stream_answer(&answer(invite, 180, "early", route, ""));
+            stand.stream_answer(&answer(invite, 503, "early", "", ""));
+        },
+    ];
+    for (n, fail) in failures.iter().enumerate() {
+        let mut stand = Stand::new();
+        let (leg, first, invite) = calling_two(&mut stand);
+        assert_eq!((first.hop.remote.to_string().as_str(), first.hop.transport), (REMOTE, Transport::Tcp));
+        fail(&mut stand, &first, &invite);
+        let sent = stand.transmits();
+        let second = sent.iter().find(|sent| sent.bytes.starts_with(b"INVITE")).unwrap();
+        assert_eq!((second.hop.remote.to_string().as_str(), second.hop.transport), (SECOND, Transport::Udp), "{n}");
+        let Ok(Message::Request(again)) = Message::parse(&second.bytes) else { panic!("an INVITE") };
+        let branch = |request: &Request| request.headers.via().unwrap().branch().to_owned();
+        assert_ne!(branch(&again), branch(&invite));
+        for same in [Name::CallId, Name::CSeq, Name::From, Name::To] {
+            assert_eq!(again.headers.first(same), invite.headers.first(same));
+        }
+        assert_eq!(again.headers.contact().unwrap().uri.as_str(), "sip:ramal@198.51.100.1:5060", "of its transport");
+        assert_eq!(again.body, invite.body);
+        stand.events();
+        stand.remote = SECOND.parse().unwrap();
+        stand.feed(&answer(&again, 200, "b", "Contact: <sip:desk@192.0.2.20:5080>\r\n", ANSWER));
+        let (ack, acked) = sent_to(&mut stand);
+        assert_eq!((ack.hop.remote.to_string().as_str(), acked.headers.first(Name::Route)), (SECOND, None), "{n}");
+        assert_eq!(stand.events(), [Event::Established { leg, sdp: Some(ANSWER.into()) }]);
+    }
+}
+
+#[test]
+fn only_when_all_servers_have_failed_the_call_has() {
+    let mut stand = Stand::new();
+    let (leg, first, _) = calling_two(&mut stand);
+    stand.endpoint.handle_unreachable(first.hop, stand.now);
+    let (second, _) = sent_to(&mut stand);
+    assert_eq!(stand.events(), []);
+    stand.endpoint.handle_unreachable(second.hop, stand.now);
+    assert_eq!(stand.events(), [Event::Failed { leg, status: 503, reason: None, contacts: vec![] }]);
+    // Who hung up wants no other server either, and a refusal is no failure.
+    let (leg, first, _) = calling_two(&mut stand);
+    stand.command(Command::Bye { leg, reason: None });
+    stand.endpoint.handle_unreachable(first.hop, stand.now);
+    assert_eq!((stand.sent_kinds(), stand.events().len()), (vec![], 1));
+    let (leg, _, invite) = calling_two(&mut stand);
+    stand.stream_answer(&answer(&invite, 486, "x", "", ""));
+    assert_eq!(stand.sent_kinds(), ["ACK"]);
+    assert!(matches!(stand.events()[..], [Event::Failed { leg: failed, status: 486, .. }] if failed == leg));
+}
+
+impl Stand {
+    fn stream_answer(&mut self, text: &str) {
+        self.endpoint.handle_stream_opened(self.connection());
+        self.endpoint.handle_stream(self.connection(), text.as_bytes(), self.now);
+    }
+
+    /// Nobody says anything until the first server is given up.
+    fn silence(&mut self) {
+        let (at, why) = self.endpoint.poll_timeout().unwrap();
+        assert_eq!((at - self.now, why), (Duration::from_secs(5), "timer B"));
+        self.now = at;
+        self.endpoint.handle_timeout(at);
+    }
 }
