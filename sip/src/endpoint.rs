@@ -5,6 +5,7 @@
 //! never go back.
 pub(crate) mod core;
 mod intake;
+mod names;
 pub(crate) mod random;
 mod replaces;
 mod responses;
@@ -15,13 +16,14 @@ use crate::{
     framing::{Frame, PONG},
     guard::{Guards, Policy},
     leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Way},
-    locate::Target,
+    locate::{Located, Target},
     register::{Registrant, Standing},
     transaction::{
         Expired, ServerId,
         timer::{Agenda, earliest},
     },
     transport::{Hop, Listener, ListenerId, Transmit, Transport},
+    uri::Uri,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -264,6 +266,15 @@ impl Endpoint {
     /// Where requests of this account go, calls too.
     pub fn way(&self, id: RegistrationId) -> Option<Way> {
         self.registrations.get(&id).and_then(Registrant::way)
+    }
+
+    /// The answer to an [`Event::Locate`].
+    pub fn located(&mut self, server: &Uri, located: Located, now: Instant) {
+        self.core.names.learn(server, located, now);
+        let waiting = self.legs.iter().filter(|(_, leg)| leg.awaits_name()).map(|(id, _)| *id);
+        for id in waiting.collect::<Vec<_>>() {
+            self.with_leg(id, |leg, core| leg.handle_located(core));
+        }
     }
 
     fn welcome(&mut self, id: RegistrationId, targets: &[Target]) {

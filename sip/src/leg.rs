@@ -264,6 +264,13 @@ pub enum Event {
         /// Why.
         by: TerminatedBy,
     },
+    /// A request of ours may go to the server of this URI, which is a name: where it is, RFC 3263 says, and
+    /// [`Endpoint::located`](crate::Endpoint::located) wants to know. Without an answer requests go where the peer's
+    /// messages come from.
+    Locate {
+        /// Scheme, host, port and transport.
+        server: Uri,
+    },
     /// Somebody who may not call was turned away; told once of each, and not of many in a row.
     Stranger {
         /// Who.
@@ -279,7 +286,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The leg it is about; `None` for one about a registration or a stranger.
+    /// The leg it is about; `None` for one about a registration, a stranger or a name.
     pub fn leg(&self) -> Option<LegId> {
         match self {
             Self::Incoming { leg, .. }
@@ -293,7 +300,7 @@ impl Event {
             | Self::Refer { leg, .. }
             | Self::Bye { leg, .. }
             | Self::Terminated { leg, .. } => Some(*leg),
-            Self::Registration { .. } | Self::Stranger { .. } => None,
+            Self::Registration { .. } | Self::Stranger { .. } | Self::Locate { .. } => None,
         }
     }
 }

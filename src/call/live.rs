@@ -233,6 +233,7 @@ impl Live {
             | E::Progress { .. }
             | E::OfferAnswered { result: Err(_), .. }
             | E::Stranger { .. }
+            | E::Locate { .. }
             | E::Registration { .. } => GO_ON,
         }
     }

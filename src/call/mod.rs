@@ -374,6 +374,7 @@ impl Call {
             | E::Info { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
+            | E::Locate { .. }
             | E::Registration { .. } => return,
         };
         self.end(End { outcome, cause: cause.into(), hangup: Hangup::Peer }, now);
@@ -402,6 +403,7 @@ impl Call {
             | E::Info { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
+            | E::Locate { .. }
             | E::Registration { .. } => return,
         };
         self.end(End { outcome, cause: cause.into(), hangup }, now);

@@ -2,7 +2,7 @@
 use super::live::LiveView;
 use crate::{
     config::{self, Config, Environment, Listener},
-    drivers::{phone_task, rtp_socket::Ports, server::Server},
+    drivers::{dns::Dns, phone_task, rtp_socket::Ports, server::Server},
     phone::{Clip, HangUp, Plan, Report, When},
     record::Conversation,
     wav,
@@ -13,13 +13,14 @@ use media::codec::Codec;
 use providers::local::Language;
 use sip::{
     Transport,
-    locate::Target,
+    locate::{Reach, Target},
 };
 use std::{
     fs,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -121,6 +122,7 @@ async fn place_call(
     };
     let dial = phone_task::Dial {
         route: Vec::new(),
+        dns: Arc::new(Dns::new(&[], Reach::new([(Transport::Udp, at.ip())]))?),
         targets: vec![Target { transport: Transport::Udp, remote: at, name: at.ip().to_string() }],
         tls: config::Tls::default(),
         to: format!("sip:{secretary}@{at}"),

@@ -8,6 +8,7 @@ pub mod facts;
 pub mod hep_socket;
 pub mod leases;
 pub mod media_threads;
+pub mod names;
 pub mod phone_task;
 pub mod recorder;
 pub mod registrars;

@@ -1,6 +1,8 @@
 //! Runs a [`Phone`] over real sockets: its own SIP task, its own pair of RTP ports.
 use super::{
     Alarm,
+    dns::Dns,
+    names::Names,
     rtp_socket::Pair,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
@@ -41,8 +43,8 @@ pub struct Dial {
     pub targets: Vec<Target>,
     /// Proxies to go through, nearest first.
     pub route: Vec<String>,
-    /// The name that the server's certificate must bear, over TLS.
-    pub server_name: String,
+    /// Finds the servers that the call's dialog names.
+    pub dns: Arc<Dns>,
     /// Whom we believe over TLS.
     pub tls: config::Tls,
     /// `sip:` URI of To and the request.
@@ -102,6 +104,7 @@ pub async fn call(
         requests.send(Request::Name(target.remote, target.name.clone())).await?;
     }
     requests.send(Request::Invite(invite(&dial, phone.offer(), local.ip()), leg_sender)).await?;
+    let names = Names::new(Arc::clone(&dial.dns), &requests);
     phone.dialled(leg.await.context("the SIP task is gone")?);
 
     let mut alarm = Alarm::new();
@@ -110,7 +113,10 @@ pub async fn call(
         tokio::select! {
             biased;
             () = alarm.ring(phone.poll_timeout()) => phone.handle_timeout(Instant::now()),
-            Some(event) = events.recv() => phone.handle_sip(event, Instant::now()),
+            Some(event) = events.recv() => match event {
+                sip::Event::Locate { server } => names.look_up(server),
+                event => phone.handle_sip(event, Instant::now()),
+            },
             received = rtp.recv_from(&mut buffer) => if let Ok((length, from)) = received {
                 phone.handle_rtp(from, buffer.get(..length).unwrap_or_default(), Instant::now());
             },

@@ -7,6 +7,7 @@ use super::{
     hep_socket,
     leases::{Held, Leases},
     media_threads::MediaThreads,
+    names::Names,
     recorder::Recorder,
     registrars::{self, Registrars},
     rtp_socket::Ports,
@@ -101,6 +102,7 @@ impl Server {
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
         let registrars = Registrars::start(&dns, &requests);
+        let names = Names::new(dns, &requests);
         registrars.apply(Source::File, accounts(&now)).await;
         let recorder = Recorder::start(now.recording.clone()).context("[recording] directory")?;
         let (stop, stopped) = watch::channel(false);
@@ -126,7 +128,7 @@ impl Server {
             store: Arc::clone(&store),
             config: configs,
         });
-        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher()));
+        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher(), names));
         let mut server = Self {
             bound,
             engine,
@@ -290,7 +292,7 @@ struct Speaking {
 
 /// Binds the SIP sockets and answers on them.
 async fn speak(config: &Config) -> anyhow::Result<Speaking> {
-    let sockets = Sockets::bind(&config.sip.listeners).await?;
+    let sockets = Sockets::bind(&config.sip.listeners, &config.sip.ways_out()).await?;
     let bound = sockets.bound.clone();
     let reach = Reach::new(sockets.listeners.iter().map(|listener| (listener.transport, listener.address.ip())));
     let (tls, tls_now) = watch::channel(Arc::new(Tls::load(&config.tls)?));
@@ -411,7 +413,12 @@ fn tls(config: &Config) -> anyhow::Result<Arc<rustls::ClientConfig>> {
 
 /// Routes SIP events to the calls they belong to, until the SIP task ends. The admission holds a sender of requests,
 /// which keeps the SIP task alive: it is the server's alone.
-async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>, registrars: registrars::Watcher) {
+async fn dispatch(
+    mut events: mpsc::Receiver<Event>,
+    admission: Weak<Admission>,
+    registrars: registrars::Watcher,
+    names: Names,
+) {
     let mut calls: BTreeMap<LegId, Line> = BTreeMap::new();
     while let Some(event) = events.recv().await {
         match event {
@@ -434,6 +441,7 @@ async fn dispatch(mut events: mpsc::Receiver<Event>, admission: Weak<Admission>,
             Event::Stranger { remote } => {
                 warn!(%remote, "Turned away: add its address to a [[peers]] entry if it may call");
             }
+            Event::Locate { server } => names.look_up(server),
             Event::Registration { id, state } => {
                 registrars.note(id, &state);
             }

@@ -157,6 +157,7 @@ impl Phone {
             | E::Info { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
+            | E::Locate { .. }
             | E::Registration { .. } => {}
         }
         self.settle(now);

@@ -1,10 +1,11 @@
 //! SIP by hand, for what SIPp cannot say or cannot read: it finds CSeq by the first "CSeq" anywhere in a response.
-use crate::house;
+use crate::{house, stage};
 use anyhow::{Context, Result, ensure};
 use std::{
     net::{SocketAddr, UdpSocket},
     time::Duration,
 };
+use testkit::{dns::Dns, stage::Settings};
 
 /// A UDP phone that sends what it is given.
 struct Wire {
@@ -95,6 +96,45 @@ fn a_cseq_that_goes_backwards_is_refused() -> Result<()> {
     ensure!(status.starts_with("SIP/2.0 200"), "{status}");
     let status = wire.status(&wire.request("BYE", &tag, "12 BYE", FROM, "")?)?;
     ensure!(status.starts_with("SIP/2.0 200"), "{status}");
+    ramal.end()?;
+    stage.clear()
+}
+
+/// RFC 3261 §12.2.1.1 with RFC 3263: our BYE goes where the name in the caller's Contact leads, which is not where the
+/// call came from.
+#[test]
+fn our_bye_goes_where_the_name_of_the_contact_leads() -> Result<()> {
+    let mut stage = stage()?;
+    let elsewhere = UdpSocket::bind("127.0.0.1:0")?;
+    elsewhere.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let port = elsewhere.local_addr()?.port();
+    let records = [
+        format!("srv-host=_sip._udp.desk.example,one.desk.example,{port},10,0"),
+        "host-record=one.desk.example,127.0.0.1".into(),
+    ];
+    let dns = Dns::serve(&records, &mut stage.ports)?;
+    let settings = Settings::default().secretary("demo", "").sip(&format!("dns = [\"{}\"]", dns.at()));
+    let ramal = stage.serve(&settings.media("media_timeout_s = 1"))?;
+    let wire = Wire::new(ramal.sip)?;
+    let by_name = |request: String| {
+        let contact = format!("Contact: <sip:x@{}>", wire.socket.local_addr()?);
+        anyhow::Ok(request.replace(&contact, "Contact: <sip:x@desk.example;transport=udp>"))
+    };
+    wire.send(&by_name(wire.request("INVITE", "", "1 INVITE", FROM, OFFER)?)?)?;
+    let answer = wire.receive()?;
+    ensure!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    let to = answer.lines().find(|line| line.starts_with("To:")).context("To")?;
+    let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")?;
+    wire.send(&by_name(wire.request("ACK", &tag, "1 ACK", FROM, "")?)?)?;
+    // No audio comes: the call ends.
+    let mut buffer = [0; 65_535];
+    let (length, from) = elsewhere.recv_from(&mut buffer).with_context(|| dns.lines().join("\n"))?;
+    let bye = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+    ensure!(bye.starts_with("BYE sip:x@desk.example;transport=udp SIP/2.0"), "{bye}");
+    let echoed = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name));
+    let echo: Vec<&str> = bye.lines().filter(echoed).collect();
+    elsewhere
+        .send_to(format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", echo.join("\r\n")).as_bytes(), from)?;
     ramal.end()?;
     stage.clear()
 }

@@ -90,7 +90,7 @@ impl Leg {
             self.reply(&served, refusal, core, now);
             return;
         }
-        self.dialog.retarget(&request.headers);
+        self.dialog.retarget(&request.headers, core, now);
         self.learn(&request.headers, None);
         if method == OfferMethod::Invite {
             self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
@@ -219,8 +219,8 @@ impl Leg {
             self.acknowledge_early(response, rseq, core, now);
         }
         if let (200..300, Some(response)) = (status, response) {
-            self.dialog.retarget(&response.headers);
-            self.acknowledge(id, response, core);
+            self.dialog.retarget(&response.headers, core, now);
+            self.acknowledge(id, response, core, now);
         }
         let Exchange::Ours { invite, sdp, tries, why } = &mut self.exchange else { return };
         if *invite != id || status < 200 {

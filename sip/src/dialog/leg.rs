@@ -18,7 +18,10 @@ use crate::{
     transaction::{ClientId, ServerId, timer::Deadline, timer::earliest},
     transport::{Hop, Transmit},
 };
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// A leg of ours or the peer's.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Leg {
     retries_left: u8,
     /// ACKs of the last 2xxs, by number of their INVITE.
     acks: VecDeque<(u32, Transmit)>,
+    /// An ACK that waits to know where the name of its receiver leads.
+    held: Option<Held>,
 }
 
 /// Where a leg is.
@@ -92,6 +97,16 @@ pub(crate) struct Outcome<'a> {
     pub(crate) response: Option<&'a Response>,
 }
 
+/// The ACK of a 2xx that says for the first time, and by name, where the peer is.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    invite: ClientId,
+    cseq: u32,
+    until: Instant,
+}
+
+/// How long an ACK waits for DNS; the 2xx is repeated meanwhile. Without an answer it goes where the INVITE went.
+const ACK_WAITS: Duration = Duration::from_secs(2);
 /// How often a request is sent again as its refusal wants it.
 const RETRIES: u8 = 8;
 /// How many ACKs of 2xxs are kept for repeated 2xxs.
@@ -116,6 +131,7 @@ impl Leg {
             session: Session::default(),
             retries_left: RETRIES,
             acks: VecDeque::new(),
+            held: None,
         }
     }
 
@@ -174,6 +190,18 @@ impl Leg {
     /// The stream of this hop is closed.
     pub(crate) fn connection_lost(&mut self, hop: Hop) {
         self.dialog.connection_lost(hop);
+    }
+
+    /// Whether something of this leg waits for the answer to a [`Event::Locate`].
+    pub(crate) fn awaits_name(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// An answer came, to whatever question.
+    pub(crate) fn handle_located(&mut self, core: &mut Core) {
+        if !self.dialog.awaits_name(core) {
+            self.release_ack(core);
+        }
     }
 
     /// What the owner wants. `offered` is the leg that a REFER offers.
@@ -266,6 +294,9 @@ impl Leg {
 
     /// Advances time.
     pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
+        if self.held.is_some_and(|held| held.until <= now) {
+            self.release_ack(core);
+        }
         match &mut self.state {
             State::Answered { ok, .. } => match ok.handle_timeout(now) {
                 Overdue::Nothing => {}
@@ -295,7 +326,8 @@ impl Leg {
             State::Established => earliest([self.exchange.poll_timeout(), self.timer.poll_timeout()]),
             State::Refused { .. } | State::Calling(_) | State::HangingUp | State::Gone => None,
         };
-        earliest([of_state, self.referral.as_ref().and_then(Referral::poll_timeout)])
+        let held = self.held.map(|held| (held.until, "address of the remote target"));
+        earliest([of_state, held, self.referral.as_ref().and_then(Referral::poll_timeout)])
     }
 
     /// The owner wants the leg to end.
@@ -315,6 +347,7 @@ impl Leg {
 
     /// BYE; the end is told when it is answered.
     pub(super) fn hang_up(&mut self, reason: Option<Reason>, core: &mut Core, now: Instant) {
+        self.release_ack(core);
         self.abandon_exchange(core, now);
         self.referral = None;
         let bye = self.bye(reason.as_ref(), core);
@@ -368,19 +401,28 @@ impl Leg {
     }
 
     /// ACK of a 2xx to an INVITE of ours: new in the dialog, with the INVITE's number and credentials (§13.2.2.4).
-    pub(super) fn acknowledge(&mut self, id: ClientId, response: &Response, core: &mut Core) {
-        let Some(number) = response.headers.cseq().map(|cseq| cseq.number) else { return };
-        if let Some((_, ack)) = self.acks.iter().find(|(cseq, _)| *cseq == number) {
+    pub(super) fn acknowledge(&mut self, id: ClientId, response: &Response, core: &mut Core, now: Instant) {
+        let Some(cseq) = response.headers.cseq().map(|cseq| cseq.number) else { return };
+        if let Some((_, ack)) = self.acks.iter().find(|(number, _)| *number == cseq) {
             core.transactions.send_again(ack.clone());
             return;
         }
-        let mut ack = self.dialog.numbered(Method::Ack, number, core);
-        if let Some((invite, _)) = core.transactions.sent(id) {
+        self.held.get_or_insert(Held { invite: id, cseq, until: now + ACK_WAITS });
+        if !self.dialog.awaits_name(core) {
+            self.release_ack(core);
+        }
+    }
+
+    /// Sends the ACK that waits, if one does.
+    fn release_ack(&mut self, core: &mut Core) {
+        let Some(Held { invite, cseq, .. }) = self.held.take() else { return };
+        let mut ack = self.dialog.numbered(Method::Ack, cseq, core);
+        if let Some((invite, _)) = core.transactions.sent(invite) {
             ack.headers.copy(Name::Authorization, &invite.headers);
             ack.headers.copy(Name::ProxyAuthorization, &invite.headers);
         }
         let ack = self.dialog.next_hop(core).carry(ack.to_bytes());
-        self.acks.push_front((number, ack.clone()));
+        self.acks.push_front((cseq, ack.clone()));
         self.acks.truncate(ACKS);
         core.transactions.send(ack);
     }

@@ -19,12 +19,13 @@ pub(crate) use uas::describe;
 
 use crate::{
     endpoint::core::{ALLOW, Core, SUPPORTED},
+    locate::Target,
     message::{Headers, Method, Name, NameAddr, Replaces, Request, Response, Via},
     transaction::key::is_unique,
     transport::{Hop, Transport, is_private},
     uri::{Scheme, Uri, UriError},
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 /// The two sides of one dialog as we see them.
 #[derive(Clone, Debug)]
@@ -54,11 +55,11 @@ enum Connection {
 
 impl Dialog {
     /// The dialog that an INVITE to us begins (RFC 3261 §12.1.1). `None` if the request lacks what it needs.
-    pub(crate) fn incoming(request: &Request, hop: Hop, tag: &str, core: &mut Core) -> Option<Self> {
+    pub(crate) fn incoming(request: &Request, hop: Hop, (tag, now): (&str, Instant), core: &mut Core) -> Option<Self> {
         let headers = &request.headers;
         let via = headers.via()?;
-        let here = |host: &str| crate::uri::ip(host) == Some(hop.remote.ip());
-        Some(Self {
+        let elsewhere = |host: &str| crate::uri::ip(host).is_some_and(|ip| ip != hop.remote.ip());
+        let dialog = Self {
             call_id: headers.call_id()?.to_owned(),
             local: headers.to()?.with_tag(tag),
             remote: headers.from()?,
@@ -68,9 +69,11 @@ impl Dialog {
             remote_cseq: Some(headers.cseq()?.number),
             contact: core.contact(&request.uri.user_unescaped(), hop),
             hop,
-            behind_nat: (!here(&via.host)).then(|| via.host.clone()),
+            behind_nat: elsewhere(&via.host).then(|| via.host.clone()),
             connection: Connection::Open,
-        })
+        };
+        core.look_up(dialog.first_hop(), now);
+        Some(dialog)
     }
 
     /// The dialog that an INVITE of ours may begin; the peer's tag, target and route come with its response.
@@ -115,33 +118,34 @@ impl Dialog {
     }
 
     /// Takes tag, target and route of the first early dialog, so that its requests find us.
-    pub(crate) fn confirm_early(&mut self, response: &Response) {
+    pub(crate) fn confirm_early(&mut self, response: &Response, core: &mut Core, now: Instant) {
         if self.remote.tag().is_none() {
-            self.confirm(response);
+            self.confirm(response, core, now);
         }
     }
 
     /// Takes the peer's tag, target and route from a response above 100 (RFC 3261 §12.1.2, §13.2.2.4).
-    pub(crate) fn confirm(&mut self, response: &Response) {
+    pub(crate) fn confirm(&mut self, response: &Response, core: &mut Core, now: Instant) {
         if let Some(to) = response.headers.to().filter(|to| to.tag().is_some()) {
             if to.tag() != self.remote.tag() {
                 self.remote_cseq = None;
             }
             self.remote = to;
         }
-        self.retarget(&response.headers);
         // What the response records is the whole route, even if it is nothing.
         if let Some(mut routes) = response.headers.record_routes() {
             routes.reverse();
             self.routes = routes;
         }
+        self.retarget(&response.headers, core, now);
     }
 
     /// Target refresh (RFC 3261 §12.2): the Contact of an INVITE or UPDATE, or of its 2xx.
-    pub(crate) fn retarget(&mut self, headers: &Headers) {
+    pub(crate) fn retarget(&mut self, headers: &Headers, core: &mut Core, now: Instant) {
         if let Some(contact) = headers.contact() {
             self.target = contact.uri;
         }
+        core.look_up(self.first_hop(), now);
     }
 
     /// By which our side finds the dialog.
@@ -222,16 +226,22 @@ impl Dialog {
         request
     }
 
-    /// Where a request in the dialog goes. Names are not resolved here: what names no address goes where the peer's
-    /// messages came from, and so does what a peer behind a NAT says of itself.
+    /// The URI that a request in the dialog goes to: RFC 3261 §8.1.2.
+    fn first_hop(&self) -> &Uri {
+        self.routes.first().map_or(&self.target, |route| &route.uri)
+    }
+
+    /// Whether it is not known yet where requests go, and soon will be.
+    pub(crate) fn awaits_name(&self, core: &Core) -> bool {
+        core.names.is_awaited(self.first_hop())
+    }
+
+    /// Where a request in the dialog goes. A name that leads nowhere leads where the peer's messages come from, and so
+    /// does what a peer behind a NAT says of itself.
     pub(crate) fn next_hop(&self, core: &Core) -> Hop {
-        let uri = self.routes.first().map_or(&self.target, |route| &route.uri);
-        let named = uri.param("transport").and_then(Transport::from_param);
-        let transport = match (uri.scheme(), named) {
-            (Scheme::Sips, _) => Transport::Tls,
-            (Scheme::Sip | Scheme::Tel | Scheme::Other, named) => named.unwrap_or(self.hop.transport),
-        };
-        let Some(ip) = uri.host_ip() else { return self.hop };
+        let uri = self.first_hop();
+        let Some((transport, remote)) = self.server(uri, core) else { return self.hop };
+        let ip = remote.ip();
         let natted = self.behind_nat.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(uri.host()));
         if natted || (is_private(ip) && !is_private(self.hop.remote.ip())) {
             return self.hop;
@@ -240,12 +250,28 @@ impl Dialog {
         if same_stream && ip == self.hop.remote.ip() && self.connection == Connection::Open {
             return self.hop;
         }
-        let remote = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
         let same_family = remote.is_ipv4() == self.hop.remote.is_ipv4();
         if transport == self.hop.transport && same_family {
             return Hop { remote, ..self.hop };
         }
         core.hop(transport, remote).unwrap_or(self.hop)
+    }
+
+    /// Over what a URI is reached, and where. Of several servers the one that the dialog began with, if it is among them.
+    fn server(&self, uri: &Uri, core: &Core) -> Option<(Transport, SocketAddr)> {
+        let Some(ip) = uri.host_ip() else {
+            let targets = core.names.targets(uri);
+            let here =
+                |target: &&Target| target.transport == self.hop.transport && target.remote.ip() == self.hop.remote.ip();
+            let target = targets.iter().find(here).or(targets.first())?;
+            return Some((target.transport, target.remote));
+        };
+        let named = uri.param("transport").and_then(Transport::from_param);
+        let transport = match (uri.scheme(), named) {
+            (Scheme::Sips, _) => Transport::Tls,
+            (Scheme::Sip | Scheme::Tel | Scheme::Other, named) => named.unwrap_or(self.hop.transport),
+        };
+        Some((transport, SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()))))
     }
 
     /// The stream the dialog began on is gone.

@@ -143,7 +143,7 @@ impl Leg {
             }
             let fork = (!self.dialog.is_answerer(&response.headers)).then(|| {
                 let mut fork = self.dialog.clone();
-                fork.confirm(response);
+                fork.confirm(response, core, now);
                 Box::new(fork)
             });
             let before = rseq.wrapping_sub(1);

@@ -80,7 +80,7 @@ impl Leg {
             (_, Exchange::Theirs { method: OfferMethod::Update, .. }) => busy(core),
             (_, _) => match self.timer.asked(&request.headers) {
                 Ok(terms) => {
-                    self.dialog.retarget(&request.headers);
+                    self.dialog.retarget(&request.headers, core, now);
                     self.learn(&request.headers, None);
                     self.timer.grant(terms, now);
                     self.accepting(terms)
@@ -136,7 +136,7 @@ impl Leg {
         match (status, response) {
             (..200, _) => {}
             (200..300, Some(response)) => {
-                self.dialog.retarget(&response.headers);
+                self.dialog.retarget(&response.headers, core, now);
                 self.learn(&response.headers, None);
                 self.timer.granted(&response.headers, now);
             }

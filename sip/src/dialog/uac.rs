@@ -182,7 +182,7 @@ impl Leg {
         let unwanted = calling.is_unwanted();
         if status > 100 {
             // The first early dialog is followed; the 2xx decides.
-            self.dialog.confirm_early(response);
+            self.dialog.confirm_early(response, core, now);
             let counts = reliable(response).is_none_or(|rseq| self.acknowledge_early(response, rseq, core, now));
             if counts && !unwanted {
                 let sdp = sdp_of(&response.headers, &response.body);
@@ -197,7 +197,7 @@ impl Leg {
             State::Calling(calling) => calling.is_unwanted(),
             // Another 2xx: the same again, or that of another branch of a forking proxy (§13.2.2.4).
             State::Established | State::HangingUp if self.dialog.is_answerer(&response.headers) => {
-                return self.acknowledge(id, response, core);
+                return self.acknowledge(id, response, core, now);
             }
             State::Established
             | State::HangingUp
@@ -207,8 +207,8 @@ impl Leg {
             | State::Gone => return decline_late_answer(id, response, core, now),
         };
         let early = self.settle_branches(&response.headers);
-        self.dialog.confirm(response);
-        self.acknowledge(id, response, core);
+        self.dialog.confirm(response, core, now);
+        self.acknowledge(id, response, core, now);
         self.state = State::Established;
         if unwanted {
             return self.hang_up(None, core, now);
@@ -258,7 +258,7 @@ fn alternatives(response: &Response) -> Vec<String> {
 pub(crate) fn decline_late_answer(id: ClientId, response: &Response, core: &mut Core, now: Instant) {
     let Some((invite, hop)) = core.transactions.sent(id) else { return };
     let Some(mut dialog) = Dialog::of_request(&invite.clone(), hop) else { return };
-    dialog.confirm(response);
+    dialog.confirm(response, core, now);
     let number = response.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
     let ack: Request = dialog.numbered(Method::Ack, number, core);
     let hop = dialog.next_hop(core);

@@ -1,5 +1,5 @@
 //! What every leg and registration shares: our names, randomness, the transactions and the way out.
-use super::{Config, Stats, random::Random};
+use super::{Config, Stats, names::Names, random::Random};
 use crate::{
     auth::Credentials,
     framing::Framer,
@@ -66,6 +66,8 @@ pub(crate) struct Core {
     /// Connections that are open, and what has arrived on each of a message that is not whole.
     pub(crate) streams: BTreeMap<Hop, Framer>,
     pub(crate) stats: Stats,
+    /// Where the names within dialogs lead.
+    pub(crate) names: Names,
     /// Domain and credentials of each registration: a call through the same domain may be challenged too.
     pub(crate) accounts: BTreeMap<RegistrationId, (String, Credentials)>,
 }
@@ -172,6 +174,7 @@ impl Core {
             events: VecDeque::new(),
             streams: BTreeMap::new(),
             stats: Stats::default(),
+            names: Names::default(),
             accounts: BTreeMap::new(),
         }
     }
@@ -180,6 +183,13 @@ impl Core {
     pub(crate) fn hop(&self, transport: Transport, remote: SocketAddr) -> Option<Hop> {
         let listener = listener_for(&self.config.listeners, transport, remote)?;
         Some(Hop { listener: listener.id, transport, remote })
+    }
+
+    /// A request may go to the server of this URI: asks where it is, if that is a name and not known.
+    pub(crate) fn look_up(&mut self, uri: &Uri, now: Instant) {
+        if let Some(server) = self.names.want(uri, now) {
+            self.events.push_back(Event::Locate { server });
+        }
     }
 
     /// Our own address on this hop, as others see it.

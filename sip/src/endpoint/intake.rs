@@ -204,7 +204,7 @@ impl Endpoint {
             Err(status) => return self.core.answer_stateless(&request.headers, hop, Reply::new(status)),
         };
         let tag = self.core.random.token();
-        let dialog = Dialog::incoming(request, hop, &tag, &mut self.core);
+        let dialog = Dialog::incoming(request, hop, (&tag, now), &mut self.core);
         let Some((dialog, description)) = dialog.zip(describe(request, hop, user)) else {
             let reply = Reply::new(StatusCode::BAD_REQUEST).saying("Contact or Record-Route is missing or malformed");
             return self.core.answer_stateless(&request.headers, hop, reply);

@@ -1,6 +1,7 @@
 //! Endpoints in virtual time: text in, start lines, events and whole messages out.
 mod guard;
 mod in_call;
+mod names;
 mod network;
 mod offers;
 mod prack;
@@ -95,8 +96,10 @@ impl Stand {
         }
     }
 
+    /// What the owner hears, without the questions about names.
     fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.endpoint.poll_event()).collect()
+        let all = std::iter::from_fn(|| self.endpoint.poll_event());
+        all.filter(|event| !matches!(event, Event::Locate { .. })).collect()
     }
 
     fn one_event(&mut self) -> Event {

@@ -14,7 +14,8 @@ use crate::trace::Direction;
 use sip::{
     Command, Event, Hop, LegId, ListenerId, Policy, Registration, RegistrationId, Transmit, Transport,
     endpoint::{Endpoint, OutgoingInvite},
-    locate::Target,
+    locate::{Located, Target},
+    uri::Uri,
 };
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tls::Tls;
@@ -42,6 +43,8 @@ pub enum Request {
     Retarget(RegistrationId, Vec<Target>),
     /// Ends a registration.
     Unregister(RegistrationId),
+    /// Where the server of this URI is, as the endpoint asked.
+    Located(Uri, Located),
     /// The server at this address has this name, which its certificate must bear.
     Name(SocketAddr, String),
     /// The call with this Call-ID became this conversation, by which its messages are found.
@@ -141,6 +144,7 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
         Request::Register(id, registration) => endpoint.register(id, registration, now),
         Request::Retarget(id, targets) => endpoint.retarget(id, targets, now),
         Request::Unregister(id) => endpoint.unregister(id, now),
+        Request::Located(server, located) => endpoint.located(&server, located, now),
         Request::Policy(policy) => endpoint.set_policy(*policy),
         Request::Name(remote, name) => connections.name(remote, name),
         Request::Conversation(call_id, conversation) => tap.name(&call_id, conversation),

@@ -139,7 +139,11 @@ impl World {
                 *self.ends.entry(side).or_default() += 1;
             }
             Event::Progress { .. } => self.rung += 1,
-            Event::Info { .. } | Event::Refer { .. } | Event::Registration { .. } | Event::Stranger { .. } => {
+            Event::Info { .. }
+            | Event::Refer { .. }
+            | Event::Registration { .. }
+            | Event::Stranger { .. }
+            | Event::Locate { .. } => {
                 assert!(!self.ends.contains_key(&side), "{event:?} after the end");
             }
         }

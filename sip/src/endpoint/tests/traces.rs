@@ -100,7 +100,8 @@ fn name(event: &Event) -> String {
         | Event::Failed { .. }
         | Event::OfferAnswered { .. }
         | Event::Registration { .. }
-        | Event::Stranger { .. } => {
+        | Event::Stranger { .. }
+        | Event::Locate { .. } => {
             panic!("not in these traces: {event:?}")
         }
     }
