@@ -328,6 +328,9 @@ pub struct Registration {
     pub contact_user: String,
     /// Expiry to ask for.
     pub expires: Duration,
+    /// How often the registrar is asked by OPTIONS whether it is there; `None` for never. Silence counts as that of a
+    /// REGISTER does.
+    pub ping: Option<Duration>,
 }
 
 impl fmt::Debug for Registration {

@@ -1,10 +1,12 @@
 //! Registration with a registrar, kept alive: RFC 3261 §10.2 with the ways of FreeSWITCH (403 is final, nonces age), and
 //! RFC 3263 §4.3 where the registrar has several addresses.
+mod alive;
+
+use self::alive::Ping;
 use crate::{
     auth::{Credentials, Session},
     dialog::Outcome,
     endpoint::core::{ALLOW, Core, User, route_by},
-    framing::PING,
     leg::{Event, Registration, RegistrationId, RegistrationState, Way},
     locate::{Target, Targets},
     message::{Method, Name, NameAddr, Request, Response},
@@ -27,9 +29,6 @@ const PERMANENT_RETRY: Duration = Duration::from_secs(30 * 60);
 const SHORTEST_EXPIRES: Duration = Duration::from_secs(5);
 /// Requests in one go that a registrar may ask for by challenges and 423.
 const TRIES: u8 = 5;
-
-/// Longest silence on a stream that calls come by: RFC 5626 §4.4.1, which wants between 80 and 100 % of it.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 /// How a registration stands, for whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +63,9 @@ pub(crate) struct Registrant {
     goal: Goal,
     /// Until when the registrar may hold our contact.
     bound_until: Option<Instant>,
-    /// When the stream to the registrar is shown to be in use, lest something on the way forgets it.
+    /// When the way to the registrar is shown to be in use, lest something on it forgets it.
     keep_alive: Option<Instant>,
+    ping: Ping,
     failures: u32,
     told: Option<RegistrationState>,
 }
@@ -106,6 +106,7 @@ impl Registrant {
             goal: Goal::Present,
             bound_until: None,
             keep_alive: None,
+            ping: Ping::Off,
             failures: 0,
             told: None,
         };
@@ -145,7 +146,10 @@ impl Registrant {
 
     /// How it stands.
     pub(crate) fn standing(&self, now: Instant) -> Standing {
-        let next_in = self.poll_timeout().map(|(at, _)| at.saturating_duration_since(now));
+        let next_in = match self.state {
+            State::Waiting { until, .. } => Some(until.saturating_duration_since(now)),
+            State::Asking { .. } | State::Gone => None,
+        };
         Standing { id: self.id, state: self.told.clone().unwrap_or(RegistrationState::Trying), next_in }
     }
 
@@ -198,24 +202,16 @@ impl Registrant {
         if self.keep_alive.is_some_and(|at| at <= now) {
             self.keep_alive(core, now);
         }
-    }
-
-    /// RFC 5626 §4.4.1: calls come by the stream we opened, so it must stay open. A pong that does not come means
-    /// nothing: FreeSWITCH sends none over TLS.
-    fn keep_alive(&mut self, core: &mut Core, now: Instant) {
-        let open = self.hop.filter(|hop| self.is_bound(now) && core.streams.contains_key(hop));
-        self.keep_alive = open.map(|hop| {
-            core.transactions.send(hop.carry(PING.to_vec()));
-            now + core.random.between(KEEP_ALIVE * 4 / 5, KEEP_ALIVE)
-        });
+        self.ping_if_due(core, now);
     }
 
     /// The next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         let keep_alive = self.keep_alive.map(|at| (at, "keep-alive of a registration"));
+        let ping = self.ping.poll_timeout();
         match self.state {
-            State::Waiting { until, why } => earliest([Some((until, why)), keep_alive]),
-            State::Asking { .. } => keep_alive,
+            State::Waiting { until, why } => earliest([Some((until, why)), keep_alive, ping]),
+            State::Asking { .. } => earliest([keep_alive, ping]),
             State::Gone => None,
         }
     }
@@ -307,9 +303,7 @@ impl Registrant {
         // After half of it, at three quarters the latest: room for lost REGISTERs and their retransmissions.
         let wait = core.random.between(expires / 2, expires * 3 / 4);
         self.state = State::Waiting { until: now + wait, why: "registration refresh" };
-        if self.keep_alive.is_none() && self.hop.is_some_and(|hop| hop.transport.is_reliable()) {
-            self.keep_alive = Some(now + core.random.between(KEEP_ALIVE * 4 / 5, KEEP_ALIVE));
-        }
+        self.stay_alive(core, now);
         let state = RegistrationState::Registered { expires };
         if self.told.as_ref() != Some(&state) {
             self.tell(state, core);

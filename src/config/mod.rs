@@ -223,6 +223,8 @@ pub struct Registration {
     pub expires: Duration,
     /// Whether the audio of calls through it is encrypted; `None` for what is said of the peer, or of all.
     pub srtp: Option<Srtp>,
+    /// How often the registrar is asked by OPTIONS whether it is there; `None` for never.
+    pub ping: Option<Duration>,
 }
 
 impl Registration {

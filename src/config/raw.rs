@@ -65,6 +65,7 @@ raw!(
         contact_user,
         expires_s,
         srtp,
+        ping_s,
     }
 );
 raw!(

@@ -153,6 +153,9 @@ fn sip(mut raw: RawSip, has_listeners: bool, check: &mut Check<'_>) -> Sip {
     sip
 }
 
+/// Shortest pause between two pings: a ping may take 5 s.
+const LEAST_PING: Duration = Duration::from_secs(10);
+
 fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> Option<Registration> {
     let at = |key| Place { section, key };
     let before = check.problems.len();
@@ -175,6 +178,10 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         check.refuse(at("password"), None, "is missing");
     }
     let password = check.secret(at("password"), raw.password);
+    let ping = check.integer(at("ping_s"), raw.ping_s, 0..=3_600).map(seconds);
+    if ping.is_some_and(|interval| !interval.is_zero() && interval < LEAST_PING) {
+        check.refuse(at("ping_s"), None, "must be 0 (never) or 10 to 3600");
+    }
     let registration = Registration {
         domain: check
             .text(at("domain"), raw.domain)
@@ -188,6 +195,7 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         password: password?,
         expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
+        ping: ping.filter(|interval| !interval.is_zero()),
     };
     (check.problems.len() == before).then_some(registration)
 }
@@ -215,6 +223,7 @@ impl Registration {
             contact_user: text(row.contact_user),
             expires_s: row.expires_s.map(|seconds| Value::Integer(seconds.into())),
             srtp: None,
+            ping_s: None,
             unknown: BTreeMap::new(),
         };
         let registration = registration(raw, TABLE, &mut check);

@@ -467,3 +467,14 @@ fn where_nobody_listens_we_call_from_the_first_address_of_each_family() {
     let seen = "udp = [\"0.0.0.0:5060\"]\ntcp = [\"[::1]:5060\"]\nadvertised = [\"203.0.113.5\"]";
     assert_eq!(ways(seen), want(&[("tcp", "203.0.113.5:0"), ("tls", "203.0.113.5:0"), ("tls", "[::1]:0")]));
 }
+
+#[test]
+fn pings_are_off_unless_asked_for() {
+    let ping = |keys: &str| {
+        let text = format!("[[registrations]]\nregistrar = \"pbx.example\"\nuser = \"2000\"\npassword = \"x\"\n{keys}");
+        parse(&text).map(|mut config| config.registrations.remove(0).ping)
+    };
+    assert_eq!((ping(""), ping("ping_s = 0")), (Ok(None), Ok(None)));
+    assert_eq!(ping("ping_s = 30"), Ok(Some(std::time::Duration::from_secs(30))));
+    assert!(ping("ping_s = 5").unwrap_err().contains("registrations[0].ping_s"));
+}

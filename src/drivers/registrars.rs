@@ -278,6 +278,7 @@ impl Keeper {
             password: account.password.expose().to_owned(),
             contact_user: account.contact_user.clone(),
             expires: account.expires,
+            ping: account.ping,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Registration, with SIPp as FreeSWITCH's registrar.
 use crate::stage;
 use anyhow::{Context, Result, ensure};
-use std::time::Duration;
+use std::{net::UdpSocket, time::Duration};
 use testkit::{
     dns::Dns,
     sipp::{Sipp, SippRun, Transport},
@@ -151,4 +151,38 @@ fn an_outbound_proxy_is_located_in_place_of_the_registrar() -> Result<()> {
     ensure!(!asked.iter().any(|line| line.contains("test.local")), "the registrar is not looked for: {asked:?}");
     ensure!(messages.contains("Route: <sip:edge.example;transport=tcp;lr>"), "{messages}");
     Ok(())
+}
+
+/// A registrar that grants every REGISTER, and answers no ping: `ramal status` shows it before the registration ends.
+#[test]
+fn a_registrar_that_answers_no_ping_is_shown_as_failed() -> Result<()> {
+    let mut stage = stage()?;
+    let registrar = UdpSocket::bind("127.0.0.1:0")?;
+    registrar.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let keys = format!("registrar = \"{}\"\ntransport = \"udp\"\nping_s = 10", registrar.local_addr()?);
+    let ramal = stage.serve(&account(&keys))?;
+    let mut buffer = [0; 65_535];
+    loop {
+        let (length, from) = registrar.recv_from(&mut buffer).context("no ping")?;
+        let request = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+        if request.starts_with("OPTIONS sip:test.local SIP/2.0") {
+            break;
+        }
+        let echoed = |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|h| line.starts_with(h));
+        let echo: Vec<&str> = request.lines().filter(echoed).collect();
+        let ok = format!("SIP/2.0 200 OK\r\n{}\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n", echo.join("\r\n"));
+        registrar.send_to(ok.as_bytes(), from)?;
+    }
+    let config = ramal.config.to_string_lossy().into_owned();
+    let mut shown = String::new();
+    for _ in 0..100 {
+        shown = stage.run(&["status", "--config", &config])?.lines.join("\n");
+        if shown.contains("failed") {
+            ensure!(shown.contains("last answer 408"), "{shown}");
+            ramal.end()?;
+            return stage.clear();
+        }
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    anyhow::bail!("{shown}\n{}", ramal.process)
 }

@@ -33,6 +33,8 @@ pub(crate) enum User {
     Leg(LegId, Purpose),
     /// A registration's.
     Registration(RegistrationId),
+    /// A registration's, which only wants to know that somebody is there.
+    Ping(RegistrationId),
     /// Nobody cares for the outcome.
     Nobody,
 }

@@ -48,6 +48,9 @@ impl Endpoint {
             }
             User::Leg(_, Purpose::Refresh | Purpose::Bye | Purpose::Refer | Purpose::Info | Purpose::Prack)
             | User::Nobody => {}
+            User::Ping(registration) => {
+                self.with_registration(registration, |r, core| r.handle_ping(id, outcome, core, now));
+            }
             User::Registration(registration) => {
                 self.with_registration(registration, |r, core| r.handle_outcome(id, outcome, core, now));
             }

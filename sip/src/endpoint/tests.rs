@@ -70,7 +70,9 @@ impl Stand {
 
     /// What was sent since the last look.
     fn sent(&mut self) -> Vec<Message> {
-        self.transmits().iter().map(|transmit| Message::parse(&transmit.bytes).unwrap()).collect()
+        // A keep-alive is no message.
+        let messages = |transmit: &&Transmit| !transmit.bytes.trim_ascii().is_empty();
+        self.transmits().iter().filter(messages).map(|transmit| Message::parse(&transmit.bytes).unwrap()).collect()
     }
 
     fn transmits(&mut self) -> Vec<Transmit> {

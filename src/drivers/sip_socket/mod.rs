@@ -231,6 +231,7 @@ pub(super) mod tests {
             password: "s3cret".into(),
             contact_user: "2000".into(),
             expires: Duration::from_secs(600),
+            ping: None,
         }
     }
 

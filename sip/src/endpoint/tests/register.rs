@@ -19,6 +19,7 @@ pub(super) fn registration() -> Registration {
         password: "secret".into(),
         contact_user: "ramal".into(),
         expires: Duration::from_secs(120),
+        ping: None,
     }
 }
 
@@ -343,8 +344,8 @@ fn a_registrar_that_fails_is_followed_by_the_next() {
         |stand, request| stand.feed(&answer(request, 503, "x", "", "")),
         |stand, _| stand.endpoint.handle_unreachable(by_udp(REMOTE), stand.now),
         |stand, _| {
-            // The last of the retransmissions is at 31.5 s.
-            stand.pass(Duration::from_millis(31_999));
+            // The last of the retransmissions is at 3.5 s. Timer F would be at 32 s.
+            stand.pass(Duration::from_millis(4_999));
             let (at, why) = stand.endpoint.poll_timeout().unwrap();
             assert_eq!((at - stand.start, why), (Duration::from_secs(5), "first response"));
             stand.now = at;
@@ -570,4 +571,85 @@ fn the_stream_of_a_registration_is_kept_alive() {
     assert!(silences.clone().all(|silence| allowed.contains(&silence)), "{:?}", silences.collect::<Vec<_>>());
     stand.endpoint.handle_stream_closed(stand.connection(), stand.now);
     assert!(pings(&mut stand, 600).is_empty(), "a stream that is gone is not opened for it");
+}
+
+/// RFC 5626 §4.4.2 has the pause; over UDP a NAT would forget the way that calls come by.
+#[test]
+fn the_way_over_udp_is_kept_open_while_registered() {
+    let mut stand = Stand::new();
+    stand.register_with(udp(&[REMOTE]));
+    let (_, request) = stand.sent_to();
+    stand.feed(&answer(&request, 200, "x", &granted(600), ""));
+    let mut at = stand.now;
+    stand.pass(Duration::from_secs(6));
+    for _ in 0..5 {
+        let (due, why) = stand.endpoint.poll_timeout().unwrap();
+        assert!((24_000..=29_000).contains(&(due - at).as_millis()), "{why}");
+        stand.now = due;
+        stand.endpoint.handle_timeout(due);
+        let sent = stand.transmits();
+        assert_eq!((sent.len(), &sent[0].bytes[..], sent[0].hop), (1, &b"\r\n\r\n"[..], by_udp(REMOTE)));
+        at = due;
+    }
+    stand.endpoint.unregister(ID, stand.now);
+    let (_, last) = stand.sent_to();
+    stand.feed(&answer(&last, 200, "x", "", ""));
+    stand.pass(Duration::from_secs(6));
+    assert_eq!(stand.endpoint.poll_timeout(), None, "and no longer");
+}
+
+impl Stand {
+    /// Registered for ten minutes with the first of these, which is pinged each minute.
+    fn pinging(&mut self, targets: &[&str]) {
+        let (targets, ping) = (udp(targets), Some(Duration::from_secs(60)));
+        self.endpoint.register(ID, Registration { targets, ping, ..registration() }, self.now);
+        let (_, request) = self.sent_to();
+        self.feed(&answer(&request, 200, "x", &granted(600), ""));
+        self.states();
+    }
+}
+
+#[test]
+fn a_registrar_that_is_pinged_may_answer_what_it_likes() {
+    for status in [200, 401, 404, 405, 480, 503] {
+        let mut stand = Stand::new();
+        stand.pinging(&[REMOTE]);
+        let (waited, first) = stand.next_request();
+        assert!(waited <= Duration::from_secs(60), "{waited:?}");
+        assert_eq!((first.method.as_str(), first.uri.as_str()), ("OPTIONS", "sip:test.local"));
+        stand.feed(&answer(&first, status, "x", "", ""));
+        let (waited, second) = stand.next_request();
+        assert_eq!((waited, second.method.as_str()), (Duration::from_secs(60), "OPTIONS"), "{status}");
+        assert_eq!(stand.states(), []);
+    }
+}
+
+#[test]
+fn a_registrar_that_answers_no_ping_is_down_and_another_is_registered_with() {
+    let mut stand = Stand::new();
+    stand.pinging(&[REMOTE, SECOND]);
+    stand.next_request();
+    let asked = stand.now;
+    loop {
+        let (to, request) = stand.next_sent();
+        if request.method == crate::message::Method::Register {
+            assert_eq!((to.as_str(), stand.now - asked), (SECOND, Duration::from_secs(5)));
+            stand.feed(&answer(&request, 200, "x", &granted(600), ""));
+            break;
+        }
+    }
+    assert_eq!(stand.states(), [State::Trying, State::Registered { expires: Duration::from_secs(600) }]);
+    let (_, ping) = stand.next_request();
+    assert_eq!(ping.method.as_str(), "OPTIONS", "the other is pinged");
+    // Who has no other is told to be down, and asked by REGISTER until it is there again.
+    let mut stand = Stand::new();
+    stand.pinging(&[REMOTE]);
+    stand.next_request();
+    stand.endpoint.handle_unreachable(by_udp(REMOTE), stand.now);
+    let [State::Failed { status: 503, retry_in }] = stand.states()[..] else { panic!("down") };
+    let (waited, request) = stand.next_request();
+    assert_eq!((waited, request.method.as_str()), (retry_in, "REGISTER"));
+    stand.feed(&answer(&request, 200, "x", &granted(600), ""));
+    assert_eq!(stand.states(), [State::Trying, State::Registered { expires: Duration::from_secs(600) }]);
+    assert_eq!(stand.next_request().1.method.as_str(), "OPTIONS");
 }
