@@ -43,10 +43,17 @@ pub(super) enum FromStream {
     Opened(Hop, mpsc::Sender<Vec<u8>>),
     /// Bytes came.
     Chunk(Hop, Vec<u8>),
-    /// It was open and is not any more.
-    Closed(Hop),
+    /// The one that took messages here was open, and is not any more.
+    Closed(Hop, mpsc::WeakSender<Vec<u8>>),
     /// It never opened.
     NotOpened(Hop),
+}
+
+/// Whether a connection has to do with another of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Free,
+    Taken,
 }
 
 /// All connections, open or being opened.
@@ -85,9 +92,25 @@ impl Connections {
         }
     }
 
-    /// A connection takes messages from here on.
-    pub(super) fn opened(&mut self, hop: Hop, outbox: mpsc::Sender<Vec<u8>>) {
-        self.outboxes.insert(hop, outbox);
+    /// A connection takes messages from here on. Says whether it takes the place of another: a peer may use a port again
+    /// before we know that it left.
+    pub(super) fn opened(&mut self, hop: Hop, outbox: mpsc::Sender<Vec<u8>>) -> Place {
+        match self.outboxes.insert(hop, outbox.clone()) {
+            Some(before) if !before.same_channel(&outbox) => Place::Taken,
+            Some(_) | None => Place::Free,
+        }
+    }
+
+    /// A connection ended by itself. Says whether another has its place, which is to stay.
+    pub(super) fn closed(&mut self, hop: Hop, outbox: &mpsc::WeakSender<Vec<u8>>) -> Place {
+        match (self.outboxes.get(&hop), outbox.upgrade()) {
+            (Some(current), Some(closed)) if current.same_channel(&closed) => {
+                self.outboxes.remove(&hop);
+                Place::Free
+            }
+            (Some(_), _) => Place::Taken,
+            (None, _) => Place::Free,
+        }
     }
 
     /// Closes a connection, if it is open.
@@ -284,6 +307,7 @@ async fn carry(
     inbox: mpsc::Sender<FromStream>,
     idle: Option<Duration>,
 ) {
+    let ours = outbox.downgrade();
     if inbox.send(FromStream::Opened(hop, outbox)).await.is_err() {
         return;
     }
@@ -293,7 +317,7 @@ async fn carry(
         () = write(writer, queue) => {}
     }
     // The SIP task outlives its connections, or nobody needs to know.
-    let _ = inbox.send(FromStream::Closed(hop)).await;
+    let _ = inbox.send(FromStream::Closed(hop, ours)).await;
 }
 
 async fn read(mut reader: impl AsyncRead + Unpin, hop: Hop, inbox: &mpsc::Sender<FromStream>, idle: Option<Duration>) {
@@ -349,7 +373,7 @@ mod tests {
         let mut second = TcpStream::connect(at).await.unwrap();
         assert_eq!(timeout(PATIENCE, second.read(&mut [0; 1])).await.unwrap().unwrap(), 0, "closed");
         drop(first);
-        assert!(matches!(from_streams.recv().await, Some(FromStream::Closed(gone)) if gone == hop));
+        assert!(matches!(from_streams.recv().await, Some(FromStream::Closed(gone, _)) if gone == hop));
         TcpStream::connect(at).await.unwrap();
         let again = timeout(PATIENCE, from_streams.recv()).await.unwrap();
         assert!(matches!(again, Some(FromStream::Opened(..))));
@@ -377,5 +401,21 @@ mod tests {
             connections.close(hop);
         }
         TcpStream::connect(ours).await.expect_err("nobody listens there");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_leaves_the_next_from_the_same_port_alone() {
+        let tls = watch::channel(Arc::new(Tls::outgoing().unwrap())).1;
+        let (mut connections, _from_streams) = Connections::start(Vec::new(), Vec::new(), tls);
+        let hop = Hop { listener: ListenerId(0), transport: Transport::Tcp, remote: HERE.parse().unwrap() };
+        let ((old, _old), (new, mut queue)) = (mpsc::channel(1), mpsc::channel(1));
+        let (old_gone, new_gone) = (old.downgrade(), new.downgrade());
+        assert_eq!(connections.opened(hop, old), Place::Free);
+        assert_eq!(connections.opened(hop, new), Place::Taken);
+        assert_eq!(connections.closed(hop, &old_gone), Place::Taken);
+        connections.send(hop, b"x".to_vec());
+        assert_eq!(queue.recv().await, Some(b"x".to_vec()));
+        assert_eq!(connections.closed(hop, &new_gone), Place::Free);
+        assert_eq!(queue.recv().await, None);
     }
 }

@@ -5,7 +5,7 @@ pub mod tls;
 
 pub use sockets::Sockets;
 
-use self::connections::{Connections, FromStream};
+use self::connections::{Connections, FromStream, Place};
 use super::{
     Alarm,
     tap::{Look, Tap},
@@ -157,13 +157,16 @@ fn on_stream(input: FromStream, endpoint: &mut Endpoint, connections: &mut Conne
     let now = Instant::now();
     match input {
         FromStream::Opened(hop, outbox) => {
-            connections.opened(hop, outbox);
+            if connections.opened(hop, outbox) == Place::Taken {
+                endpoint.handle_stream_closed(hop, now);
+            }
             endpoint.handle_stream_opened(hop);
         }
         FromStream::Chunk(hop, bytes) => endpoint.handle_stream(hop, &bytes, now),
-        FromStream::Closed(hop) => {
-            connections.close(hop);
-            endpoint.handle_stream_closed(hop, now);
+        FromStream::Closed(hop, outbox) => {
+            if connections.closed(hop, &outbox) == Place::Free {
+                endpoint.handle_stream_closed(hop, now);
+            }
         }
         FromStream::NotOpened(hop) => {
             connections.close(hop);
