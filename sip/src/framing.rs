@@ -38,8 +38,19 @@ pub struct Framer {
     searched: usize,
     /// Start of the body and end of the message at `start`, once its headers are whole.
     body: Option<(usize, usize)>,
-    /// The last frame was a pong: one more line end makes it a ping.
-    half_ping: bool,
+    keep_alive: KeepAlive,
+}
+
+/// What a line end between messages would mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum KeepAlive {
+    /// A pong, or the first half of a ping.
+    #[default]
+    Unasked,
+    /// The pong that we asked for.
+    Asked,
+    /// The last frame was a pong that nobody asked for: one more line end makes it a ping.
+    HalfPing,
 }
 
 impl Framer {
@@ -55,6 +66,11 @@ impl Framer {
         self.body = self.body.map(|(body, end)| (body.saturating_sub(self.start), end.saturating_sub(self.start)));
         self.start = 0;
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// A ping of ours goes out: the next single line end is its pong, and no half of a ping.
+    pub fn expect_pong(&mut self) {
+        self.keep_alive = KeepAlive::Asked;
     }
 
     /// The next frame, or `None` until more bytes come.
@@ -73,21 +89,28 @@ impl Framer {
         };
         let frame = Frame::Message(message.to_vec());
         self.give_out(end);
-        self.half_ping = false;
+        if self.keep_alive == KeepAlive::HalfPing {
+            self.keep_alive = KeepAlive::Unasked;
+        }
         Ok(Some(frame))
     }
 
     /// A line end in front of a message.
     fn keep_alive(&mut self) -> Option<Frame> {
         let rest = self.buffer.get(self.start..)?;
-        if rest.starts_with(PING) && !self.half_ping {
+        if rest.starts_with(PING) && self.keep_alive != KeepAlive::HalfPing {
             self.give_out(self.start + PING.len());
             return Some(Frame::Ping);
         }
         if rest.starts_with(PONG) {
             self.give_out(self.start + PONG.len());
-            self.half_ping = !self.half_ping;
-            return Some(if self.half_ping { Frame::Pong } else { Frame::Ping });
+            let (frame, next) = match self.keep_alive {
+                KeepAlive::Unasked => (Frame::Pong, KeepAlive::HalfPing),
+                KeepAlive::Asked => (Frame::Pong, KeepAlive::Unasked),
+                KeepAlive::HalfPing => (Frame::Ping, KeepAlive::Unasked),
+            };
+            self.keep_alive = next;
+            return Some(frame);
         }
         None
     }
@@ -193,6 +216,20 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(messages(&bytes), expected);
+    }
+
+    /// Each ping of ours is answered by one line end, and two of those are no ping of the peer.
+    #[test]
+    fn pongs_that_were_asked_for_make_no_ping() {
+        let mut framer = Framer::new();
+        for _ in 0..4 {
+            framer.expect_pong();
+            framer.push(PONG);
+            assert_eq!((framer.poll_frame(), framer.poll_frame()), (Ok(Some(Frame::Pong)), Ok(None)));
+        }
+        framer.push(PONG);
+        framer.push(PONG);
+        assert_eq!((framer.poll_frame(), framer.poll_frame()), (Ok(Some(Frame::Ping)), Ok(None)));
     }
 
     #[test]

@@ -58,6 +58,9 @@ impl Registrant {
         let open = self.hop.filter(|hop| self.is_bound(now) && stands(hop));
         self.keep_alive = open.map(|hop| {
             core.transactions.send(hop.carry(PING.to_vec()));
+            if let Some(framer) = core.streams.get_mut(&hop) {
+                framer.expect_pong();
+            }
             now + pause(hop, core)
         });
     }
