@@ -6,7 +6,7 @@ use super::{
     bundle::Bundle,
     keypad::Keypad,
     reason,
-    recording::{By, Order, Recorded},
+    recording::Recorded,
     tools,
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
@@ -373,15 +373,6 @@ impl Live {
             }
         }
         GO_ON
-    }
-
-    fn on_recording_tool(&mut self, id: ToolCallId, order: Order, desk: &mut Desk, now: Instant) {
-        let allowed = desk.secretary.recording_pause;
-        let output = match allowed && self.order_recording(By::Assistant, order, desk, now) {
-            true => json!({"status": if order == Order::Pause { "paused" } else { "recording" }}),
-            false => json!({"status": "refused", "reason": "this call's recording is not yours to pause"}),
-        };
-        self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
     }
 
     fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {

@@ -3,6 +3,8 @@
 //! It pauses while anybody wants it to: a person at the control socket, the assistant, or keys that were just pressed.
 use super::{Call, Desk, Event, State, live::Live};
 use media::recording::{Blank, Block};
+use providers::{Respond, ToolCallId};
+use serde_json::json;
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -33,7 +35,7 @@ pub enum Order {
 
 /// Who wants a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum By {
+enum By {
     /// Somebody at the control socket.
     Operator,
     /// The assistant, by a tool.
@@ -76,7 +78,7 @@ impl Live {
     }
 
     /// False if there is no recording.
-    pub(super) fn order_recording(&mut self, by: By, order: Order, desk: &mut Desk, now: Instant) -> bool {
+    fn order_recording(&mut self, by: By, order: Order, desk: &mut Desk, now: Instant) -> bool {
         let Some(recorded) = &mut self.recorded else { return false };
         match order {
             Order::Pause => recorded.wanted.insert(by),
@@ -84,6 +86,16 @@ impl Live {
         };
         self.obey(Duration::ZERO, desk, now);
         true
+    }
+
+    /// The assistant calls `pause_recording` or `resume_recording`.
+    pub(super) fn on_recording_tool(&mut self, id: ToolCallId, order: Order, desk: &mut Desk, now: Instant) {
+        let allowed = desk.secretary.recording_pause;
+        let output = match allowed && self.order_recording(By::Assistant, order, desk, now) {
+            true => json!({"status": if order == Order::Pause { "paused" } else { "recording" }}),
+            false => json!({"status": "refused", "reason": "this call's recording is not yours to pause"}),
+        };
+        self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
     }
 
     /// The caller pressed a key. True if the recording pauses, and nobody is to read which.

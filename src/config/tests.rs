@@ -23,7 +23,8 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         .filter_map(|line| {
             let bare = line.strip_prefix("# ").unwrap_or(line);
             let key = bare.split(" = ").next().unwrap_or_default();
-            let setting = bare.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let setting =
+                bare.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
             (setting || bare.starts_with('[')).then_some(format!("{bare}\n"))
         })
         .collect();
@@ -37,8 +38,9 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         want.sort_unstable();
         assert_eq!(there, want);
     }
-    let secrets = ["EXTENSION_PASSWORD", "OPENAI_API_KEY", "HEP_PASSWORD", "PBX_PASSWORD"];
-    let env = environment(&secrets.map(|name| (name, "1")));
+    let secrets = ["EXTENSION_PASSWORD", "OPENAI_API_KEY", "HEP_PASSWORD", "PBX_PASSWORD", "S3_SECRET_KEY"];
+    let mut env = environment(&secrets.map(|name| (name, "1")));
+    env.insert("RECORDING_KEY".to_owned(), "1f".repeat(32));
     let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let config = Config::parse(&shown, "shown", &env).unwrap();
     assert_eq!(config.registrations[0].password.expose(), "1");

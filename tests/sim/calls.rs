@@ -637,9 +637,9 @@ fn the_assistant_pauses_a_recording_only_where_she_may() {
             (row.recording, row.recording_pause) = (Some(true), Some(may));
         });
         world.says(Duration::from_secs(1), Some(("pause_recording", "{}")));
-        world.pass(Duration::from_secs(2), true);
+        world.pass(Duration::from_secs(2), false);
         world.says(Duration::from_secs(1), Some(("resume_recording", "{}")));
-        world.pass(Duration::from_secs(2), true);
+        world.pass(Duration::from_secs(2), false);
         world.call.handle_shutdown(world.now);
         world.drain();
         let orders: Vec<&Event> = world.events.iter().filter(|event| matches!(event, Event::Recording(_))).collect();
