@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-memory bench-parse bench-srtp fuzz clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-memory bench-parse bench-sound bench-srtp fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -84,9 +84,15 @@ bench-parse: ## measure reading, printing and refusing SIP messages
 bench-srtp: ## measure protecting and unprotecting packets, in every suite
 	@cargo bench --locked --quiet --package media --bench srtp
 
+bench-sound: pesq-ready ## score what a bad network leaves of speech, and write docs/benchmarks-sound.md
+	@cargo bench --locked --quiet --package media --bench sound
+
 fuzz: deps-build ## let a fuzzer at each parser, FUZZ_SECONDS (600) each
 	$(call say,fuzzing each parser)
 	@fuzz/run
+
+pesq-ready:
+	@tests/judge/prepare pesq
 
 deps-build:
 	@scripts/install.sh build
