@@ -1,20 +1,30 @@
 //! Concealment of missing audio by repeating the pitch, in the class of ITU-T G.711 Appendix I.
 //!
-//! The last pitch period is repeated, its seam overlapped and added, and fades to silence over 60 ms. The first good
-//! frame is cross-faded with the repetition. Unlike Appendix I the output is not delayed by 3.75 ms for an overlap at
-//! the start: the listener is a recogniser, and the repeated period continues the waveform one period on.
+//! The last pitch period is repeated, after 10 ms the last two and after 20 ms the last three, so that a long erasure does
+//! not buzz; seams are overlapped and added, and all of it fades to silence within 60 ms. The first good frame is
+//! cross-faded with the repetition. Unlike Appendix I the output is not delayed by 3.75 ms for an overlap at the start:
+//! the listener is a recogniser, and the repeated period continues the waveform one period on.
 use crate::audio::SampleRate;
 
-/// Voices from 66 Hz to 200 Hz.
+/// Voices from 66 Hz to 200 Hz; of higher ones several periods at once.
 const LONGEST_PITCH_US: u64 = 15_000;
 const SHORTEST_PITCH_US: u64 = 5_000;
 /// What two candidate periods are compared over (Appendix I: 20 ms).
 const COMPARED_US: u64 = 20_000;
+/// The search looks at every sample of 4 kHz first, then at all around the best.
+const COARSE_HZ: u32 = 4_000;
+/// Below this resemblance there is no pitch: noise is repeated with the longest period, at which it sounds least like a
+/// tone.
+const VOICED: f64 = 0.4;
+/// So much later another period joins those that are repeated, up to three.
+const PERIOD_US: u64 = 10_000;
+const MOST_PERIODS: usize = 3;
 /// Full volume for so long, then a linear fade to nothing (Appendix I: 10 ms, and silence after 60 ms).
 const HELD_US: u64 = 10_000;
 const SILENT_US: u64 = 60_000;
-/// The cross-fade into the first good frame.
+/// The cross-fade into the first good frame, longer by as much for every 10 ms that were missing, up to 10 ms.
 const RECOVERY_US: u64 = 4_000;
+const LONGEST_RECOVERY_US: u64 = 10_000;
 
 /// The recent past of one stream, and what it would have gone on as.
 #[derive(Clone, Debug)]
@@ -26,8 +36,10 @@ pub struct Concealer {
 
 #[derive(Clone, Debug)]
 struct Erasure {
-    /// One pitch period whose end runs smoothly into its start.
-    period: Vec<i16>,
+    /// One pitch period.
+    pitch: usize,
+    /// The last period, the last two, the last three: the end of each runs smoothly into its start.
+    loops: Vec<Vec<i16>>,
     /// Samples made of it so far.
     made: usize,
 }
@@ -38,8 +50,8 @@ impl Concealer {
         Self { rate, history: Vec::new(), erasure: None }
     }
 
-    /// Takes a frame that arrived. Its first 4 ms are cross-faded when audio before it was concealed; otherwise it is
-    /// left untouched. True if it was changed.
+    /// Takes a frame that arrived. Its first 4 to 10 ms are cross-faded when audio before it was concealed; otherwise it
+    /// is left untouched. True if it was changed.
     pub fn accept(&mut self, samples: &mut [i16]) -> bool {
         let faded = match self.erasure.take() {
             Some(erasure) => self.recover(erasure, samples),
@@ -53,7 +65,7 @@ impl Concealer {
     pub fn conceal(&mut self, count: usize) -> Vec<i16> {
         let mut erasure = match self.erasure.take() {
             Some(erasure) => erasure,
-            None => Erasure { period: self.last_period(), made: 0 },
+            None => self.begin(),
         };
         let samples = (0..count).map(|_| self.continuation(&mut erasure)).collect();
         self.erasure = Some(erasure);
@@ -67,12 +79,13 @@ impl Concealer {
     }
 
     fn recover(&self, mut erasure: Erasure, samples: &mut [i16]) -> bool {
-        let length = self.samples_in(RECOVERY_US).min(samples.len());
+        let missing = self.rate.duration_of(erasure.made).as_micros() as u64;
+        let later = missing.saturating_sub(1) / PERIOD_US;
+        let micros = RECOVERY_US.saturating_mul(later.saturating_add(1)).min(LONGEST_RECOVERY_US);
+        let length = self.samples_in(micros).min(samples.len());
         for (n, sample) in samples.iter_mut().take(length).enumerate() {
-            let made = i64::from(self.continuation(&mut erasure));
-            let good = i64::from(*sample);
-            let (done, all) = (n as i64 + 1, length as i64 + 1);
-            *sample = saturate((made * (all - done) + good * done) / all);
+            let made = self.continuation(&mut erasure);
+            *sample = cross_fade(made, *sample, n, length);
         }
         length > 0
     }
@@ -80,52 +93,60 @@ impl Concealer {
     fn continuation(&self, erasure: &mut Erasure) -> i16 {
         let made = erasure.made;
         erasure.made = made.saturating_add(1);
-        let index = made.checked_rem(erasure.period.len()).unwrap_or(0);
-        let sample = erasure.period.get(index).copied().unwrap_or(0);
         let (held, silent) = (self.samples_in(HELD_US), self.samples_in(SILENT_US));
+        let Some(left) = silent.checked_sub(made) else { return 0 };
+        let sample = erasure.sample(made, self.samples_in(PERIOD_US));
         if made < held {
             return sample;
         }
-        let left = silent.saturating_sub(made) as i64;
-        saturate(i64::from(sample) * left / (silent - held).max(1) as i64)
+        saturate(i64::from(sample) * left as i64 / (silent - held).max(1) as i64)
     }
 
-    /// The last pitch period, its last quarter blended into what came a period earlier so that it repeats without a
-    /// seam.
-    fn last_period(&self) -> Vec<i16> {
-        let Some(pitch) = self.pitch() else { return Vec::new() };
-        let start = self.history.len().saturating_sub(pitch);
-        let mut period = self.history.get(start..).unwrap_or_default().to_vec();
+    fn begin(&self) -> Erasure {
+        let pitch = self.pitch().unwrap_or(0);
+        let loops = (1..=MOST_PERIODS).map_while(|periods| self.last_periods(pitch, periods)).collect();
+        Erasure { pitch, loops, made: 0 }
+    }
+
+    /// The last so many pitch periods, the last quarter period blended into what came before their start so that they
+    /// repeat without a seam. `None` with too little past.
+    fn last_periods(&self, pitch: usize, periods: usize) -> Option<Vec<i16>> {
+        let length = pitch.checked_mul(periods).filter(|length| *length > 0)?;
+        let start = self.history.len().checked_sub(length)?;
+        let mut repeated = self.history.get(start..)?.to_vec();
         let overlap = pitch / 4;
-        let earlier = self.history.get(start.saturating_sub(overlap)..start).unwrap_or_default().iter();
-        let tail = pitch.saturating_sub(overlap);
-        for (n, (sample, earlier)) in period.iter_mut().skip(tail).zip(earlier).enumerate() {
-            let (done, all) = (n as i64 + 1, overlap as i64 + 1);
-            *sample = saturate((i64::from(*sample) * (all - done) + i64::from(*earlier) * done) / all);
+        let earlier = self.history.get(start.saturating_sub(overlap)..start)?;
+        for (n, (sample, earlier)) in repeated.iter_mut().skip(length - overlap).zip(earlier).enumerate() {
+            *sample = cross_fade(*sample, *earlier, n, overlap);
         }
-        period
+        Some(repeated)
     }
 
-    /// The lag at which the past resembles itself most, by normalised cross-correlation. `None` with too little past.
+    /// The lag at which the past resembles itself most. `None` with too little past.
     fn pitch(&self) -> Option<usize> {
-        let compared = self.samples_in(COMPARED_US);
         let (shortest, longest) = (self.samples_in(SHORTEST_PITCH_US), self.samples_in(LONGEST_PITCH_US));
+        let step = (self.rate.hz() / COARSE_HZ).max(1) as usize;
+        let (_, near) = self.best_lag((shortest..=longest).step_by(step), step)?;
+        let around = near.saturating_sub(step - 1).max(shortest)..=near.saturating_add(step - 1).min(longest);
+        let (score, lag) = self.best_lag(around, 1)?;
+        Some(if score < VOICED { longest } else { lag })
+    }
+
+    /// The best of these lags, comparing every `step`th sample.
+    fn best_lag(&self, lags: impl Iterator<Item = usize>, step: usize) -> Option<(f64, usize)> {
+        let compared = self.samples_in(COMPARED_US);
         let template = self.history.get(self.history.len().checked_sub(compared)?..)?;
-        let mut best = None;
-        for lag in shortest..=longest {
-            let Some(start) = self.history.len().checked_sub(compared + lag) else { break };
+        let scored = lags.map_while(|lag| {
+            let start = self.history.len().checked_sub(compared + lag)?;
             let candidate = self.history.get(start..start + compared)?;
-            let score = resemblance(template, candidate);
-            if best.is_none_or(|(highest, _)| score > highest) {
-                best = Some((score, lag));
-            }
-        }
-        best.map(|(_, lag)| lag)
+            Some((resemblance(template, candidate, step), lag))
+        });
+        scored.max_by(|(a, _), (b, _)| a.total_cmp(b))
     }
 
     fn remember(&mut self, samples: &[i16]) {
         self.history.extend_from_slice(samples);
-        let kept = self.samples_in(COMPARED_US + LONGEST_PITCH_US + LONGEST_PITCH_US / 4);
+        let kept = self.samples_in(LONGEST_PITCH_US * MOST_PERIODS as u64 + LONGEST_PITCH_US / 4);
         let surplus = self.history.len().saturating_sub(kept);
         self.history.drain(..surplus);
     }
@@ -135,15 +156,42 @@ impl Concealer {
     }
 }
 
-/// Cross-correlation over the candidate's magnitude: higher is more alike.
-fn resemblance(template: &[i16], candidate: &[i16]) -> f64 {
-    let (mut product, mut energy) = (0_i64, 0_i64);
-    for (a, b) in template.iter().zip(candidate) {
+impl Erasure {
+    /// The sample this far into the erasure, before any fade. Where another period joins, it does so in phase and within
+    /// a quarter of a period.
+    fn sample(&self, made: usize, every: usize) -> i16 {
+        let joined = (made / every.max(1)).min(MOST_PERIODS - 1);
+        let after = made - joined * every;
+        let current = self.of(joined, made);
+        let overlap = self.pitch / 4;
+        if joined == 0 || after >= overlap {
+            return current;
+        }
+        cross_fade(self.of(joined - 1, made), current, after, overlap)
+    }
+
+    fn of(&self, joined: usize, made: usize) -> i16 {
+        let Some(repeated) = self.loops.get(joined).or(self.loops.last()) else { return 0 };
+        let index = made.checked_rem(repeated.len()).unwrap_or(0);
+        repeated.get(index).copied().unwrap_or(0)
+    }
+}
+
+/// Normalised cross-correlation over every `step`th sample: 1 for the same shape, whatever its loudness.
+fn resemblance(template: &[i16], candidate: &[i16], step: usize) -> f64 {
+    let (mut product, mut energies) = (0_i64, (0_i64, 0_i64));
+    for (a, b) in template.iter().zip(candidate).step_by(step) {
         let (a, b) = (i64::from(*a), i64::from(*b));
         product += a * b;
-        energy += b * b;
+        energies = (energies.0 + a * a, energies.1 + b * b);
     }
-    product as f64 / (energy.max(1) as f64).sqrt()
+    product as f64 / (energies.0.max(1) as f64 * energies.1.max(1) as f64).sqrt()
+}
+
+/// The `n`th sample of so many on the way from one signal to another.
+fn cross_fade(from: i16, to: i16, n: usize, length: usize) -> i16 {
+    let (done, all) = (n as i64 + 1, length as i64 + 1);
+    saturate((i64::from(from) * (all - done) + i64::from(to) * done) / all)
 }
 
 fn saturate(sample: i64) -> i16 {
@@ -195,8 +243,36 @@ mod tests {
         concealer.conceal(160);
         let mut loud = vec![20_000_i16; 160];
         assert!(concealer.accept(&mut loud));
-        assert!(loud[0] < 10_000 && loud[32..].iter().all(|s| *s == 20_000), "{:?}", &loud[..34]);
+        assert!(loud[0] < 10_000 && loud[63] < 20_000, "{:?}", &loud[..64]);
+        assert!(loud[64..].iter().all(|s| *s == 20_000), "20 ms were missing: 8 ms are faded");
         assert!(!concealer.accept(&mut loud));
+    }
+
+    /// A step in what is heard is a click: none may be larger than the voice's own, times what a seam costs.
+    #[test]
+    fn seams_do_not_click() {
+        for hz in [70.0, 110.0, 190.0, 310.0] {
+            let mut concealer = primed(hz);
+            let before = tone(hz, 799, 1);
+            let mut heard = concealer.conceal(320);
+            let mut good = tone(hz, 1_137, 160);
+            concealer.accept(&mut good);
+            heard.extend(good);
+            let steps = before.iter().chain(&heard).zip(&heard).map(|(a, b)| a.abs_diff(*b));
+            let own = 8_000.0 * hz * std::f64::consts::TAU / 8_000.0;
+            let most = steps.max().unwrap_or_default();
+            assert!(f64::from(most) < own * 2.0, "{hz} Hz: a step of {most}, the tone's own are {own:.0}");
+        }
+    }
+
+    /// Noise that is repeated at the pace of a pitch is heard as a tone of that pitch.
+    #[test]
+    fn noise_is_repeated_with_a_long_period() {
+        let mut random = crate::testing::Random::new(5);
+        let mut concealer = Concealer::new(SampleRate::HZ_8000);
+        let mut noise: Vec<i16> = (0..800).map(|_| random.below(4_000) as i16 - 2_000).collect();
+        concealer.accept(&mut noise);
+        assert_eq!(concealer.pitch(), Some(120));
     }
 
     #[test]
