@@ -11,6 +11,7 @@ use crate::{
 mod downlink;
 mod freeswitch;
 mod keys;
+mod level;
 mod negotiated;
 mod robustness;
 mod secure;

@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    level::Level,
     stats::Stats,
     stream::{Arrived, Kind},
 };
@@ -13,8 +14,12 @@ use crate::{
     sdp::{Direction, Negotiated},
 };
 
-/// How long the phone may be late with a packet before silence is made up in its place: with 20 ms packets, after 60 ms.
-const PATIENCE: Duration = Duration::from_millis(40);
+/// How long the phone may be late with a packet before audio is made up in its place, all that was due by then at once.
+/// A provider counts samples, not arrivals: it loses nothing by waiting, while audio made up for a packet that is only
+/// late is heard besides it. Shorter than any silence that ends a turn.
+const PATIENCE: Duration = Duration::from_millis(120);
+/// What is made up first goes on as the caller did, and fades; then it is silence.
+const FADE: Duration = Duration::from_millis(60);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
 /// frames. What is longer is a pause of the sender, or another timestamp base.
 const DROPPED_FRAMES: Duration = Duration::from_millis(100);
@@ -22,8 +27,8 @@ const DROPPED_FRAMES: Duration = Duration::from_millis(100);
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
 /// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
 const LONGEST_FILL: Duration = Duration::from_secs(1);
-/// The most silence one wake-up makes up; after a longer sleep the stream goes on from where it woke.
-const LONGEST_SILENCE: u32 = 10;
+/// The most frames one wake-up makes up; after a longer sleep the stream goes on from where it woke.
+const LONGEST_SILENCE: u32 = 20;
 
 /// A piece of the caller's audio: in the provider's format, and as the detector wants it.
 #[derive(Debug)]
@@ -62,9 +67,12 @@ pub(super) struct Uplink {
     follows: Option<Follows>,
     /// Packets missing before the next.
     missing: u64,
-    /// Silence made up since the last audio.
+    /// Audio made up since the last that came.
     made_up: Duration,
-    next_silence: Instant,
+    /// When the next packet should come, and when its lateness is made up for.
+    expected: Instant,
+    patient_until: Instant,
+    level: Level,
     pieces: Vec<Piece>,
 }
 
@@ -93,7 +101,9 @@ impl Uplink {
             follows: None,
             missing: 0,
             made_up: Duration::ZERO,
-            next_silence: now + media.ptime + PATIENCE,
+            expected: now + media.ptime,
+            patient_until: now + media.ptime + PATIENCE,
+            level: Level::new(now),
             pieces: Vec::new(),
         };
         uplink.set_up(media);
@@ -153,7 +163,7 @@ impl Uplink {
         self.fill(missing, now, stats);
         match decoded {
             Some(samples) if samples.is_empty() => {}
-            Some(samples) => self.give(packet, samples, now),
+            Some(samples) => self.give(packet, samples, now, stats),
             None => {
                 stats.codec_errors += 1;
                 let frame = self.follows.map_or(0, |follows| follows.samples);
@@ -163,27 +173,29 @@ impl Uplink {
         }
     }
 
-    /// Makes up silence when it is due.
+    /// Makes up for packets that should have come.
     pub(super) fn handle_timeout(&mut self, now: Instant, stats: &mut Stats) {
+        if now < self.patient_until {
+            return;
+        }
         for _ in 0..LONGEST_SILENCE {
-            if self.next_silence > now {
+            if self.expected > now {
                 return;
             }
-            let samples = vec![0; self.codec.sample_rate().samples_in(self.ptime)];
+            let samples = self.made_up(self.codec.sample_rate().samples_in(self.ptime));
             stats.silence += self.ptime;
             self.made_up += self.ptime;
-            let at = self.next_silence;
-            self.push(samples, None, at, None);
-            self.next_silence = at + self.ptime;
+            self.push(samples, None, self.expected, None);
+            self.expected += self.ptime;
         }
-        if self.next_silence <= now {
-            self.next_silence = now + self.ptime;
+        if self.expected <= now {
+            self.expected = now + self.ptime;
         }
     }
 
-    /// When silence is due.
+    /// When that is due.
     pub(super) fn deadline(&self) -> Instant {
-        self.next_silence
+        self.expected.max(self.patient_until)
     }
 
     /// What came of it since the last call.
@@ -191,12 +203,17 @@ impl Uplink {
         std::mem::take(&mut self.pieces)
     }
 
-    fn give(&mut self, packet: &Arrived, mut samples: Vec<i16>, now: Instant) {
+    fn give(&mut self, packet: &Arrived, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
         self.follow(packet, samples.len());
         let changed = self.concealer.accept(&mut samples);
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
+        let rate = self.codec.sample_rate();
         self.made_up = Duration::ZERO;
-        self.next_silence = now + self.codec.sample_rate().duration_of(samples.len()) + PATIENCE;
+        self.expected = now + rate.duration_of(samples.len());
+        self.patient_until = self.expected + PATIENCE;
+        if self.level.leave_out(&samples, rate, now, stats) {
+            return;
+        }
         self.push(samples, untouched, packet.at, Some(packet.timestamp));
     }
 
@@ -236,7 +253,7 @@ impl Uplink {
         usize::try_from(samples).unwrap_or(usize::MAX)
     }
 
-    /// Conceals what is missing, less the silence that was made up meanwhile.
+    /// Conceals what is missing, less what was made up meanwhile.
     fn fill(&mut self, missing: usize, now: Instant, stats: &mut Stats) {
         let rate = self.codec.sample_rate();
         let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
@@ -245,17 +262,29 @@ impl Uplink {
         let frame = self.follows.map_or(left, |follows| follows.samples).max(1);
         while left > 0 {
             let count = left.min(frame);
-            let own = self.decoder.as_mut().and_then(|decoder| decoder.conceal(rate.duration_of(count)));
-            let samples = own.filter(|own| own.len() == count).unwrap_or_else(|| self.concealer.conceal(count));
+            let samples = self.conceal(count);
             self.push(samples, None, now, None);
             left -= count;
         }
+    }
+
+    /// By the codec's own concealment if it has one.
+    fn conceal(&mut self, count: usize) -> Vec<i16> {
+        let lost = self.codec.sample_rate().duration_of(count);
+        let own = self.decoder.as_mut().and_then(|decoder| decoder.conceal(lost));
+        own.filter(|own| own.len() == count).unwrap_or_else(|| self.concealer.conceal(count))
+    }
+
+    /// What stands in for a phone that sends nothing.
+    fn made_up(&mut self, count: usize) -> Vec<i16> {
+        if self.listening && self.made_up < FADE { self.conceal(count) } else { vec![0; count] }
     }
 
     /// `timestamp` is that of a packet; without one the piece was made up.
     fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, timestamp: Option<u32>) {
         let Some(audio) = self.convert(&samples, payload) else { return };
         let origin = if timestamp.is_some() { Origin::Caller } else { Origin::MadeUp };
+        self.level.give(self.codec.sample_rate().duration_of(samples.len()));
         self.pieces.push(Piece { audio, samples, at, origin, timestamp });
     }
 
