@@ -3,6 +3,9 @@
 //! What is in sequence goes on at once. A packet beyond a gap waits for the missing ones, but no longer than the
 //! window; then the gap is given up, and its packets are late if they come at all. Whoever listens is told how many
 //! are missing, and conceals.
+//!
+//! On a network that keeps order a gap is a loss, and waiting for it is delay for nothing: every gap that is given up
+//! halves the window, down to what neighbours that swap places need. Any packet that was overtaken restores it.
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -10,6 +13,9 @@ use std::{
 
 /// The most packets that wait behind gaps. When one more comes, the first gap is given up early.
 const MAX_WAITING: usize = 64;
+
+/// The window is never shorter, unless it began so: packets that leave together may swap places.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
 
 /// What comes out, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub enum Placed {
 /// Orders packets by extended sequence number. Duplicates are refused before ([`crate::rtp::Sequence`]).
 #[derive(Debug)]
 pub struct Reorder<T> {
+    longest: Duration,
     window: Duration,
     next: Option<u64>,
     waiting: BTreeMap<u64, (Instant, T)>,
@@ -43,15 +50,16 @@ pub struct Reorder<T> {
 }
 
 impl<T> Reorder<T> {
-    /// Waits up to `window` for missing packets.
-    pub fn new(window: Duration) -> Self {
-        Self { window, next: None, waiting: BTreeMap::new(), released: VecDeque::new() }
+    /// Waits up to `longest` for missing packets.
+    pub fn new(longest: Duration) -> Self {
+        Self { longest, window: longest, next: None, waiting: BTreeMap::new(), released: VecDeque::new() }
     }
 
     /// Takes a packet.
     pub fn push(&mut self, extended: u64, packet: T, now: Instant) -> Placed {
         let next = *self.next.get_or_insert(extended);
         if extended < next {
+            self.window = self.longest;
             return Placed::Late;
         }
         if extended > next {
@@ -62,15 +70,21 @@ impl<T> Reorder<T> {
             return Placed::Waiting;
         }
         self.release(extended, packet);
-        let filled = if self.waiting.is_empty() { Placed::InOrder } else { Placed::Overtaken };
+        if self.waiting.is_empty() {
+            return Placed::InOrder;
+        }
+        self.window = self.longest;
         self.release_contiguous();
-        filled
+        Placed::Overtaken
     }
 
     /// Gives up the gaps that were waited for long enough.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let expired = self.waiting.iter().rev().find(|(_, (arrived, _))| *arrived + self.window <= now);
-        self.give_up_through(expired.map(|(extended, _)| *extended));
+        // What waits behind a later gap may have waited long enough for the shortened window already.
+        while let Some(last) = self.expired(now) {
+            self.window = (self.window / 2).max(SHORTEST_WINDOW).min(self.longest);
+            self.give_up_through(Some(last));
+        }
     }
 
     /// When the first gap is given up.
@@ -92,6 +106,12 @@ impl<T> Reorder<T> {
     pub fn restart(&mut self) {
         self.flush();
         self.next = None;
+    }
+
+    /// The last packet that waited for long enough.
+    fn expired(&self, now: Instant) -> Option<u64> {
+        let expired = self.waiting.iter().rev().find(|(_, (arrived, _))| *arrived + self.window <= now);
+        expired.map(|(extended, _)| *extended)
     }
 
     fn give_up_through(&mut self, last: Option<u64>) {
@@ -160,13 +180,32 @@ mod tests {
         let (mut reorder, now) = (Reorder::new(WINDOW), origin());
         reorder.push(1, 1, now);
         reorder.push(4, 4, now);
-        reorder.push(6, 6, now + WINDOW / 2);
+        reorder.push(6, 6, now + WINDOW * 7 / 8);
         assert_eq!(reorder.poll_timeout(), Some(now + WINDOW));
         reorder.handle_timeout(now + WINDOW);
         assert_eq!(drain(&mut reorder), [Released::Packet(1), Released::Lost(2), Released::Packet(4)]);
         assert_eq!(reorder.push(3, 3, now + WINDOW), Placed::Late);
         assert_eq!(reorder.push(5, 5, now + WINDOW), Placed::Overtaken);
         assert_eq!(drain(&mut reorder), [Released::Packet(5), Released::Packet(6)]);
+    }
+
+    #[test]
+    fn losses_shorten_the_wait_and_an_overtaken_packet_restores_it() {
+        let (mut reorder, mut now) = (Reorder::new(WINDOW), origin());
+        reorder.push(0, 0, now);
+        let mut wait = |reorder: &mut Reorder<u64>, n: u64| {
+            now += Duration::from_secs(1);
+            reorder.push(n, n, now);
+            let due = reorder.poll_timeout().expect("a gap") - now;
+            reorder.handle_timeout(now + due);
+            due.as_millis()
+        };
+        assert_eq!([2, 4, 6, 8].map(|n| wait(&mut reorder, n)), [40, 20, 10, 10]);
+        assert_eq!(reorder.push(7, 7, origin()), Placed::Late);
+        assert_eq!([10, 12].map(|n| wait(&mut reorder, n)), [40, 20]);
+        reorder.push(14, 14, origin());
+        assert_eq!(reorder.push(13, 13, origin()), Placed::Overtaken);
+        assert_eq!(wait(&mut reorder, 16), 40);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct Config {
     pub vad: vad::Config,
     /// SSRC, first sequence number, first timestamp and report times come from it.
     pub seed: u64,
-    /// How long a gap waits for its packets; 40 ms unless there is a reason.
+    /// The longest a gap waits for its packets; 40 ms unless there is a reason. Shorter where none is ever filled.
     pub reorder_window: Duration,
     /// The most assistant audio that waits; what exceeds it is refused newest first and counted.
     pub max_queued: Duration,
