@@ -22,7 +22,7 @@ mod stun;
 pub mod vad;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};
-pub use session::{Channel, Config, Error, Event, Session, Stats, Transmit, Unbelieved};
+pub use session::{Channel, Config, Error, Event, Pacing, Session, Stats, Transmit, Unbelieved};
 
 #[cfg(test)]
 mod testing;

@@ -271,7 +271,7 @@ impl Endpoint {
     /// The answer to an [`Event::Locate`].
     pub fn located(&mut self, server: &Uri, located: Located, now: Instant) {
         self.core.names.learn(server, located, now);
-        let waiting = self.legs.iter().filter(|(_, leg)| leg.awaits_name()).map(|(id, _)| *id);
+        let waiting = self.legs.iter().filter(|(_, leg)| leg.wants_name()).map(|(id, _)| *id);
         for id in waiting.collect::<Vec<_>>() {
             self.with_leg(id, |leg, core| leg.handle_located(core));
         }

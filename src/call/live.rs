@@ -3,7 +3,7 @@ mod keys;
 
 use super::{
     Desk, End, Event, Hangup, Hold,
-    bundle::Bundle,
+    bundle::{Bundle, silence_like},
     keypad::Keypad,
     reason,
     recording::Recorded,
@@ -11,7 +11,7 @@ use super::{
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
 use crate::record::Outcome;
-use media::{Audio, Heard, Law, Speech, UtteranceId, sdp, vad};
+use media::{Audio, Heard, Speech, UtteranceId, sdp, vad};
 use providers::{Dialect, Failure, Note, Respond, ToolCallId};
 use serde_json::json;
 use sip::{Command, ReferProgress, TerminatedBy};
@@ -683,19 +683,4 @@ fn lost(by: TerminatedBy) -> End {
         TerminatedBy::SessionExpired => "the phone side let the session expire",
     };
     End { outcome: Outcome::Failed, cause: cause.into(), hangup: Hangup::Peer }
-}
-
-/// As much silence as this audio lasts, in its format.
-fn silence_like(audio: &Audio) -> Audio {
-    match audio {
-        Audio::Pcm(frame) => Audio::Pcm(media::Frame { rate: frame.rate, samples: vec![0; frame.samples.len()] }),
-        Audio::G711 { law, bytes } => {
-            // ITU-T G.711: the code of zero.
-            let silence = match law {
-                Law::Mu => 0xff,
-                Law::A => 0xd5,
-            };
-            Audio::G711 { law: *law, bytes: vec![silence; bytes.len()] }
-        }
-    }
 }

@@ -60,12 +60,9 @@ pub struct CallArgs {
     /// Goes through a proxy, `sip:proxy.example;lr`. May be repeated, nearest first.
     #[arg(long, value_name = "URI")]
     pub route: Vec<String>,
-    /// Authorities to believe beside the public ones (PEM), over TLS.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<std::path::PathBuf>,
-    /// Believes any certificate, over TLS.
-    #[arg(long)]
-    pub insecure: bool,
+    /// Whom it believes.
+    #[command(flatten)]
+    pub trust: Trust,
     /// Asks this DNS server for names in place of the system's: address and port. May be repeated.
     #[arg(long, value_name = "ADDR")]
     pub dns: Vec<SocketAddr>,
@@ -90,6 +87,17 @@ pub struct CallArgs {
     /// Prints the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whom the phone believes, over TLS.
+#[derive(Args, Clone, Debug)]
+pub struct Trust {
+    /// Authorities to believe beside the public ones (PEM), over TLS.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Believes any certificate, over TLS.
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Ephemeral range of the phone's RTP ports, apart from the server's default.
@@ -183,7 +191,11 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         targets: located.targets,
         dns: Arc::new(dns),
         route: args.route.clone(),
-        tls: config::Tls { ca_file: args.ca_file.clone(), verify_servers: !args.insecure, ..config::Tls::default() },
+        tls: config::Tls {
+            ca_file: args.trust.ca_file.clone(),
+            verify_servers: !args.trust.insecure,
+            ..config::Tls::default()
+        },
         to: args.uri.clone(),
         from_user: user_part(&args.user)?,
         from_display: String::new(),

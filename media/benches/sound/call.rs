@@ -132,6 +132,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
             direction: Direction::SendRecv,
             ptime: PTIME,
             ice: None,
+            srtp: None,
         },
         uplink,
         vad: vad::Config { engine: vad::Engine::Off, ..vad::Config::default() },

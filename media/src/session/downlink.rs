@@ -94,14 +94,14 @@ impl Downlink {
     ) -> Vec<Vec<u8>> {
         let due = self.pace.advance(now);
         if due.skipped > 0 {
-            stats.pacing_skipped += due.skipped;
+            stats.pacing.skipped += due.skipped;
             self.ticks += due.skipped * u64::from(self.ticks_per_slot());
             self.digits.skip(due.skipped, self.pace.ptime());
             self.after_silence = true;
             let skipped = u32::try_from(due.skipped).unwrap_or(u32::MAX);
             self.note(self.pace.ptime().saturating_mul(skipped));
         }
-        stats.pacing_late += u64::from(due.frames > 1);
+        stats.pacing.late += u64::from(due.frames > 1);
         let packets: Vec<Vec<u8>> = (0..due.frames).filter_map(|_| self.fill_slot(now, stats, events)).collect();
         stats.sent += packets.len() as u64;
         packets

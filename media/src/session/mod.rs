@@ -37,7 +37,7 @@ use crate::{
 use downlink::Downlink;
 use protection::{Protection, Protocol};
 use reports::Reports;
-pub use stats::{Stats, Unbelieved};
+pub use stats::{Pacing, Stats, Unbelieved};
 use stream::{Continuity, Kind, Stream};
 use tones::Tones;
 use uplink::Uplink;

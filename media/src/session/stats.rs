@@ -10,6 +10,15 @@ pub struct Unbelieved {
     pub replayed: u64,
 }
 
+/// Packets that could not leave in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pacing {
+    /// Wake-ups late by a packet time or more.
+    pub late: u64,
+    /// Packets never sent because a wake-up was later than two packet times.
+    pub skipped: u64,
+}
+
 /// Counters since the start of the session, and the last measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -43,10 +52,8 @@ pub struct Stats {
     pub codec_errors: u64,
     /// RTP packets sent.
     pub sent: u64,
-    /// Wake-ups late by a packet time or more.
-    pub pacing_late: u64,
-    /// Packets never sent because a wake-up was later than two packet times.
-    pub pacing_skipped: u64,
+    /// How well packets kept their time.
+    pub pacing: Pacing,
     /// Assistant audio refused: stale, or beyond the bound of the queue.
     pub playout_dropped: Duration,
     /// Interarrival jitter of the caller's packets (RFC 3550 §A.8).

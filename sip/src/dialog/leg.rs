@@ -193,13 +193,13 @@ impl Leg {
     }
 
     /// Whether something of this leg waits for the answer to a [`Event::Locate`].
-    pub(crate) fn awaits_name(&self) -> bool {
+    pub(crate) fn wants_name(&self) -> bool {
         self.held.is_some()
     }
 
     /// An answer came, to whatever question.
     pub(crate) fn handle_located(&mut self, core: &mut Core) {
-        if !self.dialog.awaits_name(core) {
+        if !self.dialog.wants_name(core) {
             self.release_ack(core);
         }
     }
@@ -408,7 +408,7 @@ impl Leg {
             return;
         }
         self.held.get_or_insert(Held { invite: id, cseq, until: now + ACK_WAITS });
-        if !self.dialog.awaits_name(core) {
+        if !self.dialog.wants_name(core) {
             self.release_ack(core);
         }
     }

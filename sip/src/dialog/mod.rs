@@ -232,7 +232,7 @@ impl Dialog {
     }
 
     /// Whether it is not known yet where requests go, and soon will be.
-    pub(crate) fn awaits_name(&self, core: &Core) -> bool {
+    pub(crate) fn wants_name(&self, core: &Core) -> bool {
         core.names.is_awaited(self.first_hop())
     }
 

@@ -70,7 +70,7 @@ impl Calling {
         if self.invite == old {
             self.invite = new;
             if let Some((request, _)) = core.transactions.sent(new) {
-                self.request = Box::new(request.clone());
+                *self.request = request.clone();
             }
         }
     }

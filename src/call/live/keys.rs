@@ -9,6 +9,7 @@ impl Live {
     /// A key was pressed. Nobody's, while the caller is being handed over or said goodbye to.
     pub(super) fn on_key(&mut self, key: char, desk: &mut Desk, now: Instant) -> Flow {
         desk.emit(Event::Dtmf(key));
+        let hidden = self.pause_for_key(desk, now);
         if !matches!(self.phase, Phase::Talking) {
             return GO_ON;
         }
@@ -18,7 +19,7 @@ impl Live {
         if let Assistant::Gone { keys_until: Some(until), .. } = &mut self.assistant {
             *until = now + desk.settings.menu_deadline;
         }
-        if self.pause_for_key(desk, now) {
+        if hidden {
             self.keypad.hide();
         }
         let typed = self.keypad.press(key, self.provider.keys_taken(), now);

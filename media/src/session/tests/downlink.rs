@@ -31,8 +31,8 @@ fn late_wake_ups_do_not_drift() {
         slots = (call.now - call.start).as_millis() / 20 + 1;
     }
     let stats = call.session.stats();
-    assert_eq!(u128::from(stats.sent + stats.pacing_skipped), slots);
-    assert!(stats.pacing_skipped > 100 && stats.pacing_late > 100, "{stats:?}");
+    assert_eq!(u128::from(stats.sent + stats.pacing.skipped), slots);
+    assert!(stats.pacing.skipped > 100 && stats.pacing.late > 100, "{stats:?}");
     let packets = call.packets();
     let first = packets[0].1.timestamp;
     for window in packets.windows(3) {
