@@ -128,7 +128,7 @@ fn a_pause_by_command_and_one_by_keys() -> Result<()> {
     let mut ramal = stage.serve(&settings("pause_on_dtmf_s = 1"))?;
     let phone = phone(&stage, &ramal, &["--dtmf", "7@3.5"])?;
     let answered = ramal.process.wait_for_line("Call answered", CALL)?;
-    let id = answered.split("id=").nth(1).and_then(|rest| rest.split(['}', ' ']).next()).context("no id in the log")?;
+    let id = answered.split(" id=").nth(1).and_then(|rest| rest.split(['}', ' ']).next()).context("no id in the log")?;
     let config = ramal.config.to_string_lossy().into_owned();
     for order in ["pause", "resume"] {
         let told = stage.run(&["record", order, id, "--config", &config])?;

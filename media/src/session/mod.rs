@@ -495,9 +495,8 @@ impl Session {
             for digit in self.tones.as_mut().map_or_else(Vec::new, |tones| tones.hear(&piece)) {
                 self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
             }
-            if !piece.audio.duration().is_zero() {
-                self.events.push_back(Event::Audio(piece.audio));
-            }
+            let audio = piece.audio.filter(|audio| !audio.duration().is_zero());
+            self.events.extend(audio.map(Event::Audio));
             self.events.extend(speech.into_iter().map(Event::Speech));
         }
     }

@@ -33,7 +33,8 @@ const LONGEST_SILENCE: u32 = 20;
 /// A piece of the caller's audio: in the provider's format, and as the detector wants it.
 #[derive(Debug)]
 pub(super) struct Piece {
-    pub(super) audio: Audio,
+    /// What goes up of it; nothing of what is left out.
+    pub(super) audio: Option<Audio>,
     /// PCM at the codec's rate.
     pub(super) samples: Vec<i16>,
     /// When the packet arrived that it came in, or when it was made up.
@@ -212,6 +213,8 @@ impl Uplink {
         self.expected = now + rate.duration_of(samples.len());
         self.patient_until = self.expected + PATIENCE;
         if self.level.leave_out(&samples, rate, now, stats) {
+            let (origin, timestamp) = (Origin::Caller, Some(packet.timestamp));
+            self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp });
             return;
         }
         self.push(samples, untouched, packet.at, Some(packet.timestamp));
@@ -285,7 +288,7 @@ impl Uplink {
         let Some(audio) = self.convert(&samples, payload) else { return };
         let origin = if timestamp.is_some() { Origin::Caller } else { Origin::MadeUp };
         self.level.give(self.codec.sample_rate().duration_of(samples.len()));
-        self.pieces.push(Piece { audio, samples, at, origin, timestamp });
+        self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp });
     }
 
     /// In the provider's format; bytes of its own law pass untouched.
