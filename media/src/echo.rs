@@ -1,8 +1,10 @@
 //! Whether what the caller's phone sends is our own voice coming back: line echo, or a loudspeaker into a microphone.
 //!
 //! Echo rises and falls as what we played did, some fixed time later and weaker. So the envelope of what comes in is
-//! correlated with the envelope of what went out at every plausible delay. A caller who speaks over us has a rhythm of
-//! their own, and is as loud as we are.
+//! correlated with the envelope of what went out at every plausible delay, with exponential forgetting: one step a
+//! delay and slot. What correlates shows the way the echo takes, its delay and its loss; from there on, what is no louder
+//! than the echo to be expected is echo, from its first sound. A caller who speaks over us has a rhythm of their own and
+//! is louder than our echo.
 use crate::audio::SampleRate;
 use std::{
     collections::VecDeque,
@@ -12,28 +14,43 @@ use std::{
 /// Resolution of the envelopes.
 const SLOT: Duration = Duration::from_millis(10);
 const SLOT_SAMPLES: usize = SampleRate::HZ_8000.samples_in(SLOT);
-/// What is compared: several syllables, or their rhythm could be chance.
-const COMPARED: usize = 50;
 /// The longest way through a network, a jitter buffer, a room and back: 600 ms.
-const LONGEST_DELAY: usize = 60;
-const REMEMBERED: usize = COMPARED + LONGEST_DELAY;
+const DELAYS: usize = 61;
+/// What a slot counts for in the next one: half after 140 ms. Several syllables are compared; the rhythm of one could be
+/// chance.
+const MEMORY: f32 = 0.95;
+/// What all slots count for together, the silence before the first one included.
+const WEIGHT: f32 = 1.0 / (1.0 - MEMORY);
 /// Arrival times jitter; sound does not. A stream counts on by its samples until it is further off than this.
 const MOST_DRIFT: u64 = 10;
 /// Echo follows what was played at least so closely (correlation coefficient).
 const LIKENESS: f32 = 0.9;
+/// A way is given up when what comes by it is less like echo than that: a caller speaks, or chance had shown it.
+const LEAST_LIKENESS: f32 = 0.7;
 /// Echo comes back at most half as strong: telephones attenuate it by 6 dB and more (ITU-T G.122), usually by 20.
 const MOST_RETURN: f32 = 0.5;
 /// Root mean square below which there is nothing to judge: -60 dB of full scale.
 const FAINTEST: f32 = 33.0;
-/// Of the compared slots, so many must have held sound of ours.
-const LEAST_PLAYED: usize = 6;
-
+/// Noise is thought to be at least that loud, or its rise from digital silence would take minutes: -90 dB.
+const QUIETEST: f32 = 1.0;
+/// So much sound of ours must be among what is compared, in slots.
+const LEAST_PLAYED: f32 = 10.0;
+/// How far echo rises above what is expected: slots do not line up, and telephones compress.
+const MARGIN: f32 = 1.6;
+/// The line's own noise is the quietest that was heard, which is forgotten so fast from slot to slot: by 26 dB in 10 s.
+const NOISE_RISE: f32 = 1.003;
+/// A room goes on sounding, 2 dB less from slot to slot.
+const DECAY: f32 = 0.8;
 /// Remembers what we played to one caller.
 #[derive(Debug)]
 pub struct Guard {
     epoch: Option<Instant>,
     played: Envelope,
     heard: Envelope,
+    likeness: Likeness,
+    path: Option<Path>,
+    /// Level of the line's own noise.
+    noise: f32,
 }
 
 /// Root mean square of each slot of a stream, the latest last, on a common count of slots.
@@ -47,6 +64,29 @@ struct Envelope {
     samples: usize,
 }
 
+/// Sums over the slots heard so far, each counting [`MEMORY`] of the next one; by delay where they depend on it.
+#[derive(Debug)]
+struct Likeness {
+    heard: f32,
+    heard_squared: f32,
+    played: [f32; DELAYS],
+    played_squared: [f32; DELAYS],
+    both: [f32; DELAYS],
+    /// Slots with sound of ours.
+    loud: [f32; DELAYS],
+}
+
+/// The way the echo takes.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    /// In slots.
+    delay: usize,
+    /// What comes back of 1.
+    gain: f32,
+    /// The level to be expected.
+    expected: f32,
+}
+
 impl Default for Guard {
     fn default() -> Self {
         Self::new()
@@ -56,51 +96,103 @@ impl Default for Guard {
 impl Guard {
     /// A guard on a line on which nothing was played yet.
     pub const fn new() -> Self {
-        Self { epoch: None, played: Envelope::new(), heard: Envelope::new() }
+        Self {
+            epoch: None,
+            played: Envelope::new(),
+            heard: Envelope::new(),
+            likeness: Likeness::new(),
+            path: None,
+            noise: 0.0,
+        }
     }
 
     /// We sent `samples` (8 kHz), beginning `at`. What is not told counts as silence.
     pub fn played(&mut self, samples: &[i16], at: Instant) {
         let slot = self.slot(at);
-        self.played.push(samples, slot);
+        self.played.catch_up(slot);
+        self.played.push(samples, |_, _| {});
     }
 
     /// Whether `samples` (8 kHz), arrived `at`, are an echo of what was played. Needs to be told everything that arrives;
-    /// judges by the last 500 ms, so that a tenth of a second of echo passes before it is known for one.
+    /// the first echo of a call passes for a tenth of a second before it is known for one.
     pub fn is_echo(&mut self, samples: &[i16], at: Instant) -> bool {
         let slot = self.slot(at);
-        self.heard.push(samples, slot);
-        self.heard.loudest_of(samples.len().div_ceil(SLOT_SAMPLES)) > FAINTEST && self.is_repeated()
+        let Self { played, heard, likeness, path, noise, .. } = self;
+        if heard.catch_up(slot) {
+            *likeness = Likeness::new();
+        }
+        let (mut loudest, mut expected) = (0_f32, 0_f32);
+        heard.push(samples, |slot, level| {
+            *noise = level.min(noise.max(QUIETEST) * NOISE_RISE);
+            likeness.hear((level * level - *noise * *noise).sqrt(), played.up_to(slot));
+            *path = likeness.path().map(|(delay, gain)| Path { delay, gain, expected: 0.0 }.after(*path)).or(*path);
+            *path = path.filter(|path| likeness.is_kept(path.delay));
+            if let Some(path) = path {
+                path.expected = (path.gain * played.around(slot, path.delay)).max(path.expected * DECAY);
+            }
+            loudest = loudest.max(level);
+            expected = expected.max(path.map_or(0.0, |path| path.expected.hypot(*noise)));
+        });
+        loudest > FAINTEST && loudest <= MARGIN * expected
     }
 
     fn slot(&mut self, at: Instant) -> u64 {
         let epoch = *self.epoch.get_or_insert(at);
         (at.saturating_duration_since(epoch).as_micros() / SLOT.as_micros()) as u64
     }
+}
 
-    fn is_repeated(&self) -> bool {
-        let heard: Vec<f32> = self.heard.before(self.heard.slot, COMPARED).collect();
-        let played: Vec<f32> = self.played.before(self.heard.slot, REMEMBERED).collect();
-        played.windows(COMPARED).any(|played| is_weaker_copy(played, &heard))
+impl Path {
+    /// As found one slot after `known`: the gain of the same way is smoothed.
+    fn after(self, known: Option<Self>) -> Self {
+        let known = known.filter(|known| known.delay.abs_diff(self.delay) <= 1);
+        known.map_or(self, |known| Self {
+            gain: known.gain + (self.gain - known.gain) / 8.0,
+            ..Self { delay: self.delay, ..known }
+        })
     }
 }
 
-/// Whether `heard` goes as `played` goes, at a fraction of its strength.
-fn is_weaker_copy(played: &[f32], heard: &[f32]) -> bool {
-    if played.iter().filter(|level| **level > FAINTEST).count() < LEAST_PLAYED {
-        return false;
+impl Likeness {
+    const fn new() -> Self {
+        const NONE: [f32; DELAYS] = [0.0; DELAYS];
+        Self { heard: 0.0, heard_squared: 0.0, played: NONE, played_squared: NONE, both: NONE, loud: NONE }
     }
-    let mean = |levels: &[f32]| levels.iter().sum::<f32>() / levels.len().max(1) as f32;
-    let (played_mean, heard_mean) = (mean(played), mean(heard));
-    let (mut both, mut of_played, mut of_heard) = (0.0, 0.0, 0.0);
-    for (played, heard) in played.iter().zip(heard) {
-        let (played, heard) = (played - played_mean, heard - heard_mean);
-        both += played * heard;
-        of_played += played * played;
-        of_heard += heard * heard;
+
+    /// One slot of `heard`; `played` has the levels of that slot and of those before, the latest first.
+    fn hear(&mut self, heard: f32, played: [f32; DELAYS]) {
+        self.heard = self.heard * MEMORY + heard;
+        self.heard_squared = self.heard_squared * MEMORY + heard * heard;
+        for (delay, played) in played.into_iter().enumerate() {
+            self.played[delay] = self.played[delay] * MEMORY + played;
+            self.played_squared[delay] = self.played_squared[delay] * MEMORY + played * played;
+            self.both[delay] = self.both[delay] * MEMORY + played * heard;
+            self.loud[delay] = self.loud[delay] * MEMORY + f32::from(u8::from(played > FAINTEST));
+        }
     }
-    let returned = both / of_played.max(f32::MIN_POSITIVE);
-    both > LIKENESS * (of_played * of_heard).sqrt() && returned < MOST_RETURN
+
+    /// The delay at which what was heard goes most as what was played, at a fraction of its strength, and that fraction.
+    fn path(&self) -> Option<(usize, f32)> {
+        let candidates =
+            (0..DELAYS).filter(|delay| self.loud[*delay] > LEAST_PLAYED).map(|delay| (delay, self.at(delay)));
+        let echoes = candidates.filter(|(_, (likeness, gain))| *likeness > LIKENESS && *gain < MOST_RETURN);
+        let best = echoes.max_by(|(_, left), (_, right)| left.0.total_cmp(&right.0));
+        best.map(|(delay, (_, gain))| (delay, gain))
+    }
+
+    /// Whether what was heard still goes as what was played `delay` before, as far as anything was.
+    fn is_kept(&self, delay: usize) -> bool {
+        self.loud[delay] < LEAST_PLAYED || self.at(delay).0 > LEAST_LIKENESS
+    }
+
+    /// Correlation coefficient at `delay`, and the share of what was played that came back.
+    fn at(&self, delay: usize) -> (f32, f32) {
+        let both = WEIGHT * self.both[delay] - self.played[delay] * self.heard;
+        let of_played = WEIGHT * self.played_squared[delay] - self.played[delay] * self.played[delay];
+        let of_heard = WEIGHT * self.heard_squared - self.heard * self.heard;
+        let likeness = both / (of_played * of_heard).max(f32::MIN_POSITIVE).sqrt();
+        (likeness, both / of_played.max(f32::MIN_POSITIVE))
+    }
 }
 
 impl Envelope {
@@ -108,23 +200,14 @@ impl Envelope {
         Self { slot: 0, levels: VecDeque::new(), energy: 0.0, samples: 0 }
     }
 
-    /// `samples` whose first belongs to `slot`.
-    fn push(&mut self, samples: &[i16], slot: u64) {
-        if slot.abs_diff(self.slot) > MOST_DRIFT {
-            self.skip_to(slot);
+    /// Silence until `slot`, if the stream is far behind it; one that is ahead of the clock waits instead: its past
+    /// stays in order. True if what was before is out of sight.
+    fn catch_up(&mut self, slot: u64) -> bool {
+        if slot.abs_diff(self.slot) <= MOST_DRIFT {
+            return false;
         }
-        for sample in samples {
-            self.energy += f32::from(*sample).powi(2);
-            self.samples += 1;
-            if self.samples == SLOT_SAMPLES {
-                self.finish_slot();
-            }
-        }
-    }
-
-    /// Silence until `slot`. A stream that is ahead of the clock waits for it instead: its past stays in order.
-    fn skip_to(&mut self, slot: u64) {
-        if slot.saturating_sub(self.slot) > REMEMBERED as u64 {
+        let lost = slot.saturating_sub(self.slot) > DELAYS as u64;
+        if lost {
             self.levels.clear();
             self.slot = slot;
             (self.energy, self.samples) = (0.0, 0);
@@ -132,35 +215,56 @@ impl Envelope {
         while self.slot < slot {
             self.finish_slot();
         }
+        lost
     }
 
-    fn finish_slot(&mut self) {
-        if self.levels.len() == REMEMBERED {
+    /// Tells of each slot that `samples` fill.
+    fn push(&mut self, samples: &[i16], mut full: impl FnMut(u64, f32)) {
+        for sample in samples {
+            self.energy += f32::from(*sample).powi(2);
+            self.samples += 1;
+            if self.samples == SLOT_SAMPLES {
+                let slot = self.slot;
+                full(slot, self.finish_slot());
+            }
+        }
+    }
+
+    fn finish_slot(&mut self) -> f32 {
+        // One more than the delays: the neighbour of the farthest.
+        if self.levels.len() > DELAYS + MOST_DRIFT as usize {
             self.levels.pop_front();
         }
-        self.levels.push_back((self.energy / SLOT_SAMPLES as f32).sqrt());
+        let level = (self.energy / SLOT_SAMPLES as f32).sqrt();
+        self.levels.push_back(level);
         (self.energy, self.samples) = (0.0, 0);
         self.slot += 1;
+        level
     }
 
-    /// The `count` slots before `end`, oldest first; what is not known is silence.
-    fn before(&self, end: u64, count: usize) -> impl Iterator<Item = f32> {
+    /// The level in `slot`; silence where nothing is known.
+    fn level(&self, slot: Option<u64>) -> f32 {
         let first = self.slot - self.levels.len() as u64;
-        (0..count as u64).map(move |index| {
-            let slot = (end + index).checked_sub(count as u64);
-            let place = slot.and_then(|slot| slot.checked_sub(first));
-            place.and_then(|place| self.levels.get(place as usize)).copied().unwrap_or(0.0)
-        })
+        let place = slot.and_then(|slot| slot.checked_sub(first));
+        place.and_then(|place| self.levels.get(place as usize)).copied().unwrap_or(0.0)
     }
 
-    fn loudest_of(&self, slots: usize) -> f32 {
-        self.levels.iter().rev().take(slots).copied().fold(0.0, f32::max)
+    /// The levels of `slot` and those before it, the latest first.
+    fn up_to(&self, slot: u64) -> [f32; DELAYS] {
+        std::array::from_fn(|delay| self.level(slot.checked_sub(delay as u64)))
+    }
+
+    /// The highest level about `delay` before `slot`: slots do not line up.
+    fn around(&self, slot: u64, delay: usize) -> f32 {
+        let before = |delay: usize| self.level(slot.checked_sub(delay as u64));
+        before(delay.saturating_sub(1)).max(before(delay)).max(before(delay + 1))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{audio::Law, codec::g711};
 
     const PACKET: usize = 160;
 
@@ -219,6 +323,49 @@ mod tests {
         }
         let share = echo_share(&ours, &delayed(&scaled(&ours, 0.1), 120), &[0, 12, 3, 40, 7, 0, 25]);
         assert!(share > 0.9, "with jitter: {share}");
+    }
+
+    /// A loudspeaker that clips, in a room that goes on sounding, on a clock of its own, through A-law, in noise.
+    fn through_a_room(ours: &[i16], ms: usize, factor: f32) -> Vec<i16> {
+        let clipped: Vec<f32> = ours.iter().map(|sample| (f32::from(*sample) / 6_000.0).tanh() * 6_000.0).collect();
+        let at = |index: usize| clipped.get(index + index / 10_000).copied().unwrap_or(0.0);
+        let mut random = 5_u32;
+        let room = |index: usize| {
+            let reflections =
+                (1..40).filter_map(|n| Some(at(index.checked_sub(n * 13)?) * 0.3 * 0.88_f32.powi(n as i32)));
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = 20.0 * ((random >> 8) as f32 / (1 << 23) as f32 - 1.0);
+            ((at(index) + reflections.sum::<f32>()) * factor + noise) as i16
+        };
+        let echo: Vec<i16> = (0..ours.len()).map(room).collect();
+        delayed(&g711::decode(Law::A, &g711::encode(Law::A, &echo)), ms)
+    }
+
+    #[test]
+    fn an_echo_from_a_room_is_one() {
+        let ours = fixture("pt-rhvoice-leticia-0");
+        for (ms, factor) in [(20, 0.25), (120, 0.12), (400, 0.06)] {
+            let share = echo_share(&ours, &through_a_room(&ours, ms, factor), &[0, 12, 3, 7]);
+            assert!(share > 0.9, "{ms} ms, {factor}: {share}");
+        }
+    }
+
+    /// The first echo shows the way; the next one is known from its first sound, whatever is said.
+    #[test]
+    fn the_way_of_the_echo_is_remembered() {
+        #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+        let epoch = Instant::now();
+        let ours = [fixture("pt-kokoro-dora-1"), vec![0; 16_000], fixture("en-agent-pass")].concat();
+        let heard = delayed(&scaled(&ours, 0.1), 200);
+        let second = fixture("pt-kokoro-dora-1").len() + 16_000;
+        let mut guard = Guard::new();
+        for (index, (played, heard)) in ours.chunks_exact(PACKET).zip(heard.chunks_exact(PACKET)).enumerate() {
+            let now = epoch + Duration::from_millis(index as u64 * 20);
+            guard.played(played, now);
+            let is_echo = guard.is_echo(heard, now);
+            let loud = heard.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / PACKET as f32 > 3_600.0;
+            assert!(is_echo || !loud || index * PACKET < second, "packet {index}");
+        }
     }
 
     #[test]
