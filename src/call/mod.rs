@@ -535,7 +535,7 @@ impl Desk {
 fn law(negotiated: &sdp::Negotiated) -> Law {
     match negotiated.codec {
         Codec::Pcma => Law::A,
-        Codec::Pcmu | Codec::Opus => Law::Mu,
+        Codec::Pcmu | Codec::G722 | Codec::Opus | Codec::L16Narrow | Codec::L16Wide => Law::Mu,
     }
 }
 

@@ -236,9 +236,8 @@ fn listen(asked: SocketAddr, remote: SocketAddr) -> SocketAddr {
 }
 
 fn codec(name: &str) -> anyhow::Result<Codec> {
-    let known = [Codec::Pcmu, Codec::Pcma, Codec::Opus];
-    let found = known.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name));
-    found.with_context(|| format!("{name} is not a codec we have: PCMU, PCMA, opus"))
+    let known = Codec::ALL.map(Codec::name).join(", ");
+    Codec::of_name(name).with_context(|| format!("{name} is not a codec we have: {known}"))
 }
 
 fn split_header(header: &str) -> anyhow::Result<(String, String)> {

@@ -285,25 +285,25 @@ impl FromStr for PortRange {
     }
 }
 
+const CODECS: &str = "must be of \"PCMU\", \"PCMA\", \"G722\", \"opus\", \"L16/8000\", \"L16/16000\"";
+
 struct CodecName(Codec);
 
 impl FromStr for CodecName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let known = [("PCMU", Codec::Pcmu), ("PCMA", Codec::Pcma), ("opus", Codec::Opus)];
-        known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, codec)| Self(codec)).ok_or(())
+        Codec::of_name(text).map(Self).ok_or(())
     }
 }
 
 fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
     let at = |key| Place { section: "rtp", key };
     check.unknown("rtp", &raw.unknown, RawRtp::KEYS);
-    let codecs: Option<Vec<CodecName>> =
-        check.list(at("codecs"), raw.codecs, "must be of \"PCMU\", \"PCMA\", \"opus\"");
+    let codecs: Option<Vec<CodecName>> = check.list(at("codecs"), raw.codecs, CODECS);
     let codecs = codecs.map(|codecs| codecs.into_iter().map(|CodecName(codec)| codec).collect());
     if codecs.as_ref().is_some_and(Vec::is_empty) {
-        check.refuse(at("codecs"), None, "is empty; name at least one of \"PCMU\", \"PCMA\", \"opus\"");
+        check.refuse(at("codecs"), None, "is empty; name at least one codec");
     }
     let addresses: Vec<IpAddr> =
         check.list(at("address"), raw.address, ADDRESS).unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);

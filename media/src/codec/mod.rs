@@ -1,5 +1,7 @@
 //! The codecs a call can be in, and the encoder and decoder of each.
 pub mod g711;
+pub mod g722;
+pub mod l16;
 pub mod opus;
 
 use crate::audio::{Law, SampleRate};
@@ -12,23 +14,36 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, RFC 3551 §4.5.14.
     Pcma,
+    /// G.722 at 64 kbit/s, RFC 3551 §4.5.2: wideband.
+    G722,
     /// Opus, RFC 7587; spoken in wideband mono here.
     Opus,
+    /// Linear PCM in network order at 8 kHz, RFC 3551 §4.5.11.
+    L16Narrow,
+    /// The same at 16 kHz.
+    L16Wide,
 }
 
 impl Codec {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pcmu, Self::Pcma, Self::Opus];
+    pub const ALL: [Self; 6] = [Self::Pcmu, Self::Pcma, Self::G722, Self::Opus, Self::L16Narrow, Self::L16Wide];
+
+    /// The codec of this [`Self::name`], in either case.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
 
     /// The codec RFC 3551 §6 assigns this payload type to, if it is one of ours.
     pub fn of_static(payload_type: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| codec.static_payload_type() == Some(payload_type))
     }
 
-    /// Ticks per second of the RTP timestamp (RFC 3551 §4.1; always 48 kHz for Opus, RFC 7587 §4.1).
+    /// Ticks per second of the RTP timestamp (RFC 3551 §4.1; always 48 kHz for Opus, RFC 7587 §4.1; half the sample rate
+    /// for G.722, by an error that RFC 3551 §4.5.2 keeps).
     pub const fn clock_rate(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma => 8_000,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16Narrow => 8_000,
+            Self::L16Wide => 16_000,
             Self::Opus => 48_000,
         }
     }
@@ -37,8 +52,8 @@ impl Codec {
     /// the wideband that recognisers want.
     pub const fn sample_rate(self) -> SampleRate {
         match self {
-            Self::Pcmu | Self::Pcma => SampleRate::HZ_8000,
-            Self::Opus => SampleRate::HZ_16000,
+            Self::Pcmu | Self::Pcma | Self::L16Narrow => SampleRate::HZ_8000,
+            Self::G722 | Self::Opus | Self::L16Wide => SampleRate::HZ_16000,
         }
     }
 
@@ -57,7 +72,7 @@ impl Codec {
         match self {
             Self::Pcmu => Some(Law::Mu),
             Self::Pcma => Some(Law::A),
-            Self::Opus => None,
+            Self::G722 | Self::Opus | Self::L16Narrow | Self::L16Wide => None,
         }
     }
 
@@ -66,7 +81,8 @@ impl Codec {
         match self {
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
-            Self::Opus => None,
+            Self::G722 => Some(9),
+            Self::Opus | Self::L16Narrow | Self::L16Wide => None,
         }
     }
 
@@ -75,14 +91,26 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
             Self::Opus => "opus",
+            Self::L16Narrow | Self::L16Wide => "L16",
+        }
+    }
+
+    /// What it is called where people read and write it: the encoding name, with the clock where that alone tells two
+    /// apart.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Opus => self.encoding_name(),
+            Self::L16Narrow => "L16/8000",
+            Self::L16Wide => "L16/16000",
         }
     }
 
     /// Channels in `a=rtpmap`: RFC 7587 §7 has Opus always written with two.
     pub const fn rtpmap_channels(self) -> u8 {
         match self {
-            Self::Pcmu | Self::Pcma => 1,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16Narrow | Self::L16Wide => 1,
             Self::Opus => 2,
         }
     }
@@ -90,7 +118,7 @@ impl Codec {
 
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.encoding_name())
+        f.write_str(self.name())
     }
 }
 
@@ -107,6 +135,10 @@ pub enum Error {
 pub enum Decoder {
     /// Stateless.
     G711(Law),
+    /// Predicts from sample to sample.
+    G722(Box<g722::Decoder>),
+    /// Stateless.
+    L16,
     /// Predicts from packet to packet.
     Opus(opus::Decoder),
 }
@@ -120,6 +152,8 @@ impl Decoder {
         match codec {
             Codec::Pcmu => Ok(Self::G711(Law::Mu)),
             Codec::Pcma => Ok(Self::G711(Law::A)),
+            Codec::G722 => Ok(Self::G722(Box::default())),
+            Codec::L16Narrow | Codec::L16Wide => Ok(Self::L16),
             Codec::Opus => Ok(Self::Opus(opus::Decoder::new()?)),
         }
     }
@@ -127,10 +161,12 @@ impl Decoder {
     /// The PCM of one payload, at [`Codec::sample_rate`].
     ///
     /// # Errors
-    /// A payload that is no Opus packet. G.711 cannot fail.
+    /// A payload that is no Opus packet. The others cannot fail.
     pub fn decode(&mut self, payload: &[u8]) -> Result<Vec<i16>, Error> {
         match self {
             Self::G711(law) => Ok(g711::decode(*law, payload)),
+            Self::G722(decoder) => Ok(decoder.decode(payload)),
+            Self::L16 => Ok(l16::decode(payload)),
             Self::Opus(decoder) => decoder.decode(payload),
         }
     }
@@ -138,7 +174,7 @@ impl Decoder {
     /// What the codec itself would put in the place of `lost` audio; `None` if the codec has no concealment of its own.
     pub fn conceal(&mut self, lost: Duration) -> Option<Vec<i16>> {
         match self {
-            Self::G711(_) => None,
+            Self::G711(_) | Self::G722(_) | Self::L16 => None,
             Self::Opus(decoder) => decoder.conceal(lost).ok(), // nothing to extrapolate from yet
         }
     }
@@ -149,6 +185,10 @@ impl Decoder {
 pub enum Encoder {
     /// Stateless.
     G711(Law),
+    /// Predicts from sample to sample.
+    G722(Box<g722::Encoder>),
+    /// Stateless.
+    L16,
     /// Predicts from packet to packet.
     Opus(opus::Encoder),
 }
@@ -162,6 +202,8 @@ impl Encoder {
         match codec {
             Codec::Pcmu => Ok(Self::G711(Law::Mu)),
             Codec::Pcma => Ok(Self::G711(Law::A)),
+            Codec::G722 => Ok(Self::G722(Box::default())),
+            Codec::L16Narrow | Codec::L16Wide => Ok(Self::L16),
             Codec::Opus => Ok(Self::Opus(opus::Encoder::new()?)),
         }
     }
@@ -169,10 +211,12 @@ impl Encoder {
     /// The payload of one frame of PCM at [`Codec::sample_rate`].
     ///
     /// # Errors
-    /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms and no other. G.711 takes any.
+    /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms and no other. The others take any.
     pub fn encode(&mut self, samples: &[i16]) -> Result<Vec<u8>, Error> {
         match self {
             Self::G711(law) => Ok(g711::encode(*law, samples)),
+            Self::G722(encoder) => Ok(encoder.encode(samples)),
+            Self::L16 => Ok(l16::encode(samples)),
             Self::Opus(encoder) => encoder.encode(samples),
         }
     }
@@ -185,7 +229,17 @@ mod tests {
     #[test]
     fn clocks_and_samples() {
         let frame = Duration::from_millis(20);
-        for (codec, ticks, samples) in [(Codec::Pcmu, 160, 160), (Codec::Pcma, 160, 160), (Codec::Opus, 960, 320)] {
+        let cases = [
+            (Codec::Pcmu, 160, 160),
+            (Codec::Pcma, 160, 160),
+            (Codec::G722, 160, 320),
+            (Codec::Opus, 960, 320),
+            (Codec::L16Narrow, 160, 160),
+            (Codec::L16Wide, 320, 320),
+        ];
+        assert_eq!(cases.map(|(codec, ..)| codec), Codec::ALL);
+        for (codec, ticks, samples) in cases {
+            assert_eq!(Codec::of_name(&codec.to_string().to_lowercase()), Some(codec));
             assert_eq!(codec.ticks_in(frame), ticks);
             assert_eq!(codec.sample_rate().samples_in(frame), samples);
             assert_eq!(codec.ticks_of(samples), ticks);

@@ -1,4 +1,4 @@
-//! Session descriptions (RFC 8866) and what the two sides agree on (RFC 3264): one G.711 or Opus stream and its keys.
+//! Session descriptions (RFC 8866) and what the two sides agree on (RFC 3264): one audio stream and its keys.
 mod choose;
 mod crypto;
 mod error;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 /// RFC 4733 §2.4.1: the sixteen DTMF events.
 const DTMF_EVENTS: &str = "0-15";
 /// Our dynamic payload types, those that most peers use too.
-const OPUS_PAYLOAD_TYPE: u8 = 96;
+const FIRST_DYNAMIC: u8 = 96;
 const EVENTS: [(u8, u32); 2] = [(101, 8_000), (102, 48_000)];
 /// RFC 8445 §5.1.2.1: a host candidate (126) of the only address (65535); less the component's number.
 const HOST_PRIORITY: u32 = (126 << 24) + (65_535 << 8) + 256;
@@ -100,7 +100,7 @@ impl Audio {
     pub(super) fn widened(&self, local: &Local, wanted: Direction) -> Self {
         let mut wider = Self { direction: wanted, ..self.clone() };
         for codec in &local.codecs {
-            let preferred = codec.static_payload_type().unwrap_or(OPUS_PAYLOAD_TYPE);
+            let preferred = codec.static_payload_type().unwrap_or(FIRST_DYNAMIC);
             if wider.payload_type(*codec).is_none()
                 && let Some(number) = wider.free(preferred)
             {
@@ -229,15 +229,15 @@ fn line(media: &str, port: u16, proto: &str, formats: String, attributes: Vec<At
 
 fn rtpmap(payload_type: u8, codec: Codec) -> String {
     match codec.rtpmap_channels() {
-        1 => format!("{payload_type} {codec}/{}", codec.clock_rate()),
-        channels => format!("{payload_type} {codec}/{}/{channels}", codec.clock_rate()),
+        1 => format!("{payload_type} {}/{}", codec.encoding_name(), codec.clock_rate()),
+        channels => format!("{payload_type} {}/{}/{channels}", codec.encoding_name(), codec.clock_rate()),
     }
 }
 
 /// What the peer should know of our decoder (RFC 7587 §6.1): more than wideband would be wasted on it.
 fn parameters(codec: Codec) -> Option<String> {
     match codec {
-        Codec::Pcmu | Codec::Pcma => None,
+        Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => None,
         Codec::Opus => {
             let rate = codec.sample_rate().hz();
             Some(format!("maxplaybackrate={rate};sprop-maxcapturerate={rate}"))

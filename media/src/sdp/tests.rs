@@ -164,6 +164,13 @@ fn rfc3264_6_1_codecs_go_by_mapping_or_static_type_in_the_peers_order() {
         ("18 9 8", "a=rtpmap:18 G729/8000", all.clone(), Some((Codec::Pcma, 8))),
         // Dynamic types go by their mapping, in whatever case.
         ("97 0", "a=rtpmap:97 pcma/8000/1", all.clone(), Some((Codec::Pcma, 97))),
+        ("9 0", "", vec![Codec::G722, Codec::Pcmu], Some((Codec::G722, 9))),
+        ("100 0", "a=rtpmap:100 G722/8000", vec![Codec::G722, Codec::Pcmu], Some((Codec::G722, 100))),
+        ("100 0", "a=rtpmap:100 G722/16000", vec![Codec::G722, Codec::Pcmu], Some((Codec::Pcmu, 0))),
+        ("97 0", "a=rtpmap:97 L16/16000", vec![Codec::L16Narrow, Codec::L16Wide], Some((Codec::L16Wide, 97))),
+        ("97 0", "a=rtpmap:97 L16/8000/1", vec![Codec::L16Narrow, Codec::L16Wide], Some((Codec::L16Narrow, 97))),
+        ("97 0", "a=rtpmap:97 L16/16000/2", vec![Codec::L16Wide, Codec::Pcmu], Some((Codec::Pcmu, 0))),
+        ("11 0", "", vec![Codec::L16Wide, Codec::Pcmu], Some((Codec::Pcmu, 0))),
         ("116 0", "a=rtpmap:116 OPUS/48000/2", all.clone(), Some((Codec::Opus, 116))),
         ("116 0", "a=rtpmap:116 opus/48000/2", vec![Codec::Pcmu], Some((Codec::Pcmu, 0))),
         // What only looks like one of ours.
