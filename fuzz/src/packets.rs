@@ -72,7 +72,8 @@ pub(crate) fn sdp(bytes: &[u8]) {
     let local = Local {
         address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 16_384),
         session_id: 1,
-        codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Opus],
+        codecs: Codec::ALL.to_vec(),
+        preference: media::sdp::Preference::Theirs,
         ptime: Duration::from_millis(20),
         ice: Some(Secret::new([7; 32])),
         srtp: (wanted_byte & 4 != 0).then(|| srtp::Secret::new([9; 32])),

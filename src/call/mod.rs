@@ -148,6 +148,7 @@ impl Call {
             address: local,
             session_id: seed >> 2,
             codecs: settings.codecs.clone(),
+            preference: settings.preference,
             ptime: settings.ptime,
             ice: Some(ice),
             srtp,

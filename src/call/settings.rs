@@ -1,6 +1,6 @@
 //! The knobs of a call that come from the configuration, and not from the secretary.
 use super::Recording;
-use media::codec::Codec;
+use media::{codec::Codec, sdp::Preference};
 use std::time::Duration;
 
 /// What every call of this process is held to.
@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Codecs we accept, in our order of preference.
     pub codecs: Vec<Codec>,
+    /// Whose order chooses.
+    pub preference: Preference,
     /// What we packetise with.
     pub ptime: Duration,
     /// How long a gap in the caller's packets may wait for its packet.
@@ -40,6 +42,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            preference: Preference::Theirs,
             ptime: Duration::from_millis(20),
             reorder_window: Duration::from_millis(40),
             max_queued: Duration::from_secs(180),

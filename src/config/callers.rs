@@ -2,6 +2,7 @@
 use super::{
     Config, Listener, Network, Peer,
     check::{Check, Place},
+    codecs,
     raw::{RawPeer, RawSip},
     sections::SRTP,
 };
@@ -123,7 +124,16 @@ impl FromStr for Treatment {
 /// Who may call when the file names nobody.
 pub(super) fn loopback() -> Peer {
     let addresses = ["127.0.0.0/8", "::1"].iter().filter_map(|network| network.parse().ok()).collect();
-    Peer { name: "loopback".into(), addresses, credentials: None, trusted_headers: true, domain: None, srtp: None }
+    Peer {
+        name: "loopback".into(),
+        addresses,
+        credentials: None,
+        trusted_headers: true,
+        domain: None,
+        codecs: None,
+        codec_order: None,
+        srtp: None,
+    }
 }
 
 pub(super) fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option<Peer> {
@@ -148,6 +158,8 @@ pub(super) fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option
         trusted_headers: check.flag(at("trusted_headers"), raw.trusted_headers).unwrap_or(true),
         domain: check.text(at("domain"), raw.domain).map(|domain| domain.as_str().into()),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
+        codecs: codecs::list(at("codecs"), raw.codecs, check),
+        codec_order: codecs::order(at("codec_order"), raw.codec_order, check),
     };
     (check.problems.len() == before).then_some(peer)
 }

@@ -1,6 +1,7 @@
 //! What the administrator wants: TOML and environment in, checked values out.
 mod callers;
 mod check;
+mod codecs;
 mod diagnosis;
 mod environment;
 mod listeners;
@@ -14,7 +15,7 @@ use crate::secretary::{DomainRef, SecretaryEntry};
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
-use media::codec::Codec;
+use media::{codec::Codec, sdp::Preference};
 pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
@@ -200,6 +201,10 @@ pub struct Peer {
     pub domain: Option<DomainRef>,
     /// Whether the audio of its calls is encrypted; `None` for what `[rtp]` says.
     pub srtp: Option<Srtp>,
+    /// The codecs of its calls, instead of those of [`Rtp`].
+    pub codecs: Option<Vec<Codec>>,
+    /// Whose order chooses in its calls, if not as in [`Rtp`].
+    pub codec_order: Option<Preference>,
 }
 
 /// An account of ours at a registrar.
@@ -259,6 +264,8 @@ pub struct Rtp {
     pub ports: PortRange,
     /// Accepted codecs, in our order of preference.
     pub codecs: Vec<Codec>,
+    /// Whose order chooses the codec of a call.
+    pub codec_order: Preference,
     /// No packet for this long ends the call.
     pub media_timeout: Duration,
     /// For calls of whom nothing else is said.

@@ -50,7 +50,7 @@ raw!(
 );
 raw!(
     /// One `[[peers]]`
-    RawPeer { name, addresses, user, password, trusted_headers, domain, srtp }
+    RawPeer { name, addresses, user, password, trusted_headers, domain, srtp, codecs, codec_order }
 );
 raw!(
     /// One `[[registrations]]`
@@ -70,7 +70,7 @@ raw!(
 );
 raw!(
     /// `[rtp]`
-    RawRtp { address, ports, codecs, media_timeout_s, srtp }
+    RawRtp { address, ports, codecs, codec_order, media_timeout_s, srtp }
 );
 raw!(
     /// `[database]`

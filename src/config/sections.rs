@@ -4,7 +4,7 @@ use super::{
     Registration, Rtp, Secret, Sip, Srtp,
     callers::{self, loopback, peer},
     check::{Check, Place},
-    diagnosis, environment,
+    codecs, diagnosis, environment,
     listeners::{self, PROTOCOL, Protocol},
     raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
     recording, secretaries,
@@ -285,26 +285,10 @@ impl FromStr for PortRange {
     }
 }
 
-const CODECS: &str = "must be of \"PCMU\", \"PCMA\", \"G722\", \"opus\", \"L16/8000\", \"L16/16000\"";
-
-struct CodecName(Codec);
-
-impl FromStr for CodecName {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Codec::of_name(text).map(Self).ok_or(())
-    }
-}
-
 fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
     let at = |key| Place { section: "rtp", key };
     check.unknown("rtp", &raw.unknown, RawRtp::KEYS);
-    let codecs: Option<Vec<CodecName>> = check.list(at("codecs"), raw.codecs, CODECS);
-    let codecs = codecs.map(|codecs| codecs.into_iter().map(|CodecName(codec)| codec).collect());
-    if codecs.as_ref().is_some_and(Vec::is_empty) {
-        check.refuse(at("codecs"), None, "is empty; name at least one codec");
-    }
+    let codecs = codecs::list(at("codecs"), raw.codecs, check);
     let addresses: Vec<IpAddr> =
         check.list(at("address"), raw.address, ADDRESS).unwrap_or_else(|| vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     if addresses.is_empty() || !listeners::one_of_each_family(&addresses) {
@@ -315,6 +299,7 @@ fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
         addresses,
         ports: check.parsed(at("ports"), raw.ports, ports).unwrap_or(PortRange { first: 20_000, last: 20_999 }),
         codecs: codecs.unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]),
+        codec_order: codecs::order(at("codec_order"), raw.codec_order, check).unwrap_or_default(),
         media_timeout: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP).unwrap_or_default(),
     }

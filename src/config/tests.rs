@@ -69,6 +69,20 @@ fn the_demo_secretaries_are_what_a_server_without_a_file_has() {
 }
 
 #[test]
+fn a_peer_may_have_its_own_codecs_and_order() {
+    let text = "[rtp]\ncodecs = [\"pcma\", \"L16/16000\"]\n\
+        [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n\
+        [[peers]]\nname = \"b\"\naddresses = [\"192.0.2.2\"]\ncodecs = [\"opus\", \"G722\"]\ncodec_order = \"ours\"\n";
+    let config = Config::parse(text, "ramal.toml", &environment(&[])).unwrap();
+    let codecs = |address: &str| config.codecs(config.peer(None, address.parse().unwrap()));
+    assert_eq!(codecs("192.0.2.1"), (vec![Codec::Pcma, Codec::L16Wide], Preference::Theirs));
+    assert_eq!(codecs("192.0.2.2"), (vec![Codec::Opus, Codec::G722], Preference::Ours));
+    for wrong in ["codecs = [\"G729\"]", "codecs = []", "codec_order = \"best\""] {
+        assert!(Config::parse(&format!("[rtp]\n{wrong}\n"), "ramal.toml", &environment(&[])).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn the_environment_wins() {
     let env = environment(&[
         ("RAMAL_SIP_UDP", "[::1]:6000"),

@@ -114,7 +114,7 @@ impl Admission {
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
-        let settings = settings(&self.config.borrow());
+        let settings = settings(&self.config.borrow(), &invite);
         let (seed, ice, srtp) = (seed(), ice_secret(), self.srtp(&invite));
         let setup =
             Setup { leg, invite, secretary, rung, settings, local, seed, ice, srtp, conversation_uuid, started_at };
@@ -187,10 +187,12 @@ impl Admission {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, invite: &IncomingInvite) -> Settings {
     let call = &config.call;
+    let (codecs, preference) = config.codecs(config.peer(invite.user.as_deref(), invite.remote.ip()));
     Settings {
-        codecs: config.rtp.codecs.clone(),
+        codecs,
+        preference,
         ptime: Duration::from_millis(20),
         reorder_window: config.media.reorder_window,
         max_queued: call.max_queued,

@@ -101,6 +101,7 @@ impl Phone {
             address: setup.local,
             session_id: setup.seed >> 2,
             codecs: setup.codecs.clone(),
+            preference: sdp::Preference::Theirs,
             ptime: PTIME,
             ice: None,
             srtp: setup.srtp.clone(),

@@ -2,7 +2,7 @@
 use crate::network::{Network, Random};
 use media::{
     Audio, AudioFormat, Channel, Config, Event, Frame, Session, UtteranceId,
-    codec::{Codec, Encoder},
+    codec::{Codec, Encoder, opus},
     rtp::Packet,
     sdp::{Direction, Negotiated, PayloadType},
     vad,
@@ -32,9 +32,10 @@ impl Heard {
     }
 }
 
-/// The payloads of a phone that says this.
+/// The payloads of a phone that says this, in Opus with repair data, as our description asks for it.
 pub(crate) fn payloads(codec: Codec, speech: &[i16]) -> Result<Vec<Vec<u8>>, media::codec::Error> {
-    let mut encoder = Encoder::new(codec)?;
+    let wanted = opus::Receiver { repairs: true, ..opus::Receiver::default() };
+    let mut encoder = Encoder::new(codec, wanted)?;
     speech.chunks_exact(codec.sample_rate().samples_in(PTIME)).map(|frame| encoder.encode(frame)).collect()
 }
 
@@ -128,6 +129,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
             codec,
             rtcp_mux: false,
             payload_type: PayloadType::same(payload_type(codec)),
+            opus: opus::Receiver::default(),
             telephone_event: None,
             direction: Direction::SendRecv,
             ptime: PTIME,

@@ -171,6 +171,14 @@ impl Decoder {
         }
     }
 
+    /// The `lost` audio right before the packet `next`, if the codec can tell it; by repair data where there is some.
+    pub fn repair(&mut self, next: &[u8], lost: Duration) -> Option<Vec<i16>> {
+        match self {
+            Self::G711(_) | Self::G722(_) | Self::L16 => None,
+            Self::Opus(decoder) => decoder.repair(next, lost).ok(), // `next` is broken as well
+        }
+    }
+
     /// What the codec itself would put in the place of `lost` audio; `None` if the codec has no concealment of its own.
     pub fn conceal(&mut self, lost: Duration) -> Option<Vec<i16>> {
         match self {
@@ -194,21 +202,21 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// An encoder with no history.
+    /// An encoder with no history; of Opus, for a decoder that wants it so.
     ///
     /// # Errors
     /// Only Opus can fail, when libopus cannot allocate.
-    pub fn new(codec: Codec) -> Result<Self, Error> {
+    pub fn new(codec: Codec, receiver: opus::Receiver) -> Result<Self, Error> {
         match codec {
             Codec::Pcmu => Ok(Self::G711(Law::Mu)),
             Codec::Pcma => Ok(Self::G711(Law::A)),
             Codec::G722 => Ok(Self::G722(Box::default())),
             Codec::L16Narrow | Codec::L16Wide => Ok(Self::L16),
-            Codec::Opus => Ok(Self::Opus(opus::Encoder::new()?)),
+            Codec::Opus => Ok(Self::Opus(opus::Encoder::new(receiver)?)),
         }
     }
 
-    /// The payload of one frame of PCM at [`Codec::sample_rate`].
+    /// The payload of one frame of PCM at [`Codec::sample_rate`]; empty when there is nothing to send (Opus with DTX).
     ///
     /// # Errors
     /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms and no other. The others take any.
@@ -243,7 +251,7 @@ mod tests {
             assert_eq!(codec.ticks_in(frame), ticks);
             assert_eq!(codec.sample_rate().samples_in(frame), samples);
             assert_eq!(codec.ticks_of(samples), ticks);
-            let mut encoder = Encoder::new(codec).unwrap();
+            let mut encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
             let payload = encoder.encode(&vec![0; samples]).unwrap();
             assert_eq!(Decoder::new(codec).unwrap().decode(&payload).unwrap().len(), samples);
         }

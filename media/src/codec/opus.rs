@@ -1,20 +1,82 @@
 //! Opus (RFC 6716) as phones speak it: mono, wideband, tuned for voice, with in-band repair of lost packets.
 use super::{Codec, Error};
 use crate::audio::SampleRate;
-use audiopus::{Application, Bitrate, Channels, Signal, coder};
+use audiopus::{Application, Bandwidth, Bitrate, Channels, Signal, coder};
 use std::time::Duration;
 
 /// Wideband speech is transparent here (RFC 7587 §3.1.1 gives 16 to 20 kbit/s as enough, and loss repair takes a part).
 const BITRATE: i32 = 24_000;
 /// Of 10: the knee of quality over time.
 const COMPLEXITY: u8 = 5;
+/// With repair data. Below 26 kbit/s libopus leaves it out of wideband at this complexity and expected loss.
+const REPAIRING_BITRATE: i32 = 28_000;
 /// What the encoder prepares for when it decides how much repair data to carry.
-const EXPECTED_LOSS_PERCENT: u8 = 5;
+const EXPECTED_LOSS_PERCENT: u8 = 10;
 /// RFC 6716 §3.4: no packet lasts longer.
 const LONGEST_PACKET: Duration = Duration::from_millis(120);
 /// RFC 6716 §3.4: the most bytes one frame can have.
 const LONGEST_FRAME_BYTES: usize = 1_275;
 const RATE: SampleRate = Codec::Opus.sample_rate();
+/// RFC 6716 §2.1.1: the range of bit rates.
+const BITRATES: std::ops::RangeInclusive<i32> = 6_000..=510_000;
+/// A packet of so few bytes says only that nothing is to be said (RFC 7587 §3.1.3; libopus: need not be sent).
+const NOTHING: usize = 2;
+
+/// What the peer's decoder wants, from its `a=fmtp` (RFC 7587 §6.1); by default, what the absence of each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Receiver {
+    /// `maxplaybackrate`, Hz: what is sampled faster is wasted on it.
+    pub playback_rate: u32,
+    /// `maxaveragebitrate`, bit/s.
+    pub bit_rate: Option<i32>,
+    /// `useinbandfec`: it repairs lost packets by what the next one carries of them.
+    pub repairs: bool,
+    /// `usedtx`: it would rather have no packets than silence.
+    pub skips_silence: bool,
+    /// `cbr`: constant bit rate only.
+    pub constant: bool,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self { playback_rate: 48_000, bit_rate: None, repairs: false, skips_silence: false, constant: false }
+    }
+}
+
+impl Receiver {
+    /// Reads the parameters of an `a=fmtp`, `name=value` between semicolons. What cannot be read is as if absent, and
+    /// what is unknown is passed over (RFC 7587 §7).
+    pub fn parse(parameters: &str) -> Self {
+        let mut receiver = Self::default();
+        for (name, value) in parameters.split(';').filter_map(|parameter| parameter.split_once('=')) {
+            let value = value.trim();
+            match name.trim().to_ascii_lowercase().as_str() {
+                "maxplaybackrate" => receiver.playback_rate = value.parse().unwrap_or(receiver.playback_rate),
+                "maxaveragebitrate" => receiver.bit_rate = value.parse().ok().filter(|rate| *rate > 0),
+                "useinbandfec" => receiver.repairs = value == "1",
+                "usedtx" => receiver.skips_silence = value == "1",
+                "cbr" => receiver.constant = value == "1",
+                _ => {}
+            }
+        }
+        receiver
+    }
+
+    fn bandwidth(&self) -> Bandwidth {
+        match self.playback_rate {
+            ..12_000 => Bandwidth::Narrowband,
+            12_000..16_000 => Bandwidth::Mediumband,
+            16_000.. => Bandwidth::Wideband,
+        }
+    }
+}
+
+/// Which audio of a packet is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Itself,
+    Before,
+}
 
 /// Opus packets to PCM at [`Codec::sample_rate`].
 #[derive(Debug)]
@@ -26,17 +88,22 @@ impl Decoder {
     }
 
     pub(super) fn decode(&mut self, payload: &[u8]) -> Result<Vec<i16>, Error> {
-        self.fill(Some(payload), LONGEST_PACKET)
+        self.fill(Some(payload), LONGEST_PACKET, Wanted::Itself)
     }
 
     pub(super) fn conceal(&mut self, lost: Duration) -> Result<Vec<i16>, Error> {
-        self.fill(None, lost.min(LONGEST_PACKET))
+        self.fill(None, lost.min(LONGEST_PACKET), Wanted::Itself)
     }
 
-    fn fill(&mut self, payload: Option<&[u8]>, room: Duration) -> Result<Vec<i16>, Error> {
+    /// The audio before a packet, by the repair data in it (RFC 6716 §2.1.7), or extrapolated if it has none.
+    pub(super) fn repair(&mut self, next: &[u8], lost: Duration) -> Result<Vec<i16>, Error> {
+        self.fill(Some(next), lost.min(LONGEST_PACKET), Wanted::Before)
+    }
+
+    fn fill(&mut self, payload: Option<&[u8]>, room: Duration, wanted: Wanted) -> Result<Vec<i16>, Error> {
         let packet = payload.map(TryInto::try_into).transpose()?;
         let mut samples = vec![0; RATE.samples_in(room)];
-        let written = self.0.decode(packet, samples.as_mut_slice().try_into()?, false)?;
+        let written = self.0.decode(packet, samples.as_mut_slice().try_into()?, wanted == Wanted::Before)?;
         samples.truncate(written);
         Ok(samples)
     }
@@ -47,13 +114,21 @@ impl Decoder {
 pub struct Encoder(coder::Encoder);
 
 impl Encoder {
-    pub(super) fn new() -> Result<Self, Error> {
+    /// For a decoder that wants it so.
+    pub(super) fn new(receiver: Receiver) -> Result<Self, Error> {
         let mut encoder = coder::Encoder::new(audiopus::SampleRate::Hz16000, Channels::Mono, Application::Voip)?;
-        encoder.set_bitrate(Bitrate::BitsPerSecond(BITRATE))?;
+        let most = receiver.bit_rate.map_or(i32::MAX, |most| most.clamp(*BITRATES.start(), *BITRATES.end()));
+        let wanted = if receiver.repairs { REPAIRING_BITRATE } else { BITRATE };
+        encoder.set_bitrate(Bitrate::BitsPerSecond(wanted.min(most)))?;
+        encoder.set_max_bandwidth(receiver.bandwidth())?;
+        encoder.set_vbr(!receiver.constant)?;
+        encoder.set_dtx(receiver.skips_silence)?;
         encoder.set_complexity(COMPLEXITY)?;
         encoder.set_signal(Signal::Voice)?;
-        encoder.enable_inband_fec()?;
-        encoder.set_packet_loss_perc(EXPECTED_LOSS_PERCENT)?;
+        if receiver.repairs {
+            encoder.enable_inband_fec()?;
+            encoder.set_packet_loss_perc(EXPECTED_LOSS_PERCENT)?;
+        }
         Ok(Self(encoder))
     }
 
@@ -61,6 +136,9 @@ impl Encoder {
         let mut payload = vec![0; LONGEST_FRAME_BYTES];
         let written = self.0.encode(samples, &mut payload)?;
         payload.truncate(written);
+        if written <= NOTHING {
+            payload.clear();
+        }
         Ok(payload)
     }
 }
@@ -89,7 +167,7 @@ mod tests {
     #[test]
     fn a_second_comes_back_as_a_second_of_the_same() {
         for ms in [10, 20, 40, 60] {
-            let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+            let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new().unwrap());
             let frame = RATE.samples_in(Duration::from_millis(ms));
             let mut output = Vec::new();
             for input in tone(frame * 60).chunks(frame) {
@@ -104,14 +182,14 @@ mod tests {
 
     #[test]
     fn twenty_milliseconds_take_about_their_share_of_the_bit_rate() {
-        let mut encoder = Encoder::new().unwrap();
+        let mut encoder = Encoder::new(Receiver::default()).unwrap();
         let bytes: usize = tone(16_000).chunks(320).map(|frame| encoder.encode(frame).unwrap().len()).sum();
         assert!((1_000..=4_500).contains(&bytes), "{bytes} bytes in a second at {BITRATE} bit/s");
     }
 
     #[test]
     fn other_frame_lengths_are_errors() {
-        let mut encoder = Encoder::new().unwrap();
+        let mut encoder = Encoder::new(Receiver::default()).unwrap();
         for length in [0, 1, 319, 321, 4_000] {
             assert!(encoder.encode(&vec![0; length]).is_err(), "{length}");
         }
@@ -119,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_lost_packet_is_made_up_for() {
-        let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+        let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new().unwrap());
         for frame in tone(16_000).chunks(320) {
             decoder.decode(&encoder.encode(frame).unwrap()).unwrap();
         }
@@ -131,7 +209,7 @@ mod tests {
 
     #[test]
     fn broken_packets_are_errors_or_noise() {
-        let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
+        let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new().unwrap());
         let payload = encoder.encode(&tone(320)).unwrap();
         assert!(decoder.decode(&[]).is_err());
         let mut state = 1_u32;
@@ -145,5 +223,86 @@ mod tests {
                 assert!(samples.len() <= RATE.samples_in(LONGEST_PACKET));
             }
         }
+    }
+
+    /// RFC 7587 §6.1.
+    #[test]
+    fn what_the_peer_wants_is_read_and_the_rest_passed_over() {
+        let base = Receiver::default();
+        let freeswitch = "useinbandfec=1; maxaveragebitrate=30000; maxplaybackrate=8000; ptime=20; minptime=10";
+        let cases = [
+            ("", base),
+            (freeswitch, Receiver { repairs: true, bit_rate: Some(30_000), playback_rate: 8_000, ..base }),
+            ("usedtx=1;CBR=1", Receiver { skips_silence: true, constant: true, ..base }),
+            ("useinbandfec=0;usedtx=yes;cbr;maxplaybackrate=;maxaveragebitrate=-5;stereo=1", base),
+        ];
+        for (parameters, expected) in cases {
+            assert_eq!(Receiver::parse(parameters), expected, "{parameters}");
+        }
+    }
+
+    #[test]
+    fn the_peers_limits_are_kept() {
+        let bytes = |receiver| -> usize {
+            let mut encoder = Encoder::new(receiver).unwrap();
+            tone(16_000).chunks(320).map(|frame| encoder.encode(frame).unwrap().len()).sum()
+        };
+        let low = bytes(Receiver { bit_rate: Some(8_000), ..Receiver::default() });
+        assert!(low < 1_400, "{low} bytes in a second at 8 kbit/s");
+        let constant = Receiver { constant: true, ..Receiver::default() };
+        let mut encoder = Encoder::new(constant).unwrap();
+        assert!(tone(16_000).chunks(320).all(|frame| encoder.encode(frame).unwrap().len() == 60));
+    }
+
+    /// Of silence, a peer with DTX gets a packet every 400 ms.
+    #[test]
+    fn silence_is_skipped_for_those_who_want_it() {
+        for (skips_silence, most) in [(true, 30), (false, 100)] {
+            let mut encoder = Encoder::new(Receiver { skips_silence, ..Receiver::default() }).unwrap();
+            let sent = (0..100).filter(|_| !encoder.encode(&[0; 320]).unwrap().is_empty()).count();
+            assert!(sent <= most && (skips_silence || sent == 100), "{sent}");
+        }
+    }
+
+    /// A voice-like sound whose pitch moves, so that going on as before is wrong.
+    fn glide(samples: usize) -> Vec<i16> {
+        let mut phase = 0.0;
+        let wave = |n: usize| {
+            phase += TAU * (150.0 + 90.0 * (TAU * n as f64 / 4_000.0).sin()) / f64::from(RATE.hz());
+            ((1..8).map(|k| (phase * f64::from(k)).sin() / f64::from(k)).sum::<f64>() * 6_000.0) as i16
+        };
+        (0..samples).map(wave).collect()
+    }
+
+    #[test]
+    fn a_lost_packet_comes_back_from_the_next() {
+        let receiver = Receiver { repairs: true, ..Receiver::default() };
+        let mut encoder = Encoder::new(receiver).unwrap();
+        let packets: Vec<Vec<u8>> = glide(32_000).chunks(320).map(|frame| encoder.encode(frame).unwrap()).collect();
+        let (mut whole, mut broken) = (Decoder::new().unwrap(), Decoder::new().unwrap());
+        let (mut repaired, mut extrapolated) = (0.0, 0.0);
+        for (n, packet) in packets.iter().enumerate() {
+            let truth = whole.decode(packet).unwrap();
+            if n < 10 || n % 7 != 3 {
+                broken.decode(packet).unwrap();
+                continue;
+            }
+            let Some(next) = packets.get(n + 1) else { break };
+            // Two decoders with the same past: one repairs, the other extrapolates.
+            let mut other = Decoder::new().unwrap();
+            for (m, earlier) in packets.iter().enumerate().take(n) {
+                if m < 10 || m % 7 != 3 {
+                    other.decode(earlier).unwrap()
+                } else {
+                    other.conceal(Duration::from_millis(20)).unwrap()
+                };
+            }
+            let error = |made: &[i16]| -> f64 {
+                made.iter().zip(&truth).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+            };
+            repaired += error(&broken.repair(next, Duration::from_millis(20)).unwrap());
+            extrapolated += error(&other.conceal(Duration::from_millis(20)).unwrap());
+        }
+        assert!(repaired < extrapolated / 2.0, "{repaired} and {extrapolated}");
     }
 }

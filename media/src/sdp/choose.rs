@@ -1,11 +1,11 @@
 //! Which stream of a peer's description carries the call, and how (RFC 3264 §6.1).
 use super::{
-    Direction, Error, Local, Negotiated, PayloadType, TelephoneEvent,
+    Direction, Error, Local, Negotiated, PayloadType, Preference, TelephoneEvent,
     crypto::Crypto,
     parse::{Description, Rtpmap, Stream},
     print::Audio,
 };
-use crate::codec::Codec;
+use crate::codec::{Codec, opus};
 use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
@@ -73,7 +73,11 @@ pub(super) fn choose<'a>(
         payload_type,
         telephone_event: telephone_event(stream, codec, offered),
         direction: direction(stream, ip).reversed().and(wanted),
-        ptime: ptime(stream, local),
+        opus: match codec {
+            Codec::Opus => opus::Receiver::parse(stream.parameters(payload_type.sent)),
+            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => opus::Receiver::default(),
+        },
+        ptime: ptime(stream, local, codec),
         ice: None,
         srtp: None,
     };
@@ -119,10 +123,10 @@ fn crypto<'a>(stream: &'a Stream, local: &Local, offered: Option<&Audio>) -> Opt
     stream.cryptos.iter().find(|theirs| offered.is_none_or(|audio| audio.crypto(theirs.master.suite()).is_some()))
 }
 
-/// The peer's best format that is also ours (RFC 3264 §6.1 lets the answerer choose; the peer's order costs it no
-/// transcoding). What an answer lists beyond our offer is passed over.
+/// The best format of both, by whose order counts; to our own offer it is the answerer's (RFC 3264 §6.1). What an
+/// answer lists beyond our offer is passed over.
 fn audio(stream: &Stream, local: &Local, offered: Option<&Audio>) -> Option<(PayloadType, Codec)> {
-    stream.payload_types().find_map(|sent| {
+    let mut common = stream.payload_types().filter_map(|sent| {
         let codec = match (stream.rtpmap(sent), offered) {
             (Some(map), _) => codec(map)?,
             // RFC 3551 §6: static types need no mapping; an answer may also leave out what our offer said.
@@ -134,7 +138,14 @@ fn audio(stream: &Stream, local: &Local, offered: Option<&Audio>) -> Option<(Pay
             None => sent,
         };
         local.codecs.contains(&codec).then_some((PayloadType { sent, received }, codec))
-    })
+    });
+    match (local.preference, offered) {
+        (Preference::Ours, None) => {
+            let place = |codec: Codec| local.codecs.iter().position(|own| *own == codec);
+            common.min_by_key(|(_, codec)| place(*codec))
+        }
+        (Preference::Theirs, _) | (Preference::Ours, Some(_)) => common.next(),
+    }
 }
 
 fn codec(map: &Rtpmap) -> Option<Codec> {
@@ -173,10 +184,16 @@ fn direction(stream: &Stream, ip: IpAddr) -> Direction {
     if ip.is_unspecified() { stream.direction.and(Direction::SendOnly) } else { stream.direction }
 }
 
-/// Ours, unless the peer takes only shorter packets: then whole tens of milliseconds, which every codec can cut.
-fn ptime(stream: &Stream, local: &Local) -> Duration {
-    let limit = stream.max_ptime.map(|longest| longest.as_millis() as u64 / 10 * 10);
-    limit.map_or(local.ptime, |limit| Duration::from_millis(limit).max(SHORTEST_PTIME).min(local.ptime))
+/// What the peer would have (RFC 8866 §6.4), else ours, and no longer than it takes: the longest that the codec can cut
+/// (RFC 6716 §2.1.4: an Opus frame lasts 10, 20, 40 or 60 ms; the others take any whole tens).
+fn ptime(stream: &Stream, local: &Local, codec: Codec) -> Duration {
+    let cuts: &[u64] = match codec {
+        Codec::Opus => &[60, 40, 20, 10],
+        Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => &[60, 50, 40, 30, 20, 10],
+    };
+    let wanted = stream.ptime.unwrap_or(local.ptime);
+    let wanted = stream.max_ptime.map_or(wanted, |longest| longest.min(wanted));
+    cuts.iter().map(|ms| Duration::from_millis(*ms)).find(|cut| *cut <= wanted).unwrap_or(SHORTEST_PTIME)
 }
 
 fn rtcp_address(stream: &Stream, ip: IpAddr) -> SocketAddr {

@@ -10,7 +10,10 @@ pub use choose::audio_address;
 pub use error::Error;
 pub use negotiation::{Agreed, Negotiation};
 
-use crate::{codec::Codec, ice, srtp};
+use crate::{
+    codec::{Codec, opus},
+    ice, srtp,
+};
 use std::{net::SocketAddr, time::Duration};
 
 /// Our side of a description.
@@ -22,13 +25,25 @@ pub struct Local {
     pub session_id: u64,
     /// The codecs we take, best first.
     pub codecs: Vec<Codec>,
-    /// Length of the packets we send and ask for.
+    /// Whose order chooses among those both sides have.
+    pub preference: Preference,
+    /// Length of the packets we ask for, and send unless the peer asks for another.
     pub ptime: Duration,
     /// Offers with ICE are answered as a lite agent with it; without, as if there were none.
     pub ice: Option<ice::Secret>,
     /// With it only SRTP is agreed on, under keys made of it and sent in the description (RFC 4568); without it only plain
     /// RTP. There is nothing in between: what is encrypted if somebody likes is not safe from anybody.
     pub srtp: Option<srtp::Secret>,
+}
+
+/// Who decides which of the common codecs an answer of ours has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Preference {
+    /// The offerer, whose order costs it no transcoding (RFC 3264 §6.1 recommends it).
+    #[default]
+    Theirs,
+    /// We.
+    Ours,
 }
 
 /// An RTP payload type: each side numbers what it receives (RFC 3264 §5.1), so a format may have two.
@@ -125,6 +140,8 @@ pub struct Negotiated {
     pub codec: Codec,
     /// Its RTP payload type.
     pub payload_type: PayloadType,
+    /// What the peer's Opus decoder wants; the default for other codecs.
+    pub opus: opus::Receiver,
     /// DTMF as events, if the peer takes them.
     pub telephone_event: Option<TelephoneEvent>,
     /// Who may send.

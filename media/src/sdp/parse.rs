@@ -36,6 +36,8 @@ pub(super) struct Stream {
     pub(super) address: Option<Result<IpAddr, String>>,
     /// As the peer sees it: `SendOnly` means that the peer only sends.
     pub(super) direction: Direction,
+    /// The length of the packets the peer would have.
+    pub(super) ptime: Option<Duration>,
     /// The longest packets the peer takes.
     pub(super) max_ptime: Option<Duration>,
     /// `a=rtcp`: port and perhaps another address.
@@ -46,6 +48,8 @@ pub(super) struct Stream {
     pub(super) rtpmaps: Vec<Rtpmap>,
     /// Those `a=crypto` lines that we understand, the peer's preferred first (RFC 4568 §4.1).
     pub(super) cryptos: Vec<Crypto>,
+    /// `a=fmtp`: payload type and parameters.
+    fmtps: Vec<(u8, String)>,
 }
 
 /// What a stream says of ICE (RFC 8839).
@@ -129,12 +133,14 @@ impl Stream {
             direction: direction(&media.attributes)
                 .or_else(|| direction(&session.attributes))
                 .unwrap_or(Direction::SendRecv),
+            ptime: value(&media.attributes, "ptime").and_then(milliseconds),
             max_ptime: value(&media.attributes, "maxptime").and_then(milliseconds),
             rtcp: value(&media.attributes, "rtcp").and_then(rtcp),
             rtcp_mux: media.attributes.iter().any(|it| it.attribute == "rtcp-mux"),
             ice: ice(media, session, connection),
             rtpmaps: values(&media.attributes, "rtpmap").filter_map(rtpmap).collect(),
             cryptos: values(&media.attributes, "crypto").filter_map(Crypto::parse).collect(),
+            fmtps: values(&media.attributes, "fmtp").filter_map(fmtp).collect(),
         }
     }
 
@@ -148,6 +154,11 @@ impl Stream {
     /// The mapping of a payload type, the first if there are several.
     pub(super) fn rtpmap(&self, payload_type: u8) -> Option<&Rtpmap> {
         self.rtpmaps.iter().find(|map| map.payload_type == payload_type)
+    }
+
+    /// The parameters of a payload type; empty without any.
+    pub(super) fn parameters(&self, payload_type: u8) -> &str {
+        self.fmtps.iter().find(|(own, _)| *own == payload_type).map_or("", |(_, parameters)| parameters)
     }
 }
 
@@ -210,6 +221,12 @@ fn rtcp(text: &str) -> Option<(u16, Option<IpAddr>)> {
     let mut words = text.split_ascii_whitespace();
     let port = words.next()?.parse().ok().filter(|port| *port != 0)?;
     Some((port, words.nth(2).and_then(|address| address.parse().ok())))
+}
+
+/// `payload type parameters` (RFC 8866 §6.15).
+fn fmtp(text: &str) -> Option<(u8, String)> {
+    let (payload_type, parameters) = text.trim().split_once(' ')?;
+    Some((payload_type.parse().ok()?, parameters.to_owned()))
 }
 
 /// `payload type, encoding/clock[/channels]`.

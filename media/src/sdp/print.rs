@@ -234,13 +234,13 @@ fn rtpmap(payload_type: u8, codec: Codec) -> String {
     }
 }
 
-/// What the peer should know of our decoder (RFC 7587 §6.1): more than wideband would be wasted on it.
+/// What the peer should know of our decoder (RFC 7587 §6.1): more than wideband would be wasted on it, and it repairs.
 fn parameters(codec: Codec) -> Option<String> {
     match codec {
         Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => None,
         Codec::Opus => {
             let rate = codec.sample_rate().hz();
-            Some(format!("maxplaybackrate={rate};sprop-maxcapturerate={rate}"))
+            Some(format!("maxplaybackrate={rate};sprop-maxcapturerate={rate};useinbandfec=1"))
         }
     }
 }

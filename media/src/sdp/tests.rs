@@ -53,6 +53,7 @@ fn local() -> Local {
         address: "192.0.2.9:20000".parse().unwrap(),
         session_id: 77,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
+        preference: Preference::Theirs,
         ptime: Duration::from_millis(20),
         ice: None,
         srtp: None,
@@ -109,6 +110,7 @@ fn rfc3264_6_the_whole_answer_to_freeswitch() {
         rtcp_mux: false,
         codec: Codec::Pcmu,
         payload_type: PayloadType::same(0),
+        opus: opus::Receiver::default(),
         telephone_event: Some(event(101, 8_000)),
         direction: Direction::SendRecv,
         ptime: Duration::from_millis(20),
@@ -327,7 +329,12 @@ fn rfc3605_2_1_and_rfc8866_6_4_rtcp_port_and_packet_length() {
         ("a=rtcp:5005", "198.51.100.7:5005", 20),
         ("a=rtcp:5005 IN IP4 198.51.100.8", "198.51.100.8:5005", 20),
         ("a=rtcp:0", "198.51.100.7:4001", 20),
-        ("a=ptime:30", "198.51.100.7:4001", 20),
+        ("a=ptime:10", "198.51.100.7:4001", 10),
+        ("a=ptime:30", "198.51.100.7:4001", 30),
+        ("a=ptime:45", "198.51.100.7:4001", 40),
+        ("a=ptime:50", "198.51.100.7:4001", 50),
+        ("a=ptime:200", "198.51.100.7:4001", 60),
+        ("a=ptime:60\r\na=maxptime:30", "198.51.100.7:4001", 30),
         ("a=maxptime:40", "198.51.100.7:4001", 20),
         ("a=maxptime:15", "198.51.100.7:4001", 10),
         ("a=maxptime:1", "198.51.100.7:4001", 10),
@@ -410,4 +417,42 @@ fn broken_bytes_never_panic_and_their_answers_are_answers() {
         }
     }
     assert!(understood > 2_000, "only {understood}: the garbage tests nothing beyond the grammar");
+}
+
+/// RFC 6716 §2.1.4: Opus frames last 10, 20, 40 or 60 ms.
+#[test]
+fn rfc8866_6_4_opus_packets_have_a_length_that_opus_has() {
+    let local = Local { codecs: vec![Codec::Opus], ..local() };
+    for (asked, sent) in [(10, 10), (20, 20), (30, 20), (40, 40), (50, 40), (60, 60), (120, 60), (3, 10)] {
+        let offer = one(&format!("m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=ptime:{asked}\r\n"));
+        let media = answer(offer.as_bytes(), &local, Direction::SendRecv).unwrap().media;
+        assert_eq!(media.ptime, Duration::from_millis(sent), "{asked}");
+    }
+}
+
+/// RFC 7587 §6.1: what stands in the offer binds our encoder; another payload type's parameters do not.
+#[test]
+fn rfc7587_6_1_the_peers_limits_go_with_its_payload_type() {
+    let local = Local { codecs: vec![Codec::Opus], ..local() };
+    let offer = one("m=audio 4000 RTP/AVP 0 96\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:0 usedtx=1\r\n\
+        a=fmtp:96 maxplaybackrate=8000; useinbandfec=1\r\n");
+    let media = answer(offer.as_bytes(), &local, Direction::SendRecv).unwrap().media;
+    let expected = opus::Receiver { playback_rate: 8_000, repairs: true, ..opus::Receiver::default() };
+    assert_eq!(media.opus, expected);
+    assert_eq!(answered(FREESWITCH).media.opus, opus::Receiver::default());
+}
+
+#[test]
+fn rfc3264_6_1_our_own_order_may_choose() {
+    let offer = one("m=audio 4000 RTP/AVP 0 8 9\r\n");
+    for (preference, codec) in [(Preference::Theirs, Codec::Pcmu), (Preference::Ours, Codec::G722)] {
+        let local = Local { codecs: vec![Codec::G722, Codec::Pcma, Codec::Pcmu], preference, ..local() };
+        let agreed = answer(offer.as_bytes(), &local, Direction::SendRecv).unwrap();
+        assert_eq!(agreed.media.codec, codec);
+        assert_eq!(m_lines(&agreed.sdp).len(), 1);
+        // To our own offer the answerer's order counts.
+        let mut negotiation = Negotiation::new(local);
+        assert!(text(&negotiation.offer(Direction::SendRecv)).contains("RTP/AVP 9 8 0 "));
+        assert_eq!(negotiation.accept(offer.as_bytes()).unwrap().codec, Codec::Pcmu);
+    }
 }

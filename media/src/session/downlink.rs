@@ -49,7 +49,7 @@ impl Downlink {
             playout: Playout::new(media.codec, media.ptime, max_queued),
             digits: dtmf::Sender::default(),
             pace: Pace::new(now, media.ptime),
-            encoder: Encoder::new(media.codec).ok(), // `Session::new` has shown that it works
+            encoder: Encoder::new(media.codec, media.opus).ok(), // `Session::new` has shown that it works
             media: media.clone(),
             ticks: 0,
             after_silence: true,
@@ -61,8 +61,8 @@ impl Downlink {
 
     pub(super) fn renegotiate(&mut self, media: &Negotiated) {
         self.playout.renegotiate(media.codec, media.ptime);
-        if media.codec != self.media.codec {
-            self.encoder = Encoder::new(media.codec).ok(); // without one nothing is sent; the peer's watchdog sees it
+        if (media.codec, media.opus) != (self.media.codec, self.media.opus) {
+            self.encoder = Encoder::new(media.codec, media.opus).ok(); // without one nothing is sent; the peer's watchdog sees it
         }
         if media.ptime != self.pace.ptime() {
             self.pace.change(media.ptime);
@@ -161,6 +161,10 @@ impl Downlink {
             stats.codec_errors += 1;
             return None;
         };
+        if payload.is_empty() {
+            self.after_silence = true; // RFC 3551 §4.1: the first packet after a pause is marked
+            return None;
+        }
         Some(self.sender.packetize(self.media.payload_type.sent, marker, timestamp, &payload))
     }
 
@@ -210,5 +214,5 @@ fn pcm(rate: SampleRate, samples: Vec<i16>) -> Audio {
 
 /// Whether libopus can be set up both ways.
 pub(super) fn probe(codec: Codec) -> Result<(), crate::codec::Error> {
-    Encoder::new(codec).and(crate::codec::Decoder::new(codec)).map(drop)
+    Encoder::new(codec, crate::codec::opus::Receiver::default()).and(crate::codec::Decoder::new(codec)).map(drop)
 }

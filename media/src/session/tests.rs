@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     audio::{Law, SampleRate},
-    codec::{Codec, g711},
+    codec::{Codec, g711, opus},
     rtp::Packet,
     sdp::{PayloadType, TelephoneEvent},
     testing::{Random, origin},
@@ -36,6 +36,7 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         remote_rtcp: address("192.0.2.1:4001"),
         codec,
         rtcp_mux: false,
+        opus: opus::Receiver::default(),
         payload_type: PayloadType::same(payload_type),
         telephone_event: Some(TelephoneEvent { payload_type: PayloadType::same(101), clock: codec.clock_rate() }),
         direction,

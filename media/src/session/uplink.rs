@@ -156,19 +156,21 @@ impl Uplink {
             self.missing = 0;
             return;
         }
-        let decoded = self.decoder.as_mut().and_then(|decoder| decoder.decode(&packet.payload).ok());
         let missing = self.missing_before(packet, stats);
+        if self.listening {
+            self.fill(missing, Some(&packet.payload), now, stats);
+        }
+        let decoded = self.decoder.as_mut().and_then(|decoder| decoder.decode(&packet.payload).ok());
         if !self.listening {
             return self.follow(packet, decoded.map_or(0, |samples| samples.len()));
         }
-        self.fill(missing, now, stats);
         match decoded {
             Some(samples) if samples.is_empty() => {}
             Some(samples) => self.give(packet, samples, now, stats),
             None => {
                 stats.codec_errors += 1;
                 let frame = self.follows.map_or(0, |follows| follows.samples);
-                self.fill(frame, now, stats);
+                self.fill(frame, None, now, stats);
                 self.follow(packet, frame);
             }
         }
@@ -256,8 +258,9 @@ impl Uplink {
         usize::try_from(samples).unwrap_or(usize::MAX)
     }
 
-    /// Conceals what is missing, less what was made up meanwhile.
-    fn fill(&mut self, missing: usize, now: Instant, stats: &mut Stats) {
+    /// Conceals what is missing before the packet `next`, less what was made up meanwhile. Only the last
+    /// frame of it can be in `next`.
+    fn fill(&mut self, missing: usize, next: Option<&[u8]>, now: Instant, stats: &mut Stats) {
         let rate = self.codec.sample_rate();
         let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
         let mut left = missing.saturating_sub(made_up).min(rate.samples_in(LONGEST_FILL));
@@ -265,22 +268,25 @@ impl Uplink {
         let frame = self.follows.map_or(left, |follows| follows.samples).max(1);
         while left > 0 {
             let count = left.min(frame);
-            let samples = self.conceal(count);
+            let samples = self.conceal(count, next.filter(|_| left <= frame));
             self.push(samples, None, now, None);
             left -= count;
         }
     }
 
-    /// By the codec's own concealment if it has one.
-    fn conceal(&mut self, count: usize) -> Vec<i16> {
+    /// By what the packet `next` carries of it, or by the codec's own concealment if it has one.
+    fn conceal(&mut self, count: usize, next: Option<&[u8]>) -> Vec<i16> {
         let lost = self.codec.sample_rate().duration_of(count);
-        let own = self.decoder.as_mut().and_then(|decoder| decoder.conceal(lost));
+        let own = self.decoder.as_mut().and_then(|decoder| match next {
+            Some(next) => decoder.repair(next, lost),
+            None => decoder.conceal(lost),
+        });
         own.filter(|own| own.len() == count).unwrap_or_else(|| self.concealer.conceal(count))
     }
 
     /// What stands in for a phone that sends nothing.
     fn made_up(&mut self, count: usize) -> Vec<i16> {
-        if self.listening && self.made_up < FADE { self.conceal(count) } else { vec![0; count] }
+        if self.listening && self.made_up < FADE { self.conceal(count, None) } else { vec![0; count] }
     }
 
     /// `timestamp` is that of a packet; without one the piece was made up.

@@ -289,3 +289,51 @@ fn our_echo_is_not_the_caller() {
         assert_eq!(confirmed, cut_in, "echo {echoes}");
     }
 }
+
+/// A voice-like sound whose pitch moves, so that going on as before is wrong; in Opus packets of 20 ms.
+fn opus_packets(wanted: opus::Receiver) -> Vec<Vec<u8>> {
+    let mut encoder = codec::Encoder::new(Codec::Opus, wanted).expect("an encoder");
+    let mut phase = 0.0;
+    let wave = |n: u32| {
+        phase += std::f64::consts::TAU * (150.0 + 90.0 * (f64::from(n) / 640.0).sin()) / 16_000.0;
+        ((1..8).map(|k| (phase * f64::from(k)).sin() / f64::from(k)).sum::<f64>() * 6_000.0) as i16
+    };
+    let voice: Vec<i16> = (0..32_000).map(wave).collect();
+    voice.chunks(320).map(|frame| encoder.encode(frame).expect("a packet")).collect()
+}
+
+/// The PCM that goes up when some of these packets are lost, and how much of it was made up.
+fn heard_of(packets: &[Vec<u8>], lost: impl Fn(u16) -> bool) -> (Vec<i16>, Duration) {
+    let opus = media(Codec::Opus, Direction::SendRecv);
+    let uplink = AudioFormat::Pcm(SampleRate::HZ_16000);
+    let mut call = Call::with(Config { media: opus, ..config(uplink, vad::Engine::Off) });
+    for (sequence, payload) in (0..).zip(packets) {
+        let timestamp = u32::from(sequence) * 960;
+        let packet = Packet { marker: false, payload_type: 102, sequence, timestamp, ssrc: 9, payload };
+        if !lost(sequence) {
+            call.receive(PHONE, &packet.to_bytes());
+        }
+        call.run(PTIME);
+    }
+    let pcm = call.events.iter().filter_map(|(_, event)| match event {
+        Event::Audio(Audio::Pcm(frame)) => Some(frame.samples.clone()),
+        _ => None,
+    });
+    (pcm.flatten().collect(), call.session.stats().concealed)
+}
+
+/// RFC 6716 §2.1.7: a lost frame is in the packet after it, if the sender put it there.
+#[test]
+fn a_lost_opus_packet_is_repaired_by_the_next() {
+    let error = |repairs| {
+        let packets = opus_packets(opus::Receiver { repairs, ..opus::Receiver::default() });
+        let lost = |n: u16| n > 10 && n % 10 == 7;
+        let ((whole, _), (made, concealed)) = (heard_of(&packets, |_| false), heard_of(&packets, lost));
+        assert_eq!((concealed, made.len()), (PTIME * 9, whole.len()));
+        let frames = whole.chunks(320).zip(made.chunks(320)).zip(0..).filter(|(_, n)| lost(*n));
+        let pairs = frames.flat_map(|((truth, made), _)| truth.iter().zip(made));
+        pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>()
+    };
+    let (repaired, extrapolated) = (error(true), error(false));
+    assert!(repaired < extrapolated / 2.0, "{repaired} and {extrapolated}");
+}
