@@ -85,6 +85,7 @@ pub struct Detector {
     /// Chunks the judge still listens to.
     hangover: usize,
     last_voice: Option<Instant>,
+    likelihood: f32,
 }
 
 impl Detector {
@@ -113,6 +114,7 @@ impl Detector {
             steps: Vec::with_capacity(STEPS_IN_CHUNK),
             hangover: 0,
             last_voice: None,
+            likelihood: 0.0,
         })
     }
 
@@ -143,10 +145,16 @@ impl Detector {
         self.last_voice
     }
 
+    /// How sure the engine was that the last 32 ms it judged were speech, 0 to 1; 0 while the line is quiet.
+    pub fn likelihood(&self) -> f32 {
+        self.likelihood
+    }
+
     fn judge_chunk(&mut self, changes: &mut Vec<Speech>) {
         let threshold =
             if self.turn.confirmed() { (self.threshold - HYSTERESIS).max(LEAST_THRESHOLD) } else { self.threshold };
-        let voice = self.likelihood() >= threshold;
+        self.likelihood = self.judge();
+        let voice = self.likelihood >= threshold;
         // The network needs a moment to be sure; loudness is as sure at once as it ever will be.
         let unconvincing = match self.judge {
             Judge::Silero(_) => Sound::Unclear,
@@ -171,7 +179,7 @@ impl Detector {
     }
 
     /// The judge's opinion of the chunk just filled; 0 without asking while the line is quiet.
-    fn likelihood(&mut self) -> f32 {
+    fn judge(&mut self) -> f32 {
         let asleep = self.hangover == 0;
         if self.steps.iter().any(|(sounds, _)| *sounds) {
             self.hangover = HANGOVER_CHUNKS;

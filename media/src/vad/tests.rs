@@ -110,12 +110,20 @@ fn other_sounds() -> Vec<(&'static str, Vec<i16>)> {
     let digit = |low, high| [tones(&[low, high], 6_000.0, ms(120)), silence(80)].concat();
     let digits = [digit(697.0, 1_209.0), digit(770.0, 1_336.0), digit(852.0, 1_477.0), digit(941.0, 1_633.0)].concat();
     let ringback = [tones(&[425.0], 4_000.0, ms(1_000)), silence(4_000)].concat();
+    let ringback_us = [tones(&[440.0, 480.0], 3_000.0, ms(2_000)), silence(2_000)].concat();
+    let ring_uk = tones(&[400.0, 450.0], 3_000.0, ms(400));
+    let ringback_uk = [ring_uk.clone(), silence(200), ring_uk, silence(2_000)].concat();
     let busy = [tones(&[425.0], 8_000.0, ms(250)), silence(250)].concat();
+    let calling_fax = [tones(&[1_100.0], 4_000.0, ms(500)), silence(3_000)].concat();
     vec![
         ("DTMF", digits.repeat(3)),
         ("a long digit", tones(&[770.0, 1_209.0], 10_000.0, ms(3_000))),
         ("ringback", ringback.repeat(2)),
+        ("ringback, US", ringback_us.repeat(2)),
+        ("ringback, UK", ringback_uk.repeat(2)),
         ("busy", busy.repeat(8)),
+        ("a calling fax", calling_fax.repeat(2)),
+        ("an answering fax", tones(&[2_100.0], 4_000.0, ms(3_000))),
         ("dial tone", tones(&[350.0, 440.0], 3_000.0, ms(3_000))),
         ("silence", silence(5_000)),
         ("noise", noise(-40.0, ms(5_000))),
@@ -199,6 +207,44 @@ fn threshold_and_limits_are_obeyed() {
     let confirmed = |heard: &[(u64, Speech)]| at(heard, |speech| *speech == Speech::Confirmed).unwrap();
     assert!(confirmed(&late) > confirmed(&soon) + 600);
     assert_eq!(heard(Config { threshold: 1.01, ..Config::default() }, &speech), [], "nobody is that sure");
+}
+
+/// A secretary who is hard to interrupt: in noise, the network is sure of fewer chunks.
+#[test]
+fn a_higher_threshold_takes_more_to_convince() {
+    let mut speech = [silence(1_000), fixture("pt-kokoro-dora-1"), silence(1_000)].concat();
+    for (sample, noise) in speech.iter_mut().zip(noise(-28.0, Duration::from_secs(30))) {
+        *sample = (*sample / 2).saturating_add(noise);
+    }
+    let line = decode(Law::A, &encode(Law::A, &speech));
+    #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+    let now = Instant::now();
+    let voiced = |threshold| {
+        let mut detector = Detector::new(Config { threshold, ..Config::default() }).unwrap();
+        let packets = line.chunks(256).map(|packet| {
+            detector.push(packet, now);
+            detector.likelihood() >= threshold
+        });
+        packets.filter(|voice| *voice).count()
+    };
+    assert!(voiced(0.2) > voiced(0.5) && voiced(0.5) > voiced(0.9), "{} {} {}", voiced(0.2), voiced(0.5), voiced(0.9));
+}
+
+/// A secretary who lets callers finish: the same pause ends a turn or does not.
+#[test]
+fn silence_ends_a_turn_when_it_was_as_long_as_asked_for() {
+    let speech = [fixture("en-piper-joe-2"), silence(700), fixture("en-piper-joe-2"), silence(2_500)].concat();
+    let ends = |ms| {
+        let heard = heard(Config { silence: Duration::from_millis(ms), ..Config::default() }, &speech);
+        heard
+            .into_iter()
+            .filter(|(_, speech)| matches!(speech, Speech::Ended { .. }))
+            .map(|(ms, _)| ms)
+            .collect::<Vec<_>>()
+    };
+    let (short, long) = (ends(300), ends(2_000));
+    assert!(short.len() > long.len() && long.len() == 1, "{short:?} {long:?}");
+    assert!((1_640..=1_780).contains(&(long[0] - short[short.len() - 1])), "{short:?} {long:?}");
 }
 
 /// A quiet line costs no inference: the state of the network stays as it was.
