@@ -16,9 +16,9 @@ const SLOT: Duration = Duration::from_millis(10);
 const SLOT_SAMPLES: usize = SampleRate::HZ_8000.samples_in(SLOT);
 /// The longest way through a network, a jitter buffer, a room and back: 600 ms.
 const DELAYS: usize = 61;
-/// What a slot counts for in the next one: half after 140 ms. Several syllables are compared; the rhythm of one could be
+/// What a slot counts for in the next one: half after 170 ms. Several syllables are compared; the rhythm of one could be
 /// chance.
-const MEMORY: f32 = 0.95;
+const MEMORY: f32 = 0.96;
 /// What all slots count for together, the silence before the first one included.
 const WEIGHT: f32 = 1.0 / (1.0 - MEMORY);
 /// Arrival times jitter; sound does not. A stream counts on by its samples until it is further off than this.
@@ -33,8 +33,10 @@ const MOST_RETURN: f32 = 0.5;
 const FAINTEST: f32 = 33.0;
 /// Noise is thought to be at least that loud, or its rise from digital silence would take minutes: -90 dB.
 const QUIETEST: f32 = 1.0;
-/// So much sound of ours must be among what is compared, in slots.
-const LEAST_PLAYED: f32 = 10.0;
+/// So much sound of ours must be among what is compared, in slots, to find a way while none is known …
+const LEAST_FOR_FIRST: f32 = 5.0;
+/// … and to give up the known one for another: the beginning of an utterance is like many others.
+const LEAST_FOR_CHANGE: f32 = 10.0;
 /// How far echo rises above what is expected: slots do not line up, and telephones compress.
 const MARGIN: f32 = 1.6;
 /// The line's own noise is the quietest that was heard, which is forgotten so fast from slot to slot: by 26 dB in 10 s.
@@ -125,7 +127,9 @@ impl Guard {
         heard.push(samples, |slot, level| {
             *noise = level.min(noise.max(QUIETEST) * NOISE_RISE);
             likeness.hear((level * level - *noise * *noise).sqrt(), played.up_to(slot));
-            *path = likeness.path().map(|(delay, gain)| Path { delay, gain, expected: 0.0 }.after(*path)).or(*path);
+            let least = if path.is_some() { LEAST_FOR_CHANGE } else { LEAST_FOR_FIRST };
+            let found = likeness.path(least);
+            *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0 }.after(*path)).or(*path);
             *path = path.filter(|path| likeness.is_kept(path.delay));
             if let Some(path) = path {
                 path.expected = (path.gain * played.around(slot, path.delay)).max(path.expected * DECAY);
@@ -172,9 +176,9 @@ impl Likeness {
     }
 
     /// The delay at which what was heard goes most as what was played, at a fraction of its strength, and that fraction.
-    fn path(&self) -> Option<(usize, f32)> {
+    fn path(&self, least_played: f32) -> Option<(usize, f32)> {
         let candidates =
-            (0..DELAYS).filter(|delay| self.loud[*delay] > LEAST_PLAYED).map(|delay| (delay, self.at(delay)));
+            (0..DELAYS).filter(|delay| self.loud[*delay] > least_played).map(|delay| (delay, self.at(delay)));
         let echoes = candidates.filter(|(_, (likeness, gain))| *likeness > LIKENESS && *gain < MOST_RETURN);
         let best = echoes.max_by(|(_, left), (_, right)| left.0.total_cmp(&right.0));
         best.map(|(delay, (_, gain))| (delay, gain))
@@ -182,7 +186,7 @@ impl Likeness {
 
     /// Whether what was heard still goes as what was played `delay` before, as far as anything was.
     fn is_kept(&self, delay: usize) -> bool {
-        self.loud[delay] < LEAST_PLAYED || self.at(delay).0 > LEAST_LIKENESS
+        self.loud[delay] < LEAST_FOR_CHANGE || self.at(delay).0 > LEAST_LIKENESS
     }
 
     /// Correlation coefficient at `delay`, and the share of what was played that came back.
