@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a task of the Makefile needs, and only the missing ones.
-# usage: scripts/install.sh build|demo|test ...
+# usage: scripts/install.sh build|demo|test|music ...
 set -euo pipefail
 
 BUILD=(build-essential cmake pkg-config clang libclang-dev ca-certificates)
@@ -59,7 +59,7 @@ nextest() {
     cargo install --locked cargo-nextest
 }
 
-[ $# -gt 0 ] || { say "usage: scripts/install.sh build|demo|test ..."; exit 2; }
+[ $# -gt 0 ] || { say "usage: scripts/install.sh build|demo|test|music ..."; exit 2; }
 if ! command -v apt-get >/dev/null; then
     say "install: this is not Debian or a relative of it; install by hand what scripts/install.sh names"
     exit 1
@@ -69,6 +69,7 @@ for task in "$@"; do
     build) rust; packages "${BUILD[@]}" ;;
     demo) packages "${SPEECH[@]}"; npm_client ;;
     test) packages "${TEST[@]}"; proxy; nextest ;;
+    music) packages asterisk-moh-opsound-wav ;;
     *) say "install: no such task: $task"; exit 2 ;;
     esac
 done

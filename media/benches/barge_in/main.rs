@@ -1,0 +1,177 @@
+//! `make bench-barge-in`: how well and how soon a caller is heard over the assistant, and what else is taken for one.
+//!
+//! Everything but the cost runs in virtual time and gives the same figures on every machine.
+#![expect(clippy::print_stdout, reason = "a program that tells what it measures")]
+mod call;
+mod cost;
+mod quality;
+mod report;
+mod sounds;
+
+use call::{Echo, Outcome};
+use media::vad;
+use report::Report;
+use sounds::{Kind, SPEECH_DB, at_level, mixed, noise, silence, speech};
+use std::{path::PathBuf, time::Duration};
+
+const OURS: [&str; 4] = ["pt-kokoro-dora-0", "pt-rhvoice-leticia-1", "en-piper-joe-5", "en-agent-user"];
+const THEIRS: [&str; 8] = [
+    "en-agent-pass",
+    "en-auth-incorrect",
+    "en-conf-getconfno",
+    "en-conf-kicked",
+    "pt-kokoro-dora-4",
+    "pt-rhvoice-leticia-6",
+    "pt-rhvoice-leticia-3",
+    "en-piper-joe-2",
+];
+/// When the caller begins to speak.
+const ONSET_MS: usize = 3_003;
+/// Later than that after the onset, speech was missed.
+const MISSED_MS: f64 = 1_000.0;
+
+fn main() -> std::io::Result<()> {
+    let music = std::env::var_os("RAMAL_MUSIC").map_or_else(|| PathBuf::from("/usr/share/asterisk/moh"), PathBuf::from);
+    let mut report = Report::default();
+    barge_in(&mut report);
+    false_alarms(&mut report, &sounds::no_speech(&music));
+    echoes(&mut report);
+    confirmation(&mut report);
+    quality::measure(&mut report);
+    cost::measure(&mut report);
+    report.write(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs"))
+}
+
+/// The assistant, long enough to be interrupted: each sentence again and again.
+fn ours() -> Vec<Vec<i16>> {
+    let spoken = |name: &&str| [speech(name), silence(300)].concat().repeat(4);
+    OURS.iter().map(spoken).map(|speech| speech.into_iter().take(80_000).collect()).collect()
+}
+
+/// Onset to duck, to cut and to the last packet with voice.
+#[derive(Default)]
+struct Delays {
+    ducked: Vec<f64>,
+    silent: Vec<f64>,
+    missed: usize,
+    calls: usize,
+}
+
+impl Delays {
+    fn count(&mut self, outcome: &Outcome, onset: f64) {
+        self.calls += 1;
+        let after = |times: &[f64]| times.iter().find(|at| **at > onset).map(|at| at - onset);
+        match (after(&outcome.ducked), after(&outcome.cut)) {
+            (Some(ducked), Some(cut)) if cut < MISSED_MS => {
+                self.ducked.push(ducked);
+                // Who is cut in a pause between two sentences is silent already.
+                self.silent.push(outcome.silent.map_or(cut, |silent| cut.max(silent - onset)));
+            }
+            _ => self.missed += 1,
+        }
+    }
+}
+
+/// Each caller over each assistant, beginning anywhere within a packet.
+fn interrupted(vad: vad::Config, echo: Option<Echo>, noise_db: f32, caller_db: f32) -> Delays {
+    let mut delays = Delays::default();
+    for (n, ours) in ours().iter().enumerate() {
+        for (k, theirs) in THEIRS.iter().enumerate() {
+            let onset = ONSET_MS + (n * 8 + k) * 5 % 20;
+            let theirs = [silence(onset), at_level(&speech(theirs), caller_db)].concat();
+            let line = mixed(&theirs, &noise(noise_db, theirs.len() / sounds::PER_MS, 3));
+            delays.count(&call::run(vad, ours, &line, echo), onset as f64);
+        }
+    }
+    delays
+}
+
+fn barge_in(report: &mut Report) {
+    report.section("Interrupting", "Onset (first 5 ms within 30 dB of the loudest) to duck, and to the last packet with the assistant's \
+        voice in it. Four assistants, eight callers each, beginning anywhere within a packet. Missed: not cut within 1 s.");
+    report.table(&["line", "calls", "onset → duck p50 / p95 (ms)", "onset → silence p50 / p95 (ms)", "missed"]);
+    let echo = |db, delay_ms| Some(Echo { db, delay_ms });
+    let cases = [
+        ("quiet, no echo", None, -70.0, SPEECH_DB),
+        ("noise at -50 dB", None, -50.0, SPEECH_DB),
+        ("noise at -42 dB", None, -42.0, SPEECH_DB),
+        ("caller 8 dB softer", None, -70.0, SPEECH_DB - 8.0),
+        ("echo -30 dB after 60 ms", echo(-30.0, 60), -65.0, SPEECH_DB),
+        ("echo -18 dB after 120 ms", echo(-18.0, 120), -65.0, SPEECH_DB),
+        ("echo -12 dB after 300 ms", echo(-12.0, 300), -65.0, SPEECH_DB),
+    ];
+    for (name, echo, noise, caller) in cases {
+        let delays = interrupted(vad::Config::default(), echo, noise, caller);
+        report.row(&[
+            name.into(),
+            delays.calls.to_string(),
+            report::percentiles(&delays.ducked),
+            report::percentiles(&delays.silent),
+            report::share(delays.missed, delays.calls),
+        ]);
+        if noise < -69.0 && caller >= SPEECH_DB {
+            report.plot("barge_in_duck_ms", "speech onset to duck", &delays.ducked);
+            report.plot("barge_in_silence_ms", "speech onset to silence on the wire", &delays.silent);
+        }
+    }
+}
+
+/// How many of these sounds ducked and cut the assistant who talked over them.
+fn alarms(vad: vad::Config, sounds: &[Vec<i16>]) -> (usize, usize) {
+    let ours = ours();
+    let outcomes = sounds.iter().zip(ours.iter().cycle()).map(|(sound, ours)| call::run(vad, ours, sound, None));
+    let counts =
+        outcomes.map(|outcome| (usize::from(!outcome.ducked.is_empty()), usize::from(!outcome.cut.is_empty())));
+    counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+fn false_alarms(report: &mut Report, kinds: &[Kind]) {
+    report.section(
+        "What is no interruption",
+        "Share of the sounds during which the assistant was ducked or cut, once or more often.",
+    );
+    report.table(&["sound", "sounds", "ducked", "cut"]);
+    for Kind { name, sounds } in kinds {
+        let (ducked, cut) = alarms(vad::Config::default(), sounds);
+        let n = sounds.len();
+        report.row(&[(*name).into(), n.to_string(), report::share(ducked, n), report::share(cut, n)]);
+    }
+}
+
+fn echoes(report: &mut Report) {
+    report.section("Echo alone", "The caller is silent; the phone returns what it plays: clipped as by a small loudspeaker, with a room's \
+        reflections, on a clock 100 ppm off, through A-law twice, in noise at -65 dB. Ducks and cuts of four calls of 10 s. The first echo of \
+        a call may duck once: its way is not known yet.");
+    let delays = [20, 60, 120, 200, 300, 400];
+    report.table(&["echo", "20 ms", "60 ms", "120 ms", "200 ms", "300 ms", "400 ms"]);
+    for db in [-12.0, -18.0, -24.0, -30.0] {
+        let cell = |delay_ms: usize| {
+            let outcomes = ours().into_iter().map(|ours| {
+                call::run(vad::Config::default(), &ours, &noise(-65.0, 10_500, 3), Some(Echo { db, delay_ms }))
+            });
+            let (ducks, cuts) = outcomes.fold((0, 0), |sum, it| (sum.0 + it.ducked.len(), sum.1 + it.cut.len()));
+            format!("{ducks} / {cuts}")
+        };
+        report.row(&std::iter::once(format!("{db} dB")).chain(delays.map(cell)).collect::<Vec<_>>());
+    }
+}
+
+fn confirmation(report: &mut Report) {
+    report.section("How long a voice must last to be believed", "`confirm_after`: the less, the sooner the assistant is silent, and the more \
+        a listener's \"uh-huh\" silences her (ten of them by a synthetic voice at three speeds, 0.2 to 0.8 s). Until then she is ducked by 18 dB.");
+    report.table(&["confirm_after (ms)", "\"uh-huh\" cuts", "coughs cut", "onset → silence p50 / p95 (ms)", "missed"]);
+    let (words, kinds) = (sounds::backchannels(), sounds::no_speech(&PathBuf::new()));
+    for ms in [120, 220, 300, 400, 500, 600] {
+        let vad = vad::Config { confirm_after: Duration::from_millis(ms), ..vad::Config::default() };
+        let coughs: Vec<Vec<i16>> =
+            kinds.iter().filter(|kind| kind.name == "coughs").flat_map(|kind| kind.sounds.clone()).collect();
+        let delays = interrupted(vad, None, -70.0, SPEECH_DB);
+        report.row(&[
+            ms.to_string(),
+            report::share(alarms(vad, &words).1, words.len()),
+            report::share(alarms(vad, &coughs).1, coughs.len()),
+            report::percentiles(&delays.silent),
+            report::share(delays.missed, delays.calls),
+        ]);
+    }
+}
