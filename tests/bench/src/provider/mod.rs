@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
@@ -92,7 +93,7 @@ impl Provider {
         let body = move || accept(&listener, &secured, &opened, &stopping);
         let acceptor = thread::Builder::new().name("provider-accept".into()).spawn(body)?;
         let epoll = Epoll::new(EpollCreateFlags::empty())?;
-        let carrier = Carrier { voice, floors, epoll, connections: Vec::new(), log: Log::default() };
+        let carrier = Carrier { voice, floors, epoll, connections: BTreeMap::new(), log: Log::default() };
         let stopping = Arc::clone(&stop);
         let body = move || carrier.run(&waiting, &stopping);
         let carrier = thread::Builder::new().name("provider".into()).spawn(body)?;
@@ -180,8 +181,8 @@ struct Carrier {
     voice: Voice,
     floors: Arc<Floors>,
     epoll: Epoll,
-    /// By their number; `None` once over.
-    connections: Vec<Option<Connection>>,
+    /// Those that are open, in the order in which they came.
+    connections: BTreeMap<u64, Connection>,
     log: Log,
 }
 
@@ -205,41 +206,42 @@ impl Carrier {
                 }
             };
             for event in ready.iter().take(count) {
-                self.with(event.data() as usize, Self::read);
+                self.with(event.data(), Self::read);
             }
             let now = Instant::now();
-            for number in 0..self.connections.len() {
-                let connection = self.connections.get(number).and_then(Option::as_ref);
-                if connection.and_then(Connection::due).is_some_and(|due| due <= now) {
-                    self.with(number, |carrier, connection| carrier.act(connection, now));
-                }
+            let is_due = |connection: &Connection| connection.due().is_some_and(|due| due <= now);
+            let due: Vec<u64> =
+                self.connections.iter().filter(|(_, it)| is_due(it)).map(|(number, _)| *number).collect();
+            for number in due {
+                self.with(number, |carrier, connection| carrier.act(connection, now));
             }
         }
         self.log
     }
 
     fn next_due(&self) -> Instant {
-        let due = self.connections.iter().flatten().filter_map(Connection::due).min();
+        let due = self.connections.values().filter_map(Connection::due).min();
         due.unwrap_or_else(|| Instant::now() + LOOK)
     }
 
     fn welcome(&mut self, opened: Opened) -> Result<()> {
         let socket = opened.map_err(|why| anyhow!(why))?;
-        let id = self.connections.len() as u16;
-        self.epoll.add(socket.get_ref(), EpollEvent::new(EpollFlags::EPOLLIN, id.into()))?;
+        let number = self.log.connections as u64;
+        // Marks have room for no more; only calls that speak are marked, and of those there are few.
+        let id = number as u16;
+        self.epoll.add(socket.get_ref(), EpollEvent::new(EpollFlags::EPOLLIN, number))?;
         let mut connection = Connection { id, socket, phone: None, script: None, active: None };
         say(&mut connection, &json!({"type": "session.created", "session": {"id": format!("sess_{id}")}}));
-        self.connections.push(Some(connection));
+        self.connections.insert(number, connection);
         self.log.connections += 1;
         Ok(())
     }
 
     /// Takes a connection out for `work`, and puts it back unless it is over.
-    fn with(&mut self, number: usize, work: impl FnOnce(&mut Self, &mut Connection) -> bool) {
-        let Some(mut connection) = self.connections.get_mut(number).and_then(Option::take) else { return };
-        let goes_on = work(self, &mut connection);
-        if let Some(place) = self.connections.get_mut(number).filter(|_| goes_on) {
-            *place = Some(connection);
+    fn with(&mut self, number: u64, work: impl FnOnce(&mut Self, &mut Connection) -> bool) {
+        let Some(mut connection) = self.connections.remove(&number) else { return };
+        if work(self, &mut connection) {
+            self.connections.insert(number, connection);
         }
     }
 
