@@ -1,6 +1,6 @@
 //! How much of the caller's audio goes up in one message: each packet by itself while there is room, several together
 //! when the thread that carries the call is short of time. A message costs more than the audio in it.
-use media::{Audio, Law};
+use media::{Audio, codec::g711};
 use std::time::Duration;
 
 /// Whether the thread that carries a call keeps up.
@@ -88,21 +88,14 @@ fn join(before: Audio, after: Audio) -> Result<Audio, (Audio, Audio)> {
 pub(super) fn silence_like(audio: &Audio) -> Audio {
     match audio {
         Audio::Pcm(frame) => Audio::Pcm(media::Frame { rate: frame.rate, samples: vec![0; frame.samples.len()] }),
-        Audio::G711 { law, bytes } => {
-            // ITU-T G.711: the code of zero.
-            let silence = match law {
-                Law::Mu => 0xff,
-                Law::A => 0xd5,
-            };
-            Audio::G711 { law: *law, bytes: vec![silence; bytes.len()] }
-        }
+        Audio::G711 { law, bytes } => Audio::G711 { law: *law, bytes: vec![g711::silence(*law); bytes.len()] },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{Frame, SampleRate};
+    use media::{Frame, Law, SampleRate};
 
     fn packet(number: u8) -> Audio {
         Audio::G711 { law: Law::Mu, bytes: vec![number; 160] }
