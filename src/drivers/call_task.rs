@@ -20,6 +20,7 @@ use providers::{Endpoint, Incoming, JobDone, Outgoing};
 use sip::{Command, Reason};
 use std::{
     cell::Cell,
+    future::poll_fn,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -27,11 +28,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Poll, ready},
     time::Instant,
 };
 use tokio::{
+    io::ReadBuf,
     net::UdpSocket,
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, mpsc},
     task::{JoinHandle, spawn_local},
 };
 use tracing::{Instrument, Span, debug, error, info, warn};
@@ -57,14 +60,12 @@ pub struct Shared {
     pub records: store::Recorder,
     /// Where recordings are written.
     pub recorder: Recorder,
-    /// Orders to the recordings of calls, each for one of them.
+    /// Orders to the recordings of calls; the thread of each call passes on what is for it.
     pub orders: broadcast::Sender<RecordingOrder>,
     /// Everything that happens on calls, for whoever watches; a slow watcher loses the oldest.
     pub watch: broadcast::Sender<(Uuid, Event)>,
     /// What SRTP did not believe, of all calls.
     pub unbelieved: Arc<SrtpCounters>,
-    /// Turns true when the server stops.
-    pub stop: watch::Receiver<bool>,
 }
 
 /// Packets of all calls that SRTP dropped.
@@ -116,11 +117,20 @@ pub struct NewCall {
     pub span: Span,
 }
 
+/// What a call hears from the thread it runs on.
+#[derive(Debug)]
+pub struct Thread {
+    /// Whether the thread keeps up.
+    pub room: Rc<Cell<Room>>,
+    /// Orders to this call's recording; closed when the server stops.
+    pub orders: mpsc::Receiver<RecordingOrder>,
+}
+
 /// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
 /// a record and a leg that is taken down like any other.
-pub async fn run(new: NewCall, room: Rc<Cell<Room>>) {
+pub async fn run(new: NewCall, thread: Thread) {
     let NewCall { facts, setup, sockets, sip, shared, span } = new;
-    let task = spawn_local(drive(setup, sockets, sip, shared.clone(), room).instrument(span.clone()));
+    let task = spawn_local(drive(setup, sockets, sip, shared.clone(), thread).instrument(span.clone()));
     supervise(task, &facts, &shared).instrument(span).await;
 }
 
@@ -161,7 +171,6 @@ enum Provider {
 struct Task {
     call: Call,
     uuid: Uuid,
-    call_id: String,
     started_at: DateTime<Utc>,
     domain_uuid: Uuid,
     sink: Option<Sink>,
@@ -181,14 +190,12 @@ async fn drive(
     sockets: Pair,
     mut sip: mpsc::Receiver<sip::Event>,
     shared: Shared,
-    room: Rc<Cell<Room>>,
+    mut thread: Thread,
 ) -> io::Result<()> {
     let (rtp, rtcp) = sockets.into_async().await?;
-    let (mut stop, mut orders) = (shared.stop.clone(), shared.orders.subscribe());
     let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
     let mut task = Task {
         uuid: setup.conversation_uuid,
-        call_id: setup.invite.call_id.clone(),
         started_at: setup.started_at,
         domain_uuid: setup.secretary.domain_uuid,
         sink: None,
@@ -201,15 +208,15 @@ async fn drive(
         jobs_done,
         counted: Unbelieved::default(),
     };
-    let mut alarm = Alarm::new();
+    let (mut alarm, mut stopping) = (Alarm::new(), false);
     let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
     while task.drain() {
-        task.call.set_room(room.get());
+        task.call.set_room(thread.room.get());
         tokio::select! {
             biased;
             () = alarm.ring(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
-            received = task.rtp.recv_from(&mut buffer) => task.on_rtp(received, &mut buffer),
-            received = task.rtcp.recv_from(&mut rtcp_buffer) => {
+            received = receive(&task.rtp, &mut buffer) => task.on_rtp(received, &mut buffer),
+            received = receive(&task.rtcp, &mut rtcp_buffer) => {
                 if let Ok((length, from)) = received {
                     task.call.handle_rtcp(from, rtcp_buffer.get(..length).unwrap_or_default(), Instant::now());
                 }
@@ -219,12 +226,27 @@ async fn drive(
             Some(done) = finished_jobs.recv() => {
                 task.call.handle_provider(Incoming::Job(done), Instant::now());
             }
-            Ok(order) = orders.recv() => task.on_order(&order),
-            _ = stop.wait_for(|stopping| *stopping) => task.call.handle_shutdown(Instant::now()),
+            order = thread.orders.recv(), if !stopping => match order {
+                Some(order) => task.on_order(&order),
+                None => {
+                    stopping = true;
+                    task.call.handle_shutdown(Instant::now());
+                }
+            }
         }
     }
     task.keep_record().await;
     Ok(())
+}
+
+/// Like [`UdpSocket::recv_from`], of which nobody else reads: without the list of waiters that one keeps.
+async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    poll_fn(|context| {
+        let mut datagram = ReadBuf::new(buffer);
+        let from = ready!(socket.poll_recv_from(context, &mut datagram))?;
+        Poll::Ready(Ok((datagram.filled().len(), from)))
+    })
+    .await
 }
 
 async fn from_provider(provider: &mut Provider) -> FromProvider {
@@ -306,11 +328,9 @@ impl Task {
     }
 
     fn on_order(&mut self, order: &RecordingOrder) {
-        if order.call == self.call_id || order.call == self.uuid.to_string() {
-            let recorded = self.call.handle_recording(order.order, Instant::now());
-            // Whoever asked waits for one answer.
-            let _ = order.answer.try_send(recorded);
-        }
+        let recorded = self.call.handle_recording(order.order, Instant::now());
+        // Whoever asked waits for one answer.
+        let _ = order.answer.try_send(recorded);
     }
 
     /// The record is kept when it says what became of the recording.

@@ -274,7 +274,7 @@ impl Sources {
         }
     }
 
-    /// Every call looks whether it is meant; none answers for another.
+    /// Every media thread looks whether it has the call; none answers for another.
     async fn record(&self, call: String, order: RecordOrder) -> Reply {
         let order = match order {
             RecordOrder::Pause => Order::Pause,

@@ -1,5 +1,5 @@
 //! The media threads: each runs a single-threaded runtime; a call is placed on one and never moves.
-use super::call_task::{self, NewCall};
+use super::call_task::{self, NewCall, RecordingOrder, Thread};
 use crate::call::Room;
 use std::{
     cell::Cell,
@@ -12,11 +12,19 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::{runtime, sync::mpsc, task::LocalSet};
-use tracing::debug;
+use tokio::{
+    runtime,
+    sync::{broadcast, mpsc, watch},
+    task::LocalSet,
+};
+use tracing::{debug, warn};
+use uuid::Uuid;
 
 /// Calls that may wait for their thread; a full queue means the thread is stuck, and the call is refused.
 const QUEUE: usize = 256;
+
+/// Orders to one call's recording that may wait for it; another is not carried out, and whoever gave it is told.
+const ORDERS: usize = 4;
 
 /// How often a thread is asked whether it keeps up.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,16 +39,22 @@ pub struct MediaThreads {
 struct MediaThread {
     queue: mpsc::Sender<NewCall>,
     calls: Arc<AtomicUsize>,
-    handle: thread::JoinHandle<()>,
 }
 
 impl MediaThreads {
-    /// Starts `count` threads named `media-0`, `media-1`, ….
+    /// Starts `count` threads named `media-0`, `media-1`, …. They pass `orders` on to the calls they are for, and tell
+    /// all calls when `stop` turns true.
     ///
     /// # Errors
     /// The system gives no more threads.
-    pub fn start(count: usize) -> io::Result<Self> {
-        let threads = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
+    pub fn start(
+        count: usize,
+        orders: &broadcast::Sender<RecordingOrder>,
+        stop: &watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        let threads = (0..count.max(1))
+            .map(|number| start(number, orders.subscribe(), stop.clone()))
+            .collect::<io::Result<_>>()?;
         Ok(Self { threads })
     }
 
@@ -63,37 +77,21 @@ impl MediaThreads {
     pub fn calls(&self) -> usize {
         self.threads.iter().map(|thread| thread.calls.load(Ordering::Relaxed)).sum()
     }
-
-    /// Takes no more calls and waits for the last to end.
-    pub fn join(self) {
-        for MediaThread { queue, handle, .. } in self.threads {
-            drop(queue);
-            if handle.join().is_err() {
-                tracing::error!("a media thread panicked");
-            }
-        }
-    }
 }
 
-/// Runs one call to its end, and counts it off.
-async fn run(call: NewCall, calls: Arc<AtomicUsize>, room: Rc<Cell<Room>>) {
-    call_task::run(call, room).await;
-    calls.fetch_sub(1, Ordering::Relaxed);
-}
-
-fn start(number: usize) -> io::Result<MediaThread> {
-    let (queue, mut calls_to_come) = mpsc::channel::<NewCall>(QUEUE);
+fn start(
+    number: usize,
+    orders: broadcast::Receiver<RecordingOrder>,
+    stop: watch::Receiver<bool>,
+) -> io::Result<MediaThread> {
+    let (queue, to_come) = mpsc::channel::<NewCall>(QUEUE);
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {
         let (local, room) = (LocalSet::new(), Rc::new(Cell::new(Room::default())));
-        let seen = Rc::clone(&room);
-        local.spawn_local(async move {
-            while let Some(call) = calls_to_come.recv().await {
-                tokio::task::spawn_local(run(call, Arc::clone(&counter), Rc::clone(&seen)));
-            }
-        });
+        let running = Running { calls: Some(Vec::new()), room: Rc::clone(&room), counter };
+        local.spawn_local(running.run(to_come, orders, stop));
         runtime.block_on(async {
             tokio::select! {
                 () = local => {}
@@ -101,8 +99,74 @@ fn start(number: usize) -> io::Result<MediaThread> {
             }
         });
     };
-    let handle = thread::Builder::new().name(format!("media-{number}")).spawn(body)?;
-    Ok(MediaThread { queue, calls, handle })
+    thread::Builder::new().name(format!("media-{number}")).spawn(body)?;
+    Ok(MediaThread { queue, calls })
+}
+
+/// The calls of one thread, for what concerns them from outside: a call listens to its thread alone, so that none pays
+/// on every packet for what is said to another.
+struct Running {
+    /// Nothing once the server stops: a call whose orders are closed ends.
+    calls: Option<Vec<Reached>>,
+    room: Rc<Cell<Room>>,
+    counter: Arc<AtomicUsize>,
+}
+
+/// A call, by its names.
+struct Reached {
+    call_id: String,
+    conversation: Uuid,
+    orders: mpsc::Sender<RecordingOrder>,
+}
+
+impl Running {
+    /// Takes calls until nobody can place any; what still runs then, ends.
+    async fn run(
+        mut self,
+        mut to_come: mpsc::Receiver<NewCall>,
+        mut orders: broadcast::Receiver<RecordingOrder>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                call = to_come.recv() => match call {
+                    Some(call) => self.begin(call),
+                    None => return,
+                },
+                order = orders.recv() => match order {
+                    Ok(order) => self.pass_on(order),
+                    Err(broadcast::error::RecvError::Lagged(lost)) => warn!(lost, "Orders to recordings were lost"),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                _ = stop.wait_for(|stopping| *stopping), if self.calls.is_some() => self.calls = None,
+            }
+        }
+    }
+
+    fn begin(&mut self, call: NewCall) {
+        let (orders, orders_of_call) = mpsc::channel(ORDERS);
+        if let Some(calls) = &mut self.calls {
+            calls.retain(|call| !call.orders.is_closed());
+            let (call_id, conversation) = (call.facts.invite.call_id.clone(), call.facts.conversation_uuid);
+            calls.push(Reached { call_id, conversation, orders });
+        }
+        let thread = Thread { room: Rc::clone(&self.room), orders: orders_of_call };
+        let counter = Arc::clone(&self.counter);
+        tokio::task::spawn_local(async move {
+            call_task::run(call, thread).await;
+            counter.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Whoever gave the order hears nothing from a thread that does not have the call.
+    fn pass_on(&self, order: RecordingOrder) {
+        let Some(calls) = &self.calls else { return };
+        let meant = |call: &&Reached| call.call_id == order.call || call.conversation.to_string() == order.call;
+        if let Some(call) = calls.iter().find(meant) {
+            // Full or over: the answer's sender is dropped, which is an answer.
+            let _ = call.orders.try_send(order);
+        }
+    }
 }
 
 /// Tells the calls of this thread, for ever, whether it keeps up: by the share of time it did not wait for anything.

@@ -108,10 +108,11 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
         let (watch, _) = broadcast::channel(WATCHED);
+        let (orders, _) = broadcast::channel(ORDERS);
         let threads = now.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
         let admission = Arc::new(Admission {
             ports,
-            threads: MediaThreads::start(threads)?,
+            threads: MediaThreads::start(threads, &orders, &stopped)?,
             ears: ears(&engine),
             registrars: registrars.known.clone(),
             shared: Shared {
@@ -120,10 +121,9 @@ impl Server {
                 tls: tls(&now)?,
                 records,
                 recorder,
-                orders: broadcast::channel(ORDERS).0,
+                orders,
                 watch: watch.clone(),
                 unbelieved: Arc::default(),
-                stop: stopped,
             },
             store: Arc::clone(&store),
             config: configs,
@@ -207,7 +207,7 @@ impl Server {
             _ = timeout(drain, all_gone) => {}
             () = hurry => {}
         }
-        // Calls hear it when their task next wakes, within 20 ms.
+        // Calls hear it from their threads at once.
         let _ = self.stop.send(true);
         let ended = async {
             while self.calls() > 0 {
