@@ -3,6 +3,7 @@ use crate::{
     analysis::{self, Figures, Window},
     conversations::{self, Conversations, Plan},
     crowd::Stage,
+    floor::Layout,
     machine::{self, Machine},
     metric::{Metric, round},
     phones::{Floors, Phones},
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use std::{
     env, fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -24,7 +26,7 @@ use std::{
 };
 
 /// Calls at once, one row each.
-const STEPS: [usize; 4] = [100, 300, 500, 1_000];
+const STEPS: [usize; 5] = [1, 100, 300, 500, 1_000];
 /// The most that pacing may be off for a row to count as held, ms at p99.
 const HELD: f64 = 5.0;
 /// How long a carrier may take to connect.
@@ -34,8 +36,10 @@ const CONNECT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 struct Row {
     calls: usize,
-    /// Percent of one core for each call, of a program that only carries.
+    /// Percent of one core for each call, of a program that only carries over one socket …
     floor: f64,
+    /// … and over one for each call.
+    sockets: f64,
     load_before: f64,
     server: Result<Held>,
 }
@@ -63,8 +67,8 @@ pub(crate) fn measure(stage: &Stage<'_>, quick: Option<usize>) -> Result<Capacit
     for calls in quick.map_or(STEPS.to_vec(), |calls| vec![calls]) {
         let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
         let load_before = machine::load();
-        let floor = floor(stage, plan)?;
-        rows.push(Row { calls, floor, load_before, server: hold(stage, plan) });
+        let (floor, sockets) = (floor(stage, plan, Layout::Shared)?, floor(stage, plan, Layout::Each)?);
+        rows.push(Row { calls, floor, sockets, load_before, server: hold(stage, plan) });
     }
     Ok(Capacity { rows })
 }
@@ -73,15 +77,14 @@ fn surroundings(stage: &Stage<'_>, calls: usize) -> Result<(Provider, Phones)> {
     let floors = Arc::new(Floors::new(calls));
     let security = Security::Tls(Tls::new(stage.folder)?);
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), security)?;
-    Ok((provider, Phones::start(calls, Voice::load(&stage.speech, "en-agent")?, floors)?))
+    Ok((provider, Phones::start(0..calls, Voice::load(&stage.speech, "en-agent")?, floors)?))
 }
 
 /// Percent of one core for each call.
-fn floor(stage: &Stage<'_>, plan: Plan) -> Result<f64> {
+fn floor(stage: &Stage<'_>, plan: Plan, layout: Layout) -> Result<f64> {
     let (provider, phones) = surroundings(stage, plan.calls)?;
-    let mut carrier = Carrier::start(plan.calls, &provider)?;
-    let rtp = carrier.rtp()?;
-    (0..plan.calls).for_each(|phone| phones.connect(phone, rtp));
+    let mut carrier = Carrier::start(plan.calls, layout, &provider)?;
+    carrier.rtp()?.into_iter().enumerate().for_each(|(phone, rtp)| phones.connect(phone, rtp));
     stage.show.phase(&format!("{} calls: the floor", plan.calls), plan.warm_up + plan.length);
     thread::sleep(plan.warm_up);
     let before = Usage::of(carrier.0.id())?;
@@ -98,15 +101,19 @@ fn floor(stage: &Stage<'_>, plan: Plan) -> Result<f64> {
 struct Carrier(Child);
 
 impl Carrier {
-    fn start(calls: usize, provider: &Provider) -> Result<Self> {
+    fn start(calls: usize, layout: Layout, provider: &Provider) -> Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.arg("--floor").arg(calls.to_string()).arg("--provider").arg(provider.address.to_string());
+        command.arg("--layout").arg(match layout {
+            Layout::Shared => "shared",
+            Layout::Each => "each",
+        });
         command.arg("--ca-file").arg(provider.ca_file().context("a certificate")?);
         Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?))
     }
 
-    /// Where it takes RTP, once all its connections are open.
-    fn rtp(&mut self) -> Result<std::net::SocketAddr> {
+    /// Where it takes RTP of each call, once all its connections are open.
+    fn rtp(&mut self) -> Result<Vec<SocketAddr>> {
         let stdout = self.0.stdout.take().context("its output")?;
         let (told, heard) = std::sync::mpsc::channel();
         thread::spawn(move || {
@@ -116,7 +123,8 @@ impl Carrier {
             let _ = told.send(line);
         });
         let line = heard.recv_timeout(CONNECT).context("the carrier did not connect in time")?;
-        line.trim().parse().with_context(|| format!("the carrier said {line:?}"))
+        let addresses: Result<Vec<_>, _> = line.split_whitespace().map(str::parse).collect();
+        addresses.with_context(|| format!("the carrier said {line:?}"))
     }
 }
 
@@ -146,7 +154,7 @@ fn hold(stage: &Stage<'_>, plan: Plan) -> Result<Held> {
 
 impl Row {
     fn cells(&self) -> Vec<String> {
-        let floor = format!("{:.3}", self.floor);
+        let floor = format!("{:.3} / {:.3}", self.floor, self.sockets);
         let held = match &self.server {
             Ok(held) => held,
             Err(why) => {
@@ -188,7 +196,7 @@ fn mean(samples: &[f64]) -> f64 {
 const COLUMNS: [&str; 10] = [
     "calls",
     "CPU % of a core per call",
-    "floor",
+    "floor: one socket / each its own",
     "× floor",
     "KiB per call",
     "pacing ms p50 / p99 / p99.9",
@@ -213,6 +221,7 @@ impl Capacity {
         let row = |row: &Row| {
             let held = row.server.as_ref().ok();
             json!({"calls": row.calls, "floor_percent_per_call": round(row.floor),
+                "floor_percent_per_call_own_sockets": round(row.sockets),
                 "cpu_percent_per_call": held.map(|held| round(mean(&held.talk.cpu))),
                 "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
                 "messages_per_call_s": held.map(|held| round(held.messages))})
@@ -242,9 +251,10 @@ the idle share subtracted; memory is VmRSS less that of the idle server. Pacing 
 grid of 20 ms; a row is held if its p99 is at most 5 ms. Uplink is from a phone's `sendto` to the kernel's receive time at the \
 provider, the time in which packets wait for others of their message included: a thread that is busy for most of the time \
 sends 40 or 60 ms at once (50 messages a second are 20 ms each).\n\n\
-The floor is measured in the same run, with the same phones and provider, on a program that only carries: one RTP socket for \
-all calls, read and written 64 datagrams at a time, each sent back and wrapped into one message up; what the provider says is \
-read and dropped. It has no grid to keep, no call, no codec and no detector.";
+The floor is measured in the same run, with the same phones and provider, on a program that only carries: each datagram is \
+sent back and wrapped into one message up; what the provider says is read and dropped. It is measured with one RTP socket for \
+all calls, read and written 64 datagrams at a time, and with a socket for each call as the server has: the difference is what a \
+shared socket could save. × floor is of the first. It has no grid to keep, no call, no codec and no detector.";
 
 #[cfg(test)]
 mod tests {
@@ -253,7 +263,7 @@ mod tests {
     #[test]
     fn a_step_that_was_not_held_says_why_in_a_whole_row() {
         let server = Err(anyhow::anyhow!("7 of 9 calls were answered\nand more"));
-        let row = Row { calls: 9, floor: 0.2, load_before: 0.0, server };
+        let row = Row { calls: 9, floor: 0.2, sockets: 0.25, load_before: 0.0, server };
         let cells = row.cells();
         assert_eq!(cells.len(), COLUMNS.len());
         assert_eq!(cells[1], "not held: 7 of 9 calls were answered");

@@ -53,7 +53,7 @@ pub(crate) fn hold<T: Send + 'static>(
     let floors = Arc::new(Floors::new(plan.calls));
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), Security::Plain)?;
     let server = Server::start(stage.program, stage.folder, &provider)?;
-    let phones = Phones::start(plan.calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
+    let phones = Phones::start(0..plan.calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, crate::server::EXTENSION)?;
     let beside = start(server.sip)?;
     let talk = conversations::hold(plan, &server, phones, &mut uac, stage.show).with_context(|| server.last_words())?;

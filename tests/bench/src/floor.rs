@@ -1,7 +1,8 @@
 //! The physical floor: what a program in the middle costs that does nothing but carry. Every packet goes straight back
-//! to its phone and up to the provider, over the cheapest layout of sockets that is known: one for all calls, read and
-//! written in batches, and one thread.
+//! to its phone and up to the provider, on one thread and in either layout of sockets: one for all calls, read and
+//! written in batches, or one for each call.
 use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
 use nix::{
     errno::Errno,
     sys::{
@@ -28,32 +29,50 @@ const BATCH: usize = 64;
 const DATAGRAM: usize = 256;
 /// RFC 3550 §5.1.
 const RTP_HEADER: usize = 12;
-/// The event of the RTP socket among those of the connections.
-const RTP: u64 = u64::MAX;
 
 type Socket = WebSocket<StreamOwned<ClientConnection, TcpStream>>;
 
+/// How calls share RTP sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// One for all.
+    Shared,
+    /// One for each, as the server has.
+    Each,
+}
+
 struct Floor {
-    rtp: UdpSocket,
+    rtp: Vec<UdpSocket>,
     sockets: Vec<Socket>,
     /// Which connection a phone's packets go up on, in the order of their first packets.
     phones: HashMap<u16, usize>,
 }
 
-/// Connects `calls` times to `provider`, says where it takes RTP, and carries until it is ended.
-pub(crate) fn run(calls: usize, provider: SocketAddr, ca_file: &Path) -> Result<()> {
-    let rtp = UdpSocket::bind("127.0.0.1:0")?;
-    rtp.set_nonblocking(true)?;
+/// Connects `calls` times to `provider`, says where it takes RTP of each call, and carries until it is ended.
+pub(crate) fn run(calls: usize, layout: Layout, provider: SocketAddr, ca_file: &Path) -> Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
-    epoll.add(&rtp, EpollEvent::new(EpollFlags::EPOLLIN, RTP))?;
     let trust = Arc::new(trust(ca_file)?);
-    let mut floor = Floor { rtp, sockets: Vec::new(), phones: HashMap::new() };
+    let mut floor = Floor { rtp: Vec::new(), sockets: Vec::new(), phones: HashMap::new() };
+    let sockets = match layout {
+        Layout::Shared => 1,
+        Layout::Each => calls,
+    };
+    for number in 0..sockets {
+        let rtp = UdpSocket::bind("127.0.0.1:0")?;
+        rtp.set_nonblocking(true)?;
+        // Numbered after the connections.
+        epoll.add(&rtp, EpollEvent::new(EpollFlags::EPOLLIN, (calls + number) as u64))?;
+        floor.rtp.push(rtp);
+    }
     for number in 0..calls {
         let socket = connect(provider, &trust)?;
         epoll.add(&socket.get_ref().sock, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
         floor.sockets.push(socket);
     }
-    println!("{}", floor.rtp.local_addr()?);
+    for call in 0..calls {
+        print!("{} ", floor.rtp.get(call).or(floor.rtp.first()).context("no socket")?.local_addr()?);
+    }
+    println!();
     stdout().flush()?;
     let mut ready = [EpollEvent::empty(); BATCH];
     loop {
@@ -62,9 +81,11 @@ pub(crate) fn run(calls: usize, provider: SocketAddr, ca_file: &Path) -> Result<
             waited => waited?,
         };
         for event in ready.iter().take(count) {
-            match event.data() {
-                RTP => floor.carry()?,
-                number => floor.listen(number as usize)?,
+            let number = event.data() as usize;
+            match (number.checked_sub(calls), layout) {
+                (None, _) => floor.listen(number)?,
+                (Some(_), Layout::Shared) => floor.carry_all()?,
+                (Some(call), Layout::Each) => floor.carry(call)?,
             }
         }
     }
@@ -92,14 +113,32 @@ fn connect(provider: SocketAddr, trust: &Arc<ClientConfig>) -> Result<Socket> {
 }
 
 impl Floor {
-    /// Echoes what phones sent, and sends it up.
-    fn carry(&mut self) -> Result<()> {
+    /// Echoes what one phone sent, and sends it up.
+    fn carry(&mut self, call: usize) -> Result<()> {
+        let mut buffer = [0; DATAGRAM];
+        loop {
+            let Some(rtp) = self.rtp.get(call) else { return Ok(()) };
+            let (length, from) = match rtp.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error).context("recvfrom"),
+            };
+            let packet = buffer.get(..length).unwrap_or_default();
+            // What the kernel does not take is a lost packet.
+            let _ = rtp.send_to(packet, from);
+            self.send_up(call, packet)?;
+        }
+    }
+
+    /// The same for all that came to the one socket.
+    fn carry_all(&mut self) -> Result<()> {
+        let Some(rtp) = self.rtp.first().map(AsRawFd::as_raw_fd) else { return Ok(()) };
         let mut buffers = [[0; DATAGRAM]; BATCH];
         let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
         let mut read: Vec<(usize, SockaddrIn)> = Vec::with_capacity(BATCH);
         {
             let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-            match recvmmsg(self.rtp.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+            match recvmmsg(rtp, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
                 Ok(messages) => read.extend(messages.filter_map(|message| Some((message.bytes, message.address?)))),
                 Err(Errno::EAGAIN) => return Ok(()),
                 Err(error) => return Err(error).context("recvmmsg"),
@@ -110,20 +149,24 @@ impl Floor {
         let addresses: Vec<Option<SockaddrIn>> = read.iter().map(|(_, address)| Some(*address)).collect();
         let slices: Vec<_> = packets.iter().map(|packet| [IoSlice::new(packet)]).collect();
         // What the kernel does not take is a lost packet.
-        let _ = sendmmsg(self.rtp.as_raw_fd(), &mut headers, &slices, &addresses, [], MsgFlags::MSG_DONTWAIT);
+        let _ = sendmmsg(rtp, &mut headers, &slices, &addresses, [], MsgFlags::MSG_DONTWAIT);
         for (packet, (_, address)) in packets.iter().zip(&read) {
             let next = self.phones.len();
             let number = *self.phones.entry(address.port()).or_insert(next);
-            let Some(socket) = self.sockets.get_mut(number) else { continue };
-            let audio = base64_simd::STANDARD.encode_to_string(packet.get(RTP_HEADER..).unwrap_or_default());
-            let append = format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#);
-            match socket.write(Message::text(append)) {
-                Ok(()) => {}
-                Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error).context("a provider's connection"),
-            }
+            self.send_up(number, packet)?;
         }
         Ok(())
+    }
+
+    fn send_up(&mut self, number: usize, packet: &[u8]) -> Result<()> {
+        let Some(socket) = self.sockets.get_mut(number) else { return Ok(()) };
+        let audio = base64_simd::STANDARD.encode_to_string(packet.get(RTP_HEADER..).unwrap_or_default());
+        let append = format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#);
+        match socket.write(Message::text(append)) {
+            Ok(()) => Ok(()),
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error).context("a provider's connection"),
+        }
     }
 
     /// Reads what the provider says, and forgets it.

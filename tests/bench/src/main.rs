@@ -1,6 +1,6 @@
 //! `make bench`: measures a running Ramal from outside, with phones and a provider that share one clock.
 //!
-//! Writes `docs/benchmarks.md` with its pictures (`--memory`: `docs/benchmarks-memory.md`), and `target/bench/summary.json`. A missed target is told, not failed;
+//! Writes `docs/benchmarks.md` with its pictures (`--memory`, `--capacity`, `--soak`: pages of their own), and `target/bench/summary.json`. A missed target is told, not failed;
 //! the exit code says only whether the measurement itself went well.
 #![expect(clippy::disallowed_methods, reason = "a driver that measures time")]
 mod analysis;
@@ -22,6 +22,7 @@ mod script;
 mod server;
 mod setups;
 mod sipp;
+mod soak;
 mod speech;
 mod stamp;
 mod uac;
@@ -30,6 +31,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use conversations::{Conversations, Plan};
 use crowd::Stage;
+use floor::Layout;
 use machine::Machine;
 use metric::Verdict;
 use phones::{Floors, Phones};
@@ -82,9 +84,15 @@ struct Args {
     /// Only see how many calls are held, and what each costs.
     #[arg(long)]
     capacity: bool,
+    /// Only hold calls that come and go for so many minutes, and see whether anything changes.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1_440))]
+    soak: Option<u64>,
     /// Be the program that only carries, for so many calls.
     #[arg(long, hide = true, requires_all = ["provider", "ca_file"])]
     floor: Option<usize>,
+    /// With sockets laid out like this.
+    #[arg(long, hide = true, value_enum, default_value_t = Layout::Shared)]
+    layout: Layout,
     /// Of the provider it carries to.
     #[arg(long, hide = true)]
     provider: Option<SocketAddr>,
@@ -102,7 +110,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     if let (Some(calls), Some(provider), Some(ca_file)) = (args.floor, args.provider, &args.ca_file) {
-        return floor::run(calls, provider, ca_file);
+        return floor::run(calls, args.layout, provider, ca_file);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -115,6 +123,9 @@ fn main() -> Result<()> {
     let machine = Machine::look()?;
     if args.capacity {
         return watch_capacity(&args, &root, &stage, &machine);
+    }
+    if let Some(minutes) = args.soak {
+        return soak(&args, minutes, &root, &stage, &machine);
     }
     let report = match args.memory {
         Some(calls) => watch_memory(&args, calls, &root, &stage)?,
@@ -149,6 +160,18 @@ fn watch_capacity(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machine
     Ok(())
 }
 
+fn soak(args: &Args, minutes: u64, root: &Path, stage: &Stage<'_>, machine: &Machine) -> Result<()> {
+    let soak = soak::hold(stage, Duration::from_secs(60 * minutes))?;
+    stage.show.finish();
+    let summary = serde_json::to_string_pretty(&soak.summary())?;
+    fs::write(stage.folder.join("soak.json"), &summary)?;
+    if !args.quick {
+        soak.write(&root.join("docs"), machine, &when(root))?;
+    }
+    println!("{}", if args.json { summary } else { soak.table() });
+    Ok(())
+}
+
 fn watch_memory(args: &Args, calls: u32, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let memory = memory::watch(stage, calls, &root.join("sipp-scenarios"))?;
     Ok(Report {
@@ -168,7 +191,7 @@ fn measure(args: &Args, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let floors = Arc::new(Floors::new(calls));
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), Security::Plain)?;
     let server = Server::start(stage.program, stage.folder, &provider)?;
-    let phones = Phones::start(calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
+    let phones = Phones::start(0..calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, server::EXTENSION)?;
     let (warm_up, length) = if args.quick { (3, 8) } else { (6, args.seconds) };
     let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };

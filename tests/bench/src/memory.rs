@@ -104,15 +104,22 @@ impl Memory {
 /// Percent by which a line through the last quarter rises; `None` if that is too short for a line.
 fn growth(usage: &[Usage]) -> Option<f64> {
     let quarter = usage.get(usage.len() * 3 / 4..)?;
-    let (first, last) = (quarter.first()?, quarter.last()?);
+    let mean = quarter.iter().map(|usage| usage.rss_kib).sum::<f64>() / quarter.len() as f64;
+    let length = quarter.last()?.at.duration_since(quarter.first()?.at).as_secs_f64();
+    let slope = slope(quarter)?;
+    (mean > 0.0).then(|| round(100.0 * slope * length / mean))
+}
+
+/// KiB a second by which the least-squares line rises; `None` without two moments.
+pub(crate) fn slope(usage: &[Usage]) -> Option<f64> {
+    let first = usage.first()?;
     let points: Vec<(f64, f64)> =
-        quarter.iter().map(|usage| (usage.at.duration_since(first.at).as_secs_f64(), usage.rss_kib)).collect();
+        usage.iter().map(|usage| (usage.at.duration_since(first.at).as_secs_f64(), usage.rss_kib)).collect();
     let count = points.len() as f64;
     let (mean_x, mean_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
     let above: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
     let below: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let length = last.at.duration_since(first.at).as_secs_f64();
-    (below > 0.0 && mean_y > 0.0).then(|| round(100.0 * above / below * length / mean_y))
+    (below > 0.0).then(|| above / below)
 }
 
 #[cfg(test)]

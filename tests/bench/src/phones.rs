@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use std::{
     io::ErrorKind,
     net::{SocketAddr, UdpSocket},
+    ops::Range,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -77,6 +78,7 @@ pub(crate) struct Line {
 
 #[derive(Debug)]
 struct Phone {
+    number: usize,
     socket: UdpSocket,
     remote: OnceLock<SocketAddr>,
 }
@@ -91,9 +93,9 @@ pub(crate) struct Phones {
 }
 
 impl Phones {
-    /// Phones that wait for their call.
-    pub(crate) fn start(count: usize, voice: Voice, floors: Arc<Floors>) -> Result<Self> {
-        let phones = (0..count).map(|_| phone()).collect::<Result<Vec<_>>>()?;
+    /// Phones with these numbers, by which their packets are known, that wait for their call.
+    pub(crate) fn start(numbers: Range<usize>, voice: Voice, floors: Arc<Floors>) -> Result<Self> {
+        let phones = numbers.map(phone).collect::<Result<Vec<_>>>()?;
         let (phones, stop) = (Arc::new(phones), Arc::new(AtomicBool::new(false)));
         let sender = {
             let (phones, stop) = (Arc::clone(&phones), Arc::clone(&stop));
@@ -107,7 +109,7 @@ impl Phones {
         Ok(Self { phones, stop, sender, receiver })
     }
 
-    /// The RTP port of a phone.
+    /// The RTP port of a phone, counted from the first of these.
     pub(crate) fn port(&self, phone: usize) -> Result<u16> {
         let phone = self.phones.get(phone).context("no such phone")?;
         Ok(phone.socket.local_addr()?.port())
@@ -129,11 +131,11 @@ impl Phones {
     }
 }
 
-fn phone() -> Result<Phone> {
+fn phone(number: usize) -> Result<Phone> {
     let socket = UdpSocket::bind("127.0.0.1:0").context("an RTP socket for a phone")?;
     socket.set_nonblocking(true)?;
     arrival::note_arrivals(&socket)?;
-    Ok(Phone { socket, remote: OnceLock::new() })
+    Ok(Phone { number, socket, remote: OnceLock::new() })
 }
 
 /// Phones take turns within each 20 ms, so that the server is not asked for everything at once. Those of the same
@@ -144,8 +146,8 @@ fn send(phones: &[Phone], voice: &Voice, floors: &Floors, stop: &AtomicBool) -> 
     let between = PTIME / phones.len().max(1) as u32;
     let mut packet = [0; RTP_HEADER + BLOCK];
     for slot in 0_u32.. {
-        for (number, (phone, log)) in phones.iter().zip(&mut sent).enumerate() {
-            let turn = (between * number as u32).as_millis() as u64;
+        for (place, (phone, log)) in phones.iter().zip(&mut sent).enumerate() {
+            let turn = (between * place as u32).as_millis() as u64;
             let wait = (epoch + PTIME * slot + Duration::from_millis(turn)).saturating_duration_since(Instant::now());
             if !wait.is_zero() {
                 thread::sleep(wait);
@@ -155,6 +157,7 @@ fn send(phones: &[Phone], voice: &Voice, floors: &Floors, stop: &AtomicBool) -> 
             }
             let Some(remote) = phone.remote.get() else { continue };
             let now = Instant::now();
+            let number = phone.number;
             let block =
                 if floors.speaks(number, now) { voice.block(slot as usize + number * 50) } else { &[SILENCE; BLOCK] };
             write(&mut packet, number, log.len() as u32, block);
@@ -227,7 +230,7 @@ mod tests {
         let voice = Voice::load(&speech, "en-agent").unwrap();
         let floors = Arc::new(Floors::new(2));
         floors.give(1, Instant::now() + Duration::from_secs(60));
-        let phones = Phones::start(2, voice, floors).unwrap();
+        let phones = Phones::start(0..2, voice, floors).unwrap();
         // Each calls the other.
         for (phone, other) in [(0, 1), (1, 0)] {
             phones.connect(phone, SocketAddr::from(([127, 0, 0, 1], phones.port(other).unwrap())));

@@ -1,0 +1,322 @@
+//! Whether an hour changes anything: calls that come and go, always as many at once, and what the server holds and how
+//! evenly it sends meanwhile.
+use crate::{
+    analysis::{self, Window},
+    crowd::Stage,
+    machine::{self, Machine},
+    memory,
+    metric::{Metric, round},
+    phones::{Floors, Phones},
+    provider::{Log, Provider, Security, Tls},
+    server::{self, Server, Usage},
+    speech::Voice,
+    uac::{Event, Uac},
+};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Calls at once …
+const CALLS: usize = 100;
+/// … in groups, of which the oldest ends and a new one is placed …
+const GROUPS: usize = 5;
+/// … this often: a call stays for two minutes.
+const BETWEEN: Duration = Duration::from_secs(24);
+/// Calls of a group.
+const GROUP: usize = CALLS / GROUPS;
+/// How long the calls of a group may take to be answered, or to end.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// What a group's first packets do not count for: its calls are still being set up.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How often the server is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Rows of the page; the first is the warm-up.
+const PARTS: u32 = 6;
+/// So far off its grid a packet is late, ms.
+const LATE: f64 = 10.0;
+/// So many late packets of one call, one after the other, are a burst.
+const BURST: usize = 3;
+
+/// What was noted.
+#[derive(Debug)]
+pub(crate) struct Soak {
+    length: Duration,
+    parts: Vec<Part>,
+    /// The server's memory once the first part is over.
+    settled: Vec<Usage>,
+    /// Percent of one core for each call.
+    cpu: f64,
+    load: (f64, f64),
+    complaints: usize,
+    faults: usize,
+    clean: bool,
+}
+
+/// One row.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    rss_kib: Vec<f64>,
+    pacing: Vec<f64>,
+    ended: usize,
+    bursts: usize,
+    missing: usize,
+}
+
+/// Calls that were placed together.
+struct Group {
+    phones: Phones,
+    /// The call of its first phone; those of the others follow.
+    first: usize,
+    settled: Instant,
+}
+
+/// Everything that goes on.
+struct Ground<'a> {
+    server: &'a Server,
+    uac: Uac,
+    voice: Voice,
+    floors: Arc<Floors>,
+    began: Instant,
+    looked: Instant,
+    soak: Soak,
+}
+
+/// Holds calls for `length`.
+pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
+    let before = machine::load();
+    let floors = Arc::new(Floors::new(CALLS));
+    let security = Security::Tls(Tls::new(stage.folder)?);
+    let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), security)?;
+    let server = Server::start(stage.program, stage.folder, &provider)?;
+    stage.show.phase(&format!("{CALLS} calls that come and go"), length);
+    let (uac, voice) = (Uac::new(server.sip, server::EXTENSION)?, Voice::load(&stage.speech, "en-agent")?);
+    let (now, soak) = (Instant::now(), Soak::new(length));
+    let mut ground = Ground { server: &server, uac, voice, floors, began: now, looked: now, soak };
+    ground.run().with_context(|| server.last_words())?;
+    let mut soak = ground.soak;
+    soak.complaints = server.complaints();
+    soak.clean = server.end()?;
+    soak.faults = provider.stop()?.faults.len();
+    soak.load = (before, machine::load());
+    Ok(soak)
+}
+
+impl Ground<'_> {
+    fn run(&mut self) -> Result<()> {
+        let before = self.server.usage()?;
+        let mut groups = (0..GROUPS).map(|place| self.place(place)).collect::<Result<VecDeque<_>>>()?;
+        let end = self.began + self.soak.length;
+        for place in (0..GROUPS).cycle() {
+            let next = Instant::now() + BETWEEN;
+            self.pump(next.min(end))?;
+            if next >= end {
+                break;
+            }
+            let oldest = groups.pop_front().context("no group")?;
+            self.end(oldest)?;
+            groups.push_back(self.place(place)?);
+        }
+        self.soak.cpu = self.server.usage()?.percent_since(&before) / CALLS as f64;
+        groups.into_iter().try_for_each(|group| self.end(group))
+    }
+
+    /// Places the calls of a group, and waits until all are answered.
+    fn place(&mut self, place: usize) -> Result<Group> {
+        let phones = Phones::start(place * GROUP..(place + 1) * GROUP, self.voice.clone(), Arc::clone(&self.floors))?;
+        let calls = (0..GROUP).map(|phone| self.uac.place(phones.port(phone)?)).collect::<Result<Vec<_>>>()?;
+        let first = *calls.first().context("no call")?;
+        let (mut answered, deadline) = (0, Instant::now() + PATIENCE);
+        while answered < GROUP {
+            ensure!(Instant::now() < deadline, "{answered} of {GROUP} calls were answered");
+            for event in self.step(deadline)? {
+                if let Event::Answered { call, rtp, .. } = event {
+                    phones.connect(call - first, rtp);
+                    answered += 1;
+                }
+            }
+        }
+        Ok(Group { phones, first, settled: Instant::now() + SETTLE })
+    }
+
+    /// Hangs up for a group, and works out what its phones heard.
+    fn end(&mut self, group: Group) -> Result<()> {
+        let window = Window { from: group.settled, until: Instant::now() };
+        (group.first..group.first + GROUP).try_for_each(|call| self.uac.hang_up(call))?;
+        let (mut ended, deadline) = (0, Instant::now() + PATIENCE);
+        while ended < GROUP {
+            ensure!(Instant::now() < deadline, "{ended} of {GROUP} calls took our BYE");
+            ended += self.step(deadline)?.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+        }
+        let lines = group.phones.stop()?;
+        let part = self.soak.part(self.began.elapsed());
+        part.ended += GROUP;
+        for line in lines {
+            let figures = analysis::figures(&[line], &Log::default(), window);
+            part.bursts += bursts(&figures.pacing);
+            part.missing += figures.downlink_lost + figures.slots_skipped;
+            part.pacing.extend(figures.pacing);
+        }
+        Ok(())
+    }
+
+    /// Lets time pass.
+    fn pump(&mut self, until: Instant) -> Result<()> {
+        while Instant::now() < until {
+            self.step(until.min(self.looked + LOOK))?;
+            if self.looked.elapsed() >= LOOK {
+                self.looked = Instant::now();
+                self.soak.look(self.began.elapsed(), self.server.usage()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens next; a call that fails ends the measurement.
+    fn step(&mut self, until: Instant) -> Result<Vec<Event>> {
+        let events = self.uac.step(until)?;
+        for event in &events {
+            if let Event::Failed { call, why } = event {
+                bail!("call {call}: {why}");
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// How often several packets in a row were late.
+fn bursts(off_grid: &[f64]) -> usize {
+    off_grid
+        .chunk_by(|one, next| (*one > LATE) == (*next > LATE))
+        .filter(|run| run.len() >= BURST && run[0] > LATE)
+        .count()
+}
+
+impl Soak {
+    fn new(length: Duration) -> Self {
+        let parts = vec![Part::default(); PARTS as usize];
+        Self { length, parts, settled: Vec::new(), cpu: 0.0, load: (0.0, 0.0), complaints: 0, faults: 0, clean: false }
+    }
+
+    /// The part that goes on `after` the beginning.
+    fn part(&mut self, after: Duration) -> &mut Part {
+        let number = (after.as_secs_f64() / (self.length / PARTS).as_secs_f64()) as usize;
+        let last = self.parts.len() - 1;
+        &mut self.parts[number.min(last)]
+    }
+
+    fn look(&mut self, after: Duration, usage: Usage) {
+        self.part(after).rss_kib.push(usage.rss_kib);
+        if after >= self.length / PARTS {
+            self.settled.push(usage);
+        }
+    }
+
+    /// KiB an hour, by the least-squares line after the warm-up, and the same in percent of what is held.
+    fn growth(&self) -> Option<(f64, f64)> {
+        let slope = memory::slope(&self.settled)? * 3_600.0;
+        let mean = self.settled.iter().map(|usage| usage.rss_kib).sum::<f64>() / self.settled.len() as f64;
+        Some((round(slope), round(100.0 * slope / mean)))
+    }
+
+    /// For a terminal, and the heart of the page.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::from(
+            "| minutes | calls ended | memory MiB | packets | off the grid, ms p50 / p99 / p99.9 / most | late | bursts | missing |\n\
+             |---|---|---|---|---|---|---|---|\n",
+        );
+        let each = self.length.as_secs_f64() / 60.0 / f64::from(PARTS);
+        for (number, part) in self.parts.iter().enumerate() {
+            let pacing = Metric::new("", "", "", part.pacing.clone());
+            let at = |percentile| pacing.percentile(percentile).unwrap_or_default();
+            let mean = part.rss_kib.iter().sum::<f64>() / part.rss_kib.len().max(1) as f64;
+            let late = part.pacing.iter().filter(|off| **off > LATE).count();
+            text.push_str(&format!(
+                "| {:.0}–{:.0} | {} | {:.1} | {} | {:.2} / {:.2} / {:.2} / {:.1} | {late} | {} | {} |\n",
+                each * number as f64,
+                each * (number + 1) as f64,
+                part.ended,
+                mean / 1_024.0,
+                part.pacing.len(),
+                at(50.0),
+                at(99.0),
+                at(99.9),
+                at(100.0),
+                part.bursts,
+                part.missing,
+            ));
+        }
+        text + &self.summing_up()
+    }
+
+    fn summing_up(&self) -> String {
+        let growth = self.growth().map_or("not measured".to_owned(), |(kib, percent)| {
+            format!("{kib:+.0} KiB an hour ({percent:+.2} %) after the warm-up")
+        });
+        format!(
+            "\nMemory: {growth}. CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
+             provider: {}. The server ended {}. Load average {:.2} before and {:.2} after.\n",
+            self.cpu,
+            self.complaints,
+            self.faults,
+            if self.clean { "by itself after SIGTERM" } else { "badly after SIGTERM" },
+            self.load.0,
+            self.load.1,
+        )
+    }
+
+    /// For a program.
+    pub(crate) fn summary(&self) -> Value {
+        let growth = self.growth();
+        let sum = |count: fn(&Part) -> usize| self.parts.iter().map(count).sum::<usize>();
+        json!({"minutes": self.length.as_secs() / 60, "calls": sum(|part| part.ended),
+            "packets": sum(|part| part.pacing.len()), "bursts": sum(|part| part.bursts),
+            "missing": sum(|part| part.missing), "cpu_percent_per_call": round(self.cpu),
+            "growth_kib_per_hour": growth.map(|(kib, _)| kib), "growth_percent_per_hour": growth.map(|(_, percent)| percent)})
+    }
+
+    /// Writes its page.
+    pub(crate) fn write(&self, docs: &Path, machine: &Machine, when: &str) -> Result<()> {
+        let Machine { cpu, cores, memory_gib, kernel } = machine;
+        let page = format!(
+            "# Soak\n\nWritten by `make bench-soak` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\n## Machine\n\n{cpu}; \
+             {cores} cores, {memory_gib} GiB; {kernel}. Phones and provider share these cores with the server.\n",
+            self.table(),
+        );
+        fs::write(docs.join("benchmarks-soak.md"), page).context("write benchmarks-soak.md")
+    }
+}
+
+const METHOD: &str = "\
+A hundred calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback and a \
+conversation as in [benchmarks.md](benchmarks.md). Every 24 s the oldest twenty are hung up and twenty are placed, so that a \
+call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through all but the \
+first row. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is late beyond 10 ms, three late \
+ones of a call in a row are a burst. Missing are packets that were left out or lost. A group counts in the row in which it ends, \
+from 2 s after its last answer on.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_late_packets_in_a_row_are_a_burst_and_two_are_not() {
+        let off = [0.1, 11.0, 12.0, 0.2, 11.0, 12.0, 13.0, 14.0, 0.1, 20.0];
+        assert_eq!(bursts(&off), 1);
+        assert_eq!(bursts(&[]), 0);
+    }
+
+    #[test]
+    fn what_happens_counts_in_its_part_and_the_last_takes_what_comes_after() {
+        let mut soak = Soak::new(Duration::from_secs(600));
+        for second in [0, 99, 100, 599, 700] {
+            soak.part(Duration::from_secs(second)).ended += 1;
+        }
+        assert_eq!(soak.parts.iter().map(|part| part.ended).collect::<Vec<_>>(), [2, 1, 0, 0, 0, 2]);
+    }
+}
