@@ -84,6 +84,7 @@ impl Live {
             vad: vad::Config {
                 threshold: secretary.vad_threshold,
                 silence: secretary.silence,
+                engine: desk.detector(),
                 ..vad::Config::default()
             },
             seed: desk.seed,

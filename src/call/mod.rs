@@ -33,7 +33,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use live::Live;
 use log::Log;
-use media::{Law, codec::Codec, sdp};
+use media::{Law, codec::Codec, sdp, vad};
 use providers::{Dialect, Disconnect, Failure, Incoming, Outgoing};
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Instant};
@@ -522,6 +522,14 @@ impl Desk {
             self.events.pop_front();
         }
         self.events.push_back(event);
+    }
+
+    /// Who hears whether the caller speaks. A provider without an ear of its own would never know.
+    fn detector(&self) -> vad::Engine {
+        match self.settings.vad {
+            vad::Engine::Off if !self.rung.hears_turns() => vad::Engine::Silero,
+            engine => engine,
+        }
     }
 
     /// A re-INVITE that crossed our BYE.

@@ -33,6 +33,14 @@ impl Rung {
         }
     }
 
+    /// Whether it finds the caller's turns in the audio by itself, without our detector.
+    pub const fn hears_turns(&self) -> bool {
+        match self {
+            Self::OpenAi(_) => true,
+            Self::Local { .. } => false,
+        }
+    }
+
     /// Model or engines: what exactly spoke.
     pub fn engine(&self) -> &str {
         match self {

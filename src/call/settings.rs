@@ -1,6 +1,6 @@
 //! The knobs of a call that come from the configuration, and not from the secretary.
 use super::Recording;
-use media::{codec::Codec, sdp::Preference};
+use media::{codec::Codec, sdp::Preference, vad};
 use std::time::Duration;
 
 /// What every call of this process is held to.
@@ -32,6 +32,8 @@ pub struct Settings {
     pub menu_deadline: Duration,
     /// Whether the tones of keys are listened to, for phone systems that tell them no other way.
     pub inband_dtmf: bool,
+    /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers with an ear of their own.
+    pub vad: vad::Engine,
     /// Where a caller goes whose provider died: an extension of the PBX.
     pub fallback_extension: Option<String>,
     /// Whether and how calls are recorded.
@@ -54,6 +56,7 @@ impl Default for Settings {
             farewell_deadline: Duration::from_secs(8),
             menu_deadline: Duration::from_secs(10),
             inband_dtmf: false,
+            vad: vad::Engine::Silero,
             fallback_extension: None,
             recording: Recording::default(),
         }

@@ -2,6 +2,7 @@
 mod callers;
 mod check;
 mod codecs;
+mod detector;
 mod diagnosis;
 mod environment;
 mod listeners;
@@ -15,7 +16,7 @@ use crate::secretary::{DomainRef, SecretaryEntry};
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
-use media::{codec::Codec, sdp::Preference};
+use media::{codec::Codec, sdp::Preference, vad};
 pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
@@ -351,6 +352,8 @@ pub struct Media {
     pub reorder_window: Duration,
     /// Whether the tones of keys are listened to.
     pub inband_dtmf: bool,
+    /// Who hears whether the caller speaks.
+    pub vad: vad::Engine,
 }
 
 /// What is written to standard error.

@@ -100,7 +100,7 @@ raw!(
 );
 raw!(
     /// `[media]`
-    RawMedia { threads, reorder_window_ms, inband_dtmf }
+    RawMedia { threads, reorder_window_ms, inband_dtmf, vad }
 );
 raw!(
     /// `[recording]`

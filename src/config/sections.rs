@@ -4,13 +4,13 @@ use super::{
     Registration, Rtp, Secret, Sip, Srtp,
     callers::{self, loopback, peer},
     check::{Check, Place},
-    codecs, diagnosis, environment,
+    codecs, detector, diagnosis, environment,
     listeners::{self, PROTOCOL, Protocol},
     raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
     recording, secretaries,
 };
 use crate::{accounts::Written, secretary};
-use media::codec::Codec;
+use media::{codec::Codec, vad};
 use serde::de::DeserializeOwned;
 use sip::{
     Transport,
@@ -406,6 +406,7 @@ fn media(raw: RawMedia, check: &mut Check<'_>) -> Media {
         threads: threads(at("threads"), raw.threads, check),
         reorder_window: Duration::from_millis(window.into()),
         inband_dtmf: check.flag(at("inband_dtmf"), raw.inband_dtmf).unwrap_or(false),
+        vad: detector::engine(at("vad"), raw.vad, check).unwrap_or(vad::Engine::Silero),
     }
 }
 

@@ -83,6 +83,18 @@ fn a_peer_may_have_its_own_codecs_and_order() {
 }
 
 #[test]
+fn the_detector_has_three_names() {
+    let engine = |text: &str| Config::parse(text, "ramal.toml", &environment(&[])).map(|config| config.media.vad);
+    for (name, expected) in
+        [("silero", vad::Engine::Silero), ("energy", vad::Engine::Energy), ("off", vad::Engine::Off)]
+    {
+        assert_eq!(engine(&format!("[media]\nvad = \"{name}\"\n")), Ok(expected));
+    }
+    assert_eq!(engine(""), Ok(vad::Engine::Silero));
+    assert!(engine("[media]\nvad = \"on\"\n").unwrap_err().to_string().contains("media.vad = \"on\": must be"));
+}
+
+#[test]
 fn the_environment_wins() {
     let env = environment(&[
         ("RAMAL_SIP_UDP", "[::1]:6000"),

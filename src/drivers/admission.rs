@@ -204,6 +204,7 @@ fn settings(config: &Config, invite: &IncomingInvite) -> Settings {
         farewell_deadline: call.farewell_deadline,
         menu_deadline: call.menu_deadline,
         inband_dtmf: config.media.inband_dtmf,
+        vad: config.media.vad,
         fallback_extension: call.fallback_extension.clone(),
         recording: config.recording.calls.clone(),
     }

@@ -1,4 +1,5 @@
 //! What a call does, step by step, on a virtual clock.
+mod detector;
 mod keys;
 
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
@@ -28,8 +29,12 @@ struct World {
 impl World {
     fn ringing(change: impl FnOnce(&mut SecretaryRow)) -> Self {
         let now = Instant::now();
+        Self::of(model::call(model::secretary(change), 7, now), now)
+    }
+
+    fn of(call: Call, now: Instant) -> Self {
         let mut world = Self {
-            call: model::call(model::secretary(change), 7, now),
+            call,
             now,
             began: now,
             microphone: Microphone::default(),

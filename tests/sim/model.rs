@@ -126,6 +126,18 @@ impl Default for Microphone {
 }
 
 impl Microphone {
+    /// The same sentence, softly, in noise at -28 dB.
+    pub(crate) fn in_noise() -> Self {
+        let mut microphone = Self::default();
+        let mut random = 7_u32;
+        for sample in &mut microphone.speech {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = ((random >> 8) as f32 / (1 << 23) as f32 - 1.0) * 2_260.0;
+            *sample = (*sample / 2).saturating_add(noise as i16);
+        }
+        microphone
+    }
+
     /// The next packet.
     pub(crate) fn packet(&mut self, speaking: bool) -> Vec<u8> {
         let samples: Vec<i16> = match speaking {
