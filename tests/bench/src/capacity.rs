@@ -8,7 +8,7 @@ use crate::{
     metric::{Metric, round},
     phones::{Floors, Phones},
     provider::{Provider, Security, Tls},
-    server::{self, Server, Usage},
+    server::{self, Detector, Server, Usage},
     speech::Voice,
     uac::Uac,
 };
@@ -36,6 +36,7 @@ const CONNECT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 struct Row {
     calls: usize,
+    detector: Detector,
     /// Percent of one core for each call, of a program that only carries over one socket …
     floor: f64,
     /// … and over one for each call.
@@ -59,16 +60,18 @@ pub(crate) struct Capacity {
     rows: Vec<Row>,
 }
 
-/// Measures each step, or only so many calls, for a short time: first the floor, then the server, the same phones and
-/// provider around both.
+/// Measures each step, or only so many calls, for a short time: first the floors, then the server without a detector and
+/// with it, the same phones and provider around all.
 pub(crate) fn measure(stage: &Stage<'_>, quick: Option<usize>) -> Result<Capacity> {
     let (warm_up, length) = if quick.is_some() { (2, 6) } else { (5, 30) };
     let mut rows = Vec::new();
     for calls in quick.map_or(STEPS.to_vec(), |calls| vec![calls]) {
         let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
-        let load_before = machine::load();
         let (floor, sockets) = (floor(stage, plan, Layout::Shared)?, floor(stage, plan, Layout::Each)?);
-        rows.push(Row { calls, floor, sockets, load_before, server: hold(stage, plan) });
+        for detector in [Detector::Off, Detector::Silero] {
+            let load_before = machine::load();
+            rows.push(Row { calls, detector, floor, sockets, load_before, server: hold(stage, plan, detector) });
+        }
     }
     Ok(Capacity { rows })
 }
@@ -135,9 +138,9 @@ impl Drop for Carrier {
     }
 }
 
-fn hold(stage: &Stage<'_>, plan: Plan) -> Result<Held> {
+fn hold(stage: &Stage<'_>, plan: Plan, detector: Detector) -> Result<Held> {
     let (provider, phones) = surroundings(stage, plan.calls)?;
-    let server = Server::start(stage.program, stage.folder, &provider)?;
+    let server = Server::start(stage.program, stage.folder, &provider, detector)?;
     let mut uac = Uac::new(server.sip, server::EXTENSION)?;
     let talk = conversations::hold(plan, &server, phones, &mut uac, stage.show);
     let talk = talk.with_context(|| server.last_words())?;
@@ -155,11 +158,12 @@ fn hold(stage: &Stage<'_>, plan: Plan) -> Result<Held> {
 impl Row {
     fn cells(&self) -> Vec<String> {
         let floor = format!("{:.3} / {:.3}", self.floor, self.sockets);
+        let detector = self.detector.as_str().to_owned();
         let held = match &self.server {
             Ok(held) => held,
             Err(why) => {
                 let why = format!("not held: {}", why.to_string().lines().next().unwrap_or_default());
-                return [vec![self.calls.to_string(), why, floor], vec!["–".to_owned(); 7]].concat();
+                return [vec![self.calls.to_string(), detector, why, floor], vec!["–".to_owned(); 7]].concat();
             }
         };
         let percentile =
@@ -169,6 +173,7 @@ impl Row {
         let pacing = [50.0, 99.0, 99.9].map(|at| percentile(&figures.pacing, at));
         vec![
             self.calls.to_string(),
+            detector,
             format!("{cpu:.3}"),
             floor,
             format!("{:.2}", cpu / self.floor.max(f64::MIN_POSITIVE)),
@@ -185,7 +190,12 @@ impl Row {
         let talk = &self.server.as_ref().ok()?.talk;
         let threads: Vec<String> =
             talk.threads.iter().map(|(name, percent)| format!("`{name}` {percent:.0}")).collect();
-        Some(format!("- {} calls: {}; load average {:.2} before", self.calls, threads.join(", "), self.load_before))
+        let (calls, detector) = (self.calls, self.detector.as_str());
+        Some(format!(
+            "- {calls} calls, {detector}: {}; load average {:.2} before",
+            threads.join(", "),
+            self.load_before
+        ))
     }
 }
 
@@ -193,8 +203,9 @@ fn mean(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / samples.len().max(1) as f64
 }
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "calls",
+    "detector",
     "CPU % of a core per call",
     "floor: one socket / each its own",
     "× floor",
@@ -220,7 +231,7 @@ impl Capacity {
     pub(crate) fn summary(&self) -> Value {
         let row = |row: &Row| {
             let held = row.server.as_ref().ok();
-            json!({"calls": row.calls, "floor_percent_per_call": round(row.floor),
+            json!({"calls": row.calls, "detector": row.detector.as_str(), "floor_percent_per_call": round(row.floor),
                 "floor_percent_per_call_own_sockets": round(row.sockets),
                 "cpu_percent_per_call": held.map(|held| round(mean(&held.talk.cpu))),
                 "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
@@ -250,7 +261,8 @@ Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a p
 the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an absolute \
 grid of 20 ms; a row is held if its p99 is at most 5 ms. Uplink is from a phone's `sendto` to the kernel's receive time at the \
 provider, the time in which packets wait for others of their message included: a thread that is busy for most of the time \
-sends 40 or 60 ms at once (50 messages a second are 20 ms each).\n\n\
+sends 40 or 60 ms at once (50 messages a second are 20 ms each). The detector is `media.vad`: with `off` nobody listens on \
+our side whether the caller speaks, and interrupting is left to the provider.\n\n\
 The floor is measured in the same run, with the same phones and provider, on a program that only carries: each datagram is \
 sent back and wrapped into one message up; what the provider says is read and dropped. It is measured with one RTP socket for \
 all calls, read and written 64 datagrams at a time, and with a socket for each call as the server has: the difference is what a \
@@ -263,9 +275,9 @@ mod tests {
     #[test]
     fn a_step_that_was_not_held_says_why_in_a_whole_row() {
         let server = Err(anyhow::anyhow!("7 of 9 calls were answered\nand more"));
-        let row = Row { calls: 9, floor: 0.2, sockets: 0.25, load_before: 0.0, server };
+        let row = Row { calls: 9, detector: Detector::Off, floor: 0.2, sockets: 0.25, load_before: 0.0, server };
         let cells = row.cells();
         assert_eq!(cells.len(), COLUMNS.len());
-        assert_eq!(cells[1], "not held: 7 of 9 calls were answered");
+        assert_eq!(cells[2], "not held: 7 of 9 calls were answered");
     }
 }

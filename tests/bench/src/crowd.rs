@@ -8,7 +8,7 @@ use crate::{
     phones::{Floors, Phones},
     progress::Progress,
     provider::{Provider, Security},
-    server::Server,
+    server::{Detector, Server},
     speech::Voice,
     uac::Uac,
 };
@@ -52,7 +52,7 @@ pub(crate) fn hold<T: Send + 'static>(
     let load_before = machine::load();
     let floors = Arc::new(Floors::new(plan.calls));
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), Security::Plain)?;
-    let server = Server::start(stage.program, stage.folder, &provider)?;
+    let server = Server::start(stage.program, stage.folder, &provider, Detector::Silero)?;
     let phones = Phones::start(0..plan.calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, crate::server::EXTENSION)?;
     let beside = start(server.sip)?;

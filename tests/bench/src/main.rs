@@ -38,7 +38,7 @@ use phones::{Floors, Phones};
 use progress::Progress;
 use provider::{Provider, Security};
 use report::Report;
-use server::Server;
+use server::{Detector, Server};
 use speech::Voice;
 use std::{
     env, fs,
@@ -190,7 +190,7 @@ fn measure(args: &Args, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let calls = usize::from(args.calls);
     let floors = Arc::new(Floors::new(calls));
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), Security::Plain)?;
-    let server = Server::start(stage.program, stage.folder, &provider)?;
+    let server = Server::start(stage.program, stage.folder, &provider, Detector::Silero)?;
     let phones = Phones::start(0..calls, Voice::load(&stage.speech, "en-agent")?, floors)?;
     let mut uac = Uac::new(server.sip, server::EXTENSION)?;
     let (warm_up, length) = if args.quick { (3, 8) } else { (6, args.seconds) };

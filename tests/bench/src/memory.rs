@@ -5,7 +5,7 @@ use crate::{
     metric::{Metric, round},
     phones::Floors,
     provider::{Provider, Security},
-    server::{Server, Usage},
+    server::{Detector, Server, Usage},
     sipp::{self, Outcome, Run},
     speech::Voice,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Memory {
 pub(crate) fn watch(stage: &Stage<'_>, calls: u32, scenarios: &Path) -> Result<Memory> {
     let load_before = machine::load();
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::new(Floors::new(0)), Security::Plain)?;
-    let server = Server::start(stage.program, stage.folder, &provider)?;
+    let server = Server::start(stage.program, stage.folder, &provider, Detector::Silero)?;
     let run = Run { calls, rate: RATE };
     stage.show.phase(&format!("{calls} calls"), Duration::from_secs(u64::from(calls / RATE)));
     let outcome = sipp::call(run, &server, scenarios, stage.folder).with_context(|| server.last_words())?;

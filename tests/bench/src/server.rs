@@ -25,6 +25,25 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const START: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(25);
 
+/// Who hears on our side whether a caller speaks (`media.vad`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detector {
+    /// As by default.
+    Silero,
+    /// Nobody.
+    Off,
+}
+
+impl Detector {
+    /// As in the configuration.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Silero => "silero",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// A running `ramal serve`; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -36,14 +55,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `program` with this provider, keeping its files in `folder`; what an earlier one kept there goes.
-    pub(crate) fn start(program: &Path, folder: &Path, provider: &Provider) -> Result<Self> {
+    pub(crate) fn start(program: &Path, folder: &Path, provider: &Provider, detector: Detector) -> Result<Self> {
         for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
             // The first run leaves none.
             let _ = fs::remove_file(folder.join(left));
         }
         let free = UdpSocket::bind("127.0.0.1:0").context("a port for the server")?.local_addr()?;
         let config = folder.join("bench.toml");
-        fs::write(&config, configuration(free, provider, &folder.join("bench.db")))?;
+        fs::write(&config, configuration(free, provider, &folder.join("bench.db"), detector))?;
         let log = folder.join("server.log");
         let mut command = Command::new(program);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RAMAL_")) {
@@ -128,7 +147,7 @@ impl Drop for Server {
     }
 }
 
-fn configuration(sip: SocketAddr, provider: &Provider, database: &Path) -> String {
+fn configuration(sip: SocketAddr, provider: &Provider, database: &Path, detector: Detector) -> String {
     let trusted = provider.ca_file().map_or(String::new(), |file| format!("ca_file = \"{}\"\n", file.display()));
     format!(
         r#"# Written by the benchmark.
@@ -139,6 +158,8 @@ max_calls = 5000
 [rtp]
 address = "127.0.0.1"
 ports = "22000-27999"
+[media]
+vad = "{}"
 [database]
 url = "sqlite:{}"
 [openai]
@@ -161,6 +182,7 @@ prompt = "You are being measured."
 max_duration_seconds = 3600
 max_turns = 10000
 "#,
+        detector.as_str(),
         database.display(),
         provider.url(),
     )

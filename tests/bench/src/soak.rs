@@ -8,7 +8,7 @@ use crate::{
     metric::{Metric, round},
     phones::{Floors, Phones},
     provider::{Log, Provider, Security, Tls},
-    server::{self, Server, Usage},
+    server::{self, Detector, Server, Usage},
     speech::Voice,
     uac::{Event, Uac},
 };
@@ -93,7 +93,7 @@ pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
     let floors = Arc::new(Floors::new(CALLS));
     let security = Security::Tls(Tls::new(stage.folder)?);
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), security)?;
-    let server = Server::start(stage.program, stage.folder, &provider)?;
+    let server = Server::start(stage.program, stage.folder, &provider, Detector::Silero)?;
     stage.show.phase(&format!("{CALLS} calls that come and go"), length);
     let (uac, voice) = (Uac::new(server.sip, server::EXTENSION)?, Voice::load(&stage.speech, "en-agent")?);
     let (now, soak) = (Instant::now(), Soak::new(length));
