@@ -67,7 +67,7 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
         return Err(Unavailable::NoKey { secretary: secretary.secretary_name.clone() });
     };
     let own = &secretary.provider_config;
-    let mut rung = openai::Config::new(key.expose(), Law::Mu);
+    let mut rung = openai::Config::new(key.expose(), openai::Format::G711(Law::Mu));
     rung.url.clone_from(&config.openai.url);
     rung.model = own.model.clone().unwrap_or_else(|| config.openai.model.clone());
     if let Some(voice) = &secretary.voice_id {

@@ -94,6 +94,16 @@ pub enum AudioFormat {
     Pcm(SampleRate),
 }
 
+impl AudioFormat {
+    /// Samples per second.
+    pub const fn rate(self) -> SampleRate {
+        match self {
+            Self::G711(_) => SampleRate::HZ_8000,
+            Self::Pcm(rate) => rate,
+        }
+    }
+}
+
 /// One thing the assistant says; audio of any utterance that was cut is stale, whenever it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtteranceId(pub u64);

@@ -36,7 +36,7 @@ impl Debug for Endpoint {
 pub struct Formats {
     /// What [`Dialect::handle_audio`] must be fed with.
     pub uplink: AudioFormat,
-    /// What [`Event::Audio`] carries.
+    /// What [`Event::Audio`] carries as a rule; each piece knows its own rate.
     pub downlink: AudioFormat,
 }
 
@@ -218,7 +218,7 @@ pub enum Event {
     Audio {
         /// Whose.
         utterance: UtteranceId,
-        /// What, in [`Formats::downlink`].
+        /// What.
         audio: Audio,
     },
     /// No more audio of this utterance will come.

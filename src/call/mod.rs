@@ -33,7 +33,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use live::Live;
 use log::Log;
-use media::{Law, codec::Codec, sdp, vad};
+use media::{sdp, vad};
 use providers::{Dialect, Disconnect, Failure, Incoming, Outgoing};
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Instant};
@@ -340,7 +340,7 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
-        let provider = self.desk.rung.open(law(&answer.media));
+        let provider = self.desk.rung.open(answer.media.codec.format());
         self.desk.commands.push_back(Command::Ring { leg: self.desk.leg });
         self.desk.emit(Event::Connect(provider.endpoint()));
         let ready_by = now + self.desk.settings.ready_deadline;
@@ -420,7 +420,7 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
         };
-        let provider = self.desk.rung.open(law(&negotiated));
+        let provider = self.desk.rung.open(negotiated.codec.format());
         self.desk.emit(Event::Connect(provider.endpoint()));
         self.go_live(negotiated, provider, now);
     }
@@ -537,14 +537,6 @@ impl Desk {
         if let sip::Event::Offer { leg, .. } = event {
             self.commands.push_back(Command::RefuseOffer { leg: *leg, status: 481 });
         }
-    }
-}
-
-/// The companding law providers are to speak on this call; µ-law when the call is not G.711.
-fn law(negotiated: &sdp::Negotiated) -> Law {
-    match negotiated.codec {
-        Codec::Pcma => Law::A,
-        Codec::Pcmu | Codec::G722 | Codec::Opus | Codec::L16Narrow | Codec::L16Wide => Law::Mu,
     }
 }
 

@@ -1,6 +1,9 @@
 //! One rung of a secretary's ladder: a provider with all it needs, ready to be opened once the call's codec is known.
-use media::Law;
+use media::{AudioFormat, SampleRate};
 use providers::{Dialect, Usage, local, openai};
+
+/// What the recogniser of the built-in provider hears at most.
+const RECOGNISED: SampleRate = SampleRate::HZ_16000;
 
 /// A configured provider. The only place under `src/call` that names one.
 #[derive(Clone, Debug)]
@@ -17,11 +20,17 @@ pub enum Rung {
 }
 
 impl Rung {
-    /// Opens a conversation for a call in this companding law (µ-law for calls that are not in G.711).
-    pub fn open(&self, law: Law) -> Box<dyn Dialect> {
+    /// Opens a conversation for a call that sounds like this: in the widest format that both have.
+    pub fn open(&self, call: AudioFormat) -> Box<dyn Dialect> {
         match self {
-            Self::OpenAi(config) => Box::new(openai::Session::new(openai::Config { law, ..(**config).clone() })),
-            Self::Local { config, .. } => Box::new(local::Session::new((**config).clone())),
+            Self::OpenAi(config) => {
+                let format = openai::Format::of_call(call);
+                Box::new(openai::Session::new(openai::Config { format, ..(**config).clone() }))
+            }
+            Self::Local { config, .. } => {
+                let heard_at = call.rate().min(RECOGNISED);
+                Box::new(local::Session::new(local::Config { heard_at, ..(**config).clone() }))
+            }
         }
     }
 

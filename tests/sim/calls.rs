@@ -1,6 +1,7 @@
 //! What a call does, step by step, on a virtual clock.
 mod detector;
 mod keys;
+mod wideband;
 
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
 use providers::{Disconnect, Incoming, Outgoing};

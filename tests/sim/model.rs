@@ -87,7 +87,7 @@ pub(crate) fn setup(
     local: SocketAddr,
     seed: u64,
 ) -> Setup {
-    let mut config = openai::Config::new("sk-test", Law::Mu);
+    let mut config = openai::Config::new("sk-test", openai::Format::G711(Law::Mu));
     config.first_message = secretary.first_message.clone();
     config.tools = ramal::call::tools(&secretary);
     Setup {
@@ -193,9 +193,13 @@ impl Model {
 
     /// So much more speech, with a word to it.
     pub(crate) fn speak(&self, length: Duration) -> Vec<Incoming> {
+        self.says(&vec![0x10; SampleRate::HZ_8000.samples_in(length)])
+    }
+
+    /// These bytes of speech, with a word to them.
+    pub(crate) fn says(&self, bytes: &[u8]) -> Vec<Incoming> {
         let (response, item) = self.names();
-        let bytes = vec![0x10; SampleRate::HZ_8000.samples_in(length)];
-        let delta = STANDARD.encode_to_string(&bytes);
+        let delta = STANDARD.encode_to_string(bytes);
         let common = |kind: &str, delta: String| {
             text(
                 json!({"type": kind, "event_id": "e", "response_id": response, "item_id": item, "output_index": 0, "content_index": 0, "delta": delta}),

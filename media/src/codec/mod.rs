@@ -4,7 +4,7 @@ pub mod g722;
 pub mod l16;
 pub mod opus;
 
-use crate::audio::{Law, SampleRate};
+use crate::audio::{AudioFormat, Law, SampleRate};
 use std::{fmt, time::Duration};
 
 /// A negotiable audio codec.
@@ -73,6 +73,14 @@ impl Codec {
             Self::Pcmu => Some(Law::Mu),
             Self::Pcma => Some(Law::A),
             Self::G722 | Self::Opus | Self::L16Narrow | Self::L16Wide => None,
+        }
+    }
+
+    /// What a call in this codec sounds like: the bytes of G.711, which may pass untouched, or PCM.
+    pub const fn format(self) -> AudioFormat {
+        match self.law() {
+            Some(law) => AudioFormat::G711(law),
+            None => AudioFormat::Pcm(self.sample_rate()),
         }
     }
 

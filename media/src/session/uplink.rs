@@ -7,7 +7,7 @@ use super::{
     stream::{Arrived, Kind},
 };
 use crate::{
-    audio::{Audio, AudioFormat, Frame, Law, SampleRate},
+    audio::{Audio, AudioFormat, Frame, Law},
     codec::{Codec, Decoder, g711},
     conceal::Concealer,
     resample::Resampler,
@@ -127,11 +127,7 @@ impl Uplink {
         self.listening = media.direction == Direction::SendRecv;
         self.decoder = Decoder::new(media.codec).ok(); // without one, frames count as codec errors and are concealed
         self.concealer = Concealer::new(media.codec.sample_rate());
-        let wanted = match self.format {
-            AudioFormat::G711(_) => SampleRate::HZ_8000,
-            AudioFormat::Pcm(rate) => rate,
-        };
-        self.resampler = Resampler::new(media.codec.sample_rate(), wanted).ok(); // `Session::new` has shown that it works
+        self.resampler = Resampler::new(media.codec.sample_rate(), self.format.rate()).ok(); // `Session::new` has shown that it works
         self.restart();
     }
 
@@ -320,10 +316,6 @@ fn g711_audio(law: Law, payload: &[u8]) -> Audio {
 /// Whether the caller's audio can be brought into the provider's format.
 pub(super) fn probe(codec: Codec, format: AudioFormat) -> Result<(), super::Error> {
     Decoder::new(codec)?;
-    let wanted = match format {
-        AudioFormat::G711(_) => SampleRate::HZ_8000,
-        AudioFormat::Pcm(rate) => rate,
-    };
-    Resampler::new(codec.sample_rate(), wanted)?;
+    Resampler::new(codec.sample_rate(), format.rate())?;
     Ok(())
 }

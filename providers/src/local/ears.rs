@@ -13,7 +13,6 @@ const TAIL: Duration = Duration::from_millis(200);
 const SHORTEST_TURN: Duration = Duration::from_millis(300);
 /// What the recogniser takes at once is 30 s; the rest of a longer turn is not kept.
 const LONGEST_TURN: Duration = Duration::from_secs(28);
-const RATE: SampleRate = SampleRate::HZ_8000;
 
 /// What the caller said in one turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +26,7 @@ pub(super) struct Turn {
 /// The caller's audio and the detector's verdict on it.
 #[derive(Debug)]
 pub(super) struct Ears {
+    rate: SampleRate,
     recent: VecDeque<i16>,
     state: State,
 }
@@ -40,14 +40,20 @@ enum State {
 
 #[derive(Debug)]
 struct Recording {
+    rate: SampleRate,
     samples: Vec<i16>,
     pre_roll: usize,
     truncated: bool,
 }
 
 impl Ears {
-    pub(super) fn new() -> Self {
-        Self { recent: VecDeque::with_capacity(RATE.samples_in(PRE_ROLL)), state: State::Quiet }
+    /// For audio at this rate.
+    pub(super) fn new(rate: SampleRate) -> Self {
+        Self { rate, recent: VecDeque::with_capacity(rate.samples_in(PRE_ROLL)), state: State::Quiet }
+    }
+
+    pub(super) fn rate(&self) -> SampleRate {
+        self.rate
     }
 
     /// Whether confirmed speech goes on.
@@ -62,7 +68,7 @@ impl Ears {
             State::Suspicious(recording) | State::Talking(recording) => recording.push(samples),
         }
         self.recent.extend(samples);
-        let surplus = self.recent.len().saturating_sub(RATE.samples_in(PRE_ROLL));
+        let surplus = self.recent.len().saturating_sub(self.rate.samples_in(PRE_ROLL));
         self.recent.drain(..surplus);
     }
 
@@ -86,27 +92,27 @@ impl Ears {
 
     fn record(&self) -> Recording {
         let samples: Vec<i16> = self.recent.iter().copied().collect();
-        Recording { pre_roll: samples.len(), samples, truncated: false }
+        Recording { rate: self.rate, pre_roll: samples.len(), samples, truncated: false }
     }
 }
 
 impl Recording {
     fn push(&mut self, samples: &[i16]) {
-        let room = RATE.samples_in(LONGEST_TURN).saturating_sub(self.samples.len());
+        let room = self.rate.samples_in(LONGEST_TURN).saturating_sub(self.samples.len());
         let kept = samples.get(..room.min(samples.len())).unwrap_or_default();
         self.samples.extend_from_slice(kept);
         self.truncated |= kept.len() < samples.len();
     }
 
     fn finish(mut self, silence: Duration) -> Option<Turn> {
-        let silent = if self.truncated { 0 } else { RATE.samples_in(silence) };
+        let silent = if self.truncated { 0 } else { self.rate.samples_in(silence) };
         let voiced_end = self.samples.len().saturating_sub(silent);
         // Suspicion comes 60–80 ms after the onset, so some of the pre-roll was speech: the error is on the safe side.
-        if voiced_end.saturating_sub(self.pre_roll) < RATE.samples_in(SHORTEST_TURN) {
+        if voiced_end.saturating_sub(self.pre_roll) < self.rate.samples_in(SHORTEST_TURN) {
             return None;
         }
-        self.samples.truncate(voiced_end.saturating_add(RATE.samples_in(TAIL)));
-        Some(Turn { speech: Frame { rate: RATE, samples: self.samples }, truncated: self.truncated })
+        self.samples.truncate(voiced_end.saturating_add(self.rate.samples_in(TAIL)));
+        Some(Turn { speech: Frame { rate: self.rate, samples: self.samples }, truncated: self.truncated })
     }
 }
 
@@ -114,6 +120,8 @@ impl Recording {
 #[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 mod tests {
     use super::*;
+
+    const RATE: SampleRate = SampleRate::HZ_16000;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_turn_has_its_onset_and_a_short_tail() {
-        let (mut ears, start) = (Ears::new(), Instant::now());
+        let (mut ears, start) = (Ears::new(RATE), Instant::now());
         feed(&mut ears, 0, ms(1_000));
         feed(&mut ears, 7, ms(80));
         assert_eq!(ears.judge(Speech::Suspected, start), None);
@@ -146,7 +154,7 @@ mod tests {
 
     #[test]
     fn clicks_are_no_turns_and_long_turns_are_bounded() {
-        let (mut ears, start) = (Ears::new(), Instant::now());
+        let (mut ears, start) = (Ears::new(RATE), Instant::now());
         ears.judge(Speech::Confirmed, start);
         feed(&mut ears, 7, ms(200));
         feed(&mut ears, 0, ms(500));

@@ -25,6 +25,8 @@ pub use phrases::wording;
 pub use session::Session;
 pub use transcript::clean;
 
+use media::SampleRate;
+
 /// A registered answer and the questions it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -78,6 +80,8 @@ pub struct Config {
     pub menu: Vec<MenuItem>,
     /// Whether words are recognised.
     pub hearing: Hearing,
+    /// At what rate the caller is heard.
+    pub heard_at: SampleRate,
     /// Whether the greeting says what this is.
     pub disclosure: Disclosure,
 }
@@ -93,6 +97,7 @@ impl Config {
             transfers: Vec::new(),
             menu: Vec::new(),
             hearing,
+            heard_at: SampleRate::HZ_8000,
             disclosure: Disclosure::Spoken,
         }
     }

@@ -29,7 +29,7 @@ pub(super) enum Line {
     },
     /// A recording.
     Sound {
-        /// At 8 kHz.
+        /// As the caller was heard.
         frame: Frame,
         /// What the transcript shows for it.
         shown: String,

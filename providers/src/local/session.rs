@@ -21,7 +21,8 @@ use std::{
 const TRANSCRIPTION_DEADLINE: Duration = Duration::from_secs(15);
 /// Transcriptions under way at once; a caller who talks faster than that has the oldest forgotten.
 const MAX_TRANSCRIPTIONS: usize = 8;
-const RATE: SampleRate = SampleRate::HZ_8000;
+/// What the engine speaks.
+const SPOKEN_AT: SampleRate = SampleRate::HZ_8000;
 
 /// What waits to be fetched by the owner.
 #[derive(Debug, Default)]
@@ -98,12 +99,13 @@ struct Rehearsal {
 impl Session {
     /// A conversation that begins when [`Dialect::handle_connected`] is called.
     pub fn new(config: Config) -> Self {
+        let ears = Ears::new(config.heard_at);
         let reception = Reception::new(config);
         Self {
             rehearsal: Rehearsal { left: reception.first_sentences().into(), job: None },
             reception,
             life: Life::Waiting,
-            ears: Ears::new(),
+            ears,
             mouth: Mouth::default(),
             out: Out::default(),
             pieces: VecDeque::new(),
@@ -247,7 +249,7 @@ impl Dialect for Session {
     }
 
     fn formats(&self) -> Formats {
-        Formats { uplink: AudioFormat::Pcm(RATE), downlink: AudioFormat::Pcm(RATE) }
+        Formats { uplink: AudioFormat::Pcm(self.ears.rate()), downlink: AudioFormat::Pcm(SPOKEN_AT) }
     }
 
     fn handle_connected(&mut self, now: Instant) {
@@ -286,7 +288,7 @@ impl Dialect for Session {
 
     fn handle_audio(&mut self, audio: &Audio, _now: Instant) {
         match audio {
-            Audio::Pcm(Frame { rate, samples }) if *rate == RATE => self.ears.hear(samples),
+            Audio::Pcm(Frame { rate, samples }) if *rate == self.ears.rate() => self.ears.hear(samples),
             Audio::Pcm(_) | Audio::G711 { .. } => debug_assert!(false, "uplink audio in a format we did not ask for"),
         }
     }

@@ -1,5 +1,5 @@
 //! What a secretary says about its OpenAI Realtime conversation.
-use media::Law;
+use media::{Audio, AudioFormat, Frame, Law, SampleRate};
 use std::{fmt, time::Duration};
 
 /// Where OpenAI listens.
@@ -20,8 +20,8 @@ pub struct Config {
     pub instructions: String,
     /// Said word for word as soon as the session is ready.
     pub first_message: Option<String>,
-    /// The call's codec, passed through both ways.
-    pub law: Law,
+    /// How audio goes both ways.
+    pub format: Format,
     /// Who decides that the caller's turn is over, and how.
     pub turn_detection: TurnDetection,
     /// Model that writes down what the caller says; `None` for no caller transcript.
@@ -41,8 +41,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The shipped defaults for this key and codec.
-    pub fn new(api_key: impl Into<String>, law: Law) -> Self {
+    /// The shipped defaults for this key and format.
+    pub fn new(api_key: impl Into<String>, format: Format) -> Self {
         Self {
             url: DEFAULT_URL.to_owned(),
             api_key: api_key.into(),
@@ -50,7 +50,7 @@ impl Config {
             voice: "marin".to_owned(),
             instructions: String::new(),
             first_message: None,
-            law,
+            format,
             turn_detection: TurnDetection::default(),
             transcription_model: Some("gpt-4o-mini-transcribe".to_owned()),
             language: None,
@@ -69,11 +69,79 @@ impl fmt::Debug for Config {
             .field("url", &self.url)
             .field("model", &self.model)
             .field("voice", &self.voice)
-            .field("law", &self.law)
+            .field("format", &self.format)
             .field("turn_detection", &self.turn_detection)
             .field("transcription_model", &self.transcription_model)
             .field("language", &self.language)
             .finish_non_exhaustive()
+    }
+}
+
+/// The formats OpenAI hears and speaks; there is no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `audio/pcm`: 24 kHz, 16 bits, little-endian.
+    Pcm,
+    /// `audio/pcmu` or `audio/pcma`: 8 kHz, a byte a sample.
+    G711(Law),
+}
+
+impl Format {
+    /// The one in which nothing is lost of a call that sounds like this, for the fewest bytes: G.711 as it is, and µ-law
+    /// for other audio of the telephone band.
+    pub const fn of_call(call: AudioFormat) -> Self {
+        match call {
+            AudioFormat::G711(law) => Self::G711(law),
+            AudioFormat::Pcm(rate) if rate.hz() > SampleRate::HZ_8000.hz() => Self::Pcm,
+            AudioFormat::Pcm(_) => Self::G711(Law::Mu),
+        }
+    }
+
+    /// The same, as the call knows it.
+    pub const fn audio(self) -> AudioFormat {
+        match self {
+            Self::Pcm => AudioFormat::Pcm(SampleRate::HZ_24000),
+            Self::G711(law) => AudioFormat::G711(law),
+        }
+    }
+
+    const fn bytes_per_sample(self) -> usize {
+        match self {
+            Self::Pcm => 2,
+            Self::G711(_) => 1,
+        }
+    }
+
+    /// Bytes that audio of this length takes.
+    pub(super) const fn bytes_in(self, duration: Duration) -> usize {
+        self.audio().rate().samples_in(duration).saturating_mul(self.bytes_per_sample())
+    }
+
+    /// How long so many bytes last.
+    pub(super) const fn duration_of(self, bytes: usize) -> Duration {
+        self.audio().rate().duration_of(bytes / self.bytes_per_sample())
+    }
+
+    /// Audio as it is sent; `None` if it is in another format.
+    pub(super) fn bytes(self, audio: &Audio) -> Option<Vec<u8>> {
+        match (self, audio) {
+            (Self::G711(law), Audio::G711 { law: other, bytes }) if law == *other => Some(bytes.clone()),
+            (Self::Pcm, Audio::Pcm(frame)) if frame.rate == SampleRate::HZ_24000 => {
+                Some(frame.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect())
+            }
+            (Self::G711(_) | Self::Pcm, Audio::G711 { .. } | Audio::Pcm(_)) => None,
+        }
+    }
+
+    /// Audio as it came. Half a sample at the end of PCM is none.
+    pub(super) fn read(self, bytes: Vec<u8>) -> Audio {
+        match self {
+            Self::G711(law) => Audio::G711 { law, bytes },
+            Self::Pcm => {
+                let samples = bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+                Audio::Pcm(Frame { rate: SampleRate::HZ_24000, samples })
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! OpenAI Realtime, the GA shape: one WebSocket, JSON both ways, G.711 passed through untouched.
+//! OpenAI Realtime, the GA shape: one WebSocket, JSON both ways, G.711 passed through untouched,
+//! wideband at 24 kHz.
 //!
 //! The server opens with `session.created`; one `session.update` configures it; nothing else is sent before
 //! `session.updated`. Two sides create responses (the server's turn detection and this client), one may be active.
@@ -12,7 +13,7 @@ mod spoken;
 mod tools;
 mod wire;
 
-pub use config::{Config, Eagerness, Interrupts, NoiseReduction, Tool, TurnDetection};
+pub use config::{Config, Eagerness, Format, Interrupts, NoiseReduction, Tool, TurnDetection};
 pub use session::{Counters, Session};
 
 #[cfg(test)]

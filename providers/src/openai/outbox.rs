@@ -1,8 +1,6 @@
 //! What waits to be sent: set-up first, then control, then caller audio; nothing but set-up before the session is ready.
 use std::collections::VecDeque;
 
-/// Longest audio in one append, bytes of G.711: one second.
-const LONGEST_APPEND: usize = 8_000;
 /// Shortest batch, bytes: a batch of nothing would never be full.
 const SHORTEST_BATCH: usize = 1;
 
@@ -15,15 +13,25 @@ pub(super) struct Outbox {
     open: bool,
     batch: usize,
     limit: usize,
+    longest: usize,
     trimmed: u64,
 }
 
 impl Outbox {
-    /// `batch` and `limit` in bytes of audio.
-    pub(super) fn new(batch: usize, limit: usize) -> Self {
+    /// The least audio in one message, the most that waits, and the most in one message: bytes, in whole samples.
+    pub(super) fn new(batch: usize, limit: usize, longest: usize) -> Self {
         let batch = batch.max(SHORTEST_BATCH);
         let (setup, control) = (VecDeque::new(), VecDeque::new());
-        Self { setup, control, audio: Vec::new(), open: false, batch, limit: limit.max(batch), trimmed: 0 }
+        Self {
+            setup,
+            control,
+            audio: Vec::new(),
+            open: false,
+            batch,
+            limit: limit.max(batch),
+            longest: longest.max(batch),
+            trimmed: 0,
+        }
     }
 
     /// The session is ready: everything may go.
@@ -77,7 +85,7 @@ impl Outbox {
         if self.audio.len() < self.batch {
             return None;
         }
-        let taken = self.audio.len().min(LONGEST_APPEND);
+        let taken = self.audio.len().min(self.longest);
         let append = self.audio.get(..taken).map(super::wire::append);
         self.audio.drain(..taken);
         append
@@ -95,7 +103,7 @@ mod tests {
 
     #[test]
     fn nothing_but_setup_leaves_before_the_session_is_ready_then_control_before_audio() {
-        let mut outbox = Outbox::new(160, 8_000);
+        let mut outbox = Outbox::new(160, 8_000, 8_000);
         outbox.push_audio(&[1; 160]);
         outbox.push_control("control".into());
         outbox.push_setup("setup".into());
@@ -109,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_oldest_audio_is_trimmed_and_counted() {
-        let mut outbox = Outbox::new(160, 320);
+        let mut outbox = Outbox::new(160, 320, 8_000);
         assert!(!outbox.push_audio(&[1; 160]));
         assert!(!outbox.push_audio(&[2; 160]));
         assert!(outbox.push_audio(&[3; 160]));
@@ -120,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_sent_when_full_and_a_backlog_in_pieces_of_a_second() {
-        let mut outbox = Outbox::new(320, 40_000);
+        let mut outbox = Outbox::new(320, 40_000, 8_000);
         outbox.open();
         outbox.push_audio(&[0; 160]);
         assert_eq!(outbox.poll(), None);

@@ -14,7 +14,7 @@ use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
     ToolCallId,
 };
-use media::{Audio, AudioFormat, Heard, SampleRate, Speech};
+use media::{Audio, Heard, Speech};
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -22,6 +22,8 @@ use std::{
 
 /// How long `session.created` and `session.updated` may take together.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// The most audio in one message.
+const LONGEST_APPEND: Duration = Duration::from_secs(1);
 /// Truncations whose errors can still be told apart.
 const REMEMBERED: usize = 16;
 
@@ -71,15 +73,16 @@ pub struct Session {
 impl Session {
     /// A conversation not yet connected.
     pub fn new(config: Config) -> Self {
-        let bytes = |duration| SampleRate::HZ_8000.samples_in(duration);
-        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog));
+        let bytes = |duration| config.format.bytes_in(duration);
+        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND));
+        let spoken = Spoken::new(config.format);
         Self {
             config,
             phase: Phase::Unconnected,
             outbox,
             events: VecDeque::new(),
             responses: Responses::new(),
-            spoken: Spoken::default(),
+            spoken,
             tools: Tools::default(),
             truncations: VecDeque::new(),
             next_event: 0,
@@ -91,7 +94,7 @@ impl Session {
     /// What went by so far.
     pub fn counters(&self) -> Counters {
         let trimmed = usize::try_from(self.outbox.trimmed()).unwrap_or(usize::MAX);
-        Counters { trimmed: SampleRate::HZ_8000.duration_of(trimmed), ..self.counters }
+        Counters { trimmed: self.config.format.duration_of(trimmed), ..self.counters }
     }
 
     /// The message kinds this version does not know, and how often each came.
@@ -212,7 +215,7 @@ impl Dialect for Session {
     }
 
     fn formats(&self) -> Formats {
-        let format = AudioFormat::G711(self.config.law);
+        let format = self.config.format.audio();
         Formats { uplink: format, downlink: format }
     }
 
@@ -245,18 +248,15 @@ impl Dialect for Session {
         if self.phase == Phase::Over {
             return;
         }
-        let bytes = match audio {
-            Audio::G711 { law, bytes } if *law == self.config.law => bytes,
-            Audio::G711 { .. } | Audio::Pcm(_) => {
-                if self.counters.wrong_format == 0 {
-                    self.warn("caller audio in another format than was agreed is dropped");
-                }
-                self.counters.wrong_format = self.counters.wrong_format.saturating_add(1);
-                return;
+        let Some(bytes) = self.config.format.bytes(audio) else {
+            if self.counters.wrong_format == 0 {
+                self.warn("caller audio in another format than was agreed is dropped");
             }
+            self.counters.wrong_format = self.counters.wrong_format.saturating_add(1);
+            return;
         };
         let untrimmed = self.outbox.trimmed() == 0;
-        if self.outbox.push_audio(bytes) && untrimmed {
+        if self.outbox.push_audio(&bytes) && untrimmed {
             self.warn("the provider does not take the caller's audio: the oldest is dropped");
         }
     }

@@ -1,11 +1,10 @@
 //! What the assistant said, item by item: how much arrived, what was heard of it, what was cut.
+use super::config::Format;
 use media::{Heard, UtteranceId};
 use std::{collections::VecDeque, time::Duration};
 
 /// Items remembered; beyond it the oldest is forgotten. A conversation speaks of the last few only.
 const REMEMBERED: usize = 64;
-/// G.711: bytes in a millisecond.
-const BYTES_PER_MS: u64 = 8;
 
 /// One assistant item with audio. Truncation counts per item, never per response or call.
 #[derive(Debug)]
@@ -17,12 +16,6 @@ struct Item {
     received: u64,
     arrival: Arrival,
     fate: Fate,
-}
-
-impl Item {
-    fn received_ms(&self) -> u64 {
-        self.received / BYTES_PER_MS
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +52,19 @@ pub(super) enum Unheard {
 }
 
 /// The assistant's items, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Spoken {
+    format: Format,
     items: VecDeque<Item>,
     next: u64,
 }
 
 impl Spoken {
+    /// Nothing yet, in this format.
+    pub(super) const fn new(format: Format) -> Self {
+        Self { format, items: VecDeque::new(), next: 0 }
+    }
+
     /// The utterance of an item, opened by its first delta; `None` when it was cut.
     pub(super) fn open(&mut self, item_id: &str, response_id: &str) -> Option<UtteranceId> {
         if let Some(item) = self.items.iter().rev().find(|item| item.id == item_id) {
@@ -121,6 +120,7 @@ impl Spoken {
     /// The caller cut in: of `heard.utterance` this much was heard, of later ones nothing, earlier ones are history.
     pub(super) fn cut(&mut self, heard: Heard) -> Vec<Unheard> {
         let mut unheard = Vec::new();
+        let bytes_per_ms = self.format.bytes_in(Duration::from_millis(1)) as u64;
         for item in self.items.iter_mut().filter(|item| item.fate == Fate::Pending) {
             if item.utterance < heard.utterance {
                 item.fate = Fate::Played;
@@ -128,13 +128,14 @@ impl Spoken {
             }
             let played = if item.utterance == heard.utterance { heard.played } else { Duration::ZERO };
             let played_ms = u64::try_from(played.as_millis()).unwrap_or(u64::MAX);
-            if item.arrival == Arrival::Complete && item.received > 0 && played_ms >= item.received_ms() {
+            let received_ms = item.received / bytes_per_ms.max(1);
+            if item.arrival == Arrival::Complete && item.received > 0 && played_ms >= received_ms {
                 item.fate = Fate::Played;
                 continue;
             }
             item.fate = Fate::Cut;
             let item_id = item.id.clone();
-            unheard.push(match played_ms.min(item.received_ms()) {
+            unheard.push(match played_ms.min(received_ms) {
                 0 => Unheard::Whole { item_id },
                 heard_ms => Unheard::After { item_id, heard_ms },
             });
@@ -152,10 +153,11 @@ fn complete(item: &mut Item) -> Option<UtteranceId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media::Law;
 
     /// An item of this many milliseconds, complete or not.
     fn spoken(items: &[(&str, usize, Arrival)]) -> Spoken {
-        let mut spoken = Spoken::default();
+        let mut spoken = Spoken::new(Format::G711(Law::Mu));
         for (id, ms, arrival) in items {
             let utterance = spoken.open(id, "resp").unwrap();
             spoken.receive(utterance, ms * 8);

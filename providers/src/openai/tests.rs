@@ -8,7 +8,7 @@ use super::*;
 use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, ToolCallId,
 };
-use media::{Audio, Heard, Law, UtteranceId};
+use media::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, UtteranceId};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ fn config() -> Config {
             description: "Transfers the caller.".into(),
             parameters: json!({"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}),
         }],
-        ..Config::new("sk-secret", Law::A)
+        ..Config::new("sk-secret", Format::G711(Law::A))
     }
 }
 
@@ -239,6 +239,48 @@ fn g711_passes_through_untouched_both_ways() {
     assert_eq!(player.session.poll_event(), Some(Event::Audio { utterance: UtteranceId(0), audio }));
 }
 
+/// `facts`: `audio/pcm` is 24 kHz, 16 bits, little-endian, and nothing else.
+#[test]
+fn wideband_goes_at_24_khz_both_ways_and_is_truncated_by_its_own_clock() {
+    use base64_simd::STANDARD;
+    let mut player = Player::new(Config { format: Format::Pcm, first_message: None, ..config() });
+    player.session.handle_connected(player.now);
+    let text = |kind: &str| Incoming::Text(json!({"type": kind, "event_id": "e", "session": {}}).to_string());
+    player.session.handle_incoming(text("session.created"), player.now);
+    let update = player.sent().unwrap();
+    for way in ["input", "output"] {
+        assert_eq!(update["session"]["audio"][way]["format"], json!({"type": "audio/pcm", "rate": 24_000}));
+    }
+    player.session.handle_incoming(text("session.updated"), player.now);
+    assert_eq!(player.session.poll_event(), Some(Event::Ready));
+    let frame = |samples: Vec<i16>| Audio::Pcm(Frame { rate: SampleRate::HZ_24000, samples });
+    player.session.handle_audio(&frame((0..480).collect()), player.now);
+    let up = STANDARD.decode_to_vec(player.sent().unwrap()["audio"].as_str().unwrap()).unwrap();
+    assert_eq!(up, (0..480_i16).flat_map(i16::to_le_bytes).collect::<Vec<u8>>());
+
+    player.session.handle_audio(&audio(20), player.now);
+    assert_eq!(player.session.counters().wrong_format, 1, "G.711 was not agreed on");
+    assert!(matches!(player.session.poll_event(), Some(Event::Warning(_))));
+
+    let down: Vec<u8> = (0..24_000_i16).flat_map(i16::to_le_bytes).collect();
+    let delta = json!({"type": "response.output_audio.delta", "event_id": "e", "response_id": "r", "item_id": "i",
+        "output_index": 0, "content_index": 0, "delta": STANDARD.encode_to_string(&down)});
+    player.session.handle_incoming(Incoming::Text(delta.to_string()), player.now);
+    let expected = Event::Audio { utterance: UtteranceId(0), audio: frame((0..24_000).collect()) };
+    assert_eq!(player.session.poll_event(), Some(expected));
+    let (played, queued) = (Duration::from_millis(1_500), Duration::from_millis(1_500));
+    player.session.interrupt(Heard { utterance: UtteranceId(0), played, queued }, player.now);
+    assert_eq!(player.sent().unwrap()["audio_end_ms"], 1_000, "no more than what came");
+}
+
+#[test]
+fn narrowband_that_is_no_g711_goes_as_mu_law() {
+    let of = |call| Format::of_call(call);
+    assert_eq!(of(AudioFormat::G711(Law::A)), Format::G711(Law::A));
+    assert_eq!(of(AudioFormat::Pcm(SampleRate::HZ_8000)), Format::G711(Law::Mu));
+    assert_eq!(of(AudioFormat::Pcm(SampleRate::HZ_16000)), Format::Pcm);
+}
+
 #[test]
 fn caller_audio_waits_for_the_session_and_the_oldest_is_dropped_and_counted() {
     let mut player = Player::new(Config { backlog: Duration::from_millis(100), first_message: None, ..config() });
@@ -320,7 +362,7 @@ fn a_custom_voice_and_semantic_detection_are_written_as_the_server_wants_them() 
         noise_reduction: NoiseReduction::Off,
         transcription_model: None,
         speed: Some(1.1),
-        ..Config::new("k", Law::Mu)
+        ..Config::new("k", Format::G711(Law::Mu))
     };
     let update: Value = serde_json::from_str(&wire::session_update(&settings, "e1")).unwrap();
     let expected = json!({

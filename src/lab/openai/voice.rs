@@ -1,11 +1,9 @@
 //! The simulated model's voice.
 use super::script::Say;
 use flite_rs::Engine;
-use std::f64::consts::TAU;
+use media::{SampleRate, resample::Resampler};
+use std::{f64::consts::TAU, time::Duration};
 
-/// What flite's voice and G.711 both speak.
-pub(super) const RATE: u32 = 8_000;
-const SAMPLES_PER_MS: u64 = 8;
 /// -12 dBFS.
 const TONE_PEAK: f64 = 8_231.0;
 
@@ -25,15 +23,22 @@ impl Default for Voice {
 }
 
 impl Voice {
-    /// 8 kHz PCM.
-    pub fn render(&self, say: &Say) -> Vec<i16> {
+    /// PCM at this rate; words are of the telephone band at any.
+    pub fn render(&self, say: &Say, rate: SampleRate) -> Vec<i16> {
+        let samples = |ms: &u64| rate.samples_in(Duration::from_millis(*ms));
         match say {
-            Say::Words(text) => self.0.synthesize(text).samples,
-            Say::Tone { tone_hz, ms } => {
-                let step = TAU * f64::from(*tone_hz) / f64::from(RATE);
-                (0..ms * SAMPLES_PER_MS).map(|n| ((n as f64 * step).sin() * TONE_PEAK) as i16).collect()
+            Say::Words(text) => {
+                let words = self.0.synthesize(text).samples;
+                match Resampler::new(SampleRate::HZ_8000, rate) {
+                    Ok(mut resampler) => [resampler.process(&words), resampler.flush()].concat(),
+                    Err(_) => words, // no rate of a session is refused
+                }
             }
-            Say::Silence { silence_ms } => (0..silence_ms * SAMPLES_PER_MS).map(|_| 0).collect(),
+            Say::Tone { tone_hz, ms } => {
+                let step = TAU * f64::from(*tone_hz) / f64::from(rate.hz());
+                (0..samples(ms)).map(|n| ((n as f64 * step).sin() * TONE_PEAK) as i16).collect()
+            }
+            Say::Silence { silence_ms } => vec![0; samples(silence_ms)],
         }
     }
 }

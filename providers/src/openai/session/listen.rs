@@ -10,7 +10,7 @@ use crate::{
         },
     },
 };
-use media::{Audio, UtteranceId};
+use media::UtteranceId;
 use std::time::{Duration, Instant};
 
 /// Unknown kinds told apart; beyond it they are only counted.
@@ -210,7 +210,7 @@ impl Session {
             return;
         }
         self.spoken.receive(utterance, bytes.len());
-        let audio = Audio::G711 { law: self.config.law, bytes };
+        let audio = self.config.format.read(bytes);
         self.events.push_back(Event::Audio { utterance, audio });
     }
 

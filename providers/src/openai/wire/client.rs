@@ -1,6 +1,6 @@
 //! Client events.
-use super::super::config::{Config, Eagerness, Interrupts, NoiseReduction, Tool, TurnDetection};
-use media::Law;
+use super::super::config::{self, Config, Eagerness, Interrupts, NoiseReduction, Tool, TurnDetection};
+use media::{Law, SampleRate};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(crate) fn append(audio: &[u8]) -> String {
 
 /// The only `session.update` of a conversation.
 pub(crate) fn session_update(config: &Config, event_id: &str) -> String {
-    let format = Format::of(config.law);
+    let format = Format::of(config.format);
     let language = config.language.as_deref().and_then(|tag| tag.split(['-', '_']).next());
     let session = Session {
         kind: "realtime",
@@ -143,6 +143,8 @@ struct Output<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "type")]
 enum Format {
+    #[serde(rename = "audio/pcm")]
+    Pcm { rate: u32 },
     #[serde(rename = "audio/pcmu")]
     Pcmu,
     #[serde(rename = "audio/pcma")]
@@ -150,10 +152,11 @@ enum Format {
 }
 
 impl Format {
-    fn of(law: Law) -> Self {
-        match law {
-            Law::Mu => Self::Pcmu,
-            Law::A => Self::Pcma,
+    fn of(format: config::Format) -> Self {
+        match format {
+            config::Format::Pcm => Self::Pcm { rate: SampleRate::HZ_24000.hz() },
+            config::Format::G711(Law::Mu) => Self::Pcmu,
+            config::Format::G711(Law::A) => Self::Pcma,
         }
     }
 }

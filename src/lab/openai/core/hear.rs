@@ -20,7 +20,7 @@ impl Core {
         let format = self.settings.input();
         let detection = self.settings.detection();
         let samples = format.decode(&bytes);
-        for noticed in self.hearing.hear(&samples, format.rate(), detection) {
+        for noticed in self.hearing.hear(&samples, format.rate().hz(), detection) {
             if let Some(detection) = detection {
                 self.noticed(noticed, detection, now);
             }

@@ -1,6 +1,6 @@
 //! The session object, and what the simulator reads from it.
 use super::{super::hearing::Detection, Core};
-use media::{Law, codec::g711};
+use media::{Law, SampleRate, codec::g711};
 use serde_json::{Value, json};
 
 /// An audio format of the session.
@@ -19,11 +19,10 @@ impl Format {
         }
     }
 
-    /// Samples per second.
-    pub(super) fn rate(self) -> u32 {
+    pub(super) fn rate(self) -> SampleRate {
         match self {
-            Self::Pcm24 => 24_000,
-            Self::G711(_) => 8_000,
+            Self::Pcm24 => SampleRate::HZ_24000,
+            Self::G711(_) => SampleRate::HZ_8000,
         }
     }
 
@@ -35,18 +34,11 @@ impl Format {
         }
     }
 
-    /// From 8 kHz PCM.
+    /// From PCM at [`Format::rate`].
     pub(super) fn encode(self, samples: &[i16]) -> Vec<u8> {
         match self {
             Self::G711(law) => g711::encode(law, samples),
-            Self::Pcm24 => {
-                let next = samples.iter().skip(1).chain(samples.last());
-                let thirds = samples.iter().zip(next).flat_map(|(a, b)| {
-                    let (a, b) = (i32::from(*a), i32::from(*b));
-                    [a, a + (b - a) / 3, a + 2 * (b - a) / 3]
-                });
-                thirds.flat_map(|sample| (sample as i16).to_le_bytes()).collect()
-            }
+            Self::Pcm24 => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
         }
     }
 

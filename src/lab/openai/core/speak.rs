@@ -143,7 +143,7 @@ impl Core {
     /// Words, audio and milliseconds of each delta; the words are all out well before the audio.
     fn deltas(&self, say: &Say, transcript: &str, limit_ms: u64) -> Vec<(String, Vec<u8>, u64)> {
         let format = self.settings.output();
-        let mut audio = format.encode(&self.voice.render(say));
+        let mut audio = format.encode(&self.voice.render(say, format.rate()));
         let limit = usize::try_from(limit_ms).unwrap_or(usize::MAX).saturating_mul(format.bytes_per_ms());
         audio.truncate(limit);
         let size = (self.script.delta_ms.max(10) as usize) * format.bytes_per_ms();

@@ -3,7 +3,7 @@ use super::*;
 use media::{Audio, Heard, Law, UtteranceId};
 use providers::{
     Dialect, Event, Incoming, Note, Outgoing, Respond,
-    openai::{Config, Interrupts, Session, Tool, TurnDetection},
+    openai::{Config, Format, Interrupts, Session, Tool, TurnDetection},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -119,7 +119,10 @@ impl World {
 }
 
 fn config() -> Config {
-    Config { first_message: Some("Good morning, how can I help you today?".into()), ..Config::new("k", Law::Mu) }
+    Config {
+        first_message: Some("Good morning, how can I help you today?".into()),
+        ..Config::new("k", Format::G711(Law::Mu))
+    }
 }
 
 #[test]

@@ -100,8 +100,11 @@ async fn handshake_greeting_and_barge_in_over_plain_and_encrypted_sockets() {
         let (log, mut logged) = mpsc::channel(4_096);
         let server = Server::start("127.0.0.1:0".parse().unwrap(), script, tls, Some(log)).await.unwrap();
         let first_message = Some("Hello".to_owned());
-        let mut client =
-            Client::open(&server, openai::Config { first_message, ..openai::Config::new("sk-lab", Law::Mu) }).await;
+        let mut client = Client::open(
+            &server,
+            openai::Config { first_message, ..openai::Config::new("sk-lab", openai::Format::G711(Law::Mu)) },
+        )
+        .await;
         client.until(|event| matches!(event, Event::Ready)).await;
         client.until(|event| matches!(event, Event::UtteranceDone(UtteranceId(0)))).await;
         client.hear(&speech(300));
@@ -129,12 +132,13 @@ async fn a_wrong_key_is_refused_and_a_session_ends_with_its_reason() {
     let faults = Faults { expire_after_ms: Some(50), ..Faults::default() };
     let script = Script { api_key: Some("sk-lab".into()), faults, ..Script::default() };
     let server = Server::start("127.0.0.1:0".parse().unwrap(), script, Tls::Off, None).await.unwrap();
-    let settings = openai::Config { url: server.url(), ..openai::Config::new("sk-wrong", Law::Mu) };
+    let settings =
+        openai::Config { url: server.url(), ..openai::Config::new("sk-wrong", openai::Format::G711(Law::Mu)) };
     let refused = connect(&openai::Session::new(settings), None).await.unwrap_err();
     let Error::Http(response) = *refused else { panic!("not refused by HTTP: {refused}") };
     assert_eq!(response.status(), 401);
 
-    let mut client = Client::open(&server, openai::Config::new("sk-lab", Law::Mu)).await;
+    let mut client = Client::open(&server, openai::Config::new("sk-lab", openai::Format::G711(Law::Mu))).await;
     let Event::Failed(failure) = client.until(|event| matches!(event, Event::Failed(_))).await else { panic!() };
     assert_eq!(failure.kind, FailureKind::SessionExpired);
 }
