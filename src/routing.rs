@@ -4,6 +4,7 @@ use crate::{
     config::{Config, Peer, Srtp},
     secretary::DomainRef,
 };
+use media::{codec::Codec, sdp::Preference};
 use sip::{IncomingInvite, Transport};
 use std::net::IpAddr;
 
@@ -46,6 +47,13 @@ pub fn srtp(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Srt
     let account = registered(invite, registrars).and_then(|registrar| registrar.account.registration.srtp);
     let peer = || config.peer(invite.user.as_deref(), invite.remote.ip()).and_then(|peer| peer.srtp);
     account.or_else(peer).unwrap_or(config.rtp.srtp)
+}
+
+/// The codecs of this call, the preferred first, and whose order chooses: as is said of the account it comes through, else
+/// of the peer, else of all.
+pub fn codecs(invite: &IncomingInvite, config: &Config, registrars: &Known) -> (Vec<Codec>, Preference) {
+    let account = registered(invite, registrars).map(|registrar| &registrar.account.registration);
+    config.codecs(account, config.peer(invite.user.as_deref(), invite.remote.ip()))
 }
 
 /// Whether keys in the descriptions of this call can be read by those who pass them on (RFC 4568 §8.3): its signalling is
@@ -131,6 +139,27 @@ mod tests {
         {
             assert_eq!(srtp(&invite(&format!("{remote}:5060"), &[]), &config, &registrars), expected, "{remote}");
         }
+    }
+
+    #[test]
+    fn an_account_has_its_own_codecs_and_what_it_leaves_open_its_peer_says_and_then_all() {
+        let text = "[rtp]\ncodecs = [\"PCMU\"]\n\
+                    [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\ncodecs = [\"PCMA\"]\ncodec_order = \"ours\"\n\
+                    [[registrations]]\nregistrar = \"a.example\"\nuser = \"8000\"\npassword = \"x\"\ncodecs = [\"G722\", \"opus\"]\n";
+        let config = config(text);
+        let account = Account::of_file(config.registrations[0].clone());
+        let registrar = Registrar { account, addresses: vec!["192.0.2.2".parse().unwrap()] };
+        let registrars = Known::from([(RegistrationId(0), registrar)]);
+        for (remote, list, order) in [
+            ("192.0.2.1", vec![Codec::Pcma], Preference::Ours),
+            ("192.0.2.2", vec![Codec::G722, Codec::Opus], Preference::Ours),
+            ("192.0.2.3", vec![Codec::Pcmu], Preference::Theirs),
+        ] {
+            let found = codecs(&invite(&format!("{remote}:5060"), &[]), &config, &registrars);
+            assert_eq!(found, (list, order), "{remote}");
+        }
+        let elsewhere = IncomingInvite { request_user: "9000".into(), ..invite("192.0.2.2:5060", &[]) };
+        assert_eq!(codecs(&elsewhere, &config, &registrars).0, [Codec::Pcma], "not through that account");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `codecs` and `codec_order`, of all calls (`[rtp]`) and of one peer's (`[[peers]]`).
+//! `codecs` and `codec_order`, of all calls (`[rtp]`), of one peer's (`[[peers]]`) and of one account's
+//! (`[[registrations]]`).
 use super::{
-    Config, Peer,
+    Config, Peer, Registration,
     check::{Check, Place},
 };
 use media::{codec::Codec, sdp::Preference};
@@ -47,10 +48,11 @@ pub(super) fn order(place: Place<'_>, written: Option<Value>, check: &mut Check<
 }
 
 impl Config {
-    /// The codecs of a call of this peer's, and whose order chooses among them.
-    pub fn codecs(&self, peer: Option<&Peer>) -> (Vec<Codec>, Preference) {
-        let list = peer.and_then(|peer| peer.codecs.clone());
-        let order = peer.and_then(|peer| peer.codec_order);
+    /// The codecs of a call through this account of ours, from this peer, and whose order chooses among them: each as is
+    /// said of the account, else of the peer, else of all.
+    pub fn codecs(&self, account: Option<&Registration>, peer: Option<&Peer>) -> (Vec<Codec>, Preference) {
+        let list = account.and_then(|it| it.codecs.clone()).or_else(|| peer.and_then(|it| it.codecs.clone()));
+        let order = account.and_then(|it| it.codec_order).or_else(|| peer.and_then(|it| it.codec_order));
         (list.unwrap_or_else(|| self.rtp.codecs.clone()), order.unwrap_or(self.rtp.codec_order))
     }
 }

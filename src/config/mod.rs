@@ -229,6 +229,10 @@ pub struct Registration {
     pub expires: Duration,
     /// Whether the audio of calls through it is encrypted; `None` for what is said of the peer, or of all.
     pub srtp: Option<Srtp>,
+    /// The codecs of calls through it; `None` for those of the peer, or of all.
+    pub codecs: Option<Vec<Codec>>,
+    /// Whose order chooses in calls through it; `None` for what is said of the peer, or of all.
+    pub codec_order: Option<Preference>,
     /// How often the registrar is asked by OPTIONS whether it is there; `None` for never.
     pub ping: Option<Duration>,
 }

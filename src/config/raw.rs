@@ -65,6 +65,8 @@ raw!(
         contact_user,
         expires_s,
         srtp,
+        codecs,
+        codec_order,
         ping_s,
     }
 );

@@ -195,6 +195,8 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         password: password?,
         expires: seconds(check.integer(at("expires_s"), raw.expires_s, 60..=86_400).unwrap_or(300)),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
+        codecs: codecs::list(at("codecs"), raw.codecs, check),
+        codec_order: codecs::order(at("codec_order"), raw.codec_order, check),
         ping: ping.filter(|interval| !interval.is_zero()),
     };
     (check.problems.len() == before).then_some(registration)
@@ -223,6 +225,8 @@ impl Registration {
             contact_user: text(row.contact_user),
             expires_s: row.expires_s.map(|seconds| Value::Integer(seconds.into())),
             srtp: None,
+            codecs: None,
+            codec_order: None,
             ping_s: None,
             unknown: BTreeMap::new(),
         };

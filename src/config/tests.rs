@@ -74,7 +74,7 @@ fn a_peer_may_have_its_own_codecs_and_order() {
         [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n\
         [[peers]]\nname = \"b\"\naddresses = [\"192.0.2.2\"]\ncodecs = [\"opus\", \"G722\"]\ncodec_order = \"ours\"\n";
     let config = Config::parse(text, "ramal.toml", &environment(&[])).unwrap();
-    let codecs = |address: &str| config.codecs(config.peer(None, address.parse().unwrap()));
+    let codecs = |address: &str| config.codecs(None, config.peer(None, address.parse().unwrap()));
     assert_eq!(codecs("192.0.2.1"), (vec![Codec::Pcma, Codec::L16Wide], Preference::Theirs));
     assert_eq!(codecs("192.0.2.2"), (vec![Codec::Opus, Codec::G722], Preference::Ours));
     for wrong in ["codecs = [\"G729\"]", "codecs = []", "codec_order = \"best\""] {

@@ -19,7 +19,10 @@ use crate::{
     store::{Found, Lookup, Store},
 };
 use chrono::Utc;
-use media::sdp;
+use media::{
+    codec::Codec,
+    sdp::{self, Preference},
+};
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
     io,
@@ -114,12 +117,17 @@ impl Admission {
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
-        let settings = settings(&self.config.borrow(), &invite);
+        let settings = self.settings(&invite);
         let (seed, ice, srtp) = (seed(), ice_secret(), self.srtp(&invite));
         let setup =
             Setup { leg, invite, secretary, rung, settings, local, seed, ice, srtp, conversation_uuid, started_at };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
+    }
+
+    fn settings(&self, invite: &IncomingInvite) -> Settings {
+        let config = self.config.borrow();
+        settings(&config, routing::codecs(invite, &config, &self.registrars.borrow()))
     }
 
     /// What the keys of this call are made of, if its audio is to be encrypted.
@@ -187,9 +195,8 @@ impl Admission {
     }
 }
 
-fn settings(config: &Config, invite: &IncomingInvite) -> Settings {
+fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference)) -> Settings {
     let call = &config.call;
-    let (codecs, preference) = config.codecs(config.peer(invite.user.as_deref(), invite.remote.ip()));
     Settings {
         codecs,
         preference,
