@@ -48,12 +48,19 @@ impl Codec {
         }
     }
 
-    /// Rate of the PCM the [`Decoder`] gives and the [`Encoder`] takes. Not the RTP clock: Opus is decoded straight to
-    /// the wideband that recognisers want.
+    /// Rate of the PCM the [`Encoder`] takes, and the [`Decoder`] gives unless told otherwise. Not the RTP clock.
     pub const fn sample_rate(self) -> SampleRate {
         match self {
             Self::Pcmu | Self::Pcma | Self::L16Narrow => SampleRate::HZ_8000,
             Self::G722 | Self::Opus | Self::L16Wide => SampleRate::HZ_16000,
+        }
+    }
+
+    /// The rate of PCM that is decoded for somebody who wants this one: Opus goes straight to it, without a resampler.
+    pub fn decoded_at(self, wanted: SampleRate) -> SampleRate {
+        match self {
+            Self::Opus => opus::decoded_at(wanted),
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16Narrow | Self::L16Wide => self.sample_rate(),
         }
     }
 
@@ -152,21 +159,29 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// A decoder with no history.
+    /// A decoder with no history, to PCM at [`Codec::sample_rate`].
     ///
     /// # Errors
     /// Only Opus can fail, when libopus cannot allocate.
     pub fn new(codec: Codec) -> Result<Self, Error> {
+        Self::to(codec, codec.sample_rate())
+    }
+
+    /// The same, to PCM at [`Codec::decoded_at`] this rate.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn to(codec: Codec, wanted: SampleRate) -> Result<Self, Error> {
         match codec {
             Codec::Pcmu => Ok(Self::G711(Law::Mu)),
             Codec::Pcma => Ok(Self::G711(Law::A)),
             Codec::G722 => Ok(Self::G722(Box::default())),
             Codec::L16Narrow | Codec::L16Wide => Ok(Self::L16),
-            Codec::Opus => Ok(Self::Opus(opus::Decoder::new()?)),
+            Codec::Opus => Ok(Self::Opus(opus::Decoder::new(wanted)?)),
         }
     }
 
-    /// The PCM of one payload, at [`Codec::sample_rate`].
+    /// The PCM of one payload.
     ///
     /// # Errors
     /// A payload that is no Opus packet. The others cannot fail.

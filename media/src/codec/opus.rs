@@ -78,13 +78,36 @@ enum Wanted {
     Before,
 }
 
-/// Opus packets to PCM at [`Codec::sample_rate`].
+/// RFC 6716 §4: a decoder gives PCM at any of these rates, whatever the encoder was given.
+fn output(rate: SampleRate) -> Option<audiopus::SampleRate> {
+    match rate.hz() {
+        8_000 => Some(audiopus::SampleRate::Hz8000),
+        12_000 => Some(audiopus::SampleRate::Hz12000),
+        16_000 => Some(audiopus::SampleRate::Hz16000),
+        24_000 => Some(audiopus::SampleRate::Hz24000),
+        48_000 => Some(audiopus::SampleRate::Hz48000),
+        _ => None,
+    }
+}
+
+/// The rate to decode at for somebody who wants this one: the same, if Opus has it.
+pub(super) fn decoded_at(wanted: SampleRate) -> SampleRate {
+    if output(wanted).is_some() { wanted } else { RATE }
+}
+
+/// Opus packets to PCM.
 #[derive(Debug)]
-pub struct Decoder(coder::Decoder);
+pub struct Decoder {
+    decoder: coder::Decoder,
+    rate: SampleRate,
+}
 
 impl Decoder {
-    pub(super) fn new() -> Result<Self, Error> {
-        Ok(Self(coder::Decoder::new(audiopus::SampleRate::Hz16000, Channels::Mono)?))
+    /// To PCM at [`decoded_at`] this rate.
+    pub(super) fn new(wanted: SampleRate) -> Result<Self, Error> {
+        let rate = decoded_at(wanted);
+        let decoder = coder::Decoder::new(output(rate).unwrap_or(audiopus::SampleRate::Hz16000), Channels::Mono)?;
+        Ok(Self { decoder, rate })
     }
 
     pub(super) fn decode(&mut self, payload: &[u8]) -> Result<Vec<i16>, Error> {
@@ -102,8 +125,8 @@ impl Decoder {
 
     fn fill(&mut self, payload: Option<&[u8]>, room: Duration, wanted: Wanted) -> Result<Vec<i16>, Error> {
         let packet = payload.map(TryInto::try_into).transpose()?;
-        let mut samples = vec![0; RATE.samples_in(room)];
-        let written = self.0.decode(packet, samples.as_mut_slice().try_into()?, wanted == Wanted::Before)?;
+        let mut samples = vec![0; self.rate.samples_in(room)];
+        let written = self.decoder.decode(packet, samples.as_mut_slice().try_into()?, wanted == Wanted::Before)?;
         samples.truncate(written);
         Ok(samples)
     }
@@ -167,7 +190,7 @@ mod tests {
     #[test]
     fn a_second_comes_back_as_a_second_of_the_same() {
         for ms in [10, 20, 40, 60] {
-            let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new().unwrap());
+            let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(RATE).unwrap());
             let frame = RATE.samples_in(Duration::from_millis(ms));
             let mut output = Vec::new();
             for input in tone(frame * 60).chunks(frame) {
@@ -178,6 +201,26 @@ mod tests {
             }
             assert!(purity(&output[2_000..]) > 0.95, "{ms} ms: {}", purity(&output[2_000..]));
         }
+    }
+
+    #[test]
+    fn a_decoder_gives_the_rate_that_is_wanted_and_the_same_sound() {
+        for hz in [8_000, 12_000, 16_000, 24_000, 48_000] {
+            let rate = SampleRate::new(hz).unwrap();
+            let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(rate).unwrap());
+            assert_eq!(decoded_at(rate), rate);
+            let mut output = Vec::new();
+            for input in tone(16_000).chunks(320) {
+                output.extend(decoder.decode(&encoder.encode(input).unwrap()).unwrap());
+            }
+            assert_eq!(output.len(), hz as usize);
+            let period = f64::from(hz) / 440.0;
+            let crossings = output[hz as usize / 2..].windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
+            let expected = f64::from(hz) / 2.0 / period;
+            assert!((crossings as f64 - expected).abs() <= 1.0, "{hz} Hz: {crossings} periods in half a second");
+            assert_eq!(decoder.conceal(Duration::from_millis(20)).unwrap().len(), hz as usize / 50);
+        }
+        assert_eq!(decoded_at(SampleRate::new(22_050).unwrap()), RATE);
     }
 
     #[test]
@@ -197,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_lost_packet_is_made_up_for() {
-        let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new().unwrap());
+        let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(RATE).unwrap());
         for frame in tone(16_000).chunks(320) {
             decoder.decode(&encoder.encode(frame).unwrap()).unwrap();
         }
@@ -209,7 +252,7 @@ mod tests {
 
     #[test]
     fn broken_packets_are_errors_or_noise() {
-        let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new().unwrap());
+        let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(RATE).unwrap());
         let payload = encoder.encode(&tone(320)).unwrap();
         assert!(decoder.decode(&[]).is_err());
         let mut state = 1_u32;
@@ -279,7 +322,7 @@ mod tests {
         let receiver = Receiver { repairs: true, ..Receiver::default() };
         let mut encoder = Encoder::new(receiver).unwrap();
         let packets: Vec<Vec<u8>> = glide(32_000).chunks(320).map(|frame| encoder.encode(frame).unwrap()).collect();
-        let (mut whole, mut broken) = (Decoder::new().unwrap(), Decoder::new().unwrap());
+        let (mut whole, mut broken) = (Decoder::new(RATE).unwrap(), Decoder::new(RATE).unwrap());
         let (mut repaired, mut extrapolated) = (0.0, 0.0);
         for (n, packet) in packets.iter().enumerate() {
             let truth = whole.decode(packet).unwrap();
@@ -289,7 +332,7 @@ mod tests {
             }
             let Some(next) = packets.get(n + 1) else { break };
             // Two decoders with the same past: one repairs, the other extrapolates.
-            let mut other = Decoder::new().unwrap();
+            let mut other = Decoder::new(RATE).unwrap();
             for (m, earlier) in packets.iter().enumerate().take(n) {
                 if m < 10 || m % 7 != 3 {
                     other.decode(earlier).unwrap()

@@ -162,13 +162,14 @@ impl Session {
         downlink::probe(config.media.codec)?;
         uplink::probe(config.media.codec, config.uplink)?;
         let media = config.media;
+        let uplink = Uplink::new(&media, config.uplink, now);
         let downlink = Downlink::new(&media, config.seed, config.max_queued, now);
         Ok(Self {
             latch: Latch::new(media.remote, Policy::default()),
             nominated: 0,
             stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
-            uplink: Uplink::new(&media, config.uplink, now),
-            voice: Voice::new(config.vad, media.codec.sample_rate())?,
+            voice: Voice::new(config.vad, uplink.rate(), media.codec.sample_rate())?,
+            uplink,
             presses: dtmf::Receiver::new(event_clock(&media)),
             tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, now),
@@ -192,7 +193,7 @@ impl Session {
 
     /// From here on the tones of keys are listened to as well. A press that is also told by event or INFO stays one digit.
     pub fn listen_for_tones(&mut self) {
-        self.tones = Tones::new(self.media.codec.sample_rate());
+        self.tones = Tones::new(self.uplink.rate());
     }
 
     /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
@@ -216,9 +217,9 @@ impl Session {
             (_, keys) => self.protection = keys.clone().map(Protection::new),
         }
         self.uplink.renegotiate(&media);
-        self.voice.renegotiate(media.codec.sample_rate());
+        self.voice.renegotiate(self.uplink.rate(), media.codec.sample_rate());
         if media.codec != self.media.codec && self.tones.is_some() {
-            self.tones = Tones::new(media.codec.sample_rate());
+            self.tones = Tones::new(self.uplink.rate());
         }
         self.downlink.renegotiate(&media);
         self.media = media;

@@ -42,7 +42,7 @@ impl Session {
         let Some(tape) = &mut self.tape else { return };
         let clock = self.media.codec.clock_rate();
         let stamp = piece.timestamp.map(|timestamp| Stamp { timestamp, clock });
-        let taped = tape.heard(self.media.codec.sample_rate(), &piece.samples, stamp, piece.at);
+        let taped = tape.heard(self.uplink.rate(), &piece.samples, stamp, piece.at);
         self.stats.codec_errors += u64::from(taped.is_err());
     }
 

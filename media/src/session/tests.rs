@@ -147,6 +147,18 @@ impl Call {
         bytes.flatten().collect()
     }
 
+    /// PCM that went up, which is all at this rate.
+    fn heard_samples(&self, rate: SampleRate) -> Vec<i16> {
+        let samples = self.events.iter().filter_map(|(_, event)| match event {
+            Event::Audio(Audio::Pcm(frame)) => {
+                assert_eq!(frame.rate, rate);
+                Some(frame.samples.clone())
+            }
+            _ => None,
+        });
+        samples.flatten().collect()
+    }
+
     fn digits(&self) -> String {
         let digits = self.events.iter().filter_map(|(_, event)| match event {
             Event::Dtmf(digit) => Some(*digit),

@@ -9,7 +9,7 @@ const RATE: SampleRate = SampleRate::HZ_8000;
 #[derive(Debug)]
 pub(super) struct Tones {
     detector: Detector,
-    /// From the codec's rate.
+    /// From the uplink's rate.
     caller: Resampler,
 }
 

@@ -7,7 +7,7 @@ use super::{
     stream::{Arrived, Kind},
 };
 use crate::{
-    audio::{Audio, AudioFormat, Frame, Law},
+    audio::{Audio, AudioFormat, Frame, Law, SampleRate},
     codec::{Codec, Decoder, g711},
     conceal::Concealer,
     resample::Resampler,
@@ -35,7 +35,7 @@ const LONGEST_SILENCE: u32 = 20;
 pub(super) struct Piece {
     /// What goes up of it; nothing of what is left out.
     pub(super) audio: Option<Audio>,
-    /// PCM at the codec's rate.
+    /// PCM at [`Uplink::rate`].
     pub(super) samples: Vec<i16>,
     /// When the packet arrived that it came in, or when it was made up.
     pub(super) at: Instant,
@@ -57,13 +57,15 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Uplink {
     codec: Codec,
+    /// Of what is decoded.
+    rate: SampleRate,
     format: AudioFormat,
     ptime: Duration,
     listening: bool,
     /// `None` after libopus failed to set up; then everything is concealed.
     decoder: Option<Decoder>,
     concealer: Concealer,
-    /// From the codec's rate to the provider's.
+    /// To the provider's rate.
     resampler: Option<Resampler>,
     follows: Option<Follows>,
     /// Packets missing before the next.
@@ -82,7 +84,7 @@ pub(super) struct Uplink {
 struct Follows {
     /// The timestamp that follows it.
     timestamp: u32,
-    /// Samples of the frame, at the codec's rate.
+    /// Samples of the frame.
     samples: usize,
     at: Instant,
     /// No event and no pause came between.
@@ -93,11 +95,12 @@ impl Uplink {
     pub(super) fn new(media: &Negotiated, format: AudioFormat, now: Instant) -> Self {
         let mut uplink = Self {
             codec: media.codec,
+            rate: media.codec.decoded_at(format.rate()),
             format,
             ptime: media.ptime,
             listening: true,
             decoder: None,
-            concealer: Concealer::new(media.codec.sample_rate()),
+            concealer: Concealer::new(media.codec.decoded_at(format.rate())),
             resampler: None,
             follows: None,
             missing: 0,
@@ -125,9 +128,10 @@ impl Uplink {
     fn set_up(&mut self, media: &Negotiated) {
         self.codec = media.codec;
         self.listening = media.direction == Direction::SendRecv;
-        self.decoder = Decoder::new(media.codec).ok(); // without one, frames count as codec errors and are concealed
-        self.concealer = Concealer::new(media.codec.sample_rate());
-        self.resampler = Resampler::new(media.codec.sample_rate(), self.format.rate()).ok(); // `Session::new` has shown that it works
+        self.rate = media.codec.decoded_at(self.format.rate());
+        self.decoder = Decoder::to(media.codec, self.rate).ok(); // without one, frames count as codec errors and are concealed
+        self.concealer = Concealer::new(self.rate);
+        self.resampler = Resampler::new(self.rate, self.format.rate()).ok(); // `Session::new` has shown that it works
         self.restart();
     }
 
@@ -181,7 +185,7 @@ impl Uplink {
             if self.expected > now {
                 return;
             }
-            let samples = self.made_up(self.codec.sample_rate().samples_in(self.ptime));
+            let samples = self.made_up(self.rate.samples_in(self.ptime));
             stats.silence += self.ptime;
             self.made_up += self.ptime;
             self.push(samples, None, self.expected, None);
@@ -197,6 +201,11 @@ impl Uplink {
         self.expected.max(self.patient_until)
     }
 
+    /// Samples per second of its pieces.
+    pub(super) fn rate(&self) -> SampleRate {
+        self.rate
+    }
+
     /// What came of it since the last call.
     pub(super) fn pieces(&mut self) -> Vec<Piece> {
         std::mem::take(&mut self.pieces)
@@ -206,7 +215,7 @@ impl Uplink {
         self.follow(packet, samples.len());
         let changed = self.concealer.accept(&mut samples);
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
-        let rate = self.codec.sample_rate();
+        let rate = self.rate;
         self.made_up = Duration::ZERO;
         self.expected = now + rate.duration_of(samples.len());
         self.patient_until = self.expected + PATIENCE;
@@ -219,7 +228,7 @@ impl Uplink {
     }
 
     fn follow(&mut self, packet: &Arrived, samples: usize) {
-        let timestamp = packet.timestamp.wrapping_add(self.codec.ticks_of(samples));
+        let timestamp = packet.timestamp.wrapping_add(self.ticks_of(samples));
         self.follows = Some(Follows { timestamp, samples, at: packet.at, adjacent: true });
     }
 
@@ -239,25 +248,29 @@ impl Uplink {
             stats.timestamp_jumps += 1;
             return 0;
         };
-        if samples <= self.codec.sample_rate().samples_in(DROPPED_FRAMES) {
+        if samples <= self.rate.samples_in(DROPPED_FRAMES) {
             return if follows.adjacent { samples } else { 0 };
         }
         let pause = packet.at.saturating_duration_since(follows.at);
-        if self.codec.sample_rate().duration_of(samples).abs_diff(pause) > PAUSE_TOLERANCE {
+        if self.rate.duration_of(samples).abs_diff(pause) > PAUSE_TOLERANCE {
             stats.timestamp_jumps += 1;
         }
         0
     }
 
+    fn ticks_of(&self, samples: usize) -> u32 {
+        (samples as u64 * u64::from(self.codec.clock_rate()) / u64::from(self.rate.hz())) as u32
+    }
+
     fn samples_of(&self, ticks: u64) -> usize {
-        let samples = ticks * u64::from(self.codec.sample_rate().hz()) / u64::from(self.codec.clock_rate());
+        let samples = ticks * u64::from(self.rate.hz()) / u64::from(self.codec.clock_rate());
         usize::try_from(samples).unwrap_or(usize::MAX)
     }
 
     /// Conceals what is missing before the packet `next`, less what was made up meanwhile. Only the last
     /// frame of it can be in `next`.
     fn fill(&mut self, missing: usize, next: Option<&[u8]>, now: Instant, stats: &mut Stats) {
-        let rate = self.codec.sample_rate();
+        let rate = self.rate;
         let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
         let mut left = missing.saturating_sub(made_up).min(rate.samples_in(LONGEST_FILL));
         stats.concealed += rate.duration_of(left);
@@ -272,7 +285,7 @@ impl Uplink {
 
     /// By what the packet `next` carries of it, or by the codec's own concealment if it has one.
     fn conceal(&mut self, count: usize, next: Option<&[u8]>) -> Vec<i16> {
-        let lost = self.codec.sample_rate().duration_of(count);
+        let lost = self.rate.duration_of(count);
         let own = self.decoder.as_mut().and_then(|decoder| match next {
             Some(next) => decoder.repair(next, lost),
             None => decoder.conceal(lost),
@@ -289,7 +302,7 @@ impl Uplink {
     fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, timestamp: Option<u32>) {
         let Some(audio) = self.convert(&samples, payload) else { return };
         let origin = if timestamp.is_some() { Origin::Caller } else { Origin::MadeUp };
-        self.level.give(self.codec.sample_rate().duration_of(samples.len()));
+        self.level.give(self.rate.duration_of(samples.len()));
         self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp });
     }
 
@@ -315,7 +328,8 @@ fn g711_audio(law: Law, payload: &[u8]) -> Audio {
 
 /// Whether the caller's audio can be brought into the provider's format.
 pub(super) fn probe(codec: Codec, format: AudioFormat) -> Result<(), super::Error> {
-    Decoder::new(codec)?;
-    Resampler::new(codec.sample_rate(), format.rate())?;
+    let rate = codec.decoded_at(format.rate());
+    Decoder::to(codec, rate)?;
+    Resampler::new(rate, format.rate())?;
     Ok(())
 }

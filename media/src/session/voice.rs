@@ -22,27 +22,29 @@ pub(super) struct Voice {
     engine: Engine,
     detector: Detector,
     guard: Guard,
-    /// From the codec's rate: the caller's audio, and ours.
+    /// The caller's audio from the uplink's rate, and ours from the codec's.
     caller: Resampler,
     ours: Resampler,
 }
 
 impl Voice {
-    pub(super) fn new(config: vad::Config, rate: SampleRate) -> Result<Self, Error> {
+    pub(super) fn new(config: vad::Config, caller: SampleRate, ours: SampleRate) -> Result<Self, Error> {
         Ok(Self {
             engine: config.engine,
             detector: Detector::new(config)?,
             guard: Guard::new(),
-            caller: Resampler::new(rate, RATE)?,
-            ours: Resampler::new(rate, RATE)?,
+            caller: Resampler::new(caller, RATE)?,
+            ours: Resampler::new(ours, RATE)?,
         })
     }
 
-    pub(super) fn renegotiate(&mut self, rate: SampleRate) {
-        if rate != self.caller.from()
-            && let (Ok(caller), Ok(ours)) = (Resampler::new(rate, RATE), Resampler::new(rate, RATE))
-        {
-            (self.caller, self.ours) = (caller, ours);
+    pub(super) fn renegotiate(&mut self, caller: SampleRate, ours: SampleRate) {
+        for (resampler, rate) in [(&mut self.caller, caller), (&mut self.ours, ours)] {
+            if rate != resampler.from()
+                && let Ok(other) = Resampler::new(rate, RATE)
+            {
+                *resampler = other;
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::codec::{Decoder, Encoder};
 
 const MU: AudioFormat = AudioFormat::G711(Law::Mu);
 
@@ -40,6 +41,31 @@ fn other_formats_are_converted_and_keep_their_length() {
             })
             .sum();
         assert!(samples.abs_diff(2 * per_second) <= per_second / 100, "{format:?}: {samples}");
+    }
+}
+
+/// RFC 6716 §4: no resampler, and none of its delay, stands between the decoder and the provider.
+#[test]
+fn opus_is_decoded_at_the_rate_of_the_provider() {
+    for rate in [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000] {
+        let mut call = Call::with(Config {
+            media: media(Codec::Opus, Direction::SendRecv),
+            ..config(AudioFormat::Pcm(rate), vad::Engine::Off)
+        });
+        let mut encoder = Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
+        let mut decoder = Decoder::to(Codec::Opus, rate).unwrap();
+        let mut expected = Vec::new();
+        for n in 0..50 {
+            let samples: Vec<i16> =
+                (n * 320..(n + 1) * 320).map(|n| ((n as f64 * 0.2).sin() * 8_000.0) as i16).collect();
+            let payload = encoder.encode(&samples).unwrap();
+            expected.extend(decoder.decode(&payload).unwrap());
+            let (sequence, timestamp) = (n as u16, n as u32 * 960);
+            let packet = Packet { marker: false, payload_type: 102, sequence, timestamp, ssrc: 9, payload: &payload };
+            call.receive(PHONE, &packet.to_bytes());
+            call.run(PTIME);
+        }
+        assert_eq!(call.heard_samples(rate), expected, "{rate:?}");
     }
 }
 
