@@ -45,6 +45,7 @@ fn config(vad: vad::Config) -> Config {
             rtcp_mux: false,
             codec: Codec::Pcma,
             payload_type: PayloadType::same(8),
+            others: Vec::new(),
             telephone_event: None,
             direction: Direction::SendRecv,
             ptime: Duration::from_millis(20),

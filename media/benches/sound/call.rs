@@ -129,6 +129,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
             codec,
             rtcp_mux: false,
             payload_type: PayloadType::same(payload_type(codec)),
+            others: Vec::new(),
             opus: opus::Receiver::default(),
             telephone_event: None,
             direction: Direction::SendRecv,

@@ -46,9 +46,10 @@ pub(super) fn choose<'a>(
     }
     let keyed = |(_, stream): &&(usize, &Stream)| local.srtp.is_none() || crypto(stream, local, offered).is_some();
     let found = candidates.iter().filter(keyed).find_map(|(index, stream)| {
-        audio(stream, local, offered).map(|(payload_type, codec)| (*index, *stream, payload_type, codec))
+        let formats = audio(stream, local, offered);
+        formats.split_first().map(|(first, rest)| (*index, *stream, *first, others(rest, first.1)))
     });
-    let Some((index, stream, payload_type, codec)) = found else {
+    let Some((index, stream, (payload_type, codec), others)) = found else {
         let formats: Vec<&str> = candidates.iter().map(|(_, stream)| stream.formats.as_str()).collect();
         return Err(Error::NoCommonCodec(formats.join(", ")));
     };
@@ -71,6 +72,7 @@ pub(super) fn choose<'a>(
         rtcp_mux,
         codec,
         payload_type,
+        others: if offered.is_some() { others } else { Vec::new() },
         telephone_event: telephone_event(stream, codec, offered),
         direction: direction(stream, ip).reversed().and(wanted),
         opus: match codec {
@@ -123,10 +125,10 @@ fn crypto<'a>(stream: &'a Stream, local: &Local, offered: Option<&Audio>) -> Opt
     stream.cryptos.iter().find(|theirs| offered.is_none_or(|audio| audio.crypto(theirs.master.suite()).is_some()))
 }
 
-/// The best format of both, by whose order counts; to our own offer it is the answerer's (RFC 3264 §6.1). What an
-/// answer lists beyond our offer is passed over.
-fn audio(stream: &Stream, local: &Local, offered: Option<&Audio>) -> Option<(PayloadType, Codec)> {
-    let mut common = stream.payload_types().filter_map(|sent| {
+/// The formats of both, the best first, by whose order counts; to our own offer it is the answerer's (RFC 3264 §6.1). What
+/// an answer lists beyond our offer is passed over.
+fn audio(stream: &Stream, local: &Local, offered: Option<&Audio>) -> Vec<(PayloadType, Codec)> {
+    let common = stream.payload_types().filter_map(|sent| {
         let codec = match (stream.rtpmap(sent), offered) {
             (Some(map), _) => codec(map)?,
             // RFC 3551 §6: static types need no mapping; an answer may also leave out what our offer said.
@@ -139,13 +141,18 @@ fn audio(stream: &Stream, local: &Local, offered: Option<&Audio>) -> Option<(Pay
         };
         local.codecs.contains(&codec).then_some((PayloadType { sent, received }, codec))
     });
+    let mut common: Vec<(PayloadType, Codec)> = common.collect();
     match (local.preference, offered) {
-        (Preference::Ours, None) => {
-            let place = |codec: Codec| local.codecs.iter().position(|own| *own == codec);
-            common.min_by_key(|(_, codec)| place(*codec))
-        }
-        (Preference::Theirs, _) | (Preference::Ours, Some(_)) => common.next(),
+        (Preference::Ours, None) => common.sort_by_key(|(_, codec)| local.codecs.iter().position(|own| own == codec)),
+        (Preference::Theirs, _) | (Preference::Ours, Some(_)) => {}
     }
+    common
+}
+
+/// All but the codec itself, by the numbers we receive.
+fn others(rest: &[(PayloadType, Codec)], codec: Codec) -> Vec<(u8, Codec)> {
+    let others = rest.iter().filter(|(_, other)| *other != codec);
+    others.map(|(payload_type, other)| (payload_type.received, *other)).collect()
 }
 
 fn codec(map: &Rtpmap) -> Option<Codec> {

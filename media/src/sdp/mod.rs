@@ -136,10 +136,13 @@ pub struct Negotiated {
     pub remote_rtcp: SocketAddr,
     /// RTCP shares the RTP port, both ways (RFC 5761).
     pub rtcp_mux: bool,
-    /// The one codec of the stream.
+    /// The codec we send, and the peer as a rule.
     pub codec: Codec,
     /// Its RTP payload type.
     pub payload_type: PayloadType,
+    /// What else the peer may send, at any time and without a word: those of our offer that its answer has besides
+    /// (RFC 3264 §7). An answer of ours has one codec.
+    pub others: Vec<(u8, Codec)>,
     /// What the peer's Opus decoder wants; the default for other codecs.
     pub opus: opus::Receiver,
     /// DTMF as events, if the peer takes them.

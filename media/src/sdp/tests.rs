@@ -110,6 +110,7 @@ fn rfc3264_6_the_whole_answer_to_freeswitch() {
         rtcp_mux: false,
         codec: Codec::Pcmu,
         payload_type: PayloadType::same(0),
+        others: Vec::new(),
         opus: opus::Receiver::default(),
         telephone_event: Some(event(101, 8_000)),
         direction: Direction::SendRecv,

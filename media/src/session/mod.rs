@@ -13,6 +13,7 @@ mod taping;
 #[cfg(test)]
 mod tests;
 mod tones;
+mod turn;
 mod uplink;
 mod voice;
 
@@ -198,12 +199,12 @@ impl Session {
 
     /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
     /// on, and so does what waits to be played.
-    pub fn renegotiate(&mut self, media: Negotiated, now: Instant) {
-        if media.codec != self.media.codec {
+    pub fn renegotiate(&mut self, mut media: Negotiated, now: Instant) {
+        self.keep_former(&mut media);
+        if media.codec != self.uplink.codec() {
             self.stream.flush();
             self.drain_stream(now);
         }
-        self.stream.change_clock(media.codec.clock_rate());
         if event_clock(&media) != event_clock(&self.media) {
             self.presses.restart(event_clock(&media));
         }
@@ -216,11 +217,9 @@ impl Session {
             (Some(protection), Some(keys)) => protection.renegotiate(keys.clone()),
             (_, keys) => self.protection = keys.clone().map(Protection::new),
         }
+        self.turn_to(media.codec, now);
         self.uplink.renegotiate(&media);
-        self.voice.renegotiate(self.uplink.rate(), media.codec.sample_rate());
-        if media.codec != self.media.codec && self.tones.is_some() {
-            self.tones = Tones::new(self.uplink.rate());
-        }
+        self.voice.speak_at(media.codec.sample_rate());
         self.downlink.renegotiate(&media);
         self.media = media;
         self.heard_at = Some(now);
@@ -460,8 +459,8 @@ impl Session {
     }
 
     fn kind(&self, payload_type: u8) -> Kind {
-        if payload_type == self.media.payload_type.received {
-            return Kind::Audio;
+        if let Some(codec) = self.codec_of(payload_type) {
+            return Kind::Audio(codec);
         }
         match self.media.telephone_event {
             Some(agreed) if agreed.payload_type.received == payload_type => Kind::Event,
@@ -483,7 +482,12 @@ impl Session {
         while let Some(released) = self.stream.poll() {
             match released {
                 Released::Lost(packets) => self.uplink.miss(packets),
-                Released::Packet(arrived) => self.uplink.accept(&arrived, now, &mut self.stats),
+                Released::Packet(arrived) => {
+                    if let Kind::Audio(codec) = arrived.kind {
+                        self.turn_to(codec, now);
+                    }
+                    self.uplink.accept(&arrived, now, &mut self.stats);
+                }
             }
         }
         self.tell_pieces(now);

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::stats::Stats;
 use crate::{
+    codec::Codec,
     reorder::{Placed, Released, Reorder},
     rtp::{Arrival, Packet, Receiver, Sequence},
 };
@@ -13,12 +14,18 @@ const WINDING_DOWN: Duration = Duration::from_millis(200);
 /// What the payload of a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Audio in the agreed codec.
-    Audio,
+    /// Audio in this codec, one of those agreed on.
+    Audio(Codec),
     /// A telephone-event: handled on arrival, here it only holds its place in the sequence.
     Event,
     /// Comfort noise or a payload type nobody agreed on: only a place in the sequence.
     Other,
+}
+
+impl Kind {
+    const fn is_audio(self) -> bool {
+        matches!(self, Self::Audio(_))
+    }
 }
 
 /// A packet on its way through the reorder window.
@@ -102,7 +109,7 @@ impl Stream {
             self.reorder.restart();
             self.count_anew();
         }
-        let payload = if kind == Kind::Audio { packet.payload.to_vec() } else { Vec::new() };
+        let payload = if kind.is_audio() { packet.payload.to_vec() } else { Vec::new() };
         let arrived = Arrived { kind, timestamp: packet.timestamp, payload, at: now };
         let overtaken = !restarted && highest.is_some_and(|highest| extended < highest);
         self.place(arrived, extended, overtaken, stats);
@@ -112,7 +119,7 @@ impl Stream {
     fn place(&mut self, arrived: Arrived, extended: u64, overtaken: bool, stats: &mut Stats) {
         let now = arrived.at;
         stats.received += 1;
-        self.receiver.count(extended, Some(arrived.timestamp).filter(|_| arrived.kind == Kind::Audio), now);
+        self.receiver.count(extended, Some(arrived.timestamp).filter(|_| arrived.kind.is_audio()), now);
         match self.reorder.push(extended, arrived, now) {
             Placed::Late => stats.late += 1,
             Placed::InOrder | Placed::Overtaken | Placed::Waiting => stats.reordered += u64::from(overtaken),

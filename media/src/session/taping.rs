@@ -40,7 +40,7 @@ impl Session {
 
     pub(super) fn tape_piece(&mut self, piece: &Piece) {
         let Some(tape) = &mut self.tape else { return };
-        let clock = self.media.codec.clock_rate();
+        let clock = self.uplink.codec().clock_rate();
         let stamp = piece.timestamp.map(|timestamp| Stamp { timestamp, clock });
         let taped = tape.heard(self.uplink.rate(), &piece.samples, stamp, piece.at);
         self.stats.codec_errors += u64::from(taped.is_err());

@@ -16,6 +16,7 @@ mod negotiated;
 mod robustness;
 mod secure;
 mod taping;
+mod turn;
 mod uplink;
 
 const PTIME: Duration = Duration::from_millis(20);
@@ -38,6 +39,7 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         rtcp_mux: false,
         opus: opus::Receiver::default(),
         payload_type: PayloadType::same(payload_type),
+        others: Vec::new(),
         telephone_event: Some(TelephoneEvent { payload_type: PayloadType::same(101), clock: codec.clock_rate() }),
         direction,
         ptime: PTIME,

@@ -98,7 +98,7 @@ impl Uplink {
             rate: media.codec.decoded_at(format.rate()),
             format,
             ptime: media.ptime,
-            listening: true,
+            listening: media.direction == Direction::SendRecv,
             decoder: None,
             concealer: Concealer::new(media.codec.decoded_at(format.rate())),
             resampler: None,
@@ -110,26 +110,29 @@ impl Uplink {
             level: Level::new(now),
             pieces: Vec::new(),
         };
-        uplink.set_up(media);
+        uplink.set_up(media.codec);
         uplink
     }
 
     /// What follows is in the codec of `media`.
     pub(super) fn renegotiate(&mut self, media: &Negotiated) {
-        let changed = media.codec != self.codec;
         self.ptime = media.ptime;
         // On hold the peer may send music: the provider must not take it for the caller.
         self.listening = media.direction == Direction::SendRecv;
-        if changed {
-            self.set_up(media);
+        self.turn_to(media.codec);
+    }
+
+    /// What follows is in this codec.
+    pub(super) fn turn_to(&mut self, codec: Codec) {
+        if codec != self.codec {
+            self.set_up(codec);
         }
     }
 
-    fn set_up(&mut self, media: &Negotiated) {
-        self.codec = media.codec;
-        self.listening = media.direction == Direction::SendRecv;
-        self.rate = media.codec.decoded_at(self.format.rate());
-        self.decoder = Decoder::to(media.codec, self.rate).ok(); // without one, frames count as codec errors and are concealed
+    fn set_up(&mut self, codec: Codec) {
+        self.codec = codec;
+        self.rate = codec.decoded_at(self.format.rate());
+        self.decoder = Decoder::to(codec, self.rate).ok(); // without one, frames count as codec errors and are concealed
         self.concealer = Concealer::new(self.rate);
         self.resampler = Resampler::new(self.rate, self.format.rate()).ok(); // `Session::new` has shown that it works
         self.restart();
@@ -149,7 +152,7 @@ impl Uplink {
 
     /// The next packet in order.
     pub(super) fn accept(&mut self, packet: &Arrived, now: Instant, stats: &mut Stats) {
-        if packet.kind != Kind::Audio {
+        if !matches!(packet.kind, Kind::Audio(_)) {
             if let Some(follows) = &mut self.follows {
                 follows.adjacent = false;
             }
@@ -199,6 +202,10 @@ impl Uplink {
     /// When that is due.
     pub(super) fn deadline(&self) -> Instant {
         self.expected.max(self.patient_until)
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Samples per second of its pieces.

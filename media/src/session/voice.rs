@@ -38,14 +38,14 @@ impl Voice {
         })
     }
 
-    pub(super) fn renegotiate(&mut self, caller: SampleRate, ours: SampleRate) {
-        for (resampler, rate) in [(&mut self.caller, caller), (&mut self.ours, ours)] {
-            if rate != resampler.from()
-                && let Ok(other) = Resampler::new(rate, RATE)
-            {
-                *resampler = other;
-            }
-        }
+    /// The caller's audio comes at this rate from here on.
+    pub(super) fn hear_at(&mut self, rate: SampleRate) {
+        retune(&mut self.caller, rate);
+    }
+
+    /// Ours leaves at this rate from here on.
+    pub(super) fn speak_at(&mut self, rate: SampleRate) {
+        retune(&mut self.ours, rate);
     }
 
     /// This speech of the assistant left at `at`, and may come back.
@@ -78,5 +78,13 @@ impl Voice {
 
     pub(super) fn last_voice(&self) -> Option<Instant> {
         self.detector.last_voice()
+    }
+}
+
+fn retune(resampler: &mut Resampler, rate: SampleRate) {
+    if rate != resampler.from()
+        && let Ok(other) = Resampler::new(rate, RATE)
+    {
+        *resampler = other;
     }
 }

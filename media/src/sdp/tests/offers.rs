@@ -203,3 +203,15 @@ fn rfc3264_8_the_version_goes_up_by_one_when_our_description_changes_and_only_th
     assert_eq!(version(&hold), "5");
     assert!(text(&hold).starts_with("v=0\r\no=ramal 77 5 IN IP4 192.0.2.9\r\n"), "the rest of the origin stays");
 }
+
+/// RFC 3264 §7: whoever answers with several may send any of them, under the numbers of our offer.
+#[test]
+fn rfc3264_7_of_several_codecs_in_an_answer_the_first_is_sent_and_all_may_come() {
+    let local = Local { codecs: vec![Codec::Pcmu, Codec::G722, Codec::Opus], ..local() };
+    let media = accepted(local.clone(), "m=audio 4000 RTP/AVP 9 116 0 18\r\na=rtpmap:116 opus/48000/2\r\n").unwrap();
+    assert_eq!((media.codec, media.payload_type), (Codec::G722, PayloadType::same(9)));
+    assert_eq!(media.others, [(96, Codec::Opus), (0, Codec::Pcmu)]);
+    let offer = one("m=audio 4000 RTP/AVP 9 0\r\n");
+    let agreed = answer(offer.as_bytes(), &local, Direction::SendRecv).unwrap();
+    assert_eq!((agreed.media.codec, &agreed.media.others[..]), (Codec::G722, &[][..]), "an answer of ours has one");
+}

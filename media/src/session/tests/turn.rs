@@ -1,0 +1,88 @@
+//! The caller turns to another codec in mid-call.
+use super::*;
+use crate::codec::Encoder;
+use std::f64::consts::TAU;
+
+const WIDE: SampleRate = SampleRate::HZ_24000;
+const TONE: f64 = 700.0;
+
+/// A phone that may turn to any of these, under its number.
+fn agreed_on(others: &[(u8, Codec)]) -> Call {
+    let mut config = config(AudioFormat::Pcm(WIDE), vad::Engine::Off);
+    config.media.others = others.to_vec();
+    Call::with(config)
+}
+
+/// The phone sends half a second of a tone in this codec.
+fn says(call: &mut Call, payload_type: u8, codec: Codec) {
+    let mut encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
+    let rate = codec.sample_rate();
+    let wave = |n: usize| (8_000.0 * (TAU * TONE * n as f64 / f64::from(rate.hz())).sin()) as i16;
+    let samples: Vec<i16> = (0..rate.samples_in(ms(500))).map(wave).collect();
+    for frame in samples.chunks(rate.samples_in(PTIME)) {
+        let payload = encoder.encode(frame).unwrap();
+        let (sequence, timestamp, ssrc) = (call.sequence, call.timestamp, call.ssrc);
+        call.sequence = sequence.wrapping_add(1);
+        call.timestamp = timestamp.wrapping_add(codec.ticks_in(PTIME));
+        let packet = Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload: &payload };
+        call.receive(PHONE, &packet.to_bytes());
+        call.run(PTIME);
+    }
+}
+
+/// Share of the power of `samples` that is at [`TONE`].
+fn purity(samples: &[i16]) -> f64 {
+    let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        let angle = TAU * TONE * n as f64 / f64::from(WIDE.hz());
+        re += f64::from(*sample) * angle.cos();
+        im += f64::from(*sample) * angle.sin();
+        power += f64::from(*sample).powi(2);
+    }
+    2.0 * (re * re + im * im) / (power * samples.len() as f64)
+}
+
+/// The last 300 ms that went up.
+fn lately(call: &Call) -> f64 {
+    let heard = call.heard_samples(WIDE);
+    purity(&heard[heard.len() - WIDE.samples_in(ms(300))..])
+}
+
+#[test]
+fn rfc3264_7_the_caller_may_turn_to_any_codec_of_its_answer_and_back() {
+    let others = [(8, Codec::Pcma), (9, Codec::G722), (96, Codec::L16Wide), (97, Codec::Opus)];
+    let mut call = agreed_on(&others);
+    for (payload_type, codec) in [(0, Codec::Pcmu)].into_iter().chain(others).chain([(0, Codec::Pcmu)]) {
+        says(&mut call, payload_type, codec);
+        assert!(lately(&call) > 0.9, "{codec}: {}", lately(&call));
+        assert!(call.session.stats().jitter < ms(3), "{codec}: {:?}", call.session.stats().jitter);
+    }
+    let heard = WIDE.duration_of(call.heard_samples(WIDE).len());
+    assert!(heard.abs_diff(ms(3_000)) < ms(30), "as long as it lasted: {heard:?}");
+    let stats = call.session.stats();
+    assert_eq!((stats.malformed, stats.lost, stats.restarts, stats.codec_errors), (0, 0, 0, 0));
+    assert!(call.packets().iter().all(|(_, packet)| packet.payload_type == 0), "what we send stays as it was");
+}
+
+#[test]
+fn a_codec_nobody_agreed_on_is_not_heard() {
+    let mut call = agreed_on(&[(9, Codec::G722)]);
+    says(&mut call, 0, Codec::Pcmu);
+    says(&mut call, 8, Codec::Pcma);
+    assert_eq!(call.session.stats().malformed, 25);
+    assert!(call.session.stats().silence > ms(200), "nothing was heard of it");
+}
+
+#[test]
+fn rfc3264_8_a_new_answer_changes_both_ways_and_what_overlaps_is_told_by_its_number() {
+    let mut call = agreed_on(&[]);
+    says(&mut call, 0, Codec::Pcmu);
+    call.session.renegotiate(media(Codec::G722, Direction::SendRecv), call.now);
+    let before = call.packets().len();
+    says(&mut call, 0, Codec::Pcmu);
+    assert!(lately(&call) > 0.9, "the phone has not turned yet: {}", lately(&call));
+    says(&mut call, 9, Codec::G722);
+    assert!(lately(&call) > 0.9, "{}", lately(&call));
+    assert!(call.packets()[before..].iter().all(|(_, packet)| packet.payload_type == 9));
+    assert_eq!(call.session.stats().malformed, 0);
+}

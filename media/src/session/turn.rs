@@ -1,0 +1,38 @@
+//! The caller turns to another codec: by a new offer and answer, or by sending another of the payload types agreed on.
+use super::{Session, tones::Tones};
+use crate::{codec::Codec, sdp::Negotiated};
+use std::time::Instant;
+
+impl Session {
+    /// The codec that a payload type of the caller's means.
+    pub(super) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
+        if payload_type == self.media.payload_type.received {
+            return Some(self.media.codec);
+        }
+        let other = self.media.others.iter().find(|(number, _)| *number == payload_type);
+        other.map(|(_, codec)| *codec)
+    }
+
+    /// Packets in the codec before are still under way when another has been agreed on, and their number keeps its
+    /// meaning (RFC 3264 §8.3.2).
+    pub(super) fn keep_former(&self, media: &mut Negotiated) {
+        let former = self.media.payload_type.received;
+        if former != media.payload_type.received && media.others.iter().all(|(number, _)| *number != former) {
+            media.others.push((former, self.media.codec));
+        }
+    }
+
+    /// What the caller sends is in this codec from the next packet on. What we send is not touched by it.
+    pub(super) fn turn_to(&mut self, codec: Codec, now: Instant) {
+        if codec == self.uplink.codec() {
+            return;
+        }
+        self.tell_pieces(now);
+        self.stream.change_clock(codec.clock_rate());
+        self.uplink.turn_to(codec);
+        self.voice.hear_at(self.uplink.rate());
+        if self.tones.is_some() {
+            self.tones = Tones::new(self.uplink.rate());
+        }
+    }
+}
