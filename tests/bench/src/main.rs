@@ -66,6 +66,13 @@ const CROWD_LENGTH: Duration = Duration::from_secs(60);
 /// Pause between two steps: the server ends what it has begun.
 const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
+/// What other pages have.
+const APART: &str = "Measured apart: memory over many calls ([benchmarks-memory.md](benchmarks-memory.md)), an hour of calls that \
+    come and go ([benchmarks-soak.md](benchmarks-soak.md)), calls held and what each costs \
+    ([benchmarks-capacity.md](benchmarks-capacity.md)), what a bad network leaves of speech, beside dropping and repeating \
+    ([benchmarks-sound.md](benchmarks-sound.md)), interrupting, false alarms and echo \
+    ([benchmarks-barge-in.md](benchmarks-barge-in.md)).";
+
 /// Measures a running Ramal from outside.
 #[derive(Clone, Debug, Parser)]
 struct Args {
@@ -220,7 +227,7 @@ fn measure(args: &Args, root: &Path, stage: &Stage<'_>) -> Result<Report> {
     let flooded = crowd::hold(stage, crowd, |server| beside::flood(server, FLOOD))?;
     metrics.push(flooded.metric());
     notes.push(flooded.note());
-    notes.push("Memory over many calls is measured apart: [benchmarks-memory.md](benchmarks-memory.md).".into());
+    notes.push(APART.into());
     Ok(Report {
         page: "benchmarks.md",
         metrics,
