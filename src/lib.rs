@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod models;
 pub mod paint;
 pub mod phone;
+pub mod ports;
 pub mod record;
 pub mod routing;
 pub mod seal;

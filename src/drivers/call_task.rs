@@ -192,7 +192,7 @@ async fn drive(
     shared: Shared,
     mut thread: Thread,
 ) -> io::Result<()> {
-    let (rtp, rtcp) = sockets.into_async().await?;
+    let (rtp, rtcp, _lease) = sockets.into_async().await?;
     let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
     let mut task = Task {
         uuid: setup.conversation_uuid,

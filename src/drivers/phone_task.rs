@@ -95,7 +95,7 @@ pub async fn call(
     let sip_task = tokio::spawn(sip_socket::run(endpoint, sip, tls, Tap::closed(), request_queue, event_sender));
 
     let local = sockets.local;
-    let (rtp, rtcp) = sockets.into_async().await?;
+    let (rtp, rtcp, _lease) = sockets.into_async().await?;
     let srtp = (dial.srtp == Srtp::Required).then(srtp_secret);
     let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), plan };
     let mut phone = Phone::new(setup, Instant::now());

@@ -1,22 +1,22 @@
 //! RTP and RTCP sockets: an even port and the next one (RFC 3550 §11).
+use crate::ports::{Pool, Standing};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     ops::RangeInclusive,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 /// DSCP 46, expedited forwarding (RFC 3246), in the upper six bits of the TOS octet.
 const TOS_EXPEDITED: u32 = 46 << 2;
 
-/// Hands out pairs of ports, round robin, so that a port rests before it is used again.
-#[derive(Debug)]
+/// Hands out pairs of ports of one address. The lock is held for a look at a list: once for a call, and once at its end.
+#[derive(Clone, Debug)]
 pub struct Ports {
     address: IpAddr,
-    first: u16,
-    pairs: u32,
-    next: AtomicU32,
+    pool: Arc<Mutex<Pool>>,
 }
 
 /// The two sockets of one call, not blocking.
@@ -28,6 +28,21 @@ pub struct Pair {
     pub rtcp: UdpSocket,
     /// Address of `rtp`.
     pub local: SocketAddr,
+    /// Dropped last, when the sockets are closed.
+    pub lease: Lease,
+}
+
+/// A pair of ports that is taken, until this is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    port: u16,
+    ports: Ports,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ports.pool().give_back(self.port, Instant::now());
+    }
 }
 
 impl Pair {
@@ -36,21 +51,19 @@ impl Pair {
     ///
     /// # Errors
     /// The reactor does not take them.
-    pub async fn into_async(self) -> io::Result<(tokio::net::UdpSocket, tokio::net::UdpSocket)> {
+    pub async fn into_async(self) -> io::Result<(tokio::net::UdpSocket, tokio::net::UdpSocket, Lease)> {
         let rtp = tokio::net::UdpSocket::from_std(self.rtp)?;
         let rtcp = tokio::net::UdpSocket::from_std(self.rtcp)?;
         rtp.writable().await?;
         rtcp.writable().await?;
-        Ok((rtp, rtcp))
+        Ok((rtp, rtcp, self.lease))
     }
 }
 
 impl Ports {
-    /// Ports of this address and range; an odd first port is skipped.
-    pub fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
-        let first = range.start().saturating_add(range.start() % 2);
-        let pairs = u32::from(range.end().saturating_sub(first).saturating_add(1)) / 2;
-        Self { address, first, pairs, next: AtomicU32::new(0) }
+    /// Ports of this address and range; an odd first port is skipped. Which are chosen comes from `seed`.
+    pub fn new(address: IpAddr, range: RangeInclusive<u16>, seed: u64) -> Self {
+        Self { address, pool: Arc::new(Mutex::new(Pool::new(range, seed))) }
     }
 
     /// Whether a peer of this family can be reached from here.
@@ -58,28 +71,41 @@ impl Ports {
         self.address.is_ipv4() == peer.is_ipv4()
     }
 
-    /// Binds the next free pair.
+    /// How many pairs are free, and how often none was.
+    pub fn standing(&self) -> Standing {
+        self.pool().standing()
+    }
+
+    /// Binds a free pair.
     ///
     /// # Errors
     /// Every port of the range is taken, or the address is not ours.
     pub fn bind(&self) -> io::Result<Pair> {
-        let mut last = io::Error::new(io::ErrorKind::AddrInUse, "the RTP port range is empty");
-        for _ in 0..self.pairs {
-            let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.pairs;
-            let port = self.first.saturating_add(u16::try_from(turn * 2).unwrap_or(u16::MAX));
-            match self.bind_at(port) {
+        let pairs = self.pool().pairs();
+        let none = format!("every pair of RTP ports of {} is taken, {pairs} of them", self.address);
+        let mut last = io::Error::new(io::ErrorKind::AddrInUse, none);
+        for _ in 0..pairs {
+            let Some(port) = self.pool().take(Instant::now()) else { break };
+            let lease = Lease { port, ports: self.clone() };
+            match self.bind_at(lease) {
                 Ok(pair) => return Ok(pair),
                 Err(error) => last = error,
             }
         }
+        self.pool().refuse();
         Err(last)
     }
 
-    fn bind_at(&self, port: u16) -> io::Result<Pair> {
-        let local = SocketAddr::new(self.address, port);
+    fn bind_at(&self, lease: Lease) -> io::Result<Pair> {
+        let local = SocketAddr::new(self.address, lease.port);
         let rtp = bind(local)?;
-        let rtcp = bind(SocketAddr::new(self.address, port.saturating_add(1)))?;
-        Ok(Pair { rtp, rtcp, local })
+        let rtcp = bind(SocketAddr::new(self.address, lease.port.saturating_add(1)))?;
+        Ok(Pair { rtp, rtcp, local, lease })
+    }
+
+    /// A list is whole after a panic, too.
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,10 +127,13 @@ mod tests {
 
     #[test]
     fn pairs_are_even_and_never_shared() {
-        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 39_201..=39_208);
+        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 39_201..=39_208, 5);
         let pairs: Vec<Pair> = (0..3).filter_map(|_| ports.bind().ok()).collect();
         assert_eq!(pairs.len(), 3);
         assert!(pairs.iter().all(|pair| pair.local.port() % 2 == 0));
         assert!(ports.bind().is_err(), "all three pairs of the range are taken");
+        drop(pairs);
+        assert!(ports.bind().is_ok(), "a call that ended leaves its pair");
+        assert_eq!(ports.standing(), Standing { pairs: 3, free: 3, refused: 1 });
     }
 }

@@ -376,7 +376,7 @@ fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointCo
 fn ports(config: &Config) -> anyhow::Result<Vec<Ports>> {
     let (first, last) = (config.rtp.ports.first, config.rtp.ports.last);
     let ports = |address| {
-        let ports = Ports::new(address, first..=last);
+        let ports = Ports::new(address, first..=last, seed());
         ports.bind().with_context(|| format!("[rtp] address {address}: no RTP port of {first}-{last} can be had"))?;
         Ok(ports)
     };
