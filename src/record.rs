@@ -1,7 +1,9 @@
 //! What is kept of a call: one row of `v_voice_conversations_realtime`, without a database.
+mod quality;
 mod recording;
 
 use chrono::{DateTime, Utc};
+pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -49,6 +51,9 @@ pub struct Conversation {
     /// Its recording, if it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// How it sounded; `None` if no audio flowed.
+    #[serde(default)]
+    pub media_quality: Option<MediaQuality>,
 }
 
 /// One thing said by one side.
@@ -261,6 +266,7 @@ mod tests {
             provider: "local".into(),
             engine: "flite".into(),
             recording: None,
+            media_quality: None,
         }
     }
 

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long after a description another source than the signalled one can be learnt.
+const WINDOW: Duration = Duration::from_secs(10);
 /// How long the signalled address may still take over from a source learnt in its place.
 const LEARNING: Duration = Duration::from_secs(2);
 /// A latched source that was silent for so long may have got another port from its NAT.
@@ -18,6 +20,8 @@ const PROBATION: u32 = 4;
 /// Which sources other than the signalled one can be learnt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
+    /// None.
+    Signalled,
     /// Another port of the signalled address: a peer that does not send from where it receives.
     #[default]
     SignalledAddress,
@@ -40,7 +44,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Nothing was accepted yet.
-    Open { candidate: Option<(SocketAddr, u32)> },
+    Open { since: Instant, candidate: Option<(SocketAddr, u32)> },
     /// One source has it.
     Latched { source: SocketAddr, since: Instant, heard: Instant },
 }
@@ -57,8 +61,8 @@ pub struct Latch {
 
 impl Latch {
     /// Believes `signalled`, and others as far as `policy` goes.
-    pub fn new(signalled: SocketAddr, policy: Policy) -> Self {
-        Self { signalled, former: None, policy, state: State::Open { candidate: None } }
+    pub fn new(signalled: SocketAddr, policy: Policy, now: Instant) -> Self {
+        Self { signalled, former: None, policy, state: State::Open { since: now, candidate: None } }
     }
 
     /// Where our packets go: the latched source, before that the signalled address.
@@ -80,13 +84,13 @@ impl Latch {
     }
 
     /// The peer named an address again. A new one opens the latch for it; the same one changes nothing.
-    pub fn signal(&mut self, signalled: SocketAddr) {
+    pub fn signal(&mut self, signalled: SocketAddr, now: Instant) {
         if signalled == self.signalled {
             return;
         }
         self.former = Some(self.remote()).filter(|former| *former != signalled);
         self.signalled = signalled;
-        self.state = State::Open { candidate: None };
+        self.state = State::Open { since: now, candidate: None };
     }
 
     /// The peer proved that it receives at this address, and chose it (RFC 8445 §8.1.1): nobody else is believed.
@@ -100,7 +104,7 @@ impl Latch {
     /// Judges the source of a well-formed packet with a negotiated payload type.
     pub fn judge(&mut self, from: SocketAddr, now: Instant) -> Verdict {
         match self.state {
-            State::Open { candidate } => self.learn(from, candidate, now),
+            State::Open { since, candidate } => self.learn(from, (since, candidate), now),
             State::Latched { source, since, .. } if source == from => {
                 self.state = State::Latched { source, since, heard: now };
                 Verdict::Accepted
@@ -113,31 +117,36 @@ impl Latch {
         }
     }
 
-    fn learn(&mut self, from: SocketAddr, candidate: Option<(SocketAddr, u32)>, now: Instant) -> Verdict {
+    fn learn(
+        &mut self,
+        from: SocketAddr,
+        (since, candidate): (Instant, Option<(SocketAddr, u32)>),
+        now: Instant,
+    ) -> Verdict {
         if from == self.signalled {
             return self.latch(from, now);
         }
-        if self.former == Some(from) {
+        if self.former == Some(from) || now >= since + WINDOW {
             return Verdict::Foreign;
         }
-        if from.ip() == self.signalled.ip() {
-            return self.latch(from, now);
-        }
+        let port_only = from.ip() == self.signalled.ip();
         match self.policy {
-            Policy::SignalledAddress => Verdict::Foreign,
+            Policy::SignalledAddress | Policy::AnyAddress if port_only => self.latch(from, now),
+            Policy::Signalled | Policy::SignalledAddress => Verdict::Foreign,
             Policy::AnyAddress => {
                 let count = candidate.filter(|(source, _)| *source == from).map_or(1, |(_, count)| count + 1);
                 if count >= PROBATION {
                     return self.latch(from, now);
                 }
-                self.state = State::Open { candidate: Some((from, count)) };
+                self.state = State::Open { since, candidate: Some((from, count)) };
                 Verdict::Foreign
             }
         }
     }
 
     fn may_move(&self, latched: IpAddr, from: SocketAddr) -> bool {
-        from == self.signalled || from.ip() == latched || from.ip() == self.signalled.ip()
+        let port_only = from.ip() == latched || from.ip() == self.signalled.ip();
+        from == self.signalled || (port_only && self.policy != Policy::Signalled)
     }
 
     fn latch(&mut self, source: SocketAddr, now: Instant) -> Verdict {
@@ -158,7 +167,7 @@ mod tests {
     /// Each row: milliseconds, source, expected verdict.
     fn check(policy: Policy, rows: &[(u64, &str, Verdict)]) {
         let start = origin();
-        let mut latch = Latch::new(address("192.0.2.1:4000"), policy);
+        let mut latch = Latch::new(address("192.0.2.1:4000"), policy, start);
         for (at, from, verdict) in rows {
             assert_eq!(latch.judge(address(from), start + Duration::from_millis(*at)), *verdict, "{at} ms {from}");
         }
@@ -219,6 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_the_signalled_source_is_learnt_after_the_window_or_where_nothing_else_may_be() {
+        for policy in [Policy::SignalledAddress, Policy::AnyAddress] {
+            let late = [9_999, 10_000, 10_020, 10_040, 10_060].map(|at| (at, "203.0.113.9:4000", Verdict::Foreign));
+            check(policy, &late);
+            check(
+                policy,
+                &[(10_000, "192.0.2.1:4002", Verdict::Foreign), (20_000, "192.0.2.1:4000", Verdict::Latched)],
+            );
+        }
+        check(
+            Policy::Signalled,
+            &[
+                (0, "192.0.2.1:4002", Verdict::Foreign),
+                (20, "192.0.2.1:4000", Verdict::Latched),
+                (9_000, "192.0.2.1:4002", Verdict::Foreign),
+            ],
+        );
+    }
+
+    #[test]
     fn a_source_silent_for_five_seconds_may_come_back_from_another_port() {
         check(
             Policy::SignalledAddress,
@@ -233,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_nominated_source_is_believed_over_the_signalled_one() {
-        let (start, mut latch) = (origin(), Latch::new(address("192.0.2.1:4000"), Policy::default()));
+        let (start, mut latch) = (origin(), Latch::new(address("192.0.2.1:4000"), Policy::default(), origin()));
         latch.judge(address("192.0.2.1:4000"), start);
         latch.nominate(address("198.51.100.7:7000"), start);
         assert_eq!(latch.remote(), address("198.51.100.7:7000"));
@@ -243,11 +272,11 @@ mod tests {
 
     #[test]
     fn a_new_description_moves_the_latch_and_the_old_source_is_not_learnt_again() {
-        let (start, mut latch) = (origin(), Latch::new(address("192.0.2.1:4000"), Policy::default()));
+        let (start, mut latch) = (origin(), Latch::new(address("192.0.2.1:4000"), Policy::default(), origin()));
         latch.judge(address("192.0.2.1:4000"), start);
-        latch.signal(address("192.0.2.1:4000"));
+        latch.signal(address("192.0.2.1:4000"), start);
         assert_eq!(latch.source(), Some(address("192.0.2.1:4000")));
-        latch.signal(address("192.0.2.1:6000"));
+        latch.signal(address("192.0.2.1:6000"), start);
         assert_eq!(latch.remote(), address("192.0.2.1:6000"));
         assert_eq!(latch.judge(address("192.0.2.1:4000"), start), Verdict::Foreign);
         assert_eq!(latch.judge(address("192.0.2.1:6000"), start), Verdict::Latched);

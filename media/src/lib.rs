@@ -10,6 +10,7 @@ pub mod echo;
 pub mod ice;
 pub mod latch;
 pub mod playout;
+pub mod quality;
 pub mod recording;
 pub mod reorder;
 pub mod resample;
@@ -22,7 +23,11 @@ mod stun;
 pub mod vad;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};
-pub use session::{Channel, Config, Error, Event, Pacing, Session, Stats, Transmit, Unbelieved};
+pub use quality::Loss;
+pub use session::{
+    Channel, Config, Error, Event, Jitter, Pacing, Patience, Poor, Quality, Session, Silence, Stats, Transmit,
+    Unbelieved, Way, WayQuality,
+};
 
 #[cfg(test)]
 mod testing;

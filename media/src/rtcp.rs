@@ -1,5 +1,8 @@
 //! RTCP (RFC 3550 §6): what we report, and what the peer reports of us.
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use rtcp_types::{
     Bye, Compound, Packet, ReceiverReport, ReportBlock, ReportBlockBuilder, RtcpPacketWriterExt, RtcpWriteError, Sdes,
@@ -12,33 +15,61 @@ use crate::rtp;
 const MAX_PACKET: usize = 256;
 /// Report blocks read of one packet; ours is among the first in a call of two.
 const MAX_BLOCKS: usize = 31;
+/// Sender reports of ours that an answer may refer to: 40 s of them, and a round trip is no longer.
+const ANSWERABLE: usize = 8;
+/// Seconds from 1900, where NTP counts from, to 1970 (RFC 5905 §6).
+const NTP_OF_1970: u64 = 2_208_988_800;
 
-/// What the peer last told of our stream, and where its reports stand.
+/// What the peer last said of our stream (§6.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reception {
+    /// Our packets that it misses since it began to count; negative when some came twice.
+    pub lost: i32,
+    /// The fraction lost since its report before, out of 256.
+    pub fraction: u8,
+    /// The highest extended sequence number it has seen.
+    pub highest: u32,
+    /// The jitter it sees, in ticks of our RTP clock.
+    pub jitter: u32,
+}
+
+/// Our RTCP state: what is due to be said, and what the peer told.
 #[derive(Clone, Debug)]
 pub struct Control {
     ssrc: u32,
     cname: String,
-    /// Where NTP time is counted from: the core has no wall clock, and §6.4.1 asks only that it advances.
-    origin: Instant,
-    /// Middle 32 bits of the NTP time of the peer's last sender report, and when it arrived.
-    last_report: Option<(u32, Instant)>,
+    /// NTP time of an instant.
+    clock: (u64, Instant),
+    /// Middle 32 bits of the NTP times of our last sender reports, the newest first, and when each left.
+    said: VecDeque<(u32, Instant)>,
+    /// Packets we had sent at the report before the last, and at the last (§6.4: who sent none since is no sender).
+    sent_at: [u32; 2],
+    /// Whether a report ever left: without one there is no BYE (§6.6).
+    reported: bool,
+    /// Source and middle 32 bits of the NTP time of the peer's last sender report, and when it arrived.
+    last_report: Option<(u32, u32, Instant)>,
     round_trip: Option<Duration>,
-    remote_lost: u32,
-    remote_jitter: u32,
+    reception: Option<Reception>,
+    peer: Option<u32>,
     peer_left: bool,
 }
 
 impl Control {
-    /// For our stream `ssrc`, named `cname` (§6.5.1).
-    pub fn new(ssrc: u32, cname: String, now: Instant) -> Self {
+    /// For our stream `ssrc`, named `cname` (§6.5.1). It is `wall` at `now`, for NTP timestamps (§4).
+    pub fn new(ssrc: u32, cname: String, wall: SystemTime, now: Instant) -> Self {
+        let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = since_1970.as_secs().wrapping_add(NTP_OF_1970);
         Self {
             ssrc,
             cname,
-            origin: now,
+            clock: ((seconds << 32) | fraction(since_1970), now),
+            said: VecDeque::new(),
+            sent_at: [0; 2],
+            reported: false,
             last_report: None,
             round_trip: None,
-            remote_lost: 0,
-            remote_jitter: 0,
+            reception: None,
+            peer: None,
             peer_left: false,
         }
     }
@@ -48,14 +79,9 @@ impl Control {
         self.round_trip
     }
 
-    /// How many of our packets the peer says it misses.
-    pub fn remote_lost(&self) -> u32 {
-        self.remote_lost
-    }
-
-    /// The jitter the peer sees in our stream, in ticks of its clock.
-    pub fn remote_jitter(&self) -> u32 {
-        self.remote_jitter
+    /// What the peer last said of our stream; `None` until it did.
+    pub fn reception(&self) -> Option<Reception> {
+        self.reception
     }
 
     /// The peer said BYE (§6.6). The call goes on until SIP says so.
@@ -63,18 +89,27 @@ impl Control {
         self.peer_left
     }
 
-    /// Reads a compound packet. False if it is not RTCP; nothing it holds can panic.
+    /// Reads a compound packet. False if it is none (§A.2); nothing it holds can panic.
     pub fn handle(&mut self, datagram: &[u8], now: Instant) -> bool {
         let Ok(compound) = Compound::parse(datagram) else { return false };
+        let mut first = true;
         for packet in compound {
             let Ok(packet) = packet else { return false };
             match packet {
+                Packet::Sr(report) if report.ssrc() == self.ssrc => return true, // ours, come back
+                Packet::Rr(report) if report.ssrc() == self.ssrc => return true,
                 Packet::Sr(report) => {
-                    self.last_report = Some(((report.ntp_timestamp() >> 16) as u32, now));
+                    self.hear(report.ssrc());
+                    self.last_report = Some((report.ssrc(), (report.ntp_timestamp() >> 16) as u32, now));
                     self.read_blocks(report.report_blocks(), now);
                 }
-                Packet::Rr(report) => self.read_blocks(report.report_blocks(), now),
-                Packet::Bye(_) => self.peer_left = true,
+                Packet::Rr(report) => {
+                    self.hear(report.ssrc());
+                    self.read_blocks(report.report_blocks(), now);
+                }
+                // §6.1: every compound packet begins with a report.
+                _ if first => return false,
+                Packet::Bye(bye) => self.peer_left |= bye.ssrcs().any(|ssrc| Some(ssrc) == self.peer),
                 Packet::Sdes(_)
                 | Packet::App(_)
                 | Packet::TransportFeedback(_)
@@ -82,54 +117,87 @@ impl Control {
                 | Packet::Xr(_)
                 | Packet::Unknown(_) => {}
             }
+            first = false;
         }
         true
     }
 
+    /// §8.2: a peer that changes its SSRC says BYE for the old one, and is still there.
+    fn hear(&mut self, ssrc: u32) {
+        if self.peer.replace(ssrc) != Some(ssrc) {
+            self.peer_left = false;
+        }
+    }
+
     fn read_blocks<'a>(&mut self, blocks: impl Iterator<Item = ReportBlock<'a>>, now: Instant) {
         let Some(block) = blocks.take(MAX_BLOCKS).find(|block| block.ssrc() == self.ssrc) else { return };
-        self.remote_lost = block.cumulative_lost();
-        self.remote_jitter = block.interarrival_jitter();
-        let sent = block.last_sender_report_timestamp();
-        if sent == 0 {
-            return; // no sender report of ours had arrived
-        }
-        let held = block.delay_since_last_sender_report_timestamp();
-        let elapsed = self.short_ntp(now).wrapping_sub(sent).wrapping_sub(held);
-        // Half the range or more is a negative time: a peer that counts its delay wrong.
-        if elapsed < 1 << 31 {
-            self.round_trip = Some(Duration::from_micros((u64::from(elapsed) * 1_000_000) >> 16));
-        }
+        self.reception = Some(Reception {
+            // 24 bits, signed.
+            lost: ((block.cumulative_lost() << 8) as i32) >> 8,
+            fraction: block.fraction_lost(),
+            highest: block.extended_sequence_number(),
+            jitter: block.interarrival_jitter(),
+        });
+        let answered = block.last_sender_report_timestamp();
+        // Zero, or no report of ours: a peer that tells nonsense measures nothing.
+        let Some((_, left)) = self.said.iter().find(|(middle, _)| *middle == answered) else { return };
+        let held = u64::from(block.delay_since_last_sender_report_timestamp());
+        let held = Duration::from_micros((held * 1_000_000) >> 16);
+        // A peer whose clock runs fast may have waited longer than the way there and back took.
+        self.round_trip = Some(now.saturating_duration_since(*left).saturating_sub(held));
     }
 
-    /// A report: as sender once we sent RTP, else as receiver; then our name (§6.1).
-    pub fn report(&self, sent: &rtp::Sender, received: Option<(u32, &mut rtp::Receiver)>, now: Instant) -> Vec<u8> {
+    /// A report: as sender if we sent since the report before the last, else as receiver; then our name (§6.1, §6.4).
+    /// `timestamp` is what our RTP clock shows at `now`, not what the last packet carried.
+    pub fn report(
+        &mut self,
+        sent: &rtp::Sender,
+        timestamp: u32,
+        received: Option<(u32, &mut rtp::Receiver)>,
+        now: Instant,
+    ) -> Vec<u8> {
         let block = received.map(|(source, receiver)| self.block(source, receiver, now));
-        self.compound(sent, block, None, now)
+        let bytes = self.compound((sent, timestamp), block, None, now);
+        self.sent_at = [self.sent_at[1], sent.packets()];
+        self.reported = true;
+        bytes
     }
 
-    /// The last report, with BYE (§6.6).
-    pub fn bye(&self, sent: &rtp::Sender, now: Instant) -> Vec<u8> {
-        self.compound(sent, None, Some("call ended"), now)
+    /// The last report, with BYE; `None` if we never sent anything to take leave of (§6.6).
+    pub fn bye(
+        &mut self,
+        sent: &rtp::Sender,
+        timestamp: u32,
+        received: Option<(u32, &mut rtp::Receiver)>,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        if !self.reported && sent.packets() == 0 {
+            return None;
+        }
+        let block = received.map(|(source, receiver)| self.block(source, receiver, now));
+        Some(self.compound((sent, timestamp), block, Some("call ended"), now))
     }
 
     fn compound(
-        &self,
-        sent: &rtp::Sender,
+        &mut self,
+        (sent, timestamp): (&rtp::Sender, u32),
         block: Option<ReportBlockBuilder>,
         bye: Option<&str>,
         now: Instant,
     ) -> Vec<u8> {
         let mut compound = Compound::builder();
-        compound = if sent.packets() > 0 {
-            let report = SenderReport::builder(self.ssrc)
-                .ntp_timestamp(self.ntp(now))
-                .rtp_timestamp(sent.last_timestamp())
-                .packet_count(sent.packets())
-                .octet_count(sent.octets());
+        compound = if sent.packets() == self.sent_at[0] {
+            let report = ReceiverReport::builder(self.ssrc);
             compound.add_packet(block.into_iter().fold(report, |report, block| report.add_report_block(block)))
         } else {
-            let report = ReceiverReport::builder(self.ssrc);
+            let ntp = self.ntp(now);
+            self.said.truncate(ANSWERABLE - 1);
+            self.said.push_front(((ntp >> 16) as u32, now));
+            let report = SenderReport::builder(self.ssrc)
+                .ntp_timestamp(ntp)
+                .rtp_timestamp(timestamp)
+                .packet_count(sent.packets())
+                .octet_count(sent.octets());
             compound.add_packet(block.into_iter().fold(report, |report, block| report.add_report_block(block)))
         };
         let name = SdesItem::builder(SdesItem::CNAME, &self.cname);
@@ -144,12 +212,14 @@ impl Control {
         bytes
     }
 
+    /// §6.4.1: what came of `source`, and when its own last report did; a report of another source answers nothing.
     fn block(&self, source: u32, receiver: &mut rtp::Receiver, now: Instant) -> ReportBlockBuilder {
-        let (report, delay) = self.last_report.map_or((0, 0), |(report, arrived)| {
+        let of_source = self.last_report.filter(|(ssrc, ..)| *ssrc == source);
+        let (report, delay) = of_source.map_or((0, 0), |(_, report, arrived)| {
             let delay = now.saturating_duration_since(arrived).as_micros() << 16;
             (report, u32::try_from(delay / 1_000_000).unwrap_or(u32::MAX))
         });
-        // §6.4.1: 24 bits, signed, so it stays at its largest positive value.
+        // 24 bits, signed, so it stays at its largest positive value.
         let lost = u32::try_from(receiver.lost()).unwrap_or(u32::MAX).min(0x7f_ffff);
         ReportBlock::builder(source)
             .fraction_lost(receiver.fraction_lost())
@@ -160,15 +230,17 @@ impl Control {
             .delay_since_last_sender_report_timestamp(delay)
     }
 
-    /// NTP format (32.32) of the time since the origin, plus one so that the first report is not "none" (0).
+    /// NTP format, 32.32 (§4).
     fn ntp(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.origin);
-        ((elapsed.as_secs() + 1) << 32) | ((u64::from(elapsed.subsec_nanos()) << 32) / 1_000_000_000)
+        let (ntp, at) = self.clock;
+        let elapsed = now.saturating_duration_since(at);
+        ntp.wrapping_add((elapsed.as_secs() << 32) | fraction(elapsed))
     }
+}
 
-    fn short_ntp(&self, now: Instant) -> u32 {
-        (self.ntp(now) >> 16) as u32
-    }
+/// The part of a second, out of 2³².
+fn fraction(time: Duration) -> u64 {
+    (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000
 }
 
 #[cfg(test)]
@@ -179,65 +251,152 @@ mod tests {
     fn pair() -> (Instant, Control, Control, rtp::Sender, rtp::Sender) {
         let start = origin();
         let (ours, theirs) = (rtp::Sender::new(1), rtp::Sender::new(2));
-        let us = Control::new(ours.ssrc(), "us".into(), start);
-        let them = Control::new(theirs.ssrc(), "them".into(), start + Duration::from_millis(1_234));
+        let wall = UNIX_EPOCH + Duration::from_millis(1_790_000_000_250);
+        let us = Control::new(ours.ssrc(), "us".into(), wall, start);
+        let them = Control::new(theirs.ssrc(), "them".into(), wall - Duration::from_secs(3_600), start);
         (start, us, them, ours, theirs)
+    }
+
+    fn send(sender: &mut rtp::Sender) {
+        sender.packetize(0, false, 160, &[0; 160]);
+    }
+
+    fn kind(bytes: &[u8]) -> Option<u8> {
+        bytes.get(1).copied()
     }
 
     #[test]
     fn the_round_trip_is_what_the_way_takes_and_not_what_the_peer_waits() {
         let (start, mut us, mut them, mut ours, theirs) = pair();
-        ours.packetize(0, false, 160, &[0; 160]);
+        send(&mut ours);
         let way = Duration::from_millis(45);
-        assert!(them.handle(&us.report(&ours, None, start), start + way));
+        assert!(them.handle(&us.report(&ours, 0, None, start), start + way));
         let mut receiver = rtp::Receiver::new(8_000);
         for n in [10, 11, 13] {
             receiver.count(n, None, start);
         }
         let answered = start + way + Duration::from_millis(800);
-        let report = them.report(&theirs, Some((ours.ssrc(), &mut receiver)), answered);
+        let report = them.report(&theirs, 0, Some((ours.ssrc(), &mut receiver)), answered);
         assert!(us.handle(&report, answered + way));
         let round_trip = us.round_trip().expect("measured");
         assert!(round_trip.abs_diff(2 * way) < Duration::from_millis(1), "{round_trip:?}");
-        assert_eq!(us.remote_lost(), 1);
+        assert_eq!(us.reception(), Some(Reception { lost: 1, fraction: 64, highest: 13, jitter: 0 }));
+    }
+
+    /// §6.4.1: LSR is that of the source the block is about; another source's would make the peer measure nonsense.
+    #[test]
+    fn a_report_of_another_source_is_not_answered_in_the_block() {
+        let (start, mut us, mut them, ours, mut theirs) = pair();
+        send(&mut theirs);
+        let report = them.report(&theirs, 0, None, start);
+        us.handle(&report, start);
+        let lsr = |us: &mut Control, source| {
+            let mut receiver = rtp::Receiver::new(8_000);
+            receiver.count(1, None, start);
+            us.report(&ours, 0, Some((source, &mut receiver)), start)[24..28].to_vec()
+        };
+        assert_eq!(lsr(&mut us, theirs.ssrc()), report[10..14]);
+        assert_eq!(lsr(&mut us, theirs.ssrc() ^ 1), [0; 4]);
     }
 
     #[test]
-    fn we_report_as_receiver_before_and_as_sender_after_the_first_packet() {
-        let (start, us, _, mut ours, _) = pair();
-        let kind = |bytes: &[u8]| bytes.get(1).copied();
-        assert_eq!(kind(&us.report(&ours, None, start)), Some(201));
-        ours.packetize(0, false, 160, &[0; 160]);
-        let report = us.report(&ours, None, start);
+    fn an_answer_to_a_report_we_never_sent_measures_nothing() {
+        let (start, mut us, _, mut ours, _) = pair();
+        send(&mut ours);
+        let sent = us.report(&ours, 0, None, start);
+        let answer = |lsr: &[u8], us: &mut Control| {
+            let report = [&[0x81, 201, 0, 7, 0, 0, 0, 9], &sent[4..8], &[0; 12][..], lsr, &[0; 4]].concat();
+            assert!(us.handle(&report, start + Duration::from_millis(30)));
+            us.round_trip()
+        };
+        assert_eq!(answer(&[0; 4], &mut us), None);
+        assert_eq!(answer(&[1, 2, 3, 4], &mut us), None);
+        assert_eq!(answer(&sent[10..14], &mut us), Some(Duration::from_millis(30)));
+    }
+
+    #[test]
+    fn a_negative_loss_is_read_as_such() {
+        let (start, mut us, ..) = pair();
+        let ssrc = rtp::Sender::new(1).ssrc().to_be_bytes();
+        let block = [&[0x81, 201, 0, 7, 0, 0, 0, 9], &ssrc[..], &[0, 0xff, 0xff, 0xfe], &[0; 16]].concat();
+        assert!(us.handle(&block, start));
+        assert_eq!(us.reception().map(|reception| reception.lost), Some(-2));
+    }
+
+    #[test]
+    fn ours_is_found_among_several_blocks_and_in_the_report_of_a_sender() {
+        let (start, mut us, mut them, ours, mut theirs) = pair();
+        send(&mut theirs);
+        let mut receiver = rtp::Receiver::new(8_000);
+        receiver.count(7, None, start);
+        let report = them.report(&theirs, 0, Some((ours.ssrc(), &mut receiver)), start);
+        let (block, mut several) = (report[28..52].to_vec(), report[..28].to_vec());
+        several.extend([&[0, 0, 0, 1][..], &[0xee; 20]].concat());
+        several.extend(block);
+        (several[0], several[3]) = (0x82, 18);
+        assert!(us.handle(&several, start));
+        assert_eq!(us.reception().map(|reception| reception.highest), Some(7));
+    }
+
+    /// §6.4: no RTP in this interval nor in the one before makes a receiver of us.
+    #[test]
+    fn we_report_as_sender_only_while_we_send() {
+        let (start, mut us, _, mut ours, _) = pair();
+        assert_eq!(kind(&us.report(&ours, 0, None, start)), Some(201));
+        send(&mut ours);
+        let report = us.report(&ours, 777, None, start);
         assert_eq!(kind(&report), Some(200));
-        assert_eq!(
-            &report[16..28],
-            [160_u32.wrapping_sub(0).to_be_bytes(), 1_u32.to_be_bytes(), 160_u32.to_be_bytes()].concat()
-        );
-        let names: Vec<u8> = Compound::parse(&report)
-            .expect("ours")
-            .filter_map(|p| p.ok())
-            .map(|p| match p {
-                Packet::Sdes(sdes) => sdes.chunks().count() as u8,
-                _ => 0,
-            })
-            .collect();
-        assert_eq!(names, [0, 1]);
+        assert_eq!(&report[16..28], [777_u32.to_be_bytes(), 1_u32.to_be_bytes(), 160_u32.to_be_bytes()].concat());
+        assert_eq!(kind(&us.report(&ours, 0, None, start)), Some(200));
+        assert_eq!(kind(&us.report(&ours, 0, None, start)), Some(201));
+        send(&mut ours);
+        assert_eq!(kind(&us.report(&ours, 0, None, start)), Some(200));
     }
 
     #[test]
-    fn bye_is_heard() {
-        let (start, us, mut them, ours, _) = pair();
+    fn every_report_names_us_and_tells_the_time_of_day() {
+        let (start, mut us, _, mut ours, _) = pair();
+        send(&mut ours);
+        let report = us.report(&ours, 0, None, start + Duration::from_millis(500));
+        // 2026-09-21 14:13:20 UTC is 1790000000; 0.75 s are three quarters of 2³².
+        let seconds = (1_790_000_000_u64 + NTP_OF_1970) as u32;
+        assert_eq!(report[8..16], [seconds.to_be_bytes(), 0xc000_0000_u32.to_be_bytes()].concat());
+        let names: Vec<bool> = Compound::parse(&report)
+            .expect("ours")
+            .filter_map(|packet| packet.ok())
+            .map(|packet| matches!(packet, Packet::Sdes(sdes) if sdes.chunks().count() == 1))
+            .collect();
+        assert_eq!(names, [false, true]);
+    }
+
+    #[test]
+    fn bye_is_heard_and_meant_for_one_source() {
+        let (start, mut us, mut them, mut ours, _) = pair();
+        assert_eq!(us.bye(&ours, 0, None, start), None, "nobody knows of us");
+        send(&mut ours);
+        let bye = us.bye(&ours, 0, None, start).expect("we sent");
+        let other = rtp::Sender::new(3);
+        let mut again = Control::new(other.ssrc(), "us".into(), UNIX_EPOCH, start);
+        assert!(them.handle(&bye, start) && them.peer_left());
+        assert!(them.handle(&again.report(&other, 0, None, start), start));
+        assert!(!them.peer_left(), "the peer goes on under another SSRC");
+    }
+
+    #[test]
+    fn what_does_not_begin_with_a_report_is_no_compound_packet() {
+        let (start, mut us, mut them, mut ours, _) = pair();
+        send(&mut ours);
+        let bye = us.bye(&ours, 0, None, start).expect("we sent");
+        assert!(!them.handle(&bye[28..], start), "SDES and BYE alone");
         assert!(!them.peer_left());
-        assert!(them.handle(&us.bye(&ours, start), start));
-        assert!(them.peer_left());
+        assert!(us.handle(&bye, start) && !us.peer_left(), "our own, come back");
     }
 
     #[test]
     fn garbage_and_mutilated_reports_never_panic() {
-        let (start, us, mut them, mut ours, _) = pair();
-        ours.packetize(0, false, 160, &[0; 160]);
-        let good = us.bye(&ours, start);
+        let (start, mut us, mut them, mut ours, _) = pair();
+        send(&mut ours);
+        let good = us.bye(&ours, 0, None, start).expect("we sent");
         let mut random = Random::new(7);
         for _ in 0..20_000 {
             let mut bytes = if random.chance(50) { good.clone() } else { vec![0x81, 200 + random.below(8) as u8] };

@@ -1,6 +1,6 @@
 //! What a call tells its driver.
 use super::recording::Order;
-use crate::record::Conversation;
+use crate::record::{Conversation, MediaQuality};
 use media::{Heard, UtteranceId};
 use providers::Endpoint;
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub enum Event {
     Hold(Hold),
     /// The recording pauses, or goes on.
     Recording(Order),
+    /// How the call sounds so far, every five seconds or so.
+    Measured(Box<MediaQuality>),
     /// Trouble that the call survived.
     Warning(String),
     /// The call is over; sent once, nothing follows.

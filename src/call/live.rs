@@ -5,7 +5,7 @@ use super::{
     Desk, End, Event, Hangup, Hold,
     bundle::{Bundle, silence_like},
     keypad::Keypad,
-    reason,
+    quality, reason,
     recording::Recorded,
     tools,
     transfer::{self, Proof, Spoken, Step, Transfer},
@@ -90,9 +90,12 @@ impl Live {
             seed: desk.seed,
             reorder_window: desk.settings.reorder_window,
             max_queued: desk.settings.max_queued,
-            silence_timeout: desk.settings.media_timeout,
+            patience: desk.settings.patience,
+            poor_below: desk.settings.poor_below,
+            wall: desk.log.wall(now).into(),
         };
         let mut media = media::Session::new(config, now)?;
+        media.learn_from(desk.settings.learn);
         if desk.settings.inband_dtmf {
             media.listen_for_tones();
         }
@@ -182,6 +185,7 @@ impl Live {
         if let Some(heard) = self.media.cut(now) {
             desk.log.transcript.cut(heard, now);
         }
+        desk.log.media_quality = Some(quality::measured(&self.media));
         self.media.end(now);
         self.finish_recording(desk);
     }
@@ -257,9 +261,16 @@ impl Live {
                 let signalled = self.negotiated.remote;
                 desk.emit(Event::Warning(format!("RTP comes from {address}, not from {signalled} as signalled")));
             }
-            media::Event::MediaTimeout => {
-                let hangup = Hangup::Bye(Some(reason::sip(408, "No media from the phone")));
-                let cause = "no packet from the phone for too long".into();
+            media::Event::Foreign(from) => {
+                let signalled = self.negotiated.remote;
+                desk.emit(Event::Warning(format!("RTP or RTCP from {from} is dropped: the caller is at {signalled}")));
+            }
+            media::Event::Silent(silence) => desk.emit(Event::Warning(quality::silence(&silence))),
+            media::Event::Poor(poor) => desk.emit(Event::Warning(quality::poor(&poor))),
+            media::Event::Reported => desk.emit(Event::Measured(Box::new(quality::measured(&self.media)))),
+            media::Event::MediaTimeout(silence) => {
+                let hangup = Hangup::Bye(Some(reason::sip(408, "Media timeout: no RTP from the phone")));
+                let cause = quality::silence(&silence);
                 return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
             }
         }

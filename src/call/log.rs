@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, transcript::Transcript};
 use crate::{
-    record::{Conversation, MicroUsd, Outcome, Recording},
+    record::{Conversation, MediaQuality, MicroUsd, Outcome, Recording},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -21,6 +21,7 @@ pub(super) struct Log {
     answered: Option<Instant>,
     pub(super) transcript: Transcript,
     pub(super) transfer_destination: Option<String>,
+    pub(super) media_quality: Option<MediaQuality>,
     provider: String,
     engine: String,
     usage: Usage,
@@ -62,12 +63,19 @@ impl Log {
             answered: None,
             transcript: Transcript::new(clock.1),
             transfer_destination: None,
+            media_quality: None,
             provider: provider.to_owned(),
             engine: engine.to_owned(),
             usage: Usage::default(),
             replies: 0,
             recording: None,
         }
+    }
+
+    /// The time of day at `now`.
+    pub(super) fn wall(&self, now: Instant) -> DateTime<Utc> {
+        let (wall, origin) = self.clock;
+        wall + now.saturating_duration_since(origin)
     }
 
     pub(super) fn answered(&mut self, now: Instant) {
@@ -111,8 +119,6 @@ impl Log {
         rung: Option<&Rung>,
         now: Instant,
     ) -> Conversation {
-        let (wall, origin) = self.clock;
-        let at = |instant: Instant| wall + instant.saturating_duration_since(origin);
         let usage = &self.usage;
         Conversation {
             conversation_uuid: self.identity.conversation_uuid,
@@ -121,8 +127,8 @@ impl Log {
             call_uuid: self.identity.call_uuid.clone(),
             caller_id: self.identity.caller_id.clone(),
             destination: self.identity.destination.clone(),
-            started_at: at(self.answered.unwrap_or(origin)),
-            ended_at: at(now),
+            started_at: self.wall(self.answered.unwrap_or(self.clock.1)),
+            ended_at: self.wall(now),
             turns: self.transcript.turns(),
             outcome,
             end_reason: cause,
@@ -134,6 +140,7 @@ impl Log {
             provider: self.provider.clone(),
             engine: self.engine.clone(),
             recording: self.recording.clone(),
+            media_quality: self.media_quality.clone(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod event;
 mod keypad;
 mod live;
 mod log;
+mod quality;
 mod reason;
 mod recording;
 mod rung;

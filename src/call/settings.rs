@@ -1,6 +1,6 @@
 //! The knobs of a call that come from the configuration, and not from the secretary.
 use super::Recording;
-use media::{codec::Codec, sdp::Preference, vad};
+use media::{Patience, codec::Codec, latch::Policy, sdp::Preference, vad};
 use std::time::Duration;
 
 /// What every call of this process is held to.
@@ -16,8 +16,12 @@ pub struct Settings {
     pub reorder_window: Duration,
     /// The longest speech that may wait in the playout.
     pub max_queued: Duration,
-    /// No packet from the caller for this long ends the call.
-    pub media_timeout: Duration,
+    /// How long the caller's packets may stay away.
+    pub patience: Patience,
+    /// Which sources besides the signalled one may be taken for the caller.
+    pub learn: Policy,
+    /// A mean opinion score below is warned of, 1 to 4.5.
+    pub poor_below: f64,
     /// How long the provider may take before the call is refused with 503.
     pub ready_deadline: Duration,
     /// How long the announcement of a transfer may take before the REFER goes out regardless.
@@ -48,7 +52,13 @@ impl Default for Settings {
             ptime: Duration::from_millis(20),
             reorder_window: Duration::from_millis(40),
             max_queued: Duration::from_secs(180),
-            media_timeout: Duration::from_secs(60),
+            patience: Patience {
+                warning: Duration::from_secs(5),
+                end: Duration::from_secs(60),
+                hold: Duration::from_secs(1_800),
+            },
+            learn: Policy::default(),
+            poor_below: 3.6,
             ready_deadline: Duration::from_secs(8),
             announce_deadline: Duration::from_secs(10),
             notify_deadline: Duration::from_secs(45),

@@ -143,6 +143,7 @@ mod tests {
             provider: "local".into(),
             engine: "whisper tiny".into(),
             recording: None,
+            media_quality: None,
         }
     }
 

@@ -151,14 +151,17 @@ impl Check<'_> {
 
     /// A number with a fraction, or a whole one.
     pub(super) fn number(&mut self, place: Place<'_>, value: Option<Value>) -> Option<f64> {
-        match value? {
-            Value::Float(number) => Some(number),
-            Value::Integer(number) => Some(number as f64),
-            other => {
-                self.refuse(place, Some(&other), "must be a number");
-                None
-            }
+        let value = value?;
+        let number = match &value {
+            Value::Float(number) => Some(*number),
+            Value::Integer(number) => Some(*number as f64),
+            Value::String(text) if self.variable(place).is_some() => text.trim().parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            self.refuse(place, Some(&value), "must be a number");
         }
+        number
     }
 
     /// A text that means a `T`.

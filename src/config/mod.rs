@@ -16,7 +16,7 @@ use crate::secretary::{DomainRef, SecretaryEntry};
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
-use media::{codec::Codec, sdp::Preference, vad};
+use media::{Patience, codec::Codec, latch::Policy, sdp::Preference, vad};
 pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
@@ -261,7 +261,7 @@ impl PortRange {
 }
 
 /// Where and how audio is exchanged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rtp {
     /// The addresses the sockets of calls are bound to: one, or one of each family.
     pub addresses: Vec<IpAddr>,
@@ -271,8 +271,12 @@ pub struct Rtp {
     pub codecs: Vec<Codec>,
     /// Whose order chooses the codec of a call.
     pub codec_order: Preference,
-    /// No packet for this long ends the call.
-    pub media_timeout: Duration,
+    /// How long the caller's packets may stay away.
+    pub patience: Patience,
+    /// Which sources besides the signalled one may be taken for the caller.
+    pub learn: Policy,
+    /// A mean opinion score below is warned of, 1 to 4.5.
+    pub poor_below: f64,
     /// For calls of whom nothing else is said.
     pub srtp: Srtp,
 }

@@ -72,7 +72,18 @@ raw!(
 );
 raw!(
     /// `[rtp]`
-    RawRtp { address, ports, codecs, codec_order, media_timeout_s, srtp }
+    RawRtp {
+        address,
+        ports,
+        codecs,
+        codec_order,
+        learn,
+        silence_warning_s,
+        media_timeout_s,
+        hold_timeout_s,
+        poor_below_mos,
+        srtp,
+    }
 );
 raw!(
     /// `[database]`

@@ -10,7 +10,7 @@ use super::{
     recording, secretaries,
 };
 use crate::{accounts::Written, secretary};
-use media::{codec::Codec, vad};
+use media::{Patience, codec::Codec, latch::Policy, vad};
 use serde::de::DeserializeOwned;
 use sip::{
     Transport,
@@ -298,14 +298,46 @@ fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
     if addresses.is_empty() || !listeners::one_of_each_family(&addresses) {
         check.refuse(at("address"), None, "must name one address, or one IPv4 and one IPv6 address");
     }
+    let learn = "must be \"signalled\", \"port\" or \"address\"";
     let ports = "must be two ports from 1024 to 65535, the first even, like \"20000-20999\"";
     Rtp {
         addresses,
         ports: check.parsed(at("ports"), raw.ports, ports).unwrap_or(PortRange { first: 20_000, last: 20_999 }),
         codecs: codecs.unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]),
         codec_order: codecs::order(at("codec_order"), raw.codec_order, check).unwrap_or_default(),
-        media_timeout: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),
+        patience: Patience {
+            warning: seconds(check.integer(at("silence_warning_s"), raw.silence_warning_s, 1..=3_600).unwrap_or(5)),
+            end: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),
+            hold: seconds(check.integer(at("hold_timeout_s"), raw.hold_timeout_s, 1..=86_400).unwrap_or(1_800)),
+        },
+        learn: check.parsed(at("learn"), raw.learn, learn).map_or_else(Policy::default, |Learn(policy)| policy),
+        poor_below: opinion(at("poor_below_mos"), raw.poor_below_mos, check).unwrap_or(3.6),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP).unwrap_or_default(),
+    }
+}
+
+/// A mean opinion score.
+fn opinion(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<f64> {
+    let number = check.number(place, value.clone())?;
+    if !(1.0..=4.5).contains(&number) {
+        check.refuse(place, value.as_ref(), "must be a number from 1 to 4.5");
+    }
+    Some(number)
+}
+
+/// `[rtp] learn`.
+struct Learn(Policy);
+
+impl FromStr for Learn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "signalled" => Ok(Self(Policy::Signalled)),
+            "port" => Ok(Self(Policy::SignalledAddress)),
+            "address" => Ok(Self(Policy::AnyAddress)),
+            _ => Err(()),
+        }
     }
 }
 

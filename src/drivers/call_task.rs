@@ -381,6 +381,7 @@ impl Task {
             | Event::TransferStarted { .. }
             | Event::TransferFailed { .. }
             | Event::Hold(_)
+            | Event::Measured(_)
             | Event::Recording(_)
             | Event::Warning(_) => {}
         }
@@ -402,14 +403,34 @@ impl Task {
     }
 }
 
+fn log_end(record: &Conversation) {
+    let (outcome, seconds) = (record.outcome.as_str(), record.audio.as_secs());
+    let Some(media) = &record.media_quality else {
+        return info!(outcome, reason = %record.end_reason, seconds, "Call ended");
+    };
+    let (up, down) = (&media.uplink, media.downlink.as_ref());
+    info!(
+        outcome,
+        reason = %record.end_reason,
+        seconds,
+        codec = media.codec,
+        remote = %media.remote,
+        round_trip_ms = media.round_trip_ms,
+        mos_up = up.mos_cq,
+        lost_up = up.lost,
+        jitter_up_ms = up.jitter_p95_ms,
+        mos_down = down.map(|down| down.mos_cq),
+        lost_down = down.map(|down| down.lost),
+        jitter_down_ms = down.map(|down| down.jitter_p95_ms),
+        foreign = media.foreign,
+        "Call ended"
+    );
+}
+
 fn log(event: &Event) {
     match event {
-        Event::Ended(record) => info!(
-            outcome = record.outcome.as_str(),
-            reason = %record.end_reason,
-            seconds = record.audio.as_secs(),
-            "Call ended"
-        ),
+        Event::Ended(record) => log_end(record),
+        Event::Measured(quality) => debug!(?quality, "Media"),
         Event::Answered => info!("Call answered"),
         Event::TransferStarted { destination } => info!(%destination, "Transfer"),
         Event::TransferFailed { destination, reason } => info!(%destination, %reason, "Transfer failed"),

@@ -23,7 +23,7 @@ use sip::{
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{
     net::UdpSocket,
@@ -96,8 +96,9 @@ pub async fn call(
 
     let local = sockets.local;
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
+    let wall = SystemTime::now();
     let srtp = (dial.srtp == Srtp::Required).then(srtp_secret);
-    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), plan };
+    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), wall, plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();
     for target in &dial.targets {

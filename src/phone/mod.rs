@@ -10,13 +10,13 @@ pub use plan::{Clip, HangUp, Plan, When};
 pub use report::{BargeIn, EndedBy, Recording, Report, Turn};
 
 use listen::Ear;
-use media::{Audio, AudioFormat, Frame, SampleRate, UtteranceId, codec::Codec, sdp, vad};
+use media::{Audio, AudioFormat, Frame, Patience, SampleRate, UtteranceId, codec::Codec, sdp, vad};
 use plan::Cue;
 use sip::{Command, LegId, Reason};
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How the phone is reached, and what its numbers start from.
@@ -30,6 +30,8 @@ pub struct Setup {
     pub srtp: Option<media::srtp::Secret>,
     /// Source of the phone's random numbers.
     pub seed: u64,
+    /// The time of day when it is switched on.
+    pub wall: SystemTime,
     /// What to do.
     pub plan: Plan,
 }
@@ -260,7 +262,13 @@ impl Phone {
             seed: self.setup.seed,
             reorder_window: Duration::from_millis(40),
             max_queued: Duration::from_secs(600),
-            silence_timeout: self.setup.plan.duration,
+            patience: Patience {
+                warning: self.setup.plan.duration,
+                end: self.setup.plan.duration,
+                hold: self.setup.plan.duration,
+            },
+            poor_below: 1.0,
+            wall: self.setup.wall,
         };
         let Ok(media) = media::Session::new(config, now) else { return self.unusable(leg, now) };
         self.report.answered_ms = Some(millis(now - self.placed));
@@ -349,7 +357,11 @@ impl Talk {
             | media::Event::Speech(_)
             | media::Event::Dtmf(_)
             | media::Event::Latched(_)
-            | media::Event::MediaTimeout => {}
+            | media::Event::Foreign(_)
+            | media::Event::Silent(_)
+            | media::Event::MediaTimeout(_)
+            | media::Event::Poor(_)
+            | media::Event::Reported => {}
         }
     }
 

@@ -76,15 +76,17 @@ const FIND_BY_UUID: &str = select_secretary!("and s.domain_uuid = $2");
 /// A secretary that was deleted during the call leaves NULL, and not a lost record.
 const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uuid, domain_uuid, secretary_realtime_uuid, \
     call_uuid, caller_id, destination, started_at, ended_at, duration_seconds, total_turns, avg_latency_ms, transcript, \
-    outcome, transfer_destination, input_tokens, output_tokens, audio_seconds, estimated_cost, recording) values ($1, $2, \
+    outcome, transfer_destination, input_tokens, output_tokens, audio_seconds, estimated_cost, recording, media_quality) \
+    values ($1, $2, \
     (select s.secretary_realtime_uuid from v_voice_secretaries_realtime s where s.secretary_realtime_uuid = $3), \
-    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) on conflict (conversation_uuid) do nothing";
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+    on conflict (conversation_uuid) do nothing";
 
 const LAST: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, \
     cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, started_at, \
     ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, input_tokens, output_tokens, \
     cast(audio_seconds as double precision) as audio_seconds, cast(estimated_cost as double precision) as estimated_cost, \
-    cast(recording as text) as recording \
+    cast(recording as text) as recording, cast(media_quality as text) as media_quality \
     from v_voice_conversations_realtime order by started_at desc limit $1";
 
 const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $3, processing_mode = $4, \
@@ -143,6 +145,7 @@ impl Store for Sql {
                     .bind(c.audio.as_secs_f64())
                     .bind(c.estimated_cost.dollars())
                     .bind(c.recording.as_ref().map(Json))
+                    .bind(c.media_quality.as_ref().map(Json))
                     .execute(pool)
                     .await
                     .map(drop)

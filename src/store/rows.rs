@@ -119,6 +119,7 @@ pub(super) struct ConversationColumns {
     audio_seconds: Option<f64>,
     estimated_cost: Option<f64>,
     recording: Option<String>,
+    media_quality: Option<String>,
 }
 
 impl ConversationColumns {
@@ -127,6 +128,10 @@ impl ConversationColumns {
         let entries: Vec<TranscriptEntry> = match &self.transcript {
             Some(json) => serde_json::from_str(json).map_err(|_| unreadable("transcript"))?,
             None => Vec::new(),
+        };
+        let media_quality = match &self.media_quality {
+            Some(json) => Some(serde_json::from_str(json).map_err(|_| unreadable("media_quality"))?),
+            None => None,
         };
         let outcome = self.outcome.as_deref().and_then(Outcome::parse).ok_or_else(|| unreadable("outcome"))?;
         let started_at = self.started_at.ok_or_else(|| unreadable("started_at"))?;
@@ -163,6 +168,7 @@ impl ConversationColumns {
             provider,
             engine,
             recording,
+            media_quality,
         })
     }
 }

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     config::{Config, Environment},
-    record::{MicroUsd, Outcome, Recording, Span, Speaker, State, TurnRecord},
+    record::{MediaQuality, MicroUsd, Outcome, Recording, Span, Speaker, State, TurnRecord, WayQuality},
     secretary::{ProcessingMode, ProviderKind, SecretaryRow},
 };
 use chrono::DateTime;
@@ -115,6 +115,37 @@ async fn execute(store: &Sql, sql: String) {
     }
 }
 
+fn media_quality() -> MediaQuality {
+    let uplink = WayQuality {
+        expected: 1_000,
+        lost: 70,
+        mean_run: Some(3.04),
+        jitter_ms: 2.41,
+        jitter_p95_ms: 4.0,
+        jitter_max_ms: 9.13,
+        r: 69.1,
+        mos_cq: 3.56,
+        mos_lq: 3.57,
+        mos_min: 3.4,
+    };
+    MediaQuality {
+        codec: "PCMU".into(),
+        remote: "[2001:db8::1]:4000".parse().unwrap(),
+        round_trip_ms: Some(42.37),
+        round_trip_max_ms: Some(60.0),
+        received: 930,
+        late: 1,
+        duplicated: 2,
+        reordered: 3,
+        concealed_ms: 1_400,
+        sent: 1_000,
+        foreign: 4,
+        foreign_from: "203.0.113.9:5000".parse().ok(),
+        uplink,
+        downlink: Some(WayQuality { mean_run: None, ..uplink }),
+    }
+}
+
 fn conversation(of: &Secretary) -> Conversation {
     let started_at = DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap();
     let turn = |who, text: &str, heard, cut, latency| TurnRecord {
@@ -160,6 +191,7 @@ fn conversation(of: &Secretary) -> Conversation {
             gaps: Vec::new(),
             problem: None,
         }),
+        media_quality: Some(media_quality()),
     }
 }
 

@@ -319,6 +319,7 @@ impl Walk {
             | Event::AssistantSpeaks { .. }
             | Event::AssistantText { .. }
             | Event::PlayedOut(_)
+            | Event::Measured(_)
             | Event::Hold(_)
             | Event::Recording(_)
             | Event::Warning(_) => {}

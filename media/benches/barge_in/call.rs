@@ -2,16 +2,18 @@
 //! heard of it ducks or cuts the assistant as `src/call` does.
 use crate::sounds::{PER_MS, Random};
 use media::{
-    Audio, AudioFormat, Channel, Config, Event, Frame, Law, SampleRate, Session, Speech, UtteranceId,
+    Audio, AudioFormat, Channel, Config, Event, Frame, Law, Patience, SampleRate, Session, Speech, UtteranceId,
     codec::{Codec, g711, opus::Receiver},
     sdp::{Direction, Negotiated, PayloadType},
     vad,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
+/// Longer than any run: the phone may be silent.
+const FOREVER: Duration = Duration::from_secs(86_400);
 const PACKET: usize = 20 * PER_MS;
 /// The caller's packets arrive so long after ours leave.
 const PHASE: Duration = Duration::from_millis(7);
@@ -58,7 +60,9 @@ fn config(vad: vad::Config) -> Config {
         seed: 7,
         reorder_window: Duration::from_millis(40),
         max_queued: Duration::from_secs(180),
-        silence_timeout: Duration::from_secs(30),
+        patience: Patience { warning: FOREVER, end: FOREVER, hold: FOREVER },
+        poor_below: 1.0,
+        wall: UNIX_EPOCH,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A call in virtual time: the session as the server runs it, between a network and a clock that only the bench moves.
 use crate::network::{Network, Random};
 use media::{
-    Audio, AudioFormat, Channel, Config, Event, Frame, Session, UtteranceId,
+    Audio, AudioFormat, Channel, Config, Event, Frame, Patience, Session, UtteranceId,
     codec::{Codec, Encoder, opus},
     rtp::Packet,
     sdp::{Direction, Negotiated, PayloadType},
@@ -9,10 +9,12 @@ use media::{
 };
 use std::{
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 pub(crate) const PTIME: Duration = Duration::from_millis(20);
+/// Longer than any speech: the phone may be silent.
+const FOREVER: Duration = Duration::from_secs(3_600);
 /// Longer than whatever is on its way when the speech ends.
 const TAIL: Duration = Duration::from_millis(400);
 
@@ -142,7 +144,9 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
         seed: 1,
         reorder_window: Duration::from_millis(40),
         max_queued: Duration::from_secs(180),
-        silence_timeout: Duration::from_secs(30),
+        patience: Patience { warning: FOREVER, end: FOREVER, hold: FOREVER },
+        poor_below: 1.0,
+        wall: UNIX_EPOCH,
     })
 }
 

@@ -5,12 +5,13 @@ use super::Packet;
 #[derive(Clone, Debug)]
 pub struct Sender {
     ssrc: u32,
+    /// Of the first packet.
+    first: u16,
     sequence: u16,
     /// The timestamp of the first tick.
     base: u32,
     packets: u32,
     octets: u32,
-    last_timestamp: u32,
 }
 
 impl Sender {
@@ -20,14 +21,8 @@ impl Sender {
         let first = mix(seed);
         let second = mix(seed ^ 0x5bd1_e995_9e37_79b9);
         let base = (second >> 16) as u32;
-        Self {
-            ssrc: first as u32,
-            sequence: (first >> 32) as u16 >> 1,
-            base,
-            packets: 0,
-            octets: 0,
-            last_timestamp: base,
-        }
+        let sequence = (first >> 32) as u16 >> 1;
+        Self { ssrc: first as u32, first: sequence, sequence, base, packets: 0, octets: 0 }
     }
 
     /// Our synchronisation source.
@@ -50,9 +45,9 @@ impl Sender {
         self.base.wrapping_add(ticks as u32)
     }
 
-    /// The timestamp of the packet sent last.
-    pub fn last_timestamp(&self) -> u32 {
-        self.last_timestamp
+    /// The sequence number of the first packet.
+    pub fn first_sequence(&self) -> u16 {
+        self.first
     }
 
     /// The next packet of the stream as a datagram.
@@ -61,7 +56,6 @@ impl Sender {
         self.sequence = self.sequence.wrapping_add(1);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload.len() as u32);
-        self.last_timestamp = timestamp;
         packet.to_bytes()
     }
 }

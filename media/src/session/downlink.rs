@@ -80,6 +80,17 @@ impl Downlink {
         self.pace.deadline()
     }
 
+    /// What our RTP clock shows at `now` (RFC 3550 §6.4.1): between two packets, too, and during a key's events, which
+    /// all carry the timestamp of its start.
+    pub(super) fn timestamp_at(&self, now: Instant) -> u32 {
+        let clock = u128::from(self.media.codec.clock_rate());
+        let ticks = |time: Duration| (time.as_micros() * clock / 1_000_000) as u32;
+        let next = self.sender.timestamp(self.ticks);
+        let until = self.deadline().saturating_duration_since(now);
+        let since = now.saturating_duration_since(self.deadline());
+        next.wrapping_sub(ticks(until)).wrapping_add(ticks(since))
+    }
+
     /// The speech sent since the last call.
     pub(super) fn spoken(&mut self) -> Vec<Audio> {
         std::mem::take(&mut self.spoken)

@@ -4,9 +4,11 @@
 //! bounded by itself, since one input makes a handful of entries and they are drained before the next.
 mod downlink;
 mod level;
+mod meter;
 mod pace;
 mod protection;
 mod reports;
+mod silence;
 mod stats;
 mod stream;
 mod taping;
@@ -20,7 +22,7 @@ mod voice;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -36,8 +38,11 @@ use crate::{
     vad,
 };
 use downlink::Downlink;
+use meter::Meters;
+pub use meter::{Jitter, Poor, Quality, Way, WayQuality};
 use protection::{Protection, Protocol};
 use reports::Reports;
+pub use silence::{Patience, Silence};
 pub use stats::{Pacing, Stats, Unbelieved};
 use stream::{Continuity, Kind, Stream};
 use tones::Tones;
@@ -64,8 +69,12 @@ pub struct Config {
     pub reorder_window: Duration,
     /// The most assistant audio that waits; what exceeds it is refused newest first and counted.
     pub max_queued: Duration,
-    /// [`Event::MediaTimeout`] after so long without RTP.
-    pub silence_timeout: Duration,
+    /// How long the phone may send nothing.
+    pub patience: Patience,
+    /// [`Event::Poor`] when the mean opinion of a conversation like this falls below, 1 to 4.5.
+    pub poor_below: f64,
+    /// The time of day at `now`, for reports.
+    pub wall: SystemTime,
 }
 
 /// Why a session cannot start.
@@ -103,7 +112,7 @@ pub struct Transmit {
 }
 
 /// What a session tells its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The caller's audio in the provider's format: continuous, gaps concealed, silence where the phone sends none.
     Audio(Audio),
@@ -122,15 +131,22 @@ pub enum Event {
     Dtmf(char),
     /// The caller's packets come from here, and ours go there from here on.
     Latched(SocketAddr),
-    /// No RTP came for [`Config::silence_timeout`]; told once per silence, and not while the call is on hold.
-    MediaTimeout,
+    /// Packets from an address that is not the caller's were dropped for the first time; [`Stats`] count them.
+    Foreign(SocketAddr),
+    /// A report of ours went out: [`Session::quality`] has an interval more.
+    Reported,
+    /// RTP stays away; told once per silence, and not while the call is on hold.
+    Silent(Silence),
+    /// It stayed away too long; told once per silence.
+    MediaTimeout(Silence),
+    /// One way sounds bad; told once for each.
+    Poor(Poor),
 }
 
 /// One call's media.
 #[derive(Debug)]
 pub struct Session {
     media: Negotiated,
-    silence_timeout: Duration,
     latch: Latch,
     /// Priority of the pair that ICE chose.
     nominated: u32,
@@ -146,8 +162,8 @@ pub struct Session {
     protection: Option<Protection>,
     /// The recording, if there is one.
     tape: Option<Tape>,
-    /// When RTP last came, or was first to be expected; `None` once its absence was told.
-    heard_at: Option<Instant>,
+    watch: silence::Watch,
+    meters: Meters,
     ended: bool,
     stats: Stats,
     transmits: VecDeque<Transmit>,
@@ -166,20 +182,20 @@ impl Session {
         let uplink = Uplink::new(&media, config.uplink, now);
         let downlink = Downlink::new(&media, config.seed, config.max_queued, now);
         Ok(Self {
-            latch: Latch::new(media.remote, Policy::default()),
+            latch: Latch::new(media.remote, Policy::default(), now),
             nominated: 0,
             stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
             voice: Voice::new(config.vad, uplink.rate(), media.codec.sample_rate())?,
             uplink,
             presses: dtmf::Receiver::new(event_clock(&media)),
             tones: None,
-            reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, now),
+            reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.wall, now)),
             downlink,
             protection: media.srtp.clone().map(Protection::new),
             media,
-            silence_timeout: config.silence_timeout,
             tape: None,
-            heard_at: Some(now),
+            watch: silence::Watch::new(config.patience, now),
+            meters: Meters::new(config.poor_below),
             ended: false,
             stats: Stats::default(),
             transmits: VecDeque::new(),
@@ -211,7 +227,8 @@ impl Session {
         // What ICE settled stands until ICE starts anew, whatever the default destination is (RFC 8445 §9).
         if media.ice.is_none() || media.ice != self.media.ice {
             self.nominated = 0;
-            self.latch.signal(media.remote);
+            self.latch.signal(media.remote, now);
+            self.reports.signal();
         }
         match (&mut self.protection, &media.srtp) {
             (Some(protection), Some(keys)) => protection.renegotiate(keys.clone()),
@@ -222,7 +239,7 @@ impl Session {
         self.voice.speak_at(media.codec.sample_rate());
         self.downlink.renegotiate(&media);
         self.media = media;
-        self.heard_at = Some(now);
+        self.watch.restart(now);
     }
 
     /// A datagram came to the RTP port: RTP, an ICE check, or RTCP that shares the port (RFC 7983, RFC 5761 §4).
@@ -249,12 +266,9 @@ impl Session {
         match self.latch.judge(from, now) {
             Verdict::Accepted => {}
             Verdict::Latched => self.events.push_back(Event::Latched(from)),
-            Verdict::Foreign => {
-                self.stats.foreign += 1;
-                return;
-            }
+            Verdict::Foreign => return self.refuse(from),
         }
-        self.heard_at = Some(now);
+        self.watch.hear(self.stats.foreign, now);
         match self.stream.push(&packet, kind, now, &mut self.stats) {
             Continuity::Continues => {}
             Continuity::Restarts => {
@@ -263,10 +277,20 @@ impl Session {
             }
             Continuity::Dropped => return,
         }
+        self.meters.shook(self.stream.jitter());
         if kind == Kind::Event {
             self.hear_press(&packet, now);
         }
         self.drain_stream(now);
+    }
+
+    /// Somebody else's packet: dropped and counted, and its source told once.
+    fn refuse(&mut self, from: SocketAddr) {
+        self.stats.foreign += 1;
+        if self.stats.foreign_from.is_none() {
+            self.stats.foreign_from = Some(from);
+            self.events.push_back(Event::Foreign(from));
+        }
     }
 
     /// A datagram came to the RTCP port.
@@ -304,11 +328,17 @@ impl Session {
     }
 
     fn hear_report(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
-        if from != self.media.remote_rtcp && from.ip() != self.latch.remote().ip() {
-            self.stats.foreign += 1;
-        } else if !self.reports.handle(from, datagram, now) {
-            self.stats.malformed += 1;
+        if !self.reports.believes(from, &self.media, &self.latch) {
+            return self.refuse(from);
         }
+        if !self.reports.handle(from, datagram, &self.media, now) {
+            self.stats.malformed += 1;
+            return;
+        }
+        let Some(reception) = self.reports.reception() else { return };
+        let first = self.downlink.sender.first_sequence();
+        let poor = self.meters.told(reception, first, self.reports.round_trip(), &self.media);
+        self.events.extend(poor.map(Event::Poor));
     }
 
     /// The peer told a digit by INFO. A press that also came as telephone-event is one digit.
@@ -398,12 +428,19 @@ impl Session {
             self.voice.played(&speech, now);
         }
         if self.reports.deadline() <= now {
-            let bytes = self.reports.report(&self.downlink.sender, self.stream.reception(), now);
+            let timestamp = self.downlink.timestamp_at(now);
+            let bytes = self.reports.report(&self.downlink.sender, timestamp, self.stream.reception(), now);
             self.transmit_rtcp(bytes);
+            self.events.extend(self.meters.reported(&self.media).map(Event::Poor));
+            self.events.push_back(Event::Reported);
         }
-        if self.media_deadline().is_some_and(|deadline| deadline <= now) {
-            self.heard_at = None;
-            self.events.push_back(Event::MediaTimeout);
+        if let Some(verdict) = self.watch.handle_timeout(self.held(), self.reports.heard_at(), now) {
+            let foreign = (self.stats.foreign, self.stats.foreign_from);
+            let silence = self.watch.silence(self.latch.remote(), foreign, now);
+            self.events.push_back(match verdict {
+                silence::Verdict::Warn => Event::Silent(silence),
+                silence::Verdict::End => Event::MediaTimeout(silence),
+            });
         }
     }
 
@@ -431,7 +468,7 @@ impl Session {
                     .map_or((self.uplink.deadline(), "caller sends nothing"), |at| (at, "gap given up")),
             ),
             Some((self.reports.deadline(), "RTCP report")),
-            self.media_deadline().map(|at| (at, "media timeout")),
+            self.watch.deadline(self.held(), self.reports.heard_at()).map(|at| (at, "media timeout")),
         ];
         deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -442,10 +479,15 @@ impl Session {
             lost: self.stream.lost(),
             jitter: self.stream.jitter(),
             round_trip: self.reports.round_trip(),
-            remote_lost: self.reports.remote_lost(),
+            remote_lost: self.reports.reception().map_or(0, |told| u64::try_from(told.lost).unwrap_or(0)),
             playout_dropped: self.downlink.playout.dropped(),
             ..self.stats
         }
+    }
+
+    /// How the call sounds to either side, so far.
+    pub fn quality(&self) -> Quality {
+        self.meters.quality(&self.media, self.latch.remote())
     }
 
     /// The call is over: RTCP BYE is sent, and nothing after it.
@@ -454,8 +496,10 @@ impl Session {
             return;
         }
         self.ended = true;
-        let bytes = self.reports.bye(&self.downlink.sender, now);
-        self.transmit_rtcp(bytes);
+        let timestamp = self.downlink.timestamp_at(now);
+        if let Some(bytes) = self.reports.bye(&self.downlink.sender, timestamp, self.stream.reception(), now) {
+            self.transmit_rtcp(bytes);
+        }
     }
 
     fn kind(&self, payload_type: u8) -> Kind {
@@ -481,8 +525,12 @@ impl Session {
     fn drain_stream(&mut self, now: Instant) {
         while let Some(released) = self.stream.poll() {
             match released {
-                Released::Lost(packets) => self.uplink.miss(packets),
+                Released::Lost(packets) => {
+                    self.meters.missed(packets);
+                    self.uplink.miss(packets);
+                }
                 Released::Packet(arrived) => {
+                    self.meters.arrived();
                     if let Kind::Audio(codec) = arrived.kind {
                         self.turn_to(codec, now);
                     }
@@ -525,10 +573,9 @@ impl Session {
         self.transmits.extend(bytes.map(|bytes| Transmit { channel, remote, bytes }));
     }
 
-    /// On hold a peer may send nothing for as long as it likes.
-    fn media_deadline(&self) -> Option<Instant> {
-        let expected = self.media.direction == Direction::SendRecv;
-        self.heard_at.filter(|_| expected).map(|heard| heard + self.silence_timeout)
+    /// The peer need not send: it holds the call, or we do.
+    fn held(&self) -> bool {
+        self.media.direction != Direction::SendRecv
     }
 }
 

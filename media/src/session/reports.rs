@@ -1,18 +1,21 @@
-//! When RTCP reports are sent, and where to.
+//! When RTCP reports are sent, where to, and whose are believed.
 use std::{
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
     latch::Latch,
-    rtcp::Control,
+    rtcp::{Control, Reception},
     rtp::{self, mix},
     sdp::Negotiated,
 };
 
-/// RFC 3550 §6.2: at least five seconds on average, half of that before the first.
+/// RFC 3550 §6.2: at least five seconds on average, half of that before the first. Two parties' reports are far below
+/// 5 % of any codec's bandwidth, so this minimum always applies.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// §6.3.1: what the randomised interval is divided by (e - 3/2).
+const COMPENSATION: f64 = 1.218_28;
 
 /// The RTCP half of a session.
 #[derive(Debug)]
@@ -20,15 +23,28 @@ pub(super) struct Reports {
     control: Control,
     next: Instant,
     randomness: u64,
-    /// Where the peer's reports come from.
-    source: Option<SocketAddr>,
+    source: Source,
+    /// When a report of the peer last came.
+    heard_at: Option<Instant>,
+}
+
+/// Where the peer's reports come from, beside where they are expected.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// Nothing is known.
+    Unknown,
+    /// The first that came from the address its RTP was learnt from: a NAT gives RTCP a port of its own.
+    Learnt(SocketAddr),
+    /// The peer proved that it receives reports there, and chose it (RFC 8445 §8.1.1).
+    Nominated(SocketAddr),
 }
 
 impl Reports {
-    pub(super) fn new(ssrc: u32, local: SocketAddr, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(ssrc: u32, local: SocketAddr, seed: u64, (wall, now): (SystemTime, Instant)) -> Self {
         // §6.5.1: user@host; the user part is random (RFC 7022) so that calls on one host differ.
         let cname = format!("{:016x}@{}", mix(seed ^ 0xc4a3), local.ip());
-        let mut reports = Self { control: Control::new(ssrc, cname, now), next: now, randomness: seed, source: None };
+        let control = Control::new(ssrc, cname, wall, now);
+        let mut reports = Self { control, next: now, randomness: seed, source: Source::Unknown, heard_at: None };
         reports.schedule(INTERVAL / 2, now);
         reports
     }
@@ -41,42 +57,74 @@ impl Reports {
         self.control.round_trip()
     }
 
-    pub(super) fn remote_lost(&self) -> u32 {
-        self.control.remote_lost()
+    pub(super) fn reception(&self) -> Option<Reception> {
+        self.control.reception()
     }
 
-    /// False if it is not RTCP.
-    pub(super) fn handle(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+    pub(super) fn heard_at(&self) -> Option<Instant> {
+        self.heard_at
+    }
+
+    /// Whether a report from there can be the peer's. Where RTP comes from where it was signalled to, reports must
+    /// too: nobody else on the peer's machine may tell us how it hears us, or have our reports sent elsewhere.
+    pub(super) fn believes(&self, from: SocketAddr, media: &Negotiated, latch: &Latch) -> bool {
+        let moved = latch.source().filter(|source| *source != media.remote);
+        if from == latch.remote() || (!media.rtcp_mux && from == media.remote_rtcp) {
+            return true; // the port of RTP is believed with or without a=rtcp-mux: it has the audio already
+        }
+        match self.source {
+            Source::Nominated(source) | Source::Learnt(source) => from == source,
+            Source::Unknown => !media.rtcp_mux && moved.is_some_and(|source| source.ip() == from.ip()),
+        }
+    }
+
+    /// A datagram that [`Self::believes`] the peer sent. False if it is not RTCP.
+    pub(super) fn handle(&mut self, from: SocketAddr, datagram: &[u8], media: &Negotiated, now: Instant) -> bool {
         let understood = self.control.handle(datagram, now);
         if understood {
-            self.source = Some(from);
+            self.heard_at = Some(now);
+            let expected = from == media.remote_rtcp || from == media.remote;
+            if matches!(self.source, Source::Unknown) && !expected && !media.rtcp_mux {
+                self.source = Source::Learnt(from);
+            }
         }
         understood
     }
 
     /// The peer proved that it receives reports at this address, and chose it (RFC 8445 §8.1.1).
     pub(super) fn nominate(&mut self, source: SocketAddr) {
-        self.source = Some(source);
+        self.source = Source::Nominated(source);
+    }
+
+    /// The peer named its addresses anew: what was learnt is void.
+    pub(super) fn signal(&mut self) {
+        self.source = Source::Unknown;
     }
 
     pub(super) fn report(
         &mut self,
         sent: &rtp::Sender,
+        timestamp: u32,
         received: Option<(u32, &mut rtp::Receiver)>,
         now: Instant,
     ) -> Vec<u8> {
         self.schedule(INTERVAL, now);
-        self.control.report(sent, received, now)
+        self.control.report(sent, timestamp, received, now)
     }
 
-    pub(super) fn bye(&self, sent: &rtp::Sender, now: Instant) -> Vec<u8> {
-        self.control.bye(sent, now)
+    pub(super) fn bye(
+        &mut self,
+        sent: &rtp::Sender,
+        timestamp: u32,
+        received: Option<(u32, &mut rtp::Receiver)>,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        self.control.bye(sent, timestamp, received, now)
     }
 
     /// Where the peer's reports come from; else beside where its RTP does, if that is not where its description says.
     pub(super) fn remote(&self, media: &Negotiated, latch: &Latch) -> SocketAddr {
-        let current = |from: &SocketAddr| *from == media.remote_rtcp || from.ip() == latch.remote().ip();
-        if let Some(source) = self.source.filter(current) {
+        if let Source::Nominated(source) | Source::Learnt(source) = self.source {
             return source;
         }
         match latch.source() {
@@ -93,6 +141,6 @@ impl Reports {
         self.randomness = mix(self.randomness);
         let part = (self.randomness >> 32) as u32;
         let jitter = (interval.as_micros() as u64 * u64::from(part)) >> 32;
-        self.next = now + interval / 2 + Duration::from_micros(jitter);
+        self.next = now + (interval / 2 + Duration::from_micros(jitter)).div_f64(COMPENSATION);
     }
 }

@@ -1,5 +1,5 @@
 //! What a session counts.
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// SRTP and SRTCP packets that were dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Stats {
     pub restarts: u64,
     /// Datagrams from sources that are not the caller's.
     pub foreign: u64,
+    /// Where the first of them came from.
+    pub foreign_from: Option<SocketAddr>,
     /// Datagrams that are no RTP or RTCP, or of a payload type nobody agreed on.
     pub malformed: u64,
     /// Packets that SRTP dropped.
@@ -61,5 +63,5 @@ pub struct Stats {
     /// Round-trip time by RTCP, once measured.
     pub round_trip: Option<Duration>,
     /// Packets of ours the peer says it misses.
-    pub remote_lost: u32,
+    pub remote_lost: u64,
 }

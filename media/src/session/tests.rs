@@ -12,6 +12,7 @@ mod downlink;
 mod freeswitch;
 mod keys;
 mod level;
+mod measured;
 mod negotiated;
 mod robustness;
 mod secure;
@@ -57,7 +58,13 @@ fn config(uplink: AudioFormat, engine: vad::Engine) -> Config {
         seed: 7,
         reorder_window: ms(40),
         max_queued: Duration::from_secs(180),
-        silence_timeout: Duration::from_secs(30),
+        patience: Patience {
+            warning: Duration::from_secs(5),
+            end: Duration::from_secs(30),
+            hold: Duration::from_secs(90),
+        },
+        poor_below: 3.6,
+        wall: std::time::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
     }
 }
 

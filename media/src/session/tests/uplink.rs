@@ -248,7 +248,7 @@ fn music_on_hold_is_not_the_caller() {
     let of = |value: u8| heard.iter().filter(|b| **b == value).count() / 160;
     assert_eq!((of(1), of(2), of(3)), (10, 0, 10));
     assert!(of(0xff) >= 46, "silence goes up instead: {}", of(0xff));
-    assert!(call.events.iter().all(|(_, e)| *e != Event::MediaTimeout));
+    assert!(call.events.iter().all(|(_, e)| !matches!(e, Event::Silent(_) | Event::MediaTimeout(_))));
 }
 
 #[test]
@@ -257,12 +257,19 @@ fn dead_media_is_told_once_per_silence() {
     call.run(Duration::from_secs(70));
     call.phone_sends(&[1; 160]);
     call.run(Duration::from_secs(40));
-    let told: Vec<Duration> =
-        call.events.iter().filter(|(_, e)| *e == Event::MediaTimeout).map(|(at, _)| *at).collect();
-    assert_eq!(told, [Duration::from_secs(30), Duration::from_secs(100)]);
+    let told = |call: &Call| -> Vec<(u64, bool, Option<u64>)> {
+        let of = |(at, event): &(Duration, Event)| match event {
+            Event::Silent(it) => Some((at.as_secs(), false, it.last.map(|last| last.as_secs()))),
+            Event::MediaTimeout(it) => Some((at.as_secs(), true, it.last.map(|last| last.as_secs()))),
+            _ => None,
+        };
+        call.events.iter().filter_map(of).collect()
+    };
+    let want = [(5, false, None), (30, true, None), (75, false, Some(5)), (100, true, Some(30))];
+    assert_eq!(told(&call), want);
     call.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), call.now);
-    call.run(Duration::from_secs(100));
-    assert_eq!(call.events.iter().filter(|(_, e)| *e == Event::MediaTimeout).count(), 2, "not while on hold");
+    call.run(Duration::from_secs(80));
+    assert_eq!(told(&call), want, "a phone on hold may be silent");
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! Whether the phone is still there: how long RTP may stay away, and what is said of it.
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// How long the phone may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// [`super::Event::Silent`] after so long without RTP.
+    pub warning: Duration,
+    /// [`super::Event::MediaTimeout`] after so long without RTP.
+    pub end: Duration,
+    /// The same while the peer need not send RTP (hold), and its reports count as signs of life.
+    pub hold: Duration,
+}
+
+/// RTP that stayed away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Where it should come from.
+    pub expected: SocketAddr,
+    /// How long ago the last packet came; `None` if none ever did.
+    pub last: Option<Duration>,
+    /// How long it has been waited for.
+    pub length: Duration,
+    /// Datagrams dropped meanwhile, as they came from elsewhere.
+    pub foreign: u64,
+    /// Where the first of all such came from.
+    pub foreign_from: Option<SocketAddr>,
+}
+
+/// What a silence leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Warn,
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Warned,
+    /// Nothing more follows until the phone is heard.
+    Ended,
+}
+
+/// Waits for RTP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    patience: Patience,
+    /// When RTP last came, or was first to be expected.
+    since: Instant,
+    heard: Option<Instant>,
+    told: Told,
+    /// Foreign datagrams counted when RTP last came.
+    foreign: u64,
+}
+
+impl Watch {
+    pub(super) fn new(patience: Patience, now: Instant) -> Self {
+        Self { patience, since: now, heard: None, told: Told::Nothing, foreign: 0 }
+    }
+
+    /// RTP of the phone came, after so many foreign datagrams.
+    pub(super) fn hear(&mut self, foreign: u64, now: Instant) {
+        *self = Self { since: now, heard: Some(now), told: Told::Nothing, foreign, ..*self };
+    }
+
+    /// Something else was agreed on: the wait begins anew.
+    pub(super) fn restart(&mut self, now: Instant) {
+        *self = Self { since: now, told: Told::Nothing, ..*self };
+    }
+
+    /// When the wait is over. `held`: the peer need not send; then `report`, when its last report came, counts too.
+    pub(super) fn deadline(&self, held: bool, report: Option<Instant>) -> Option<Instant> {
+        let patience = &self.patience;
+        match (self.told, held) {
+            (Told::Ended, _) => None,
+            (Told::Nothing | Told::Warned, true) => {
+                Some(report.map_or(self.since, |at| at.max(self.since)) + patience.hold)
+            }
+            (Told::Nothing, false) => Some(self.since + patience.warning.min(patience.end)),
+            (Told::Warned, false) => Some(self.since + patience.end),
+        }
+    }
+
+    /// What is due. Call it at the deadline.
+    pub(super) fn handle_timeout(&mut self, held: bool, report: Option<Instant>, now: Instant) -> Option<Verdict> {
+        self.deadline(held, report).filter(|deadline| *deadline <= now)?;
+        if held || now >= self.since + self.patience.end {
+            self.told = Told::Ended;
+            return Some(Verdict::End);
+        }
+        self.told = Told::Warned;
+        Some(Verdict::Warn)
+    }
+
+    pub(super) fn silence(
+        &self,
+        expected: SocketAddr,
+        (foreign, foreign_from): (u64, Option<SocketAddr>),
+        now: Instant,
+    ) -> Silence {
+        Silence {
+            expected,
+            last: self.heard.map(|heard| now.saturating_duration_since(heard)),
+            length: now.saturating_duration_since(self.since),
+            foreign: foreign.saturating_sub(self.foreign),
+            foreign_from,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::origin;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn watch(now: Instant) -> Watch {
+        Watch::new(Patience { warning: s(5), end: s(60), hold: s(1_800) }, now)
+    }
+
+    #[test]
+    fn a_silence_is_warned_of_once_and_ended_once() {
+        let start = origin();
+        let mut watch = watch(start);
+        watch.hear(7, start + s(1));
+        let mut told = Vec::new();
+        while let Some(at) = watch.deadline(false, Some(start + s(50))) {
+            told.push((at - start, watch.handle_timeout(false, None, at)));
+        }
+        assert_eq!(told, [(s(6), Some(Verdict::Warn)), (s(61), Some(Verdict::End))]);
+        let from = "203.0.113.9:5000".parse().ok();
+        let silence = watch.silence("192.0.2.1:4000".parse().unwrap(), (10, from), start + s(61));
+        assert_eq!((silence.last, silence.length, silence.foreign), (Some(s(60)), s(60), 3));
+        watch.hear(10, start + s(70));
+        assert_eq!(watch.deadline(false, None), Some(start + s(75)));
+    }
+
+    #[test]
+    fn on_hold_reports_alone_keep_the_call() {
+        let start = origin();
+        let mut watch = watch(start);
+        assert_eq!(watch.handle_timeout(true, None, start + s(1_799)), None);
+        assert_eq!(watch.deadline(true, Some(start + s(1_700))), Some(start + s(3_500)));
+        assert_eq!(watch.handle_timeout(true, Some(start + s(1_700)), start + s(1_800)), None);
+        assert_eq!(watch.handle_timeout(true, Some(start + s(1_700)), start + s(3_500)), Some(Verdict::End));
+    }
+
+    #[test]
+    fn a_warning_later_than_the_end_is_not_given() {
+        let start = origin();
+        let mut watch = Watch::new(Patience { warning: s(9), end: s(3), hold: s(1) }, start);
+        assert_eq!(watch.deadline(false, None), Some(start + s(3)));
+        assert_eq!(watch.handle_timeout(false, None, start + s(3)), Some(Verdict::End));
+        assert_eq!(watch.silence("192.0.2.1:4000".parse().unwrap(), (0, None), start + s(3)).last, None);
+    }
+}

@@ -1,0 +1,207 @@
+//! What is measured of a call, and what is believed of what the peer tells.
+use super::*;
+use crate::{
+    quality::Loss,
+    rtcp::Control,
+    rtp::{Arrival, Receiver, Sequence},
+};
+
+const MU: AudioFormat = AudioFormat::G711(Law::Mu);
+const RTCP: &str = "192.0.2.1:4001";
+
+/// The phone's side of RTCP: it hears our packets but those that the network loses.
+struct Peer {
+    control: Control,
+    sender: rtp::Sender,
+    receiver: Receiver,
+    sequence: Sequence,
+    /// What of `Call::sent` it has looked at.
+    seen: usize,
+}
+
+impl Peer {
+    fn new(call: &Call) -> Self {
+        let sender = rtp::Sender::new(77);
+        let control = Control::new(sender.ssrc(), "phone".into(), std::time::UNIX_EPOCH, call.start);
+        Self { control, sender, receiver: Receiver::new(8_000), sequence: Sequence::default(), seen: 0 }
+    }
+
+    /// Hears what was sent since, each packet `way` later.
+    fn hear(&mut self, call: &Call, way: Duration, lost: impl Fn(u16) -> bool) {
+        for (at, transmit) in &call.sent[self.seen..] {
+            let arrived = call.start + *at + way;
+            match transmit.channel {
+                Channel::Rtcp => assert!(self.control.handle(&transmit.bytes, arrived)),
+                Channel::Rtp => {
+                    let packet = Packet::parse(&transmit.bytes).unwrap();
+                    if !lost(packet.sequence)
+                        && let Arrival::New(extended) = self.sequence.accept(packet.sequence)
+                    {
+                        self.receiver.count(extended, Some(packet.timestamp), arrived);
+                    }
+                }
+            }
+        }
+        self.seen = call.sent.len();
+    }
+
+    /// Its report about us, sent at `now`.
+    fn report(&mut self, call: &Call, now: Instant) -> Vec<u8> {
+        let ours = Packet::parse(&call.sent[0].1.bytes).unwrap().ssrc;
+        self.control.report(&self.sender, 0, Some((ours, &mut self.receiver)), now)
+    }
+}
+
+/// RFC 3550 §6.4.1: NTP and RTP timestamps of a sender report are the same instant, also when it leaves between packets.
+#[test]
+fn our_rtp_clock_in_reports_is_that_of_the_packets() {
+    let mut call = Call::new(MU);
+    call.session.send_dtmf("1", call.now);
+    call.run(Duration::from_secs(40));
+    let first = call.packets()[0].1.timestamp;
+    let reports: Vec<_> = call.sent.iter().filter(|(_, it)| it.channel == Channel::Rtcp).collect();
+    assert!(reports.len() >= 8);
+    for (at, report) in reports {
+        let number = |range: std::ops::Range<usize>| u32::from_be_bytes(report.bytes[range].try_into().unwrap());
+        assert_eq!(report.bytes[1], 200);
+        let ticks = number(16..20).wrapping_sub(first);
+        assert!(ticks.abs_diff((at.as_micros() * 8 / 1_000) as u32) <= 1, "{at:?}: {ticks}");
+        let seconds = number(8..12).wrapping_sub((1_790_000_000_u64 + 2_208_988_800) as u32);
+        assert_eq!(u64::from(seconds), at.as_secs());
+    }
+}
+
+/// RFC 3550 §6.2, §6.3.1: five seconds on average, divided by 1.21828, each between half and one and a half of it.
+#[test]
+fn reports_are_spread_and_their_mean_is_the_interval() {
+    let mut call = Call::new(MU);
+    for _ in 0..60 {
+        (0..500).for_each(|_| call.phone_sends(&[1; 160]));
+    }
+    let at: Vec<Duration> = call.sent.iter().filter(|(_, it)| it.channel == Channel::Rtcp).map(|(at, _)| *at).collect();
+    let gaps: Vec<f64> = at.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+    assert!(gaps.iter().all(|gap| (2.05..=6.16).contains(gap)), "{gaps:?}");
+    let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+    assert!((3.8..4.4).contains(&mean), "{mean}");
+}
+
+#[test]
+fn both_ways_of_a_bad_network_are_told_apart() {
+    let mut call = Call::new(MU);
+    let mut peer = Peer::new(&call);
+    let way = ms(70);
+    for n in 0..1_000_u32 {
+        // Up: 3 % lost, in runs of 3. Down: one in ten lost.
+        if n % 100 < 3 {
+            call.phone_loses(&tone_frame(n as usize))
+        } else {
+            call.phone_sends(&tone_frame(n as usize))
+        }
+        if n % 250 == 249 {
+            peer.hear(&call, way, |sequence| sequence % 10 == 0);
+            let report = peer.report(&call, call.now + way);
+            call.run(2 * way);
+            call.session.handle_rtcp(address(RTCP), &report, call.now);
+            call.drain();
+        }
+    }
+    let quality = call.session.quality();
+    let Quality { uplink, downlink: Some(downlink), round_trip: Some((last, _)), .. } = quality else {
+        panic!("{quality:?}")
+    };
+    assert!(last.abs_diff(2 * way) < ms(5), "{last:?}");
+    assert_eq!((uplink.loss.lost, uplink.loss.runs), (27, 9), "the first run was before the first packet");
+    assert!((uplink.loss.mean_run() - 3.0).abs() < 1e-9);
+    assert!((downlink.loss.ratio() - 0.1).abs() < 0.01 && downlink.loss.expected > 980, "{downlink:?}");
+    assert!(uplink.score.mos_lq > downlink.score.mos_lq && downlink.score.mos_lq < 3.6, "{quality:?}");
+    let poor: Vec<Way> = call
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Poor(poor) => Some(poor.way),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(poor, [Way::Downlink], "told once, and only the way that is bad");
+}
+
+#[test]
+fn a_good_call_is_good_and_its_jitter_small() {
+    let mut call = Call::new(MU);
+    (0..500).for_each(|n| call.phone_sends(&tone_frame(n)));
+    let quality = call.session.quality();
+    assert_eq!(quality.uplink.loss, Loss { expected: 500, lost: 0, runs: 0 });
+    assert!((quality.uplink.score.mos_cq - 4.41).abs() < 0.01 && quality.downlink.is_none(), "{quality:?}");
+    assert!(quality.uplink.jitter.max < ms(1) && quality.remote == address(PHONE));
+    assert!(call.events.iter().all(|(_, event)| !matches!(event, Event::Poor(_))));
+}
+
+/// Nobody but the peer tells us how it hears us, or where our reports go: not even another program on its machine.
+#[test]
+fn reports_of_others_are_not_believed() {
+    for (rtp, from, believed) in [
+        (PHONE, RTCP, true),
+        (PHONE, PHONE, true),
+        (PHONE, "192.0.2.1:6001", false),
+        (PHONE, "203.0.113.66:4001", false),
+        // Behind a NAT neither port is as signalled; then the first that comes from the address of RTP has it.
+        ("192.0.2.1:9000", "192.0.2.1:55555", true),
+        ("192.0.2.1:9000", "203.0.113.66:4001", false),
+    ] {
+        let mut call = Call::new(MU);
+        let datagram = call.packet(&[1; 160]);
+        call.receive(rtp, &datagram);
+        call.run(ms(100));
+        let mut peer = Peer::new(&call);
+        peer.hear(&call, ms(1), |_| false);
+        let report = peer.report(&call, call.now);
+        call.session.handle_rtcp(address(from), &report, call.now);
+        call.session.handle_rtcp(address("203.0.113.67:4001"), &report, call.now);
+        call.run(Duration::from_secs(10));
+        assert_eq!(call.session.quality().downlink.is_some(), believed, "{rtp} {from}");
+        assert_eq!(call.session.stats().foreign, if believed { 1 } else { 2 }, "{rtp} {from}");
+        let astray = call.sent.iter().filter(|(_, it)| it.channel == Channel::Rtcp).any(|(_, it)| {
+            let beside = [RTCP, "192.0.2.1:9001", "192.0.2.1:55555"].map(address);
+            !beside.contains(&it.remote) || (rtp == PHONE && it.remote != address(RTCP))
+        });
+        assert!(!astray, "{rtp} {from}");
+        call.session.handle_rtcp(address("192.0.2.1:55557"), &report, call.now);
+        let learnt = rtp != PHONE && !believed;
+        let refused = if believed { 2 } else { 3 - u64::from(learnt) };
+        assert_eq!(call.session.stats().foreign, refused, "{rtp} {from}: one port is learnt, and then no other");
+    }
+}
+
+#[test]
+fn the_first_foreign_source_is_told_once_and_counted_in_the_silence() {
+    let mut call = Call::new(MU);
+    call.phone_sends(&[1; 160]);
+    for n in 0..3 {
+        let datagram = call.packet(&[0x66; 160]);
+        call.receive(&format!("203.0.113.9:500{n}"), &datagram);
+    }
+    call.run(Duration::from_secs(6));
+    let events: Vec<&Event> =
+        call.events.iter().map(|(_, it)| it).filter(|it| matches!(it, Event::Foreign(_) | Event::Silent(_))).collect();
+    let [Event::Foreign(first), Event::Silent(silence)] = events[..] else { panic!("{events:?}") };
+    assert_eq!((*first, silence.foreign_from), (address("203.0.113.9:5000"), Some(*first)));
+    assert_eq!((silence.foreign, silence.expected, silence.last), (3, address(PHONE), Some(Duration::from_secs(5))));
+}
+
+/// RFC 3550 §6: a phone on hold that only reports is alive.
+#[test]
+fn on_hold_reports_alone_keep_the_call() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    let mut peer = Peer::new(&call);
+    call.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), call.now);
+    for _ in 0..40 {
+        let report = peer.report(&call, call.now);
+        call.session.handle_rtcp(address(RTCP), &report, call.now);
+        call.run(Duration::from_secs(5));
+    }
+    let ended = |call: &Call| call.events.iter().any(|(_, event)| matches!(event, Event::MediaTimeout(_)));
+    assert!(!ended(&call), "200 s with reports");
+    call.run(Duration::from_secs(90));
+    assert!(ended(&call), "90 s without any");
+}

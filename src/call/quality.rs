@@ -1,0 +1,133 @@
+//! What the media session measures, in the words of the record and of the log.
+use crate::record::{MediaQuality, WayQuality};
+use media::{Loss, Poor, Silence, Way};
+use std::time::Duration;
+
+/// How a call sounds so far.
+pub(super) fn measured(media: &media::Session) -> MediaQuality {
+    let (stats, quality) = (media.stats(), media.quality());
+    MediaQuality {
+        codec: quality.codec.to_string(),
+        remote: quality.remote,
+        round_trip_ms: quality.round_trip.map(|(last, _)| ms(last)),
+        round_trip_max_ms: quality.round_trip.map(|(_, longest)| ms(longest)),
+        received: stats.received,
+        late: stats.late,
+        duplicated: stats.duplicated,
+        reordered: stats.reordered,
+        concealed_ms: u64::try_from(stats.concealed.as_millis()).unwrap_or(u64::MAX),
+        sent: stats.sent,
+        foreign: stats.foreign,
+        foreign_from: stats.foreign_from,
+        uplink: way(&quality.uplink, Some(quality.uplink.loss.mean_run())),
+        downlink: quality.downlink.map(|downlink| way(&downlink, None)),
+    }
+}
+
+/// `mean_run`: where the runs of lost packets are known.
+fn way(quality: &media::WayQuality, mean_run: Option<f64>) -> WayQuality {
+    let media::WayQuality { loss, jitter, score, mos_min } = quality;
+    WayQuality {
+        expected: loss.expected,
+        lost: loss.lost,
+        mean_run: mean_run.map(hundredths),
+        jitter_ms: ms(jitter.last),
+        jitter_p95_ms: ms(jitter.p95),
+        jitter_max_ms: ms(jitter.max),
+        r: hundredths(score.r),
+        mos_cq: hundredths(score.mos_cq),
+        mos_lq: hundredths(score.mos_lq),
+        mos_min: hundredths(*mos_min),
+    }
+}
+
+/// "no RTP from the caller for 5 s: expected from 10.0.0.1:4000, …".
+pub(super) fn silence(silence: &Silence) -> String {
+    let Silence { expected, last, length, foreign, foreign_from } = silence;
+    let last = last.map_or_else(|| "none ever came".to_owned(), |last| format!("the last came {} ago", seconds(last)));
+    let mut text = format!("no RTP from the caller for {}: expected from {expected}, {last}", seconds(*length));
+    if let (1.., Some(from)) = (foreign, foreign_from) {
+        text.push_str(&format!(", {foreign} from elsewhere dropped (the first of the call from {from})"));
+    }
+    text
+}
+
+/// "caller to us: 7.0 % lost in runs of 3.0, …".
+pub(super) fn poor(poor: &Poor) -> String {
+    let Poor { way, loss, jitter, round_trip, mos } = poor;
+    let way = match way {
+        Way::Uplink => "caller to us",
+        Way::Downlink => "us to caller, as the phone reports it",
+    };
+    let round_trip = round_trip.map(|time| format!(", round trip {} ms", time.as_millis())).unwrap_or_default();
+    let (lost, jitter) = (lost(loss), jitter.as_millis());
+    format!("the call sounds bad, {way}: {lost}, jitter {jitter} ms{round_trip}; MOS {mos:.1} of 4.5")
+}
+
+fn lost(loss: &Loss) -> String {
+    let percent = loss.ratio() * 100.0;
+    match loss.mean_run() {
+        run if run > 1.0 => format!("{percent:.1} % lost in runs of {run:.1}"),
+        _ => format!("{percent:.1} % lost"),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn ms(time: Duration) -> f64 {
+    hundredths(time.as_secs_f64() * 1_000.0)
+}
+
+fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_says_which_address_and_who_else_was_there() {
+        let mut silent = Silence {
+            expected: "10.0.0.1:4000".parse().unwrap(),
+            last: None,
+            length: Duration::from_secs(5),
+            foreign: 0,
+            foreign_from: None,
+        };
+        assert_eq!(silence(&silent), "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, none ever came");
+        silent = Silence {
+            last: Some(Duration::from_millis(5_020)),
+            foreign: 3,
+            foreign_from: "10.0.0.9:5000".parse().ok(),
+            ..silent
+        };
+        assert_eq!(
+            silence(&silent),
+            "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, the last came 5.0 s ago, \
+             3 from elsewhere dropped (the first of the call from 10.0.0.9:5000)"
+        );
+    }
+
+    #[test]
+    fn a_bad_way_says_which_and_what_is_wrong() {
+        let bad = Poor {
+            way: Way::Uplink,
+            loss: Loss { expected: 300, lost: 21, runs: 7 },
+            jitter: Duration::from_millis(12),
+            round_trip: Some(Duration::from_millis(80)),
+            mos: 3.56,
+        };
+        assert_eq!(
+            poor(&bad),
+            "the call sounds bad, caller to us: 7.0 % lost in runs of 3.0, jitter 12 ms, round trip 80 ms; MOS 3.6 of 4.5"
+        );
+        let down = Poor { way: Way::Downlink, loss: Loss { runs: 0, ..bad.loss }, round_trip: None, ..bad };
+        assert_eq!(
+            poor(&down),
+            "the call sounds bad, us to caller, as the phone reports it: 7.0 % lost, jitter 12 ms; MOS 3.6 of 4.5"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! How a call sounded: the `media_quality` column, one JSON object.
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Both ways of a call, and the counters of its packets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MediaQuality {
+    /// `PCMU`, `PCMA`, ….
+    pub codec: String,
+    /// Where the caller's packets came from, and ours went.
+    pub remote: SocketAddr,
+    /// The last round trip by RTCP; absent where the peer sends no reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// The longest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_max_ms: Option<f64>,
+    /// RTP packets of the caller, without duplicates.
+    pub received: u64,
+    /// Those that came after their gap was given up.
+    pub late: u64,
+    /// Those that came again.
+    pub duplicated: u64,
+    /// Those that were overtaken and still came in time.
+    pub reordered: u64,
+    /// Audio made up for what was missing.
+    pub concealed_ms: u64,
+    /// RTP packets sent.
+    pub sent: u64,
+    /// Packets dropped because they came from elsewhere.
+    pub foreign: u64,
+    /// Where the first of them came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_from: Option<SocketAddr>,
+    /// Caller to us.
+    pub uplink: WayQuality,
+    /// Us to caller, as the peer reports it; absent where it sends no reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downlink: Option<WayQuality>,
+}
+
+/// One way.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WayQuality {
+    /// Packets that should have come.
+    pub expected: u64,
+    /// Packets that did not, or too late.
+    pub lost: u64,
+    /// Mean length of a run of lost packets; absent where only the peer knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_run: Option<f64>,
+    /// Interarrival jitter at the end.
+    pub jitter_ms: f64,
+    /// 95 of 100 measurements were no worse.
+    pub jitter_p95_ms: f64,
+    /// The worst.
+    pub jitter_max_ms: f64,
+    /// Transmission rating of ITU-T G.107: up to 93.2 in narrowband.
+    pub r: f64,
+    /// Mean opinion score of a conversation, 1 to 4.5.
+    pub mos_cq: f64,
+    /// The same of listening: delay does not count.
+    pub mos_lq: f64,
+    /// The worst five seconds of a conversation.
+    pub mos_min: f64,
+}
+
+impl WayQuality {
+    /// Packets lost of a hundred.
+    pub fn loss_percent(&self) -> f64 {
+        if self.expected == 0 { 0.0 } else { self.lost as f64 * 100.0 / self.expected as f64 }
+    }
+}
