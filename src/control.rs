@@ -3,6 +3,7 @@
 //! PURE: what is asked and told, and where the socket may be. The sockets themselves are the drivers'.
 use crate::{
     config::Environment,
+    record::MediaQuality,
     trace::{Carrier, Counters, Direction, Entry, Progress, Summary},
 };
 use serde::{Deserialize, Serialize};
@@ -202,6 +203,12 @@ pub struct Status {
     pub registrations: Vec<Registered>,
     /// Calls with a secretary at this moment.
     pub calls: u64,
+    /// RTP ports.
+    #[serde(default)]
+    pub rtp: RtpStatus,
+    /// How calls sound that have been measured.
+    #[serde(default)]
+    pub media: Vec<CallMedia>,
     /// SIP.
     pub sip: SipStatus,
     /// SRTP.
@@ -217,6 +224,27 @@ pub struct SrtpStatus {
     pub unauthentic: u64,
     /// That were there before.
     pub replayed: u64,
+}
+
+/// The RTP ports of all addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtpStatus {
+    /// Pairs of ports.
+    pub pairs: u64,
+    /// Pairs that no call has.
+    pub free: u64,
+    /// Calls refused because there was none.
+    pub refused: u64,
+}
+
+/// How a call sounds that is up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallMedia {
+    /// Its conversation in the database.
+    pub conversation: Uuid,
+    /// What was measured.
+    #[serde(flatten)]
+    pub quality: MediaQuality,
 }
 
 /// What the SIP core counts.

@@ -1,8 +1,11 @@
 //! What is counted, in the text format of Prometheus (version 0.0.4).
+mod media;
+
 use crate::{
     control::{Standing, Status},
     trace::{Carrier, Direction},
 };
+pub use media::Media;
 use std::fmt::Write as _;
 
 /// Messages that passed the sockets, by what carried them and which way.
@@ -28,10 +31,11 @@ impl Messages {
 enum Kind {
     Gauge,
     Counter,
+    Histogram,
 }
 
 /// The page.
-pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64) -> String {
+pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, media: &Media) -> String {
     use Kind::{Counter, Gauge};
     let mut page = Page(String::new());
     page.head("ramal_sip_registrations", Gauge, "Registrations by state.");
@@ -49,6 +53,9 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64) -> String
     let sip = &status.sip;
     let single = [
         ("ramal_calls", Gauge, "Calls with a secretary.", status.calls),
+        ("ramal_rtp_ports", Gauge, "Pairs of RTP ports, of all addresses.", status.rtp.pairs),
+        ("ramal_rtp_ports_free", Gauge, "Pairs of RTP ports that no call has.", status.rtp.free),
+        ("ramal_rtp_ports_exhausted_total", Counter, "Calls refused for want of RTP ports.", status.rtp.refused),
         ("ramal_sip_legs", Gauge, "Legs of calls, which are their dialogs.", sip.legs),
         ("ramal_sip_transactions", Gauge, "SIP transactions.", sip.transactions),
         ("ramal_sip_received_total", Counter, "SIP messages received and read.", sip.received),
@@ -80,6 +87,7 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64) -> String
         page.head(name, kind, help);
         page.sample(name, "", value);
     }
+    media.write(&mut page);
     page.0
 }
 
@@ -90,6 +98,7 @@ impl Page {
         let kind = match kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
         };
         // Writing to a String cannot fail.
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -98,13 +107,17 @@ impl Page {
     fn sample(&mut self, name: &str, labels: &str, value: u64) {
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
+
+    fn number(&mut self, name: &str, labels: &str, value: f64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        control::{Registered, SipStatus, SrtpStatus},
+        control::{Registered, RtpStatus, SipStatus, SrtpStatus},
         trace::Counters,
     };
 
@@ -124,13 +137,15 @@ mod tests {
             listeners: Vec::new(),
             registrations: vec![registered(Standing::Registered), registered(Standing::Failed)],
             calls: 3,
+            rtp: RtpStatus { pairs: 500, free: 497, refused: 2 },
+            media: Vec::new(),
             sip: SipStatus::from(sip::Stats { legs: 4, parse_errors: 5, ..sip::Stats::default() }),
             srtp: SrtpStatus { unauthentic: 8, replayed: 9 },
             trace: Counters { calls: 6, ..Counters::default() },
         };
         let mut messages = Messages::default();
         messages.count(Carrier::Tcp, Direction::Out);
-        let page = prometheus(&status, &messages, 7);
+        let page = prometheus(&status, &messages, 7, &Media::default());
         for line in [
             "ramal_sip_registrations{state=\"registered\"} 1",
             "ramal_sip_registrations{state=\"looking\"} 0",
@@ -143,6 +158,9 @@ mod tests {
             "ramal_srtp_replayed_total 9",
             "ramal_trace_calls 6",
             "ramal_hep_lost_total 7",
+            "ramal_rtp_ports_free 497",
+            "ramal_rtp_ports_exhausted_total 2",
+            "ramal_media_mos_count{way=\"up\"} 0",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }
@@ -154,6 +172,8 @@ mod tests {
                 (Some("#"), Some("TYPE"), Some(name)) => typed = name,
                 (Some(sample), Some(_), None) => {
                     let name = sample.split('{').next().unwrap();
+                    let of = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+                    let name = of.filter(|of| *of == helped).unwrap_or(name);
                     assert_eq!((helped, typed), (name, name), "{line}");
                 }
                 _ => panic!("{line}"),

@@ -1,14 +1,20 @@
 //! `ramal status` and `ramal metrics`: how a running server is, for a person and for a machine.
 use super::{ask::Where, config::written};
 use crate::{
-    control::{Ask, Registered, Reply, Standing, Status},
+    control::{Ask, CallMedia, Registered, Reply, RtpStatus, Standing, Status},
     paint::{Paint, plain},
+    record::{MediaQuality, WayQuality},
 };
 use anyhow::Context;
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
 };
+
+/// Calls shown at most.
+const SHOWN: usize = 20;
+/// Below, many users are dissatisfied (ITU-T G.107 Annex B).
+const POOR: f64 = 3.6;
 
 /// Shows how the running server is: registrations, calls, what SIP counts.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,11 +76,13 @@ fn show(status: &Status, paint: Paint) -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "\n{}\n  {} with a secretary, {} legs, {} transactions\n\n{}\n",
+        "\n{}\n  {} with a secretary, {} legs, {} transactions\n  {}\n{}\n{}\n",
         paint.on("1", "Calls"),
         status.calls,
         sip.legs,
         sip.transactions,
+        ports(&status.rtp, paint),
+        media(&status.media, paint),
         paint.on("1", "SIP since the start"),
     );
     let counts = [
@@ -101,6 +109,44 @@ fn show(status: &Status, paint: Paint) -> String {
     let kept = format!("{} kept in {mib:.1} MiB, {} gone for newer ones", trace.calls, trace.evicted);
     let _ = write!(text, "\n{}\n  {kept}\n", paint.on("1", "Traces"));
     text
+}
+
+fn ports(rtp: &RtpStatus, paint: Paint) -> String {
+    let RtpStatus { pairs, free, refused } = rtp;
+    let text = format!("{free} of {pairs} pairs of RTP ports are free, {refused} calls got none");
+    if *refused > 0 { paint.on("33", &text) } else { text }
+}
+
+/// The calls that were measured, the worst first.
+fn media(calls: &[CallMedia], paint: Paint) -> String {
+    let mut calls: Vec<&CallMedia> = calls.iter().collect();
+    let worst = |call: &CallMedia| {
+        let down = call.quality.downlink.map_or(f64::INFINITY, |down| down.mos_cq);
+        call.quality.uplink.mos_cq.min(down)
+    };
+    calls.sort_by(|one, other| worst(one).total_cmp(&worst(other)));
+    let more = calls.len().saturating_sub(SHOWN);
+    let mut text: String = calls.iter().take(SHOWN).map(|call| call_line(call, worst(call), paint)).collect();
+    if more > 0 {
+        text.push_str(&format!("  … and {more} more\n"));
+    }
+    text
+}
+
+fn call_line(call: &CallMedia, worst: f64, paint: Paint) -> String {
+    let CallMedia { conversation, quality } = call;
+    let MediaQuality { codec, remote, uplink, downlink, round_trip_ms, foreign, foreign_from, .. } = quality;
+    let way = |name: &str, way: &WayQuality| {
+        let (mos, loss, jitter) = (way.mos_cq, way.loss_percent(), way.jitter_ms);
+        format!("{name} MOS {mos:.2} ({loss:.1} % lost, jitter {jitter:.0} ms)")
+    };
+    let mut parts = vec![way("up", uplink)];
+    parts.push(downlink.as_ref().map_or_else(|| "down not reported".to_owned(), |downlink| way("down", downlink)));
+    parts.extend(round_trip_ms.map(|ms| format!("round trip {ms:.0} ms")));
+    parts.extend(foreign_from.map(|from| format!("{foreign} foreign packets, the first from {from}")));
+    let text = parts.join(", ");
+    let text = if worst < POOR { paint.on("33", &text) } else { text };
+    format!("  {conversation}  {} {remote}  {text}\n", plain(codec))
 }
 
 fn line(registered: &Registered, paint: Paint) -> String {
@@ -158,6 +204,37 @@ mod tests {
                 registered(Standing::Failed, Some(403), Some(1_700)),
             ],
             calls: 1,
+            rtp: RtpStatus { pairs: 500, free: 499, refused: 0 },
+            media: vec![CallMedia {
+                conversation: uuid::Uuid::from_u128(1),
+                quality: MediaQuality {
+                    codec: "PCMU".into(),
+                    remote: "192.0.2.1:4000".parse().unwrap(),
+                    round_trip_ms: Some(42.4),
+                    round_trip_max_ms: Some(60.0),
+                    received: 930,
+                    late: 0,
+                    duplicated: 0,
+                    reordered: 0,
+                    concealed_ms: 1_400,
+                    sent: 1_000,
+                    foreign: 3,
+                    foreign_from: "203.0.113.9:5000".parse().ok(),
+                    uplink: WayQuality {
+                        expected: 1_000,
+                        lost: 70,
+                        mean_run: Some(3.0),
+                        jitter_ms: 2.4,
+                        jitter_p95_ms: 4.0,
+                        jitter_max_ms: 9.0,
+                        r: 69.1,
+                        mos_cq: 3.56,
+                        mos_lq: 3.56,
+                        mos_min: 3.4,
+                    },
+                    downlink: None,
+                },
+            }],
             sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
             srtp: SrtpStatus::default(),
             trace: Counters { calls: 3, bytes: 1 << 19, ..Counters::default() },
@@ -172,6 +249,8 @@ Registrations
 
 Calls
   1 with a secretary, 1 legs, 0 transactions
+  499 of 500 pairs of RTP ports are free, 0 calls got none
+  00000000-0000-0000-0000-000000000001  PCMU 192.0.2.1:4000  up MOS 3.56 (7.0 % lost, jitter 2 ms), down not reported, round trip 42 ms, 3 foreign packets, the first from 203.0.113.9:5000
 
 SIP since the start
         12  messages read

@@ -2,6 +2,7 @@
 use super::{
     Alarm,
     facts::Facts,
+    media_board::News,
     recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
     sip_socket::Request,
@@ -66,6 +67,8 @@ pub struct Shared {
     pub watch: broadcast::Sender<(Uuid, Event)>,
     /// What SRTP did not believe, of all calls.
     pub unbelieved: Arc<SrtpCounters>,
+    /// How calls sound.
+    pub board: mpsc::Sender<News>,
 }
 
 /// Packets of all calls that SRTP dropped.
@@ -369,7 +372,11 @@ impl Task {
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
-            Event::Ended(ref record) => self.record = Some(record.clone()),
+            Event::Ended(ref record) => {
+                self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
+                self.record = Some(record.clone());
+            }
+            Event::Measured(quality) => return self.tell(News::Measured(self.uuid, quality)),
             Event::Answered
             | Event::CallerSpeaks
             | Event::CallerText(_)
@@ -381,12 +388,17 @@ impl Task {
             | Event::TransferStarted { .. }
             | Event::TransferFailed { .. }
             | Event::Hold(_)
-            | Event::Measured(_)
             | Event::Recording(_)
             | Event::Warning(_) => {}
         }
         // Nobody watching is the ordinary case.
         let _ = self.shared.watch.send((self.uuid, event));
+    }
+
+    fn tell(&self, news: News) {
+        if self.shared.board.try_send(news).is_err() {
+            debug!("the media board is full: a measurement is lost");
+        }
     }
 
     fn connect(&mut self, endpoint: Endpoint) {

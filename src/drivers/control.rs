@@ -2,6 +2,8 @@
 use super::{
     admission::Admission,
     call_task::RecordingOrder,
+    media_board::{Board, News},
+    rtp_socket::Ports,
     sip_socket::Request,
     tap::{Look, Report, carrier},
 };
@@ -9,7 +11,10 @@ use crate::{
     accounts::Known,
     call::Order,
     config::Config,
-    control::{self, Ask, LONGEST_REQUEST, RecordOrder, Registered, Reply, SipStatus, Standing, Status, VERSION},
+    control::{
+        self, Ask, CallMedia, LONGEST_REQUEST, RecordOrder, Registered, Reply, RtpStatus, SipStatus, Standing, Status,
+        VERSION,
+    },
     metrics,
     trace::{Entry, Which},
 };
@@ -190,12 +195,12 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         Ask::Calls => sources.calls(&mut writer).await?,
         Ask::Record { call, order } => return tell(&mut writer, &sources.record(call, order).await).await,
         Ask::Status => match sources.status().await {
-            Some((status, _)) => Some(tell(&mut writer, &Reply::Status(Box::new(status))).await?),
+            Some((status, ..)) => Some(tell(&mut writer, &Reply::Status(Box::new(status))).await?),
             None => None,
         },
         Ask::Metrics => match sources.status().await {
-            Some((status, report)) => {
-                let text = metrics::prometheus(&status, &report.messages, report.hep_lost);
+            Some((status, report, media)) => {
+                let text = metrics::prometheus(&status, &report.messages, report.hep_lost, &media);
                 Some(tell(&mut writer, &Reply::Metrics { text }).await?)
             }
             None => None,
@@ -296,21 +301,35 @@ impl Sources {
         Reply::Refused { why: why.to_owned() }
     }
 
-    async fn status(&self) -> Option<(Status, Box<Report>)> {
+    async fn status(&self) -> Option<(Status, Box<Report>, metrics::Media)> {
         let report = self.look(Look::Report).await?;
+        let (asker, board) = oneshot::channel();
+        self.admission.upgrade()?.shared.board.try_send(News::Look(asker)).ok()?;
+        let Board { calls, ended } = timeout(ANSWER, board).await.ok()?.ok()?;
         let admission = self.admission.upgrade()?;
+        let media = calls.into_iter().map(|(conversation, (_, quality))| CallMedia { conversation, quality });
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_s: self.started.elapsed().as_secs(),
             listeners: self.listeners.iter().map(|(over, at)| format!("{} {at}", carrier(*over).as_str())).collect(),
             registrations: registrations(&admission.registrars.borrow(), &report.registrations),
             calls: admission.threads.calls() as u64,
+            rtp: rtp_ports(&admission),
+            media: media.collect(),
             sip: SipStatus::from(report.stats),
             srtp: admission.shared.unbelieved.status(),
             trace: report.kept,
         };
-        Some((status, report))
+        Some((status, report, ended))
     }
+}
+
+fn rtp_ports(admission: &Admission) -> RtpStatus {
+    admission.ports.iter().map(Ports::standing).fold(RtpStatus::default(), |sum, of| RtpStatus {
+        pairs: sum.pairs + of.pairs,
+        free: sum.free + of.free,
+        refused: sum.refused + of.refused,
+    })
 }
 
 /// What is registered, as it stands; the endpoint does not know those whose registrar has no address yet.

@@ -7,6 +7,7 @@ pub mod dns;
 pub mod facts;
 pub mod hep_socket;
 pub mod leases;
+pub mod media_board;
 pub mod media_threads;
 pub mod names;
 pub mod phone_task;

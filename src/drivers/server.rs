@@ -6,6 +6,7 @@ use super::{
     dns::Dns,
     hep_socket,
     leases::{Held, Leases},
+    media_board,
     media_threads::MediaThreads,
     names::Names,
     recorder::Recorder,
@@ -116,6 +117,7 @@ impl Server {
             ears: ears(&engine),
             registrars: registrars.known.clone(),
             shared: Shared {
+                board: media_board::start(),
                 sip: requests.clone(),
                 engine: Arc::clone(&engine),
                 tls: tls(&now)?,
