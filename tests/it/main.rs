@@ -15,6 +15,7 @@ mod phone;
 mod phones;
 mod recording;
 mod registrar;
+mod rtp;
 mod secure;
 mod sessions;
 mod signalling;

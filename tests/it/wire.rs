@@ -8,25 +8,25 @@ use std::{
 use testkit::{dns::Dns, stage::Settings};
 
 /// A UDP phone that sends what it is given.
-struct Wire {
+pub(crate) struct Wire {
     socket: UdpSocket,
     to: SocketAddr,
 }
 
 impl Wire {
-    fn new(to: SocketAddr) -> Result<Self> {
+    pub(crate) fn new(to: SocketAddr) -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
         socket.connect(to)?;
         Ok(Self { socket, to })
     }
 
-    fn send(&self, request: &str) -> Result<()> {
+    pub(crate) fn send(&self, request: &str) -> Result<()> {
         self.socket.send(request.replace('\n', "\r\n").as_bytes()).map(drop).context("send")
     }
 
     /// The next message that is no provisional response.
-    fn receive(&self) -> Result<String> {
+    pub(crate) fn receive(&self) -> Result<String> {
         let mut buffer = [0; 65_535];
         loop {
             let length = self.socket.recv(&mut buffer).context("no answer")?;
@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// A request with these parts; `body` is its Content-Length too.
-    fn request(&self, method: &str, to_tag: &str, cseq: &str, from: &str, body: &str) -> Result<String> {
+    pub(crate) fn request(&self, method: &str, to_tag: &str, cseq: &str, from: &str, body: &str) -> Result<String> {
         let (us, them) = (self.socket.local_addr()?, self.to);
         Ok(format!(
             "{method} sip:demo@{them} SIP/2.0\nVia: SIP/2.0/UDP {us};rport;branch=z9hG4bK{method}{}\nMax-Forwards: 70\n\
@@ -50,13 +50,13 @@ impl Wire {
         ))
     }
 
-    fn status(&self, request: &str) -> Result<String> {
+    pub(crate) fn status(&self, request: &str) -> Result<String> {
         self.send(request)?;
         Ok(self.receive()?.lines().next().unwrap_or_default().to_owned())
     }
 }
 
-const FROM: &str = "<sip:x@127.0.0.1>;tag=1";
+pub(crate) const FROM: &str = "<sip:x@127.0.0.1>;tag=1";
 const OFFER: &str = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n";
 
 /// RFC 3261 §21.4.1, and the clause that each request breaks.
