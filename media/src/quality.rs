@@ -9,18 +9,33 @@ use crate::codec::Codec;
 
 /// G.107 §7.4: an absolute delay up to this many milliseconds is not noticed (mT).
 const UNNOTICED_MS: f64 = 100.0;
-/// The most R a codec can cost (G.107 §7.5).
-const WORST_EQUIPMENT: f64 = 95.0;
 /// From R of a scale that ends at 100 to MOS (G.107 Annex B): below, it would be less than 1.
 const WORST_R: f64 = 6.52;
+
+/// How R is counted for a bandwidth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Scale {
+    /// R of a call without impairment.
+    best: f64,
+    /// Where the scale ends; MOS divides by it.
+    end: f64,
+    /// The most R that equipment and loss can cost (§7.5 of each).
+    worst_equipment: f64,
+    /// What delay costs, of what it costs in narrowband (§7.4 of each).
+    delay: f64,
+}
+
+/// G.107 with all defaults of its table 3.
+const NARROWBAND: Scale = Scale { best: 93.2, end: 100.0, worst_equipment: 95.0, delay: 1.0 };
+/// G.107.1.
+const WIDEBAND: Scale = Scale { best: 129.0, end: 129.0, worst_equipment: 95.0, delay: 1.0 };
+/// G.107.2.
+const FULLBAND: Scale = Scale { best: 148.0, end: 148.0, worst_equipment: 132.0, delay: 1.48 };
 
 /// What a codec costs, error-free and per loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Equipment {
-    /// R of a call without impairment: each bandwidth has a scale of its own.
-    default_r: f64,
-    /// Where that scale ends; MOS divides by it.
-    scale: f64,
+    scale: Scale,
     /// Ie: what the codec costs by itself.
     impairment: f64,
     /// Bpl: the packet loss robustness factor, with concealment.
@@ -29,30 +44,17 @@ struct Equipment {
     delay: Duration,
 }
 
-/// Narrowband: all defaults of G.107 table 3. Ie and Bpl with concealment of the class of G.711 Appendix I: G.113
-/// Appendix I, table I.4 (without any, Bpl is 4.3).
-const G711: Equipment =
-    Equipment { default_r: 93.2, scale: 100.0, impairment: 0.0, robustness: 25.1, delay: Duration::ZERO };
+/// With concealment of the class of G.711 Appendix I: G.113 Appendix I, table I.4 (without any, Bpl is 4.3).
+const G711: Equipment = Equipment { scale: NARROWBAND, impairment: 0.0, robustness: 25.1, delay: Duration::ZERO };
 /// libopus as it is used for speech, super-wideband at some 31 kbit/s, variable: Al-Ahmadi, Počta, Melvin, "Instrumental
-/// estimation of E-model equipment impairment factor parameters for super-wideband Opus codec" (ISSC 2019), on the
-/// scale of G.107.2. ITU-T has published no value.
-const OPUS: Equipment = Equipment {
-    default_r: 148.0,
-    scale: 148.0,
-    impairment: 16.8,
-    robustness: 10.4,
-    delay: Duration::from_micros(6_500),
-};
-
-/// Wideband: G.107.1, whose scale ends at 129. Ie of G.722 at 64 kbit/s: G.113 Appendix IV, table IV.1. No value of Bpl
-/// is published for a concealment like ours, so it is taken to be that of G.711.
-const G722: Equipment = Equipment {
-    default_r: 129.0,
-    scale: 129.0,
-    impairment: 13.0,
-    robustness: 25.1,
-    delay: Duration::from_micros(1_500),
-};
+/// estimation of E-model equipment impairment factor parameters for super-wideband Opus codec" (ISSC 2019). ITU-T has
+/// published no value.
+const OPUS: Equipment =
+    Equipment { scale: FULLBAND, impairment: 16.8, robustness: 10.4, delay: Duration::from_micros(6_500) };
+/// Ie of 64 kbit/s: G.113 Appendix IV, table IV.1. No value of Bpl is published for a concealment like ours, so it is
+/// taken to be that of G.711.
+const G722: Equipment =
+    Equipment { scale: WIDEBAND, impairment: 13.0, robustness: 25.1, delay: Duration::from_micros(1_500) };
 /// Linear PCM costs nothing by itself: narrowband as G.711 is rated, wideband as the reference of G.107.1.
 const L16_WIDE: Equipment = Equipment { impairment: 0.0, delay: Duration::ZERO, ..G722 };
 
@@ -132,17 +134,18 @@ pub struct Score {
 /// what the codec looks ahead is added.
 pub fn score(codec: Codec, loss: &Loss, delay: Duration) -> Score {
     let equipment = equipment(codec);
-    let listening = equipment.default_r - effective_impairment(&equipment, loss);
-    let r = listening - delay_impairment(delay + equipment.delay);
-    let mos = |r: f64| mos(r * 100.0 / equipment.scale);
+    let scale = equipment.scale;
+    let listening = scale.best - effective_impairment(&equipment, loss);
+    let r = listening - scale.delay * delay_impairment(delay + equipment.delay);
+    let mos = |r: f64| mos(r * 100.0 / scale.end);
     Score { r: r.max(0.0), mos_cq: mos(r), mos_lq: mos(listening) }
 }
 
-/// Ie,eff (G.107 §7.5).
+/// Ie,eff (§7.5 of G.107, G.107.1 and G.107.2).
 fn effective_impairment(equipment: &Equipment, loss: &Loss) -> f64 {
     let percent = loss.ratio() * 100.0;
-    let Equipment { impairment, robustness, .. } = equipment;
-    impairment + (WORST_EQUIPMENT - impairment) * percent / (percent / loss.burst_ratio() + robustness)
+    let Equipment { scale, impairment, robustness, .. } = equipment;
+    impairment + (scale.worst_equipment - impairment) * percent / (percent / loss.burst_ratio() + robustness)
 }
 
 /// Idd (G.107 §7.4): what absolute delay costs by itself.
@@ -205,7 +208,7 @@ mod tests {
         let iq = 15.0 * (1.0 + power(10.0 * y) + power(10.0 * z)).log10();
         let rle = 10.5 * (wepl + 7.0);
         let idle = (ro - rle) / 2.0 + ((ro - rle).powi(2) / 4.0 + 169.0).sqrt();
-        close(ro - (iolr + ist + iq) - idle, G711.default_r, 0.05, "R");
+        close(ro - (iolr + ist + iq) - idle, NARROWBAND.best, 0.05, "R");
     }
 
     /// G.107 Annex B, table B.1: the lower limits of the categories of user satisfaction.
@@ -235,6 +238,25 @@ mod tests {
             let got = effective_impairment(&G711, &loss(percent, run));
             close(got, want, 0.02, &format!("{percent} % in runs of {run}"));
         }
+    }
+
+    /// G.107.1 and G.107.2: each on its own scale, which ends at 129 and 148.
+    #[test]
+    fn wideband_and_fullband_have_scales_of_their_own() {
+        let rated = |codec, percent, ms| score(codec, &loss(percent, 1), Duration::from_millis(ms));
+        for (codec, percent, ms, r, mos) in [
+            (Codec::L16Wide, 0, 0, 129.0, 4.5),
+            (Codec::G722, 0, 0, 116.0, 4.34),
+            (Codec::G722, 5, 0, 102.0, 4.0),
+            (Codec::Opus, 0, 0, 131.2, 4.30),
+            (Codec::Opus, 5, 0, 93.8, 3.28),
+        ] {
+            let got = rated(codec, percent, ms);
+            close(got.r, r, 0.5, &format!("R of {codec}, {percent} %"));
+            close(got.mos_lq, mos, 0.05, &format!("MOS of {codec}, {percent} %"));
+        }
+        let cost = |codec| rated(codec, 0, 0).r - rated(codec, 0, 400).r;
+        assert!((cost(Codec::Opus) / cost(Codec::Pcmu) - 1.48).abs() < 0.05, "{}", cost(Codec::Opus));
     }
 
     #[test]
