@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long after a description another source than the signalled one can be learnt.
+/// How long after a description another address than the signalled one can be learnt.
 const WINDOW: Duration = Duration::from_secs(10);
 /// How long the signalled address may still take over from a source learnt in its place.
 const LEARNING: Duration = Duration::from_secs(2);
@@ -37,6 +37,8 @@ pub enum Verdict {
     Accepted,
     /// It is the caller's, and from its source on all will be: our packets go there.
     Latched,
+    /// It may be; drop it, and see whether its source goes on ([`Policy::AnyAddress`]).
+    Doubted,
     /// It is not; drop it.
     Foreign,
 }
@@ -101,46 +103,67 @@ impl Latch {
         }
     }
 
+    /// Whether a packet from there is refused, whatever it holds: nothing needs to be read of it, and nothing kept.
+    pub fn refuses(&self, from: SocketAddr, now: Instant) -> bool {
+        self.weigh(from, now).0 == Verdict::Foreign
+    }
+
     /// Judges the source of a well-formed packet with a negotiated payload type.
     pub fn judge(&mut self, from: SocketAddr, now: Instant) -> Verdict {
+        let (verdict, state) = self.weigh(from, now);
+        self.state = state;
+        verdict
+    }
+
+    /// The same of a packet that SRTP proved: nobody else has the key, so it needs no others in a row.
+    pub fn judge_proven(&mut self, from: SocketAddr, now: Instant) -> Verdict {
+        let (verdict, state) = match self.weigh(from, now) {
+            (Verdict::Doubted, _) => latched(from, now),
+            weighed => weighed,
+        };
+        self.state = state;
+        verdict
+    }
+
+    /// The verdict, and what the state becomes by it.
+    fn weigh(&self, from: SocketAddr, now: Instant) -> (Verdict, State) {
         match self.state {
             State::Open { since, candidate } => self.learn(from, (since, candidate), now),
             State::Latched { source, since, .. } if source == from => {
-                self.state = State::Latched { source, since, heard: now };
-                Verdict::Accepted
+                (Verdict::Accepted, State::Latched { source, since, heard: now })
             }
             State::Latched { source, since, heard } => {
                 let signalled_in_time = from == self.signalled && now < since + LEARNING;
                 let moved = now >= heard + SILENT && self.may_move(source.ip(), from);
-                if signalled_in_time || moved { self.latch(from, now) } else { Verdict::Foreign }
+                if signalled_in_time || moved { latched(from, now) } else { (Verdict::Foreign, self.state) }
             }
         }
     }
 
     fn learn(
-        &mut self,
+        &self,
         from: SocketAddr,
         (since, candidate): (Instant, Option<(SocketAddr, u32)>),
         now: Instant,
-    ) -> Verdict {
+    ) -> (Verdict, State) {
         if from == self.signalled {
-            return self.latch(from, now);
+            return latched(from, now);
         }
-        if self.former == Some(from) || now >= since + WINDOW {
-            return Verdict::Foreign;
+        let refused = (Verdict::Foreign, self.state);
+        if self.former == Some(from) {
+            return refused;
         }
         let port_only = from.ip() == self.signalled.ip();
         match self.policy {
-            Policy::SignalledAddress | Policy::AnyAddress if port_only => self.latch(from, now),
-            Policy::Signalled | Policy::SignalledAddress => Verdict::Foreign,
-            Policy::AnyAddress => {
+            Policy::SignalledAddress | Policy::AnyAddress if port_only => latched(from, now),
+            Policy::AnyAddress if now < since + WINDOW => {
                 let count = candidate.filter(|(source, _)| *source == from).map_or(1, |(_, count)| count + 1);
                 if count >= PROBATION {
-                    return self.latch(from, now);
+                    return latched(from, now);
                 }
-                self.state = State::Open { since, candidate: Some((from, count)) };
-                Verdict::Foreign
+                (Verdict::Doubted, State::Open { since, candidate: Some((from, count)) })
             }
+            Policy::Signalled | Policy::SignalledAddress | Policy::AnyAddress => refused,
         }
     }
 
@@ -148,11 +171,10 @@ impl Latch {
         let port_only = from.ip() == latched || from.ip() == self.signalled.ip();
         from == self.signalled || (port_only && self.policy != Policy::Signalled)
     }
+}
 
-    fn latch(&mut self, source: SocketAddr, now: Instant) -> Verdict {
-        self.state = State::Latched { source, since: now, heard: now };
-        Verdict::Latched
-    }
+fn latched(source: SocketAddr, now: Instant) -> (Verdict, State) {
+    (Verdict::Latched, State::Latched { source, since: now, heard: now })
 }
 
 #[cfg(test)]
@@ -169,7 +191,9 @@ mod tests {
         let start = origin();
         let mut latch = Latch::new(address("192.0.2.1:4000"), policy, start);
         for (at, from, verdict) in rows {
-            assert_eq!(latch.judge(address(from), start + Duration::from_millis(*at)), *verdict, "{at} ms {from}");
+            let (from, now) = (address(from), start + Duration::from_millis(*at));
+            assert_eq!(latch.refuses(from, now), *verdict == Verdict::Foreign, "{at} ms {from}");
+            assert_eq!(latch.judge(from, now), *verdict, "{at} ms {from}");
         }
     }
 
@@ -215,26 +239,39 @@ mod tests {
         check(
             Policy::AnyAddress,
             &[
-                (0, nat, Verdict::Foreign),
-                (20, nat, Verdict::Foreign),
-                (30, other, Verdict::Foreign),
-                (40, nat, Verdict::Foreign),
-                (60, nat, Verdict::Foreign),
-                (80, nat, Verdict::Foreign),
+                (0, nat, Verdict::Doubted),
+                (20, nat, Verdict::Doubted),
+                (30, other, Verdict::Doubted),
+                (40, nat, Verdict::Doubted),
+                (60, nat, Verdict::Doubted),
+                (80, nat, Verdict::Doubted),
                 (100, nat, Verdict::Latched),
                 (120, other, Verdict::Foreign),
             ],
         );
     }
 
+    /// Of a packet that SRTP proves there is no doubt; where nobody may be learnt, a copy of one proves nothing.
     #[test]
-    fn nothing_but_the_signalled_source_is_learnt_after_the_window_or_where_nothing_else_may_be() {
+    fn a_proven_packet_latches_at_once_where_its_source_may_be_learnt() {
+        for (policy, verdict) in [
+            (Policy::AnyAddress, Verdict::Latched),
+            (Policy::SignalledAddress, Verdict::Foreign),
+            (Policy::Signalled, Verdict::Foreign),
+        ] {
+            let mut latch = Latch::new(address("192.0.2.1:4000"), policy, origin());
+            assert_eq!(latch.judge_proven(address("198.51.100.7:30000"), origin()), verdict, "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn no_other_address_is_learnt_after_the_window_and_no_other_source_where_none_may_be() {
         for policy in [Policy::SignalledAddress, Policy::AnyAddress] {
-            let late = [9_999, 10_000, 10_020, 10_040, 10_060].map(|at| (at, "203.0.113.9:4000", Verdict::Foreign));
+            let late = [10_000, 10_020, 10_040, 10_060].map(|at| (at, "203.0.113.9:4000", Verdict::Foreign));
             check(policy, &late);
             check(
                 policy,
-                &[(10_000, "192.0.2.1:4002", Verdict::Foreign), (20_000, "192.0.2.1:4000", Verdict::Latched)],
+                &[(10_000, "192.0.2.1:4002", Verdict::Latched), (11_000, "192.0.2.1:4000", Verdict::Latched)],
             );
         }
         check(

@@ -15,12 +15,12 @@ use crate::rtp;
 const MAX_PACKET: usize = 256;
 /// Report blocks read of one packet; ours is among the first in a call of two.
 const MAX_BLOCKS: usize = 31;
-/// Sender reports of ours that an answer may refer to: 40 s of them, and a round trip is no longer.
+/// Sender reports of ours that an answer may refer to: half a minute of them, and a round trip is no longer.
 const ANSWERABLE: usize = 8;
 /// Seconds from 1900, where NTP counts from, to 1970 (RFC 5905 §6).
 const NTP_OF_1970: u64 = 2_208_988_800;
 
-/// What the peer last said of our stream (§6.4.1).
+/// What the peer says of our stream (§6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reception {
     /// Our packets that it misses since it began to count; negative when some came twice.
@@ -49,6 +49,7 @@ pub struct Control {
     /// Source and middle 32 bits of the NTP time of the peer's last sender report, and when it arrived.
     last_report: Option<(u32, u32, Instant)>,
     round_trip: Option<Duration>,
+    /// What nobody has asked for yet.
     reception: Option<Reception>,
     peer: Option<u32>,
     peer_left: bool,
@@ -79,9 +80,9 @@ impl Control {
         self.round_trip
     }
 
-    /// What the peer last said of our stream; `None` until it did.
-    pub fn reception(&self) -> Option<Reception> {
-        self.reception
+    /// What the peer said of our stream since this was last asked.
+    pub fn poll_reception(&mut self) -> Option<Reception> {
+        self.reception.take()
     }
 
     /// The peer said BYE (§6.6). The call goes on until SIP says so.
@@ -261,6 +262,16 @@ mod tests {
         sender.packetize(0, false, 160, &[0; 160]);
     }
 
+    /// Counters of a stream of which these packets came.
+    fn heard(numbers: &[u16]) -> rtp::Receiver {
+        let (mut sequence, mut receiver) = (rtp::Sequence::default(), rtp::Receiver::new(8_000));
+        for number in numbers {
+            let rtp::Arrival::New(extended) = sequence.accept(*number) else { panic!("{number}") };
+            receiver.count(extended, None, origin());
+        }
+        receiver
+    }
+
     fn kind(bytes: &[u8]) -> Option<u8> {
         bytes.get(1).copied()
     }
@@ -271,16 +282,13 @@ mod tests {
         send(&mut ours);
         let way = Duration::from_millis(45);
         assert!(them.handle(&us.report(&ours, 0, None, start), start + way));
-        let mut receiver = rtp::Receiver::new(8_000);
-        for n in [10, 11, 13] {
-            receiver.count(n, None, start);
-        }
+        let mut receiver = heard(&[10, 11, 13]);
         let answered = start + way + Duration::from_millis(800);
         let report = them.report(&theirs, 0, Some((ours.ssrc(), &mut receiver)), answered);
         assert!(us.handle(&report, answered + way));
         let round_trip = us.round_trip().expect("measured");
         assert!(round_trip.abs_diff(2 * way) < Duration::from_millis(1), "{round_trip:?}");
-        assert_eq!(us.reception(), Some(Reception { lost: 1, fraction: 64, highest: 13, jitter: 0 }));
+        assert_eq!(us.poll_reception(), Some(Reception { lost: 1, fraction: 64, highest: 13, jitter: 0 }));
     }
 
     /// §6.4.1: LSR is that of the source the block is about; another source's would make the peer measure nonsense.
@@ -291,8 +299,7 @@ mod tests {
         let report = them.report(&theirs, 0, None, start);
         us.handle(&report, start);
         let lsr = |us: &mut Control, source| {
-            let mut receiver = rtp::Receiver::new(8_000);
-            receiver.count(1, None, start);
+            let mut receiver = heard(&[1]);
             us.report(&ours, 0, Some((source, &mut receiver)), start)[24..28].to_vec()
         };
         assert_eq!(lsr(&mut us, theirs.ssrc()), report[10..14]);
@@ -320,22 +327,21 @@ mod tests {
         let ssrc = rtp::Sender::new(1).ssrc().to_be_bytes();
         let block = [&[0x81, 201, 0, 7, 0, 0, 0, 9], &ssrc[..], &[0, 0xff, 0xff, 0xfe], &[0; 16]].concat();
         assert!(us.handle(&block, start));
-        assert_eq!(us.reception().map(|reception| reception.lost), Some(-2));
+        assert_eq!(us.poll_reception().map(|reception| reception.lost), Some(-2));
     }
 
     #[test]
     fn ours_is_found_among_several_blocks_and_in_the_report_of_a_sender() {
         let (start, mut us, mut them, ours, mut theirs) = pair();
         send(&mut theirs);
-        let mut receiver = rtp::Receiver::new(8_000);
-        receiver.count(7, None, start);
+        let mut receiver = heard(&[7]);
         let report = them.report(&theirs, 0, Some((ours.ssrc(), &mut receiver)), start);
         let (block, mut several) = (report[28..52].to_vec(), report[..28].to_vec());
         several.extend([&[0, 0, 0, 1][..], &[0xee; 20]].concat());
         several.extend(block);
         (several[0], several[3]) = (0x82, 18);
         assert!(us.handle(&several, start));
-        assert_eq!(us.reception().map(|reception| reception.highest), Some(7));
+        assert_eq!(us.poll_reception().map(|reception| reception.highest), Some(7));
     }
 
     /// §6.4: no RTP in this interval nor in the one before makes a receiver of us.

@@ -1,6 +1,8 @@
 //! What a receiver counts of one source: loss (RFC 3550 §A.3) and interarrival jitter (§A.8).
 use std::time::{Duration, Instant};
 
+use super::sequence::FIRST_CYCLE;
+
 /// A jump of the transit time beyond this is a new timestamp base, not jitter (RFC 3550 §A.8 has no such guard, but
 /// FreeSWITCH moves the base of a running stream at every hold and transfer).
 const REBASED: Duration = Duration::from_secs(1);
@@ -80,9 +82,9 @@ impl Receiver {
         self.expected().saturating_sub(self.received)
     }
 
-    /// The highest extended sequence number as a report carries it: its low 32 bits.
+    /// The highest extended sequence number as a report carries it (§6.4.1): cycles since the first packet, and the number.
     pub fn highest(&self) -> u32 {
-        self.range.map_or(0, |(_, highest)| highest as u32)
+        self.range.map_or(0, |(_, highest)| highest.wrapping_sub(FIRST_CYCLE) as u32)
     }
 
     /// Interarrival jitter in timestamp ticks.
@@ -111,9 +113,27 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::origin;
+    use crate::{
+        rtp::{Arrival, Sequence},
+        testing::origin,
+    };
 
     const FRAME: Duration = Duration::from_millis(20);
+
+    /// §A.1: cycles are counted from zero, whatever the first number is.
+    #[test]
+    fn the_highest_number_counts_the_cycles_since_the_first_packet() {
+        for (first, packets, want) in [(10, 1, 10), (65_535, 1, 65_535), (65_535, 2, 1 << 16), (7, 200_000, 200_006)] {
+            let (mut sequence, mut receiver) = (Sequence::default(), Receiver::new(8_000));
+            for n in 0..packets {
+                let number = (first + n) as u16;
+                let Arrival::New(extended) = sequence.accept(number) else { panic!("{number}") };
+                receiver.count(extended, None, origin());
+            }
+            assert_eq!(receiver.highest(), want, "{packets} packets from {first}");
+        }
+        assert_eq!(Receiver::new(8_000).highest(), 0);
+    }
 
     #[test]
     fn loss_is_expected_less_received_and_the_fraction_is_since_the_last_report() {

@@ -9,8 +9,9 @@ const WINDOW: usize = 1_024;
 const MAX_DROPOUT: u64 = 500;
 /// A packet further back than this is another stream, not reordering (RFC 3550's MAX_MISORDER).
 const MAX_MISORDER: u64 = 100;
-/// Where the first packet lands, so that one sent before it and arriving after it still has a number.
-const FIRST_CYCLE: u64 = 1 << 16;
+/// Where the first packet lands, so that one sent before it and arriving after it still has a number. Reports leave it
+/// out: theirs begin with cycle 0 (§A.1).
+pub(super) const FIRST_CYCLE: u64 = 1 << 16;
 
 /// What a sequence number says of its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use crate::{
     codec::Codec,
     quality::{self, Loss, Score},
     rtcp::Reception,
+    rtp,
     sdp::Negotiated,
 };
 
@@ -102,7 +103,7 @@ pub(super) struct Meters {
     up: Meter,
     /// `None` until the peer reports.
     down: Option<Meter>,
-    /// Of the peer's last report that was taken.
+    /// Of the peer's last report.
     reception: Option<Reception>,
     round_trip: Option<(Duration, Duration)>,
     /// Opinions below are told.
@@ -135,11 +136,11 @@ impl Meters {
         self.up.judge(Way::Uplink, media.codec, delay, (self.round_trip, self.poor_below))
     }
 
-    /// The peer reported, of a stream whose first sequence number was `first`. Says whether the downlink sounds bad.
+    /// The peer reported of the stream we sent. Says whether the downlink sounds bad, once.
     pub(super) fn told(
         &mut self,
         reception: Reception,
-        first: u16,
+        sent: &rtp::Sender,
         round_trip: Option<Duration>,
         media: &Negotiated,
     ) -> Option<Poor> {
@@ -151,13 +152,15 @@ impl Meters {
         let jitter = Duration::from_micros(ticks / u64::from(media.codec.clock_rate().max(1)));
         let down = self.down.get_or_insert_with(Meter::new);
         let before = self.reception.replace(reception);
+        // Negative when the peer counts anew.
         let expected = match before {
-            // Negative when the peer counts anew.
-            Some(before) => u64::try_from(reception.highest.wrapping_sub(before.highest) as i32).unwrap_or(0),
+            Some(before) => reception.highest.wrapping_sub(before.highest) as i32,
             // Since our first packet; what the peer counts cycles from is its own affair.
-            None => u64::from((reception.highest as u16).wrapping_sub(first).wrapping_add(1)),
+            None => (reception.highest as u16).wrapping_sub(sent.first_sequence()).wrapping_add(1).into(),
         };
-        let expected = expected.min(u64::from(u16::MAX));
+        // Nobody can expect more than was sent.
+        let unheard = u64::from(sent.packets()).saturating_sub(down.loss.expected);
+        let expected = u64::try_from(expected).unwrap_or(0).min(unheard);
         let lost = i64::from(reception.lost) - before.map_or(0, |before| i64::from(before.lost));
         down.loss.expected += expected;
         down.loss.lost += u64::try_from(lost).unwrap_or(0).min(expected);

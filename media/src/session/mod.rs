@@ -238,8 +238,11 @@ impl Session {
         self.uplink.renegotiate(&media);
         self.voice.speak_at(media.codec.sample_rate());
         self.downlink.renegotiate(&media);
+        // A session timer that is refreshed (RFC 4028) is no sign of the phone.
+        if media != self.media {
+            self.watch.restart(now);
+        }
         self.media = media;
-        self.watch.restart(now);
     }
 
     /// A datagram came to the RTP port: RTP, an ICE check, or RTCP that shares the port (RFC 7983, RFC 5761 §4).
@@ -247,14 +250,20 @@ impl Session {
         if self.handle_check(Channel::Rtp, from, datagram, now) {
             return;
         }
-        let Some(datagram) = self.bare(Protocol::of(datagram), datagram) else { return };
-        let packet = match rtp::Packet::parse(&datagram) {
-            Ok(packet) => packet,
-            Err(rtp::PacketError::Rtcp) => return self.hear_report(from, &datagram, now),
-            Err(rtp::PacketError::Malformed) => {
-                self.stats.malformed += 1;
-                return;
-            }
+        // Where it comes from is judged before its tag is: a copy sent from elsewhere must not make a replay of the
+        // caller's own packet.
+        match Protocol::of(datagram) {
+            Protocol::Rtcp => self.hear_report(from, datagram, now),
+            Protocol::Rtp if self.latch.refuses(from, now) => self.refuse(from),
+            Protocol::Rtp => self.hear_packet(from, datagram, now),
+        }
+    }
+
+    fn hear_packet(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let Some(datagram) = self.bare(Protocol::Rtp, datagram) else { return };
+        let Ok(packet) = rtp::Packet::parse(&datagram) else {
+            self.stats.malformed += 1;
+            return;
         };
         let kind = self.kind(packet.payload_type);
         if kind == Kind::Other && packet.payload_type != COMFORT_NOISE {
@@ -263,10 +272,8 @@ impl Session {
                 return; // nothing anybody agreed on: no reason to believe its source
             }
         }
-        match self.latch.judge(from, now) {
-            Verdict::Accepted => {}
-            Verdict::Latched => self.events.push_back(Event::Latched(from)),
-            Verdict::Foreign => return self.refuse(from),
+        if !self.is_the_callers(from, now) {
+            return;
         }
         self.watch.hear(self.stats.foreign, now);
         match self.stream.push(&packet, kind, now, &mut self.stats) {
@@ -284,6 +291,24 @@ impl Session {
         self.drain_stream(now);
     }
 
+    fn is_the_callers(&mut self, from: SocketAddr, now: Instant) -> bool {
+        let verdict = match self.protection {
+            Some(_) => self.latch.judge_proven(from, now),
+            None => self.latch.judge(from, now),
+        };
+        match verdict {
+            Verdict::Accepted => return true,
+            Verdict::Latched => {
+                self.reports.moved();
+                self.events.push_back(Event::Latched(from));
+                return true;
+            }
+            Verdict::Doubted => self.stats.foreign += 1,
+            Verdict::Foreign => self.refuse(from),
+        }
+        false
+    }
+
     /// Somebody else's packet: dropped and counted, and its source told once.
     fn refuse(&mut self, from: SocketAddr) {
         self.stats.foreign += 1;
@@ -298,9 +323,7 @@ impl Session {
         if self.handle_check(Channel::Rtcp, from, datagram, now) {
             return;
         }
-        if let Some(datagram) = self.bare(Protocol::Rtcp, datagram) {
-            self.hear_report(from, &datagram, now);
-        }
+        self.hear_report(from, datagram, now);
     }
 
     /// Answers an ICE check where it came from. True if it was one.
@@ -331,13 +354,13 @@ impl Session {
         if !self.reports.believes(from, &self.media, &self.latch) {
             return self.refuse(from);
         }
-        if !self.reports.handle(from, datagram, &self.media, now) {
+        let Some(datagram) = self.bare(Protocol::Rtcp, datagram) else { return };
+        if !self.reports.handle(from, &datagram, &self.media, now) {
             self.stats.malformed += 1;
             return;
         }
-        let Some(reception) = self.reports.reception() else { return };
-        let first = self.downlink.sender.first_sequence();
-        let poor = self.meters.told(reception, first, self.reports.round_trip(), &self.media);
+        let Some(reception) = self.reports.poll_reception() else { return };
+        let poor = self.meters.told(reception, &self.downlink.sender, self.reports.round_trip(), &self.media);
         self.events.extend(poor.map(Event::Poor));
     }
 
@@ -479,7 +502,6 @@ impl Session {
             lost: self.stream.lost(),
             jitter: self.stream.jitter(),
             round_trip: self.reports.round_trip(),
-            remote_lost: self.reports.reception().map_or(0, |told| u64::try_from(told.lost).unwrap_or(0)),
             playout_dropped: self.downlink.playout.dropped(),
             ..self.stats
         }

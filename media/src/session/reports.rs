@@ -57,8 +57,8 @@ impl Reports {
         self.control.round_trip()
     }
 
-    pub(super) fn reception(&self) -> Option<Reception> {
-        self.control.reception()
+    pub(super) fn poll_reception(&mut self) -> Option<Reception> {
+        self.control.poll_reception()
     }
 
     pub(super) fn heard_at(&self) -> Option<Instant> {
@@ -96,9 +96,16 @@ impl Reports {
         self.source = Source::Nominated(source);
     }
 
-    /// The peer named its addresses anew: what was learnt is void.
+    /// The peer named its addresses anew: what it chose and what was learnt is void.
     pub(super) fn signal(&mut self) {
         self.source = Source::Unknown;
+    }
+
+    /// RTP comes from elsewhere than before: so may reports.
+    pub(super) fn moved(&mut self) {
+        if matches!(self.source, Source::Learnt(_)) {
+            self.source = Source::Unknown;
+        }
     }
 
     pub(super) fn report(

@@ -62,6 +62,4 @@ pub struct Stats {
     pub jitter: Duration,
     /// Round-trip time by RTCP, once measured.
     pub round_trip: Option<Duration>,
-    /// Packets of ours the peer says it misses.
-    pub remote_lost: u64,
 }

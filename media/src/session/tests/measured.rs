@@ -125,6 +125,30 @@ fn both_ways_of_a_bad_network_are_told_apart() {
     assert_eq!(poor, [Way::Downlink], "told once, and only the way that is bad");
 }
 
+/// What a report repeats is not measured twice, and nobody misses more of our packets than there were.
+#[test]
+fn a_downlink_is_at_most_what_was_sent() {
+    let mut call = Call::new(MU);
+    let mut peer = Peer::new(&call);
+    (0..200).for_each(|n| call.phone_sends(&tone_frame(n)));
+    peer.hear(&call, ms(1), |_| false);
+    let report = peer.report(&call, call.now);
+    let downlink = |call: &mut Call, report: &[u8]| {
+        call.session.handle_rtcp(address(RTCP), report, call.now);
+        call.session.quality().downlink.map(|downlink| downlink.loss)
+    };
+    let all = Some(Loss { expected: call.session.stats().sent, lost: 0, runs: 0 });
+    assert_eq!(downlink(&mut call, &report), all);
+    assert_eq!(downlink(&mut call, &report), all, "the same again");
+    let without = peer.control.report(&peer.sender, 0, None, call.now);
+    assert_eq!(downlink(&mut call, &without), all, "a report that says nothing of us");
+    let mut absurd = report.clone();
+    absurd[13..20].copy_from_slice(&[0x7f, 0xff, 0xff, 0x12, 0x34, 0x56, 0x78]);
+    assert_eq!(downlink(&mut call, &absurd), all);
+    call.run(PTIME);
+    assert_eq!(downlink(&mut call, &report), all, "the peer counts anew");
+}
+
 #[test]
 fn a_good_call_is_good_and_its_jitter_small() {
     let mut call = Call::new(MU);
@@ -170,6 +194,40 @@ fn reports_of_others_are_not_believed() {
         let refused = if believed { 2 } else { 3 - u64::from(learnt) };
         assert_eq!(call.session.stats().foreign, refused, "{rtp} {from}: one port is learnt, and then no other");
     }
+}
+
+/// A NAT that gives RTP another port gives one to reports, too.
+#[test]
+fn reports_are_followed_when_rtp_moves() {
+    let mut call = Call::new(MU);
+    for (rtp, rtcp) in [("192.0.2.1:9000", "192.0.2.1:9007"), ("192.0.2.1:7000", "192.0.2.1:7007")] {
+        let datagram = call.packet(&[1; 160]);
+        call.receive(rtp, &datagram);
+        call.run(ms(100));
+        let mut peer = Peer::new(&call);
+        let report = peer.report(&call, call.now);
+        call.session.handle_rtcp(address(rtcp), &report, call.now);
+        assert_eq!(call.session.stats().foreign, 0, "{rtcp}");
+        let before = call.sent.len();
+        call.run(Duration::from_secs(7));
+        let reports = || call.sent[before..].iter().filter(|(_, it)| it.channel == Channel::Rtcp);
+        assert!(reports().count() > 0 && reports().all(|(_, it)| it.remote == address(rtcp)), "{rtcp}");
+    }
+}
+
+/// Three packets of a phone that may be anywhere are dropped before it is believed; nobody is accused for them.
+#[test]
+fn a_phone_behind_a_nat_is_not_called_a_stranger() {
+    let mut call = Call::new(MU);
+    call.session.learn_from(Policy::AnyAddress);
+    for _ in 0..10 {
+        let datagram = call.packet(&[1; 160]);
+        call.receive("198.51.100.7:30000", &datagram);
+        call.run(PTIME);
+    }
+    let stats = call.session.stats();
+    assert_eq!((stats.received, stats.foreign, stats.foreign_from), (7, 3, None));
+    assert!(call.events.iter().all(|(_, event)| !matches!(event, Event::Foreign(_))));
 }
 
 #[test]

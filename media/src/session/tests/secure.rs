@@ -128,7 +128,8 @@ fn ten_thousand_bad_packets_change_nothing() {
     }
     secure.call.drain();
     let stats = secure.call.session.stats();
-    assert_eq!((stats.unbelieved.unauthentic, stats.received, stats.malformed), (10_000, 100, 0));
+    assert_eq!((stats.unbelieved.unauthentic + stats.foreign, stats.received, stats.malformed), (10_000, 100, 0));
+    assert!(stats.unbelieved.unauthentic > 3_000 && stats.foreign > 3_000, "{stats:?}");
     assert!(secure.call.heard_bytes().iter().all(|byte| *byte != 0x66));
     assert!(secure.call.sent.iter().all(|(_, transmit)| transmit.remote.ip() == address(PHONE).ip()));
     let latched: Vec<&Event> =
@@ -149,7 +150,48 @@ fn a_packet_in_the_clear_is_not_believed_and_a_copy_is_not_heard_twice() {
     secure.call.run(ms(19));
     assert_eq!(secure.call.heard_bytes(), [0x11; 160]);
     let stats = secure.call.session.stats();
-    assert_eq!((stats.unbelieved.unauthentic, stats.unbelieved.replayed, stats.received), (1, 2, 1));
+    assert_eq!((stats.unbelieved.unauthentic, stats.unbelieved.replayed, stats.received), (1, 1, 1));
+    assert_eq!(stats.foreign, 1, "where it comes from is judged first");
+}
+
+/// Whoever sees the phone's packets can send copies that arrive before them: neither becomes a replay for that.
+#[test]
+fn a_copy_from_elsewhere_takes_nothing_from_the_phone() {
+    for policy in [Policy::Signalled, Policy::SignalledAddress] {
+        let mut secure = Secure::new(&keys(Suite::AesCm128Sha1_80, 1, 2));
+        secure.call.session.learn_from(policy);
+        for value in 0..50 {
+            let sealed = secure.packet(&[value; 160]);
+            secure.call.receive(ATTACKER, &sealed);
+            secure.call.receive(PHONE, &sealed);
+            secure.call.run(PTIME);
+        }
+        let sent = rtp::Sender::new(9);
+        let mut control = Control::new(sent.ssrc(), "a@b".into(), UNIX_EPOCH, secure.call.start);
+        let mut report = control.report(&sent, 0, None, secure.call.now);
+        secure.phone.protect_rtcp(&mut report).unwrap();
+        for from in ["203.0.113.66:4001", "192.0.2.1:4001"] {
+            secure.call.session.handle_rtcp(address(from), &report, secure.call.now);
+        }
+        let stats = secure.call.session.stats();
+        assert_eq!((stats.received, stats.foreign, stats.unbelieved), (50, 51, Unbelieved::default()), "{policy:?}");
+        assert!(secure.call.sent.iter().all(|(_, transmit)| transmit.remote.ip() == address(PHONE).ip()));
+    }
+}
+
+/// A phone behind a NAT is known by its key, and by its first packet: nothing that somebody sprays comes in between.
+#[test]
+fn a_key_proves_a_source_that_may_be_anywhere() {
+    let mut secure = Secure::new(&keys(Suite::AesCm128Sha1_80, 1, 2));
+    secure.call.session.learn_from(Policy::AnyAddress);
+    let forged = [[0x80, 0].as_slice(), &[0x66; 170]].concat();
+    (0..10).for_each(|_| secure.call.receive(ATTACKER, &forged));
+    let sealed = secure.packet(&[0x11; 160]);
+    secure.call.receive("198.51.100.7:30000", &sealed);
+    secure.call.run(PTIME);
+    let stats = secure.call.session.stats();
+    assert_eq!((stats.received, stats.unbelieved.unauthentic, stats.foreign), (1, 10, 0));
+    assert_eq!(secure.call.session.quality().remote, address("198.51.100.7:30000"));
 }
 
 #[test]

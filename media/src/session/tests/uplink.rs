@@ -256,7 +256,10 @@ fn dead_media_is_told_once_per_silence() {
     let mut call = Call::new(MU);
     call.run(Duration::from_secs(70));
     call.phone_sends(&[1; 160]);
-    call.run(Duration::from_secs(40));
+    for _ in 0..4 {
+        call.run(Duration::from_secs(10));
+        call.session.renegotiate(media(Codec::Pcmu, Direction::SendRecv), call.now); // nothing new
+    }
     let told = |call: &Call| -> Vec<(u64, bool, Option<u64>)> {
         let of = |(at, event): &(Duration, Event)| match event {
             Event::Silent(it) => Some((at.as_secs(), false, it.last.map(|last| last.as_secs()))),
