@@ -18,7 +18,6 @@ pub struct Pool {
     free: VecDeque<(u16, Option<Instant>)>,
     pairs: usize,
     refused: u64,
-    randomness: u64,
 }
 
 /// How a pool stands.
@@ -33,22 +32,20 @@ pub struct Standing {
 }
 
 impl Pool {
-    /// The even ports of a range, of which the next is in the range, too (RFC 3550 §11). What is chosen comes from `seed`.
-    pub fn new(range: RangeInclusive<u16>, seed: u64) -> Self {
+    /// The even ports of a range, of which the next is in the range, too (RFC 3550 §11).
+    pub fn new(range: RangeInclusive<u16>) -> Self {
         let (first, last) = (*range.start(), *range.end());
         let even = (first..last).filter(|port| port % 2 == 0).map(|port| (port, None));
         let free: VecDeque<_> = even.collect();
-        Self { pairs: free.len(), free, refused: 0, randomness: seed }
+        Self { pairs: free.len(), free, refused: 0 }
     }
 
-    /// Takes any pair that rested; if none did, that which rested longest: a caller is worth more than stray packets.
-    pub fn take(&mut self, now: Instant) -> Option<u16> {
+    /// Takes any pair that rested, chosen by `random`, which must be unguessable: callers see the ports of theirs. If
+    /// none did, that which rested longest: a caller is worth more than stray packets.
+    pub fn take(&mut self, random: u64, now: Instant) -> Option<u16> {
         let rested = self.free.partition_point(|(_, freed)| freed.is_none_or(|freed| now >= freed + REST));
-        let index = match rested {
-            0 => 0,
-            rested => self.random() as usize % rested,
-        };
-        self.free.remove(index).map(|(port, _)| port)
+        let index = random.checked_rem(rested as u64).unwrap_or(0);
+        self.free.remove(index as usize).map(|(port, _)| port)
     }
 
     /// A call has ended, or another program has this port.
@@ -70,16 +67,6 @@ impl Pool {
     pub fn standing(&self) -> Standing {
         Standing { pairs: self.pairs as u64, free: self.free.len() as u64, refused: self.refused }
     }
-
-    /// Marsaglia's xorshift64.
-    fn random(&mut self) -> u64 {
-        let mut x = self.randomness | 1 << 63;
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.randomness = x;
-        x >> 11
-    }
 }
 
 #[cfg(test)]
@@ -95,39 +82,35 @@ mod tests {
     #[test]
     fn every_pair_is_even_within_the_range_and_given_once() {
         for (range, want) in [(20_000..=20_007, 4), (20_001..=20_007, 3), (20_000..=20_006, 3), (20_000..=20_000, 0)] {
-            let mut pool = Pool::new(range.clone(), 7);
-            let taken: BTreeSet<u16> = std::iter::from_fn(|| pool.take(origin())).collect();
+            let mut pool = Pool::new(range.clone());
+            let taken: BTreeSet<u16> = (0..10).filter_map(|n| pool.take(n * 7_919, origin())).collect();
             assert!(taken.iter().all(|port| port % 2 == 0 && range.contains(&(port + 1))), "{taken:?}");
             assert_eq!((taken.len(), pool.pairs()), (want, want), "{range:?}");
         }
     }
 
     #[test]
-    fn the_order_is_another_with_every_seed_and_nothing_like_the_range() {
-        let order = |seed| {
-            let mut pool = Pool::new(20_000..=20_999, seed);
-            std::iter::from_fn(|| pool.take(origin())).collect::<Vec<u16>>()
-        };
-        let (one, other) = (order(1), order(2));
-        assert_ne!(one, other);
-        let neighbours = one.windows(2).filter(|pair| pair[1] == pair[0] + 2).count();
-        assert!(neighbours < 10, "{neighbours} of 499 follow their neighbour");
+    fn any_pair_may_be_the_next() {
+        let first = |random| Pool::new(20_000..=20_007).take(random, origin());
+        let taken: BTreeSet<u16> = (0..4).filter_map(first).collect();
+        assert_eq!(taken.into_iter().collect::<Vec<_>>(), [20_000, 20_002, 20_004, 20_006]);
+        assert_eq!(first(u64::MAX), Some(20_006));
     }
 
     #[test]
     fn a_pair_rests_after_its_call_unless_there_is_no_other() {
-        let (now, mut pool) = (origin(), Pool::new(20_000..=20_007, 3));
-        let first = pool.take(now).unwrap();
+        let (now, mut pool) = (origin(), Pool::new(20_000..=20_007));
+        let first = pool.take(2, now).unwrap();
         pool.give_back(first, now);
-        let others: Vec<u16> = (0..3).filter_map(|_| pool.take(now + REST / 2)).collect();
+        let others: Vec<u16> = (0..3).filter_map(|n| pool.take(3 - n, now + REST / 2)).collect();
         assert!(others.len() == 3 && !others.contains(&first), "{others:?}");
-        assert_eq!(pool.take(now + REST / 2), Some(first), "a caller is worth more");
-        assert_eq!(pool.take(now + REST), None);
+        assert_eq!(pool.take(9, now + REST / 2), Some(first), "a caller is worth more");
+        assert_eq!(pool.take(9, now + REST), None);
         pool.refuse();
         pool.give_back(first, now + REST);
         assert_eq!(pool.standing(), Standing { pairs: 4, free: 1, refused: 1 });
         others.iter().for_each(|port| pool.give_back(*port, now + REST));
-        let again: BTreeSet<u16> = (0..4).filter_map(|_| pool.take(now + 2 * REST)).collect();
+        let again: BTreeSet<u16> = (0..4).filter_map(|n| pool.take(n, now + 2 * REST)).collect();
         assert_eq!(again.len(), 4);
     }
 }

@@ -132,9 +132,7 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         answer_within: ANSWER_WITHIN,
         hang_up: if args.duration.is_some() { HangUp::AtTheEnd } else { HangUp::WhenSaid },
     };
-    let ports = Ports::new(target.listen.ip(), PHONE_PORTS, crate::drivers::seed())
-        .bind()
-        .context("no free RTP ports for the phone")?;
+    let ports = Ports::new(target.listen.ip(), PHONE_PORTS).bind().context("no free RTP ports for the phone")?;
     let show = !args.json && std::io::stderr().is_terminal();
     if let Some(path) = &args.record {
         wav::is_writable(path)?;

@@ -135,9 +135,7 @@ async fn place_call(
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         srtp: config::Srtp::Off,
     };
-    let sockets = Ports::new(Ipv4Addr::LOCALHOST.into(), RTP_PORTS, crate::drivers::seed())
-        .bind()
-        .context("no free ports for the phone")?;
+    let sockets = Ports::new(Ipv4Addr::LOCALHOST.into(), RTP_PORTS).bind().context("no free ports for the phone")?;
     let (_stop_sender, stop) = tokio::sync::watch::channel(false);
     let (phone_events, mut heard_by_phone) = tokio::sync::mpsc::channel(256);
     let watch = move |event| {

@@ -1,4 +1,5 @@
 //! RTP and RTCP sockets: an even port and the next one (RFC 3550 §11).
+use super::seed;
 use crate::ports::{Pool, Standing};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -61,9 +62,9 @@ impl Pair {
 }
 
 impl Ports {
-    /// Ports of this address and range; an odd first port is skipped. Which are chosen comes from `seed`.
-    pub fn new(address: IpAddr, range: RangeInclusive<u16>, seed: u64) -> Self {
-        Self { address, pool: Arc::new(Mutex::new(Pool::new(range, seed))) }
+    /// Ports of this address and range; an odd first port is skipped.
+    pub fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
+        Self { address, pool: Arc::new(Mutex::new(Pool::new(range))) }
     }
 
     /// Whether a peer of this family can be reached from here.
@@ -85,7 +86,7 @@ impl Ports {
         let none = format!("every pair of RTP ports of {} is taken, {pairs} of them", self.address);
         let mut last = io::Error::new(io::ErrorKind::AddrInUse, none);
         for _ in 0..pairs {
-            let Some(port) = self.pool().take(Instant::now()) else { break };
+            let Some(port) = self.pool().take(seed(), Instant::now()) else { break };
             let lease = Lease { port, ports: self.clone() };
             match self.bind_at(lease) {
                 Ok(pair) => return Ok(pair),
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn pairs_are_even_and_never_shared() {
-        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 39_201..=39_208, 5);
+        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 39_201..=39_208);
         let pairs: Vec<Pair> = (0..3).filter_map(|_| ports.bind().ok()).collect();
         assert_eq!(pairs.len(), 3);
         assert!(pairs.iter().all(|pair| pair.local.port() % 2 == 0));

@@ -378,7 +378,7 @@ fn endpoint_config(config: &Config, listeners: Vec<sip::Listener>) -> EndpointCo
 fn ports(config: &Config) -> anyhow::Result<Vec<Ports>> {
     let (first, last) = (config.rtp.ports.first, config.rtp.ports.last);
     let ports = |address| {
-        let ports = Ports::new(address, first..=last, seed());
+        let ports = Ports::new(address, first..=last);
         ports.bind().with_context(|| format!("[rtp] address {address}: no RTP port of {first}-{last} can be had"))?;
         Ok(ports)
     };
