@@ -204,10 +204,8 @@ pub struct Status {
     /// Calls with a secretary at this moment.
     pub calls: u64,
     /// RTP ports.
-    #[serde(default)]
     pub rtp: RtpStatus,
     /// How calls sound that have been measured.
-    #[serde(default)]
     pub media: Vec<CallMedia>,
     /// SIP.
     pub sip: SipStatus,

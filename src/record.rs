@@ -51,8 +51,8 @@ pub struct Conversation {
     /// Its recording, if it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
-    /// How it sounded; `None` if no audio flowed.
-    #[serde(default)]
+    /// How it sounded; `None` if it had no audio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_quality: Option<MediaQuality>,
 }
 

@@ -303,9 +303,7 @@ impl Sources {
 
     async fn status(&self) -> Option<(Status, Box<Report>, metrics::Media)> {
         let report = self.look(Look::Report).await?;
-        let (asker, board) = oneshot::channel();
-        self.admission.upgrade()?.shared.board.try_send(News::Look(asker)).ok()?;
-        let Board { calls, ended } = timeout(ANSWER, board).await.ok()?.ok()?;
+        let Board { calls, ended } = self.board().await?;
         let admission = self.admission.upgrade()?;
         let media = calls.into_iter().map(|(conversation, (_, quality))| CallMedia { conversation, quality });
         let status = Status {
@@ -321,6 +319,16 @@ impl Sources {
             trace: report.kept,
         };
         Some((status, report, ended))
+    }
+
+    async fn board(&self) -> Option<Board> {
+        let news = self.admission.upgrade()?.shared.board.clone();
+        let (asker, board) = oneshot::channel();
+        let asked = async {
+            news.send(News::Look(asker)).await.ok()?;
+            board.await.ok()
+        };
+        timeout(ANSWER, asked).await.ok()?
     }
 }
 

@@ -84,13 +84,13 @@ pub struct Media {
     duplicated: u64,
     reordered: u64,
     foreign: u64,
-    concealed_ms: u64,
+    concealed_s: f64,
 }
 
 impl Default for Media {
     fn default() -> Self {
         let (up, down, round_trip) = (Way::new(), Way::new(), Histogram::new(ROUND_TRIP));
-        Self { up, down, round_trip, late: 0, duplicated: 0, reordered: 0, foreign: 0, concealed_ms: 0 }
+        Self { up, down, round_trip, late: 0, duplicated: 0, reordered: 0, foreign: 0, concealed_s: 0.0 }
     }
 }
 
@@ -108,7 +108,7 @@ impl Media {
         self.duplicated += call.duplicated;
         self.reordered += call.reordered;
         self.foreign += call.foreign;
-        self.concealed_ms += call.concealed_ms;
+        self.concealed_s += call.concealed_ms as f64 / 1_000.0;
     }
 
     pub(super) fn write(&self, page: &mut Page) {
@@ -143,11 +143,13 @@ impl Media {
             ("ramal_media_duplicated_total", "RTP packets that came again.", self.duplicated),
             ("ramal_media_reordered_total", "RTP packets that were overtaken.", self.reordered),
             ("ramal_media_foreign_total", "RTP and RTCP from others than the caller, dropped.", self.foreign),
-            ("ramal_media_concealed_milliseconds_total", "Audio made up for what was missing.", self.concealed_ms),
         ] {
             page.head(name, Kind::Counter, help);
             page.sample(name, "", count);
         }
+        let concealed = "ramal_media_concealed_seconds_total";
+        page.head(concealed, Kind::Counter, "Audio made up for what was missing.");
+        page.number(concealed, "", self.concealed_s);
     }
 }
 

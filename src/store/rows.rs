@@ -129,10 +129,6 @@ impl ConversationColumns {
             Some(json) => serde_json::from_str(json).map_err(|_| unreadable("transcript"))?,
             None => Vec::new(),
         };
-        let media_quality = match &self.media_quality {
-            Some(json) => Some(serde_json::from_str(json).map_err(|_| unreadable("media_quality"))?),
-            None => None,
-        };
         let outcome = self.outcome.as_deref().and_then(Outcome::parse).ok_or_else(|| unreadable("outcome"))?;
         let started_at = self.started_at.ok_or_else(|| unreadable("started_at"))?;
         let (mut turns, mut about) = (Vec::new(), (String::new(), String::new(), String::new()));
@@ -145,6 +141,10 @@ impl ConversationColumns {
         let (provider, engine, end_reason) = about;
         let recording = match &self.recording {
             Some(json) => serde_json::from_str(json).map_err(|_| unreadable("recording"))?,
+            None => None,
+        };
+        let media_quality = match &self.media_quality {
+            Some(json) => serde_json::from_str(json).map_err(|_| unreadable("media_quality"))?,
             None => None,
         };
         let cost = self.estimated_cost.unwrap_or(0.0) * 1_000_000.0;
