@@ -9,7 +9,12 @@ use std::{
     net::{SocketAddr, UdpSocket},
     time::Duration,
 };
-use testkit::stage::{Ramal, Settings, Stage};
+use testkit::{
+    baresip::Baresip,
+    phone::{Line as Account, Phone as _},
+    sound::{self, Sound},
+    stage::{Ramal, Settings, Stage},
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What the phone says its stream is; an attacker may know.
@@ -125,19 +130,21 @@ fn got_nothing(socket: &UdpSocket) -> Result<()> {
     Ok(())
 }
 
-/// The first call whose sound was measured, by `ramal status`.
-fn measured(stage: &Stage, ramal: &Ramal) -> Result<Value> {
+/// The first call whose sound was measured, by `ramal status`, once it is as it is waited for.
+fn measured(stage: &Stage, ramal: &Ramal, awaited: impl Fn(&Value) -> bool) -> Result<Value> {
     let path = ramal.config.to_string_lossy().into_owned();
-    for _ in 0..100 {
+    let mut last = Value::Null;
+    for _ in 0..200 {
         let ended = stage.run(&["status", "--json", "--config", &path])?;
         let line = ended.lines.iter().find(|line| line.starts_with('{')).context("no status")?;
         let status: Value = serde_json::from_str(line)?;
-        if let Some(call) = status["media"].as_array().and_then(|calls| calls.first()) {
-            return Ok(call.clone());
+        last = status["media"][0].clone();
+        if !last.is_null() && awaited(&last) {
+            return Ok(last);
         }
         std::thread::park_timeout(Duration::from_millis(100));
     }
-    anyhow::bail!("no call was measured")
+    anyhow::bail!("no call was measured as awaited: {last}")
 }
 
 /// RTP bleed and injection (CVE-2025-53399, ES2017-04): who is not the caller is neither heard nor sent to, before,
@@ -168,7 +175,7 @@ fn attacked(policy: &str, early: &[&str], late: &[&str]) -> Result<()> {
         }
         line.hear()?;
     }
-    let call = measured(&stage, &ramal)?;
+    let call = measured(&stage, &ramal, |_| true)?;
     ensure!(call["remote"] == line.rtp.local_addr()?.to_string() && call["foreign_from"] == first, "{call}");
     ensure!(call["downlink"].is_null(), "a report was believed: {call}");
     early.iter().chain(&late).try_for_each(got_nothing)?;
@@ -224,6 +231,37 @@ fn reports_of_the_phone_make_the_downlink() -> Result<()> {
     ensure!(metrics.contains("ramal_media_mos_count{way=\"up\"} 1"), "{metrics}");
     ramal.end()?;
     stage.clear()
+}
+
+/// A phone of others, which tells how it hears us and answers our reports: both ways and the round trip are known.
+fn baresip_and_we_report_to_each_other(rtcp_mux: bool) -> Result<()> {
+    let (mut stage, ramal) = house()?;
+    let folder = stage.folder().to_owned();
+    let quiet = folder.join("quiet.wav");
+    sound::write(&quiet, &Sound { rate: 8_000, samples: vec![0; 8_000 * 60] })?;
+    let line = Account { rtcp_mux, ..Account::default() };
+    let mut phone = Baresip::obedient(&quiet, &line, &mut stage.ports, &folder)?;
+    phone.dial(&ramal.uri("demo"))?;
+    let call = measured(&stage, &ramal, |call| !call["round_trip_ms"].is_null() && !call["downlink"].is_null())?;
+    phone.hang_up()?;
+    let few = |way: &Value| Some(way["lost"].as_u64()? * 20 < way["expected"].as_u64()?);
+    ensure!(few(&call["uplink"]) == Some(true) && few(&call["downlink"]) == Some(true), "{call}");
+    ensure!(call["round_trip_ms"].as_f64() < Some(100.0) && call["foreign"] == 0, "{call}");
+    let media = stage.conversations(&ramal.config, 1)?.remove(0)["media_quality"].take();
+    ensure!(media["downlink"]["mos_cq"].as_f64() > Some(4.0) && media["uplink"]["r"].as_f64() > Some(80.0), "{media}");
+    drop(phone);
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn baresip_and_we_report_to_each_other_on_the_next_port() -> Result<()> {
+    baresip_and_we_report_to_each_other(false)
+}
+
+#[test]
+fn baresip_and_we_report_to_each_other_on_one_port() -> Result<()> {
+    baresip_and_we_report_to_each_other(true)
 }
 
 /// More calls than ports: 503 with Retry-After and a Reason that says so, and a count; a port rests after its call.

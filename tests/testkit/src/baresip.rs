@@ -114,6 +114,9 @@ impl Baresip {
         fs::create_dir_all(&folder)?;
         let mut configuration = configuration(sip, rtp, speech, &folder);
         configuration.push_str(&format!("ctrl_tcp_listen {control}\n"));
+        if line.rtcp_mux {
+            configuration.push_str("rtcp_mux yes\n");
+        }
         if let Some(file) = &line.authority {
             configuration.push_str(&format!("sip_cafile {}\n", file.display()));
         }

@@ -12,6 +12,8 @@ pub struct Line {
     pub authority: Option<PathBuf>,
     /// Whether its audio is encrypted: SRTP or no call.
     pub audio: Audio,
+    /// Whether reports share the port of RTP, if the other side agrees (RFC 5761). baresip only.
+    pub rtcp_mux: bool,
 }
 
 /// Plain or encrypted.
