@@ -185,6 +185,39 @@ mod tests {
         trace::Counters,
     };
 
+    fn measured_call() -> CallMedia {
+        CallMedia {
+            conversation: uuid::Uuid::from_u128(1),
+            quality: MediaQuality {
+                codec: "PCMU".into(),
+                remote: "192.0.2.1:4000".parse().unwrap(),
+                round_trip_ms: Some(42.4),
+                round_trip_max_ms: Some(60.0),
+                received: 930,
+                late: 0,
+                duplicated: 0,
+                reordered: 0,
+                concealed_ms: 1_400,
+                sent: 1_000,
+                foreign: 3,
+                foreign_from: "203.0.113.9:5000".parse().ok(),
+                uplink: WayQuality {
+                    expected: 1_000,
+                    lost: 70,
+                    mean_run: Some(3.0),
+                    jitter_ms: 2.4,
+                    jitter_p95_ms: 4.0,
+                    jitter_max_ms: 9.0,
+                    r: 69.1,
+                    mos_cq: 3.56,
+                    mos_lq: 3.56,
+                    mos_min: 3.4,
+                },
+                downlink: None,
+            },
+        }
+    }
+
     #[test]
     fn the_state_of_a_server_reads_at_a_glance() {
         let registered = |state, code, next_in_s| Registered {
@@ -205,36 +238,7 @@ mod tests {
             ],
             calls: 1,
             rtp: RtpStatus { pairs: 500, free: 499, refused: 0 },
-            media: vec![CallMedia {
-                conversation: uuid::Uuid::from_u128(1),
-                quality: MediaQuality {
-                    codec: "PCMU".into(),
-                    remote: "192.0.2.1:4000".parse().unwrap(),
-                    round_trip_ms: Some(42.4),
-                    round_trip_max_ms: Some(60.0),
-                    received: 930,
-                    late: 0,
-                    duplicated: 0,
-                    reordered: 0,
-                    concealed_ms: 1_400,
-                    sent: 1_000,
-                    foreign: 3,
-                    foreign_from: "203.0.113.9:5000".parse().ok(),
-                    uplink: WayQuality {
-                        expected: 1_000,
-                        lost: 70,
-                        mean_run: Some(3.0),
-                        jitter_ms: 2.4,
-                        jitter_p95_ms: 4.0,
-                        jitter_max_ms: 9.0,
-                        r: 69.1,
-                        mos_cq: 3.56,
-                        mos_lq: 3.56,
-                        mos_min: 3.4,
-                    },
-                    downlink: None,
-                },
-            }],
+            media: vec![measured_call()],
             sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
             srtp: SrtpStatus::default(),
             trace: Counters { calls: 3, bytes: 1 << 19, ..Counters::default() },
