@@ -28,7 +28,7 @@ pub(crate) fn rtp(bytes: &[u8]) {
 pub(crate) fn rtcp(bytes: &[u8]) {
     let Some((words, packets)) = bytes.split_first() else { return };
     let mut now = Instant::now();
-    let mut control = Control::new(0x0102_0304, "a@b".into(), std::time::UNIX_EPOCH, now);
+    let mut control = Control::new(0x0102_0304, "a@b".into(), Duration::ZERO, now);
     for packet in packets.chunks(usize::from(*words).max(1) * 4) {
         now += Duration::from_millis(10);
         control.handle(packet, now);

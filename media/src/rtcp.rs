@@ -1,7 +1,7 @@
 //! RTCP (RFC 3550 §6): what we report, and what the peer reports of us.
 use std::{
     collections::VecDeque,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use rtcp_types::{
@@ -56,9 +56,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// For our stream `ssrc`, named `cname` (§6.5.1). It is `wall` at `now`, for NTP timestamps (§4).
-    pub fn new(ssrc: u32, cname: String, wall: SystemTime, now: Instant) -> Self {
-        let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    /// For our stream `ssrc`, named `cname` (§6.5.1). At `now`, 1970 is so long ago, for NTP timestamps (§4).
+    pub fn new(ssrc: u32, cname: String, since_1970: Duration, now: Instant) -> Self {
         let seconds = since_1970.as_secs().wrapping_add(NTP_OF_1970);
         Self {
             ssrc,
@@ -252,7 +251,7 @@ mod tests {
     fn pair() -> (Instant, Control, Control, rtp::Sender, rtp::Sender) {
         let start = origin();
         let (ours, theirs) = (rtp::Sender::new(1), rtp::Sender::new(2));
-        let wall = UNIX_EPOCH + Duration::from_millis(1_790_000_000_250);
+        let wall = Duration::from_millis(1_790_000_000_250);
         let us = Control::new(ours.ssrc(), "us".into(), wall, start);
         let them = Control::new(theirs.ssrc(), "them".into(), wall - Duration::from_secs(3_600), start);
         (start, us, them, ours, theirs)
@@ -382,7 +381,7 @@ mod tests {
         send(&mut ours);
         let bye = us.bye(&ours, 0, None, start).expect("we sent");
         let other = rtp::Sender::new(3);
-        let mut again = Control::new(other.ssrc(), "us".into(), UNIX_EPOCH, start);
+        let mut again = Control::new(other.ssrc(), "us".into(), Duration::ZERO, start);
         assert!(them.handle(&bye, start) && them.peer_left());
         assert!(them.handle(&again.report(&other, 0, None, start), start));
         assert!(!them.peer_left(), "the peer goes on under another SSRC");

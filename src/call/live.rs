@@ -11,6 +11,7 @@ use super::{
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
 use crate::record::Outcome;
+use chrono::DateTime;
 use media::{Audio, Heard, Speech, UtteranceId, sdp, vad};
 use providers::{Dialect, Failure, Note, Respond, ToolCallId};
 use serde_json::json;
@@ -92,7 +93,7 @@ impl Live {
             max_queued: desk.settings.max_queued,
             patience: desk.settings.patience,
             poor_below: desk.settings.poor_below,
-            wall: desk.log.wall(now).into(),
+            since_1970: desk.log.wall(now).signed_duration_since(DateTime::UNIX_EPOCH).to_std().unwrap_or_default(),
         };
         let mut media = media::Session::new(config, now)?;
         media.learn_from(desk.settings.learn);

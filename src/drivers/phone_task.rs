@@ -23,7 +23,7 @@ use sip::{
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     net::UdpSocket,
@@ -96,9 +96,9 @@ pub async fn call(
 
     let local = sockets.local;
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
-    let wall = SystemTime::now();
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let srtp = (dial.srtp == Srtp::Required).then(srtp_secret);
-    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), wall, plan };
+    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), since_1970, plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();
     for target in &dial.targets {

@@ -16,7 +16,7 @@ use sip::{Command, LegId, Reason};
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// How the phone is reached, and what its numbers start from.
@@ -30,8 +30,8 @@ pub struct Setup {
     pub srtp: Option<media::srtp::Secret>,
     /// Source of the phone's random numbers.
     pub seed: u64,
-    /// The time of day when it is switched on.
-    pub wall: SystemTime,
+    /// How long ago 1970 began when it is switched on: the time of day.
+    pub since_1970: Duration,
     /// What to do.
     pub plan: Plan,
 }
@@ -268,7 +268,7 @@ impl Phone {
                 hold: self.setup.plan.duration,
             },
             poor_below: 1.0,
-            wall: self.setup.wall,
+            since_1970: self.setup.since_1970,
         };
         let Ok(media) = media::Session::new(config, now) else { return self.unusable(leg, now) };
         self.report.answered_ms = Some(millis(now - self.placed));

@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, LazyLock},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// The one listener of either endpoint.
@@ -128,7 +128,7 @@ impl World {
     pub(crate) fn new(seed: u64, weather: Weather, script: Script, plan: Plan) -> Self {
         let now = Instant::now();
         let codecs = vec![Codec::Pcmu, Codec::Pcma];
-        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, seed, wall: UNIX_EPOCH, plan };
+        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, seed, since_1970: Duration::ZERO, plan };
         let endpoint = |who| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
             let (listeners, policy) = (vec![listener], sip::Policy::everybody());
@@ -198,8 +198,10 @@ impl World {
             answer_within: ms(1),
             hang_up: HangUp::AtTheEnd,
         };
-        let another =
-            Phone::new(Setup { local, codecs: Vec::new(), srtp: None, seed: 0, wall: UNIX_EPOCH, plan }, self.now);
+        let another = Phone::new(
+            Setup { local, codecs: Vec::new(), srtp: None, seed: 0, since_1970: Duration::ZERO, plan },
+            self.now,
+        );
         std::mem::replace(&mut self.phone, another).into_report()
     }
 

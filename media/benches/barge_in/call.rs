@@ -9,7 +9,7 @@ use media::{
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 /// Longer than any run: the phone may be silent.
@@ -62,7 +62,7 @@ fn config(vad: vad::Config) -> Config {
         max_queued: Duration::from_secs(180),
         patience: Patience { warning: FOREVER, end: FOREVER, hold: FOREVER },
         poor_below: 1.0,
-        wall: UNIX_EPOCH,
+        since_1970: Duration::ZERO,
     }
 }
 

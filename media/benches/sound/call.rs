@@ -9,7 +9,7 @@ use media::{
 };
 use std::{
     net::SocketAddr,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 pub(crate) const PTIME: Duration = Duration::from_millis(20);
@@ -146,7 +146,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
         max_queued: Duration::from_secs(180),
         patience: Patience { warning: FOREVER, end: FOREVER, hold: FOREVER },
         poor_below: 1.0,
-        wall: UNIX_EPOCH,
+        since_1970: Duration::ZERO,
     })
 }
 

@@ -22,7 +22,7 @@ mod voice;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -73,8 +73,8 @@ pub struct Config {
     pub patience: Patience,
     /// [`Event::Poor`] when the mean opinion of a conversation like this falls below, 1 to 4.5.
     pub poor_below: f64,
-    /// The time of day at `now`, for reports.
-    pub wall: SystemTime,
+    /// How long ago 1970 began at `now`: the time of day, for reports.
+    pub since_1970: Duration,
 }
 
 /// Why a session cannot start.
@@ -189,7 +189,7 @@ impl Session {
             uplink,
             presses: dtmf::Receiver::new(event_clock(&media)),
             tones: None,
-            reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.wall, now)),
+            reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.since_1970, now)),
             downlink,
             protection: media.srtp.clone().map(Protection::new),
             media,

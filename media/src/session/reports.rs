@@ -1,7 +1,7 @@
 //! When RTCP reports are sent, where to, and whose are believed.
 use std::{
     net::SocketAddr,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -28,22 +28,25 @@ pub(super) struct Reports {
     heard_at: Option<Instant>,
 }
 
-/// Where the peer's reports come from, beside where they are expected.
+/// Where the peer's reports come from.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// Nothing is known.
     Unknown,
-    /// The first that came from the address its RTP was learnt from: a NAT gives RTCP a port of its own.
+    /// The first that came from where it was signalled to, or from the address its RTP was learnt from: a NAT gives
+    /// RTCP a port of its own.
     Learnt(SocketAddr),
+    /// That was learnt, and RTP has moved since: it holds until a report comes.
+    Former(SocketAddr),
     /// The peer proved that it receives reports there, and chose it (RFC 8445 §8.1.1).
     Nominated(SocketAddr),
 }
 
 impl Reports {
-    pub(super) fn new(ssrc: u32, local: SocketAddr, seed: u64, (wall, now): (SystemTime, Instant)) -> Self {
+    pub(super) fn new(ssrc: u32, local: SocketAddr, seed: u64, (since_1970, now): (Duration, Instant)) -> Self {
         // §6.5.1: user@host; the user part is random (RFC 7022) so that calls on one host differ.
         let cname = format!("{:016x}@{}", mix(seed ^ 0xc4a3), local.ip());
-        let control = Control::new(ssrc, cname, wall, now);
+        let control = Control::new(ssrc, cname, since_1970, now);
         let mut reports = Self { control, next: now, randomness: seed, source: Source::Unknown, heard_at: None };
         reports.schedule(INTERVAL / 2, now);
         reports
@@ -74,7 +77,10 @@ impl Reports {
         }
         match self.source {
             Source::Nominated(source) | Source::Learnt(source) => from == source,
-            Source::Unknown => !media.rtcp_mux && moved.is_some_and(|source| source.ip() == from.ip()),
+            Source::Former(source) if from == source => true,
+            Source::Unknown | Source::Former(_) => {
+                !media.rtcp_mux && moved.is_some_and(|source| source.ip() == from.ip())
+            }
         }
     }
 
@@ -83,8 +89,8 @@ impl Reports {
         let understood = self.control.handle(datagram, now);
         if understood {
             self.heard_at = Some(now);
-            let expected = from == media.remote_rtcp || from == media.remote;
-            if matches!(self.source, Source::Unknown) && !expected && !media.rtcp_mux {
+            let open = matches!(self.source, Source::Unknown | Source::Former(_));
+            if open && from != media.remote && !media.rtcp_mux {
                 self.source = Source::Learnt(from);
             }
         }
@@ -103,8 +109,8 @@ impl Reports {
 
     /// RTP comes from elsewhere than before: so may reports.
     pub(super) fn moved(&mut self) {
-        if matches!(self.source, Source::Learnt(_)) {
-            self.source = Source::Unknown;
+        if let Source::Learnt(source) = self.source {
+            self.source = Source::Former(source);
         }
     }
 
@@ -131,7 +137,7 @@ impl Reports {
 
     /// Where the peer's reports come from; else beside where its RTP does, if that is not where its description says.
     pub(super) fn remote(&self, media: &Negotiated, latch: &Latch) -> SocketAddr {
-        if let Source::Nominated(source) | Source::Learnt(source) = self.source {
+        if let Source::Nominated(source) | Source::Learnt(source) | Source::Former(source) = self.source {
             return source;
         }
         match latch.source() {

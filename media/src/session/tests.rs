@@ -64,7 +64,7 @@ fn config(uplink: AudioFormat, engine: vad::Engine) -> Config {
             hold: Duration::from_secs(90),
         },
         poor_below: 3.6,
-        wall: std::time::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        since_1970: Duration::from_secs(1_790_000_000),
     }
 }
 

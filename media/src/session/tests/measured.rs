@@ -22,7 +22,7 @@ struct Peer {
 impl Peer {
     fn new(call: &Call) -> Self {
         let sender = rtp::Sender::new(77);
-        let control = Control::new(sender.ssrc(), "phone".into(), std::time::UNIX_EPOCH, call.start);
+        let control = Control::new(sender.ssrc(), "phone".into(), Duration::ZERO, call.start);
         Self { control, sender, receiver: Receiver::new(8_000), sequence: Sequence::default(), seen: 0 }
     }
 

@@ -5,7 +5,6 @@ use crate::{
     rtp,
     srtp::{Keys, Master, Receiver, Sender, Suite},
 };
-use std::time::UNIX_EPOCH;
 
 const MU: AudioFormat = AudioFormat::G711(Law::Mu);
 const ATTACKER: &str = "203.0.113.66:4000";
@@ -73,7 +72,7 @@ fn both_sides_are_heard_in_every_suite_and_reports_are_understood() {
         assert_eq!(packets.iter().filter(|packet| packet[12..] == [0x33; 160]).count(), 10);
         let reports: Vec<Vec<u8>> =
             call.sent.iter().filter(|(_, t)| t.channel == Channel::Rtcp).map(|(_, t)| t.bytes.clone()).collect();
-        let mut control = Control::new(1, "a@b".into(), UNIX_EPOCH, call.start);
+        let mut control = Control::new(1, "a@b".into(), Duration::ZERO, call.start);
         assert!(!reports.is_empty());
         for mut report in reports {
             receiver.unprotect_rtcp(&mut report).unwrap();
@@ -93,7 +92,7 @@ fn the_phones_reports_are_believed_only_under_its_key() {
     let mut secure = Secure::new(&keys);
     let mut sent = rtp::Sender::new(9);
     sent.packetize(0, false, 160, &[0; 160]);
-    let report = Control::new(sent.ssrc(), "a@b".into(), UNIX_EPOCH, secure.call.start).report(
+    let report = Control::new(sent.ssrc(), "a@b".into(), Duration::ZERO, secure.call.start).report(
         &sent,
         0,
         None,
@@ -167,7 +166,7 @@ fn a_copy_from_elsewhere_takes_nothing_from_the_phone() {
             secure.call.run(PTIME);
         }
         let sent = rtp::Sender::new(9);
-        let mut control = Control::new(sent.ssrc(), "a@b".into(), UNIX_EPOCH, secure.call.start);
+        let mut control = Control::new(sent.ssrc(), "a@b".into(), Duration::ZERO, secure.call.start);
         let mut report = control.report(&sent, 0, None, secure.call.now);
         secure.phone.protect_rtcp(&mut report).unwrap();
         for from in ["203.0.113.66:4001", "192.0.2.1:4001"] {
@@ -245,7 +244,8 @@ fn rtcp_on_the_port_of_rtp_is_told_apart_before_it_is_decrypted() {
     };
     let (mut call, mut phone) = (Call::with(config), Sender::new(&keys.received));
     let sent = rtp::Sender::new(9);
-    let mut report = Control::new(sent.ssrc(), "a@b".into(), UNIX_EPOCH, call.start).report(&sent, 0, None, call.start);
+    let mut report =
+        Control::new(sent.ssrc(), "a@b".into(), Duration::ZERO, call.start).report(&sent, 0, None, call.start);
     phone.protect_rtcp(&mut report).unwrap();
     call.receive(PHONE, &report);
     call.receive(PHONE, &report);
