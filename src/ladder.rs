@@ -74,7 +74,7 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
         rung.voice.clone_from(voice);
     }
     rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
-    rung.first_message = secretary.keys.after(first_message(secretary, config).as_deref());
+    rung.first_message = first_message(secretary, config);
     rung.turn_detection = turn_detection(secretary);
     let transcription = own.transcription_model.clone().unwrap_or_else(|| config.openai.transcription_model.clone());
     rung.transcription_model = Some(transcription);
@@ -84,13 +84,18 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
     Ok(Rung::OpenAi(Box::new(rung)))
 }
 
-/// What is said first: that the call is recorded, where it is and the caller is to be told, and the secretary's own words.
+/// What is said first: that the call is recorded, the secretary's own words, and what her keys do.
 fn first_message(secretary: &Secretary, config: &Config) -> Option<String> {
-    let recording = &config.recording;
-    let recorded = secretary.recording.unwrap_or(recording.calls.enabled);
-    let announcement = recording.announcement.as_deref().filter(|_| recorded);
-    let said: Vec<&str> = announcement.into_iter().chain(secretary.first_message.as_deref()).collect();
+    let notice = recording_notice(secretary, config);
+    let said = [notice, secretary.first_message.as_deref(), secretary.keys.announcement.as_deref()];
+    let said: Vec<&str> = said.into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join(" "))
+}
+
+/// Where the call is recorded, and the caller is to be told.
+fn recording_notice<'a>(secretary: &Secretary, config: &'a Config) -> Option<&'a str> {
+    let recorded = secretary.recording.unwrap_or(config.recording.calls.enabled);
+    config.recording.announcement.as_deref().filter(|_| recorded)
 }
 
 fn turn_detection(secretary: &Secretary) -> openai::TurnDetection {
@@ -125,7 +130,9 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
         // Better English with an accent than Portuguese read by an English voice: nobody understands that.
         rung.voice = local::Language::EnUs;
     }
-    rung.first_message = secretary.keys.after(first_message(secretary, config).as_deref());
+    rung.notice = recording_notice(secretary, config).map(str::to_owned);
+    rung.first_message = secretary.first_message.clone();
+    rung.keys_announcement = secretary.keys.announcement.clone();
     let answers = &secretary.provider_config.answers;
     rung.answers =
         answers.iter().map(|a| local::Answer { questions: a.questions.clone(), answer: a.answer.clone() }).collect();

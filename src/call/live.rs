@@ -286,6 +286,7 @@ impl Live {
             Speech::Suspected => self.media.duck(now),
             Speech::Refuted => self.media.unduck(now),
             Speech::Confirmed => {
+                desk.log.transcript.caller_speaks(now);
                 desk.emit(Event::CallerSpeaks);
                 self.barge_in(desk, now);
             }

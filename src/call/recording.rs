@@ -139,10 +139,12 @@ impl Live {
         let order = match (recorded.wanted.is_empty(), tape.is_paused()) {
             (false, false) => {
                 tape.pause(lead);
+                desk.log.transcript.pause(now.checked_sub(lead).unwrap_or(now));
                 Order::Pause
             }
             (true, true) => {
                 tape.resume();
+                desk.log.transcript.resume(now);
                 Order::Resume
             }
             (true, false) | (false, true) => return,

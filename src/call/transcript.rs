@@ -8,15 +8,46 @@ use std::time::{Duration, Instant};
 
 /// More entries than any human call has; beyond it the oldest stay and new ones are dropped and counted.
 const MAX_ENTRIES: usize = 2_000;
+/// Stands for what was said while the recording paused: who must not be heard must not be read either.
+const NOT_RECORDED: &str = "[not recorded]";
+/// Pauses that are kept apart; beyond it the last one grows.
+const MAX_PAUSES: usize = 256;
+/// Speech is known for speech so long after it began, at the most.
+const ONSET: Duration = Duration::from_millis(500);
+/// A provider may split a turn, and so late come the words of its last part.
+const WORDED: Duration = Duration::from_secs(5);
 
 /// The growing transcript of one call.
 #[derive(Debug)]
 pub(super) struct Transcript {
     began: Instant,
     entries: Vec<Entry>,
-    /// When the caller stopped speaking, for turns whose words have not come yet.
-    unworded: Option<Instant>,
+    /// The caller's speech whose words have not come yet.
+    unworded: Option<Speech>,
+    pauses: Vec<Pause>,
+    /// Words that come before this belong to something said in a pause.
+    unrecorded_until: Instant,
     dropped: u32,
+}
+
+/// Speech of the caller, a turn or several.
+#[derive(Clone, Copy, Debug)]
+struct Speech {
+    /// When the first turn of it began.
+    from: Instant,
+    /// When the last turn of it began.
+    last_from: Instant,
+    /// When the caller last stopped.
+    stopped: Option<Instant>,
+    speaking: bool,
+}
+
+/// The recording paused.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    from: Instant,
+    /// `None` while it does.
+    to: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -32,6 +63,8 @@ struct Assistant {
     text: String,
     generated: Duration,
     fate: Fate,
+    /// When the last of it was heard.
+    ended: Option<Instant>,
     latency: Option<Duration>,
 }
 
@@ -48,18 +81,66 @@ enum Fate {
 
 impl Transcript {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, entries: Vec::new(), unworded: None, dropped: 0 }
+        let (entries, pauses) = (Vec::new(), Vec::new());
+        Self { began: now, entries, unworded: None, pauses, unrecorded_until: now, dropped: 0 }
+    }
+
+    /// From here on nothing is recorded, and what is said is not kept.
+    pub(super) fn pause(&mut self, from: Instant) {
+        let full = self.pauses.len() >= MAX_PAUSES;
+        match self.pauses.last_mut().filter(|_| full) {
+            Some(last) => last.to = None,
+            None => self.pauses.push(Pause { from, to: None }),
+        }
+    }
+
+    /// The recording goes on.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(last) = self.pauses.last_mut() {
+            last.to = Some(now);
+        }
+    }
+
+    /// The caller is known to speak.
+    pub(super) fn caller_speaks(&mut self, now: Instant) {
+        let last_from = now.checked_sub(ONSET).unwrap_or(now);
+        self.unworded = Some(match self.unworded {
+            Some(speech) => Speech { last_from, speaking: true, ..speech },
+            None => Speech { from: last_from, last_from, stopped: None, speaking: true },
+        });
     }
 
     /// The caller stopped speaking; the words come later, and belong here.
     pub(super) fn caller_stopped(&mut self, at: Instant) {
-        self.unworded = Some(at);
+        let speech = self.unworded.unwrap_or(Speech { from: at, last_from: at, stopped: None, speaking: false });
+        self.unworded = Some(Speech { stopped: Some(at), speaking: false, ..speech });
     }
 
     /// Words of the caller.
     pub(super) fn caller(&mut self, text: String, now: Instant) {
-        let at = self.unworded.take().unwrap_or(now);
+        let speech = self.unworded.take();
+        let unrecorded = self.is_unrecorded(speech, now);
+        let at = speech.and_then(|speech| speech.stopped).unwrap_or(now);
+        // The words of an earlier turn came while the caller speaks on.
+        self.unworded = speech.filter(|speech| speech.speaking && speech.stopped.is_some()).map(|speech| Speech {
+            from: speech.last_from,
+            stopped: None,
+            ..speech
+        });
+        let text = if unrecorded { NOT_RECORDED.to_owned() } else { text };
         self.push(Entry::Caller { at, text });
+    }
+
+    /// Whether words that come at `now`, of this speech, may have been said in a pause. In doubt they were.
+    fn is_unrecorded(&mut self, speech: Option<Speech>, now: Instant) -> bool {
+        let until = speech.and_then(|speech| speech.stopped.filter(|_| !speech.speaking)).unwrap_or(now);
+        // Whoever was not heard to speak may have spoken at any time that words can be late.
+        let unheard = now.checked_sub(WORDED).unwrap_or(self.began);
+        let paused = falls_into(&self.pauses, speech.map_or(unheard, |speech| speech.from), until);
+        if paused {
+            self.unrecorded_until = self.unrecorded_until.max(until + WORDED);
+        }
+        paused || now < self.unrecorded_until
     }
 
     /// Something a reader must know and nobody said, in brackets, on the caller's side.
@@ -95,6 +176,7 @@ impl Transcript {
             && entry.fate == Fate::Pending
         {
             entry.fate = Fate::Heard(heard.played);
+            entry.ended = Some(now);
         }
     }
 
@@ -104,6 +186,7 @@ impl Transcript {
             && entry.fate == Fate::Pending
         {
             entry.fate = Fate::Cut { played: heard.played, generated: entry.generated, text_bytes: entry.text.len() };
+            entry.ended = Some(now);
         }
     }
 
@@ -111,7 +194,7 @@ impl Transcript {
     pub(super) fn turns(&self) -> Vec<TurnRecord> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_by_key(|entry| entry.at());
-        entries.into_iter().filter_map(|entry| entry.record(self.began)).collect()
+        entries.into_iter().filter_map(|entry| entry.record(self.began, &self.pauses)).collect()
     }
 
     /// The entry of an utterance, made at its first sign of life.
@@ -126,6 +209,7 @@ impl Transcript {
                     text: String::new(),
                     generated: Duration::ZERO,
                     fate: Fate::Pending,
+                    ended: None,
                     latency: None,
                 };
                 self.push(Entry::Assistant(entry));
@@ -155,7 +239,7 @@ impl Entry {
         }
     }
 
-    fn record(&self, began: Instant) -> Option<TurnRecord> {
+    fn record(&self, began: Instant, pauses: &[Pause]) -> Option<TurnRecord> {
         match self {
             Self::Caller { at, text } => Some(TurnRecord {
                 who: Speaker::Caller,
@@ -165,14 +249,14 @@ impl Entry {
                 cut: false,
                 latency: None,
             }),
-            Self::Assistant(entry) => entry.record(began),
+            Self::Assistant(entry) => entry.record(began, pauses),
         }
     }
 }
 
 impl Assistant {
     /// `None` for an utterance of which nothing was heard: to the caller it never existed.
-    fn record(&self, began: Instant) -> Option<TurnRecord> {
+    fn record(&self, began: Instant, pauses: &[Pause]) -> Option<TurnRecord> {
         let (heard, text, cut) = match self.fate {
             Fate::Heard(heard) => (heard, self.text.clone(), false),
             Fate::Pending => return None,
@@ -182,9 +266,16 @@ impl Assistant {
                 (played, heard_words(words, played, generated).to_owned(), true)
             }
         };
+        let unrecorded = falls_into(pauses, self.at, self.ended.unwrap_or(self.at));
+        let text = if unrecorded { NOT_RECORDED.to_owned() } else { text };
         let at = self.at.saturating_duration_since(began);
         Some(TurnRecord { who: Speaker::Assistant, text, at, heard: Some(heard), cut, latency: self.latency })
     }
+}
+
+/// Whether something between these times was not recorded.
+fn falls_into(pauses: &[Pause], from: Instant, to: Instant) -> bool {
+    pauses.iter().any(|pause| pause.from <= to && pause.to.is_none_or(|end| from <= end))
 }
 
 /// The part of `words` that `played` of `generated` can have carried, cut after a whole word.
@@ -256,5 +347,88 @@ mod tests {
     fn words_are_cut_at_character_boundaries_of_portuguese() {
         assert_eq!(heard_words("amanhã às nove da manhã", ms(50), ms(100)), "amanhã às");
         assert_eq!(heard_words("olá", ms(1), ms(100)), "");
+    }
+
+    /// What the caller's words become, of speech between these milliseconds, that come at the last; the recording pauses
+    /// from 10 s to 20 s.
+    fn kept(speech: Option<(u64, u64)>, at: u64) -> bool {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        let mut happens: Vec<(u64, u8)> = vec![(10_000, 0), (20_000, 1)];
+        happens.extend(speech.into_iter().flat_map(|(from, to)| [(from + 500, 2), (to, 3)]));
+        happens.sort_unstable();
+        for (ms_at, what) in happens.into_iter().filter(|(ms_at, _)| *ms_at <= at) {
+            let now = t0 + ms(ms_at);
+            match what {
+                0 => transcript.pause(now),
+                1 => transcript.resume(now),
+                2 => transcript.caller_speaks(now),
+                _ => transcript.caller_stopped(now),
+            }
+        }
+        transcript.caller("4111".into(), t0 + ms(at));
+        transcript.turns()[0].text == "4111"
+    }
+
+    #[test]
+    fn what_the_caller_says_in_a_pause_of_the_recording_is_not_kept() {
+        for (speech, at, expected) in [
+            (Some((5_000, 9_000)), 9_500, true),
+            (Some((5_000, 9_000)), 12_000, true),
+            (Some((5_000, 10_500)), 12_000, false),
+            (Some((12_000, 15_000)), 16_000, false),
+            (Some((12_000, 15_000)), 40_000, false),
+            (Some((12_000, 30_000)), 16_000, false),
+            (Some((19_000, 22_000)), 23_000, false),
+            (Some((20_100, 22_000)), 23_000, true),
+            (None, 9_000, true),
+            (None, 15_000, false),
+            (None, 24_000, false),
+            (None, 26_000, true),
+        ] {
+            assert_eq!(kept(speech, at), expected, "{speech:?}, words at {at}");
+        }
+    }
+
+    #[test]
+    fn the_second_half_of_a_turn_that_a_provider_split_is_not_kept_either() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        transcript.pause(t0 + ms(1_000));
+        transcript.caller_speaks(t0 + ms(2_000));
+        transcript.caller_stopped(t0 + ms(6_000));
+        transcript.resume(t0 + ms(6_500));
+        transcript.caller("4111 1111".into(), t0 + ms(6_600));
+        transcript.caller_speaks(t0 + ms(8_000));
+        transcript.caller_stopped(t0 + ms(9_000));
+        transcript.caller("2222 3333".into(), t0 + ms(9_100));
+        transcript.caller_speaks(t0 + ms(15_000));
+        transcript.caller_stopped(t0 + ms(16_000));
+        transcript.caller("thank you".into(), t0 + ms(17_000));
+        let texts: Vec<_> = transcript.turns().into_iter().map(|turn| turn.text).collect();
+        assert_eq!(texts, [NOT_RECORDED, NOT_RECORDED, "thank you"]);
+    }
+
+    #[test]
+    fn what_the_assistant_says_in_a_pause_of_the_recording_is_not_kept() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        let mut says = |number, from, to| {
+            let utterance = UtteranceId(number);
+            transcript.text(utterance, "4111", t0 + ms(from));
+            transcript.started(utterance, t0 + ms(from), None);
+            transcript.played_out(Heard { utterance, played: ms(to - from), queued: ms(to - from) }, t0 + ms(to));
+            if number == 1 {
+                transcript.pause(t0 + ms(2_000));
+            }
+            if number == 2 {
+                transcript.resume(t0 + ms(4_000));
+            }
+        };
+        says(1, 1_000, 1_900);
+        says(2, 2_100, 4_000);
+        says(3, 4_100, 5_000);
+        let texts: Vec<_> = transcript.turns().into_iter().map(|turn| turn.text).collect();
+        assert_eq!(texts, ["4111", NOT_RECORDED, "4111"]);
     }
 }

@@ -73,12 +73,6 @@ impl Keys {
     pub fn work_alone(&self) -> bool {
         self.options.iter().any(|option| matches!(option.action, KeyAction::Transfer { .. }))
     }
-
-    /// The first message with the announcement behind it.
-    pub fn after(&self, first_message: Option<&str>) -> Option<String> {
-        let both: Vec<&str> = first_message.into_iter().chain(self.announcement.as_deref()).collect();
-        (!both.is_empty()).then(|| both.join(" "))
-    }
 }
 
 #[derive(Default, Deserialize)]
@@ -209,9 +203,8 @@ mod tests {
         assert_eq!(keys.options[1].action, transfer("*99100", "*99100"));
         assert!(keys.work_alone() && keys.masked && !keys.barge_in);
         assert_eq!((keys.gap, keys.longest), (Duration::from_millis(1_500), 11));
-        assert_eq!(keys.after(Some("Bom dia.")).as_deref(), Some("Bom dia. Tecle 1."));
+        assert_eq!(keys.announcement.as_deref(), Some("Tecle 1."));
         assert_eq!(read(None, &[]).unwrap(), Keys::default());
-        assert_eq!(Keys::default().after(None), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::{
     call::{Call, Event, Hold, Order},
-    record::{Conversation, Outcome},
+    record::{Conversation, Outcome, Speaker},
     secretary::SecretaryRow,
 };
 use sip::{Command, ReferProgress};
@@ -658,6 +658,30 @@ fn the_assistant_pauses_a_recording_only_where_she_may() {
         let blocks: usize = std::iter::from_fn(|| world.call.poll_recorded()).map(|b| b.samples.len() / 2).sum();
         assert_eq!(Duration::from_micros(blocks as u64 * 125), recording.duration, "every frame of the recording came");
     }
+}
+
+/// A card number that nobody may hear must not be read either.
+#[test]
+fn what_is_said_in_a_pause_of_the_recording_is_not_in_the_transcript() {
+    let mut world = World::answered(|row| {
+        (row.recording, row.recording_pause) = (Some(true), Some(true));
+    });
+    let say = |world: &mut World, words: &str| {
+        world.pass(Duration::from_secs(2), true);
+        world.pass(Duration::from_secs(1), false);
+        world.provider(vec![Model::heard(words)]);
+    };
+    say(&mut world, "I pay by card.");
+    world.says(Duration::from_secs(1), Some(("pause_recording", "{}")));
+    world.pass(Duration::from_secs(2), false);
+    say(&mut world, "4111 1111 1111 1111");
+    world.says(Duration::from_secs(1), Some(("resume_recording", "{}")));
+    world.pass(Duration::from_secs(8), false);
+    say(&mut world, "Thank you.");
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    let turns = &world.record().unwrap().turns;
+    let texts: Vec<&str> = turns.iter().filter(|turn| turn.who == Speaker::Caller).map(|t| t.text.as_str()).collect();
+    assert_eq!(texts, ["I pay by card.", "[recording paused]", "[not recorded]", "[recording resumed]", "Thank you."]);
 }
 
 #[test]

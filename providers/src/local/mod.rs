@@ -70,8 +70,12 @@ pub struct Config {
     pub language: Language,
     /// What the provider's own phrases are spoken in: `language`, unless no voice for it is installed.
     pub voice: Language,
-    /// Said first, verbatim; a neutral greeting if there is none.
+    /// Said before anything else, verbatim.
+    pub notice: Option<String>,
+    /// Said first of the secretary's words, verbatim; a neutral greeting if there is none.
     pub first_message: Option<String>,
+    /// Said behind them, verbatim: what keys do that are not this provider's.
+    pub keys_announcement: Option<String>,
     /// The registered answers.
     pub answers: Vec<Answer>,
     /// Where callers can be put through; the first is for callers who ask for "somebody".
@@ -92,7 +96,9 @@ impl Config {
         Self {
             language,
             voice: language,
+            notice: None,
             first_message: None,
+            keys_announcement: None,
             answers: Vec::new(),
             transfers: Vec::new(),
             menu: Vec::new(),

@@ -65,17 +65,20 @@ impl Reception {
             (Disclosure::Omitted, _) => Vec::new(),
         };
         // A first message tends to end with a question, and whoever answers it at once must have heard the disclosure.
-        let mut lines = match &self.config.first_message {
+        let mut lines = self.optional(self.config.notice.as_deref());
+        lines.extend(match &self.config.first_message {
             Some(text) => [disclosure, self.verbatim(text)].concat(),
             None => self.own_with(own.greeting, disclosure),
-        };
+        });
         if self.config.voice != self.config.language {
             lines.extend(self.own(own.no_voice));
         }
-        match self.config.hearing {
-            Hearing::Words if self.config.first_message.is_none() => lines.extend(self.own(own.ask)),
-            Hearing::Words => {}
-            Hearing::None => lines.extend(self.menu_beginning()),
+        if self.config.hearing == Hearing::Words && self.config.first_message.is_none() {
+            lines.extend(self.own(own.ask));
+        }
+        lines.extend(self.optional(self.config.keys_announcement.as_deref()));
+        if self.config.hearing == Hearing::None {
+            lines.extend(self.menu_beginning());
         }
         Reply { lines, after: After::Listen, kind: Kind::Answer }
     }
@@ -282,6 +285,10 @@ impl Reception {
 
     fn line(&self, text: String) -> Line {
         Line::Text { text, language: self.config.voice }
+    }
+
+    fn optional(&self, text: Option<&str>) -> Vec<Line> {
+        text.map(|text| self.verbatim(text)).unwrap_or_default()
     }
 
     fn verbatim(&self, text: &str) -> Vec<Line> {

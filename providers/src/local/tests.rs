@@ -169,6 +169,21 @@ fn the_greeting_says_what_this_is() {
 }
 
 #[test]
+fn what_is_said_before_and_behind_the_greeting_does_not_take_its_place() {
+    let config = Config {
+        notice: Some("Esta ligação é gravada.".into()),
+        first_message: None,
+        keys_announcement: Some("Tecle 1 para vendas.".into()),
+        ..clinic(Hearing::Words)
+    };
+    let mut world = World::new(config);
+    world.speak_all();
+    let said: Vec<&str> = world.told.iter().filter_map(|told| told.strip_prefix("say1 ")).collect();
+    let greeting = ["Olá!", "Demonstração automática: só respondo o que está cadastrado.", "Em que posso ajudar?"];
+    assert_eq!(said, [&["Esta ligação é gravada."], &greeting[..], &["Tecle 1 para vendas."]].concat());
+}
+
+#[test]
 fn a_question_is_answered_verbatim_and_the_first_sentence_is_not_waited_for() {
     let mut world = World::greeted(clinic(Hearing::Words));
     world.caller_speaks(ms(900));
