@@ -64,6 +64,10 @@ pub struct Written {
     pub contact_user: Option<String>,
     /// Seconds.
     pub expires_s: Option<i32>,
+    /// `off`, `required` or nothing.
+    pub srtp: Option<String>,
+    /// Seconds; 0 or nothing for never.
+    pub ping_s: Option<i32>,
 }
 
 impl fmt::Debug for Written {
@@ -223,7 +227,8 @@ pub fn apply(running: &mut Known, next: &mut u32, source: Source, wanted: Vec<Ac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Secret};
+    use crate::config::{Config, Environment, Secret, Srtp};
+    use std::time::Duration;
 
     fn account(user: &str) -> Account {
         let text = format!("[[registrations]]\nregistrar = \"pbx.example\"\nuser = {user:?}\npassword = \"x\"\n");
@@ -267,6 +272,8 @@ mod tests {
             password: Some("file:/etc/passwd".into()),
             contact_user: None,
             expires_s: None,
+            srtp: None,
+            ping_s: None,
         }
     }
 
@@ -279,10 +286,18 @@ mod tests {
         assert_eq!(registrar.to_string(), "sip:pbx.example;transport=tcp");
         assert_eq!((domain.as_str(), auth_user.as_str(), contact_user.as_str()), ("acme.example", "2000", "2000"));
         assert_eq!((password.expose(), expires.as_secs()), ("file:/etc/passwd", 300), "no file is read for a row");
+        let policy = Written { srtp: Some("required".into()), ping_s: Some(30), ..written() };
+        let policy = Account::of_row(place, policy).unwrap().registration;
+        assert_eq!((policy.srtp, policy.ping), (Some(Srtp::Required), Some(Duration::from_secs(30))));
+        let silent = Written { srtp: Some(String::new()), ping_s: Some(0), ..written() };
+        let silent = Account::of_row(place, silent).unwrap().registration;
+        assert_eq!((silent.srtp, silent.ping), (None, None));
         for (row, wrong) in [
             (Written { registrar: Some("a b".into()), ..written() }, "v_voice_registrations.registrar"),
             (Written { password: Some(String::new()), ..written() }, "v_voice_registrations.password"),
             (Written { expires_s: Some(-1), ..written() }, "v_voice_registrations.expires_s"),
+            (Written { srtp: Some("maybe".into()), ..written() }, "v_voice_registrations.srtp"),
+            (Written { ping_s: Some(3), ..written() }, "v_voice_registrations.ping_s"),
             (Written { user: None, ..written() }, "v_voice_registrations.user"),
         ] {
             let error = Account::of_row(place, row).unwrap_err().to_string();

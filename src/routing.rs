@@ -42,11 +42,13 @@ pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &Known) -> W
     Wanted { extension, domain }
 }
 
-/// Whether the audio of this call is encrypted: as is said of the account it comes through, else of the peer, else of all.
+/// Whether the audio of this call is encrypted: as is said of the account it comes through, else of the peer, else of the
+/// listener, else of all.
 pub fn srtp(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Srtp {
     let account = registered(invite, registrars).and_then(|registrar| registrar.account.registration.srtp);
     let peer = || config.peer(invite.user.as_deref(), invite.remote.ip()).and_then(|peer| peer.srtp);
-    account.or_else(peer).unwrap_or(config.rtp.srtp)
+    let listener = || config.sip.listeners.get(usize::from(invite.listener.0)).and_then(|listener| listener.srtp);
+    account.or_else(peer).or_else(listener).unwrap_or(config.rtp.srtp)
 }
 
 /// The codecs of this call, the preferred first, and whose order chooses: as is said of the account it comes through, else
@@ -80,11 +82,12 @@ fn is_among(address: IpAddr, registrar: &[IpAddr]) -> bool {
 mod tests {
     use super::*;
     use crate::{accounts::Account, config::Environment};
-    use sip::RegistrationId;
+    use sip::{ListenerId, RegistrationId};
 
     fn invite(remote: &str, headers: &[(&str, &str)]) -> IncomingInvite {
         IncomingInvite {
             remote: remote.parse().unwrap(),
+            listener: ListenerId(0),
             user: None,
             transport: Transport::Udp,
             call_id: "a".into(),
@@ -125,8 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn an_account_says_more_of_encryption_than_its_peer_and_a_peer_more_than_all() {
-        let text = "[rtp]\nsrtp = \"required\"\n\
+    fn an_account_says_more_of_encryption_than_its_peer_a_peer_more_than_the_listener_and_that_more_than_all() {
+        let text = "[sip]\nudp = [\"192.0.2.9:5060\"]\n\
+                    [[listeners]]\ntransport = \"udp\"\naddress = \"192.0.2.9:5070\"\nsrtp = \"off\"\n\
+                    [rtp]\nsrtp = \"required\"\n\
                     [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\nsrtp = \"off\"\n\
                     [[peers]]\nname = \"b\"\naddresses = [\"192.0.2.3\"]\n\
                     [[registrations]]\nregistrar = \"a.example\"\nuser = \"8000\"\npassword = \"x\"\nsrtp = \"required\"\n";
@@ -138,6 +143,10 @@ mod tests {
             [("192.0.2.1", Srtp::Off), ("192.0.2.2", Srtp::Required), ("192.0.2.3", Srtp::Required)]
         {
             assert_eq!(srtp(&invite(&format!("{remote}:5060"), &[]), &config, &registrars), expected, "{remote}");
+        }
+        let there = |remote| IncomingInvite { listener: ListenerId(1), ..invite(remote, &[]) };
+        for (remote, expected) in [("192.0.2.2:5060", Srtp::Required), ("192.0.2.3:5060", Srtp::Off)] {
+            assert_eq!(srtp(&there(remote), &config, &registrars), expected, "{remote} at the other listener");
         }
     }
 

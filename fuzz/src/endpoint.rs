@@ -103,7 +103,7 @@ impl Stand {
 
     fn command(&mut self, choice: u8) {
         let Some(leg) = self.last_leg else { return };
-        let sdp = OFFER.to_vec();
+        let sdp = OFFER.into();
         let command = match choice % 9 {
             0 => Command::Ring { leg },
             1 => Command::Answer { leg, sdp },
@@ -118,7 +118,7 @@ impl Stand {
                 replaces: None,
                 notify_deadline: Duration::from_secs(10),
             },
-            _ => Command::Info { leg, content_type: "application/dtmf".into(), body: b"1".to_vec() },
+            _ => Command::Info { leg, content_type: "application/dtmf".into(), body: b"1".into() },
         };
         self.endpoint.handle_command(command, self.now);
     }
@@ -130,7 +130,7 @@ impl Stand {
                 let first = self.last_leg.is_none();
                 self.last_leg = Some(leg);
                 if first {
-                    self.endpoint.handle_command(Command::Answer { leg, sdp: OFFER.to_vec() }, self.now);
+                    self.endpoint.handle_command(Command::Answer { leg, sdp: OFFER.into() }, self.now);
                 }
             }
         }

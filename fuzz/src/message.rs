@@ -38,7 +38,7 @@ fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, usize, O
         framer.push(piece);
         loop {
             match framer.poll_frame() {
-                Ok(Some(Frame::Message(message))) => messages.push(message),
+                Ok(Some(Frame::Message(message))) => messages.push(message.into()),
                 Ok(Some(Frame::Ping)) => pings += 1,
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => break,

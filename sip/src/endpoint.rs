@@ -12,6 +12,7 @@ mod responses;
 
 use self::core::Core;
 use crate::{
+    Body,
     dialog::{Leg, Outcome},
     framing::{Frame, PONG},
     guard::{Guards, Policy},
@@ -64,7 +65,7 @@ pub struct OutgoingInvite {
     /// Display name of From; empty for none.
     pub from_display: String,
     /// The offer.
-    pub sdp: Vec<u8>,
+    pub sdp: Body,
     /// Headers to add.
     pub x_headers: Vec<(String, String)>,
     /// User and password for a challenge.
@@ -140,7 +141,7 @@ pub struct Endpoint {
     registrations: BTreeMap<RegistrationId, Registrant>,
     agenda: Agenda<Party>,
     /// Messages that streams brought, for whoever traces; `None` until somebody does.
-    framed: Option<VecDeque<(Hop, Vec<u8>)>>,
+    framed: Option<VecDeque<(Hop, Body)>>,
     closes: VecDeque<Hop>,
     door: Door,
     last_leg: u64,
@@ -338,7 +339,7 @@ impl Endpoint {
 
     /// The next whole message that a stream brought, as it came, and how. To be polled before
     /// [`Endpoint::poll_transmit`] by whoever wants the order of things.
-    pub fn poll_framed(&mut self) -> Option<(Hop, Vec<u8>)> {
+    pub fn poll_framed(&mut self) -> Option<(Hop, Body)> {
         self.framed.as_mut()?.pop_front()
     }
 
@@ -368,7 +369,7 @@ impl Endpoint {
         }
     }
 
-    fn keep_framed(&mut self, hop: Hop, message: Vec<u8>) {
+    fn keep_framed(&mut self, hop: Hop, message: Body) {
         if let Some(framed) = self.framed.as_mut().filter(|framed| framed.len() < FRAMED) {
             framed.push_back((hop, message));
         }

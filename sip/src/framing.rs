@@ -1,5 +1,9 @@
 //! Messages out of a byte stream (RFC 3261 §18.3) and its keep-alives (RFC 5626 §3.5.1).
-use crate::message::{MAX_MESSAGE, Name, parse};
+use crate::{
+    Body,
+    message::{MAX_MESSAGE, Name, parse},
+};
+use std::fmt;
 
 /// The answer to a [`Frame::Ping`].
 pub const PONG: &[u8] = b"\r\n";
@@ -10,7 +14,7 @@ pub const PING: &[u8] = b"\r\n\r\n";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// One whole message for [`Message::parse`](crate::message::Message::parse), which has the last word on it.
-    Message(Vec<u8>),
+    Message(Body),
     /// Two line ends between messages: to be answered with [`PONG`].
     Ping,
     /// One line end between messages. Where a ping comes in two pieces its first half is told as a pong.
@@ -29,7 +33,7 @@ pub enum FramingError {
 }
 
 /// Cuts a stream into frames. Holds at most one message and whatever the last push brought behind it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Framer {
     buffer: Vec<u8>,
     /// Everything in front of it has been given out.
@@ -51,6 +55,12 @@ enum KeepAlive {
     Asked,
     /// The last frame was a pong that nobody asked for: one more line end makes it a ping.
     HalfPing,
+}
+
+impl fmt::Debug for Framer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Framer({} bytes)", self.buffer.len())
+    }
 }
 
 impl Framer {
@@ -87,7 +97,7 @@ impl Framer {
         let Some(message) = self.buffer.get(self.start..end) else {
             return Ok(None);
         };
-        let frame = Frame::Message(message.to_vec());
+        let frame = Frame::Message(message.into());
         self.give_out(end);
         if self.keep_alive == KeepAlive::HalfPing {
             self.keep_alive = KeepAlive::Unasked;
@@ -190,7 +200,7 @@ mod tests {
     }
 
     fn message(bytes: &[u8]) -> Frame {
-        Frame::Message(bytes.to_vec())
+        Frame::Message(bytes.into())
     }
 
     #[test]

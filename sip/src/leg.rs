@@ -1,7 +1,12 @@
 //! What the owner of an [`Endpoint`](crate::endpoint::Endpoint) tells it and hears from it, one leg (dialog) at a time.
 //!
 //! Transactions, retransmissions, CSeq, tags, routes and authentication stay inside; only decisions come out.
-use crate::{locate::Target, transport::Transport, uri::Uri};
+use crate::{
+    body::Body,
+    locate::Target,
+    transport::{ListenerId, Transport},
+    uri::Uri,
+};
 use std::{fmt, net::SocketAddr, time::Duration};
 
 /// One leg: an INVITE and the dialog it makes, ours or the peer's. Never reused in one process.
@@ -30,6 +35,8 @@ pub struct Reason {
 pub struct IncomingInvite {
     /// Where the INVITE came from, for trust decisions.
     pub remote: SocketAddr,
+    /// Where it came in.
+    pub listener: ListenerId,
     /// The user who proved by digest that it is his; `None` where the address is proof enough.
     pub user: Option<String>,
     /// Over what.
@@ -49,7 +56,7 @@ pub struct IncomingInvite {
     /// Every header whose name starts with `X-`, as received, in order.
     pub x_headers: Vec<(String, String)>,
     /// The offer, or `None` when the INVITE has no body (the answer comes with ACK).
-    pub offer: Option<Vec<u8>>,
+    pub offer: Option<Body>,
 }
 
 /// What the owner wants. Commands for a leg that is gone are ignored.
@@ -65,7 +72,7 @@ pub enum Command {
         /// Which leg.
         leg: LegId,
         /// `application/sdp` body.
-        sdp: Vec<u8>,
+        sdp: Body,
     },
     /// A final error to a waiting INVITE.
     Reject {
@@ -83,7 +90,7 @@ pub enum Command {
         /// Which leg.
         leg: LegId,
         /// The answer (or our offer, if theirs was empty).
-        sdp: Vec<u8>,
+        sdp: Body,
     },
     /// A final error to a pending re-INVITE or UPDATE; the session stays as it was.
     RefuseOffer {
@@ -97,7 +104,7 @@ pub enum Command {
         /// Which leg.
         leg: LegId,
         /// The offer.
-        sdp: Vec<u8>,
+        sdp: Body,
     },
     /// Ends the leg: BYE when confirmed, CANCEL or 487/480 before.
     Bye {
@@ -124,7 +131,7 @@ pub enum Command {
         /// E.g. `application/dtmf-relay`.
         content_type: String,
         /// The body.
-        body: Vec<u8>,
+        body: Body,
     },
 }
 
@@ -195,7 +202,7 @@ pub enum Event {
         /// Which leg.
         leg: LegId,
         /// The peer's SDP in this message, if any.
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Body>,
     },
     /// Outgoing leg: a provisional response above 100.
     Progress {
@@ -204,7 +211,7 @@ pub enum Event {
         /// 101–199.
         status: u16,
         /// Early media, if any.
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Body>,
     },
     /// Outgoing leg: refused, timed out (408) or unreachable (503). The leg is gone.
     Failed {
@@ -225,14 +232,14 @@ pub enum Event {
         /// How it came.
         method: OfferMethod,
         /// The offer; `None` asks us for one, and the peer's answer comes as `Established`.
-        sdp: Option<Vec<u8>>,
+        sdp: Option<Body>,
     },
     /// The outcome of our re-INVITE: the answer, or the status that refused it.
     OfferAnswered {
         /// Which leg.
         leg: LegId,
         /// SDP answer or status.
-        result: Result<Vec<u8>, u16>,
+        result: Result<Body, u16>,
     },
     /// INFO in the dialog; 200 has been sent.
     Info {
@@ -241,7 +248,7 @@ pub enum Event {
         /// Lower case, without parameters.
         content_type: String,
         /// The body.
-        body: Vec<u8>,
+        body: Body,
     },
     /// Our REFER moved on.
     Refer {

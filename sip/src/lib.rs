@@ -2,6 +2,7 @@
 //!
 //! No sockets, no clock, no randomness of its own, no locks. Bodies are bytes: this crate knows nothing of SDP.
 pub mod auth;
+mod body;
 mod dialog;
 pub mod endpoint;
 pub mod error;
@@ -15,6 +16,7 @@ mod transaction;
 pub mod transport;
 pub mod uri;
 
+pub use body::Body;
 pub use endpoint::{Config, Endpoint, OutgoingInvite, SESSION_EXPIRES, Stats};
 pub use guard::{Network, Policy, Rate, Strangers};
 pub use leg::{

@@ -1,5 +1,8 @@
 //! Over what and by which way messages travel: RFC 3261 §18, with TLS as in §26.3.2.1.
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// The transports of this endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,13 +108,19 @@ impl Hop {
     }
 }
 
-/// Bytes to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Bytes to send. They may be a message with keys in it: `Debug` shows how many there are.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Transmit {
     /// Which way. For a stream the driver reuses the connection of that name or opens one.
     pub hop: Hop,
     /// One SIP message, or a keep-alive.
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transmit({} bytes by {:?})", self.bytes.len(), self.hop)
+    }
 }
 
 /// What kind of network an address belongs to.

@@ -209,7 +209,7 @@ impl Live {
         match event {
             E::Offer { leg, sdp, .. } => {
                 let command = match self.reoffered(sdp.as_deref(), desk, now) {
-                    Ok(sdp) => Command::AcceptOffer { leg, sdp },
+                    Ok(sdp) => Command::AcceptOffer { leg, sdp: sdp.into() },
                     Err(error) => Command::RefuseOffer { leg, status: error.sip_status() },
                 };
                 desk.commands.push_back(command);

@@ -352,7 +352,7 @@ impl Call {
     /// RFC 3264 §4: an INVITE without an offer gets ours in the 200.
     fn offer(&mut self) {
         let sdp = self.desk.sdp.offer(sdp::Direction::SendRecv);
-        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp });
+        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: sdp.into() });
         self.state = State::Offering;
     }
 
@@ -429,7 +429,7 @@ impl Call {
     fn answer(&mut self, now: Instant) {
         let State::Ringing(ringing) = std::mem::replace(&mut self.state, State::Over) else { return };
         let Ringing { answer, provider, .. } = *ringing;
-        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: answer.sdp });
+        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: answer.sdp.into() });
         self.go_live(answer.media, provider, now);
     }
 

@@ -21,7 +21,7 @@ impl Call {
             Ok(sdp) => {
                 let old = std::mem::replace(&mut desk.leg, leg);
                 desk.log.transcript.note(format!("[the call was taken over by {}]", invite.from_user), now);
-                desk.commands.push_back(Command::Answer { leg, sdp });
+                desk.commands.push_back(Command::Answer { leg, sdp: sdp.into() });
                 let reason = Some(reason::sip(200, "Replaced by another leg"));
                 desk.commands.push_back(Command::Bye { leg: old, reason });
             }

@@ -4,7 +4,7 @@ use super::{
     callers::{TREATMENT, Treatment},
     check::{Check, Place},
     raw::{RawListener, RawTls},
-    sections::{ADDRESS, ADDRESS_AND_PORT},
+    sections::{ADDRESS, ADDRESS_AND_PORT, SRTP},
 };
 use sip::Transport;
 use std::{
@@ -59,6 +59,7 @@ pub(super) fn listener(raw: RawListener, section: &str, check: &mut Check<'_>) -
         advertised: seen.map(|Seen(address)| address),
         peers,
         strangers: strangers.map(|Treatment(strangers)| strangers),
+        srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
     };
     if listener.advertised.is_some_and(|seen| seen.is_ipv4() != listener.address.is_ipv4()) {
         check.refuse(at("advertised"), None, "must be of the same family (IPv4 or IPv6) as address");

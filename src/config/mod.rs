@@ -127,12 +127,14 @@ pub struct Listener {
     pub peers: Option<Vec<String>>,
     /// What strangers get here; `None` for what they get elsewhere.
     pub strangers: Option<Strangers>,
+    /// Whether the audio of calls that come here is encrypted; `None` for what `[rtp]` says.
+    pub srtp: Option<Srtp>,
 }
 
 impl Listener {
     /// A listener whose peers see it where it is.
     pub const fn plain(transport: Transport, address: SocketAddr) -> Self {
-        Self { transport, address, advertised: None, peers: None, strangers: None }
+        Self { transport, address, advertised: None, peers: None, strangers: None, srtp: None }
     }
 
     /// How peers see it once it is bound there.
@@ -200,7 +202,7 @@ pub struct Peer {
     pub trusted_headers: bool,
     /// The tenant of calls that name none.
     pub domain: Option<DomainRef>,
-    /// Whether the audio of its calls is encrypted; `None` for what `[rtp]` says.
+    /// Whether the audio of its calls is encrypted; `None` for what is said of the listener, or of all.
     pub srtp: Option<Srtp>,
     /// The codecs of its calls, instead of those of [`Rtp`].
     pub codecs: Option<Vec<Codec>>,
@@ -227,7 +229,7 @@ pub struct Registration {
     pub contact_user: String,
     /// Expiry to ask for.
     pub expires: Duration,
-    /// Whether the audio of calls through it is encrypted; `None` for what is said of the peer, or of all.
+    /// Whether the audio of calls through it is encrypted; `None` for what is said of the peer, the listener, or all.
     pub srtp: Option<Srtp>,
     /// The codecs of calls through it; `None` for those of the peer, or of all.
     pub codecs: Option<Vec<Codec>>,

@@ -42,7 +42,7 @@ raw!(
 );
 raw!(
     /// One `[[listeners]]`
-    RawListener { transport, address, advertised, peers, strangers }
+    RawListener { transport, address, advertised, peers, strangers, srtp }
 );
 raw!(
     /// `[tls]`

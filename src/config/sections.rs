@@ -224,10 +224,10 @@ impl Registration {
             password: password.is_some().then(|| Value::String("the row's".into())),
             contact_user: text(row.contact_user),
             expires_s: row.expires_s.map(|seconds| Value::Integer(seconds.into())),
-            srtp: None,
+            srtp: text(row.srtp.filter(|srtp| !srtp.is_empty())),
             codecs: None,
             codec_order: None,
-            ping_s: None,
+            ping_s: row.ping_s.map(|seconds| Value::Integer(seconds.into())),
             unknown: BTreeMap::new(),
         };
         let registration = registration(raw, TABLE, &mut check);

@@ -155,7 +155,7 @@ fn invite(dial: &Dial, sdp: Vec<u8>, ip: IpAddr) -> OutgoingInvite {
         to: dial.to.clone(),
         from: format!("sip:{}@{host}", dial.from_user),
         from_display: dial.from_display.clone(),
-        sdp,
+        sdp: sdp.into(),
         x_headers: dial.x_headers.clone(),
         credentials: dial.credentials.clone(),
     }

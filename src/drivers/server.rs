@@ -579,6 +579,7 @@ mod tests {
         let lookup = Lookup { extension: "8000".into(), domain: None };
         let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("no Ana") };
         let invite = IncomingInvite {
+            listener: sip::ListenerId(0),
             remote: "127.0.0.1:9".parse().unwrap(),
             user: None,
             transport: Transport::Udp,
@@ -643,7 +644,7 @@ mod tests {
     async fn the_last_event_reaches_a_call_whose_queue_is_full() {
         let leg = LegId(1);
         let (call, mut queue) = mpsc::channel(1);
-        let info = || Event::Info { leg, content_type: String::new(), body: Vec::new() };
+        let info = || Event::Info { leg, content_type: String::new(), body: sip::Body::default() };
         deliver(&call, info());
         deliver(&call, info());
         let last = Event::Terminated { leg, by: TerminatedBy::PeerGone };

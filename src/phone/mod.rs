@@ -146,7 +146,7 @@ impl Phone {
             E::Terminated { .. } => self.over(EndedBy::Lost, now),
             E::Offer { leg, sdp, .. } => {
                 let command = match self.reoffered(sdp.as_deref(), now) {
-                    Some(sdp) => Command::AcceptOffer { leg, sdp },
+                    Some(sdp) => Command::AcceptOffer { leg, sdp: sdp.into() },
                     None => Command::RefuseOffer { leg, status: 488 },
                 };
                 self.commands.push_back(command);

@@ -10,7 +10,7 @@ use ramal::{
     record::{Conversation, Outcome, Speaker},
     secretary::SecretaryRow,
 };
-use sip::{Command, ReferProgress};
+use sip::{Body, Command, ReferProgress};
 use std::time::{Duration, Instant};
 
 /// A call, the world around it, and everything that came out of it.
@@ -360,7 +360,7 @@ fn a_keypress_interrupts_and_reaches_the_model_as_words() {
     world.says(Duration::from_secs(5), None);
     world.pass(Duration::from_millis(500), false);
     let body = b"Signal=5\r\nDuration=160\r\n".to_vec();
-    world.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body });
+    world.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body: body.into() });
     assert!(world.events.contains(&Event::Dtmf('5')));
     assert!(world.events.iter().any(|event| matches!(event, Event::BargeIn(_))));
     world.pass(Duration::from_millis(3_100), false);
@@ -372,7 +372,7 @@ fn a_held_call_is_not_sent_speech_and_comes_back() {
     let mut world = World::answered(|_| ());
     world.says(Duration::from_secs(4), None);
     world.pass(Duration::from_millis(500), false);
-    let offer = |direction| Some(model::offer(direction));
+    let offer = |direction| Some(model::offer(direction).into());
     let method = sip::OfferMethod::Invite;
     world.sip(sip::Event::Offer { leg: LEG, method, sdp: offer("a=sendonly\r\n") });
     let Some(Command::AcceptOffer { sdp, .. }) = world.commands.last() else { panic!("{:?}", world.commands) };
@@ -390,17 +390,17 @@ fn a_held_call_is_not_sent_speech_and_comes_back() {
 fn rfc3264_8_a_refresh_is_answered_with_what_we_said_before_and_our_offer_keeps_every_stream() {
     let mut world = World::answered(|_| ());
     let Some(Command::Answer { sdp: first, .. }) = world.commands.last().cloned() else { panic!("not answered") };
-    let mut ask = |sdp: Option<Vec<u8>>| {
+    let mut ask = |sdp: Option<Body>| {
         world.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp });
         match world.commands.last().cloned() {
-            Some(Command::AcceptOffer { sdp, .. }) => String::from_utf8(sdp).unwrap(),
+            Some(Command::AcceptOffer { sdp, .. }) => String::from_utf8(sdp.into()).unwrap(),
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(ask(Some(model::offer(""))).as_bytes(), first);
+    assert_eq!(ask(Some(model::offer("").into())).as_bytes(), &first[..]);
     let version = |sdp: &str| sdp.lines().nth(1).and_then(|line| line.split(' ').nth(2)?.parse::<u64>().ok()).unwrap();
     let streams = |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).count();
-    let two = ask(Some(model::offer("m=video 4000 RTP/AVP 99\r\n")));
+    let two = ask(Some(model::offer("m=video 4000 RTP/AVP 99\r\n").into()));
     assert_eq!((version(&two), streams(&two)), (2, 2));
     let ours = ask(None);
     assert_eq!((version(&ours), streams(&ours)), (3, 2), "{ours}");
@@ -532,7 +532,7 @@ fn a_takeover_without_an_offer_is_given_ours() {
         matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { leg: LEG, .. }]),
         "{commands:?}"
     );
-    world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101") });
+    world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101").map(Body::from) });
     assert_eq!(world.next_packet(), "127.0.0.1:4002".parse().unwrap());
 }
 
@@ -559,7 +559,8 @@ fn a_takeover_that_cannot_be_is_refused_and_changes_nothing() {
 #[test]
 fn a_refresh_that_the_peer_answers_with_something_new_is_followed() {
     let mut world = World::answered(|_| {});
-    let answered = |result| sip::Event::OfferAnswered { leg: LEG, result };
+    let answered =
+        |result: Result<Vec<u8>, u16>| sip::Event::OfferAnswered { leg: LEG, result: result.map(Body::from) };
     for result in [Ok(model::offer("a=sendonly\r\n")), Err(488), Ok(model::offer(""))] {
         world.sip(answered(result));
     }
@@ -615,7 +616,7 @@ fn offered(srtp: Option<media::srtp::Secret>, offer: Vec<u8>) -> Result<String, 
     call.handle_provider(Model::updated(), now);
     let mut commands = std::iter::from_fn(|| call.poll_command());
     let settled = commands.find_map(|command| match command {
-        Command::Answer { sdp, .. } => Some(Ok(String::from_utf8(sdp).unwrap())),
+        Command::Answer { sdp, .. } => Some(Ok(String::from_utf8(sdp.into()).unwrap())),
         Command::Reject { status, reason, .. } => Some(Err((status, reason.and_then(|it| it.text).unwrap()))),
         _ => None,
     });

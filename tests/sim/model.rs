@@ -8,7 +8,7 @@ use ramal::{
     secretary::{Identity, Secretary, SecretaryRow},
 };
 use serde_json::{Value, json};
-use sip::{IncomingInvite, LegId, Transport};
+use sip::{Body, IncomingInvite, LegId, ListenerId, Transport};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -61,6 +61,7 @@ pub(crate) fn offer(direction: &str) -> Vec<u8> {
 pub(crate) fn invite(offer: Option<Vec<u8>>) -> IncomingInvite {
     IncomingInvite {
         remote: "127.0.0.1:5060".parse().unwrap(),
+        listener: ListenerId(0),
         user: None,
         transport: Transport::Udp,
         call_id: "walk".into(),
@@ -70,7 +71,7 @@ pub(crate) fn invite(offer: Option<Vec<u8>>) -> IncomingInvite {
         from_display: String::new(),
         to_user: "8000".into(),
         x_headers: Vec::new(),
-        offer,
+        offer: offer.map(Body::from),
     }
 }
 

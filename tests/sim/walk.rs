@@ -216,12 +216,15 @@ impl Walk {
             3 => Some(b"v=0\r\nm=image 9 udptl t38\r\n".to_vec()),
             _ => Some(model::offer("")),
         };
-        self.call.handle_sip(sip::Event::Offer { leg: LEG, method: OfferMethod::Invite, sdp }, self.now);
+        self.call.handle_sip(
+            sip::Event::Offer { leg: LEG, method: OfferMethod::Invite, sdp: sdp.map(Into::into) },
+            self.now,
+        );
     }
 
     fn info(&mut self) {
         let (content_type, body) = ("application/dtmf-relay".to_owned(), b"Signal=5\r\nDuration=160\r\n".to_vec());
-        self.call.handle_sip(sip::Event::Info { leg: LEG, content_type, body }, self.now);
+        self.call.handle_sip(sip::Event::Info { leg: LEG, content_type, body: body.into() }, self.now);
     }
 
     fn garbage(&mut self) {

@@ -162,7 +162,7 @@ impl World {
             to: "sip:8000@198.51.100.1".into(),
             from: "sip:5511999@192.0.2.10".into(),
             from_display: String::new(),
-            sdp: self.phone.offer(),
+            sdp: self.phone.offer().into(),
             x_headers: Vec::new(),
             credentials: None,
         };

@@ -8,6 +8,7 @@ use super::{
     session_timer::Terms,
 };
 use crate::{
+    Body,
     endpoint::core::{Core, Purpose, Reply, SDP, Served},
     leg::{Event, OfferMethod, TerminatedBy},
     message::{Method, Name, Request, Response, StatusCode},
@@ -26,13 +27,13 @@ pub(super) enum Exchange {
     /// None.
     Idle,
     /// The peer's, which the owner must answer.
-    Theirs { request: Served, method: OfferMethod, offer: Option<Vec<u8>>, terms: Option<Terms> },
+    Theirs { request: Served, method: OfferMethod, offer: Option<Body>, terms: Option<Terms> },
     /// The peer's re-INVITE is answered, its ACK is not here.
     Unacknowledged { ok: Unacknowledged, kind: Kind },
     /// Our re-INVITE waits for the peer.
-    Ours { invite: ClientId, sdp: Vec<u8>, tries: u8, why: Why },
+    Ours { invite: ClientId, sdp: Body, tries: u8, why: Why },
     /// Our re-INVITE collided with the peer's and goes out again then (§14.1).
-    Colliding { until: Instant, sdp: Vec<u8>, tries: u8, why: Why },
+    Colliding { until: Instant, sdp: Body, tries: u8, why: Why },
 }
 
 /// What a re-INVITE of ours is for.
@@ -124,7 +125,7 @@ impl Leg {
         }
     }
 
-    pub(super) fn accept_offer(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+    pub(super) fn accept_offer(&mut self, sdp: Body, core: &mut Core, now: Instant) {
         let Exchange::Theirs { request, method, offer, terms } = std::mem::replace(&mut self.exchange, Exchange::Idle)
         else {
             return;
@@ -171,7 +172,7 @@ impl Leg {
     }
 
     /// The owner's re-INVITE: at once, or when the offer under way is settled. A waiting one is replaced.
-    pub(super) fn reinvite(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+    pub(super) fn reinvite(&mut self, sdp: Body, core: &mut Core, now: Instant) {
         match self.state {
             State::Established | State::Answered { .. } => self.reinvite_when_free(sdp, core, now),
             State::Ringing(_) | State::Refused { .. } | State::Calling(_) => {
@@ -181,7 +182,7 @@ impl Leg {
         }
     }
 
-    fn reinvite_when_free(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+    fn reinvite_when_free(&mut self, sdp: Body, core: &mut Core, now: Instant) {
         let free = matches!((&self.state, &self.exchange), (State::Established, Exchange::Idle));
         if free {
             return self.send_offer((sdp, Why::Offer), 1, core, now);
@@ -191,7 +192,7 @@ impl Leg {
         }
     }
 
-    pub(super) fn send_offer(&mut self, (sdp, why): (Vec<u8>, Why), tries: u8, core: &mut Core, now: Instant) {
+    pub(super) fn send_offer(&mut self, (sdp, why): (Body, Why), tries: u8, core: &mut Core, now: Instant) {
         let mut request = self.dialog.request(Method::Invite, core);
         self.timer.ask_again(&mut request.headers);
         request.headers.push(Name::ContentType, SDP);
@@ -244,8 +245,8 @@ impl Leg {
     /// Our re-INVITE has its final answer.
     fn settle(
         &mut self,
-        (ours, why): (Vec<u8>, Why),
-        (status, response, answer): (u16, Option<&Response>, Option<Vec<u8>>),
+        (ours, why): (Body, Why),
+        (status, response, answer): (u16, Option<&Response>, Option<Body>),
         core: &mut Core,
         now: Instant,
     ) {

@@ -11,6 +11,7 @@ use super::{
     uas::Ringing,
 };
 use crate::{
+    Body,
     auth::{Credentials, Session},
     endpoint::core::{Core, Purpose, Reply, SDP, Served, User},
     leg::{Command, Event, LegId, Reason, ReferProgress, TerminatedBy},
@@ -31,7 +32,7 @@ pub(crate) struct Leg {
     pub(super) state: State,
     pub(super) exchange: Exchange,
     /// A re-INVITE of the owner that waits for its turn.
-    pub(super) queued_offer: Option<Vec<u8>>,
+    pub(super) queued_offer: Option<Body>,
     pub(super) referral: Option<Referral>,
     pub(super) origin: Origin,
     /// Those to the peer's INVITE.
@@ -474,9 +475,9 @@ impl Leg {
 }
 
 /// The session description of a message, if it has one.
-pub(crate) fn sdp_of(headers: &Headers, body: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn sdp_of(headers: &Headers, body: &[u8]) -> Option<Body> {
     let is_sdp = headers.content_type().is_some_and(|media| media == SDP);
-    (is_sdp && !body.is_empty()).then(|| body.to_vec())
+    (is_sdp && !body.is_empty()).then(|| body.into())
 }
 
 /// The Reason of a BYE that the owner did not ask for.

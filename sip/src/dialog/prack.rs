@@ -4,6 +4,7 @@ use super::{
     leg::{State, sdp_of},
 };
 use crate::{
+    Body,
     endpoint::core::{Core, Purpose, Reply, Served, User},
     leg::TerminatedBy,
     message::{Headers, Method, Name, RAck, Request, Response, StatusCode},
@@ -71,7 +72,7 @@ pub(super) struct Branch {
     /// RSeq of the last response in order.
     rseq: u32,
     /// The answer to our offer, which the 2xx need not repeat.
-    answer: Option<Vec<u8>>,
+    answer: Option<Body>,
     /// The early dialog, where it is not the leg's own.
     fork: Option<Box<Dialog>>,
 }
@@ -167,7 +168,7 @@ impl Leg {
 
     /// The final response to an INVITE of ours ends what was provisional: gives the answer that came early from the
     /// same branch, and goes on in its dialog.
-    pub(super) fn settle_branches(&mut self, headers: &Headers) -> Option<Vec<u8>> {
+    pub(super) fn settle_branches(&mut self, headers: &Headers) -> Option<Body> {
         let (cseq, to) = (headers.cseq()?, headers.to()?);
         let branches = std::mem::take(&mut self.branches);
         let branch = branches.into_iter().find(|branch| branch.is(cseq.number, to.tag().unwrap_or_default()))?;

@@ -6,6 +6,7 @@ use super::{
     session_timer::{Due, Terms},
 };
 use crate::{
+    Body,
     endpoint::core::{ALLOW, Core, Purpose, Reply, SUPPORTED, Served},
     leg::{OfferMethod, TerminatedBy},
     message::{Headers, Method, Name, Request, StatusCode},
@@ -20,18 +21,18 @@ pub(super) const UNREACHABLE: Duration = Duration::from_secs(5);
 /// The session descriptions in force, as bytes; empty before there are any.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Described {
-    ours: Vec<u8>,
-    theirs: Vec<u8>,
+    ours: Body,
+    theirs: Body,
 }
 
 impl Described {
     /// What a completed (or half of an) offer/answer leaves behind.
     pub(super) fn settle(&mut self, ours: Option<&[u8]>, theirs: Option<&[u8]>) {
         if let Some(ours) = ours {
-            self.ours = ours.to_vec();
+            self.ours = ours.into();
         }
         if let Some(theirs) = theirs {
-            self.theirs = theirs.to_vec();
+            self.theirs = theirs.into();
         }
     }
 
@@ -42,7 +43,7 @@ impl Described {
 
     /// Whether the peer said just this last time.
     pub(super) fn is_theirs(&self, sdp: &[u8]) -> bool {
-        self.theirs == sdp
+        *self.theirs == *sdp
     }
 }
 

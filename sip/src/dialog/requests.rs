@@ -5,6 +5,7 @@ use super::{
     refer::{Notice, Referral},
 };
 use crate::{
+    Body,
     endpoint::core::{ACCEPT, ALLOW, Core, Purpose, Reply, SUPPORTED, Served},
     leg::{Event, ReferProgress, TerminatedBy},
     message::{Method, Name, NameAddr, ReferTo, Replaces, Request, StatusCode, SubState, sipfrag},
@@ -131,7 +132,7 @@ impl Leg {
         }
     }
 
-    pub(super) fn info(&mut self, content_type: &str, body: Vec<u8>, core: &mut Core, now: Instant) {
+    pub(super) fn info(&mut self, content_type: &str, body: Body, core: &mut Core, now: Instant) {
         if !self.is_up() {
             return;
         }

@@ -7,6 +7,7 @@ use super::{
     session_timer::Terms,
 };
 use crate::{
+    Body,
     endpoint::core::{ALLOW, Core, Reply, Served},
     leg::{Event, IncomingInvite, LegId},
     message::{Headers, Name, Request, StatusCode},
@@ -73,7 +74,7 @@ impl Leg {
         }
     }
 
-    pub(super) fn answer(&mut self, sdp: Vec<u8>, core: &mut Core, now: Instant) {
+    pub(super) fn answer(&mut self, sdp: Body, core: &mut Core, now: Instant) {
         let State::Ringing(ringing) = &self.state else { return };
         let terms = ringing.terms;
         self.described.settle(Some(&sdp), None);
@@ -103,6 +104,7 @@ pub(crate) fn describe(request: &Request, hop: Hop, user: Option<String>) -> Opt
     let x_headers = headers.iter().filter(|(name, _)| name.get(..2).is_some_and(|x| x.eq_ignore_ascii_case("X-")));
     Some(IncomingInvite {
         remote: hop.remote,
+        listener: hop.listener,
         user,
         transport: hop.transport,
         call_id: headers.call_id()?.to_owned(),

@@ -1,6 +1,7 @@
 //! What every leg and registration shares: our names, randomness, the transactions and the way out.
 use super::{Config, Stats, names::Names, random::Random};
 use crate::{
+    Body,
     auth::Credentials,
     framing::Framer,
     leg::{Event, LegId, Reason, RegistrationId},
@@ -119,13 +120,13 @@ pub(crate) struct Reply {
     status: StatusCode,
     phrase: Option<String>,
     headers: Headers,
-    body: Vec<u8>,
+    body: Body,
 }
 
 impl Reply {
     /// A bare status.
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self { status, phrase: None, headers: Headers::new(), body: Vec::new() }
+        Self { status, phrase: None, headers: Headers::new(), body: Body::default() }
     }
 
     /// With a phrase that says more than the status.
@@ -159,7 +160,7 @@ impl Reply {
     }
 
     /// With an SDP body.
-    pub(crate) fn sdp(mut self, body: Vec<u8>) -> Self {
+    pub(crate) fn sdp(mut self, body: Body) -> Self {
         self.headers.push(Name::ContentType, SDP);
         self.body = body;
         self

@@ -21,7 +21,7 @@ mod values;
 mod via;
 
 pub use crate::error::{ParseError, ParseErrorKind, Rejected};
-use crate::uri::Uri;
+use crate::{Body, uri::Uri};
 pub use cseq::CSeq;
 pub use event::EventPackage;
 pub use headers::{Headers, InvalidName, Name};
@@ -84,7 +84,7 @@ pub struct Request {
     /// The headers, without Content-Length.
     pub headers: Headers,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 /// A response.
@@ -97,13 +97,13 @@ pub struct Response {
     /// The headers, without Content-Length.
     pub headers: Headers,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 impl Request {
     /// A request without headers and body.
     pub fn new(method: Method, uri: Uri) -> Self {
-        Self { method, uri, headers: Headers::new(), body: Vec::new() }
+        Self { method, uri, headers: Headers::new(), body: Body::default() }
     }
 }
 
@@ -118,7 +118,7 @@ impl Response {
         if status == StatusCode::TRYING {
             headers.copy(Name::Timestamp, request);
         }
-        Self { status, reason: status.phrase().to_owned(), headers, body: Vec::new() }
+        Self { status, reason: status.phrase().to_owned(), headers, body: Body::default() }
     }
 }
 

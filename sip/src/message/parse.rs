@@ -2,6 +2,7 @@
 use super::{Headers, MAX_HEADERS, MAX_LINE, MAX_MESSAGE, MAX_VIA, Message, Method, Name, NameAddr, Request, Response};
 use super::{StatusCode, Via, lex};
 use crate::{
+    Body,
     error::{ParseError, ParseErrorKind as Kind, Rejected},
     uri::Uri,
 };
@@ -40,7 +41,7 @@ pub(super) fn message(bytes: &[u8]) -> Result<Message, ParseError> {
     }
 }
 
-fn request(method: Method, uri: Result<Uri, Kind>, mut fields: Fields, body: Vec<u8>) -> Result<Message, ParseError> {
+fn request(method: Method, uri: Result<Uri, Kind>, mut fields: Fields, body: Body) -> Result<Message, ParseError> {
     fields.check(Some(&method));
     // A fault of the start line goes first: 505 must win over what the headers of another version may look like.
     match (uri, fields.fault) {
@@ -204,11 +205,11 @@ impl Fields {
 }
 
 /// The body as Content-Length bounds it: a datagram's surplus is dropped, its lack an error (RFC 3261 §18.3).
-fn cut_body(rest: Option<&[u8]>, declared: Option<usize>) -> Result<Vec<u8>, Kind> {
+fn cut_body(rest: Option<&[u8]>, declared: Option<usize>) -> Result<Body, Kind> {
     let rest = rest.ok_or(Kind::NoBlankLine)?;
     let declared = declared.unwrap_or(rest.len());
     let body = rest.get(..declared).ok_or(Kind::ShortBody { declared, got: rest.len() })?;
-    Ok(body.to_vec())
+    Ok(body.into())
 }
 
 /// Digits only; more than any message can hold is still a number, so that it is told apart from nonsense.

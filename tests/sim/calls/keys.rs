@@ -15,7 +15,7 @@ impl World {
     /// The caller presses a key.
     fn press(&mut self, key: char) {
         let body = format!("Signal={key}\r\nDuration=160\r\n").into_bytes();
-        self.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body });
+        self.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body: body.into() });
     }
 
     fn dies(&mut self) {

@@ -16,7 +16,7 @@ fn a_reinvite_is_the_owners_to_answer() {
     assert_eq!(stand.events(), [Event::Offer { leg, method: OfferMethod::Invite, sdp: Some(HOLD.into()) }]);
     stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
     let ok = stand.one_response();
-    assert_eq!((ok.status.code(), ok.body.as_slice()), (200, ANSWER.as_bytes()));
+    assert_eq!((ok.status.code(), &ok.body[..]), (200, ANSWER.as_bytes()));
     assert_eq!(stand.pass(Duration::from_millis(600)), [(500, "200".to_owned())]);
     stand.feed(&peer("ACK", 2, &tag, "", ""));
     assert_eq!((stand.pass(Duration::from_secs(20)), stand.events()), (vec![], vec![]));
@@ -73,7 +73,7 @@ fn update_with_and_without_sdp() {
     stand.feed(&peer("UPDATE", 3, &tag, "", HOLD));
     assert_eq!((stand.sent_kinds(), stand.events()), (vec![], vec![]));
     stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
-    assert_eq!(stand.one_response().body, ANSWER.as_bytes());
+    assert_eq!(stand.one_response().body[..], *ANSWER.as_bytes());
     assert_eq!(stand.pass(Duration::from_secs(10)), []);
 }
 
@@ -130,12 +130,12 @@ fn our_reinvite_and_its_outcomes() {
     for (status, body, result) in
         [(200, ANSWER, Ok(ANSWER)), (200, "", Err(500)), (488, "", Err(488)), (415, "", Err(415))]
     {
-        let result = result.map(|sdp: &str| sdp.as_bytes().to_vec());
+        let result = result.map(Body::from);
         let mut stand = Stand::new();
         let (leg, tag) = stand.established();
         stand.command(Command::Reinvite { leg, sdp: HOLD.into() });
         let invite = stand.one_request();
-        assert_eq!((invite.method.as_str(), invite.body.as_slice()), ("INVITE", HOLD.as_bytes()));
+        assert_eq!((invite.method.as_str(), &invite.body[..]), ("INVITE", HOLD.as_bytes()));
         assert_eq!(invite.headers.contact().unwrap().uri.as_str(), "sip:1000@198.51.100.1:5060");
         stand.feed(&answer(&invite, status, "", "", body));
         assert_eq!(stand.sent_kinds(), ["ACK"], "{status}");
@@ -213,13 +213,13 @@ fn ours_waits_behind_theirs() {
     stand.feed(&peer("INVITE", 2, &tag, "", OFFER));
     stand.sent();
     stand.events();
-    stand.command(Command::Reinvite { leg, sdp: b"first".to_vec() });
-    stand.command(Command::Reinvite { leg, sdp: b"second".to_vec() });
+    stand.command(Command::Reinvite { leg, sdp: b"first".into() });
+    stand.command(Command::Reinvite { leg, sdp: b"second".into() });
     assert_eq!(stand.events(), [Event::OfferAnswered { leg, result: Err(491) }]);
     stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
     assert_eq!(stand.sent_kinds(), ["200"]);
     stand.feed(&peer("ACK", 2, &tag, "", ""));
-    assert_eq!(stand.one_request().body, b"second");
+    assert_eq!(stand.one_request().body[..], *b"second");
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn we_refresh_by_reinvite_with_the_description_in_force() {
     let (leg, ok, tag) = stand.timed("Session-Expires: 90\r\n");
     assert_eq!(timers(&ok.headers), (Some("90;refresher=uas"), None));
     let (after, refresh) = stand.request_within(90);
-    assert_eq!((after, refresh.method.as_str(), refresh.body.as_slice()), (45_000, "INVITE", ANSWER.as_bytes()));
+    assert_eq!((after, refresh.method.as_str(), &refresh.body[..]), (45_000, "INVITE", ANSWER.as_bytes()));
     assert_eq!(refresh.headers.first(Name::SessionExpires), Some("90;refresher=uac"));
     // The same answer as before is no news; another is. A proxy answers for the peer with our role.
     let granted = "Session-Expires: 90;refresher=uac\r\n";
@@ -130,7 +130,7 @@ fn we_refresh_by_reinvite_with_the_description_in_force() {
     stand.command(Command::AcceptOffer { leg, sdp: HOLD.into() });
     stand.feed(&peer("ACK", 2, &tag, "", ""));
     stand.sent();
-    assert_eq!(stand.request_within(90).1.body, HOLD.as_bytes());
+    assert_eq!(stand.request_within(90).1.body[..], *HOLD.as_bytes());
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_refused_refresh_does_not_end_the_call() {
     let (_, update) = stand.request_within(90);
     stand.feed(&answer(&update, 405, "", "", ""));
     let invite = stand.one_request();
-    assert_eq!((invite.method.as_str(), invite.body.as_slice()), ("INVITE", OFFER.as_bytes()));
+    assert_eq!((invite.method.as_str(), &invite.body[..]), ("INVITE", OFFER.as_bytes()));
     stand.feed(&answer(&invite, 488, "", "", ""));
     assert_eq!((stand.sent_kinds(), stand.events()), (vec!["ACK".to_owned()], vec![]));
     let (after, again) = stand.request_within(90);
@@ -351,7 +351,7 @@ fn our_own_offer_is_a_refresh_too() {
     stand.feed(&answer(&invite, 200, "", "Session-Expires: 90;refresher=uac\r\n", ANSWER));
     stand.sent();
     let (after, refresh) = stand.request_within(90);
-    assert_eq!((after, refresh.body.as_slice()), (45_000, HOLD.as_bytes()));
+    assert_eq!((after, &refresh.body[..]), (45_000, HOLD.as_bytes()));
 }
 
 #[test]

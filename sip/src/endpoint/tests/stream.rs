@@ -112,7 +112,7 @@ fn a_response_without_its_connection_goes_where_the_peer_listens() {
 /// An INVITE whose offer makes it larger than a datagram may be.
 fn large_invite(stand: &mut Stand) -> Transmit {
     let sdp = format!("{OFFER}{}", "a=x-long:0123456789\r\n".repeat(80));
-    let leg = stand.endpoint.invite(OutgoingInvite { sdp: sdp.into(), ..uac::outgoing() }, stand.now);
+    let leg = stand.endpoint.invite(OutgoingInvite { sdp: sdp.as_str().into(), ..uac::outgoing() }, stand.now);
     assert_eq!(leg, LegId(1));
     stand.transmits().remove(0)
 }
@@ -139,7 +139,7 @@ fn a_large_request_to_a_peer_without_tcp_goes_as_a_datagram_after_all() {
     assert_eq!(stand.events(), []);
     assert_eq!(stand.pass(Duration::from_secs(1)).len(), 1, "over UDP it is repeated");
     stand.endpoint.handle_command(Command::Bye { leg: LegId(1), reason: None }, stand.now);
-    let next = stand.endpoint.invite(OutgoingInvite { sdp: vec![b'x'; 2_000], ..uac::outgoing() }, stand.now);
+    let next = stand.endpoint.invite(OutgoingInvite { sdp: vec![b'x'; 2_000].into(), ..uac::outgoing() }, stand.now);
     assert_eq!((next, stand.transmits().remove(0).hop.transport), (LegId(2), Transport::Udp), "the peer is known");
 }
 
@@ -156,7 +156,7 @@ fn whole_messages_are_given_to_whoever_traces_within_a_bound() {
     assert_eq!(stand.endpoint.poll_framed(), None);
     stand.stream(&format!("{rest}\r\n\r\n{tail}"));
     for want in [head.clone(), tail] {
-        assert_eq!(stand.endpoint.poll_framed(), Some((stand.connection(), want.into_bytes())));
+        assert_eq!(stand.endpoint.poll_framed(), Some((stand.connection(), want.as_str().into())));
     }
     for cseq in 4..100 {
         stand.stream(&ping(cseq));

@@ -134,7 +134,7 @@ fn s04_what_the_invite_says() {
     assert_eq!((invite.request_user.as_str(), invite.from_user.as_str()), ("agentx", "+551130000001"));
     assert_eq!(invite.from_display, "Caller Um");
     assert!(invite.x_headers.contains(&("X-Lab-Tenant".into(), "test.local".into())));
-    assert!(String::from_utf8(invite.offer.unwrap()).unwrap().contains("m=audio"));
+    assert!(String::from_utf8(invite.offer.unwrap().into()).unwrap().contains("m=audio"));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_uri_that_is_none_fails_at_once() {
         to: "not a uri".into(),
         from: request.headers.from().unwrap().uri.to_string(),
         from_display: String::new(),
-        sdp: vec![],
+        sdp: Body::default(),
         x_headers: vec![],
         credentials: None,
     };

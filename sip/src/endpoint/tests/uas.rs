@@ -37,6 +37,7 @@ fn the_owner_learns_who_calls_whom() {
     let Event::Incoming { invite, .. } = stand.one_event() else { panic!("a new call") };
     let expected = IncomingInvite {
         remote: REMOTE.parse().unwrap(),
+        listener: ListenerId(0),
         user: None,
         transport: Transport::Udp,
         call_id: "call-1".into(),
@@ -403,4 +404,33 @@ fn of_several_reasons_the_one_that_says_most_is_told() {
     stand.command(Command::Bye { leg, reason: Some(Reason { protocol: "SIP".into(), cause: Some(486), text }) });
     let said = r#"SIP;cause=486;text="say \"bye\" \\ now""#;
     assert_eq!(stand.one_request().headers.first(Name::Reason), Some(said));
+}
+
+/// RFC 4568: whoever has the key of a description hears the call.
+#[test]
+fn keys_of_the_audio_are_in_no_debug_output() {
+    const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+    let secure = |text: &str| format!("{text}a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n");
+    let bytes = format!("{:?}", KEY.as_bytes());
+    let shows = |shown: &str| shown.contains(KEY) || shown.contains(bytes.trim_matches(['[', ']']));
+    let mut stand = Stand::new();
+    let mut seen = Vec::new();
+    let text = invite(1, "", &secure(OFFER));
+    seen.push(format!("{:?}", Message::parse(text.as_bytes())));
+    stand.feed(&text);
+    let event = stand.one_event();
+    seen.push(format!("{event:?}"));
+    let Event::Incoming { leg, .. } = event else { panic!("a new call") };
+    let command = Command::Answer { leg, sdp: secure(ANSWER).as_str().into() };
+    seen.push(format!("{command:?}"));
+    stand.command(command);
+    seen.push(format!("{:?}", stand.endpoint));
+    let transmits = stand.transmits();
+    seen.push(format!("{transmits:?}"));
+    let ok = transmits.last().map(|transmit| transmit.bytes.clone()).unwrap_or_default();
+    assert!(shows(&String::from_utf8(ok).unwrap()), "the key is on the wire");
+    stand.feed(&invite(1, "", &secure(OFFER)));
+    seen.push(format!("{:?}", stand.endpoint));
+    let shown: Vec<&String> = seen.iter().filter(|shown| shows(shown)).collect();
+    assert!(shown.is_empty(), "{shown:?}");
 }

@@ -183,10 +183,10 @@ fn what_is_printed_is_read_as_it_was_meant() {
         let parts = Parts::draw(&mut draw, &method);
         let (headers, body) = (parts.headers(), draw.body());
         let message = if draw.chance(50) {
-            Message::Request(Request { method, uri: draw.uri(), headers, body })
+            Message::Request(Request { method, uri: draw.uri(), headers, body: body.into() })
         } else {
             let status = StatusCode::new(draw.pick(&[100, 183, 200, 404, 699])).unwrap();
-            Message::Response(Response { status, reason: draw.text().trim().to_owned(), headers, body })
+            Message::Response(Response { status, reason: draw.text().trim().to_owned(), headers, body: body.into() })
         };
         let printed = message.to_bytes();
         let read = Message::parse(&printed);
