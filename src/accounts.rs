@@ -66,6 +66,8 @@ pub struct Written {
     pub expires_s: Option<i32>,
     /// `off`, `required` or nothing.
     pub srtp: Option<String>,
+    /// `auto`, `rfc4733`, `info`, `inband` or nothing.
+    pub dtmf: Option<String>,
     /// Seconds; 0 or nothing for never.
     pub ping_s: Option<i32>,
 }
@@ -227,7 +229,10 @@ pub fn apply(running: &mut Known, next: &mut u32, source: Source, wanted: Vec<Ac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Secret, Srtp};
+    use crate::{
+        config::{Config, Environment, Secret, Srtp},
+        dtmf::Dtmf,
+    };
     use std::time::Duration;
 
     fn account(user: &str) -> Account {
@@ -273,6 +278,7 @@ mod tests {
             contact_user: None,
             expires_s: None,
             srtp: None,
+            dtmf: None,
             ping_s: None,
         }
     }
@@ -286,9 +292,11 @@ mod tests {
         assert_eq!(registrar.to_string(), "sip:pbx.example;transport=tcp");
         assert_eq!((domain.as_str(), auth_user.as_str(), contact_user.as_str()), ("acme.example", "2000", "2000"));
         assert_eq!((password.expose(), expires.as_secs()), ("file:/etc/passwd", 300), "no file is read for a row");
-        let policy = Written { srtp: Some("required".into()), ping_s: Some(30), ..written() };
+        let policy =
+            Written { srtp: Some("required".into()), dtmf: Some("info".into()), ping_s: Some(30), ..written() };
         let policy = Account::of_row(place, policy).unwrap().registration;
-        assert_eq!((policy.srtp, policy.ping), (Some(Srtp::Required), Some(Duration::from_secs(30))));
+        assert_eq!((policy.srtp, policy.dtmf), (Some(Srtp::Required), Some(Dtmf::Info)));
+        assert_eq!(policy.ping, Some(Duration::from_secs(30)));
         let silent = Written { srtp: Some(String::new()), ping_s: Some(0), ..written() };
         let silent = Account::of_row(place, silent).unwrap().registration;
         assert_eq!((silent.srtp, silent.ping), (None, None));
@@ -297,6 +305,7 @@ mod tests {
             (Written { password: Some(String::new()), ..written() }, "v_voice_registrations.password"),
             (Written { expires_s: Some(-1), ..written() }, "v_voice_registrations.expires_s"),
             (Written { srtp: Some("maybe".into()), ..written() }, "v_voice_registrations.srtp"),
+            (Written { dtmf: Some("sip".into()), ..written() }, "v_voice_registrations.dtmf"),
             (Written { ping_s: Some(3), ..written() }, "v_voice_registrations.ping_s"),
             (Written { user: None, ..written() }, "v_voice_registrations.user"),
         ] {

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod drivers;
+pub mod dtmf;
 pub mod lab;
 pub mod ladder;
 pub mod metrics;

@@ -2,6 +2,7 @@
 use crate::{
     accounts::{Known, Registrar},
     config::{Config, Peer, Srtp},
+    dtmf::Dtmf,
     secretary::DomainRef,
 };
 use media::{codec::Codec, sdp::Preference};
@@ -56,6 +57,13 @@ pub fn srtp(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Srt
 pub fn codecs(invite: &IncomingInvite, config: &Config, registrars: &Known) -> (Vec<Codec>, Preference) {
     let account = registered(invite, registrars).map(|registrar| &registrar.account.registration);
     config.codecs(account, config.peer(invite.user.as_deref(), invite.remote.ip()))
+}
+
+/// How keys pass in this call: as is said of the account it comes through, else of the peer, else of all.
+pub fn dtmf(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Dtmf {
+    let account = registered(invite, registrars).and_then(|registrar| registrar.account.registration.dtmf);
+    let peer = || config.peer(invite.user.as_deref(), invite.remote.ip()).and_then(|peer| peer.dtmf);
+    account.or_else(peer).unwrap_or(config.rtp.dtmf)
 }
 
 /// Whether keys in the descriptions of this call can be read by those who pass them on (RFC 4568 §8.3): its signalling is
@@ -169,6 +177,22 @@ mod tests {
         }
         let elsewhere = IncomingInvite { request_user: "9000".into(), ..invite("192.0.2.2:5060", &[]) };
         assert_eq!(codecs(&elsewhere, &config, &registrars).0, [Codec::Pcma], "not through that account");
+    }
+
+    #[test]
+    fn an_account_says_more_of_keys_than_its_peer_and_a_peer_more_than_all() {
+        let text = "[rtp]\ndtmf = \"inband\"\n\
+                    [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\ndtmf = \"info\"\n\
+                    [[peers]]\nname = \"b\"\naddresses = [\"192.0.2.3\"]\n\
+                    [[registrations]]\nregistrar = \"a.example\"\nuser = \"8000\"\npassword = \"x\"\ndtmf = \"rfc4733\"\n";
+        let config = config(text);
+        let account = Account::of_file(config.registrations[0].clone());
+        let registrar = Registrar { account, addresses: vec!["192.0.2.2".parse().unwrap()] };
+        let registrars = Known::from([(RegistrationId(0), registrar)]);
+        for (remote, expected) in [("192.0.2.1", Dtmf::Info), ("192.0.2.2", Dtmf::Rfc4733), ("192.0.2.3", Dtmf::Inband)]
+        {
+            assert_eq!(dtmf(&invite(&format!("{remote}:5060"), &[]), &config, &registrars), expected, "{remote}");
+        }
     }
 
     #[test]

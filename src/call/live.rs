@@ -10,7 +10,10 @@ use super::{
     tools,
     transfer::{self, Proof, Spoken, Step, Transfer},
 };
-use crate::record::Outcome;
+use crate::{
+    dtmf::{self, Relay},
+    record::Outcome,
+};
 use chrono::DateTime;
 use media::{Audio, Heard, Speech, UtteranceId, sdp, vad};
 use providers::{Dialect, Failure, Note, Respond, ToolCallId};
@@ -40,6 +43,7 @@ pub(super) struct Live {
     ends_by: Instant,
     hold: Hold,
     keypad: Keypad,
+    relay: Relay,
     assistant: Assistant,
     /// What is wanted of the recording, if there is one.
     pub(super) recorded: Option<Recorded>,
@@ -97,9 +101,6 @@ impl Live {
         };
         let mut media = media::Session::new(config, now)?;
         media.learn_from(desk.settings.learn);
-        if desk.settings.inband_dtmf {
-            media.listen_for_tones();
-        }
         let mut live = Self {
             media,
             provider,
@@ -112,9 +113,11 @@ impl Live {
             ends_by: now + secretary.max_duration,
             hold: Hold::Resumed,
             keypad: Keypad::new(secretary.keys.clone()),
+            relay: Relay::default(),
             assistant: Assistant::Present,
             recorded: None,
         };
+        live.mind_keys(desk);
         live.start_recording(desk);
         Ok(live)
     }
@@ -132,6 +135,7 @@ impl Live {
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
         self.resume_after_keys(desk, now);
+        self.relay_keys(desk, now);
         let typed = self.keypad.handle_timeout(now);
         self.on_typed(typed, desk, now)?;
         match &self.phase {
@@ -178,7 +182,7 @@ impl Live {
         };
         let typed = self.keypad.deadline().map(|at| (at, "next key of an entry"));
         let cores = [self.media.poll_timeout(), self.provider.poll_timeout()];
-        [own, typed, self.recording_deadline()].into_iter().chain(cores).flatten().min()
+        [own, typed, self.relay.deadline(), self.recording_deadline()].into_iter().chain(cores).flatten().min()
     }
 
     /// The call ends: what still waits in the playout was never heard.
@@ -222,7 +226,7 @@ impl Live {
                 self.answered(&answer, desk, now)
             }
             E::Info { content_type, body, .. } => {
-                if let Some(digit) = keys::of_info(&content_type, &body) {
+                if let Some(digit) = dtmf::of_info(&content_type, &body) {
                     self.media.handle_info_dtmf(digit, now);
                 }
                 GO_ON
@@ -380,6 +384,7 @@ impl Live {
                 self.close_when_silent(Outcome::Completed, "the assistant ended the call", desk, now);
                 return self.when_silent(desk, now);
             }
+            tools::Request::Press { keys } => self.on_press_tool(id, &keys, desk, now),
             tools::Request::Record(order) => self.on_recording_tool(id, order, desk, now),
             tools::Request::Unknown(reason) => {
                 let output = json!({"status": "error", "reason": reason});

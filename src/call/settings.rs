@@ -1,5 +1,6 @@
 //! The knobs of a call that come from the configuration, and not from the secretary.
 use super::Recording;
+use crate::dtmf::Dtmf;
 use media::{Patience, codec::Codec, latch::Policy, sdp::Preference, vad};
 use std::time::Duration;
 
@@ -34,10 +35,12 @@ pub struct Settings {
     pub farewell_deadline: Duration,
     /// How long a caller whose provider died may take to press a key of the secretary's menu.
     pub menu_deadline: Duration,
-    /// Whether the tones of keys are listened to, for phone systems that tell them no other way.
+    /// Whether the tones of keys are listened to where `dtmf` leaves it open.
     pub inband_dtmf: bool,
     /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers with an ear of their own.
     pub vad: vad::Engine,
+    /// How keys pass between us and the phone system.
+    pub dtmf: Dtmf,
     /// Where a caller goes whose provider died: an extension of the PBX.
     pub fallback_extension: Option<String>,
     /// Whether and how calls are recorded.
@@ -67,6 +70,7 @@ impl Default for Settings {
             menu_deadline: Duration::from_secs(10),
             inband_dtmf: false,
             vad: vad::Engine::Silero,
+            dtmf: Dtmf::Auto,
             fallback_extension: None,
             recording: Recording::default(),
         }

@@ -1,4 +1,4 @@
-//! The tools of an assistant: send the caller to somebody, hang up, and pause the recording where she may.
+//! The tools of an assistant: send the caller to somebody, hang up, and where she may, pause the recording and press keys.
 use super::Order;
 use crate::secretary::Secretary;
 use providers::openai::Tool;
@@ -12,6 +12,8 @@ pub(super) enum Request {
     Transfer { destination: String },
     /// Hang up when what is being said has been heard.
     EndCall,
+    /// Press these keys.
+    Press { keys: String },
     /// Pause the recording, or go on with it.
     Record(Order),
     /// No such tool, or arguments that are not ours; the text is for the model.
@@ -23,6 +25,14 @@ struct TransferArguments {
     destination: String,
 }
 
+#[derive(Deserialize)]
+struct PressArguments {
+    keys: String,
+}
+
+/// The most keys that are pressed at a time.
+const MAX_KEYS: usize = 32;
+
 /// Reads a tool call. Arguments come from a model and are trusted with nothing.
 pub(super) fn request(name: &str, arguments: &str) -> Request {
     match name {
@@ -31,10 +41,20 @@ pub(super) fn request(name: &str, arguments: &str) -> Request {
             Err(_) => Request::Unknown("transfer needs {\"destination\": \"<name>\"}".to_owned()),
         },
         "end_call" => Request::EndCall,
+        "press_keys" => match serde_json::from_str::<PressArguments>(arguments) {
+            Ok(PressArguments { keys }) if is_pressable(&keys) => Request::Press { keys },
+            Ok(_) | Err(_) => {
+                Request::Unknown(format!("press_keys needs {{\"keys\": \"<1 to {MAX_KEYS} of 0-9*#A-D>\"}}"))
+            }
+        },
         "pause_recording" => Request::Record(Order::Pause),
         "resume_recording" => Request::Record(Order::Resume),
         _ => Request::Unknown(format!("there is no tool called {name}")),
     }
+}
+
+fn is_pressable(keys: &str) -> bool {
+    (1..=MAX_KEYS).contains(&keys.len()) && keys.chars().all(|key| media::dtmf::code(key).is_some())
 }
 
 /// The tools of a secretary, as JSON schemas. Without rules there is nowhere to transfer to.
@@ -57,7 +77,18 @@ pub fn tools(secretary: &Secretary) -> Vec<Tool> {
     let resume = "Goes on recording this call, when the secret has been said.";
     let recording = [plain("pause_recording", pause), plain("resume_recording", resume)];
     let recording = recording.into_iter().filter(|_| secretary.recording_pause);
-    transfer.into_iter().chain([end_call]).chain(recording).collect()
+    let press = secretary.keys.may_press.then(|| Tool {
+        name: "press_keys".to_owned(),
+        description:
+            "Presses keys of the telephone, which the other side of the call hears: to open a door, for instance."
+                .to_owned(),
+        parameters: json!({
+            "type": "object",
+            "properties": {"keys": {"type": "string", "description": "of 0-9*#, in order"}},
+            "required": ["keys"]
+        }),
+    });
+    transfer.into_iter().chain([end_call]).chain(recording).chain(press).collect()
 }
 
 /// A tool without arguments.
@@ -78,6 +109,10 @@ mod tests {
             assert!(matches!(request("transfer", broken), Request::Unknown(_)), "{broken}");
         }
         assert_eq!(request("end_call", ""), Request::EndCall);
+        assert_eq!(request("press_keys", r##"{"keys":"9#"}"##), Request::Press { keys: "9#".into() });
+        for broken in ["{}", r#"{"keys":""}"#, r#"{"keys":"9 9"}"#, r#"{"keys":"000000000000000000000000000000000"}"#] {
+            assert!(matches!(request("press_keys", broken), Request::Unknown(_)), "{broken}");
+        }
         assert_eq!(request("pause_recording", "{}"), Request::Record(Order::Pause));
         assert_eq!(request("resume_recording", ""), Request::Record(Order::Resume));
         assert!(matches!(request("rm", "{}"), Request::Unknown(_)));

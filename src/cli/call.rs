@@ -45,6 +45,10 @@ pub struct CallArgs {
     /// Presses keys, 400 ms apart, S seconds after the answer (default 2). May be repeated.
     #[arg(long, value_name = "DIGITS[@S]")]
     pub dtmf: Vec<String>,
+    /// How keys go out, and the only way in which those of the other side are believed: `rfc4733`, `info` or `inband`. With
+    /// `auto`, ours go by RFC 4733 if that was agreed on, else by INFO.
+    #[arg(long, default_value = "auto", value_parser = ["auto", "rfc4733", "info", "inband"], value_name = "WAY")]
+    pub dtmf_by: String,
     /// Records both sides to a stereo WAV: left ours, right theirs.
     #[arg(long, value_name = "OUT.wav")]
     pub record: Option<PathBuf>,
@@ -204,6 +208,7 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         session_expires: Duration::from_secs(args.session_expires.into()),
         listen: listen(args.listen, nearest),
         codecs,
+        dtmf: args.dtmf_by.parse().unwrap_or_default(),
         srtp: if args.srtp { config::Srtp::Required } else { config::Srtp::Off },
     })
 }
@@ -338,6 +343,9 @@ fn print(report: &Report, args: &CallArgs, saved: Option<&Path>) -> anyhow::Resu
     }
     for (n, turn) in report.turns.iter().enumerate() {
         writeln!(out, "Reply {}: {:.0} ms after our last word", n + 1, turn.latency_ms)?;
+    }
+    if !report.keys.is_empty() {
+        writeln!(out, "Keys of theirs: {}", report.keys)?;
     }
     for barge_in in &report.barge_ins {
         writeln!(out, "Interrupted at {:.1} s: silent after {:.0} ms", barge_in.at_ms / 1_000.0, barge_in.stopped_ms)?;

@@ -3,6 +3,7 @@ use super::live::LiveView;
 use crate::{
     config::{self, Config, Environment, Listener},
     drivers::{dns::Dns, phone_task, rtp_socket::Ports, server::Server},
+    dtmf::Dtmf,
     phone::{Clip, HangUp, Plan, Report, When},
     record::Conversation,
     wav,
@@ -134,6 +135,7 @@ async fn place_call(
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         srtp: config::Srtp::Off,
+        dtmf: Dtmf::Auto,
     };
     let sockets = Ports::new(Ipv4Addr::LOCALHOST.into(), RTP_PORTS).bind().context("no free ports for the phone")?;
     let (_stop_sender, stop) = tokio::sync::watch::channel(false);

@@ -2,7 +2,7 @@
 use super::{
     Config, Listener, Network, Peer,
     check::{Check, Place},
-    codecs,
+    codecs, dtmf,
     raw::{RawPeer, RawSip},
     sections::SRTP,
 };
@@ -133,6 +133,7 @@ pub(super) fn loopback() -> Peer {
         codecs: None,
         codec_order: None,
         srtp: None,
+        dtmf: None,
     }
 }
 
@@ -158,6 +159,7 @@ pub(super) fn peer(raw: RawPeer, section: &str, check: &mut Check<'_>) -> Option
         trusted_headers: check.flag(at("trusted_headers"), raw.trusted_headers).unwrap_or(true),
         domain: check.text(at("domain"), raw.domain).map(|domain| domain.as_str().into()),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
+        dtmf: dtmf::way(at("dtmf"), raw.dtmf, check),
         codecs: codecs::list(at("codecs"), raw.codecs, check),
         codec_order: codecs::order(at("codec_order"), raw.codec_order, check),
     };

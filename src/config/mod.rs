@@ -4,6 +4,7 @@ mod check;
 mod codecs;
 mod detector;
 mod diagnosis;
+mod dtmf;
 mod environment;
 mod listeners;
 mod raw;
@@ -12,7 +13,10 @@ mod secret;
 mod secretaries;
 mod sections;
 
-use crate::secretary::{DomainRef, SecretaryEntry};
+use crate::{
+    dtmf::Dtmf,
+    secretary::{DomainRef, SecretaryEntry},
+};
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
@@ -204,6 +208,8 @@ pub struct Peer {
     pub domain: Option<DomainRef>,
     /// Whether the audio of its calls is encrypted; `None` for what is said of the listener, or of all.
     pub srtp: Option<Srtp>,
+    /// How keys pass in its calls; `None` for what `[rtp]` says.
+    pub dtmf: Option<Dtmf>,
     /// The codecs of its calls, instead of those of [`Rtp`].
     pub codecs: Option<Vec<Codec>>,
     /// Whose order chooses in its calls, if not as in [`Rtp`].
@@ -235,6 +241,8 @@ pub struct Registration {
     pub codecs: Option<Vec<Codec>>,
     /// Whose order chooses in calls through it; `None` for what is said of the peer, or of all.
     pub codec_order: Option<Preference>,
+    /// How keys pass in calls through it; `None` for what is said of the peer, or of all.
+    pub dtmf: Option<Dtmf>,
     /// How often the registrar is asked by OPTIONS whether it is there; `None` for never.
     pub ping: Option<Duration>,
 }
@@ -281,6 +289,8 @@ pub struct Rtp {
     pub poor_below: f64,
     /// For calls of whom nothing else is said.
     pub srtp: Srtp,
+    /// How keys pass, for calls of whom nothing else is said.
+    pub dtmf: Dtmf,
 }
 
 /// Whether the audio of a call is encrypted, by keys in its descriptions (RFC 4568). There is nothing in between.

@@ -50,7 +50,7 @@ raw!(
 );
 raw!(
     /// One `[[peers]]`
-    RawPeer { name, addresses, user, password, trusted_headers, domain, srtp, codecs, codec_order }
+    RawPeer { name, addresses, user, password, trusted_headers, domain, srtp, dtmf, codecs, codec_order }
 );
 raw!(
     /// One `[[registrations]]`
@@ -67,6 +67,7 @@ raw!(
         srtp,
         codecs,
         codec_order,
+        dtmf,
         ping_s,
     }
 );
@@ -83,6 +84,7 @@ raw!(
         hold_timeout_s,
         poor_below_mos,
         srtp,
+        dtmf,
     }
 );
 raw!(

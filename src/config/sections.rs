@@ -4,7 +4,7 @@ use super::{
     Registration, Rtp, Secret, Sip, Srtp,
     callers::{self, loopback, peer},
     check::{Check, Place},
-    codecs, detector, diagnosis, environment,
+    codecs, detector, diagnosis, dtmf, environment,
     listeners::{self, PROTOCOL, Protocol},
     raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
     recording, secretaries,
@@ -197,6 +197,7 @@ fn registration(raw: RawRegistration, section: &str, check: &mut Check<'_>) -> O
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
         codecs: codecs::list(at("codecs"), raw.codecs, check),
         codec_order: codecs::order(at("codec_order"), raw.codec_order, check),
+        dtmf: dtmf::way(at("dtmf"), raw.dtmf, check),
         ping: ping.filter(|interval| !interval.is_zero()),
     };
     (check.problems.len() == before).then_some(registration)
@@ -227,6 +228,7 @@ impl Registration {
             srtp: text(row.srtp.filter(|srtp| !srtp.is_empty())),
             codecs: None,
             codec_order: None,
+            dtmf: text(row.dtmf.filter(|dtmf| !dtmf.is_empty())),
             ping_s: row.ping_s.map(|seconds| Value::Integer(seconds.into())),
             unknown: BTreeMap::new(),
         };
@@ -313,6 +315,7 @@ fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
         learn: check.parsed(at("learn"), raw.learn, learn).map_or_else(Policy::default, |Learn(policy)| policy),
         poor_below: opinion(at("poor_below_mos"), raw.poor_below_mos, check).unwrap_or(3.6),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP).unwrap_or_default(),
+        dtmf: dtmf::way(at("dtmf"), raw.dtmf, check).unwrap_or_default(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     accounts::Known,
     call::{Settings, Setup},
     config::{Config, Srtp},
+    dtmf::Dtmf,
     ladder::{self, Ears},
     routing,
     secretary::Secretary,
@@ -126,8 +127,9 @@ impl Admission {
     }
 
     fn settings(&self, invite: &IncomingInvite) -> Settings {
-        let config = self.config.borrow();
-        settings(&config, routing::codecs(invite, &config, &self.registrars.borrow()))
+        let (config, registrars) = (self.config.borrow(), self.registrars.borrow());
+        let dtmf = routing::dtmf(invite, &config, &registrars);
+        settings(&config, routing::codecs(invite, &config, &registrars), dtmf)
     }
 
     /// What the keys of this call are made of, if its audio is to be encrypted.
@@ -195,7 +197,7 @@ impl Admission {
     }
 }
 
-fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference)) -> Settings {
+fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtmf: Dtmf) -> Settings {
     let call = &config.call;
     Settings {
         codecs,
@@ -214,6 +216,7 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference)) -> 
         menu_deadline: call.menu_deadline,
         inband_dtmf: config.media.inband_dtmf,
         vad: config.media.vad,
+        dtmf,
         fallback_extension: call.fallback_extension.clone(),
         recording: config.recording.calls.clone(),
     }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Listener, Srtp},
+    dtmf::Dtmf,
     phone::{Event, Phone, Plan, Report, Setup},
 };
 use anyhow::Context;
@@ -65,6 +66,8 @@ pub struct Dial {
     pub codecs: Vec<Codec>,
     /// Whether the audio is encrypted.
     pub srtp: Srtp,
+    /// How keys pass.
+    pub dtmf: Dtmf,
 }
 
 /// Calls, follows the plan, and reports. `watch` sees events as they happen; setting `stop` hangs up.
@@ -98,7 +101,7 @@ pub async fn call(
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let srtp = (dial.srtp == Srtp::Required).then(srtp_secret);
-    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, seed: seed(), since_1970, plan };
+    let setup = Setup { local, codecs: dial.codecs.clone(), srtp, dtmf: dial.dtmf, seed: seed(), since_1970, plan };
     let mut phone = Phone::new(setup, Instant::now());
     let (leg_sender, leg) = oneshot::channel();
     for target in &dial.targets {

@@ -9,8 +9,9 @@ mod report;
 pub use plan::{Clip, HangUp, Plan, When};
 pub use report::{BargeIn, EndedBy, Recording, Report, Turn};
 
+use crate::dtmf::{self, Dtmf, Relay};
 use listen::Ear;
-use media::{Audio, AudioFormat, Frame, Patience, SampleRate, UtteranceId, codec::Codec, sdp, vad};
+use media::{Audio, AudioFormat, Frame, Patience, SampleRate, UtteranceId, codec::Codec, dtmf::Told, sdp, vad};
 use plan::Cue;
 use sip::{Command, LegId, Reason};
 use std::{
@@ -28,6 +29,8 @@ pub struct Setup {
     pub codecs: Vec<Codec>,
     /// With it the phone speaks SRTP only, under keys made of it; without it, plain RTP.
     pub srtp: Option<media::srtp::Secret>,
+    /// How its keys go out, and the far end's are believed.
+    pub dtmf: Dtmf,
     /// Source of the phone's random numbers.
     pub seed: u64,
     /// How long ago 1970 began when it is switched on: the time of day.
@@ -88,6 +91,9 @@ struct Talk {
     ear: Ear,
     clips: VecDeque<(usize, Clip)>,
     keys: VecDeque<(Duration, char)>,
+    /// The way of the keys; `None` if there is none to the far end.
+    way: Option<Told>,
+    relay: Relay,
     speaking: Option<usize>,
     /// When what we said last ended, and the far end has not answered it.
     awaiting_reply: Option<Instant>,
@@ -155,9 +161,13 @@ impl Phone {
                 let (reason, headers) = (None, Vec::new());
                 self.commands.push_back(Command::Reject { leg, status: 486, reason, headers });
             }
+            E::Info { content_type, body, .. } => {
+                if let (State::Talking(talk), Some(key)) = (&mut self.state, dtmf::of_info(&content_type, &body)) {
+                    talk.media.handle_info_dtmf(key, now);
+                }
+            }
             E::Cancelled { .. }
             | E::OfferAnswered { .. }
-            | E::Info { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
             | E::Locate { .. }
@@ -212,7 +222,8 @@ impl Phone {
         match &self.state {
             State::Dialling { .. } => Some((self.placed + self.setup.plan.answer_within, "answer")),
             State::Talking(talk) => {
-                [Some((talk.ends_by, "end of the plan")), talk.media.poll_timeout()].into_iter().flatten().min()
+                let own = [Some((talk.ends_by, "end of the plan")), talk.relay.deadline()];
+                own.into_iter().chain([talk.media.poll_timeout()]).flatten().min()
             }
             State::Over => None,
         }
@@ -270,7 +281,14 @@ impl Phone {
             poor_below: 1.0,
             since_1970: self.setup.since_1970,
         };
-        let Ok(media) = media::Session::new(config, now) else { return self.unusable(leg, now) };
+        let Ok(mut media) = media::Session::new(config, now) else { return self.unusable(leg, now) };
+        if let Some(only) = self.setup.dtmf.believed() {
+            media.believe_keys(only);
+        }
+        if self.setup.dtmf == Dtmf::Inband {
+            media.listen_for_tones();
+        }
+        let way = self.setup.dtmf.way_out(negotiated.telephone_event.is_some());
         self.report.answered_ms = Some(millis(now - self.placed));
         self.events.push_back(Event::Answered);
         let plan = &self.setup.plan;
@@ -283,6 +301,8 @@ impl Phone {
             ear: Ear::new(),
             clips: plan.clips.iter().cloned().enumerate().collect(),
             keys: plan.keys.iter().copied().collect(),
+            way,
+            relay: Relay::default(),
             speaking: None,
             awaiting_reply: None,
             interrupting: None,
@@ -315,6 +335,7 @@ impl Phone {
             talk.on_media(event, &mut self.report, &mut self.events, now);
         }
         talk.press_keys(now);
+        self.commands.extend(talk.relay.poll(talk.leg, now));
         talk.speak_if_due(&mut self.report, &mut self.events, now);
         if talk.is_done(&self.setup.plan, now) {
             self.hang_up(now);
@@ -353,9 +374,9 @@ impl Talk {
                 self.cue.said(now);
                 events.push_back(Event::ClipEnds(number));
             }
+            media::Event::Dtmf(key) => report.keys.push(key),
             media::Event::Audio(Audio::G711 { .. })
             | media::Event::Speech(_)
-            | media::Event::Dtmf(_)
             | media::Event::Latched(_)
             | media::Event::Foreign(_)
             | media::Event::Silent(_)
@@ -392,7 +413,13 @@ impl Talk {
 
     fn press_keys(&mut self, now: Instant) {
         while let Some((_, key)) = self.keys.pop_front_if(|(at, _)| self.answered + *at <= now) {
-            self.media.send_dtmf(&key.to_string(), now);
+            let key = key.to_string();
+            match self.way {
+                Some(Told::Event) => self.media.send_dtmf(&key, now),
+                Some(Told::Tone) => self.media.send_tones(&key, now),
+                Some(Told::Info) => self.relay.press(&key),
+                None => {}
+            }
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Report {
     pub codec: String,
     /// Crypto suite of SRTP; `None` for plain RTP.
     pub srtp: Option<String>,
+    /// Keys that the far end pressed.
+    pub keys: String,
     /// Clips that were started.
     pub clips: usize,
     /// Replies of the far end.

@@ -18,6 +18,8 @@ pub struct Keys {
     pub options: Vec<KeyOption>,
     /// Whether a key cuts the assistant off.
     pub barge_in: bool,
+    /// Whether the assistant may press keys herself.
+    pub may_press: bool,
     /// Whether the record shows stars in place of keys.
     pub masked: bool,
     /// How long after a key the next may come; then the entry is complete.
@@ -61,6 +63,7 @@ impl Default for Keys {
             announcement: None,
             options: Vec::new(),
             barge_in: true,
+            may_press: false,
             masked: false,
             gap: Duration::from_secs(3),
             longest: 32,
@@ -83,6 +86,7 @@ struct RawKeys {
     options: Vec<RawOption>,
     barge_in: Option<bool>,
     masked: Option<bool>,
+    may_press: Option<bool>,
     gap_ms: Option<u32>,
     longest: Option<u32>,
 }
@@ -115,6 +119,7 @@ pub(super) fn read(text: Option<&str>, rules: &[TransferRule]) -> Result<Keys, R
         return Err(refuse("action repeat needs an announcement".into()));
     }
     keys.barge_in = raw.barge_in.unwrap_or(keys.barge_in);
+    keys.may_press = raw.may_press.unwrap_or(keys.may_press);
     keys.masked = raw.masked.unwrap_or(keys.masked);
     if let Some(ms) = raw.gap_ms {
         if !(500..=10_000).contains(&ms) {
@@ -188,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_menu_is_read_with_its_rules() {
-        let text = r##"{"announcement": "Tecle 1.", "masked": true, "barge_in": false, "gap_ms": 1500, "longest": 11,
+        let text = r##"{"announcement": "Tecle 1.", "masked": true, "may_press": true, "barge_in": false, "gap_ms": 1500, "longest": 11,
             "options": [{"keys": "1", "action": "transfer", "to": "financeiro"},
                         {"keys": "22", "action": "transfer", "to": "*99100"},
                         {"keys": "3", "action": "say", "text": "Das 8 às 18."},
@@ -201,7 +206,7 @@ mod tests {
             |name: &str, destination: &str| KeyAction::Transfer { name: name.into(), destination: destination.into() };
         assert_eq!(keys.options[0].action, transfer("Financeiro", "1000"));
         assert_eq!(keys.options[1].action, transfer("*99100", "*99100"));
-        assert!(keys.work_alone() && keys.masked && !keys.barge_in);
+        assert!(keys.work_alone() && keys.masked && keys.may_press && !keys.barge_in);
         assert_eq!((keys.gap, keys.longest), (Duration::from_millis(1_500), 11));
         assert_eq!(keys.announcement.as_deref(), Some("Tecle 1."));
         assert_eq!(read(None, &[]).unwrap(), Keys::default());

@@ -7,6 +7,7 @@ use media::{Channel, codec::Codec};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::{
     call::{Call, Event},
+    dtmf::Dtmf,
     lab::openai::{Core, Departure, Handshake, Script, Voice},
     phone::{HangUp, Phone, Plan, Report, Setup},
     record::{Conversation, Speaker},
@@ -128,7 +129,8 @@ impl World {
     pub(crate) fn new(seed: u64, weather: Weather, script: Script, plan: Plan) -> Self {
         let now = Instant::now();
         let codecs = vec![Codec::Pcmu, Codec::Pcma];
-        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, seed, since_1970: Duration::ZERO, plan };
+        let (dtmf, since_1970) = (Dtmf::Auto, Duration::ZERO);
+        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, dtmf, seed, since_1970, plan };
         let endpoint = |who| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
             let (listeners, policy) = (vec![listener], sip::Policy::everybody());
@@ -199,7 +201,7 @@ impl World {
             hang_up: HangUp::AtTheEnd,
         };
         let another = Phone::new(
-            Setup { local, codecs: Vec::new(), srtp: None, seed: 0, since_1970: Duration::ZERO, plan },
+            Setup { local, codecs: Vec::new(), srtp: None, dtmf: Dtmf::Auto, seed: 0, since_1970: Duration::ZERO, plan },
             self.now,
         );
         std::mem::replace(&mut self.phone, another).into_report()

@@ -7,7 +7,7 @@ mod tone;
 
 pub use detect::Detector;
 pub use event::Event;
-pub use receive::Receiver;
+pub use receive::{Receiver, Told};
 pub use send::{Means, Sender, Step, Way};
 pub use tone::tone;
 

@@ -20,11 +20,14 @@ const QUIET: Duration = Duration::from_millis(100);
 /// send INFO when the key is let go.
 const SAME_PRESS: Duration = Duration::from_secs(1);
 
-/// How a press was told.
+/// How a press is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+pub enum Told {
+    /// As telephone-events (RFC 4733).
     Event,
+    /// By SIP INFO.
     Info,
+    /// By its tones in the audio.
     Tone,
 }
 
@@ -53,6 +56,8 @@ struct Reported {
 #[derive(Clone, Debug)]
 pub struct Receiver {
     clock: u32,
+    /// The one way that is believed; `None` for all.
+    believed: Option<Told>,
     presses: VecDeque<Press>,
     reported: VecDeque<Reported>,
 }
@@ -60,7 +65,12 @@ pub struct Receiver {
 impl Receiver {
     /// For events whose timestamps tick `clock` times a second.
     pub fn new(clock: u32) -> Self {
-        Self { clock, presses: VecDeque::new(), reported: VecDeque::new() }
+        Self { clock, believed: None, presses: VecDeque::new(), reported: VecDeque::new() }
+    }
+
+    /// Only what is told in this way counts from here on.
+    pub fn believe(&mut self, only: Told) {
+        self.believed = Some(only);
     }
 
     /// The stream has another source or clock: timestamps before mean nothing.
@@ -105,6 +115,9 @@ impl Receiver {
 
     /// Each report can be told once more each other way; those are swallowed.
     fn report(&mut self, digit: char, told: Told, now: Instant) -> Option<char> {
+        if self.believed.is_some_and(|believed| believed != told) {
+            return None;
+        }
         self.reported.retain(|reported| now < reported.heard + SAME_PRESS);
         let twin = self.reported.iter_mut().find(|other| other.digit == digit && !other.told.contains(&told));
         if let Some(twin) = twin {
@@ -365,6 +378,23 @@ mod tests {
                 }
             }
             assert_eq!(heard, "555", "{order:?}");
+        }
+    }
+
+    #[test]
+    fn where_one_way_is_believed_the_others_are_not() {
+        use Told::{Event as E, Info as I, Tone as T};
+        for (believed, expected) in [(E, "5"), (I, "6"), (T, "7")] {
+            let (start, mut receiver) = (origin(), Receiver::new(8_000));
+            receiver.believe(believed);
+            receiver.restart(48_000);
+            let event = Event { code: 5, end: false, volume: 10, duration: 160 };
+            let told = [
+                receiver.handle_event(event, true, 1_000, start),
+                receiver.handle_info('6', start),
+                receiver.handle_tone('7', start),
+            ];
+            assert_eq!(told.into_iter().flatten().collect::<String>(), expected, "{believed:?}");
         }
     }
 

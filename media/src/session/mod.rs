@@ -213,6 +213,11 @@ impl Session {
         self.tones = Tones::new(self.uplink.rate());
     }
 
+    /// From here on keys count only if they are told in this way.
+    pub fn believe_keys(&mut self, only: dtmf::Told) {
+        self.presses.believe(only);
+    }
+
     /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
     /// on, and so does what waits to be played.
     pub fn renegotiate(&mut self, mut media: Negotiated, now: Instant) {

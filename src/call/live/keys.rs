@@ -2,10 +2,59 @@
 //! model, so it works when the model is dead.
 use super::{Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Step, Transfer};
 use crate::{call::keypad::Typed, record::Outcome, secretary::KeyAction};
-use providers::Note;
+use media::dtmf::Told;
+use providers::{Note, Respond, ToolCallId};
+use serde_json::json;
 use std::time::Instant;
 
 impl Live {
+    /// Believes the caller's keys as is said of this phone system.
+    pub(super) fn mind_keys(&mut self, desk: &Desk) {
+        let believed = desk.settings.dtmf.believed();
+        if believed.map_or(desk.settings.inband_dtmf, |only| only == Told::Tone) {
+            self.media.listen_for_tones();
+        }
+        if let Some(only) = believed {
+            self.media.believe_keys(only);
+        }
+    }
+
+    /// The assistant presses keys, by a tool, as where a door has to be opened.
+    pub(super) fn on_press_tool(&mut self, id: ToolCallId, keys: &str, desk: &mut Desk, now: Instant) {
+        let refusal = match desk.settings.dtmf.way_out(self.negotiated.telephone_event.is_some()) {
+            _ if !self.keypad.keys().may_press => Some("this call's keys are not yours to press"),
+            None => Some("the other side takes no telephone-events"),
+            Some(way) => {
+                self.send_keys(keys, way, desk, now);
+                None
+            }
+        };
+        let output = match refusal {
+            None => json!({"status": "pressed"}),
+            Some(reason) => json!({"status": "refused", "reason": reason}),
+        };
+        self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
+    }
+
+    fn send_keys(&mut self, keys: &str, way: Told, desk: &mut Desk, now: Instant) {
+        match way {
+            Told::Event => self.media.send_dtmf(keys, now),
+            Told::Tone => self.media.send_tones(keys, now),
+            Told::Info => {
+                self.relay.press(keys);
+                self.relay_keys(desk, now);
+            }
+        }
+        let hidden = self.keypad.keys().masked || self.media.tape().is_some_and(|tape| tape.is_paused());
+        let shown = if hidden { "*".repeat(keys.len()) } else { keys.to_owned() };
+        desk.log.transcript.note(format!("[DTMF {shown} sent]"), now);
+    }
+
+    /// The key that is to go out by INFO, if it is time.
+    pub(super) fn relay_keys(&mut self, desk: &mut Desk, now: Instant) {
+        desk.commands.extend(self.relay.poll(desk.leg, now));
+    }
+
     /// A key was pressed. Nobody's, while the caller is being handed over or said goodbye to.
     pub(super) fn on_key(&mut self, key: char, desk: &mut Desk, now: Instant) -> Flow {
         desk.emit(Event::Dtmf(key));
@@ -73,23 +122,5 @@ impl Live {
         self.barge_in(desk, now);
         self.unanswered = Some(now);
         self.provider.inform(Note::Say { text }, now);
-    }
-}
-
-/// The digit in an INFO body: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
-pub(super) fn of_info(content_type: &str, body: &[u8]) -> Option<char> {
-    let body = std::str::from_utf8(body).ok()?;
-    let signal = match content_type {
-        "application/dtmf" => body.trim(),
-        "application/dtmf-relay" => body.lines().find_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            key.trim().eq_ignore_ascii_case("signal").then_some(value.trim())
-        })?,
-        _ => return None,
-    };
-    match signal {
-        "10" => Some('*'),
-        "11" => Some('#'),
-        _ => signal.chars().next().map(|c| c.to_ascii_uppercase()).filter(|c| "0123456789*#ABCD".contains(*c)),
     }
 }

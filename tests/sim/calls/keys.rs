@@ -1,5 +1,6 @@
 //! The caller's keys: entries for the model, and a menu that outlives it.
 use super::*;
+use ramal::dtmf::Dtmf;
 
 /// A secretary with a menu of keys.
 fn with_menu(row: &mut SecretaryRow) {
@@ -109,4 +110,74 @@ fn a_caller_of_a_dead_model_who_presses_nothing_is_not_kept() {
     let record = world.record().unwrap();
     assert_eq!(record.outcome, Outcome::Failed);
     assert!(record.end_reason.ends_with("the caller pressed no key of the menu"), "{}", record.end_reason);
+}
+
+/// A call with this said of the phone system's keys, in which the assistant may press some.
+fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
+    let mut world = World::ringing(|_| ());
+    let secretary = model::secretary(|row| row.dtmf_menu = Some(r#"{"may_press": true}"#.into()));
+    let mut setup = model::setup(secretary, (LEG, model::invite(Some(offer))), "127.0.0.1:20000".parse().unwrap(), 7);
+    setup.settings.dtmf = dtmf;
+    world.call = Call::new(setup, world.now);
+    world.commands.clear();
+    world.drain();
+    world.call.handle_connected(world.now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    world
+}
+
+/// The keys that went out by INFO, and the packets that bear events or tones.
+fn sent_keys(world: &mut World) -> (String, usize, usize) {
+    let (mut events, mut tones, end) = (0, 0, world.now + Duration::from_secs(2));
+    while world.now < end {
+        let (at, _) = world.call.poll_timeout().unwrap();
+        world.now = at;
+        world.call.handle_timeout(at);
+        while let Some(transmit) = world.call.poll_transmit() {
+            match transmit.bytes.get(1).map(|kind| kind & 0x7f) {
+                Some(101) => events += 1,
+                Some(0) if model::is_voice(&transmit.bytes) => tones += 1,
+                _ => {}
+            }
+        }
+        world.drain();
+    }
+    let infos = world.commands.iter().filter_map(|command| match command {
+        Command::Info { content_type, body, .. } => ramal::dtmf::of_info(content_type, body),
+        _ => None,
+    });
+    (infos.collect(), events, tones)
+}
+
+#[test]
+fn the_assistant_presses_keys_in_the_way_of_the_phone_system() {
+    let without_events = || String::from_utf8(model::offer("")).unwrap().replace(" 101\r\n", "\r\n").into_bytes();
+    for (dtmf, offer, expected) in [
+        (Dtmf::Auto, model::offer(""), ("", 16, 0)),
+        (Dtmf::Auto, without_events(), ("9#", 0, 0)),
+        (Dtmf::Rfc4733, model::offer(""), ("", 16, 0)),
+        (Dtmf::Rfc4733, without_events(), ("", 0, 0)),
+        (Dtmf::Info, model::offer(""), ("9#", 0, 0)),
+        (Dtmf::Inband, model::offer(""), ("", 0, 10)),
+    ] {
+        let mut world = keyed_by(dtmf, offer);
+        let mut messages = world.model.begin();
+        messages.extend(world.model.finish(Some(("press_keys", r##"{"keys":"9#"}"##))));
+        world.provider(messages);
+        let (infos, events, tones) = sent_keys(&mut world);
+        assert_eq!((infos.as_str(), events, tones), expected, "{dtmf:?}");
+        let answers = sent(&world.outgoing, "conversation.item.create");
+        let answered = answers.iter().any(|item| item.to_string().contains("pressed"));
+        assert_eq!(answered, expected != ("", 0, 0), "{dtmf:?}: the model is told");
+    }
+}
+
+#[test]
+fn keys_told_in_another_way_than_the_phone_systems_are_not_believed() {
+    for (dtmf, believed) in [(Dtmf::Auto, true), (Dtmf::Info, true), (Dtmf::Rfc4733, false), (Dtmf::Inband, false)] {
+        let mut world = keyed_by(dtmf, model::offer(""));
+        world.press('5');
+        assert_eq!(world.events.contains(&Event::Dtmf('5')), believed, "{dtmf:?}");
+    }
 }

@@ -1,0 +1,138 @@
+//! How keys pass between us and the other side of a call: which way ours go out, and which ways theirs are believed.
+//! The bodies of SIP INFO that carry them.
+use media::dtmf::Told;
+use sip::{Command, LegId};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// The content type that FreeSWITCH sends, and every phone system takes.
+const RELAY: &str = "application/dtmf-relay";
+/// How long a key is said to have been held.
+const HELD_MS: u16 = 100;
+/// From one INFO to the next: a key and the pause behind it. Closer together they might overtake each other.
+const DISTANCE: Duration = Duration::from_millis(200);
+/// The most keys that wait: as many as wait to be sent as events.
+const MAX_WAITING: usize = 64;
+
+/// What is said of a phone system's keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtmf {
+    /// Ours are telephone-events if these were agreed on, else INFO; theirs may come by either, or both.
+    #[default]
+    Auto,
+    /// Telephone-events (RFC 4733) only.
+    Rfc4733,
+    /// SIP INFO only.
+    Info,
+    /// Tones in the audio only.
+    Inband,
+}
+
+impl Dtmf {
+    /// The one way in which the other side's keys are believed, if there is but one.
+    pub const fn believed(self) -> Option<Told> {
+        match self {
+            Self::Auto => None,
+            Self::Rfc4733 => Some(Told::Event),
+            Self::Info => Some(Told::Info),
+            Self::Inband => Some(Told::Tone),
+        }
+    }
+
+    /// The way of our keys in a call that has telephone-events or not; `None` if the only one is not to be had.
+    pub const fn way_out(self, events: bool) -> Option<Told> {
+        match (self, events) {
+            (Self::Auto | Self::Rfc4733, true) => Some(Told::Event),
+            (Self::Rfc4733, false) => None,
+            (Self::Auto, false) | (Self::Info, _) => Some(Told::Info),
+            (Self::Inband, _) => Some(Told::Tone),
+        }
+    }
+}
+
+/// Keys on their way out by INFO, one after another. Overflow policy: further ones are refused.
+#[derive(Debug, Default)]
+pub struct Relay {
+    waiting: VecDeque<char>,
+    /// When the last one has been gone for long enough.
+    free_at: Option<Instant>,
+}
+
+impl Relay {
+    /// Puts keys behind those that wait; take the first with [`Self::poll`].
+    pub fn press(&mut self, keys: &str) {
+        let room = MAX_WAITING.saturating_sub(self.waiting.len());
+        self.waiting.extend(keys.chars().filter(|key| media::dtmf::code(*key).is_some()).take(room));
+    }
+
+    /// The INFO that is due.
+    pub fn poll(&mut self, leg: LegId, now: Instant) -> Option<Command> {
+        if self.free_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        let key = self.waiting.pop_front()?.to_ascii_uppercase();
+        self.free_at = Some(now + DISTANCE);
+        let body = format!("Signal={key}\r\nDuration={HELD_MS}\r\n").as_str().into();
+        Some(Command::Info { leg, content_type: RELAY.to_owned(), body })
+    }
+
+    /// When the next one is due.
+    pub fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let at = self.free_at.filter(|_| !self.waiting.is_empty())?;
+        Some((at, "next key by INFO"))
+    }
+}
+
+/// The key in an INFO body: `application/dtmf-relay` (`Signal=5`) or `application/dtmf` (`5`).
+pub fn of_info(content_type: &str, body: &[u8]) -> Option<char> {
+    let body = std::str::from_utf8(body).ok()?;
+    let signal = match content_type {
+        "application/dtmf" => body.trim(),
+        RELAY => body.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            key.trim().eq_ignore_ascii_case("signal").then_some(value.trim())
+        })?,
+        _ => return None,
+    };
+    match signal {
+        "10" => Some('*'),
+        "11" => Some('#'),
+        _ => signal.chars().next().map(|c| c.to_ascii_uppercase()).filter(|c| media::dtmf::code(*c).is_some()),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs one origin of time")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_by_info_go_out_one_after_another_and_are_read_as_they_were_pressed() {
+        let (mut relay, mut now, leg) = (Relay::default(), Instant::now(), LegId(1));
+        relay.press("1x*#d");
+        let mut sent = Vec::new();
+        let begin = now;
+        while let Some(command) = relay.poll(leg, now) {
+            let Command::Info { content_type, body, .. } = command else { panic!("{command:?}") };
+            sent.push((now - begin, of_info(&content_type, &body).unwrap()));
+            assert_eq!(relay.poll(leg, now), None, "not at once");
+            let Some((at, _)) = relay.deadline() else { break };
+            now = at;
+        }
+        let expected = ['1', '*', '#', 'D'];
+        assert_eq!(sent, (0..).map(|n| DISTANCE * n).zip(expected).collect::<Vec<_>>());
+        relay.press(&"5".repeat(100));
+        assert_eq!(relay.waiting.len(), MAX_WAITING);
+    }
+
+    #[test]
+    fn each_way_is_the_only_one_but_for_auto() {
+        use Dtmf::{Auto, Inband, Info, Rfc4733};
+        let table =
+            [Auto, Rfc4733, Info, Inband].map(|dtmf| (dtmf.way_out(true), dtmf.way_out(false), dtmf.believed()));
+        let (event, info, tone) = (Some(Told::Event), Some(Told::Info), Some(Told::Tone));
+        assert_eq!(table, [(event, info, None), (event, None, event), (info, info, info), (tone, tone, tone)]);
+    }
+}
