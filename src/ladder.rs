@@ -1,6 +1,6 @@
 //! From a secretary and the server's configuration to the provider that speaks for her.
 use crate::{
-    call::{Rung, tools},
+    call::{Rung, Standby, tools},
     config::Config,
     secretary::{self, ProviderKind, Secretary},
 };
@@ -119,6 +119,23 @@ fn turn_detection(secretary: &Secretary) -> openai::TurnDetection {
     }
 }
 
+/// What speaks when the provider of a secretary died in a call in which her keys work on; nothing where the speech engine
+/// was that provider.
+pub fn standby(secretary: &Secretary, config: &Config, ears: &Ears) -> Option<Standby> {
+    if secretary.provider == ProviderKind::Local || !secretary.keys.work_alone() {
+        return None;
+    }
+    let tag = secretary.provider_config.language.as_deref().unwrap_or(&config.local.language);
+    let language = local::Language::from_tag(tag).unwrap_or(local::Language::EnUs);
+    let announcement = secretary.keys.announcement.clone();
+    Some(Standby(local::Notice { language, voice: voice(language, ears), announcement }))
+}
+
+/// Better English with an accent than Portuguese read by an English voice: nobody understands that.
+fn voice(language: local::Language, ears: &Ears) -> local::Language {
+    if ears.voices.contains(&language) { language } else { local::Language::EnUs }
+}
+
 fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
     let tag = secretary.provider_config.language.as_deref().unwrap_or(&config.local.language);
     let Some(language) = local::Language::from_tag(tag) else {
@@ -126,10 +143,7 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
         return Err(Unavailable::Language { secretary, language });
     };
     let mut rung = local::Config::new(language, ears.hearing);
-    if !ears.voices.contains(&language) {
-        // Better English with an accent than Portuguese read by an English voice: nobody understands that.
-        rung.voice = local::Language::EnUs;
-    }
+    rung.voice = voice(language, ears);
     rung.notice = recording_notice(secretary, config).map(str::to_owned);
     rung.first_message = secretary.first_message.clone();
     rung.keys_announcement = secretary.keys.announcement.clone();

@@ -57,6 +57,8 @@ enum Assistant {
         why: String,
         /// So long the secretary's menu is all the caller has; `None` without one, or when that time is over.
         keys_until: Option<Instant>,
+        /// Whether a voice of this process stands in.
+        voice: bool,
     },
 }
 
@@ -317,6 +319,7 @@ impl Live {
         desk.log.transcript.played_out(heard, now);
         desk.emit(Event::PlayedOut(heard));
         self.provider.handle_played_out(heard, now);
+        self.wait_for_keys(desk, now);
         match &mut self.phase {
             Phase::Transferring(Transfer { step: Step::Announcing { spoken, .. }, .. })
             | Phase::Closing { spoken, .. } => *spoken = Spoken::Heard,
@@ -492,6 +495,7 @@ impl Live {
         if let Assistant::Gone { keys_until, .. } = &mut self.assistant {
             if keys_until.is_some() {
                 *keys_until = Some(now + desk.settings.menu_deadline);
+                self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
                 return GO_ON;
             }
             let hangup = Hangup::Bye(Some(reason::sip(503, "No assistant left")));
@@ -505,7 +509,11 @@ impl Live {
     fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
         let Failure { kind, message } = failure;
         let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
-        self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None };
+        if let Assistant::Gone { .. } = self.assistant {
+            desk.emit(Event::Warning(cause)); // what stood in for it; the keys still work
+            return GO_ON;
+        }
+        self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None, voice: false };
         match &self.phase {
             // The REFER is out: its outcome decides, not the provider.
             Phase::Transferring(Transfer {
@@ -526,13 +534,7 @@ impl Live {
                 self.say_what_is_left(outcome, &ending, desk, now)
             }
             Phase::Talking if self.keypad.keys().work_alone() => {
-                desk.emit(Event::Warning(cause.clone()));
-                self.keypad.listen_as_menu();
-                if let Some(utterance) = self.open.take() {
-                    self.media.finish(utterance, now);
-                }
-                let keys_until = Some(now + desk.settings.menu_deadline);
-                self.assistant = Assistant::Gone { why: cause, keys_until };
+                self.fall_back_on_keys(cause, desk, now);
                 GO_ON
             }
             Phase::Talking => self.without_assistant(cause, desk, now),
@@ -549,21 +551,6 @@ impl Live {
         self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
         self.refer(desk, now);
         GO_ON
-    }
-
-    /// The caller whose assistant is gone chose nothing from the menu.
-    fn no_key(&mut self, desk: &mut Desk, now: Instant) -> Flow {
-        let Assistant::Gone { why, keys_until } = &mut self.assistant else { return GO_ON };
-        *keys_until = None;
-        let cause = format!("{why}; the caller pressed no key of the menu");
-        self.without_assistant(cause, desk, now)
-    }
-
-    const fn keys_until(&self) -> Option<Instant> {
-        match &self.assistant {
-            Assistant::Present => None,
-            Assistant::Gone { keys_until, .. } => *keys_until,
-        }
     }
 
     /// No more speech will come: what has come is still said, and then the call ends.

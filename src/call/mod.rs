@@ -23,7 +23,7 @@ mod transfer;
 pub use bundle::Room;
 pub use event::{Event, Hold};
 pub use recording::{Order, Recording};
-pub use rung::Rung;
+pub use rung::{Rung, Standby};
 pub use settings::Settings;
 pub use tools::tools;
 
@@ -55,6 +55,8 @@ pub struct Setup {
     pub secretary: Secretary,
     /// Her provider.
     pub rung: Rung,
+    /// What tells the caller of her keys when it died.
+    pub standby: Option<Standby>,
     /// What every call is held to.
     pub settings: Settings,
     /// Our RTP address as the peer must see it; RTCP is the next port.
@@ -84,6 +86,7 @@ struct Desk {
     leg: LegId,
     secretary: Secretary,
     rung: Rung,
+    standby: Option<Standby>,
     settings: Settings,
     local: SocketAddr,
     seed: u64,
@@ -140,8 +143,8 @@ enum Hangup {
 impl Call {
     /// A call for an INVITE. A broken offer refuses it at once; the reason is in the commands.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { leg, invite, secretary, rung, settings, local, seed, ice, srtp, conversation_uuid, started_at } =
-            setup;
+        let Setup { leg, invite, secretary, rung, standby, settings, local, .. } = setup;
+        let Setup { seed, ice, srtp, conversation_uuid, started_at, .. } = setup;
         let spoken_by = (rung.provider(), rung.engine());
         let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
         let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
@@ -155,7 +158,21 @@ impl Call {
             srtp,
         });
         let recorded = VecDeque::new();
-        let desk = Desk { leg, secretary, rung, settings, local, seed, sdp, log, commands, events, farewell, recorded };
+        let desk = Desk {
+            leg,
+            secretary,
+            rung,
+            standby,
+            settings,
+            local,
+            seed,
+            sdp,
+            log,
+            commands,
+            events,
+            farewell,
+            recorded,
+        };
         let mut call = Self { desk, state: State::Over };
         match invite.offer {
             Some(offer) => call.ring(&offer, now),

@@ -19,6 +19,17 @@ pub enum Rung {
     },
 }
 
+/// What speaks in a call whose provider died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standby(pub local::Notice);
+
+impl Standby {
+    /// A voice that says the notice when it is connected.
+    pub fn open(self) -> Box<dyn Dialect> {
+        Box::new(local::Announcer::new(self.0))
+    }
+}
+
 impl Rung {
     /// Opens a conversation for a call that sounds like this: in the widest format that both have.
     pub fn open(&self, call: AudioFormat) -> Box<dyn Dialect> {

@@ -118,10 +118,23 @@ impl Admission {
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
+        let standby = ladder::standby(&secretary, &self.config.borrow(), &self.ears);
         let settings = self.settings(&invite);
         let (seed, ice, srtp) = (seed(), ice_secret(), self.srtp(&invite));
-        let setup =
-            Setup { leg, invite, secretary, rung, settings, local, seed, ice, srtp, conversation_uuid, started_at };
+        let setup = Setup {
+            leg,
+            invite,
+            secretary,
+            rung,
+            standby,
+            settings,
+            local,
+            seed,
+            ice,
+            srtp,
+            conversation_uuid,
+            started_at,
+        };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }

@@ -4,6 +4,7 @@
 //! With a recogniser it listens and retrieves; without one it is a touch-tone menu that plays back what the caller said.
 //! Answers are spoken verbatim, so it cannot invent; what it does not know it says it does not know. It tells the caller
 //! what it is.
+mod announcer;
 mod concepts;
 mod ears;
 mod intent;
@@ -19,6 +20,7 @@ mod tests;
 mod text;
 mod transcript;
 
+pub use announcer::{Announcer, Notice};
 pub use language::Language;
 pub use menu::{Choice, MenuItem};
 pub use phrases::wording;

@@ -41,6 +41,10 @@ impl Out {
         id
     }
 
+    pub(super) fn poll_outgoing(&mut self) -> Option<Outgoing> {
+        self.outgoing.pop_front()
+    }
+
     fn warn(&mut self, text: impl Into<String>) {
         self.events.push_back(Event::Warning(text.into()));
     }
@@ -372,7 +376,7 @@ impl Dialect for Session {
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
-        self.out.outgoing.pop_front()
+        self.out.poll_outgoing()
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -1,7 +1,11 @@
 //! The caller's keys in a call with audio: what they cut off, choose, and tell the assistant. None of it waits for a
 //! model, so it works when the model is dead.
 use super::{Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Step, Transfer};
-use crate::{call::keypad::Typed, record::Outcome, secretary::KeyAction};
+use crate::{
+    call::{Standby, keypad::Typed},
+    record::Outcome,
+    secretary::KeyAction,
+};
 use media::dtmf::Told;
 use providers::{Note, Respond, ToolCallId};
 use serde_json::json;
@@ -65,9 +69,7 @@ impl Live {
         if self.keypad.keys().barge_in {
             self.barge_in(desk, now);
         }
-        if let Assistant::Gone { keys_until: Some(until), .. } = &mut self.assistant {
-            *until = now + desk.settings.menu_deadline;
-        }
+        self.wait_for_keys(desk, now);
         if hidden {
             self.keypad.hide();
         }
@@ -118,9 +120,52 @@ impl Live {
     }
 
     fn say(&mut self, text: Option<String>, desk: &mut Desk, now: Instant) {
-        let Some(text) = text.filter(|_| self.assistant == Assistant::Present) else { return };
+        let Some(text) = text.filter(|_| self.can_speak()) else { return };
         self.barge_in(desk, now);
         self.unanswered = Some(now);
         self.provider.inform(Note::Say { text }, now);
+    }
+
+    /// The assistant is gone, and the secretary's keys lead the caller out: a voice of this process says so, if there is one.
+    pub(super) fn fall_back_on_keys(&mut self, cause: String, desk: &mut Desk, now: Instant) {
+        desk.emit(Event::Warning(cause.clone()));
+        self.keypad.listen_as_menu();
+        if let Some(utterance) = self.open.take() {
+            self.media.finish(utterance, now);
+        }
+        let standby = desk.standby.take().map(Standby::open);
+        let voice = standby.is_some();
+        if let Some(standby) = standby {
+            desk.emit(Event::Connect(standby.endpoint()));
+            self.provider = standby;
+        }
+        let keys_until = Some(now + desk.settings.menu_deadline);
+        self.assistant = Assistant::Gone { why: cause, keys_until, voice };
+    }
+
+    /// From here on the caller has the whole time for a key of the menu, where that is all there is.
+    pub(super) fn wait_for_keys(&mut self, desk: &Desk, now: Instant) {
+        if let Assistant::Gone { keys_until: Some(until), .. } = &mut self.assistant {
+            *until = now + desk.settings.menu_deadline;
+        }
+    }
+
+    /// The caller whose assistant is gone chose nothing from the menu.
+    pub(super) fn no_key(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        let Assistant::Gone { why, keys_until, .. } = &mut self.assistant else { return GO_ON };
+        *keys_until = None;
+        let cause = format!("{why}; the caller pressed no key of the menu");
+        self.without_assistant(cause, desk, now)
+    }
+
+    pub(super) const fn keys_until(&self) -> Option<Instant> {
+        match &self.assistant {
+            Assistant::Present => None,
+            Assistant::Gone { keys_until, .. } => *keys_until,
+        }
+    }
+
+    const fn can_speak(&self) -> bool {
+        matches!(self.assistant, Assistant::Present | Assistant::Gone { voice: true, .. })
     }
 }

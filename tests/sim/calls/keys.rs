@@ -1,6 +1,8 @@
 //! The caller's keys: entries for the model, and a menu that outlives it.
 use super::*;
-use ramal::dtmf::Dtmf;
+use media::{Frame, SampleRate};
+use providers::{Endpoint, Job, JobDone, JobOutput, local};
+use ramal::{call::Standby, dtmf::Dtmf};
 
 /// A secretary with a menu of keys.
 fn with_menu(row: &mut SecretaryRow) {
@@ -180,4 +182,55 @@ fn keys_told_in_another_way_than_the_phone_systems_are_not_believed() {
         world.press('5');
         assert_eq!(world.events.contains(&Event::Dtmf('5')), believed, "{dtmf:?}");
     }
+}
+
+/// The voice of this process says what the keys do, and the caller has the whole time for them from then on.
+#[test]
+fn a_voice_stands_in_for_a_dead_model_and_says_what_the_keys_do() {
+    let secretary = model::secretary(with_menu);
+    let mut setup =
+        model::setup(secretary, (LEG, model::invite(Some(model::offer("")))), "127.0.0.1:20000".parse().unwrap(), 7);
+    let (language, announcement) = (local::Language::EnUs, Some("For sales press 1.".to_owned()));
+    setup.standby = Some(Standby(local::Notice { language, voice: language, announcement }));
+    let mut world = World::ringing(|_| ());
+    world.call = Call::new(setup, world.now);
+    world.drain();
+    world.call.handle_connected(world.now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_secs(2), false);
+    world.dies();
+    assert!(world.events.contains(&Event::Connect(Endpoint::Engine)));
+    world.call.handle_connected(world.now);
+    world.drain();
+    let speak = |world: &mut World, seconds: usize| {
+        let jobs = std::mem::take(&mut world.outgoing).into_iter().filter_map(|outgoing| match outgoing {
+            Outgoing::Job(id, Job::Speak { text, .. }) => Some((id, text)),
+            _ => None,
+        });
+        let texts: Vec<String> = jobs
+            .map(|(id, text)| {
+                let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![1_000; seconds * 8_000] };
+                let done = JobDone { id, result: Ok(JobOutput::Speech(frame)) };
+                world.call.handle_provider(Incoming::Job(done), world.now);
+                text
+            })
+            .collect();
+        world.drain();
+        texts
+    };
+    let said = speak(&mut world, 6);
+    assert_eq!(said, ["Our assistant is not available at the moment.", "For sales press 1."]);
+    let voiced = world.voice.len();
+    world.pass(Duration::from_secs(14), false);
+    assert!(world.voice.len() > voiced + 550 && !world.call.is_over(), "it is heard, longer than the menu waits");
+    world.press('2');
+    assert_eq!(speak(&mut world, 1), ["Nine to six."]);
+    world.pass(Duration::from_secs(2), false);
+    world.press('1');
+    assert!(world.referred());
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    let texts: Vec<&str> = world.record().unwrap().turns.iter().map(|turn| turn.text.as_str()).collect();
+    assert!(texts.contains(&"Our assistant is not available at the moment. For sales press 1."), "{texts:?}");
 }
