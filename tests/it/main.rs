@@ -10,6 +10,7 @@ mod baresip;
 mod callers;
 mod hostile;
 mod kamailio;
+mod keys;
 mod openai;
 mod phone;
 mod phones;

@@ -17,8 +17,19 @@ use testkit::{
 /// Caller speech of 1.6 s.
 const QUESTION: &str = "tests/fixtures/speech/en-piper-joe-2.wav";
 
+/// What a server is told beside its provider, as TOML.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Terms<'a> {
+    /// Lines of `[call]`.
+    pub(crate) call: &'a str,
+    /// Lines of the secretary.
+    pub(crate) secretary: &'a str,
+    /// Further sections.
+    pub(crate) more: &'a str,
+}
+
 /// A simulator with this script, and a server whose secretary `demo` speaks through it.
-fn house(script: &str, more: &str, stage: &mut Stage) -> Result<(Process, Ramal)> {
+pub(crate) fn house(script: &str, terms: Terms<'_>, stage: &mut Stage) -> Result<(Process, Ramal)> {
     let (at, folder) = (stage.ports.address()?, stage.folder().to_owned());
     let (file, certificate) = (folder.join("script.toml"), folder.join("lab-ca.pem"));
     fs::write(&file, script)?;
@@ -29,7 +40,7 @@ fn house(script: &str, more: &str, stage: &mut Stage) -> Result<(Process, Ramal)
     let mut provider = Process::start("ramal lab openai", &mut command)?;
     let listening = provider.wait_for_line("\"listening\"", Duration::from_secs(20))?;
     let url = serde_json::from_str::<Value>(&listening)?["listening"].as_str().context("no address")?.to_owned();
-    let settings = Settings::default().call(more).with(&format!(
+    let settings = Settings::default().call(terms.call).with(terms.more).with(&format!(
         r#"
 [openai]
 url = "{url}"
@@ -44,23 +55,25 @@ language = "en-US"
 prompt = "You answer the phone."
 first_message = "Welcome to the test line."
 transfer_rules = [{{ name = "sales", destination = "1000" }}]
+{}
 "#,
-        certificate.display()
+        certificate.display(),
+        terms.secretary
     ));
     let ramal = stage.serve(&settings)?;
     Ok((provider, ramal))
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn question() -> PathBuf {
+pub(crate) fn question() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(QUESTION)
 }
 
 /// Calls the secretary; returns the phone's report and what it recorded, ours left, theirs right.
-fn call(stage: &Stage, ramal: &Ramal, more: &[&str]) -> Result<(Value, Vec<Sound>)> {
+pub(crate) fn call(stage: &Stage, ramal: &Ramal, more: &[&str]) -> Result<(Value, Vec<Sound>)> {
     let recording = text(&stage.folder().join("call.wav"));
     let uri = ramal.uri("demo");
     let mut arguments = vec!["call", &uri, "--json", "--record", &recording];
@@ -90,7 +103,7 @@ caller = ["What are your opening hours?"]
 greeting = { say = { tone_hz = 700, ms = 1500 }, transcript = "Welcome to the test line." }
 replies = [{ say = { tone_hz = 1100, ms = 1500 }, transcript = "We are open from nine to five." }]
 "#;
-    let (provider, ramal) = house(script, "", &mut stage)?;
+    let (provider, ramal) = house(script, Terms::default(), &mut stage)?;
     let (report, sides) = call(&stage, &ramal, &["--play", &text(&question())])?;
     let theirs = sides.get(1).context("two channels")?;
     let seconds = theirs.seconds() as u32;
@@ -121,7 +134,7 @@ caller = ["Stop."]
 greeting = { say = { tone_hz = 700, ms = 12000 }, transcript = "A very long greeting." }
 replies = [{ say = { tone_hz = 1100, ms = 800 }, transcript = "Yes?" }]
 "#;
-    let (provider, ramal) = house(script, "", &mut stage)?;
+    let (provider, ramal) = house(script, Terms::default(), &mut stage)?;
     let (report, sides) = call(&stage, &ramal, &["--play", &format!("{}@3", text(&question())), "--duration", "9"])?;
     let cuts = said(&provider, "conversation.item.truncate");
     let [cut] = &cuts[..] else { anyhow::bail!("one truncation, not {cuts:?}\n{report}") };
@@ -152,7 +165,7 @@ say = { tone_hz = 700, ms = 1000 }
 transcript = "I put you through to sales."
 calls = [{ name = "transfer", arguments = { destination = "sales" } }]
 "#;
-    let (_provider, ramal) = house(script, "", &mut stage)?;
+    let (_provider, ramal) = house(script, Terms::default(), &mut stage)?;
     let folder = stage.folder().to_owned();
     let sipp = Sipp::new("uac_transfer_asked").to(ramal.sip).patience(Duration::from_secs(40));
     sipp.run(&mut stage.ports, &folder).with_context(|| format!("{}", ramal.process))?;
@@ -166,7 +179,8 @@ calls = [{ name = "transfer", arguments = { destination = "sales" } }]
 fn a_provider_that_breaks_off_sends_the_caller_to_the_fallback() -> Result<()> {
     let mut stage = stage()?;
     let script = "[greeting]\nsay = { tone_hz = 700, ms = 8000 }\n[faults]\ndrop_after_ms = 2500\n";
-    let (_provider, ramal) = house(script, "fallback_extension = \"1000\"", &mut stage)?;
+    let (_provider, ramal) =
+        house(script, Terms { call: "fallback_extension = \"1000\"", ..Terms::default() }, &mut stage)?;
     let folder = stage.folder().to_owned();
     let sipp = Sipp::new("uac_transfer_asked").to(ramal.sip).patience(Duration::from_secs(40));
     sipp.run(&mut stage.ports, &folder).with_context(|| format!("{}", ramal.process))?;
@@ -179,7 +193,7 @@ fn a_provider_that_breaks_off_sends_the_caller_to_the_fallback() -> Result<()> {
 #[test]
 fn a_wrong_key_refuses_the_call() -> Result<()> {
     let mut stage = stage()?;
-    let (_provider, ramal) = house("api_key = \"another\"\n", "", &mut stage)?;
+    let (_provider, ramal) = house("api_key = \"another\"\n", Terms::default(), &mut stage)?;
     let folder = stage.folder().to_owned();
     let refused = Sipp::new("uac_invite").to(ramal.sip).run(&mut stage.ports, &folder);
     let message = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();

@@ -1,10 +1,15 @@
 //! Recordings, held against what the phone of the call recorded itself.
-use crate::stage;
+use crate::{
+    openai::{self, Terms, house, question, text},
+    phones::texts,
+    stage,
+};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 use testkit::{
@@ -246,6 +251,89 @@ fn a_full_disk_ends_the_recording_and_not_the_call() -> Result<()> {
     let call = stored(&stage, &ramal)?;
     ensure!(call["recording"]["state"] == "partial", "{call}");
     ensure!(call["recording"]["problem"].as_str().is_some_and(|why| why.contains("space")), "{call}");
+    ramal.end()?;
+    stage.clear()
+}
+
+/// The model pauses the recording, speaks in the pause, and goes on recording. What it says arrives no faster than it is
+/// heard, so that each tool comes when the words before it were heard.
+#[test]
+fn the_announcement_is_heard_and_what_is_said_while_the_assistant_pauses_is_in_no_file() -> Result<()> {
+    let mut stage = stage()?;
+    let script = r#"
+burst = 1.0
+caller = ["I pay by card."]
+[[replies]]
+say = { tone_hz = 700, ms = 1500 }
+transcript = "I pause the recording."
+calls = [{ name = "pause_recording" }]
+[[replies]]
+say = { tone_hz = 1100, ms = 3000 }
+transcript = "Your card is 4111."
+calls = [{ name = "resume_recording" }]
+[[replies]]
+say = { tone_hz = 1900, ms = 1500 }
+transcript = "That was all."
+"#;
+    let recording =
+        "[recording]\nenabled = true\ndirectory = \"recordings\"\nannouncement = \"This call is recorded.\"\n";
+    let terms = Terms { secretary: "recording_pause = true", more: recording, ..Terms::default() };
+    let (_provider, ramal) = house(script, terms, &mut stage)?;
+    let said = text(&question());
+    let (_, sides) = openai::call(&stage, &ramal, &["--play", &said, "--duration", "20"])?;
+    let call = stored(&stage, &ramal)?;
+    let heard = sides.get(1).context("two channels")?;
+    let ours = Sound::read(&file(&stage, &call)?)?;
+    let kept = ours.get(1).context("two channels")?;
+    let announced = texts(&call).first().is_some_and(|text| text.starts_with("This call is recorded. Welcome"));
+    let voice = |sound: &Sound| {
+        (0..100).filter(|n| sound.level(f64::from(*n) * 0.02, f64::from(*n) * 0.02 + 0.02) > 500.0).count()
+    };
+    ensure!(announced && voice(heard) > 40 && voice(kept) > 40, "{call}: {} {}", voice(heard), voice(kept));
+    let seconds_of = |sound: &Sound, hertz: f64| {
+        let steps = (0..(sound.seconds() * 10.0) as u32).map(f64::from);
+        steps.filter(|n| sound.tone(hertz, n * 0.1, n * 0.1 + 0.1) > 0.9).count()
+    };
+    for (hertz, everywhere) in [(700.0, true), (1_100.0, false), (1_900.0, true)] {
+        let (heard, kept) = (seconds_of(heard, hertz), seconds_of(kept, hertz));
+        ensure!(heard >= 12, "the phone hears {hertz} Hz: {heard}\n{}", ramal.process);
+        ensure!(if everywhere { kept >= 10 } else { kept <= 4 }, "of {heard} the file has {kept} at {hertz} Hz");
+    }
+    let pauses = call["recording"]["pauses"].as_array().with_context(|| format!("no pause: {call}"))?;
+    ensure!(pauses.len() == 1, "{pauses:?}");
+    let at = |key: &str| pauses[0][key].as_f64().unwrap_or_default() / 1_000.0;
+    ensure!(at("to_ms") - at("from_ms") > 2.0, "{pauses:?}");
+    for side in &ours {
+        ensure!(side.level(at("from_ms") + 0.001, at("to_ms") - 0.001) == 0.0, "something is in the pause");
+    }
+    ensure!(texts(&call).contains(&"[not recorded]") && !call.to_string().contains("4111"), "{call}");
+    ramal.end()?;
+    stage.clear()
+}
+
+/// Every write to the file hangs in the kernel, as on a disk that does not answer; the call goes on as if there were no disk.
+#[test]
+fn a_disk_that_hangs_delays_no_frame() -> Result<()> {
+    let mut stage = stage()?;
+    let ramal = stage.serve(&settings(""))?;
+    let id = ramal.process.id().to_string();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-p", &id, "-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=60s"]);
+    let mut hanging = Process::start("strace", &mut strace)?;
+    hanging.wait_for_line("attached", CALL)?;
+    let ended = phone(&stage, &ramal, &[])?.wait(CALL)?;
+    let part = wait_for(&stage.folder().join("recordings"), ".wav.part", |length| length == 0)?;
+    let report: Value = serde_json::from_str(&ended.lines.join("\n")).context("a report")?;
+    let received = report["received"].as_u64().context("packets")?;
+    ensure!(received >= 290 && report["lost"] == 0, "frames are missing: {report}");
+    hanging.terminate()?;
+    hanging.wait(CALL)?;
+    // The disk answers again before the record is given up: nothing of the call is missing.
+    let call = stored(&stage, &ramal)?;
+    ensure!(
+        !part.exists() && call["recording"]["state"] == "complete" && call["recording"]["gaps"].is_null(),
+        "{call}"
+    );
     ramal.end()?;
     stage.clear()
 }
