@@ -75,6 +75,7 @@ pub(crate) fn sdp(bytes: &[u8]) {
         codecs: Codec::ALL.to_vec(),
         preference: media::sdp::Preference::Theirs,
         ptime: Duration::from_millis(20),
+        comfort_noise: media::sdp::ComfortNoise::Sent,
         ice: Some(Secret::new([7; 32])),
         srtp: (wanted_byte & 4 != 0).then(|| srtp::Secret::new([9; 32])),
     };

@@ -9,6 +9,7 @@ pub mod dtmf;
 pub mod echo;
 pub mod ice;
 pub mod latch;
+pub mod noise;
 pub mod playout;
 pub mod quality;
 pub mod recording;

@@ -154,6 +154,7 @@ impl Call {
             codecs: settings.codecs.clone(),
             preference: settings.preference,
             ptime: settings.ptime,
+            comfort_noise: settings.comfort_noise,
             ice: Some(ice),
             srtp,
         });

@@ -1,7 +1,13 @@
 //! The knobs of a call that come from the configuration, and not from the secretary.
 use super::Recording;
 use crate::dtmf::Dtmf;
-use media::{Patience, codec::Codec, latch::Policy, sdp::Preference, vad};
+use media::{
+    Patience,
+    codec::Codec,
+    latch::Policy,
+    sdp::{ComfortNoise, Preference},
+    vad,
+};
 use std::time::Duration;
 
 /// What every call of this process is held to.
@@ -13,6 +19,8 @@ pub struct Settings {
     pub preference: Preference,
     /// What we packetise with.
     pub ptime: Duration,
+    /// What is done about comfort noise.
+    pub comfort_noise: ComfortNoise,
     /// How long a gap in the caller's packets may wait for its packet.
     pub reorder_window: Duration,
     /// The longest speech that may wait in the playout.
@@ -53,6 +61,7 @@ impl Default for Settings {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             preference: Preference::Theirs,
             ptime: Duration::from_millis(20),
+            comfort_noise: ComfortNoise::default(),
             reorder_window: Duration::from_millis(40),
             max_queued: Duration::from_secs(180),
             patience: Patience {

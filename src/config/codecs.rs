@@ -1,14 +1,18 @@
-//! `codecs` and `codec_order`, of all calls (`[rtp]`), of one peer's (`[[peers]]`) and of one account's
+//! `comfort_noise` of all calls, `codecs` and `codec_order`, of all calls (`[rtp]`), of one peer's (`[[peers]]`) and of one account's
 //! (`[[registrations]]`).
 use super::{
     Config, Peer, Registration,
     check::{Check, Place},
 };
-use media::{codec::Codec, sdp::Preference};
+use media::{
+    codec::Codec,
+    sdp::{ComfortNoise, Preference},
+};
 use std::str::FromStr;
 use toml::Value;
 
 const NAMES: &str = "must be of \"PCMU\", \"PCMA\", \"G722\", \"opus\", \"L16/8000\", \"L16/16000\"";
+const NOISES: &str = "must be \"off\", \"heard\" or \"sent\"";
 const ORDERS: &str = "must be \"theirs\" or \"ours\"";
 
 struct Name(Codec);
@@ -33,6 +37,25 @@ impl FromStr for Order {
             _ => Err(()),
         }
     }
+}
+
+struct Noise(ComfortNoise);
+
+impl FromStr for Noise {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "off" => Ok(Self(ComfortNoise::Off)),
+            "heard" => Ok(Self(ComfortNoise::Heard)),
+            "sent" => Ok(Self(ComfortNoise::Sent)),
+            _ => Err(()),
+        }
+    }
+}
+
+pub(super) fn noise(place: Place<'_>, written: Option<Value>, check: &mut Check<'_>) -> ComfortNoise {
+    check.parsed(place, written, NOISES).map_or_else(ComfortNoise::default, |Noise(noise)| noise)
 }
 
 pub(super) fn list(place: Place<'_>, written: Option<Value>, check: &mut Check<'_>) -> Option<Vec<Codec>> {

@@ -20,7 +20,13 @@ use crate::{
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
-use media::{Patience, codec::Codec, latch::Policy, sdp::Preference, vad};
+use media::{
+    Patience,
+    codec::Codec,
+    latch::Policy,
+    sdp::{ComfortNoise, Preference},
+    vad,
+};
 pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
@@ -281,6 +287,8 @@ pub struct Rtp {
     pub codecs: Vec<Codec>,
     /// Whose order chooses the codec of a call.
     pub codec_order: Preference,
+    /// What is done about comfort noise.
+    pub comfort_noise: ComfortNoise,
     /// How long the caller's packets may stay away.
     pub patience: Patience,
     /// Which sources besides the signalled one may be taken for the caller.

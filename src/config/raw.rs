@@ -78,6 +78,7 @@ raw!(
         ports,
         codecs,
         codec_order,
+        comfort_noise,
         learn,
         silence_warning_s,
         media_timeout_s,

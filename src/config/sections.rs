@@ -307,6 +307,7 @@ fn rtp(raw: RawRtp, check: &mut Check<'_>) -> Rtp {
         ports: check.parsed(at("ports"), raw.ports, ports).unwrap_or(PortRange { first: 20_000, last: 20_999 }),
         codecs: codecs.unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]),
         codec_order: codecs::order(at("codec_order"), raw.codec_order, check).unwrap_or_default(),
+        comfort_noise: codecs::noise(at("comfort_noise"), raw.comfort_noise, check),
         patience: Patience {
             warning: seconds(check.integer(at("silence_warning_s"), raw.silence_warning_s, 1..=3_600).unwrap_or(5)),
             end: seconds(check.integer(at("media_timeout_s"), raw.media_timeout_s, 1..=3_600).unwrap_or(60)),

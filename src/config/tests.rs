@@ -77,7 +77,12 @@ fn a_peer_may_have_its_own_codecs_and_order() {
     let codecs = |address: &str| config.codecs(None, config.peer(None, address.parse().unwrap()));
     assert_eq!(codecs("192.0.2.1"), (vec![Codec::Pcma, Codec::L16Wide], Preference::Theirs));
     assert_eq!(codecs("192.0.2.2"), (vec![Codec::Opus, Codec::G722], Preference::Ours));
-    for wrong in ["codecs = [\"G729\"]", "codecs = []", "codec_order = \"best\""] {
+    assert_eq!(config.rtp.comfort_noise, ComfortNoise::Heard);
+    for (word, noise) in [("off", ComfortNoise::Off), ("heard", ComfortNoise::Heard), ("sent", ComfortNoise::Sent)] {
+        let text = format!("[rtp]\ncomfort_noise = \"{word}\"\n");
+        assert_eq!(parse(&text).unwrap().rtp.comfort_noise, noise);
+    }
+    for wrong in ["codecs = [\"G729\"]", "codecs = []", "comfort_noise = \"loud\"", "codec_order = \"best\""] {
         assert!(Config::parse(&format!("[rtp]\n{wrong}\n"), "ramal.toml", &environment(&[])).is_err(), "{wrong}");
     }
 }

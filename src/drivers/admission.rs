@@ -216,6 +216,7 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
         codecs,
         preference,
         ptime: Duration::from_millis(20),
+        comfort_noise: config.rtp.comfort_noise,
         reorder_window: config.media.reorder_window,
         max_queued: call.max_queued,
         patience: config.rtp.patience,

@@ -111,6 +111,7 @@ impl Phone {
             codecs: setup.codecs.clone(),
             preference: sdp::Preference::Theirs,
             ptime: PTIME,
+            comfort_noise: sdp::ComfortNoise::Off,
             ice: None,
             srtp: setup.srtp.clone(),
         });

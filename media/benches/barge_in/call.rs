@@ -49,6 +49,7 @@ fn config(vad: vad::Config) -> Config {
             payload_type: PayloadType::same(8),
             others: Vec::new(),
             telephone_event: None,
+            comfort_noise: None,
             direction: Direction::SendRecv,
             ptime: Duration::from_millis(20),
             ice: None,

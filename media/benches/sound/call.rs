@@ -134,6 +134,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
             others: Vec::new(),
             opus: opus::Receiver::default(),
             telephone_event: None,
+            comfort_noise: None,
             direction: Direction::SendRecv,
             ptime: PTIME,
             ice: None,

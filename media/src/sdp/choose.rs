@@ -1,11 +1,14 @@
 //! Which stream of a peer's description carries the call, and how (RFC 3264 §6.1).
 use super::{
-    Direction, Error, Local, Negotiated, PayloadType, Preference, TelephoneEvent,
+    AgreedNoise, ComfortNoise, Direction, Error, Local, Negotiated, PayloadType, Preference, TelephoneEvent,
     crypto::Crypto,
     parse::{Description, Rtpmap, Stream},
     print::Audio,
 };
-use crate::codec::{Codec, opus};
+use crate::{
+    codec::{Codec, opus},
+    noise,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
@@ -74,6 +77,7 @@ pub(super) fn choose<'a>(
         payload_type,
         others: if offered.is_some() { others } else { Vec::new() },
         telephone_event: telephone_event(stream, codec, offered),
+        comfort_noise: comfort_noise(stream, local, codec, offered),
         direction: direction(stream, ip).reversed().and(wanted),
         opus: match codec {
             Codec::Opus => opus::Receiver::parse(stream.parameters(payload_type.sent)),
@@ -184,6 +188,31 @@ fn telephone_event(stream: &Stream, codec: Codec, offered: Option<&Audio>) -> Op
         .collect();
     let at = |clock| events.iter().find(|event| event.clock == clock);
     at(codec.clock_rate()).or_else(|| at(8_000)).or_else(|| events.first()).copied()
+}
+
+/// RFC 3389 §4: comfort noise under the static payload type, or one that is mapped, and at the clock of the codec. Opus has
+/// its own (RFC 7587 §3.1.3).
+fn comfort_noise(stream: &Stream, local: &Local, codec: Codec, offered: Option<&Audio>) -> Option<AgreedNoise> {
+    let sent = match local.comfort_noise {
+        ComfortNoise::Off => return None,
+        ComfortNoise::Heard => false,
+        ComfortNoise::Sent => true,
+    };
+    if codec == Codec::Opus {
+        return None;
+    }
+    stream.payload_types().find_map(|number| {
+        let clock = match stream.rtpmap(number) {
+            Some(map) => map.encoding.eq_ignore_ascii_case("CN").then_some(map.clock)?,
+            None => (number == noise::PAYLOAD_TYPE).then_some(noise::CLOCK)?,
+        };
+        let received = match offered {
+            Some(audio) => audio.noise.filter(|(_, own)| *own == clock)?.0,
+            None => number,
+        };
+        let payload_type = PayloadType { sent: number, received };
+        (clock == codec.clock_rate()).then_some(AgreedNoise { payload_type, sent })
+    })
 }
 
 /// What the peer does. The unspecified address is hold as it was before RFC 3264 (§8.4): it takes nothing.

@@ -29,6 +29,8 @@ pub struct Local {
     pub preference: Preference,
     /// Length of the packets we ask for, and send unless the peer asks for another.
     pub ptime: Duration,
+    /// What we do about comfort noise.
+    pub comfort_noise: ComfortNoise,
     /// Offers with ICE are answered as a lite agent with it; without, as if there were none.
     pub ice: Option<ice::Secret>,
     /// With it only SRTP is agreed on, under keys made of it and sent in the description (RFC 4568); without it only plain
@@ -44,6 +46,28 @@ pub enum Preference {
     Theirs,
     /// We.
     Ours,
+}
+
+/// What we do about comfort noise (RFC 3389): packets that tell how a pause sounds, and after which a side may send
+/// nothing until it speaks again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ComfortNoise {
+    /// It is not agreed on.
+    Off,
+    /// The peer may send it, if it offers to.
+    #[default]
+    Heard,
+    /// We offer it, and in our pauses we send it in place of silence where it was agreed on.
+    Sent,
+}
+
+/// Comfort noise as agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AgreedNoise {
+    /// Its RTP payload type.
+    pub payload_type: PayloadType,
+    /// Whether we send it too.
+    pub sent: bool,
 }
 
 /// An RTP payload type: each side numbers what it receives (RFC 3264 §5.1), so a format may have two.
@@ -147,6 +171,8 @@ pub struct Negotiated {
     pub opus: opus::Receiver,
     /// DTMF as events, if the peer takes them.
     pub telephone_event: Option<TelephoneEvent>,
+    /// Comfort noise at the clock of `codec`, if it was agreed on.
+    pub comfort_noise: Option<AgreedNoise>,
     /// Who may send.
     pub direction: Direction,
     /// Length of the packets we send.

@@ -1,6 +1,6 @@
 //! Our descriptions, written.
-use super::{Direction, Local, Negotiated, PayloadType, TelephoneEvent, crypto::Crypto, parse::Stream};
-use crate::{codec::Codec, ice, srtp::Suite};
+use super::{ComfortNoise, Direction, Local, Negotiated, PayloadType, TelephoneEvent, crypto::Crypto, parse::Stream};
+use crate::{codec::Codec, ice, noise, srtp::Suite};
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 use std::net::SocketAddr;
 
@@ -31,6 +31,8 @@ pub(super) struct Audio {
     /// By the numbers we receive; best first, one in an answer.
     formats: Vec<(u8, Codec)>,
     pub(super) events: Vec<TelephoneEvent>,
+    /// Comfort noise: the number we receive, and its clock.
+    pub(super) noise: Option<(u8, u32)>,
     pub(super) direction: Direction,
     ptime_ms: u128,
     pub(super) rtcp_mux: bool,
@@ -73,6 +75,7 @@ impl Audio {
             proto: proto.to_owned(),
             formats: vec![(media.payload_type.received, media.codec)],
             events: media.telephone_event.into_iter().collect(),
+            noise: media.comfort_noise.map(|noise| (noise.payload_type.received, media.codec.clock_rate())),
             direction: media.direction,
             ptime_ms: media.ptime.as_millis(),
             rtcp_mux: media.rtcp_mux,
@@ -87,6 +90,7 @@ impl Audio {
             proto: if cryptos.is_empty() { "RTP/AVP" } else { "RTP/SAVP" }.to_owned(),
             formats: Vec::new(),
             events: Vec::new(),
+            noise: None,
             direction: wanted,
             ptime_ms: local.ptime.as_millis(),
             rtcp_mux: false,
@@ -116,6 +120,10 @@ impl Audio {
                 wider.events.push(TelephoneEvent { payload_type: PayloadType::same(number), clock });
             }
         }
+        let fits = wider.formats.iter().any(|(_, codec)| codec.clock_rate() == noise::CLOCK);
+        if local.comfort_noise == ComfortNoise::Sent && fits && wider.noise.is_none() {
+            wider.noise = wider.free(noise::PAYLOAD_TYPE).map(|number| (number, noise::CLOCK));
+        }
         wider
     }
 
@@ -136,7 +144,8 @@ impl Audio {
 
     fn numbers(&self) -> impl Iterator<Item = u8> {
         let formats = self.formats.iter().map(|(number, _)| *number);
-        formats.chain(self.events.iter().map(|event| event.payload_type.received))
+        let events = self.events.iter().map(|event| event.payload_type.received);
+        formats.chain(events).chain(self.noise.map(|(number, _)| number))
     }
 
     /// The preferred number, or a dynamic one that means nothing yet.
@@ -156,6 +165,9 @@ impl Audio {
         for TelephoneEvent { payload_type: PayloadType { received, .. }, clock } in &self.events {
             attributes.push(Attribute::with_value("rtpmap", format!("{received} telephone-event/{clock}")));
             attributes.push(Attribute::with_value("fmtp", format!("{received} {DTMF_EVENTS}")));
+        }
+        if let Some((number, clock)) = self.noise {
+            attributes.push(Attribute::with_value("rtpmap", format!("{number} CN/{clock}")));
         }
         attributes.extend(self.cryptos.iter().map(|crypto| Attribute::with_value("crypto", crypto)));
         attributes.push(Attribute::with_value("ptime", self.ptime_ms));

@@ -2,6 +2,7 @@
 use super::*;
 
 mod ice_lite;
+mod noise;
 mod offers;
 mod properties;
 mod secure;
@@ -55,6 +56,7 @@ fn local() -> Local {
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         preference: Preference::Theirs,
         ptime: Duration::from_millis(20),
+        comfort_noise: ComfortNoise::Heard,
         ice: None,
         srtp: None,
     }
@@ -113,6 +115,7 @@ fn rfc3264_6_the_whole_answer_to_freeswitch() {
         others: Vec::new(),
         opus: opus::Receiver::default(),
         telephone_event: Some(event(101, 8_000)),
+        comfort_noise: None,
         direction: Direction::SendRecv,
         ptime: Duration::from_millis(20),
         ice: None,

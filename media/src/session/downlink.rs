@@ -4,7 +4,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Event, pace::Pace, stats::Stats, taping::Slot};
+use super::{
+    Event,
+    pace::Pace,
+    pause::{self, Pause, Sound},
+    stats::Stats,
+    taping::Slot,
+};
 use crate::{
     audio::{Audio, SampleRate},
     codec::{Codec, Encoder, g711},
@@ -28,6 +34,8 @@ pub(super) struct Downlink {
     ticks: u64,
     /// The next packet begins a talkspurt (RFC 3551 §4.1), if it is speech.
     after_silence: bool,
+    /// Since we spoke last.
+    pause: Pause,
     /// The timestamp all packets of a DTMF press carry.
     press: u32,
     /// Speech sent by the last wake-up.
@@ -53,6 +61,7 @@ impl Downlink {
             media: media.clone(),
             ticks: 0,
             after_silence: true,
+            pause: Pause::default(),
             press: 0,
             spoken: Vec::new(),
             slots: None,
@@ -126,7 +135,11 @@ impl Downlink {
             self.after_silence = true;
             return None;
         }
-        match self.digits.step(self.pace.ptime(), self.means()) {
+        let step = self.digits.step(self.pace.ptime(), self.means());
+        if step.is_some() {
+            self.pause = Pause::default();
+        }
+        match step {
             Some(Step::Event { event, first }) => Some(self.event(event, first, timestamp)),
             Some(Step::Tone { digit, frame }) => {
                 let samples = self.samples_per_slot();
@@ -152,13 +165,31 @@ impl Downlink {
                     events.push_back(Event::FirstPacket { utterance: taken.utterance, at: now });
                 }
                 self.spoken.push(taken.audio.clone());
-                Filling::Speech(taken.audio)
+                self.pause = Pause::default();
+                Some(Filling::Speech(taken.audio))
             }
-            None => Filling::Silence,
+            None => None,
         };
-        let packet = self.audio(filling, timestamp, stats);
+        let packet = match filling {
+            Some(speech) => self.audio(speech, timestamp, stats),
+            None => self.silence(timestamp, stats),
+        };
         events.extend(std::iter::from_fn(|| self.playout.poll_ended()).map(Event::PlayedOut));
         packet
+    }
+
+    /// Silence, or what stands for it where comfort noise is sent.
+    fn silence(&mut self, timestamp: u32, stats: &mut Stats) -> Option<Vec<u8>> {
+        let Some(agreed) = self.media.comfort_noise.filter(|agreed| agreed.sent) else {
+            return self.audio(Filling::Silence, timestamp, stats);
+        };
+        let sound = self.pause.next(self.pace.ptime());
+        if sound == Sound::Silence {
+            return self.audio(Filling::Silence, timestamp, stats);
+        }
+        self.after_silence = true;
+        let payload = [pause::LEVEL];
+        (sound == Sound::Noise).then(|| self.sender.packetize(agreed.payload_type.sent, false, timestamp, &payload))
     }
 
     fn audio(&mut self, filling: Filling, timestamp: u32, stats: &mut Stats) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@ mod downlink;
 mod level;
 mod meter;
 mod pace;
+mod pause;
 mod protection;
 mod reports;
 mod silence;
@@ -48,9 +49,6 @@ use stream::{Continuity, Kind, Stream};
 use tones::Tones;
 use uplink::Uplink;
 use voice::Voice;
-
-/// Comfort noise (RFC 3389), which some phones send without having agreed on it.
-const COMFORT_NOISE: u8 = 13;
 
 /// What a session needs to know at its start.
 #[derive(Clone, Debug)]
@@ -271,7 +269,7 @@ impl Session {
             return;
         };
         let kind = self.kind(packet.payload_type);
-        if kind == Kind::Other && packet.payload_type != COMFORT_NOISE {
+        if kind == Kind::Other {
             self.stats.malformed += 1;
             if self.latch.source() != Some(from) {
                 return; // nothing anybody agreed on: no reason to believe its source
@@ -535,6 +533,7 @@ impl Session {
         }
         match self.media.telephone_event {
             Some(agreed) if agreed.payload_type.received == payload_type => Kind::Event,
+            Some(_) | None if self.is_noise(payload_type) => Kind::Noise,
             Some(_) | None => Kind::Other,
         }
     }

@@ -16,9 +16,11 @@ const WINDING_DOWN: Duration = Duration::from_millis(200);
 pub(super) enum Kind {
     /// Audio in this codec, one of those agreed on.
     Audio(Codec),
+    /// Comfort noise: what the caller sounds like until the next audio.
+    Noise,
     /// A telephone-event: handled on arrival, here it only holds its place in the sequence.
     Event,
-    /// Comfort noise or a payload type nobody agreed on: only a place in the sequence.
+    /// A payload type nobody agreed on: only a place in the sequence.
     Other,
 }
 
@@ -109,7 +111,10 @@ impl Stream {
             self.reorder.restart();
             self.count_anew();
         }
-        let payload = if kind.is_audio() { packet.payload.to_vec() } else { Vec::new() };
+        let payload = match kind {
+            Kind::Audio(_) | Kind::Noise => packet.payload.to_vec(),
+            Kind::Event | Kind::Other => Vec::new(),
+        };
         let arrived = Arrived { kind, timestamp: packet.timestamp, payload, at: now };
         let overtaken = !restarted && highest.is_some_and(|highest| extended < highest);
         self.place(arrived, extended, overtaken, stats);

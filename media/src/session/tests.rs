@@ -14,6 +14,7 @@ mod keys;
 mod level;
 mod measured;
 mod negotiated;
+mod noise;
 mod robustness;
 mod secure;
 mod taping;
@@ -42,6 +43,7 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         payload_type: PayloadType::same(payload_type),
         others: Vec::new(),
         telephone_event: Some(TelephoneEvent { payload_type: PayloadType::same(101), clock: codec.clock_rate() }),
+        comfort_noise: None,
         direction,
         ptime: PTIME,
         ice: None,

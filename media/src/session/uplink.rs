@@ -10,6 +10,7 @@ use crate::{
     audio::{Audio, AudioFormat, Frame, Law, SampleRate},
     codec::{Codec, Decoder, g711},
     conceal::Concealer,
+    noise::Noise,
     resample::Resampler,
     sdp::{Direction, Negotiated},
 };
@@ -72,6 +73,8 @@ pub(super) struct Uplink {
     missing: u64,
     /// Audio made up since the last that came.
     made_up: Duration,
+    /// What a caller who rests sounds like.
+    noise: Option<Noise>,
     /// When the next packet should come, and when its lateness is made up for.
     expected: Instant,
     patient_until: Instant,
@@ -105,6 +108,7 @@ impl Uplink {
             follows: None,
             missing: 0,
             made_up: Duration::ZERO,
+            noise: None,
             expected: now + media.ptime,
             patient_until: now + media.ptime + PATIENCE,
             level: Level::new(now),
@@ -141,6 +145,7 @@ impl Uplink {
     /// Another stream: nothing before tells of what follows.
     pub(super) fn restart(&mut self) {
         self.concealer.reset();
+        self.noise = None;
         self.follows = None;
         self.missing = 0;
     }
@@ -152,12 +157,10 @@ impl Uplink {
 
     /// The next packet in order.
     pub(super) fn accept(&mut self, packet: &Arrived, now: Instant, stats: &mut Stats) {
-        if !matches!(packet.kind, Kind::Audio(_)) {
-            if let Some(follows) = &mut self.follows {
-                follows.adjacent = false;
-            }
-            self.missing = 0;
-            return;
+        match packet.kind {
+            Kind::Audio(_) => {}
+            Kind::Noise => return self.rest(&packet.payload),
+            Kind::Event | Kind::Other => return self.part(),
         }
         let missing = self.missing_before(packet, stats);
         if self.listening {
@@ -177,6 +180,21 @@ impl Uplink {
                 self.follow(packet, frame);
             }
         }
+    }
+
+    /// RFC 3389 §4: the caller says nothing until the next audio, and sounds like this meanwhile. Nothing is late then.
+    fn rest(&mut self, payload: &[u8]) {
+        self.part();
+        self.noise = Some(Noise::parse(payload));
+        self.patient_until = self.expected;
+    }
+
+    /// What follows is not next to what was before.
+    fn part(&mut self) {
+        if let Some(follows) = &mut self.follows {
+            follows.adjacent = false;
+        }
+        self.missing = 0;
     }
 
     /// Makes up for packets that should have come.
@@ -224,6 +242,7 @@ impl Uplink {
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
         let rate = self.rate;
         self.made_up = Duration::ZERO;
+        self.noise = None;
         self.expected = now + rate.duration_of(samples.len());
         self.patient_until = self.expected + PATIENCE;
         if self.level.leave_out(&samples, rate, now, stats) {
@@ -302,7 +321,11 @@ impl Uplink {
 
     /// What stands in for a phone that sends nothing.
     fn made_up(&mut self, count: usize) -> Vec<i16> {
-        if self.listening && self.made_up < FADE { self.conceal(count, None) } else { vec![0; count] }
+        match &mut self.noise {
+            Some(noise) if self.listening => noise.samples(count),
+            None if self.listening && self.made_up < FADE => self.conceal(count, None),
+            Some(_) | None => vec![0; count],
+        }
     }
 
     /// `timestamp` is that of a packet; without one the piece was made up.
