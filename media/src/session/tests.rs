@@ -8,6 +8,7 @@ use crate::{
     testing::{Random, origin},
 };
 
+mod codecs;
 mod downlink;
 mod freeswitch;
 mod keys;

@@ -1,0 +1,103 @@
+//! Every codec at every packet time, both ways, and what is skipped of silence.
+use super::*;
+use crate::{
+    audio::Frame,
+    codec::{Decoder, Encoder},
+};
+use std::f64::consts::TAU;
+
+const WIDE: SampleRate = SampleRate::HZ_24000;
+const TONE: f64 = 700.0;
+
+fn tone(rate: SampleRate, length: Duration) -> Vec<i16> {
+    let wave = |n: usize| (8_000.0 * (TAU * TONE * n as f64 / f64::from(rate.hz())).sin()) as i16;
+    (0..rate.samples_in(length)).map(wave).collect()
+}
+
+/// Share of the power of the middle of `samples` that is at [`TONE`].
+fn purity(samples: &[i16], rate: SampleRate) -> f64 {
+    let middle = &samples[rate.samples_in(ms(200))..rate.samples_in(ms(800))];
+    let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+    for (n, sample) in middle.iter().enumerate() {
+        let angle = TAU * TONE * n as f64 / f64::from(rate.hz());
+        re += f64::from(*sample) * angle.cos();
+        im += f64::from(*sample) * angle.sin();
+        power += f64::from(*sample).powi(2);
+    }
+    2.0 * (re * re + im * im) / (power * middle.len() as f64)
+}
+
+fn call(codec: Codec, ptime: Duration, receiver: opus::Receiver) -> Call {
+    let mut config = config(AudioFormat::Pcm(WIDE), vad::Engine::Off);
+    config.media = Negotiated { ptime, opus: receiver, ..media(codec, Direction::SendRecv) };
+    Call::with(config)
+}
+
+/// The phone sends these samples in packets of this length; those that are empty it does not send.
+fn says(call: &mut Call, codec: Codec, encoder: &mut Encoder, samples: &[i16], ptime: Duration) {
+    for frame in samples.chunks(codec.sample_rate().samples_in(ptime)) {
+        let payload = encoder.encode(frame).unwrap();
+        let (sequence, timestamp, ssrc) = (call.sequence, call.timestamp, call.ssrc);
+        call.timestamp = timestamp.wrapping_add(codec.ticks_in(ptime));
+        if !payload.is_empty() {
+            call.sequence = sequence.wrapping_add(1);
+            let payload_type = codec.static_payload_type().unwrap_or(102);
+            let packet = Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload: &payload };
+            call.receive(PHONE, &packet.to_bytes());
+        }
+        call.run(ptime);
+    }
+}
+
+/// The phone's packets have another length than ours, as they may (RFC 3551 §4.2).
+#[test]
+fn every_codec_goes_both_ways_at_every_packet_time() {
+    for codec in Codec::ALL {
+        for (ours, theirs) in [(10, 60), (20, 40), (40, 20), (60, 10)].map(|(ours, theirs)| (ms(ours), ms(theirs))) {
+            let mut call = call(codec, ours, opus::Receiver::default());
+            let said = Audio::Pcm(Frame { rate: WIDE, samples: tone(WIDE, ms(1_200)) });
+            call.session.play(UtteranceId(1), &said, call.now);
+            call.session.finish(UtteranceId(1), call.now);
+            let mut encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
+            says(&mut call, codec, &mut encoder, &tone(codec.sample_rate(), ms(1_200)), theirs);
+            let heard = call.heard_samples(WIDE);
+            assert!(heard.len().abs_diff(WIDE.samples_in(ms(1_200))) < WIDE.samples_in(ms(10)), "{codec} {theirs:?}");
+            assert!(purity(&heard, WIDE) > 0.9, "{codec} {theirs:?} up: {}", purity(&heard, WIDE));
+            let packets = call.packets();
+            let regular = packets.windows(2).all(|pair| {
+                let ticks = pair[1].1.timestamp.wrapping_sub(pair[0].1.timestamp);
+                (pair[1].0 - pair[0].0, ticks) == (ours, codec.ticks_in(ours))
+            });
+            assert!(regular, "{codec}: a packet every {ours:?}");
+            let mut decoder = Decoder::new(codec).unwrap();
+            let played: Vec<i16> =
+                packets.iter().flat_map(|(_, packet)| decoder.decode(packet.payload).unwrap()).collect();
+            let rate = codec.sample_rate();
+            assert!(purity(&played, rate) > 0.9, "{codec} {ours:?} down: {}", purity(&played, rate));
+            let stats = call.session.stats();
+            assert_eq!((stats.codec_errors, stats.lost, stats.concealed), (0, 0, Duration::ZERO), "{codec}");
+        }
+    }
+}
+
+/// RFC 7587 §3.1.3: silence is skipped by who was asked to, in time stamps that go on; it is no loss.
+#[test]
+fn rfc7587_3_1_3_discontinuous_transmission_both_ways_loses_nothing() {
+    let skipping = opus::Receiver { skips_silence: true, ..opus::Receiver::default() };
+    let mut call = call(Codec::Opus, PTIME, skipping);
+    let mut encoder = Encoder::new(Codec::Opus, skipping).unwrap();
+    let rate = Codec::Opus.sample_rate();
+    let speech = tone(rate, ms(1_000));
+    says(&mut call, Codec::Opus, &mut encoder, &speech, PTIME);
+    says(&mut call, Codec::Opus, &mut encoder, &vec![0; rate.samples_in(ms(3_000))], PTIME);
+    let before = call.sequence;
+    says(&mut call, Codec::Opus, &mut encoder, &speech, PTIME);
+    assert_eq!(call.sequence.wrapping_sub(before), 50);
+    let stats = call.session.stats();
+    assert!(stats.received < 150, "the phone skipped its silence: {} packets", stats.received);
+    assert_eq!((stats.lost, stats.concealed, stats.codec_errors), (0, Duration::ZERO, 0));
+    let heard = WIDE.duration_of(call.heard_samples(WIDE).len());
+    assert!(heard.abs_diff(ms(5_000)) <= ms(160), "as long as it lasted: {heard:?}");
+    let sent = call.packets().len();
+    assert!(sent < 100, "and so do we: {sent} packets in five seconds");
+}
