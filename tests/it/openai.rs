@@ -1,16 +1,17 @@
 //! Calls to a secretary of OpenAI, with `ramal lab openai` as the provider over real TLS WebSockets.
 use crate::stage;
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 use testkit::{
+    baresip::Baresip,
     process::Process,
     sipp::Sipp,
-    sound::Sound,
+    sound::{self, Sound},
     stage::{Ramal, Settings, Stage},
 };
 
@@ -22,6 +23,8 @@ const QUESTION: &str = "tests/fixtures/speech/en-piper-joe-2.wav";
 pub(crate) struct Terms<'a> {
     /// Lines of `[call]`.
     pub(crate) call: &'a str,
+    /// Lines of `[media]`.
+    pub(crate) media: &'a str,
     /// Lines of the secretary.
     pub(crate) secretary: &'a str,
     /// Further sections.
@@ -40,7 +43,7 @@ pub(crate) fn house(script: &str, terms: Terms<'_>, stage: &mut Stage) -> Result
     let mut provider = Process::start("ramal lab openai", &mut command)?;
     let listening = provider.wait_for_line("\"listening\"", Duration::from_secs(20))?;
     let url = serde_json::from_str::<Value>(&listening)?["listening"].as_str().context("no address")?.to_owned();
-    let settings = Settings::default().call(terms.call).with(terms.more).with(&format!(
+    let settings = Settings::default().call(terms.call).media(terms.media).with(terms.more).with(&format!(
         r#"
 [openai]
 url = "{url}"
@@ -124,6 +127,39 @@ replies = [{ say = { tone_hz = 1100, ms = 1500 }, transcript = "We are open from
     ensure!(said(&provider, "session.update").len() == 1, "one session.update");
     ramal.end()?;
     stage.clear()
+}
+
+/// A phone of others calls in wideband: what only wideband can carry reaches it, and audio of 24 kHz the provider.
+#[test]
+fn a_call_in_wideband_is_spoken_with_the_provider_at_24_khz() -> Result<()> {
+    for codec in ["G722", "opus", "L16/16000"] {
+        let mut stage = stage()?;
+        let script = "greeting = { say = { tone_hz = 5000, ms = 3000 }, transcript = \"Welcome to the test line.\" }\n";
+        let codecs = format!("codecs = [\"{codec}\"]");
+        let (provider, ramal) = house(script, Terms { media: &codecs, ..Terms::default() }, &mut stage)?;
+        let folder = stage.folder().to_owned();
+        let quiet = folder.join("quiet.wav");
+        sound::write(&quiet, &Sound { rate: 16_000, samples: vec![0; 16_000 * 40] })?;
+        let phone = Baresip::call(&ramal.uri("demo"), &quiet, 7, &mut stage.ports, &folder)?;
+        let heard = phone.finish(Duration::from_secs(40))?.heard;
+        let steps = (heard.seconds() * 4.0) as u32;
+        let clear =
+            (0..steps).map(|n| heard.tone(5_000.0, f64::from(n) / 4.0, f64::from(n) / 4.0 + 0.25)).fold(0.0, f64::max);
+        ensure!(clear > 0.9, "{codec}: 5 kHz of the provider reaches the phone: {clear:.2}");
+        let updates = said(&provider, "session.update");
+        for way in ["input", "output"] {
+            let format = &updates[0]["session"]["audio"][way]["format"];
+            ensure!(*format == json!({"type": "audio/pcm", "rate": 24_000}), "{codec}: {way} {format}");
+        }
+        // 20 ms are 960 bytes; of what is made up for a late packet there may be more at once.
+        let appends = said(&provider, "input_audio_buffer.append");
+        let whole =
+            appends.iter().filter(|it| it["audio"]["characters"].as_u64().is_some_and(|n| n % 1_280 == 0)).count();
+        ensure!(whole > 100 && whole * 10 > appends.len() * 9, "{codec}: {whole} of {} messages", appends.len());
+        ramal.end()?;
+        stage.clear()?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub struct Baresip {
     control: SocketAddr,
 }
 
+/// What it offers and takes, best first; G.722 by its samples, not by its clock.
+const CODECS: &str = "PCMU/8000/1,PCMA/8000/1,G722/16000/1,opus/48000/2,L16/16000/1,L16/8000/1";
+
 /// A phone that does what it is told, over its control connection (module `ctrl_tcp`).
 #[derive(Debug)]
 pub struct Obedient {
@@ -47,7 +50,8 @@ pub struct Recorded {
 }
 
 impl Baresip {
-    /// Calls `uri` for `seconds`, playing `speech` (8 kHz mono WAV), which must last as long as the call:
+    /// Calls `uri` for `seconds`, playing `speech` (mono WAV, whose rate is its
+    /// microphone's and its loudspeaker's), which must last as long as the call:
     /// baresip 1.0 hangs up at the end of its file.
     ///
     /// # Errors
@@ -112,7 +116,8 @@ impl Baresip {
         let control = ports.address()?;
         let folder = folder.join(format!("baresip-{sip}"));
         fs::create_dir_all(&folder)?;
-        let mut configuration = configuration(sip, rtp, speech, &folder);
+        let rate = Sound::read(speech)?.first().context("speech without a channel")?.rate;
+        let mut configuration = configuration((sip, rtp), (speech, rate), &folder);
         configuration.push_str(&format!("ctrl_tcp_listen {control}\n"));
         if line.rtcp_mux {
             configuration.push_str("rtcp_mux yes\n");
@@ -129,9 +134,7 @@ impl Baresip {
             Audio::Plain => "",
             Audio::Encrypted => ";mediaenc=srtp-mand",
         };
-        let account = format!(
-            "<sip:{address}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1{encryption}{outbound}\n"
-        );
+        let account = format!("<sip:{address}>;regint=0;answermode=auto;audio_codecs={CODECS}{encryption}{outbound}\n");
         fs::write(folder.join("accounts"), account)?;
         fs::write(folder.join("contacts"), "")?;
         let mut command = Command::new("baresip");
@@ -212,8 +215,9 @@ fn limited(seconds: u32, extra: &[&str]) -> Vec<String> {
     ["-t", &seconds].iter().chain(extra).map(|&argument| argument.to_owned()).collect()
 }
 
-fn configuration(sip: u16, rtp: (u16, u16), speech: &Path, folder: &Path) -> String {
+fn configuration((sip, rtp): (u16, (u16, u16)), (speech, rate): (&Path, u32), folder: &Path) -> String {
     let modules = ["account.so", "menu.so", "ctrl_tcp.so"].map(|name| format!("module_app {name}")).join("\n");
+    let codecs = ["g711", "g722", "opus", "l16"].map(|name| format!("module {name}.so")).join("\n");
     format!(
         "module_path /usr/lib/baresip/modules\n\
          sip_listen 127.0.0.1:{sip}\n\
@@ -222,10 +226,12 @@ fn configuration(sip: u16, rtp: (u16, u16), speech: &Path, folder: &Path) -> Str
          audio_source aufile,{}\n\
          audio_player aubridge,player\n\
          audio_alert aubridge,alert\n\
-         ausrc_srate 8000\n\
-         auplay_srate 8000\n\
+         ausrc_srate {rate}\n\
+         auplay_srate {rate}\n\
+         ausrc_channels 1\n\
+         auplay_channels 1\n\
          snd_path {}\n\
-         module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n{modules}\n",
+         {codecs}\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n{modules}\n",
         rtp.0,
         rtp.1,
         speech.display(),
