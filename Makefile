@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-barge-in bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-barge-in bench-codecs bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -87,6 +87,9 @@ bench-parse: ## measure reading, printing and refusing SIP messages
 bench-barge-in: deps-build ## measure interrupting, false alarms and echo, and write docs/benchmarks-barge-in.md
 	@scripts/install.sh music
 	@cargo bench --locked --quiet --package media --bench barge_in
+
+bench-codecs: ## measure each codec, and write docs/benchmarks-codecs.md
+	@cargo bench --locked --quiet --package media --bench codecs
 
 bench-srtp: ## measure protecting and unprotecting packets, in every suite
 	@cargo bench --locked --quiet --package media --bench srtp
