@@ -122,12 +122,16 @@ pub struct Heard {
 /// The local detector's opinion of the caller, as it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
-    /// 60–80 ms sounded like speech: duck, do not cut.
+    /// Some 60 ms sounded like speech: duck, do not fall silent.
     Suspected,
-    /// Long enough to be speech, and not our echo.
-    Confirmed,
     /// It was a cough, an echo, a tone.
     Refuted,
+    /// Long enough to be speech, and not our echo: be silent and listen.
+    Confirmed,
+    /// They stopped after little: a listener's "uh-huh", perhaps. Go on; the turn may still grow.
+    Yielded,
+    /// They go on: the word is theirs.
+    Insisted,
     /// Confirmed speech ended: `silence_duration_ms` of quiet passed.
     Ended {
         /// When the last packet with voice in it arrived.

@@ -1,5 +1,6 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 mod keys;
+mod turn;
 
 use super::{
     Desk, End, Event, Hangup, Hold,
@@ -15,7 +16,7 @@ use crate::{
     record::Outcome,
 };
 use chrono::DateTime;
-use media::{Audio, Heard, Speech, UtteranceId, sdp, vad};
+use media::{Audio, Heard, UtteranceId, sdp, vad};
 use providers::{Dialect, Failure, Note, Respond, ToolCallId};
 use serde_json::json;
 use sip::{Command, ReferProgress, TerminatedBy};
@@ -284,26 +285,6 @@ impl Live {
         GO_ON
     }
 
-    fn on_speech(&mut self, speech: Speech, desk: &mut Desk, now: Instant) {
-        if !self.with_the_caller() {
-            return;
-        }
-        match speech {
-            Speech::Suspected => self.media.duck(now),
-            Speech::Refuted => self.media.unduck(now),
-            Speech::Confirmed => {
-                desk.log.transcript.caller_speaks(now);
-                desk.emit(Event::CallerSpeaks);
-                self.barge_in(desk, now);
-            }
-            Speech::Ended { last_voice } => {
-                self.unanswered = Some(last_voice);
-                desk.log.transcript.caller_stopped(last_voice);
-            }
-        }
-        self.provider.handle_speech(speech, now);
-    }
-
     fn on_first_packet(&mut self, utterance: UtteranceId, at: Instant, desk: &mut Desk) {
         // A provider may answer before our own detector has waited its silence out.
         let voice = self.unanswered.take();
@@ -560,19 +541,6 @@ impl Live {
         }
         self.close_when_silent(outcome, cause, desk, now);
         self.when_silent(desk, now)
-    }
-
-    /// Cuts the assistant off, if it speaks and may be interrupted. No await between this and silence.
-    fn barge_in(&mut self, desk: &mut Desk, now: Instant) {
-        if !matches!(self.phase, Phase::Talking) {
-            return;
-        }
-        let Some(heard) = self.media.cut(now) else { return };
-        desk.log.transcript.cut(heard, now);
-        self.cut = Some(heard.utterance);
-        self.open = None;
-        self.provider.interrupt(heard, now);
-        desk.emit(Event::BargeIn(heard));
     }
 
     fn say_goodbye(&mut self, reason: &str, outcome: Outcome, desk: &mut Desk, now: Instant) {

@@ -179,9 +179,9 @@ fn a_caller_who_interrupts_silences_the_assistant_and_the_provider_learns_what_w
     world.says(Duration::from_secs(8), None);
     world.pass(Duration::from_secs(2), false);
     let spoke = world.now;
-    world.pass(Duration::from_millis(600), true);
-    let cut_at = world.voice.last().copied().unwrap();
-    assert!(cut_at - spoke < Duration::from_millis(500), "silent after {:?}", cut_at - spoke);
+    world.pass(Duration::from_secs(1), true);
+    let silent_from = world.voice.last().copied().unwrap();
+    assert!(silent_from - spoke < Duration::from_millis(250), "silent after {:?}", silent_from - spoke);
     let truncations = sent(&world.outgoing, "conversation.item.truncate");
     let heard = truncations[0]["audio_end_ms"].as_u64().unwrap();
     assert!(heard.abs_diff(world.voice.len() as u64 * 20) <= 20, "{heard} ms, {} packets", world.voice.len());

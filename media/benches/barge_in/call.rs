@@ -33,8 +33,9 @@ pub(crate) struct Echo {
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) ducked: Vec<f64>,
+    pub(crate) paused: Vec<f64>,
     pub(crate) cut: Vec<f64>,
-    /// When the last packet of the assistant's voice left, after it was cut.
+    /// When the last packet of the assistant's voice left, if she was paused or cut and has not gone on since.
     pub(crate) silent: Option<f64>,
 }
 
@@ -73,6 +74,8 @@ struct Call {
     now: Instant,
     /// What left, as the phone plays it.
     played: Vec<f32>,
+    /// She is paused, or was cut.
+    hushed: bool,
     outcome: Outcome,
 }
 
@@ -81,7 +84,7 @@ pub(crate) fn run(vad: vad::Config, ours: &[i16], theirs: &[i16], echo: Option<E
     #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
     let start = Instant::now();
     let Ok(session) = Session::new(config(vad), start) else { return Outcome::default() };
-    let mut call = Call { session, start, now: start, played: Vec::new(), outcome: Outcome::default() };
+    let mut call = Call { session, start, now: start, played: Vec::new(), hushed: false, outcome: Outcome::default() };
     let speech = Audio::Pcm(Frame { rate: SampleRate::HZ_8000, samples: ours.to_vec() });
     call.session.play(UtteranceId(1), &speech, start);
     for (index, packet) in theirs.chunks_exact(PACKET).enumerate() {
@@ -115,11 +118,16 @@ impl Call {
         while let Some(transmit) = self.session.poll_transmit() {
             let Some(payload) = transmit.bytes.get(12..).filter(|_| transmit.channel == Channel::Rtp) else { continue };
             let samples = g711::decode(Law::A, payload);
-            if samples.iter().any(|sample| sample.unsigned_abs() > 16) && !self.outcome.cut.is_empty() {
+            if self.hushed && samples.iter().any(|sample| sample.unsigned_abs() > 16) {
                 self.outcome.silent = Some((self.now - self.start + SPOKEN_BEFORE).as_secs_f64() * 1_000.0);
             }
             self.played.extend(samples.iter().map(|sample| (f32::from(*sample) / 12_000.0).tanh() * 12_000.0));
         }
+    }
+
+    fn go_on(&mut self) {
+        (self.hushed, self.outcome.silent) = (false, None);
+        self.session.resume(self.now);
     }
 
     /// The packet's last sample was spoken when the packet came: that is when things happen, by the caller's clock.
@@ -131,9 +139,15 @@ impl Call {
                     self.outcome.ducked.push(at);
                     self.session.duck(self.now);
                 }
-                Event::Speech(Speech::Refuted) => self.session.unduck(self.now),
                 Event::Speech(Speech::Confirmed) => {
+                    self.outcome.paused.push(at);
+                    self.hushed = true;
+                    self.session.pause(self.now);
+                }
+                Event::Speech(Speech::Refuted | Speech::Yielded) => self.go_on(),
+                Event::Speech(Speech::Insisted) => {
                     self.outcome.cut.push(at);
+                    self.hushed = true;
                     self.session.cut(self.now);
                 }
                 _ => {}

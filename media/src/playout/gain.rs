@@ -5,39 +5,50 @@ use crate::audio::SampleRate;
 
 /// −18 dB: the assistant under a caller who may be interrupting.
 const DUCKED: f32 = 0.126;
-/// From full to ducked volume and back.
+/// From one volume to another.
 const FADE: Duration = Duration::from_millis(30);
 
-/// The volume of the assistant. Between its two ends it follows half a cosine, whose slope is zero at both: a straight
-/// ramp has corners, and corners are heard.
+/// The volume of the assistant. From one to another it follows half a cosine, whose slope is zero at both ends: a
+/// straight ramp has corners, and corners are heard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gain {
-    /// How far it is on its way down: 0 full, 1 ducked.
-    depth: f32,
-    ducked: bool,
+    from: f32,
+    to: f32,
+    /// How far it is: 0 to 1.
+    way: f32,
 }
 
 impl Gain {
-    pub(super) const FULL: Self = Self { depth: 0.0, ducked: false };
+    pub(super) const FULL: Self = Self { from: 1.0, to: 1.0, way: 1.0 };
 
     pub(super) fn duck(&mut self) {
-        self.ducked = true;
+        self.go_to(DUCKED);
     }
 
     pub(super) fn unduck(&mut self) {
-        self.ducked = false;
+        self.go_to(1.0);
+    }
+
+    /// What follows comes out of silence.
+    pub(super) fn rise(&mut self) {
+        *self = Self { from: 0.0, to: self.to, way: 0.0 };
+    }
+
+    fn go_to(&mut self, to: f32) {
+        if self.to != to {
+            *self = Self { from: self.volume(), to, way: 0.0 };
+        }
     }
 
     /// Whether samples may pass untouched.
     pub(super) fn is_full(self) -> bool {
-        self.depth <= 0.0 && !self.ducked
+        self.way >= 1.0 && self.to >= 1.0
     }
 
     pub(super) fn apply(&mut self, samples: &mut [i16], rate: SampleRate) {
         let step = 1.0 / rate.samples_in(FADE).max(1) as f32;
         for sample in samples {
-            let moved = if self.ducked { self.depth + step } else { self.depth - step };
-            self.depth = moved.clamp(0.0, 1.0);
+            self.way = (self.way + step).min(1.0);
             *sample = (f32::from(*sample) * self.volume()) as i16;
         }
     }
@@ -52,7 +63,7 @@ impl Gain {
     }
 
     fn volume(self) -> f32 {
-        1.0 - (1.0 - DUCKED) * half_cosine(self.depth)
+        self.from + (self.to - self.from) * half_cosine(self.way)
     }
 }
 
@@ -86,13 +97,13 @@ mod tests {
 
     #[test]
     fn a_turn_half_way_does_not_jump() {
-        let (mut gain, mut samples) = (Gain::FULL, [10_000_i16; 320]);
+        let (mut gain, mut samples) = (Gain::FULL, [10_000_i16; 400]);
         gain.duck();
         gain.apply(&mut samples[..100], SampleRate::HZ_8000);
         gain.unduck();
         gain.apply(&mut samples[100..], SampleRate::HZ_8000);
         assert!(samples.windows(2).all(|w| w[0].abs_diff(w[1]) <= 60));
-        assert_eq!((samples[319], gain.is_full()), (10_000, true));
+        assert_eq!((samples[399], gain.is_full()), (10_000, true));
     }
 
     #[test]

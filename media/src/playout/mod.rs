@@ -25,7 +25,7 @@ use queued::Queued;
 const REMEMBERED: usize = 256;
 /// Frame times an utterance that is not finished may leave a part of a frame waiting for the rest.
 const PATIENCE: u32 = 3;
-/// The longest fade after a cut.
+/// The longest fade after a cut or a pause.
 const FADE: Duration = Duration::from_millis(20);
 
 /// How a cut sounds.
@@ -57,6 +57,8 @@ pub struct Playout {
     utterances: VecDeque<Queued>,
     gain: Gain,
     fade: Option<Taken>,
+    /// The caller has the word; what waits is kept.
+    paused: bool,
     /// Frame times the part of a frame in front has waited for the rest.
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
@@ -76,6 +78,7 @@ impl Playout {
             utterances: VecDeque::new(),
             gain: Gain::FULL,
             fade: None,
+            paused: false,
             waited: 0,
             sounding: false,
             ended: VecDeque::new(),
@@ -143,6 +146,9 @@ impl Playout {
             return Some(fade);
         }
         self.retire();
+        if self.paused {
+            return None;
+        }
         let followed = self.utterances.len() > 1;
         let front = self.utterances.front_mut()?;
         let waiting = front.line.len();
@@ -170,6 +176,23 @@ impl Playout {
         self.ended.pop_front()
     }
 
+    /// Falls silent; what waits is kept, and what is played meanwhile waits too.
+    pub fn pause(&mut self, tail: Tail) {
+        if tail == Tail::Fade && self.sounding {
+            self.fade = self.fading(self.gain);
+        }
+        self.sounding = false;
+        self.paused = true;
+    }
+
+    /// Goes on after a pause, out of silence, and at full volume.
+    pub fn resume(&mut self) {
+        self.gain.unduck();
+        if std::mem::take(&mut self.paused) {
+            self.gain.rise();
+        }
+    }
+
     /// Empties the queue. Says what was heard of the utterance in front; all that wait are stale from here on. Volume
     /// is full again for what follows. `None` if nothing was queued.
     pub fn cut(&mut self, tail: Tail) -> Option<Heard> {
@@ -177,7 +200,7 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(gain);
         }
-        self.sounding = false;
+        (self.sounding, self.paused) = (false, false);
         self.waited = 0;
         let cut: Vec<Heard> = self.utterances.drain(..).map(|queued| queued.heard()).collect();
         for heard in &cut {
@@ -189,11 +212,6 @@ impl Playout {
     /// Lowers the volume of what is sent from here on.
     pub fn duck(&mut self) {
         self.gain.duck();
-    }
-
-    /// Restores it.
-    pub fn unduck(&mut self) {
-        self.gain.unduck();
     }
 
     /// The utterance in front, from its first audio until its last frame was taken.

@@ -125,7 +125,7 @@ fn ducking_is_18_db_and_unducking_restores_the_bytes() {
     playout.take();
     let quiet = crate::codec::g711::decode(Law::Mu, &bytes(playout.take()));
     assert!((900..1_100).contains(&quiet[80]), "{}", quiet[80]);
-    playout.unduck();
+    playout.resume();
     playout.take();
     playout.take();
     assert_eq!(bytes(playout.take()), loud);
@@ -134,6 +134,44 @@ fn ducking_is_18_db_and_unducking_restores_the_bytes() {
     playout.play(UtteranceId(2), &mu(loud.clone()));
     playout.take();
     assert_eq!(bytes(playout.take()), loud, "a cut restores the volume");
+}
+
+/// Who was asked to be silent for a moment goes on where she stopped: nothing is lost, and nothing clicks.
+#[test]
+fn a_pause_keeps_what_waits_and_fades_on_both_sides() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    let loud = crate::codec::g711::encode(Law::Mu, &[8_000; 1_600]);
+    playout.play(one, &mu(loud.clone()));
+    playout.finish(one);
+    let mut line = bytes(playout.take());
+    playout.pause(Tail::Fade);
+    playout.pause(Tail::Fade);
+    line.extend(bytes(playout.take()));
+    assert_eq!([playout.take(), playout.take()], [None, None]);
+    let (played, queued) = (Duration::from_millis(40), Duration::from_millis(200));
+    assert_eq!(playout.heard(one), Some(Heard { utterance: one, played, queued }));
+    playout.resume();
+    line.extend((0..8).flat_map(|_| bytes(playout.take())));
+    assert_eq!(ended(&mut playout), [Heard { utterance: one, played: queued, queued }]);
+    let samples = crate::codec::g711::decode(Law::Mu, &line);
+    assert!(samples[319].abs() < 100 && samples[320].abs() < 100, "silent where she stopped");
+    assert_eq!(line[800..], loud[800..], "and untouched once she is back");
+    let steepest = samples.windows(2).map(|w| w[0].abs_diff(w[1])).max().unwrap();
+    assert!(steepest <= 260, "{steepest}: a step of µ-law at that height is 256");
+}
+
+#[test]
+fn a_pause_that_ends_in_a_cut_is_over() {
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(vec![0x10; 800]));
+    playout.take();
+    playout.pause(Tail::Fade);
+    let played = Duration::from_millis(40);
+    assert_eq!(playout.cut(Tail::Fade), Some(Heard { utterance: one, played, queued: Duration::from_millis(100) }));
+    assert!(playout.take().is_some(), "the fade that counts as heard is still sent");
+    assert_eq!(playout.take(), None);
+    playout.play(two, &mu(vec![0x10; 800]));
+    assert_eq!(bytes(playout.take()), [0x10; 160]);
 }
 
 #[test]
@@ -192,7 +230,9 @@ fn samples_are_conserved() {
                     playout.play(UtteranceId(utterance), &audio);
                 }
                 17 => playout.finish(UtteranceId(utterance)),
-                18 => utterance += 1,
+                18 if random.chance(50) => utterance += 1,
+                18 if random.chance(50) => playout.pause(Tail::Fade),
+                18 => playout.resume(),
                 _ => {
                     let waiting = playout.queued();
                     let now = playout.cut(if random.chance(50) { Tail::Fade } else { Tail::Nothing });

@@ -390,16 +390,25 @@ impl Session {
         self.downlink.playout.duck();
     }
 
-    /// Restores it.
-    pub fn unduck(&mut self, _now: Instant) {
-        self.downlink.playout.unduck();
+    /// Silences the assistant for as long as the caller has the word: what waits is kept, and goes on with
+    /// [`Self::resume`]. One last frame fades out, and counts as heard.
+    pub fn pause(&mut self, _now: Instant) {
+        self.downlink.playout.pause(self.tail());
+    }
+
+    /// The assistant goes on after a pause, or at full volume after having been ducked.
+    pub fn resume(&mut self, _now: Instant) {
+        self.downlink.playout.resume();
     }
 
     /// Silences the assistant at once: all that waits is dropped and stale from here on. Says what the caller heard of
     /// the utterance that was playing, counting one last frame that fades out. `None` if nothing was queued.
     pub fn cut(&mut self, _now: Instant) -> Option<Heard> {
-        let tail = if self.downlink.sends() { Tail::Fade } else { Tail::Nothing };
-        self.downlink.playout.cut(tail)
+        self.downlink.playout.cut(self.tail())
+    }
+
+    fn tail(&self) -> Tail {
+        if self.downlink.sends() { Tail::Fade } else { Tail::Nothing }
     }
 
     /// The utterance that is playing, or next to play.

@@ -45,8 +45,12 @@ pub struct Config {
     pub suspect_after: Duration,
     /// Voice after which [`Speech::Confirmed`] is told.
     pub confirm_after: Duration,
+    /// Voice after which [`Speech::Insisted`] is told.
+    pub insist_after: Duration,
     /// Quiet after which a suspicion is taken back.
     pub refute_after: Duration,
+    /// Quiet after which who spoke but little has yielded: longer than the pause in "No, I meant".
+    pub yield_after: Duration,
     /// Who judges.
     pub engine: Engine,
 }
@@ -56,9 +60,11 @@ impl Default for Config {
         Self {
             threshold: 0.5,
             silence: Duration::from_millis(500),
-            suspect_after: Duration::from_millis(70),
-            confirm_after: Duration::from_millis(220),
+            suspect_after: Duration::from_millis(56),
+            confirm_after: Duration::from_millis(120),
+            insist_after: Duration::from_millis(500),
             refute_after: Duration::from_millis(200),
+            yield_after: Duration::from_millis(400),
             engine: Engine::Silero,
         }
     }
@@ -102,7 +108,9 @@ impl Detector {
         let limits = Limits {
             suspect: config.suspect_after,
             confirm: config.confirm_after,
+            insist: config.insist_after,
             refute: config.refute_after,
+            yielding: config.yield_after,
             silence: config.silence,
         };
         Ok(Self {
@@ -171,8 +179,10 @@ impl Detector {
             }
             changes.extend(self.turn.hear(sound, STEP_LENGTH).map(|change| match change {
                 Change::Suspected => Speech::Suspected,
-                Change::Confirmed => Speech::Confirmed,
                 Change::Refuted => Speech::Refuted,
+                Change::Confirmed => Speech::Confirmed,
+                Change::Yielded => Speech::Yielded,
+                Change::Insisted => Speech::Insisted,
                 Change::Ended => Speech::Ended { last_voice: self.last_voice.unwrap_or(at) },
             }));
         }

@@ -94,8 +94,8 @@ fn speech_is_suspected_at_once_confirmed_soon_and_ends_after_the_silence() {
             let (ended, last) = heard.last().unwrap();
             // A chunk that looks like a tone sets loudness back; the network has no such doubts.
             let slow = if engine == Engine::Energy { 80 } else { 0 };
-            assert!((onset + 60..=onset + 110 + slow).contains(&suspected), "{engine:?} {name}: {onset}, {suspected}");
-            assert!((onset + 200..=onset + 420).contains(&confirmed), "{engine:?} {name}: {onset}, {confirmed}");
+            assert!((onset + 40..=onset + 110 + slow).contains(&suspected), "{engine:?} {name}: {onset}, {suspected}");
+            assert!((onset + 100..=onset + 320).contains(&confirmed), "{engine:?} {name}: {onset}, {confirmed}");
             assert!(matches!(last, Speech::Ended { .. }), "{engine:?} {name}: {last:?}");
             // A soft last consonant is below the height that loudness alone takes for speech.
             let early = if engine == Engine::Energy { 250 } else { 20 };
@@ -158,7 +158,7 @@ fn speech_is_heard_through_noise_and_after_ringback() {
     let heard = heard(config(Engine::Silero), &speech);
     let confirmed = at(&heard, |speech| *speech == Speech::Confirmed).unwrap();
     let ended = at(&heard, |speech| matches!(speech, Speech::Ended { .. })).unwrap();
-    assert!((onset + 200..=onset + 500).contains(&confirmed), "{confirmed}");
+    assert!((onset + 100..=onset + 400).contains(&confirmed), "{confirmed}");
     assert!(ended.abs_diff(end + 500) < 200, "{ended} {end}");
 }
 

@@ -1,4 +1,4 @@
-//! When sound is somebody speaking: suspected, confirmed or refuted, ended. Time is counted in audio, not on a clock.
+//! When sound is somebody speaking: suspected, refuted or confirmed, insisting or yielding, ended. Time is counted in audio, not on a clock.
 use std::time::Duration;
 
 /// Before the first word is recognised as voice it has been loud already; so much of that counts.
@@ -11,7 +11,9 @@ const FALSE_START: Duration = Duration::from_millis(64);
 pub(super) struct Limits {
     pub(super) suspect: Duration,
     pub(super) confirm: Duration,
+    pub(super) insist: Duration,
     pub(super) refute: Duration,
+    pub(super) yielding: Duration,
     pub(super) silence: Duration,
 }
 
@@ -30,8 +32,10 @@ pub(super) enum Sound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Suspected,
-    Confirmed,
     Refuted,
+    Confirmed,
+    Yielded,
+    Insisted,
     Ended,
 }
 
@@ -40,7 +44,9 @@ enum State {
     Quiet { credit: Duration },
     Rising { voice: Duration, gap: Duration },
     Suspected { voice: Duration, gap: Duration },
-    Confirmed { gap: Duration },
+    Confirmed { voice: Duration, gap: Duration },
+    Yielded { voice: Duration, gap: Duration },
+    Insisting { gap: Duration },
 }
 
 /// The caller's side of whose turn it is.
@@ -57,7 +63,10 @@ impl Turn {
 
     /// Whether speech has been confirmed and has not ended.
     pub(super) fn confirmed(&self) -> bool {
-        matches!(self.state, State::Confirmed { .. })
+        match self.state {
+            State::Quiet { .. } | State::Rising { .. } | State::Suspected { .. } => false,
+            State::Confirmed { .. } | State::Yielded { .. } | State::Insisting { .. } => true,
+        }
     }
 
     /// `step` more of audio.
@@ -66,7 +75,9 @@ impl Turn {
             State::Quiet { credit } => (Self::quiet(sound, credit, step), None),
             State::Rising { voice, gap } => self.rising(sound, voice, gap, step),
             State::Suspected { voice, gap } => self.suspected(sound, voice, gap, step),
-            State::Confirmed { gap } => self.speaking(sound, gap, step),
+            State::Confirmed { voice, gap } => self.speaking(sound, voice, gap, step),
+            State::Yielded { voice, gap } => self.yielded(sound, voice, gap, step),
+            State::Insisting { gap } => self.insisting(sound, gap, step),
         };
         self.state = state;
         change
@@ -106,14 +117,44 @@ impl Turn {
         if voice < self.limits.confirm {
             return (State::Suspected { voice, gap: Duration::ZERO }, None);
         }
-        (State::Confirmed { gap: Duration::ZERO }, Some(Change::Confirmed))
+        (State::Confirmed { voice, gap: Duration::ZERO }, Some(Change::Confirmed))
     }
 
-    fn speaking(&self, sound: Sound, gap: Duration, step: Duration) -> (State, Option<Change>) {
-        let gap = if sound == Sound::Voice { Duration::ZERO } else { gap + step };
-        if gap < self.limits.silence {
-            return (State::Confirmed { gap }, None);
+    fn speaking(&self, sound: Sound, voice: Duration, gap: Duration, step: Duration) -> (State, Option<Change>) {
+        if sound == Sound::Voice {
+            return self.more_voice(voice + step, |voice| State::Confirmed { voice, gap: Duration::ZERO });
         }
+        let gap = gap + step;
+        if gap >= self.limits.silence {
+            return Self::ended();
+        }
+        if gap < self.limits.yielding {
+            return (State::Confirmed { voice, gap }, None);
+        }
+        (State::Yielded { voice, gap }, Some(Change::Yielded))
+    }
+
+    fn yielded(&self, sound: Sound, voice: Duration, gap: Duration, step: Duration) -> (State, Option<Change>) {
+        if sound == Sound::Voice {
+            return self.more_voice(voice + step, |voice| State::Yielded { voice, gap: Duration::ZERO });
+        }
+        let gap = gap + step;
+        if gap < self.limits.silence { (State::Yielded { voice, gap }, None) } else { Self::ended() }
+    }
+
+    fn insisting(&self, sound: Sound, gap: Duration, step: Duration) -> (State, Option<Change>) {
+        let gap = if sound == Sound::Voice { Duration::ZERO } else { gap + step };
+        if gap < self.limits.silence { (State::Insisting { gap }, None) } else { Self::ended() }
+    }
+
+    fn more_voice(&self, voice: Duration, so_far: impl FnOnce(Duration) -> State) -> (State, Option<Change>) {
+        if voice < self.limits.insist {
+            return (so_far(voice), None);
+        }
+        (State::Insisting { gap: Duration::ZERO }, Some(Change::Insisted))
+    }
+
+    fn ended() -> (State, Option<Change>) {
         (State::Quiet { credit: Duration::ZERO }, Some(Change::Ended))
     }
 }
@@ -127,7 +168,14 @@ mod tests {
     /// Plays `script` (v voice, u unclear, anything else quiet; 10 ms each) and tells the changes with their times.
     fn changes(script: &[(char, usize)]) -> Vec<(usize, Change)> {
         let ms = Duration::from_millis;
-        let limits = Limits { suspect: ms(70), confirm: ms(220), refute: ms(200), silence: ms(500) };
+        let limits = Limits {
+            suspect: ms(70),
+            confirm: ms(220),
+            insist: ms(400),
+            refute: ms(200),
+            yielding: ms(300),
+            silence: ms(500),
+        };
         let mut turn = Turn::new(limits);
         let steps = script.iter().flat_map(|(sound, count)| std::iter::repeat_n(*sound, *count));
         let mut changes = Vec::new();
@@ -144,16 +192,22 @@ mod tests {
 
     #[test]
     fn the_life_of_a_turn() {
-        use Change::{Confirmed, Ended, Refuted, Suspected};
+        use Change::{Confirmed, Ended, Insisted, Refuted, Suspected, Yielded};
         type Case<'a> = (&'a [(char, usize)], &'a [(usize, Change)]);
-        let cases: [Case<'_>; 8] = [
-            (&[('v', 100), ('-', 60)], &[(70, Suspected), (220, Confirmed), (1_500, Ended)]),
+        let cases: [Case<'_>; 10] = [
+            (&[('v', 100), ('-', 60)], &[(70, Suspected), (220, Confirmed), (400, Insisted), (1_500, Ended)]),
             // A click and a cough.
             (&[('v', 6), ('-', 30), ('v', 6), ('-', 30)], &[]),
             (&[('v', 10), ('-', 30)], &[(70, Suspected), (300, Refuted)]),
             // Stops within a word are no end of it; pauses within a sentence neither.
             (&[('v', 5), ('-', 4), ('v', 5), ('-', 15), ('v', 12)], &[(110, Suspected), (410, Confirmed)]),
-            (&[('v', 30), ('-', 49), ('v', 1), ('-', 49)], &[(70, Suspected), (220, Confirmed)]),
+            (&[('v', 30), ('-', 49), ('v', 1), ('-', 49)], &[(70, Suspected), (220, Confirmed), (600, Yielded)]),
+            // "Uh-huh"; and "uh-huh, but listen".
+            (&[('v', 30), ('-', 60)], &[(70, Suspected), (220, Confirmed), (600, Yielded), (800, Ended)]),
+            (
+                &[('v', 30), ('-', 30), ('v', 60), ('-', 60)],
+                &[(70, Suspected), (220, Confirmed), (600, Yielded), (700, Insisted), (1_700, Ended)],
+            ),
             // Loudness before the voice is known counts, but not for ever, and a pause forfeits it.
             (&[('u', 3), ('v', 10)], &[(70, Suspected)]),
             (&[('u', 100), ('v', 1), ('u', 4), ('v', 1)], &[(1_060, Suspected)]),

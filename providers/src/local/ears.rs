@@ -80,8 +80,10 @@ impl Ears {
             (Speech::Suspected, other) => other,
             (Speech::Confirmed, State::Quiet) => State::Talking(self.record()),
             (Speech::Confirmed, State::Suspicious(recording) | State::Talking(recording)) => State::Talking(recording),
-            (Speech::Refuted, State::Talking(recording)) => State::Talking(recording),
-            (Speech::Refuted, State::Quiet | State::Suspicious(_)) => State::Quiet,
+            (Speech::Refuted | Speech::Yielded | Speech::Insisted, State::Talking(recording)) => {
+                State::Talking(recording)
+            }
+            (Speech::Refuted | Speech::Yielded | Speech::Insisted, State::Quiet | State::Suspicious(_)) => State::Quiet,
             (Speech::Ended { last_voice }, State::Talking(recording)) => {
                 return recording.finish(now.saturating_duration_since(last_voice));
             }
@@ -107,7 +109,7 @@ impl Recording {
     fn finish(mut self, silence: Duration) -> Option<Turn> {
         let silent = if self.truncated { 0 } else { self.rate.samples_in(silence) };
         let voiced_end = self.samples.len().saturating_sub(silent);
-        // Suspicion comes 60–80 ms after the onset, so some of the pre-roll was speech: the error is on the safe side.
+        // Suspicion comes 50–80 ms after the onset, so some of the pre-roll was speech: the error is on the safe side.
         if voiced_end.saturating_sub(self.pre_roll) < self.rate.samples_in(SHORTEST_TURN) {
             return None;
         }

@@ -264,7 +264,12 @@ impl Dialect for Session {
     fn handle_speech(&mut self, speech: Speech, _now: Instant) {
         match speech {
             // The server listens for itself, and the call says `interrupt` when it has decided.
-            Speech::Suspected | Speech::Confirmed | Speech::Refuted | Speech::Ended { .. } => {}
+            Speech::Suspected
+            | Speech::Refuted
+            | Speech::Confirmed
+            | Speech::Yielded
+            | Speech::Insisted
+            | Speech::Ended { .. } => {}
         }
     }
 

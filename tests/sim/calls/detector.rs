@@ -95,3 +95,21 @@ fn a_provider_without_an_ear_keeps_the_detector() {
     world.pass(Duration::from_secs(2), false);
     assert_eq!(world.turns_heard(), 1);
 }
+
+/// "Uh-huh": she is silent for a moment, and says the rest. Who goes on gets the word.
+#[test]
+fn a_word_in_between_pauses_her_and_a_sentence_cuts_her_off() {
+    for (spoken, barge_ins) in [(220, 0), (900, 1)] {
+        let mut world = answered(Engine::Silero, |_| ());
+        world.says(Duration::from_secs(3), None);
+        world.pass(Duration::from_millis(400), false);
+        world.pass(Duration::from_millis(spoken), true);
+        world.pass(Duration::from_secs(4), false);
+        assert_eq!(world.barge_ins(), barge_ins, "{spoken} ms");
+        let pause = world.voice.windows(2).map(|w| w[1] - w[0]).max().unwrap();
+        let all =
+            world.events.iter().any(|event| matches!(event, Event::PlayedOut(heard) if heard.played == heard.queued));
+        let paused = pause > Duration::from_millis(400) && pause < Duration::from_millis(800);
+        assert_eq!((all, paused), (barge_ins == 0, barge_ins == 0), "{spoken} ms: {pause:?}");
+    }
+}

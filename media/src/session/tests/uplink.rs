@@ -294,7 +294,8 @@ fn a_caller_who_speaks_is_heard_and_the_end_is_told_even_if_the_phone_falls_sile
             _ => None,
         })
         .collect();
-    assert_eq!(speech, [Speech::Suspected, Speech::Confirmed, Speech::Ended { last_voice: last }]);
+    let insisted = [Speech::Suspected, Speech::Confirmed, Speech::Insisted];
+    assert_eq!(speech, [insisted.as_slice(), &[Speech::Ended { last_voice: last }]].concat());
     assert_eq!(call.session.last_voice(), Some(last));
 }
 
