@@ -210,25 +210,6 @@ fn a_phone_that_stays_silent_beyond_the_limit_is_let_go() {
     assert_eq!(world.log.warnings, [warned]);
 }
 
-/// RFC 3550 §6.4.1, ITU-T G.107: what the network did to each way, and how long the way is.
-#[test]
-fn the_record_says_how_either_way_sounded() {
-    let mut weather = Weather::fair();
-    (weather.up.lost, weather.down.lost) = (20, 100);
-    let mut world = world(1, weather, greeting(58));
-    world.finish();
-    world.check();
-    let media = world.record().media_quality.as_ref().unwrap();
-    let (up, down) = (&media.uplink, media.downlink.as_ref().unwrap());
-    assert!((1.0..3.0).contains(&up.loss_percent()) && up.expected > 2_800, "{up:?}");
-    assert!((8.0..12.0).contains(&down.loss_percent()) && down.expected > 2_400, "{down:?}");
-    assert!(up.mos_lq > 4.0 && down.mos_lq < 3.6 && down.r < up.r, "{media:?}");
-    let round_trip = figure(media.round_trip_ms.unwrap());
-    assert_within("round trip", round_trip, 2 * TO_PHONE, 2 * TO_PHONE + ms(5));
-    let poor: Vec<&String> = world.log.warnings.iter().filter(|text| text.contains("sounds bad")).collect();
-    assert!(poor.len() == 1 && poor[0].contains("us to caller"), "{poor:?}");
-}
-
 #[test]
 fn bursts_cost_nothing_but_time() {
     let mut weather = Weather::fair();
