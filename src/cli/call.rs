@@ -42,13 +42,9 @@ pub struct CallArgs {
     /// Says the last file or text S seconds after the answer, over whoever speaks.
     #[arg(long, value_name = "S")]
     pub barge_in_at: Option<f64>,
-    /// Presses keys, 400 ms apart, S seconds after the answer (default 2). May be repeated.
-    #[arg(long, value_name = "DIGITS[@S]")]
-    pub dtmf: Vec<String>,
-    /// How keys go out, and the only way in which those of the other side are believed: `rfc4733`, `info` or `inband`. With
-    /// `auto`, ours go by RFC 4733 if that was agreed on, else by INFO.
-    #[arg(long, default_value = "auto", value_parser = ["auto", "rfc4733", "info", "inband"], value_name = "WAY")]
-    pub dtmf_by: String,
+    /// Which keys it presses.
+    #[command(flatten)]
+    pub keys: Keys,
     /// Records both sides to a stereo WAV: left ours, right theirs.
     #[arg(long, value_name = "OUT.wav")]
     pub record: Option<PathBuf>,
@@ -93,6 +89,18 @@ pub struct CallArgs {
     pub json: bool,
 }
 
+/// What is pressed.
+#[derive(Args, Clone, Debug)]
+pub struct Keys {
+    /// Presses keys, 400 ms apart, S seconds after the answer (default 2). May be repeated.
+    #[arg(long, value_name = "DIGITS[@S]")]
+    pub dtmf: Vec<String>,
+    /// How keys go out, and the only way in which those of the other side are believed: `rfc4733`, `info` or `inband`. With
+    /// `auto`, ours go by RFC 4733 if that was agreed on, else by INFO.
+    #[arg(long, default_value = "auto", value_parser = ["auto", "rfc4733", "info", "inband"], value_name = "WAY")]
+    pub dtmf_by: String,
+}
+
 /// Whom the phone believes, over TLS.
 #[derive(Args, Clone, Debug)]
 pub struct Trust {
@@ -125,7 +133,7 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         last.when = When::At(seconds(at)?);
     }
     let mut keys = Vec::new();
-    for spec in &args.dtmf {
+    for spec in &args.keys.dtmf {
         keys.extend(keystrokes(spec)?);
     }
     keys.sort_by_key(|(at, _)| *at);
@@ -208,7 +216,7 @@ async fn target(args: &CallArgs) -> anyhow::Result<phone_task::Dial> {
         session_expires: Duration::from_secs(args.session_expires.into()),
         listen: listen(args.listen, nearest),
         codecs,
-        dtmf: args.dtmf_by.parse().unwrap_or_default(),
+        dtmf: args.keys.dtmf_by.parse().unwrap_or_default(),
         srtp: if args.srtp { config::Srtp::Required } else { config::Srtp::Off },
     })
 }
