@@ -353,6 +353,7 @@ impl Live {
         self.open = Some(utterance);
         desk.log.transcript.generated(utterance, audio.duration(), now);
         self.media.play(utterance, audio, now);
+        self.wait_for_keys(desk, now);
     }
 
     fn on_tool(&mut self, id: ToolCallId, name: &str, arguments: &str, desk: &mut Desk, now: Instant) -> Flow {

@@ -201,7 +201,15 @@ impl World {
             hang_up: HangUp::AtTheEnd,
         };
         let another = Phone::new(
-            Setup { local, codecs: Vec::new(), srtp: None, dtmf: Dtmf::Auto, seed: 0, since_1970: Duration::ZERO, plan },
+            Setup {
+                local,
+                codecs: Vec::new(),
+                srtp: None,
+                dtmf: Dtmf::Auto,
+                seed: 0,
+                since_1970: Duration::ZERO,
+                plan,
+            },
             self.now,
         );
         std::mem::replace(&mut self.phone, another).into_report()

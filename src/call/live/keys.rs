@@ -143,10 +143,11 @@ impl Live {
         self.assistant = Assistant::Gone { why: cause, keys_until, voice };
     }
 
-    /// From here on the caller has the whole time for a key of the menu, where that is all there is.
+    /// Where a key of the menu is all there is, the caller has the whole time for it once everything is said.
     pub(super) fn wait_for_keys(&mut self, desk: &Desk, now: Instant) {
+        let said = now + self.media.queued();
         if let Assistant::Gone { keys_until: Some(until), .. } = &mut self.assistant {
-            *until = now + desk.settings.menu_deadline;
+            *until = said + desk.settings.menu_deadline;
         }
     }
 
