@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 const DTMF_EVENTS: &str = "0-15";
 /// Our dynamic payload types, those that most peers use too.
 const FIRST_DYNAMIC: u8 = 96;
-const EVENTS: [(u8, u32); 2] = [(101, 8_000), (102, 48_000)];
+/// Telephone events at the clock of each codec of ours (RFC 4733 §2.1).
+const EVENTS: [(u8, u32); 3] = [(101, 8_000), (102, 48_000), (103, 16_000)];
 /// RFC 8445 §5.1.2.1: a host candidate (126) of the only address (65535); less the component's number.
 const HOST_PRIORITY: u32 = (126 << 24) + (65_535 << 8) + 256;
 

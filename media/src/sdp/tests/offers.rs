@@ -28,6 +28,17 @@ fn rfc3264_5_1_our_offer_has_every_codec_and_events_at_the_clock_of_each() {
 
 /// What we write, we read: our offer answered by ourselves settles the same on both sides.
 #[test]
+fn rfc4733_2_1_whatever_the_codec_its_clock_has_events() {
+    for (codec, clock) in
+        [(Codec::G722, 8_000), (Codec::L16Narrow, 8_000), (Codec::L16Wide, 16_000), (Codec::Opus, 48_000)]
+    {
+        let local = Local { codecs: vec![codec], ..local() };
+        let offer = text(&Negotiation::new(local).offer(Direction::SendRecv)).to_owned();
+        assert!(offer.contains(&format!(" telephone-event/{clock}\r\n")), "{codec:?}: {offer}");
+    }
+}
+
+#[test]
 fn rfc3264_both_sides_agree() {
     for codecs in [vec![Codec::Pcmu], vec![Codec::Pcma, Codec::Pcmu], vec![Codec::Opus, Codec::Pcma]] {
         for wanted in [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive] {
