@@ -88,7 +88,7 @@ fn one_press_by_event_info_and_tone_at_once_is_one_digit() -> Result<()> {
 /// The keys of a record's turns.
 fn keys(stage: &Stage, config: &std::path::Path, count: usize) -> Result<Vec<String>> {
     let stored = stage.conversations(config, count)?;
-    let newest = stored.first().context("no record")?;
+    let newest = stored.last().context("no record")?;
     Ok(texts(newest).into_iter().filter(|text| text.starts_with("[DTMF")).map(str::to_owned).collect())
 }
 
@@ -179,13 +179,13 @@ fn a_dead_providers_menu_is_read_by_a_voice_of_our_own_and_its_options_work() ->
 #[test]
 fn who_presses_no_key_of_a_dead_providers_menu_goes_to_the_fallback_extension() -> Result<()> {
     let mut stage = stage()?;
-    let limits = "menu_deadline_s = 1\nfallback_extension = \"1001\"";
+    let limits = "menu_deadline_s = 1\nfallback_extension = \"1000\"";
     let (_provider, ramal) = house(DYING, Terms { call: limits, secretary: MENU, ..Terms::default() }, &mut stage)?;
     let folder = stage.folder().to_owned();
     let sipp = Sipp::new("uac_transfer_asked").to(ramal.sip).patience(Duration::from_secs(40));
     sipp.run(&mut stage.ports, &folder).with_context(|| format!("{}", ramal.process))?;
     let stored = stage.conversations(&ramal.config, 1)?;
-    ensure!(stored[0]["outcome"] == "transferred" && stored[0]["transfer_destination"] == "1001", "{}", stored[0]);
+    ensure!(stored[0]["outcome"] == "transferred" && stored[0]["transfer_destination"] == "1000", "{}", stored[0]);
     let notice = "Our assistant is not available at the moment. For sales, press one.";
     let heard = |turn: &Value| turn["text"] == notice && turn["cut"] != true;
     ensure!(stored[0]["turns"].as_array().is_some_and(|turns| turns.iter().any(heard)), "{}", stored[0]);

@@ -108,7 +108,7 @@ impl Stage {
         Ok(Ramal { process, sip, config })
     }
 
-    /// The last conversations stored by a server with this configuration, newest first, waiting until there are `count`.
+    /// The last conversations stored by a server with this configuration, newest last, waiting until there are `count`.
     ///
     /// # Errors
     /// There are fewer after some seconds, or the command fails.
