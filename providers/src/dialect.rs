@@ -116,6 +116,17 @@ pub enum Disconnect {
     Closed(Option<(u16, String)>),
 }
 
+/// A function the assistant may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// When to use it, for the model.
+    pub description: String,
+    /// JSON schema of its arguments.
+    pub parameters: serde_json::Value,
+}
+
 /// A tool call's identity, the provider's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ToolCallId(pub String);
@@ -208,8 +219,11 @@ pub struct Failure {
 /// What a provider says, in our words.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The session is configured; the first message is on its way.
+    /// The session is configured; the first message is on its way. Once in a conversation.
     Ready,
+    /// The conversation goes on over a new connection: the one there is, if any, is to be dropped and
+    /// [`Dialect::endpoint`] connected again. What waits to be sent waits for it.
+    Reconnect,
     /// The provider heard the caller start to speak.
     SpeechStarted,
     /// The provider heard the caller stop.

@@ -1,11 +1,13 @@
 //! Dialects of the voice providers as state machines over WebSocket messages or engine jobs. No IO, no clock.
 pub mod accent;
 pub mod dialect;
+pub mod gemini;
 pub mod local;
 pub mod openai;
+mod outbox;
 pub mod price;
 
 pub use dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
-    KeysTaken, Note, Outgoing, Respond, ToolCallId, Usage,
+    KeysTaken, Note, Outgoing, Respond, Tool, ToolCallId, Usage,
 };

@@ -341,6 +341,7 @@ impl Live {
             providers::Event::Usage(usage) => desk.log.used(&usage),
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
+            providers::Event::Reconnect => desk.emit(Event::Connect(self.provider.endpoint())),
             providers::Event::Ready => {} // an offerless INVITE: the media were up before the provider
         }
         GO_ON

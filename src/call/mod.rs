@@ -490,6 +490,10 @@ impl Call {
                 let cause = format!("{} failed ({kind:?}): {message}", self.desk.rung.provider());
                 self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(503) }, now);
             }
+            providers::Event::Reconnect => {
+                let endpoint = self.provider().map(|provider| provider.endpoint());
+                endpoint.into_iter().for_each(|endpoint| self.desk.emit(Event::Connect(endpoint)));
+            }
             providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
             providers::Event::Usage(usage) => self.desk.log.used(&usage),
             // Nobody listens before the answer, and a dialect says nothing before `Ready`.

@@ -1,7 +1,7 @@
 //! The tools of an assistant: send the caller to somebody, hang up, and where she may, pause the recording and press keys.
 use super::Order;
 use crate::secretary::Secretary;
-use providers::openai::Tool;
+use providers::Tool;
 use serde::Deserialize;
 use serde_json::json;
 

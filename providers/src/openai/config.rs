@@ -1,4 +1,5 @@
 //! What a secretary says about its OpenAI Realtime conversation.
+use crate::dialect::Tool;
 use media::{Audio, AudioFormat, Frame, Law, SampleRate};
 use std::{fmt, time::Duration};
 
@@ -210,15 +211,4 @@ pub enum NoiseReduction {
     NearField,
     /// For speakerphones and rooms.
     FarField,
-}
-
-/// A function the assistant may call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tool {
-    /// Its name.
-    pub name: String,
-    /// When to use it, for the model.
-    pub description: String,
-    /// JSON schema of its arguments.
-    pub parameters: serde_json::Value,
 }

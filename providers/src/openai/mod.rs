@@ -6,14 +6,13 @@
 //! The client plays the audio, so the client truncates what was not heard.
 mod config;
 mod fault;
-mod outbox;
 mod response;
 mod session;
 mod spoken;
 mod tools;
 mod wire;
 
-pub use config::{Config, Eagerness, Format, Interrupts, NoiseReduction, Tool, TurnDetection};
+pub use config::{Config, Eagerness, Format, Interrupts, NoiseReduction, TurnDetection};
 pub use session::{Counters, Session};
 
 #[cfg(test)]

@@ -4,16 +4,16 @@ mod listen;
 use super::{
     config::Config,
     fault,
-    outbox::Outbox,
     response::{Manners, Overdue, Plan, Responses, Retry},
     spoken::{Spoken, Unheard},
     tools::{Settled, Tools},
-    wire::{ClientEvent, Item},
+    wire::{self, ClientEvent, Item},
 };
 use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
     ToolCallId,
 };
+use crate::outbox::Outbox;
 use media::{Audio, Heard, Speech};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -74,7 +74,7 @@ impl Session {
     /// A conversation not yet connected.
     pub fn new(config: Config) -> Self {
         let bytes = |duration| config.format.bytes_in(duration);
-        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND));
+        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND), wire::append);
         let spoken = Spoken::new(config.format);
         Self {
             config,

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
 use crate::dialect::{
-    Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, ToolCallId,
+    Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, Tool, ToolCallId,
 };
 use media::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, UtteranceId};
 use serde_json::{Value, json};
@@ -156,6 +156,7 @@ fn heard(utterance: u64, ms: u64) -> Heard {
 fn show(event: &Event) -> String {
     match event {
         Event::Ready => "Ready".into(),
+        Event::Reconnect => "Reconnect".into(),
         Event::SpeechStarted => "SpeechStarted".into(),
         Event::SpeechStopped => "SpeechStopped".into(),
         Event::Audio { utterance, audio } => format!("Audio {} {:?}", utterance.0, audio.duration()),

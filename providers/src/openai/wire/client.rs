@@ -1,5 +1,6 @@
 //! Client events.
-use super::super::config::{self, Config, Eagerness, Interrupts, NoiseReduction, Tool, TurnDetection};
+use super::super::config::{self, Config, Eagerness, Interrupts, NoiseReduction, TurnDetection};
+use crate::dialect::Tool;
 use media::{Law, SampleRate};
 use serde::Serialize;
 use serde_json::Value;

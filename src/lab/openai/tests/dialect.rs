@@ -2,8 +2,8 @@
 use super::*;
 use media::{Audio, Heard, Law, UtteranceId};
 use providers::{
-    Dialect, Event, Incoming, Note, Outgoing, Respond,
-    openai::{Config, Format, Interrupts, Session, Tool, TurnDetection},
+    Dialect, Event, Incoming, Note, Outgoing, Respond, Tool,
+    openai::{Config, Format, Interrupts, Session, TurnDetection},
 };
 
 const FRAME: Duration = Duration::from_millis(20);

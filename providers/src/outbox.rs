@@ -1,4 +1,5 @@
-//! What waits to be sent: set-up first, then control, then caller audio; nothing but set-up before the session is ready.
+//! What waits to be sent over a WebSocket: set-up first, then control, then caller audio; nothing but set-up before the
+//! session is ready.
 use std::collections::VecDeque;
 
 /// Shortest batch, bytes: a batch of nothing would never be full.
@@ -6,7 +7,9 @@ const SHORTEST_BATCH: usize = 1;
 
 /// Bounded in audio by bytes, in control by the conversation itself.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
+    /// Makes a message of audio.
+    append: fn(&[u8]) -> String,
     setup: VecDeque<String>,
     control: VecDeque<String>,
     audio: Vec<u8>,
@@ -19,10 +22,12 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// The least audio in one message, the most that waits, and the most in one message: bytes, in whole samples.
-    pub(super) fn new(batch: usize, limit: usize, longest: usize) -> Self {
+    /// `append` makes a message of audio.
+    pub(crate) fn new(batch: usize, limit: usize, longest: usize, append: fn(&[u8]) -> String) -> Self {
         let batch = batch.max(SHORTEST_BATCH);
         let (setup, control) = (VecDeque::new(), VecDeque::new());
         Self {
+            append,
             setup,
             control,
             audio: Vec::new(),
@@ -35,12 +40,18 @@ impl Outbox {
     }
 
     /// The session is ready: everything may go.
-    pub(super) fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.open = true;
     }
 
+    /// The session is gone, and another will come: what waits goes to that one.
+    pub(crate) fn hold(&mut self) {
+        self.open = false;
+        self.setup.clear();
+    }
+
     /// The conversation is over: nothing will go.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.open = false;
         self.setup.clear();
         self.control.clear();
@@ -48,17 +59,17 @@ impl Outbox {
     }
 
     /// A message that goes before the session is ready.
-    pub(super) fn push_setup(&mut self, message: String) {
+    pub(crate) fn push_setup(&mut self, message: String) {
         self.setup.push_back(message);
     }
 
     /// A message that waits for the session.
-    pub(super) fn push_control(&mut self, message: String) {
+    pub(crate) fn push_control(&mut self, message: String) {
         self.control.push_back(message);
     }
 
     /// Caller audio. Beyond the limit the oldest is dropped; true when that happened.
-    pub(super) fn push_audio(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn push_audio(&mut self, bytes: &[u8]) -> bool {
         self.audio.extend_from_slice(bytes);
         let excess = self.audio.len().saturating_sub(self.limit);
         self.audio.drain(..excess);
@@ -67,12 +78,12 @@ impl Outbox {
     }
 
     /// Bytes of audio dropped so far.
-    pub(super) fn trimmed(&self) -> u64 {
+    pub(crate) fn trimmed(&self) -> u64 {
         self.trimmed
     }
 
     /// The next message.
-    pub(super) fn poll(&mut self) -> Option<String> {
+    pub(crate) fn poll(&mut self) -> Option<String> {
         if let Some(message) = self.setup.pop_front() {
             return Some(message);
         }
@@ -86,7 +97,7 @@ impl Outbox {
             return None;
         }
         let taken = self.audio.len().min(self.longest);
-        let append = self.audio.get(..taken).map(super::wire::append);
+        let append = self.audio.get(..taken).map(self.append);
         self.audio.drain(..taken);
         append
     }
@@ -96,14 +107,17 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    fn outbox(batch: usize, limit: usize) -> Outbox {
+        Outbox::new(batch, limit, 8_000, |bytes| bytes.iter().map(|byte| char::from(*byte)).collect())
+    }
+
     fn audio_in(message: &str) -> Vec<u8> {
-        let value: serde_json::Value = serde_json::from_str(message).unwrap();
-        base64_simd::STANDARD.decode_to_vec(value["audio"].as_str().unwrap()).unwrap()
+        message.chars().map(|c| u8::try_from(c).unwrap()).collect()
     }
 
     #[test]
     fn nothing_but_setup_leaves_before_the_session_is_ready_then_control_before_audio() {
-        let mut outbox = Outbox::new(160, 8_000, 8_000);
+        let mut outbox = outbox(160, 8_000);
         outbox.push_audio(&[1; 160]);
         outbox.push_control("control".into());
         outbox.push_setup("setup".into());
@@ -117,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_oldest_audio_is_trimmed_and_counted() {
-        let mut outbox = Outbox::new(160, 320, 8_000);
+        let mut outbox = outbox(160, 320);
         assert!(!outbox.push_audio(&[1; 160]));
         assert!(!outbox.push_audio(&[2; 160]));
         assert!(outbox.push_audio(&[3; 160]));
@@ -128,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_sent_when_full_and_a_backlog_in_pieces_of_a_second() {
-        let mut outbox = Outbox::new(320, 40_000, 8_000);
+        let mut outbox = outbox(320, 40_000);
         outbox.open();
         outbox.push_audio(&[0; 160]);
         assert_eq!(outbox.poll(), None);
@@ -137,5 +151,21 @@ mod tests {
         outbox.push_audio(&[0; 20_000]);
         let sizes: Vec<_> = std::iter::from_fn(|| outbox.poll()).map(|m| audio_in(&m).len()).collect();
         assert_eq!(sizes, [8_000, 8_000, 4_000]);
+    }
+
+    #[test]
+    fn what_was_meant_for_a_session_that_is_gone_goes_to_the_next_but_for_its_setup() {
+        let mut outbox = outbox(160, 8_000);
+        outbox.open();
+        outbox.push_setup("the old setup".into());
+        outbox.hold();
+        outbox.push_control("control".into());
+        outbox.push_audio(&[1; 160]);
+        assert_eq!(outbox.poll(), None);
+        outbox.push_setup("setup".into());
+        assert_eq!(outbox.poll().as_deref(), Some("setup"));
+        outbox.open();
+        assert_eq!(outbox.poll().as_deref(), Some("control"));
+        assert_eq!(audio_in(&outbox.poll().unwrap()), [1; 160]);
     }
 }

@@ -1,0 +1,206 @@
+//! One connection after another: how far the one there is has come, when it must be left, and what the next goes on with.
+use std::time::{Duration, Instant};
+
+/// How long `setupComplete` may take.
+const SETUP_WITHIN: Duration = Duration::from_secs(10);
+/// Connections were seen to be closed after 58 minutes, without notice.
+const LONGEST: Duration = Duration::from_secs(55 * 60);
+/// How long after [`LONGEST`] a pause in the conversation is waited for.
+const LINGER: Duration = Duration::from_secs(120);
+/// Of the time the server leaves us, so much is ours to leave in.
+const MARGIN: Duration = Duration::from_secs(2);
+/// Waits before connecting again in a row; after the last the conversation is given up.
+const BACK_OFF: [Duration; 2] = [Duration::ZERO, Duration::from_millis(500)];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Asked for, and not there yet.
+    Opening,
+    /// `setup` is sent.
+    Setup {
+        by: Instant,
+    },
+    /// All may be said.
+    Open {
+        leave: Leave,
+    },
+    /// It broke, and the next is asked for then.
+    Broken {
+        until: Instant,
+    },
+    Over,
+}
+
+/// Whether the connection is to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// Not before then.
+    NotBefore(Instant),
+    /// When nobody speaks, and by then in any case.
+    By(Instant),
+    /// It is to be left and cannot: the server gave no handle. It will be closed.
+    Never,
+}
+
+/// Whether the server's word opens the conversation or only goes on with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    First,
+    Again,
+}
+
+/// A deadline that passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    NoSetupComplete,
+    Reconnect,
+}
+
+/// What a next connection goes on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Handle {
+    /// None was given.
+    None,
+    /// The conversation as it is.
+    Current(String),
+    /// The conversation as it was: at some moments, as while a tool is called, the server gives no other.
+    Past(String),
+}
+
+/// The connections of one conversation.
+#[derive(Debug)]
+pub(super) struct Connection {
+    phase: Phase,
+    opened: Opened,
+    handle: Handle,
+    /// Connections in a row over which nothing was said.
+    fruitless: usize,
+}
+
+impl Connection {
+    pub(super) const fn new() -> Self {
+        Self { phase: Phase::Opening, opened: Opened::First, handle: Handle::None, fruitless: 0 }
+    }
+
+    /// It is there; false when it was not asked for.
+    pub(super) fn connected(&mut self, now: Instant) -> bool {
+        let expected = self.phase == Phase::Opening;
+        if expected {
+            self.phase = Phase::Setup { by: now + SETUP_WITHIN };
+        }
+        expected
+    }
+
+    /// The handle for `setup`.
+    pub(super) fn handle(&self) -> Option<&str> {
+        match &self.handle {
+            Handle::None => None,
+            Handle::Current(handle) | Handle::Past(handle) => Some(handle),
+        }
+    }
+
+    /// `setupComplete`; `None` when it was not asked for.
+    pub(super) fn set_up(&mut self, now: Instant) -> Option<Opened> {
+        let Phase::Setup { .. } = self.phase else { return None };
+        self.phase = Phase::Open { leave: Leave::NotBefore(now + LONGEST) };
+        Some(std::mem::replace(&mut self.opened, Opened::Again))
+    }
+
+    /// Something was said over it: it works.
+    pub(super) fn worked(&mut self) {
+        self.fruitless = 0;
+    }
+
+    /// `sessionResumptionUpdate`, with a handle where the server can go on from this moment.
+    pub(super) fn resumable(&mut self, handle: Option<String>, now: Instant) {
+        self.handle = match (handle, std::mem::replace(&mut self.handle, Handle::None)) {
+            (Some(handle), _) => Handle::Current(handle),
+            (None, Handle::Current(handle) | Handle::Past(handle)) => Handle::Past(handle),
+            (None, Handle::None) => Handle::None,
+        };
+        if let (Phase::Open { leave: leave @ Leave::Never }, Handle::Current(_)) = (&mut self.phase, &self.handle) {
+            *leave = Leave::By(now);
+        }
+    }
+
+    /// `goAway`: it will be closed after this long.
+    pub(super) fn go_away(&mut self, left: Duration, now: Instant) {
+        if let Phase::Open { leave } = &mut self.phase {
+            *leave = Leave::By(now + left.saturating_sub(MARGIN));
+        }
+    }
+
+    /// Leaves it for another if that is due, and nobody would notice or there is no time to wait for that; true if so.
+    pub(super) fn leave(&mut self, is_silent: bool, now: Instant) -> bool {
+        let Phase::Open { leave } = &mut self.phase else { return false };
+        if let Leave::NotBefore(at) = *leave
+            && at <= now
+        {
+            *leave = Leave::By(at + LINGER);
+        }
+        let Leave::By(by) = *leave else { return false };
+        match &self.handle {
+            Handle::Current(_) if is_silent || by <= now => {
+                self.phase = Phase::Opening;
+                true
+            }
+            Handle::None | Handle::Past(_) if by <= now => {
+                *leave = Leave::Never;
+                false
+            }
+            Handle::None | Handle::Current(_) | Handle::Past(_) => false,
+        }
+    }
+
+    /// Leaves it at once, if there is anything to go on with.
+    pub(super) fn replace(&mut self) -> bool {
+        let can = matches!(self.phase, Phase::Open { .. }) && self.handle != Handle::None;
+        if can {
+            self.phase = Phase::Opening;
+        }
+        can
+    }
+
+    /// It broke, or was never there: whether another will be asked for, which [`Self::due`] tells when.
+    pub(super) fn broke(&mut self, now: Instant) -> bool {
+        let wait = BACK_OFF.get(self.fruitless).filter(|_| self.handle != Handle::None);
+        let Some(wait) = wait else { return false };
+        self.fruitless = self.fruitless.saturating_add(1);
+        self.phase = Phase::Broken { until: now + *wait };
+        true
+    }
+
+    /// What its deadline was for, if it has passed.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
+        match self.phase {
+            Phase::Setup { by } if by <= now => Some(Due::NoSetupComplete),
+            Phase::Broken { until } if until <= now => {
+                self.phase = Phase::Opening;
+                Some(Due::Reconnect)
+            }
+            Phase::Opening | Phase::Setup { .. } | Phase::Open { .. } | Phase::Broken { .. } | Phase::Over => None,
+        }
+    }
+
+    /// Nothing follows.
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Over;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    pub(super) const fn deadline(&self) -> Option<(Instant, &'static str)> {
+        match self.phase {
+            Phase::Setup { by } => Some((by, "gemini setup complete")),
+            Phase::Open { leave: Leave::NotBefore(at) | Leave::By(at) } => Some((at, "gemini end of a connection")),
+            Phase::Broken { until } => Some((until, "gemini next connection")),
+            Phase::Open { leave: Leave::Never } | Phase::Opening | Phase::Over => None,
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The conversation as a [`Dialect`]: what the call tells it. What the server tells it is in `listen`.
+mod listen;
+
+use super::{
+    config::{self, Config},
+    connection::{Connection, Due},
+    fault,
+    notes::{Manners, Notes},
+    patience::{Patience, Silence},
+    turn::Turns,
+    wire,
+};
+use crate::{
+    dialect::{
+        Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing,
+        Respond, ToolCallId,
+    },
+    outbox::Outbox,
+};
+use media::{Audio, AudioFormat, Heard, Speech};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+/// The most audio in one message.
+const LONGEST_PIECE: Duration = Duration::from_secs(1);
+/// Caller audio that pauses for longer is said to have ended, so that what the server holds of it is heard.
+const AUDIO_PAUSE: Duration = Duration::from_secs(1);
+/// What is said when the model fell silent, or was cut off with its connection.
+const GO_ON: &str = "There was a gap on the line, and the caller waits for you. Go on with your answer to what the \
+                     caller said last, in the language you have been speaking.";
+
+/// What went by without being worth an event each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages of a kind this version does not know.
+    pub unknown: u64,
+    /// Messages that could not be read.
+    pub malformed: u64,
+    /// Audio and words of turns that were cut off.
+    pub stale: u64,
+    /// Caller audio in another format than [`Formats::uplink`], dropped.
+    pub wrong_format: u64,
+    /// Connections that took the place of another.
+    pub resumed: u64,
+    /// Caller audio dropped since the provider could not take it.
+    pub trimmed: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    Quiet,
+    Speaking,
+}
+
+/// Caller audio on its way to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Uplink {
+    Paused,
+    /// It flows, and counts as paused if no more comes by then.
+    Flowing {
+        until: Instant,
+    },
+}
+
+/// A call of a tool that was not answered yet.
+#[derive(Debug)]
+struct Call {
+    id: String,
+    name: String,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Yes,
+    /// The server took it back.
+    Cancelled,
+}
+
+/// One conversation with Gemini Live.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    connection: Connection,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    turns: Turns,
+    patience: Patience,
+    notes: Notes,
+    caller: Caller,
+    uplink: Uplink,
+    /// Words of the caller's turn so far, and when they count as all.
+    said: Option<(String, Instant)>,
+    calls: VecDeque<Call>,
+    unknown_kinds: BTreeMap<String, u64>,
+    counters: Counters,
+}
+
+impl Session {
+    /// A conversation not yet connected.
+    pub fn new(config: Config) -> Self {
+        let bytes = config::bytes_in;
+        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_PIECE), wire::audio);
+        Self {
+            config,
+            connection: Connection::new(),
+            outbox,
+            events: VecDeque::new(),
+            turns: Turns::new(),
+            patience: Patience::new(),
+            notes: Notes::default(),
+            caller: Caller::Quiet,
+            uplink: Uplink::Paused,
+            said: None,
+            calls: VecDeque::new(),
+            unknown_kinds: BTreeMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What went by so far.
+    pub fn counters(&self) -> Counters {
+        let trimmed = usize::try_from(self.outbox.trimmed()).unwrap_or(usize::MAX);
+        Counters { trimmed: config::duration_of(trimmed), ..self.counters }
+    }
+
+    /// The message kinds this version does not know, and how often each came.
+    pub fn unknown_kinds(&self) -> &BTreeMap<String, u64> {
+        &self.unknown_kinds
+    }
+
+    fn warn(&mut self, words: impl Into<String>) {
+        self.events.push_back(Event::Warning(words.into()));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if self.connection.is_over() {
+            return;
+        }
+        self.tell_words();
+        self.connection.end();
+        self.outbox.clear();
+        self.events.push_back(Event::Failed(failure));
+    }
+
+    /// Ends the conversation from our side; the driver learns it from `Failed`.
+    fn give_up(&mut self, kind: FailureKind, message: impl Into<String>) {
+        self.fail(Failure { kind, message: message.into() });
+    }
+
+    /// Tells what the caller has said so far.
+    fn tell_words(&mut self) {
+        let Some((words, _)) = self.said.take() else { return };
+        let words = words.trim();
+        if !words.is_empty() {
+            self.events.push_back(Event::CallerText(words.to_owned()));
+        }
+    }
+
+    /// Ends the model's turn.
+    fn end_turn(&mut self) {
+        if let Some(utterance) = self.turns.complete() {
+            self.events.push_back(Event::UtteranceDone(utterance));
+        }
+    }
+
+    /// Nobody speaks, and nobody waits for an answer.
+    fn is_silent(&self) -> bool {
+        self.turns.is_between() && self.caller == Caller::Quiet && !self.patience.is_waiting()
+    }
+
+    fn ask(&mut self, words: String, manners: Manners, now: Instant) {
+        if !self.notes.push(words, manners, now) {
+            self.warn("too much waits to be said to the model: the oldest is dropped");
+        }
+    }
+
+    /// Sends what may be sent, and leaves the connection when that is due.
+    fn pump(&mut self, now: Instant) {
+        if self.connection.leave(self.is_silent(), now) {
+            return self.reconnect();
+        }
+        if !self.connection.is_open() {
+            return;
+        }
+        while let Some(words) = self.notes.next(self.is_silent(), now) {
+            self.say(&words, now);
+        }
+    }
+
+    fn say(&mut self, words: &str, now: Instant) {
+        self.turns.answered_by_another();
+        self.outbox.push_control(wire::text(words));
+        self.patience.asked(now);
+    }
+
+    /// The conversation goes on over another connection; what there is to say waits for it.
+    fn reconnect(&mut self) {
+        self.end_turn();
+        self.outbox.hold();
+        self.counters.resumed = self.counters.resumed.saturating_add(1);
+        self.events.push_back(Event::Reconnect);
+    }
+
+    fn on_silence(&mut self, silence: Silence, now: Instant) {
+        match silence {
+            Silence::GiveUp => self.give_up(FailureKind::Unavailable, "the model fell silent, and stayed so"),
+            Silence::AskAgain => {
+                self.warn("the model fell silent: it is asked again");
+                if self.connection.replace() {
+                    self.reconnect();
+                }
+                self.say(GO_ON, now);
+            }
+        }
+    }
+
+    fn deadlines(&self) -> [Option<(Instant, &'static str)>; 6] {
+        let named = |at: Option<Instant>, why| at.map(|at| (at, why));
+        let open = self.connection.is_open();
+        let uplink = match self.uplink {
+            Uplink::Flowing { until } => Some(until),
+            Uplink::Paused => None,
+        };
+        [
+            self.connection.deadline(),
+            named(self.patience.deadline(), "gemini answer"),
+            named(self.notes.deadline().filter(|_| open), "gemini note"),
+            named(self.turns.deadline(), "gemini end of an interrupted turn"),
+            named(self.said.as_ref().map(|(_, until)| *until), "gemini more words of the caller"),
+            named(uplink, "gemini more audio of the caller"),
+        ]
+    }
+}
+
+impl Dialect for Session {
+    fn endpoint(&self) -> Endpoint {
+        // Never in the query: URLs are logged by everybody.
+        let headers = vec![("x-goog-api-key".to_owned(), self.config.api_key.clone())];
+        Endpoint::WebSocket { url: self.config.endpoint(), headers }
+    }
+
+    fn formats(&self) -> Formats {
+        Formats { uplink: AudioFormat::Pcm(config::UPLINK), downlink: AudioFormat::Pcm(config::DOWNLINK) }
+    }
+
+    fn handle_connected(&mut self, now: Instant) {
+        if self.connection.connected(now) {
+            self.outbox.push_setup(wire::setup(&self.config, self.connection.handle()));
+        }
+    }
+
+    fn handle_incoming(&mut self, message: Incoming, now: Instant) {
+        if self.connection.is_over() {
+            return;
+        }
+        match message {
+            Incoming::Text(text) => self.handle_text(&text, now),
+            Incoming::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => self.handle_text(text, now),
+                Err(_) => self.malformed("a message that is not UTF-8"),
+            },
+            Incoming::Job(_) => self.malformed("a job of the speech engine"),
+        }
+        self.pump(now);
+    }
+
+    fn handle_disconnected(&mut self, how: Disconnect, now: Instant) {
+        if self.connection.is_over() {
+            return;
+        }
+        let failure = fault::disconnected(how, &self.config.api_key);
+        let passing = match failure.kind {
+            FailureKind::Connection | FailureKind::Unavailable | FailureKind::SessionExpired => true,
+            // The same again would be refused again.
+            FailureKind::Authentication | FailureKind::Quota | FailureKind::Protocol => false,
+        };
+        let owes_an_answer = self.connection.is_open() && (!self.turns.is_between() || self.patience.is_waiting());
+        if !passing || !self.connection.broke(now) {
+            return self.fail(failure);
+        }
+        self.warn(format!("the conversation goes on over another connection: {}", failure.message));
+        self.end_turn();
+        self.outbox.hold();
+        if owes_an_answer {
+            self.say(GO_ON, now);
+        }
+        self.handle_timeout(now);
+    }
+
+    fn handle_audio(&mut self, audio: &Audio, now: Instant) {
+        if self.connection.is_over() {
+            return;
+        }
+        let Some(bytes) = config::bytes(audio) else {
+            if self.counters.wrong_format == 0 {
+                self.warn("caller audio in another format than was agreed is dropped");
+            }
+            self.counters.wrong_format = self.counters.wrong_format.saturating_add(1);
+            return;
+        };
+        self.uplink = Uplink::Flowing { until: now + AUDIO_PAUSE };
+        let untrimmed = self.outbox.trimmed() == 0;
+        if self.outbox.push_audio(&bytes) && untrimmed {
+            self.warn("the provider does not take the caller's audio: the oldest is dropped");
+        }
+    }
+
+    fn handle_speech(&mut self, speech: Speech, now: Instant) {
+        match speech {
+            Speech::Confirmed => {
+                self.caller = Caller::Speaking;
+                self.turns.answered_by_another();
+            }
+            Speech::Ended { .. } => {
+                self.caller = Caller::Quiet;
+                self.patience.caller_stopped(now);
+            }
+            Speech::Suspected | Speech::Refuted | Speech::Yielded | Speech::Insisted => {}
+        }
+        self.pump(now);
+    }
+
+    fn keys_taken(&self) -> KeysTaken {
+        KeysTaken::AsEntry
+    }
+
+    fn handle_keys(&mut self, keys: &str, now: Instant) {
+        if self.connection.is_over() {
+            return;
+        }
+        let words = match self.config.language.as_deref().and_then(|tag| tag.split('-').next()) {
+            Some("pt") => format!("O chamador digitou {keys}"),
+            Some(_) | None => format!("The caller pressed {keys}"),
+        };
+        self.ask(words, Manners::Polite, now);
+        self.pump(now);
+    }
+
+    fn handle_played_out(&mut self, _heard: Heard, _now: Instant) {
+        // The server keeps no count of what was heard.
+    }
+
+    fn interrupt(&mut self, _heard: Heard, _now: Instant) {
+        // The server hears the caller for itself; what it still says until then is stale.
+        self.turns.cut();
+        self.patience.interrupted();
+    }
+
+    fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant) {
+        if self.connection.is_over() {
+            return;
+        }
+        let Some(index) = self.calls.iter().position(|call| call.id == id.0) else {
+            return self.warn("an answer to a call that nobody made");
+        };
+        let Some(Call { name, wanted: Wanted::Yes, .. }) = self.calls.remove(index) else { return };
+        self.outbox.push_control(wire::tool_response(&id.0, &name, &output, respond));
+        match respond {
+            Respond::Yes => self.patience.asked(now),
+            Respond::No => {}
+        }
+    }
+
+    fn inform(&mut self, note: Note, now: Instant) {
+        if self.connection.is_over() {
+            return;
+        }
+        let (words, manners) = match note {
+            Note::TransferFailed { destination, reason } => (
+                format!(
+                    "The transfer to {destination} failed: {reason}. The caller is back on the line with you. \
+                     Say so briefly and offer what else you can do."
+                ),
+                Manners::Polite,
+            ),
+            Note::Say { text } => {
+                (format!("Say this to the caller, word for word and nothing else: {text}"), Manners::Polite)
+            }
+            Note::SayGoodbye { reason } => (
+                format!("The call is about to end: {reason}. Say goodbye to the caller in one short sentence."),
+                Manners::Urgent,
+            ),
+        };
+        self.ask(words, manners, now);
+        self.pump(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self.connection.due(now) {
+            Some(Due::NoSetupComplete) => return self.give_up(FailureKind::Unavailable, "no setupComplete in time"),
+            Some(Due::Reconnect) => self.reconnect(),
+            None => {}
+        }
+        if self.connection.is_over() {
+            return;
+        }
+        if self.turns.deadline().is_some_and(|by| by <= now) {
+            self.end_turn();
+        }
+        if self.said.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.tell_words();
+        }
+        if let Uplink::Flowing { until } = self.uplink
+            && until <= now
+        {
+            self.uplink = Uplink::Paused;
+            if self.connection.is_open() {
+                self.outbox.push_control(wire::audio_stream_end());
+            }
+        }
+        if let Some(silence) = self.patience.overdue(now) {
+            self.on_silence(silence, now);
+        }
+        self.pump(now);
+    }
+
+    fn poll_outgoing(&mut self) -> Option<Outgoing> {
+        self.outbox.poll().map(Outgoing::Text)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        if self.connection.is_over() {
+            return None;
+        }
+        self.deadlines().into_iter().flatten().min()
+    }
+}

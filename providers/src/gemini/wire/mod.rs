@@ -1,0 +1,8 @@
+//! The JSON of Gemini Live. Its keys appear nowhere else.
+mod client;
+mod server;
+
+pub(super) use client::{audio, audio_stream_end, setup, text, tool_response};
+pub(super) use server::{
+    Blob, Content, FunctionCall, ModalityCount, ServerMessage, Transcription, UsageMetadata, parse,
+};
