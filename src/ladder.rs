@@ -5,7 +5,7 @@ use crate::{
     secretary::{self, ProviderKind, Secretary},
 };
 use media::Law;
-use providers::{local, openai};
+use providers::{gemini, local, openai};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -24,13 +24,15 @@ pub struct Ears {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Unavailable {
     /// A provider without its key never stands in silently.
-    #[error("secretary {secretary:?} speaks through OpenAI, but [openai] api_key is not set")]
+    #[error("secretary {secretary:?} speaks through {provider}, but [{provider}] api_key is not set")]
     NoKey {
         /// Her name.
         secretary: String,
+        /// As in the column and in the configuration.
+        provider: &'static str,
     },
     /// No such dialect in this version.
-    #[error("secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai and local")]
+    #[error("secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, gemini and local")]
     UnknownProvider {
         /// Her name.
         secretary: String,
@@ -54,6 +56,7 @@ pub enum Unavailable {
 pub fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
     match &secretary.provider {
         ProviderKind::OpenAi => openai(secretary, config),
+        ProviderKind::Gemini => gemini(secretary, config),
         ProviderKind::Local => local(secretary, config, ears),
         ProviderKind::Unknown(provider) => Err(Unavailable::UnknownProvider {
             secretary: secretary.secretary_name.clone(),
@@ -64,7 +67,7 @@ pub fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung,
 
 fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
     let Some(key) = &config.openai.api_key else {
-        return Err(Unavailable::NoKey { secretary: secretary.secretary_name.clone() });
+        return Err(no_key(secretary, "openai"));
     };
     let own = &secretary.provider_config;
     let mut rung = openai::Config::new(key.expose(), openai::Format::G711(Law::Mu));
@@ -82,6 +85,48 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
     rung.speed = secretary.voice_settings.speed.map(f64::from);
     rung.tools = tools(secretary);
     Ok(Rung::OpenAi(Box::new(rung)))
+}
+
+fn no_key(secretary: &Secretary, provider: &'static str) -> Unavailable {
+    Unavailable::NoKey { secretary: secretary.secretary_name.clone(), provider }
+}
+
+fn gemini(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
+    let Some(key) = &config.gemini.api_key else {
+        return Err(no_key(secretary, "gemini"));
+    };
+    let own = &secretary.provider_config;
+    let mut rung = gemini::Config::new(key.expose());
+    rung.url.clone_from(&config.gemini.url);
+    rung.api_version.clone_from(&config.gemini.api_version);
+    let model = own.model.as_deref().unwrap_or(&config.gemini.model);
+    model.strip_prefix("models/").unwrap_or(model).clone_into(&mut rung.model);
+    rung.voice = secretary.voice_id.clone().unwrap_or_else(|| config.gemini.voice.clone());
+    rung.language.clone_from(&own.language);
+    rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
+    rung.first_message = first_message(secretary, config);
+    rung.turn_detection = activity_detection(secretary);
+    rung.tools = tools(secretary);
+    Ok(Rung::Gemini(Box::new(rung)))
+}
+
+/// It has no threshold but two sensitivities, and no detector of meaning but an end that comes sooner or later.
+fn activity_detection(secretary: &Secretary) -> gemini::TurnDetection {
+    use gemini::{Ending, Start};
+    let start = if secretary.vad_threshold < 0.5 { Start::High } else { Start::Low };
+    match secretary.provider_config.turn_detection {
+        secretary::TurnDetection::ServerVad { prefix_padding } => {
+            gemini::TurnDetection { start, ending: None, prefix_padding, silence: Some(secretary.silence) }
+        }
+        secretary::TurnDetection::SemanticVad { eagerness } => {
+            let ending = match eagerness {
+                secretary::Eagerness::Auto => None,
+                secretary::Eagerness::Low | secretary::Eagerness::Medium => Some(Ending::Low),
+                secretary::Eagerness::High => Some(Ending::High),
+            };
+            gemini::TurnDetection { start, ending, prefix_padding: None, silence: None }
+        }
+    }
 }
 
 /// What is said first: that the call is recorded, the secretary's own words, and what her keys do.

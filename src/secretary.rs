@@ -41,7 +41,7 @@ pub struct Secretary {
     pub voice_settings: VoiceSettings,
     /// What the model is told to be.
     pub system_prompt: Option<String>,
-    /// What is said when the call is answered; `None` lets the provider decide: `openai` waits for the caller, `local`
+    /// What is said when the call is answered; `None` lets the provider decide: `openai` and `gemini` wait for the caller, `local`
     /// greets in words of its own.
     pub first_message: Option<String>,
     /// How sure the provider's detector must be that it hears speech, 0 to 1.
@@ -98,6 +98,8 @@ impl ProcessingMode {
 pub enum ProviderKind {
     /// OpenAI Realtime.
     OpenAi,
+    /// Gemini Live.
+    Gemini,
     /// The engine inside this process; no key, no network.
     Local,
     /// A name this version has no dialect for. Its calls are refused with this name in the log.
@@ -109,6 +111,7 @@ impl ProviderKind {
     pub fn as_str(&self) -> &str {
         match self {
             Self::OpenAi => "openai",
+            Self::Gemini => "gemini",
             Self::Local => "local",
             Self::Unknown(name) => name,
         }
@@ -118,6 +121,7 @@ impl ProviderKind {
     pub fn parse(name: &str) -> Self {
         match name.trim().to_ascii_lowercase().as_str() {
             "openai" => Self::OpenAi,
+            "gemini" => Self::Gemini,
             "local" => Self::Local,
             _ => Self::Unknown(name.trim().to_owned()),
         }

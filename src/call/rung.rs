@@ -1,6 +1,6 @@
 //! One rung of a secretary's ladder: a provider with all it needs, ready to be opened once the call's codec is known.
 use media::{AudioFormat, SampleRate};
-use providers::{Dialect, Usage, local, openai};
+use providers::{Dialect, Usage, gemini, local, openai};
 
 /// What the recogniser of the built-in provider hears at most.
 const RECOGNISED: SampleRate = SampleRate::HZ_16000;
@@ -10,6 +10,8 @@ const RECOGNISED: SampleRate = SampleRate::HZ_16000;
 pub enum Rung {
     /// OpenAI Realtime, or anything that speaks its protocol.
     OpenAi(Box<openai::Config>),
+    /// Gemini Live, or anything that speaks its protocol.
+    Gemini(Box<gemini::Config>),
     /// The built-in provider.
     Local {
         /// As which receptionist.
@@ -38,6 +40,8 @@ impl Rung {
                 let format = openai::Format::of_call(call);
                 Box::new(openai::Session::new(openai::Config { format, ..(**config).clone() }))
             }
+            // It hears one format and speaks another, whatever the call sounds like.
+            Self::Gemini(config) => Box::new(gemini::Session::new((**config).clone())),
             Self::Local { config, .. } => {
                 let heard_at = call.rate().min(RECOGNISED);
                 Box::new(local::Session::new(local::Config { heard_at, ..(**config).clone() }))
@@ -49,6 +53,7 @@ impl Rung {
     pub const fn provider(&self) -> &'static str {
         match self {
             Self::OpenAi(_) => "openai",
+            Self::Gemini(_) => "gemini",
             Self::Local { .. } => "local",
         }
     }
@@ -56,7 +61,7 @@ impl Rung {
     /// Whether it finds the caller's turns in the audio by itself, without our detector.
     pub const fn hears_turns(&self) -> bool {
         match self {
-            Self::OpenAi(_) => true,
+            Self::OpenAi(_) | Self::Gemini(_) => true,
             Self::Local { .. } => false,
         }
     }
@@ -65,6 +70,7 @@ impl Rung {
     pub fn engine(&self) -> &str {
         match self {
             Self::OpenAi(config) => &config.model,
+            Self::Gemini(config) => &config.model,
             Self::Local { engine, .. } => engine,
         }
     }
@@ -77,6 +83,7 @@ impl Rung {
                 let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription).unwrap_or(0);
                 providers::price::cost_micro_usd(usage, &config.model).map(|tokens| tokens + heard)
             }
+            Self::Gemini(config) => providers::price::cost_micro_usd(usage, &config.model),
             Self::Local { .. } => Some(0),
         }
     }

@@ -64,6 +64,8 @@ pub struct Config {
     pub database: Database,
     /// `[openai]`
     pub openai: OpenAi,
+    /// `[gemini]`
+    pub gemini: Gemini,
     /// `[local]`
     pub local: Local,
     /// `[call]`
@@ -320,6 +322,21 @@ pub struct Database {
     pub pool: u32,
     /// Keeps the records of conversations while the database is away, one JSON object a line.
     pub spill: PathBuf,
+}
+
+/// Gemini Live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gemini {
+    /// Without one, secretaries of this provider refuse calls.
+    pub api_key: Option<Secret>,
+    /// `wss://` or `ws://`, and a host.
+    pub url: String,
+    /// Of the API, as in its path.
+    pub api_version: String,
+    /// For secretaries that name none.
+    pub model: String,
+    /// For secretaries that name none.
+    pub voice: String,
 }
 
 /// OpenAI Realtime.

@@ -97,6 +97,10 @@ raw!(
     RawOpenAi { api_key, url, model, transcription_model, ca_file }
 );
 raw!(
+    /// `[gemini]`
+    RawGemini { api_key, url, api_version, model, voice }
+);
+raw!(
     /// `[local]`
     RawLocal { models_dir, threads, language }
 );
@@ -181,12 +185,13 @@ raw!(
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 12] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 13] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
     ("database", RawDatabase::KEYS),
     ("openai", RawOpenAi::KEYS),
+    ("gemini", RawGemini::KEYS),
     ("local", RawLocal::KEYS),
     ("call", RawCall::KEYS),
     ("media", RawMedia::KEYS),

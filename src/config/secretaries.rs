@@ -69,7 +69,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)
         && !name.is_empty()
     {
-        check.refuse(at("provider"), provider.as_ref(), "must be \"openai\" or \"local\"");
+        check.refuse(at("provider"), provider.as_ref(), "must be \"openai\", \"gemini\" or \"local\"");
     }
     let domain = DomainRef::from(&*check.required(at("domain"), raw.domain)?);
     if check.problems.len() > before {

@@ -1,12 +1,14 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, Environment, Listener, Local, Log, Media, OpenAi, PortRange, Problem,
+    Call, Config, ConfigError, Database, Environment, Gemini, Listener, Local, Log, Media, OpenAi, PortRange, Problem,
     Registration, Rtp, Secret, Sip, Srtp,
     callers::{self, loopback, peer},
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,
     listeners::{self, PROTOCOL, Protocol},
-    raw::{self, RawCall, RawDatabase, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip},
+    raw::{
+        self, RawCall, RawDatabase, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip,
+    },
     recording, secretaries,
 };
 use crate::{accounts::Written, secretary};
@@ -57,6 +59,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         rtp: rtp(section(&mut table, "rtp", check), check),
         database: database(section(&mut table, "database", check), check),
         openai: openai(section(&mut table, "openai", check), check),
+        gemini: gemini(section(&mut table, "gemini", check), check),
         local: local(section(&mut table, "local", check), check),
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
@@ -393,6 +396,28 @@ fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
         check.refuse(at("ca_file"), written_ca.as_ref(), format!("cannot be read: {error}"));
     }
     openai
+}
+
+fn gemini(raw: RawGemini, check: &mut Check<'_>) -> Gemini {
+    let at = |key| Place { section: "gemini", key };
+    check.unknown("gemini", &raw.unknown, RawGemini::KEYS);
+    let (written_url, written_version) = (raw.url.clone(), raw.api_version.clone());
+    let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
+    let gemini = Gemini {
+        api_key: check.secret(at("api_key"), raw.api_key),
+        url: text(check.text(at("url"), raw.url), "wss://generativelanguage.googleapis.com"),
+        api_version: text(check.text(at("api_version"), raw.api_version), "v1beta"),
+        model: text(check.telling(at("model"), raw.model), "gemini-3.8-live"),
+        voice: text(check.telling(at("voice"), raw.voice), "Kore"),
+    };
+    let scheme = gemini.url.starts_with("wss://") || gemini.url.starts_with("ws://");
+    if !scheme || gemini.url.contains(['?', '#', ' ']) {
+        check.refuse(at("url"), written_url.as_ref(), "must start with \"wss://\" or \"ws://\" and have no query");
+    }
+    if gemini.api_version.is_empty() || !gemini.api_version.chars().all(|c| c.is_ascii_alphanumeric()) {
+        check.refuse(at("api_version"), written_version.as_ref(), "must be a version of the API, e.g. \"v1beta\"");
+    }
+    gemini
 }
 
 fn local(raw: RawLocal, check: &mut Check<'_>) -> Local {

@@ -38,7 +38,8 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         want.sort_unstable();
         assert_eq!(there, want);
     }
-    let secrets = ["EXTENSION_PASSWORD", "OPENAI_API_KEY", "HEP_PASSWORD", "PBX_PASSWORD", "S3_SECRET_KEY"];
+    let secrets =
+        ["EXTENSION_PASSWORD", "GEMINI_API_KEY", "OPENAI_API_KEY", "HEP_PASSWORD", "PBX_PASSWORD", "S3_SECRET_KEY"];
     let mut env = environment(&secrets.map(|name| (name, "1")));
     env.insert("RECORDING_KEY".to_owned(), "1f".repeat(32));
     let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
@@ -207,7 +208,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: log.level = \"info,=,=\": must be off, error, warn",
         "ramal.toml: log.json = \"yes\": must be true or false",
         "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
-        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\" or \"local\"",
+        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"gemini\" or \"local\"",
         "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
         "ramal.toml: secretaries[2].language = \"es-ES\": provider \"local\" speaks",
     ];
