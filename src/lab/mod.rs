@@ -1,5 +1,13 @@
 //! What the product is tested and measured against, as commands of the same binary.
+mod command;
+pub mod gemini;
+mod hearing;
 pub mod openai;
+mod script;
+mod server;
+mod voice;
+
+pub use script::ScriptError;
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -13,7 +21,9 @@ pub struct Args {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// An OpenAI Realtime server that says what a script tells it to, and fails when told to
-    Openai(openai::Args),
+    Openai(command::Args),
+    /// A Gemini Live server that says what a script tells it to, and fails when told to
+    Gemini(command::Args),
 }
 
 /// Runs a lab command until it is interrupted.
@@ -23,6 +33,7 @@ enum Command {
 /// When a file cannot be read or written, or the address is taken.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
-        Command::Openai(args) => openai::run(args),
+        Command::Openai(args) => command::run::<openai::Core>("OpenAI Realtime", args),
+        Command::Gemini(args) => command::run::<gemini::Core>("Gemini Live", args),
     }
 }

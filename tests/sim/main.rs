@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "a test needs one origin of time")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is tests, also what no #[test] marks")]
 mod calls;
+mod gemini;
+mod house;
 mod model;
 mod network;
 mod refer_traces;

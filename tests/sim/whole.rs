@@ -25,15 +25,15 @@ fn sentence(bytes: &[u8], when: When) -> Clip {
     Clip { audio: Frame { rate: media::SampleRate::HZ_8000, samples }, when }
 }
 
-fn question(when: When) -> Clip {
+pub(crate) fn question(when: When) -> Clip {
     sentence(include_bytes!("../fixtures/speech/en-piper-joe-7.wav"), when)
 }
 
-fn interruption(when: When) -> Clip {
+pub(crate) fn interruption(when: When) -> Clip {
     sentence(include_bytes!("../fixtures/speech/en-piper-joe-2.wav"), when)
 }
 
-fn plan(clips: Vec<Clip>, hang_up: HangUp, seconds: u64) -> Plan {
+pub(crate) fn plan(clips: Vec<Clip>, hang_up: HangUp, seconds: u64) -> Plan {
     Plan { clips, keys: Vec::new(), duration: ms(seconds * 1_000), answer_within: ms(32_000), hang_up }
 }
 

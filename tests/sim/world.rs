@@ -1,14 +1,15 @@
-//! A phone, a network, Ramal and a simulated OpenAI, each as it ships, on one virtual clock.
+//! A phone, a network, Ramal and a simulated provider, each as it ships, on one virtual clock.
 use crate::{
+    house::{House, Provider},
     model,
     network::{Datagram, Network, Path},
 };
 use media::{Channel, codec::Codec};
-use providers::{Disconnect, Incoming, Outgoing};
+use providers::{Disconnect, Outgoing};
 use ramal::{
-    call::{Call, Event},
+    call::{self, Call, Event},
     dtmf::Dtmf,
-    lab::openai::{Core, Departure, Handshake, Script, Voice},
+    lab::openai::Departure,
     phone::{HangUp, Phone, Plan, Report, Setup},
     record::{Conversation, Speaker},
 };
@@ -17,7 +18,6 @@ use sip::{Config, Endpoint, Listener, ListenerId, OutgoingInvite, Transport, loc
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -30,8 +30,6 @@ pub(crate) const TO_PROVIDER: Duration = Duration::from_millis(30);
 pub(crate) const TO_PHONE: Duration = Duration::from_millis(20);
 /// TCP, TLS and the upgrade: four times there or back.
 pub(crate) const HANDSHAKE: Duration = Duration::from_millis(4 * 30);
-
-static VOICE: LazyLock<Arc<Voice>> = LazyLock::new(|| Arc::new(Voice::default()));
 
 pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -97,8 +95,10 @@ pub(crate) struct World {
     pub(crate) sip: Endpoint,
     seed: u64,
     pub(crate) call: Option<Call>,
-    script: Arc<Script>,
-    provider: Option<Core>,
+    house: House,
+    provider: Option<Provider>,
+    /// Connections to the provider so far.
+    pub(crate) connections: u64,
     wire: BTreeMap<(Instant, u64), Wire>,
     sent: u64,
     pub(crate) log: Log,
@@ -126,7 +126,7 @@ pub(crate) struct Log {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, weather: Weather, script: Script, plan: Plan) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather, house: impl Into<House>, plan: Plan) -> Self {
         let now = Instant::now();
         let codecs = vec![Codec::Pcmu, Codec::Pcma];
         let (dtmf, since_1970) = (Dtmf::Auto, Duration::ZERO);
@@ -147,8 +147,9 @@ impl World {
             sip: endpoint("ramal"),
             seed,
             call: None,
-            script: Arc::new(script),
+            house: house.into(),
             provider: None,
+            connections: 0,
             wire: BTreeMap::new(),
             sent: 0,
             log: Log::default(),
@@ -221,7 +222,7 @@ impl World {
             self.phone_sip.poll_timeout(),
             self.sip.poll_timeout(),
             self.call.as_ref().and_then(Call::poll_timeout),
-            self.provider.as_ref().and_then(Core::poll_timeout),
+            self.provider.as_ref().and_then(Provider::poll_timeout),
         ];
         let deadlines = deadlines.into_iter().flatten().map(|(at, _)| at);
         let wire = self.wire.first_key_value().map(|((at, _), _)| *at);
@@ -250,7 +251,7 @@ impl World {
         if let Some(call) = self.call.as_mut().filter(|call| due(call.poll_timeout())) {
             call.handle_timeout(now);
         }
-        if let Some(core) = self.provider.as_mut().filter(|core| due(core.poll_timeout())) {
+        if let Some(core) = self.provider.as_mut().filter(|provider| due(provider.poll_timeout())) {
             core.handle_timeout(now);
         }
     }
@@ -277,13 +278,12 @@ impl World {
         let Some(call) = &mut self.call else { return };
         match wire {
             Wire::Opened => {
-                let handshake = Handshake { model: Some("gpt-realtime-2.1".into()), beta: false };
-                let (script, voice) = (Arc::clone(&self.script), Arc::clone(&VOICE));
-                self.provider = Some(Core::new(script, voice, 1, &handshake, self.now));
+                self.connections += 1;
+                self.provider = Some(self.house.open(self.connections, self.now));
                 call.handle_connected(self.now);
             }
             Wire::ToProvider(text) => self.provider.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
-            Wire::ToRamal(Departure::Message { text, .. }) => call.handle_provider(Incoming::Text(text), self.now),
+            Wire::ToRamal(Departure::Message { text, .. }) => call.handle_provider(self.house.framed(text), self.now),
             Wire::ToRamal(Departure::Close(code, why)) => {
                 call.handle_disconnected(Disconnect::Closed(Some((code, why))), self.now);
             }
@@ -315,7 +315,8 @@ impl World {
                 sip::Event::Incoming { leg, invite, .. } => {
                     assert!(self.call.is_none(), "one INVITE is one call");
                     let setup = model::setup(model::secretary(|_| ()), (leg, *invite), at("ramal rtp"), self.seed);
-                    self.call = Some(Call::new(setup, self.now));
+                    let rung = self.house.rung(setup.rung);
+                    self.call = Some(Call::new(call::Setup { rung, ..setup }, self.now));
                 }
                 event => self.call.iter_mut().for_each(|call| call.handle_sip(event.clone(), self.now)),
             }
@@ -365,7 +366,11 @@ impl World {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Connect(_) => self.post(HANDSHAKE, Wire::Opened),
+            Event::Connect(_) => {
+                // What was on its way on a connection before goes with it.
+                (self.provider, self.wire) = (None, BTreeMap::new());
+                self.post(HANDSHAKE, Wire::Opened);
+            }
             Event::Answered => self.log.answered = Some(self.now),
             Event::AssistantSpeaks { .. } => self.log.voiced.push(0),
             Event::BargeIn(_) => {
@@ -388,7 +393,7 @@ impl World {
     }
 
     fn drain_provider(&mut self) {
-        while let Some(departure) = self.provider.as_mut().and_then(Core::poll_departure) {
+        while let Some(departure) = self.provider.as_mut().and_then(Provider::poll_departure) {
             self.post(TO_PROVIDER, Wire::ToRamal(departure));
         }
     }

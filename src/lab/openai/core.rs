@@ -6,11 +6,10 @@ mod speak;
 
 use self::{conversation::Conversation, settings::Settings, speak::Active};
 use super::{
-    hearing::Hearing,
     schema,
     script::{Faults, Script},
-    voice::Voice,
 };
+use crate::lab::{hearing::Hearing, server::Departure, voice::Voice};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,22 +24,6 @@ pub struct Handshake {
     pub model: Option<String>,
     /// The header `OpenAI-Beta` was there.
     pub beta: bool,
-}
-
-/// From the server to its client.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Departure {
-    /// A text frame.
-    Message {
-        /// Its `type`.
-        kind: String,
-        /// Its JSON.
-        text: String,
-    },
-    /// A close frame; nothing follows.
-    Close(u16, String),
-    /// The connection breaks; nothing follows.
-    Drop,
 }
 
 /// Something that will happen whatever the client does.

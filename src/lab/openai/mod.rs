@@ -3,21 +3,23 @@
 //! it is sent.
 //!
 //! Not simulated: out-of-band responses, text-only output, images, MCP, `idle_timeout_ms`, WebRTC and SIP.
-mod command;
 mod core;
-mod hearing;
 mod schema;
 mod script;
 mod server;
-mod voice;
 
 pub use self::{
-    command::{Args, run},
-    core::{Core, Departure, Handshake},
-    script::{Faults, Reply, Say, Script, ScriptError, ScriptedCall, ScriptedFailure, TimedMessage},
-    server::{Direction, Logged, Server, Tls},
+    core::{Core, Handshake},
+    script::{Faults, Reply, Script, ScriptedFailure},
+};
+pub use super::{
+    script::{Say, ScriptedCall, TimedMessage},
+    server::{Departure, Direction, Logged, Tls},
     voice::Voice,
 };
+
+/// A running server.
+pub type Server = super::server::Server<Core>;
 
 #[cfg(test)]
 mod tests;

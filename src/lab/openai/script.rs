@@ -1,28 +1,6 @@
 //! What the simulated model says and when it fails: a TOML file, or built in a test.
+use crate::lab::script::{Say, ScriptedCall, TimedMessage};
 use serde::Deserialize;
-use std::{fs, path::Path};
-use thiserror::Error;
-
-/// Why a script was refused.
-#[derive(Debug, Error)]
-pub enum ScriptError {
-    /// The file could not be read.
-    #[error("the script {path} cannot be read")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not a script; the message names line and key.
-    #[error("{path} is not a script")]
-    Invalid {
-        /// The file.
-        path: String,
-        /// Why.
-        source: Box<toml::de::Error>,
-    },
-}
 
 /// One script serves every connection, each from its beginning.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -106,37 +84,6 @@ impl Reply {
     }
 }
 
-/// What is heard.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(untagged)]
-pub enum Say {
-    /// English words, spoken by flite.
-    Words(String),
-    /// A pure tone at -12 dBFS.
-    Tone {
-        /// Its frequency.
-        tone_hz: u32,
-        /// Its length.
-        ms: u64,
-    },
-    /// Digital silence.
-    Silence {
-        /// Its length.
-        silence_ms: u64,
-    },
-}
-
-/// A function call.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct ScriptedCall {
-    /// The function.
-    pub name: String,
-    /// Its arguments; sent as JSON text.
-    #[serde(default)]
-    pub arguments: serde_json::Value,
-}
-
 /// How a response fails.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
@@ -208,28 +155,5 @@ impl Default for Faults {
             drop_after_ms: None,
             messages: Vec::new(),
         }
-    }
-}
-
-/// A message sent at a time.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct TimedMessage {
-    /// Milliseconds from the opening of the connection.
-    pub after_ms: u64,
-    /// The text of the message.
-    pub text: String,
-}
-
-impl Script {
-    /// Reads a TOML file.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, or holds a key or value that is not of a script.
-    pub fn read(path: &Path) -> Result<Self, ScriptError> {
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|source| ScriptError::Unreadable { path: name.clone(), source })?;
-        toml::from_str(&text).map_err(|source| ScriptError::Invalid { path: name, source: Box::new(source) })
     }
 }

@@ -1,8 +1,6 @@
 //! The caller's audio: turns, their items and their transcripts.
-use super::{
-    super::hearing::{Detection, Noticed},
-    Core, Task,
-};
+use super::{Core, Task};
+use crate::lab::hearing::{Detection, Noticed};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
 //! The session object, and what the simulator reads from it.
-use super::{super::hearing::Detection, Core};
+use super::Core;
+use crate::lab::hearing::Detection;
 use media::{Law, SampleRate, codec::g711};
 use serde_json::{Value, json};
 

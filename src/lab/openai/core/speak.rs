@@ -1,8 +1,6 @@
 //! Responses: created, delivered faster than they can be played, completed, cancelled or failed.
-use super::{
-    super::script::{Reply, Say, ScriptedCall},
-    Core,
-};
+use super::{super::script::Reply, Core};
+use crate::lab::script::{Say, ScriptedCall};
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,
@@ -116,7 +114,7 @@ impl Core {
         let failing = reply.fail.as_ref();
         let limit_ms = failing.map_or(u64::MAX, |fail| fail.after_ms);
         if let Some(say) = reply.say.as_ref().filter(|_| limit_ms > 0) {
-            let transcript = reply.transcript.clone().unwrap_or_else(|| transcript_of(say));
+            let transcript = reply.transcript.clone().unwrap_or_else(|| say.transcript());
             beats.push_back((at, Beat::Open));
             for (words, audio, ms) in self.deltas(say, &transcript, limit_ms) {
                 let lasts = Duration::from_millis(ms).div_f64(burst);
@@ -327,14 +325,6 @@ impl Core {
 /// What a model says that was told to say something word for word: what follows the first line.
 fn obey(instructions: &str) -> Reply {
     Reply::words(instructions.split_once('\n').map_or(instructions, |(_, words)| words))
-}
-
-fn transcript_of(say: &Say) -> String {
-    match say {
-        Say::Words(text) => text.clone(),
-        Say::Tone { tone_hz, ms } => format!("[{tone_hz} Hz for {ms} ms]"),
-        Say::Silence { silence_ms } => format!("[{silence_ms} ms of silence]"),
-    }
 }
 
 fn message(item_id: &str, status: &str, transcript: Option<&str>) -> Value {

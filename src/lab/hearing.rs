@@ -1,4 +1,4 @@
-//! The simulated server's ear: it counts audio, not time, so a client that stops sending never ends its turn.
+//! A simulated server's ear: it counts audio, not time, so a client that stops sending never ends its turn.
 use std::time::Duration;
 
 /// What is judged at once.
@@ -9,13 +9,13 @@ const ONSET: u32 = 3;
 
 /// `turn_detection` as it was configured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Detection {
+pub(in crate::lab) struct Detection {
     /// 0 to 1.
-    pub(super) threshold: f64,
-    pub(super) prefix_ms: u64,
-    pub(super) silence_ms: u64,
-    pub(super) create: bool,
-    pub(super) interrupt: bool,
+    pub(in crate::lab) threshold: f64,
+    pub(in crate::lab) prefix_ms: u64,
+    pub(in crate::lab) silence_ms: u64,
+    pub(in crate::lab) create: bool,
+    pub(in crate::lab) interrupt: bool,
 }
 
 impl Detection {
@@ -27,7 +27,7 @@ impl Detection {
 
 /// What was noticed, in milliseconds of audio since the session began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Noticed {
+pub(in crate::lab) enum Noticed {
     /// Speech, from here on, with what came just before it.
     Started { audio_start_ms: u64 },
     /// A turn ended here; so much of it was loud or between loud frames.
@@ -36,7 +36,7 @@ pub(super) enum Noticed {
 
 /// Frames of caller audio, judged one by one.
 #[derive(Debug, Default)]
-pub(super) struct Hearing {
+pub(in crate::lab) struct Hearing {
     pending: Vec<i16>,
     heard_ms: u64,
     loud_run: u32,
@@ -48,22 +48,22 @@ pub(super) struct Hearing {
 
 impl Hearing {
     /// Audio since the last commit or clear, milliseconds.
-    pub(super) fn buffered_ms(&self) -> u64 {
+    pub(in crate::lab) fn buffered_ms(&self) -> u64 {
         self.buffered_ms
     }
 
     /// All audio so far, milliseconds.
-    pub(super) fn heard_ms(&self) -> u64 {
+    pub(in crate::lab) fn heard_ms(&self) -> u64 {
         self.heard_ms
     }
 
     /// Forgets what was buffered.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::lab) fn clear(&mut self) {
         self.buffered_ms = 0;
     }
 
     /// Hears samples at a rate in Hz.
-    pub(super) fn hear(&mut self, samples: &[i16], rate: u32, detection: Option<Detection>) -> Vec<Noticed> {
+    pub(in crate::lab) fn hear(&mut self, samples: &[i16], rate: u32, detection: Option<Detection>) -> Vec<Noticed> {
         let frame_samples = (u128::from(rate) * FRAME.as_millis() / 1_000) as usize;
         self.pending.extend_from_slice(samples);
         let whole = self.pending.len() / frame_samples * frame_samples;

@@ -1,7 +1,11 @@
-//! `ramal lab openai`.
-use super::{Direction, Logged, Script, Server, Tls};
+//! `ramal lab PROVIDER`.
+use super::{
+    script,
+    server::{Direction, Logged, Server, Simulated, Tls},
+};
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -15,9 +19,12 @@ use tokio::sync::mpsc;
 /// Messages that may wait for the terminal; more are dropped and counted.
 const LOG: usize = 4_096;
 
-/// `ramal lab openai …`.
+/// Keys whose long values are audio.
+const AUDIO: [&str; 3] = ["audio", "delta", "data"];
+
+/// `ramal lab PROVIDER …`.
 #[derive(ClapArgs, Clone, Debug)]
-pub struct Args {
+pub(in crate::lab) struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -35,31 +42,35 @@ pub struct Args {
     json: bool,
 }
 
-/// Serves until interrupted.
+/// Serves until interrupted, under this name.
 ///
 /// # Errors
 ///
 /// When the script or the certificate file is not usable, or the address is taken.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run<S>(name: &str, args: &Args) -> anyhow::Result<()>
+where
+    S: Simulated,
+    S::Script: DeserializeOwned + Default,
+{
     let script = match &args.script {
-        Some(path) => Script::read(path)?,
-        None => Script::default(),
+        Some(path) => script::read(path)?,
+        None => S::Script::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve(args, script))
+    runtime.block_on(serve::<S>(name, args, script))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the origin of the times that are printed")]
-async fn serve(args: &Args, script: Script) -> anyhow::Result<()> {
+async fn serve<S: Simulated>(name: &str, args: &Args, script: S::Script) -> anyhow::Result<()> {
     let origin = Instant::now();
     let (log, mut logged) = mpsc::channel(LOG);
     let tls = if args.tls { Tls::SelfSigned } else { Tls::Off };
-    let server = Server::start(args.listen, script, tls, args.json.then_some(log)).await?;
+    let server = Server::<S>::start(args.listen, script, tls, args.json.then_some(log)).await?;
     if let Some(pem) = server.certificate_pem() {
         let path = &args.certificate;
         fs::write(path, pem).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    announce(args, &server)?;
+    announce(name, args, &server.url(), server.certificate_pem().is_some())?;
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
@@ -70,14 +81,13 @@ async fn serve(args: &Args, script: Script) -> anyhow::Result<()> {
     }
 }
 
-fn announce(args: &Args, server: &Server) -> io::Result<()> {
-    let url = server.url();
-    let certificate = server.certificate_pem().map(|_| args.certificate.display().to_string());
+fn announce(name: &str, args: &Args, url: &str, encrypted: bool) -> io::Result<()> {
+    let certificate = encrypted.then(|| args.certificate.display().to_string());
     if args.json {
         return print(&json!({"listening": url, "certificate": certificate}));
     }
     let mut out = io::stdout().lock();
-    writeln!(out, "OpenAI Realtime, simulated: {url}")?;
+    writeln!(out, "{name}, simulated: {url}")?;
     if let Some(path) = certificate {
         writeln!(out, "Trust this certificate: {path}")?;
     }
@@ -87,20 +97,31 @@ fn announce(args: &Args, server: &Server) -> io::Result<()> {
 /// One line of the log. Audio is told by its size.
 fn line(message: &Logged, origin: Instant) -> Value {
     let mut event = message.json();
-    for key in ["audio", "delta"] {
-        if let Some(value) = event.get_mut(key)
-            && let Some(length) = value.as_str().map(str::len)
-            && length > 64
-        {
-            *value = json!({"characters": length});
-        }
-    }
+    shorten(&mut event);
     let direction = match message.direction {
         Direction::FromClient => "from_client",
         Direction::ToClient => "to_client",
     };
     let at_ms = message.at.duration_since(origin).as_secs_f64() * 1_000.0;
     json!({"connection": message.connection, "at_ms": at_ms, "direction": direction, "event": event})
+}
+
+/// Audio, wherever it is, becomes its length.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_str().map(str::len) {
+                    Some(length) if length > 64 && AUDIO.contains(&key.as_str()) => {
+                        *value = json!({"characters": length});
+                    }
+                    _ => shorten(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn print(line: &Value) -> io::Result<()> {

@@ -1,0 +1,106 @@
+//! Simulated providers, as the world needs them.
+use providers::{Incoming, gemini as dialect};
+use ramal::{
+    call::Rung,
+    lab::{
+        gemini,
+        openai::{self, Departure, Voice},
+    },
+};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
+
+static VOICE: LazyLock<Arc<Voice>> = LazyLock::new(|| Arc::new(Voice::default()));
+
+/// A provider and what it says, one connection after another.
+pub(crate) enum House {
+    OpenAi(Arc<openai::Script>),
+    Gemini(Arc<gemini::Script>),
+}
+
+impl From<openai::Script> for House {
+    fn from(script: openai::Script) -> Self {
+        Self::OpenAi(Arc::new(script))
+    }
+}
+
+impl From<gemini::Script> for House {
+    fn from(script: gemini::Script) -> Self {
+        Self::Gemini(Arc::new(script))
+    }
+}
+
+impl House {
+    /// A connection that was just upgraded.
+    pub(crate) fn open(&self, number: u64, now: Instant) -> Provider {
+        let voice = Arc::clone(&VOICE);
+        match self {
+            Self::OpenAi(script) => {
+                let handshake = openai::Handshake { model: Some("gpt-realtime-2.1".into()), beta: false };
+                let core = openai::Core::new(Arc::clone(script), voice, number, &handshake, now);
+                Provider::OpenAi(Box::new(core))
+            }
+            Self::Gemini(script) => {
+                Provider::Gemini(Box::new(gemini::Core::new(Arc::clone(script), voice, number, now)))
+            }
+        }
+    }
+
+    /// A message in the kind of frame it comes in.
+    pub(crate) fn framed(&self, text: String) -> Incoming {
+        match self {
+            Self::OpenAi(_) => Incoming::Text(text),
+            Self::Gemini(_) => Incoming::Binary(text.into_bytes()),
+        }
+    }
+
+    /// The same secretary, with this provider.
+    pub(crate) fn rung(&self, rung: Rung) -> Rung {
+        match (self, rung) {
+            (Self::Gemini(_), Rung::OpenAi(config)) => Rung::Gemini(Box::new(dialect::Config {
+                first_message: config.first_message,
+                tools: config.tools,
+                ..dialect::Config::new("g-test")
+            })),
+            (_, rung) => rung,
+        }
+    }
+}
+
+/// One connection.
+pub(crate) enum Provider {
+    OpenAi(Box<openai::Core>),
+    Gemini(Box<gemini::Core>),
+}
+
+impl Provider {
+    pub(crate) fn handle_text(&mut self, text: &str, now: Instant) {
+        match self {
+            Self::OpenAi(core) => core.handle_text(text, now),
+            Self::Gemini(core) => core.handle_text(text, now),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::OpenAi(core) => core.handle_timeout(now),
+            Self::Gemini(core) => core.handle_timeout(now),
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        match self {
+            Self::OpenAi(core) => core.poll_timeout(),
+            Self::Gemini(core) => core.poll_timeout(),
+        }
+    }
+
+    pub(crate) fn poll_departure(&mut self) -> Option<Departure> {
+        match self {
+            Self::OpenAi(core) => core.poll_departure(),
+            Self::Gemini(core) => core.poll_departure(),
+        }
+    }
+}
