@@ -15,17 +15,33 @@ pub enum Endpoint {
         /// Header name and value, sent with the upgrade.
         headers: Vec<(String, String)>,
     },
+    /// A WebSocket whose address is asked for first, since it is good for one conversation only. It holds a secret, and
+    /// so may the headers.
+    SignedWebSocket {
+        /// `http://` or `https://`, to be fetched with GET; the answer is JSON.
+        request: String,
+        /// Header name and value, sent with the request alone.
+        headers: Vec<(String, String)>,
+        /// Which member of the answer is the address.
+        member: &'static str,
+    },
     /// The speech engine inside this process: [`Outgoing::Job`] only.
     Engine,
 }
 
 impl Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = |headers: &[(String, String)]| headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         match self {
             Self::WebSocket { url, headers } => {
-                let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
-                f.debug_struct("WebSocket").field("url", url).field("headers", &names).finish()
+                f.debug_struct("WebSocket").field("url", url).field("headers", &names(headers)).finish()
             }
+            Self::SignedWebSocket { request, headers, member } => f
+                .debug_struct("SignedWebSocket")
+                .field("request", request)
+                .field("headers", &names(headers))
+                .field("member", member)
+                .finish(),
             Self::Engine => f.write_str("Engine"),
         }
     }
@@ -188,6 +204,8 @@ pub struct Usage {
     pub output_audio: u64,
     /// Caller audio transcribed and billed by time.
     pub transcribed: Duration,
+    /// Time of a conversation that is billed by its length.
+    pub connected: Duration,
 }
 
 /// What kind of trouble a provider is in; decides what follows.
@@ -244,6 +262,13 @@ pub enum Event {
         /// The next words, to be appended.
         delta: String,
     },
+    /// What the caller heard of an utterance that was cut off, as the provider knows it: it replaces our estimate.
+    AssistantHeard {
+        /// Which utterance.
+        utterance: UtteranceId,
+        /// All that was heard of it.
+        text: String,
+    },
     /// What the caller said in a finished turn.
     CallerText(String),
     /// The assistant wants something done; answer with [`Dialect::answer_tool`].
@@ -269,7 +294,8 @@ pub enum Event {
 pub trait Dialect: Debug + Send {
     /// Where to connect.
     fn endpoint(&self) -> Endpoint;
-    /// What audio goes in and comes out; fixed for the life of the conversation.
+    /// What audio goes in and comes out. A provider that decides by itself may have settled it with [`Event::Ready`] only;
+    /// from there on it is fixed.
     fn formats(&self) -> Formats;
     /// The connection is open.
     fn handle_connected(&mut self, now: Instant);

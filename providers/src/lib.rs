@@ -1,6 +1,7 @@
 //! Dialects of the voice providers as state machines over WebSocket messages or engine jobs. No IO, no clock.
 pub mod accent;
 pub mod dialect;
+pub mod elevenlabs;
 pub mod gemini;
 pub mod local;
 pub mod openai;

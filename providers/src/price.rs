@@ -4,7 +4,11 @@ use serde::Deserialize;
 use std::time::Duration;
 
 /// The shipped files, one per vendor.
-const SHIPPED: [&str; 2] = [include_str!("openai/prices.json"), include_str!("gemini/prices.json")];
+const SHIPPED: [&str; 3] = [
+    include_str!("elevenlabs/prices.json"),
+    include_str!("gemini/prices.json"),
+    include_str!("openai/prices.json"),
+];
 /// Token prices are per million of them.
 const TOKENS: u128 = 1_000_000;
 const MICROS_PER_MINUTE: u128 = 60_000_000;
@@ -16,6 +20,8 @@ pub struct Prices {
     tokens: Vec<TokenPrice>,
     #[serde(default)]
     transcription: Vec<MinutePrice>,
+    #[serde(default)]
+    conversation: Vec<MinutePrice>,
 }
 
 /// Micro-dollars per million tokens.
@@ -31,7 +37,7 @@ struct TokenPrice {
     audio_out: u64,
 }
 
-/// Micro-dollars per minute of audio.
+/// Micro-dollars per minute of audio or of a conversation.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 struct MinutePrice {
     model: String,
@@ -45,9 +51,10 @@ impl Prices {
         let mut all = Self::default();
         for file in SHIPPED {
             // A test reads every shipped file; one that cannot be read has no prices, and costs are then unknown.
-            let Self { tokens, transcription } = Self::parse(file).unwrap_or_default();
+            let Self { tokens, transcription, conversation } = Self::parse(file).unwrap_or_default();
             all.tokens.extend(tokens);
             all.transcription.extend(transcription);
+            all.conversation.extend(conversation);
         }
         all
     }
@@ -83,13 +90,21 @@ impl Prices {
 
     /// What writing down this much caller audio costs with this model on a day.
     pub fn transcription(&self, transcribed: Duration, model: &str, day: &str) -> Option<u64> {
-        let price = self
-            .transcription
-            .iter()
-            .filter(|price| is_of(&price.model, model) && price.effective_from.as_str() <= day)
-            .max_by_key(|price| (price.model.len(), &price.effective_from))?;
-        rounded(transcribed.as_micros().checked_mul(u128::from(price.per_minute))?, MICROS_PER_MINUTE)
+        by_the_minute(&self.transcription, transcribed, model, day)
     }
+
+    /// What a conversation of this length costs with this model on a day.
+    pub fn conversation(&self, connected: Duration, model: &str, day: &str) -> Option<u64> {
+        by_the_minute(&self.conversation, connected, model, day)
+    }
+}
+
+fn by_the_minute(prices: &[MinutePrice], time: Duration, model: &str, day: &str) -> Option<u64> {
+    let price = prices
+        .iter()
+        .filter(|price| is_of(&price.model, model) && price.effective_from.as_str() <= day)
+        .max_by_key(|price| (price.model.len(), &price.effective_from))?;
+    rounded(time.as_micros().checked_mul(u128::from(price.per_minute))?, MICROS_PER_MINUTE)
 }
 
 /// What these tokens cost at the newest shipped price; `None` when the model has none.
@@ -100,6 +115,11 @@ pub fn cost_micro_usd(usage: &Usage, model: &str) -> Option<u64> {
 /// What writing down this much caller audio costs at the newest shipped price; `None` when the model has none.
 pub fn transcription_micro_usd(transcribed: Duration, model: &str) -> Option<u64> {
     Prices::shipped().transcription(transcribed, model, NEWEST)
+}
+
+/// What a conversation of this length costs at the newest shipped price; `None` when the model has none.
+pub fn conversation_micro_usd(connected: Duration, model: &str) -> Option<u64> {
+    Prices::shipped().conversation(connected, model, NEWEST)
 }
 
 /// A day after any price took effect.
@@ -134,7 +154,8 @@ mod tests {
         for file in SHIPPED {
             let prices = Prices::parse(file).unwrap();
             let days = prices.tokens.iter().map(|price| &price.effective_from);
-            for day in days.chain(prices.transcription.iter().map(|price| &price.effective_from)) {
+            let minutes = prices.transcription.iter().chain(&prices.conversation);
+            for day in days.chain(minutes.map(|price| &price.effective_from)) {
                 assert!(is_snapshot(&format!("-{day}")), "{day}");
             }
         }
@@ -149,6 +170,7 @@ mod tests {
         assert_eq!(cost_micro_usd(&heard, "gpt-realtime-2.1-mini"), Some(6_000));
         assert_eq!(cost_micro_usd(&said, "gpt-realtime-2.1-mini"), Some(24_000));
         assert_eq!(transcription_micro_usd(Duration::from_secs(60), "gpt-4o-mini-transcribe"), Some(3_000));
+        assert_eq!(conversation_micro_usd(Duration::from_secs(90), "elevenlabs-agents"), Some(120_000));
     }
 
     #[test]

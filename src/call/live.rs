@@ -325,6 +325,7 @@ impl Live {
                     desk.emit(Event::AssistantText { utterance, delta });
                 }
             }
+            providers::Event::AssistantHeard { utterance, text } => desk.log.transcript.heard(utterance, text, now),
             providers::Event::CallerText(text) => {
                 desk.log.transcript.caller(text.clone(), now);
                 desk.emit(Event::CallerText(text));
@@ -342,7 +343,8 @@ impl Live {
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
             providers::Event::Reconnect => desk.emit(Event::Connect(self.provider.endpoint())),
-            providers::Event::Ready => {} // an offerless INVITE: the media were up before the provider
+            // An offerless INVITE: the media were up before the provider, which may have settled what it hears.
+            providers::Event::Ready => self.media.feed(self.provider.formats().uplink),
         }
         GO_ON
     }

@@ -1,5 +1,5 @@
 //! What a call keeps for its record, from INVITE to the end.
-use super::{Rung, transcript::Transcript};
+use super::{Rung, rung::About, transcript::Transcript};
 use crate::{
     record::{Conversation, MediaQuality, MicroUsd, Outcome, Recording},
     secretary::Secretary,
@@ -91,12 +91,19 @@ impl Log {
         self.usage.output_text += usage.output_text;
         self.usage.output_audio += usage.output_audio;
         self.usage.transcribed += usage.transcribed;
+        self.usage.connected += usage.connected;
     }
 
     /// The assistant answered the caller; returns how often it has by now.
     pub(super) fn replied(&mut self) -> u32 {
         self.replies += 1;
         self.replies
+    }
+
+    /// What a provider may be told.
+    pub(super) fn about<'a>(&'a self, domain: &'a str) -> About<'a> {
+        let Identity { caller_id, destination, call_uuid, .. } = &self.identity;
+        About { caller: caller_id, called: destination, domain, call_uuid }
     }
 
     pub(super) fn call_uuid(&self) -> &str {

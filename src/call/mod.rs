@@ -34,7 +34,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use live::Live;
 use log::Log;
-use media::{sdp, vad};
+use media::{AudioFormat, sdp, vad};
 use providers::{Dialect, Disconnect, Failure, Incoming, Outgoing};
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Instant};
@@ -359,7 +359,7 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
-        let provider = self.desk.rung.open(answer.media.codec.format());
+        let provider = self.desk.open(answer.media.codec.format());
         self.desk.commands.push_back(Command::Ring { leg: self.desk.leg });
         self.desk.emit(Event::Connect(provider.endpoint()));
         let ready_by = now + self.desk.settings.ready_deadline;
@@ -439,7 +439,7 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
         };
-        let provider = self.desk.rung.open(negotiated.codec.format());
+        let provider = self.desk.open(negotiated.codec.format());
         self.desk.emit(Event::Connect(provider.endpoint()));
         self.go_live(negotiated, provider, now);
     }
@@ -502,6 +502,7 @@ impl Call {
             | providers::Event::Audio { .. }
             | providers::Event::UtteranceDone(_)
             | providers::Event::AssistantText { .. }
+            | providers::Event::AssistantHeard { .. }
             | providers::Event::CallerText(_)
             | providers::Event::ToolCall { .. } => {}
         }
@@ -540,6 +541,11 @@ impl Call {
 }
 
 impl Desk {
+    /// The provider of a call that sounds like this, not connected yet.
+    fn open(&self, format: AudioFormat) -> Box<dyn Dialect> {
+        self.rung.open(format, &self.log.about(&self.secretary.domain_name))
+    }
+
     fn emit(&mut self, event: Event) {
         if self.events.len() >= MAX_EVENTS {
             self.events.pop_front();

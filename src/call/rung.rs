@@ -1,6 +1,6 @@
 //! One rung of a secretary's ladder: a provider with all it needs, ready to be opened once the call's codec is known.
 use media::{AudioFormat, SampleRate};
-use providers::{Dialect, Usage, gemini, local, openai};
+use providers::{Dialect, Usage, elevenlabs, gemini, local, openai};
 
 /// What the recogniser of the built-in provider hears at most.
 const RECOGNISED: SampleRate = SampleRate::HZ_16000;
@@ -12,6 +12,8 @@ pub enum Rung {
     OpenAi(Box<openai::Config>),
     /// Gemini Live, or anything that speaks its protocol.
     Gemini(Box<gemini::Config>),
+    /// An agent at ElevenLabs.
+    ElevenLabs(Box<elevenlabs::Config>),
     /// The built-in provider.
     Local {
         /// As which receptionist.
@@ -32,9 +34,22 @@ impl Standby {
     }
 }
 
+/// What a provider may be told of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    /// The caller's number, as the PBX gave it.
+    pub(super) caller: &'a str,
+    /// What the caller dialled.
+    pub(super) called: &'a str,
+    /// The tenant, as SIP knows it.
+    pub(super) domain: &'a str,
+    /// What joins the conversation to the PBX's record of the call.
+    pub(super) call_uuid: &'a str,
+}
+
 impl Rung {
     /// Opens a conversation for a call that sounds like this: in the widest format that both have.
-    pub fn open(&self, call: AudioFormat) -> Box<dyn Dialect> {
+    pub(super) fn open(&self, call: AudioFormat, about: &About<'_>) -> Box<dyn Dialect> {
         match self {
             Self::OpenAi(config) => {
                 let format = openai::Format::of_call(call);
@@ -42,6 +57,11 @@ impl Rung {
             }
             // It hears one format and speaks another, whatever the call sounds like.
             Self::Gemini(config) => Box::new(gemini::Session::new((**config).clone())),
+            Self::ElevenLabs(config) => {
+                let expected = elevenlabs::Format::of_call(call);
+                let variables = about.variables();
+                Box::new(elevenlabs::Session::new(elevenlabs::Config { expected, variables, ..(**config).clone() }))
+            }
             Self::Local { config, .. } => {
                 let heard_at = call.rate().min(RECOGNISED);
                 Box::new(local::Session::new(local::Config { heard_at, ..(**config).clone() }))
@@ -54,6 +74,7 @@ impl Rung {
         match self {
             Self::OpenAi(_) => "openai",
             Self::Gemini(_) => "gemini",
+            Self::ElevenLabs(_) => "elevenlabs",
             Self::Local { .. } => "local",
         }
     }
@@ -61,7 +82,7 @@ impl Rung {
     /// Whether it finds the caller's turns in the audio by itself, without our detector.
     pub const fn hears_turns(&self) -> bool {
         match self {
-            Self::OpenAi(_) | Self::Gemini(_) => true,
+            Self::OpenAi(_) | Self::Gemini(_) | Self::ElevenLabs(_) => true,
             Self::Local { .. } => false,
         }
     }
@@ -71,6 +92,7 @@ impl Rung {
         match self {
             Self::OpenAi(config) => &config.model,
             Self::Gemini(config) => &config.model,
+            Self::ElevenLabs(config) => &config.agent_id,
             Self::Local { engine, .. } => engine,
         }
     }
@@ -84,7 +106,18 @@ impl Rung {
                 providers::price::cost_micro_usd(usage, &config.model).map(|tokens| tokens + heard)
             }
             Self::Gemini(config) => providers::price::cost_micro_usd(usage, &config.model),
+            Self::ElevenLabs(config) => providers::price::conversation_micro_usd(usage.connected, config.priced_as()),
             Self::Local { .. } => Some(0),
         }
+    }
+}
+
+impl About<'_> {
+    /// Names and values, for a prompt that is kept at the provider.
+    fn variables(&self) -> Vec<(String, String)> {
+        let Self { caller, called, domain, call_uuid } = *self;
+        let all =
+            [("caller_number", caller), ("called_number", called), ("domain_name", domain), ("call_uuid", call_uuid)];
+        all.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 }

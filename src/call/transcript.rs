@@ -61,6 +61,8 @@ struct Assistant {
     at: Instant,
     utterance: UtteranceId,
     text: String,
+    /// What was heard of it when it was cut, in the provider's words.
+    heard: Option<String>,
     generated: Duration,
     fate: Fate,
     /// When the last of it was heard.
@@ -162,6 +164,13 @@ impl Transcript {
         }
     }
 
+    /// The provider knows what was heard of an utterance, should it be cut.
+    pub(super) fn heard(&mut self, utterance: UtteranceId, text: String, now: Instant) {
+        if let Some(entry) = self.assistant(utterance, now) {
+            entry.heard = Some(text);
+        }
+    }
+
     /// The first packet of an utterance left.
     pub(super) fn started(&mut self, utterance: UtteranceId, at: Instant, latency: Option<Duration>) {
         if let Some(entry) = self.assistant(utterance, at) {
@@ -207,6 +216,7 @@ impl Transcript {
                     at: now,
                     utterance,
                     text: String::new(),
+                    heard: None,
                     generated: Duration::ZERO,
                     fate: Fate::Pending,
                     ended: None,
@@ -263,7 +273,8 @@ impl Assistant {
             Fate::Cut { played, .. } if played.is_zero() => return None,
             Fate::Cut { played, generated, text_bytes } => {
                 let words = self.text.get(..text_bytes).unwrap_or(&self.text);
-                (played, heard_words(words, played, generated).to_owned(), true)
+                let estimate = || heard_words(words, played, generated).to_owned();
+                (played, self.heard.clone().unwrap_or_else(estimate), true)
             }
         };
         let unrecorded = falls_into(pauses, self.at, self.ended.unwrap_or(self.at));
@@ -319,6 +330,21 @@ mod tests {
         assert_eq!(turns[0].text, "We are open");
         assert!(turns[0].cut);
         assert_eq!((turns[0].heard, turns[0].latency), (Some(ms(1_400)), Some(ms(400))));
+    }
+
+    #[test]
+    fn the_providers_word_of_what_was_heard_counts_for_what_was_cut_and_only_for_that() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        for (utterance, words) in [(UtteranceId(1), "first of all"), (UtteranceId(2), "second of all")] {
+            transcript.text(utterance, words, t0);
+            transcript.generated(utterance, ms(1_000), t0);
+            transcript.heard(utterance, "heard".into(), t0);
+        }
+        transcript.played_out(Heard { utterance: UtteranceId(1), played: ms(1_000), queued: ms(1_000) }, t0);
+        transcript.cut(Heard { utterance: UtteranceId(2), played: ms(900), queued: ms(1_000) }, t0);
+        let texts: Vec<_> = transcript.turns().into_iter().map(|turn| turn.text).collect();
+        assert_eq!(texts, ["first of all", "heard"]);
     }
 
     #[test]

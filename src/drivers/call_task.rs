@@ -5,6 +5,7 @@ use super::{
     media_board::News,
     recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
+    signed_url,
     sip_socket::Request,
     ws_client::{Connection, FromProvider},
 };
@@ -57,6 +58,8 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     /// Whom providers' certificates are trusted by.
     pub tls: Arc<rustls::ClientConfig>,
+    /// Asks for signed URLs.
+    pub http: ureq::Agent,
     /// Finished conversations, to be stored.
     pub records: store::Recorder,
     /// Where recordings are written.
@@ -406,6 +409,11 @@ impl Task {
             Endpoint::WebSocket { url, headers } => {
                 let tls = Arc::clone(&self.shared.tls);
                 self.provider = Provider::Socket(Connection::open(url, headers, tls));
+            }
+            Endpoint::SignedWebSocket { request: url, headers, member } => {
+                let request = signed_url::Request { url, headers, member };
+                let (http, tls) = (self.shared.http.clone(), Arc::clone(&self.shared.tls));
+                self.provider = Provider::Socket(Connection::open_signed(request, http, tls));
             }
             Endpoint::Engine => {
                 self.provider = Provider::Engine;

@@ -15,6 +15,7 @@ pub mod recorder;
 pub mod registrars;
 pub mod rtp_socket;
 pub mod server;
+pub mod signed_url;
 pub mod sip_socket;
 pub mod takeover;
 pub mod tap;

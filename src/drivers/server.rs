@@ -12,7 +12,7 @@ use super::{
     recorder::Recorder,
     registrars::{self, Registrars},
     rtp_socket::Ports,
-    seed,
+    seed, signed_url,
     sip_socket::{self, Request, Sockets, tls::Tls},
     takeover::Line,
     tap::{self, Tap},
@@ -110,10 +110,9 @@ impl Server {
         let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
         let (watch, _) = broadcast::channel(WATCHED);
         let (orders, _) = broadcast::channel(ORDERS);
-        let threads = now.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
         let admission = Arc::new(Admission {
             ports,
-            threads: MediaThreads::start(threads, &orders, &stopped)?,
+            threads: MediaThreads::start(threads(&now, cores), &orders, &stopped)?,
             ears: ears(&engine),
             registrars: registrars.known.clone(),
             shared: Shared {
@@ -121,6 +120,7 @@ impl Server {
                 sip: requests.clone(),
                 engine: Arc::clone(&engine),
                 tls: tls(&now)?,
+                http: signed_url::agent(),
                 records,
                 recorder,
                 orders,
@@ -396,6 +396,11 @@ fn ears(engine: &Engine) -> Ears {
     let able = engine.capabilities();
     let engines = [Language::EnUs, Language::PtBr].map(|language| (language, able.identity(language)));
     Ears { hearing: able.hearing(), voices: able.voices.keys().copied().collect(), engines: engines.to_vec() }
+}
+
+/// How many carry calls: as configured, else one per core.
+fn threads(config: &Config, cores: usize) -> usize {
+    config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores)
 }
 
 /// Public roots, and the administrator's own.

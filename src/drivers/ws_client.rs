@@ -1,5 +1,6 @@
 //! One WebSocket connection to a provider, owned and polled by its call's task: a message crosses no queue and wakes no
 //! other task on its way.
+use super::signed_url;
 use futures_util::{Sink, SinkExt, StreamExt};
 use providers::{Disconnect, Incoming, Outgoing};
 use std::{
@@ -75,6 +76,14 @@ impl Connection {
     /// Begins to open a connection; [`Self::next`] carries on with it.
     pub fn open(url: String, headers: Vec<(String, String)>, tls: Arc<rustls::ClientConfig>) -> Self {
         Self(State::Opening(Box::pin(async move { connect(&url, &headers, tls).await })))
+    }
+
+    /// The same, at an address that is asked for first.
+    pub fn open_signed(request: signed_url::Request, http: ureq::Agent, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self(State::Opening(Box::pin(async move {
+            let url = signed_url::fetch(http, request).await?;
+            connect(&url, &[], tls).await
+        })))
     }
 
     /// What comes next of it. Nothing is lost when the future is dropped.

@@ -1,6 +1,6 @@
 //! The caller turns to another codec: by a new offer and answer, or by sending another of the payload types agreed on.
-use super::{Session, tones::Tones};
-use crate::{codec::Codec, sdp::Negotiated};
+use super::{Session, tones::Tones, uplink};
+use crate::{audio::AudioFormat, codec::Codec, sdp::Negotiated};
 use std::time::Instant;
 
 impl Session {
@@ -19,6 +19,19 @@ impl Session {
         let former = self.media.payload_type.received;
         if former != media.payload_type.received && media.others.iter().all(|(number, _)| *number != former) {
             media.others.push((former, self.media.codec));
+        }
+    }
+
+    /// The provider hears this from here on: it was not known, or not settled, when the session began. A format that the
+    /// codec cannot be turned into changes nothing.
+    pub fn feed(&mut self, format: AudioFormat) {
+        if format == self.uplink.format() || uplink::probe(self.uplink.codec(), format).is_err() {
+            return;
+        }
+        self.uplink.feed(format);
+        self.voice.hear_at(self.uplink.rate());
+        if self.tones.is_some() {
+            self.tones = Tones::new(self.uplink.rate());
         }
     }
 

@@ -222,6 +222,16 @@ impl Uplink {
         self.expected.max(self.patient_until)
     }
 
+    pub(super) fn format(&self) -> AudioFormat {
+        self.format
+    }
+
+    /// What it yields is in this format from here on.
+    pub(super) fn feed(&mut self, format: AudioFormat) {
+        self.format = format;
+        self.set_up(self.codec);
+    }
+
     pub(super) fn codec(&self) -> Codec {
         self.codec
     }

@@ -59,7 +59,12 @@ impl World {
                 Event::ToolCall { name, arguments, .. } => Some(format!("tool {name} {arguments}")),
                 Event::Warning(text) => Some(format!("warn {text}")),
                 Event::Failed(failure) => Some(format!("fail {:?}", failure.kind)),
-                Event::Ready | Event::Reconnect | Event::Usage(_) | Event::SpeechStarted | Event::SpeechStopped => None,
+                Event::Ready
+                | Event::Reconnect
+                | Event::Usage(_)
+                | Event::SpeechStarted
+                | Event::SpeechStopped
+                | Event::AssistantHeard { .. } => None,
             });
         }
     }

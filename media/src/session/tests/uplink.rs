@@ -374,3 +374,22 @@ fn a_lost_opus_packet_is_repaired_by_the_next() {
     let (repaired, extrapolated) = (error(true), error(false));
     assert!(repaired < extrapolated / 2.0, "{repaired} and {extrapolated}");
 }
+
+#[test]
+fn what_the_provider_hears_may_be_settled_after_the_session_began() {
+    let mut call = Call::new(AudioFormat::G711(Law::Mu));
+    (0..3).for_each(|_| call.phone_sends(&[0xff; 160]));
+    call.session.feed(AudioFormat::Pcm(SampleRate::HZ_16000));
+    (0..3).for_each(|_| call.phone_sends(&[0xff; 160]));
+    let formats: Vec<_> = call
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Audio(Audio::G711 { bytes, .. }) => Some((8_000, bytes.len())),
+            Event::Audio(Audio::Pcm(frame)) => Some((frame.rate.hz(), frame.samples.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(formats[..3], [(8_000, 160); 3]);
+    assert!(formats[3..].len() >= 3 && formats[3..].iter().all(|piece| piece.0 == 16_000), "{formats:?}");
+}

@@ -261,5 +261,6 @@ fn usage_of(usage: &TokenUsage) -> Usage {
         output_text: output.text_tokens,
         output_audio: output.audio_tokens,
         transcribed: Duration::ZERO,
+        connected: Duration::ZERO,
     }
 }
