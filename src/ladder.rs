@@ -5,7 +5,7 @@ use crate::{
     secretary::{self, ProviderKind, Secretary},
 };
 use media::Law;
-use providers::{gemini, local, openai};
+use providers::{elevenlabs, gemini, local, openai};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -31,8 +31,18 @@ pub enum Unavailable {
         /// As in the column and in the configuration.
         provider: &'static str,
     },
+    /// Nobody said which agent.
+    #[error(
+        "secretary {secretary:?} speaks through ElevenLabs, but neither her agent_id nor that of [elevenlabs] is set"
+    )]
+    NoAgent {
+        /// Her name.
+        secretary: String,
+    },
     /// No such dialect in this version.
-    #[error("secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, gemini and local")]
+    #[error(
+        "secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, gemini, elevenlabs and local"
+    )]
     UnknownProvider {
         /// Her name.
         secretary: String,
@@ -57,6 +67,7 @@ pub fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung,
     match &secretary.provider {
         ProviderKind::OpenAi => openai(secretary, config),
         ProviderKind::Gemini => gemini(secretary, config),
+        ProviderKind::ElevenLabs => elevenlabs(secretary, config),
         ProviderKind::Local => local(secretary, config, ears),
         ProviderKind::Unknown(provider) => Err(Unavailable::UnknownProvider {
             secretary: secretary.secretary_name.clone(),
@@ -127,6 +138,27 @@ fn activity_detection(secretary: &Secretary) -> gemini::TurnDetection {
             gemini::TurnDetection { start, ending, prefix_padding: None, silence: None }
         }
     }
+}
+
+/// Only what the secretary says is an override: the agent must allow each.
+fn elevenlabs(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
+    let own = &secretary.provider_config;
+    let Some(agent_id) = own.agent_id.clone().or_else(|| config.elevenlabs.agent_id.clone()) else {
+        return Err(Unavailable::NoAgent { secretary: secretary.secretary_name.clone() });
+    };
+    let mut rung = elevenlabs::Config::new(agent_id, elevenlabs::Format::Ulaw);
+    rung.url.clone_from(&config.elevenlabs.url);
+    rung.api_key = config.elevenlabs.api_key.as_ref().map(|key| key.expose().to_owned());
+    rung.language.clone_from(&own.language);
+    rung.overrides = elevenlabs::Overrides {
+        prompt: secretary.system_prompt.clone(),
+        llm: own.model.clone(),
+        first_message: first_message(secretary, config),
+        language: own.language.clone(),
+        voice: secretary.voice_id.clone(),
+        speed: secretary.voice_settings.speed,
+    };
+    Ok(Rung::ElevenLabs(Box::new(rung)))
 }
 
 /// What is said first: that the call is recorded, the secretary's own words, and what her keys do.

@@ -100,6 +100,8 @@ pub enum ProviderKind {
     OpenAi,
     /// Gemini Live.
     Gemini,
+    /// An agent at ElevenLabs.
+    ElevenLabs,
     /// The engine inside this process; no key, no network.
     Local,
     /// A name this version has no dialect for. Its calls are refused with this name in the log.
@@ -112,6 +114,7 @@ impl ProviderKind {
         match self {
             Self::OpenAi => "openai",
             Self::Gemini => "gemini",
+            Self::ElevenLabs => "elevenlabs",
             Self::Local => "local",
             Self::Unknown(name) => name,
         }
@@ -122,6 +125,7 @@ impl ProviderKind {
         match name.trim().to_ascii_lowercase().as_str() {
             "openai" => Self::OpenAi,
             "gemini" => Self::Gemini,
+            "elevenlabs" => Self::ElevenLabs,
             "local" => Self::Local,
             _ => Self::Unknown(name.trim().to_owned()),
         }
@@ -139,6 +143,8 @@ impl fmt::Display for ProviderKind {
 pub struct ProviderConfig {
     /// The provider's model; `None` for the server's default.
     pub model: Option<String>,
+    /// The provider's name of an assistant that is set up there; `None` for the server's default.
+    pub agent_id: Option<String>,
     /// BCP 47 (`pt-BR`); `None` for the server's default.
     pub language: Option<String>,
     /// Which model writes down what the caller says; `None` for the server's default.
@@ -493,6 +499,7 @@ fn json<T: Default + for<'de> Deserialize<'de>>(column: &'static str, text: Opti
 #[derive(Default, Deserialize)]
 struct RawProviderConfig {
     model: Option<String>,
+    agent_id: Option<String>,
     language: Option<String>,
     transcription_model: Option<String>,
     turn_detection: Option<RawTurnDetection>,
@@ -535,6 +542,7 @@ fn provider_config(text: Option<&str>, warnings: &mut Vec<String>) -> Result<Pro
     };
     Ok(ProviderConfig {
         model: words(raw.model),
+        agent_id: words(raw.agent_id),
         language: words(raw.language),
         transcription_model: words(raw.transcription_model),
         turn_detection,

@@ -66,6 +66,8 @@ pub struct Config {
     pub openai: OpenAi,
     /// `[gemini]`
     pub gemini: Gemini,
+    /// `[elevenlabs]`
+    pub elevenlabs: ElevenLabs,
     /// `[local]`
     pub local: Local,
     /// `[call]`
@@ -352,6 +354,17 @@ pub struct OpenAi {
     pub transcription_model: String,
     /// Certificates to trust beside the public ones, PEM.
     pub ca_file: Option<PathBuf>,
+}
+
+/// ElevenLabs Agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElevenLabs {
+    /// Without one, only public agents answer.
+    pub api_key: Option<Secret>,
+    /// `wss://` or `ws://`, without a query.
+    pub url: String,
+    /// For secretaries that name none.
+    pub agent_id: Option<String>,
 }
 
 /// The provider inside this process.

@@ -101,6 +101,10 @@ raw!(
     RawGemini { api_key, url, api_version, model, voice }
 );
 raw!(
+    /// `[elevenlabs]`
+    RawElevenLabs { api_key, url, agent_id }
+);
+raw!(
     /// `[local]`
     RawLocal { models_dir, threads, language }
 );
@@ -162,6 +166,7 @@ raw!(
         mode,
         provider,
         model,
+        agent_id,
         language,
         transcription_model,
         turn_detection,
@@ -192,6 +197,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 13] = [
     ("database", RawDatabase::KEYS),
     ("openai", RawOpenAi::KEYS),
     ("gemini", RawGemini::KEYS),
+    ("elevenlabs", RawElevenLabs::KEYS),
     ("local", RawLocal::KEYS),
     ("call", RawCall::KEYS),
     ("media", RawMedia::KEYS),

@@ -36,6 +36,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     let provider_config = provider_config(
         [
             ("model", raw.model),
+            ("agent_id", raw.agent_id),
             ("language", raw.language),
             ("transcription_model", raw.transcription_model),
             ("turn_detection", raw.turn_detection),
@@ -69,7 +70,8 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)
         && !name.is_empty()
     {
-        check.refuse(at("provider"), provider.as_ref(), "must be \"openai\", \"gemini\" or \"local\"");
+        const KNOWN: &str = "must be \"openai\", \"gemini\", \"elevenlabs\" or \"local\"";
+        check.refuse(at("provider"), provider.as_ref(), KNOWN);
     }
     let domain = DomainRef::from(&*check.required(at("domain"), raw.domain)?);
     if check.problems.len() > before {
@@ -126,7 +128,7 @@ pub(super) fn unique(entries: &[SecretaryEntry], check: &mut Check<'_>) {
 }
 
 fn provider_config(
-    texts: [(&str, Option<Value>); 4],
+    texts: [(&str, Option<Value>); 5],
     answers: Option<Value>,
     section: &str,
     check: &mut Check<'_>,

@@ -1,13 +1,14 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, Environment, Gemini, Listener, Local, Log, Media, OpenAi, PortRange, Problem,
-    Registration, Rtp, Secret, Sip, Srtp,
+    Call, Config, ConfigError, Database, ElevenLabs, Environment, Gemini, Listener, Local, Log, Media, OpenAi,
+    PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp,
     callers::{self, loopback, peer},
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,
     listeners::{self, PROTOCOL, Protocol},
     raw::{
-        self, RawCall, RawDatabase, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration, RawRtp, RawSip,
+        self, RawCall, RawDatabase, RawElevenLabs, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration,
+        RawRtp, RawSip,
     },
     recording, secretaries,
 };
@@ -30,6 +31,7 @@ use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
 pub(super) const ADDRESS_AND_PORT: &str = "must be an address and a port, like \"127.0.0.1:5070\" or \"[::1]:5070\"";
+const WEBSOCKET: &str = "must start with \"wss://\" or \"ws://\" and have no query";
 pub(super) const ADDRESS: &str = "must be an IP address, like \"192.0.2.10\"";
 
 pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config, ConfigError> {
@@ -60,6 +62,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         database: database(section(&mut table, "database", check), check),
         openai: openai(section(&mut table, "openai", check), check),
         gemini: gemini(section(&mut table, "gemini", check), check),
+        elevenlabs: elevenlabs(section(&mut table, "elevenlabs", check), check),
         local: local(section(&mut table, "local", check), check),
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
@@ -388,9 +391,8 @@ fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
         ),
         ca_file: check.text(at("ca_file"), raw.ca_file).map(PathBuf::from),
     };
-    let scheme = openai.url.starts_with("wss://") || openai.url.starts_with("ws://");
-    if !scheme || openai.url.contains(['?', '#', ' ']) {
-        check.refuse(at("url"), written.as_ref(), "must start with \"wss://\" or \"ws://\" and have no query");
+    if !is_websocket(&openai.url) {
+        check.refuse(at("url"), written.as_ref(), WEBSOCKET);
     }
     if let Some(Err(error)) = openai.ca_file.as_ref().map(File::open) {
         check.refuse(at("ca_file"), written_ca.as_ref(), format!("cannot be read: {error}"));
@@ -410,14 +412,34 @@ fn gemini(raw: RawGemini, check: &mut Check<'_>) -> Gemini {
         model: text(check.telling(at("model"), raw.model), "gemini-3.8-live"),
         voice: text(check.telling(at("voice"), raw.voice), "Kore"),
     };
-    let scheme = gemini.url.starts_with("wss://") || gemini.url.starts_with("ws://");
-    if !scheme || gemini.url.contains(['?', '#', ' ']) {
-        check.refuse(at("url"), written_url.as_ref(), "must start with \"wss://\" or \"ws://\" and have no query");
+    if !is_websocket(&gemini.url) {
+        check.refuse(at("url"), written_url.as_ref(), WEBSOCKET);
     }
     if gemini.api_version.is_empty() || !gemini.api_version.chars().all(|c| c.is_ascii_alphanumeric()) {
         check.refuse(at("api_version"), written_version.as_ref(), "must be a version of the API, e.g. \"v1beta\"");
     }
     gemini
+}
+
+fn elevenlabs(raw: RawElevenLabs, check: &mut Check<'_>) -> ElevenLabs {
+    let at = |key| Place { section: "elevenlabs", key };
+    check.unknown("elevenlabs", &raw.unknown, RawElevenLabs::KEYS);
+    let written = raw.url.clone();
+    let default = || "wss://api.elevenlabs.io/v1/convai/conversation".to_owned();
+    let elevenlabs = ElevenLabs {
+        api_key: check.secret(at("api_key"), raw.api_key),
+        url: check.text(at("url"), raw.url).unwrap_or_else(default),
+        agent_id: check.telling(at("agent_id"), raw.agent_id),
+    };
+    if !is_websocket(&elevenlabs.url) {
+        check.refuse(at("url"), written.as_ref(), WEBSOCKET);
+    }
+    elevenlabs
+}
+
+/// Whether it is the address of a WebSocket to which a query can be added.
+fn is_websocket(url: &str) -> bool {
+    (url.starts_with("wss://") || url.starts_with("ws://")) && !url.contains(['?', '#', ' '])
 }
 
 fn local(raw: RawLocal, check: &mut Check<'_>) -> Local {

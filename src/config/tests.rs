@@ -38,8 +38,15 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         want.sort_unstable();
         assert_eq!(there, want);
     }
-    let secrets =
-        ["EXTENSION_PASSWORD", "GEMINI_API_KEY", "OPENAI_API_KEY", "HEP_PASSWORD", "PBX_PASSWORD", "S3_SECRET_KEY"];
+    let secrets = [
+        "EXTENSION_PASSWORD",
+        "GEMINI_API_KEY",
+        "OPENAI_API_KEY",
+        "ELEVENLABS_API_KEY",
+        "HEP_PASSWORD",
+        "PBX_PASSWORD",
+        "S3_SECRET_KEY",
+    ];
     let mut env = environment(&secrets.map(|name| (name, "1")));
     env.insert("RECORDING_KEY".to_owned(), "1f".repeat(32));
     let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
@@ -154,6 +161,8 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         api_key = "env:NO_SUCH"
         model = ""
         ca_file = "/nowhere/ca.pem"
+        [elevenlabs]
+        url = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=a"
         [local]
         language = "português"
         [call]
@@ -201,6 +210,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: openai.api_key: the environment has no variable NO_SUCH",
         "ramal.toml: openai.model = \"\": is empty",
         "ramal.toml: openai.ca_file = \"/nowhere/ca.pem\": cannot be read",
+        "ramal.toml: elevenlabs.url = \"wss://api.elevenlabs.io/v1/convai/conversation?agent_id=a\": must start with",
         "ramal.toml: local.language = \"português\": language",
         "ramal.toml: call.fallback_extension = \"1000@x\": \"1000@x\" is not an extension",
         "ramal.toml: call.drain_s = \"soon\": must be a whole number from 1 to 600",
@@ -208,7 +218,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: log.level = \"info,=,=\": must be off, error, warn",
         "ramal.toml: log.json = \"yes\": must be true or false",
         "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
-        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"gemini\" or \"local\"",
+        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"gemini\", \"elevenlabs\" or \"local\"",
         "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
         "ramal.toml: secretaries[2].language = \"es-ES\": provider \"local\" speaks",
     ];
