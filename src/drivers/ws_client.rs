@@ -293,15 +293,16 @@ mod tests {
         (url, thread::spawn(body))
     }
 
-    fn open(url: String) -> Connection {
+    /// Nobody is trusted: these connections are plain.
+    fn trust() -> Arc<rustls::ClientConfig> {
         let provider = rustls::crypto::ring::default_provider();
         let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider));
         let config = config.with_safe_default_protocol_versions().unwrap();
-        Connection::open(
-            url,
-            Vec::new(),
-            Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()),
-        )
+        Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+    }
+
+    fn open(url: String) -> Connection {
+        Connection::open(url, Vec::new(), trust())
     }
 
     fn run<F: Future>(test: F) -> F::Output {
@@ -372,5 +373,27 @@ mod tests {
         let how = run(async { open(url).next().await });
         server.join().unwrap();
         assert!(matches!(how, FromProvider::Disconnected(Disconnect::Refused(401))), "{how:?}");
+    }
+
+    #[test]
+    fn a_signed_address_is_asked_for_first_and_then_opened() {
+        let (url, provider) = provider(|mut socket| socket.send(Message::text("hello")).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let signing = format!("http://{}/get-signed-url", listener.local_addr().unwrap());
+        let signer = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4_096]).unwrap();
+            let body = format!(r#"{{"signed_url":"{url}?conversation_signature=1"}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        });
+        let request = signed_url::Request { url: signing, headers: Vec::new(), member: "signed_url" };
+        run(async {
+            let mut connection = Connection::open_signed(request, signed_url::agent(), trust());
+            assert!(matches!(connection.next().await, FromProvider::Connected));
+            assert!(matches!(connection.next().await, FromProvider::Message(Incoming::Text(text)) if text == "hello"));
+        });
+        signer.join().unwrap();
+        provider.join().unwrap();
     }
 }

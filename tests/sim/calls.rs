@@ -1,5 +1,6 @@
 //! What a call does, step by step, on a virtual clock.
 mod detector;
+mod elevenlabs;
 mod keys;
 mod wideband;
 
