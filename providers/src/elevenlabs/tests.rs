@@ -139,6 +139,7 @@ fn heard(utterance: u64, ms: u64) -> Heard {
 fn show(event: &Event) -> String {
     match event {
         Event::Ready => "Ready".into(),
+        Event::Reconnect => "Reconnect".into(),
         Event::SpeechStarted => "SpeechStarted".into(),
         Event::SpeechStopped => "SpeechStopped".into(),
         Event::Audio { utterance, audio } => format!("Audio {} {:?}", utterance.0, audio.duration()),

@@ -144,6 +144,7 @@ fn show(event: &Event) -> String {
         Event::Audio { utterance, audio } => format!("Audio {} {:?}", utterance.0, audio.duration()),
         Event::UtteranceDone(utterance) => format!("UtteranceDone {}", utterance.0),
         Event::AssistantText { utterance, delta } => format!("AssistantText {} {delta}", utterance.0),
+        Event::AssistantHeard { utterance, text } => format!("AssistantHeard {} {text}", utterance.0),
         Event::CallerText(text) => format!("CallerText {text}"),
         Event::ToolCall { id, name, arguments } => format!("ToolCall {} {name} {arguments}", id.0),
         Event::Usage(u) => format!(
