@@ -695,8 +695,8 @@ mod tests {
 
     #[test]
     fn a_provider_without_a_dialect_is_kept_by_name() {
-        let secretary = parse(|row| row.realtime_provider = "gemini".into()).unwrap();
-        assert_eq!(secretary.provider, ProviderKind::Unknown("gemini".into()));
+        let secretary = parse(|row| row.realtime_provider = "novasonic".into()).unwrap();
+        assert_eq!(secretary.provider, ProviderKind::Unknown("novasonic".into()));
     }
 
     #[test]
