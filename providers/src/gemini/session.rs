@@ -27,6 +27,8 @@ use std::{
 const LONGEST_PIECE: Duration = Duration::from_secs(1);
 /// Caller audio that pauses for longer is said to have ended, so that what the server holds of it is heard.
 const AUDIO_PAUSE: Duration = Duration::from_secs(1);
+/// How long after the caller stopped the server may take to find words in it; it waits for the end of the turn itself.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 /// What is said when the model fell silent, or was cut off with its connection.
 const GO_ON: &str = "There was a gap on the line, and the caller waits for you. Go on with your answer to what the \
                      caller said last, in the language you have been speaking.";
@@ -52,6 +54,10 @@ pub struct Counters {
 enum Caller {
     Quiet,
     Speaking,
+    /// Has just stopped: what was said may still become words, and they an answer.
+    Stopped {
+        until: Instant,
+    },
 }
 
 /// Caller audio on its way to the server.
@@ -166,6 +172,14 @@ impl Session {
         }
     }
 
+    /// The model answers: nothing that the caller said is still on its way.
+    fn answered(&mut self) {
+        self.patience.answered();
+        if let Caller::Stopped { .. } = self.caller {
+            self.caller = Caller::Quiet;
+        }
+    }
+
     /// Nobody speaks, and nobody waits for an answer.
     fn is_silent(&self) -> bool {
         self.turns.is_between() && self.caller == Caller::Quiet && !self.patience.is_waiting()
@@ -217,15 +231,20 @@ impl Session {
         }
     }
 
-    fn deadlines(&self) -> [Option<(Instant, &'static str)>; 6] {
+    fn deadlines(&self) -> [Option<(Instant, &'static str)>; 7] {
         let named = |at: Option<Instant>, why| at.map(|at| (at, why));
         let open = self.connection.is_open();
         let uplink = match self.uplink {
             Uplink::Flowing { until } => Some(until),
             Uplink::Paused => None,
         };
+        let heard = match self.caller {
+            Caller::Stopped { until } => Some(until),
+            Caller::Quiet | Caller::Speaking => None,
+        };
         [
             self.connection.deadline(),
+            named(heard, "gemini words of the caller"),
             named(self.patience.deadline(), "gemini answer"),
             named(self.notes.deadline().filter(|_| open), "gemini note"),
             named(self.turns.deadline(), "gemini end of an interrupted turn"),
@@ -310,15 +329,18 @@ impl Dialect for Session {
 
     fn handle_speech(&mut self, speech: Speech, now: Instant) {
         match speech {
+            // Even what is only suspected is not to be torn in two by another connection.
+            Speech::Suspected => self.caller = Caller::Speaking,
+            Speech::Refuted => self.caller = Caller::Quiet,
             Speech::Confirmed => {
                 self.caller = Caller::Speaking;
                 self.turns.answered_by_another();
             }
             Speech::Ended { .. } => {
-                self.caller = Caller::Quiet;
+                self.caller = Caller::Stopped { until: now + HEARD_WITHIN };
                 self.patience.caller_stopped(now);
             }
-            Speech::Suspected | Speech::Refuted | Speech::Yielded | Speech::Insisted => {}
+            Speech::Yielded | Speech::Insisted => {}
         }
         self.pump(now);
     }
@@ -402,6 +424,11 @@ impl Dialect for Session {
         }
         if self.said.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.tell_words();
+        }
+        if let Caller::Stopped { until } = self.caller
+            && until <= now
+        {
+            self.caller = Caller::Quiet;
         }
         if let Uplink::Flowing { until } = self.uplink
             && until <= now

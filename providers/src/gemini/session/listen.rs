@@ -152,7 +152,7 @@ impl Session {
             return self.malformed("a part that is not PCM");
         }
         let Some(utterance) = self.turns.audio() else { return self.stale() };
-        self.patience.answered();
+        self.answered();
         let Ok(bytes) = base64_simd::STANDARD.decode_to_vec(blob.data.as_bytes()) else {
             return self.malformed("audio that is not base64");
         };
@@ -176,7 +176,7 @@ impl Session {
             let output = r#"{"status":"refused","reason":"the caller interrupted you"}"#;
             return self.outbox.push_control(wire::tool_response(&id, &name, output, Respond::No));
         }
-        self.patience.answered();
+        self.answered();
         self.tell_words();
         if self.calls.len() >= CALLS_REMEMBERED {
             self.calls.pop_front();
