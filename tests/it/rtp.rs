@@ -33,6 +33,8 @@ struct Line {
 impl Line {
     fn dial(stage: &mut Stage, ramal: &Ramal) -> Result<Self> {
         let port = stage.ports.run(2)?.0;
+        // Open before the server may send: its first packet counts.
+        let (rtp, rtcp) = (socket(&format!("127.0.0.1:{port}"))?, socket(&format!("127.0.0.1:{}", port + 1))?);
         let wire = Wire::new(ramal.sip)?;
         wire.send(&wire.request("INVITE", "", "1 INVITE", FROM, &offer(port, ""))?)?;
         let answer = wire.receive()?;
@@ -42,7 +44,6 @@ impl Line {
         let media = answer.lines().find_map(|line| line.strip_prefix("m=audio ")).context("m=audio")?;
         let far: u16 = media.split(' ').next().context("a port")?.parse()?;
         wire.send(&wire.request("ACK", &tag, "1 ACK", FROM, "")?)?;
-        let (rtp, rtcp) = (socket(&format!("127.0.0.1:{port}"))?, socket(&format!("127.0.0.1:{}", port + 1))?);
         Ok(Self { wire, tag, rtp, rtcp, far: SocketAddr::from(([127, 0, 0, 1], far)) })
     }
 
