@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// Rows of the page; the first is the warm-up.
+/// Rows of the page; the first half is the warm-up, in which what the server keeps of its last calls fills up.
 const PARTS: u32 = 6;
 /// So far off its grid a packet is late, ms.
 const LATE: f64 = 10.0;
@@ -48,7 +48,7 @@ const BURST: usize = 3;
 pub(crate) struct Soak {
     length: Duration,
     parts: Vec<Part>,
-    /// The server's memory once the first part is over.
+    /// The server's memory in the second half.
     settled: Vec<Usage>,
     /// Percent of one core for each call.
     cpu: f64,
@@ -212,12 +212,12 @@ impl Soak {
 
     fn look(&mut self, after: Duration, usage: Usage) {
         self.part(after).rss_kib.push(usage.rss_kib);
-        if after >= self.length / PARTS {
+        if after >= self.length / 2 {
             self.settled.push(usage);
         }
     }
 
-    /// KiB an hour, by the least-squares line after the warm-up, and the same in percent of what is held.
+    /// KiB an hour, by the least-squares line through the second half, and the same in percent of what is held.
     fn growth(&self) -> Option<(f64, f64)> {
         let slope = memory::slope(&self.settled)? * 3_600.0;
         let mean = self.settled.iter().map(|usage| usage.rss_kib).sum::<f64>() / self.settled.len() as f64;
@@ -256,7 +256,7 @@ impl Soak {
 
     fn summing_up(&self) -> String {
         let growth = self.growth().map_or("not measured".to_owned(), |(kib, percent)| {
-            format!("{kib:+.0} KiB an hour ({percent:+.2} %) after the warm-up")
+            format!("{kib:+.0} KiB an hour ({percent:+.2} %) in the second half")
         });
         format!(
             "\nMemory: {growth}. CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
@@ -295,8 +295,8 @@ impl Soak {
 const METHOD: &str = "\
 A hundred calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback and a \
 conversation as in [benchmarks.md](benchmarks.md). Every 24 s the oldest twenty are hung up and twenty are placed, so that a \
-call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through all but the \
-first row. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is late beyond 10 ms, three late \
+call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through the \
+second half: the messages of the last 1,000 calls are kept (`trace.calls`), and until there have been as many, memory grows by design. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is late beyond 10 ms, three late \
 ones of a call in a row are a burst. Missing are packets that were left out or lost. A group counts in the row in which it ends, \
 from 2 s after its last answer on.";
 
