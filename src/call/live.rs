@@ -24,6 +24,8 @@ use std::{ops::ControlFlow, time::Instant};
 
 type Flow = ControlFlow<End>;
 const GO_ON: Flow = ControlFlow::Continue(());
+/// What the transfer to the extension is called that is there for a call without an assistant.
+const FALLBACK: &str = "fallback";
 
 /// Audio flows: the media session, the provider, and what the two are doing for the caller.
 #[derive(Debug)]
@@ -273,6 +275,8 @@ impl Live {
                 let signalled = self.negotiated.remote;
                 desk.emit(Event::Warning(format!("RTP or RTCP from {from} is dropped: the caller is at {signalled}")));
             }
+            // Whoever takes a caller over takes the audio away first.
+            media::Event::Silent(_) if !self.with_the_caller() => {}
             media::Event::Silent(silence) => desk.emit(Event::Warning(quality::silence(&silence))),
             media::Event::Poor(poor) => desk.emit(Event::Warning(quality::poor(&poor))),
             media::Event::Reported => desk.emit(Event::Measured(Box::new(quality::measured(&self.media)))),
@@ -330,11 +334,14 @@ impl Live {
                 desk.log.transcript.caller(text.clone(), now);
                 desk.emit(Event::CallerText(text));
             }
-            providers::Event::SpeechStarted => self.barge_in(desk, now),
+            providers::Event::SpeechStarted => {
+                desk.log.transcript.caller_speaks(now);
+                self.barge_in(desk, now);
+            }
             providers::Event::SpeechStopped => {
-                if self.unanswered.is_none() {
-                    self.unanswered = Some(self.media.last_voice().unwrap_or(now));
-                }
+                let stopped = self.media.last_voice().unwrap_or(now);
+                desk.log.transcript.caller_stopped(stopped);
+                self.unanswered.get_or_insert(stopped);
             }
             providers::Event::ToolCall { id, name, arguments } => {
                 return self.on_tool(id, &name, &arguments, desk, now);
@@ -476,15 +483,19 @@ impl Live {
         let Transfer { name, destination, .. } = transfer;
         desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
-        desk.emit(Event::TransferFailed { destination, reason: reason.to_owned() });
-        if let Assistant::Gone { keys_until, .. } = &mut self.assistant {
+        desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });
+        if let Assistant::Gone { why, keys_until, .. } = &mut self.assistant {
             if keys_until.is_some() {
                 *keys_until = Some(now + desk.settings.menu_deadline);
                 self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
                 return GO_ON;
             }
+            let cause = format!("{why}; the transfer to {destination} failed, too: {reason}");
+            if name != FALLBACK && self.keypad.keys().work_alone() {
+                self.fall_back_on_keys(cause, desk, now);
+                return GO_ON;
+            }
             let hangup = Hangup::Bye(Some(reason::sip(503, "No assistant left")));
-            let cause = "the provider failed, and so did the transfer to the fallback extension".into();
             return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
         }
         self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
@@ -493,11 +504,13 @@ impl Live {
 
     fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
         let Failure { kind, message } = failure;
-        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
-        if let Assistant::Gone { .. } = self.assistant {
-            desk.emit(Event::Warning(cause)); // what stood in for it; the keys still work
+        if let Assistant::Gone { voice, .. } = &mut self.assistant {
+            *voice = false;
+            // The keys still work.
+            desk.emit(Event::Warning(format!("the voice that stood in failed ({kind:?}): {message}")));
             return GO_ON;
         }
+        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
         self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None, voice: false };
         match &self.phase {
             // The REFER is out: its outcome decides, not the provider.
@@ -532,7 +545,7 @@ impl Live {
             return self.say_what_is_left(Outcome::Failed, &cause, desk, now);
         };
         desk.emit(Event::Warning(cause));
-        let name = "fallback".to_owned();
+        let name = FALLBACK.to_owned();
         self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
         self.refer(desk, now);
         GO_ON

@@ -123,9 +123,9 @@ impl Transcript {
         let speech = self.unworded.take();
         let unrecorded = self.is_unrecorded(speech, now);
         let at = speech.and_then(|speech| speech.stopped).unwrap_or(now);
-        // The words of an earlier turn came while the caller speaks on.
-        self.unworded = speech.filter(|speech| speech.speaking && speech.stopped.is_some()).map(|speech| Speech {
-            from: speech.last_from,
+        // They came while the caller speaks on: of an earlier turn, or of the beginning of this one.
+        self.unworded = speech.filter(|speech| speech.speaking).map(|speech| Speech {
+            from: speech.stopped.map_or(speech.from, |_| speech.last_from),
             stopped: None,
             ..speech
         });
@@ -433,6 +433,20 @@ mod tests {
         transcript.caller("thank you".into(), t0 + ms(17_000));
         let texts: Vec<_> = transcript.turns().into_iter().map(|turn| turn.text).collect();
         assert_eq!(texts, [NOT_RECORDED, NOT_RECORDED, "thank you"]);
+    }
+
+    #[test]
+    fn the_rest_of_a_turn_whose_words_come_while_it_goes_on_is_not_kept_either() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        transcript.pause(t0 + ms(10_000));
+        transcript.caller_speaks(t0 + ms(12_000));
+        transcript.caller("4111 1111".into(), t0 + ms(14_000));
+        transcript.resume(t0 + ms(20_000));
+        transcript.caller_stopped(t0 + ms(21_000));
+        transcript.caller("2222 3333".into(), t0 + ms(22_000));
+        let texts: Vec<_> = transcript.turns().into_iter().map(|turn| turn.text).collect();
+        assert_eq!(texts, [NOT_RECORDED, NOT_RECORDED]);
     }
 
     #[test]

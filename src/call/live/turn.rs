@@ -11,7 +11,11 @@ impl Live {
         }
         match speech {
             Speech::Suspected => self.media.duck(now),
-            Speech::Refuted | Speech::Yielded => self.media.resume(now),
+            Speech::Refuted => self.media.resume(now),
+            Speech::Yielded => {
+                self.media.resume(now);
+                self.wait_for_keys(desk, now);
+            }
             Speech::Confirmed => {
                 desk.log.transcript.caller_speaks(now);
                 desk.emit(Event::CallerSpeaks);
@@ -25,7 +29,11 @@ impl Live {
             }
             Speech::Ended { last_voice } => {
                 self.media.resume(now);
-                self.unanswered = Some(last_voice);
+                self.wait_for_keys(desk, now);
+                // While she goes on with what she was saying, nothing is answered.
+                if self.media.playing().is_none() {
+                    self.unanswered = Some(last_voice);
+                }
                 desk.log.transcript.caller_stopped(last_voice);
             }
         }
