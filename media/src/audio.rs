@@ -10,7 +10,7 @@ impl SampleRate {
     pub const HZ_8000: Self = Self(8_000);
     /// Wideband; what recognisers want.
     pub const HZ_16000: Self = Self(16_000);
-    /// What OpenAI and Gemini speak.
+    /// What most voice models speak.
     pub const HZ_24000: Self = Self(24_000);
     /// Opus' full band.
     pub const HZ_48000: Self = Self(48_000);

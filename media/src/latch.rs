@@ -88,6 +88,10 @@ impl Latch {
     /// The peer named an address again. A new one opens the latch for it; the same one changes nothing.
     pub fn signal(&mut self, signalled: SocketAddr, now: Instant) {
         if signalled == self.signalled {
+            // A phone that was on hold from the beginning sends first when it is taken off: its time begins with that.
+            if let State::Open { since, .. } = &mut self.state {
+                *since = now;
+            }
             return;
         }
         self.former = Some(self.remote()).filter(|former| *former != signalled);
@@ -195,6 +199,18 @@ mod tests {
             assert_eq!(latch.refuses(from, now), *verdict == Verdict::Foreign, "{at} ms {from}");
             assert_eq!(latch.judge(from, now), *verdict, "{at} ms {from}");
         }
+    }
+
+    #[test]
+    fn a_phone_that_is_taken_off_hold_has_its_time_anew() {
+        let (start, signalled) = (origin(), address("192.0.2.1:4000"));
+        let mut latch = Latch::new(signalled, Policy::AnyAddress, start);
+        let resumed = start + 3 * WINDOW;
+        assert_eq!(latch.judge(address("203.0.113.9:4000"), resumed), Verdict::Foreign);
+        latch.signal(signalled, resumed);
+        let verdicts =
+            (0..4).map(|n| latch.judge(address("203.0.113.9:4000"), resumed + Duration::from_millis(20 * n)));
+        assert_eq!(verdicts.last(), Some(Verdict::Latched));
     }
 
     #[test]

@@ -89,15 +89,16 @@ impl Control {
         self.peer_left
     }
 
-    /// Reads a compound packet. False if it is none (§A.2); nothing it holds can panic.
+    /// Reads a compound packet. False if it is none (§A.2) or our own; nothing it holds can panic.
     pub fn handle(&mut self, datagram: &[u8], now: Instant) -> bool {
         let Ok(compound) = Compound::parse(datagram) else { return false };
         let mut first = true;
         for packet in compound {
             let Ok(packet) = packet else { return false };
             match packet {
-                Packet::Sr(report) if report.ssrc() == self.ssrc => return true, // ours, come back
-                Packet::Rr(report) if report.ssrc() == self.ssrc => return true,
+                // Ours, come back: nobody was heard.
+                Packet::Sr(report) if report.ssrc() == self.ssrc => return false,
+                Packet::Rr(report) if report.ssrc() == self.ssrc => return false,
                 Packet::Sr(report) => {
                     self.hear(report.ssrc());
                     self.last_report = Some((report.ssrc(), (report.ntp_timestamp() >> 16) as u32, now));
@@ -394,7 +395,7 @@ mod tests {
         let bye = us.bye(&ours, 0, None, start).expect("we sent");
         assert!(!them.handle(&bye[28..], start), "SDES and BYE alone");
         assert!(!them.peer_left());
-        assert!(us.handle(&bye, start) && !us.peer_left(), "our own, come back");
+        assert!(!us.handle(&bye, start) && !us.peer_left(), "our own, come back: nobody was heard");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Playout {
     fade: Option<Taken>,
     /// The caller has the word; what waits is kept.
     paused: bool,
+    /// It was sounding when it paused.
+    rises: bool,
     /// Frame times the part of a frame in front has waited for the rest.
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
@@ -79,6 +81,7 @@ impl Playout {
             gain: Gain::FULL,
             fade: None,
             paused: false,
+            rises: false,
             waited: 0,
             sounding: false,
             ended: VecDeque::new(),
@@ -181,14 +184,16 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(self.gain);
         }
+        self.rises |= self.sounding;
         self.sounding = false;
         self.paused = true;
     }
 
-    /// Goes on after a pause, out of silence, and at full volume.
+    /// Goes on after a pause, at full volume: out of silence if it was silenced in mid-sound.
     pub fn resume(&mut self) {
         self.gain.unduck();
-        if std::mem::take(&mut self.paused) {
+        self.paused = false;
+        if std::mem::take(&mut self.rises) {
             self.gain.rise();
         }
     }
@@ -200,7 +205,7 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(gain);
         }
-        (self.sounding, self.paused) = (false, false);
+        (self.sounding, self.paused, self.rises) = (false, false, false);
         self.waited = 0;
         let cut: Vec<Heard> = self.utterances.drain(..).map(|queued| queued.heard()).collect();
         for heard in &cut {

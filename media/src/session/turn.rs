@@ -14,10 +14,13 @@ impl Session {
     }
 
     /// Packets in the codec before are still under way when another has been agreed on, and their number keeps its
-    /// meaning (RFC 3264 §8.3.2).
+    /// meaning (RFC 3264 §8.3.2). A switch that changes the phone behind it may give it another all the same.
     pub(super) fn keep_former(&self, media: &mut Negotiated) {
         let former = self.media.payload_type.received;
-        if former != media.payload_type.received && media.others.iter().all(|(number, _)| *number != former) {
+        let taken = [Some(media.payload_type), media.telephone_event.map(|event| event.payload_type)];
+        let taken = taken.into_iter().flatten().any(|number| number.received == former)
+            || media.comfort_noise.is_some_and(|noise| noise.payload_type.received == former);
+        if !taken && media.others.iter().all(|(number, _)| *number != former) {
             media.others.push((former, self.media.codec));
         }
     }

@@ -1,4 +1,5 @@
-//! When sound is somebody speaking: suspected, refuted or confirmed, insisting or yielding, ended. Time is counted in audio, not on a clock.
+//! When sound is somebody speaking: suspected, refuted or confirmed, insisting or yielding, ended. Time is counted in
+//! audio, not on a clock.
 use std::time::Duration;
 
 /// Before the first word is recognised as voice it has been loud already; so much of that counts.

@@ -26,7 +26,6 @@ fn rfc3264_5_1_our_offer_has_every_codec_and_events_at_the_clock_of_each() {
     assert_eq!(text(&Negotiation::new(both()).offer(Direction::SendRecv)), expected);
 }
 
-/// What we write, we read: our offer answered by ourselves settles the same on both sides.
 #[test]
 fn rfc4733_2_1_whatever_the_codec_its_clock_has_events() {
     for (codec, clock) in
@@ -38,6 +37,7 @@ fn rfc4733_2_1_whatever_the_codec_its_clock_has_events() {
     }
 }
 
+/// What we write, we read: our offer answered by ourselves settles the same on both sides.
 #[test]
 fn rfc3264_both_sides_agree() {
     for codecs in [vec![Codec::Pcmu], vec![Codec::Pcma, Codec::Pcmu], vec![Codec::Opus, Codec::Pcma]] {

@@ -73,6 +73,18 @@ fn a_codec_nobody_agreed_on_is_not_heard() {
     assert!(call.session.stats().silence > ms(200), "nothing was heard of it");
 }
 
+/// RFC 3264 §8.3.2 keeps a number's meaning; a switch that changes the phone behind it may not.
+#[test]
+fn the_number_of_the_codec_before_may_be_that_of_keys_in_a_new_answer() {
+    let mut call = agreed_on(&[]);
+    let wide = Negotiated { payload_type: PayloadType::same(96), ..media(Codec::L16Wide, Direction::SendRecv) };
+    call.session.renegotiate(wide, call.now);
+    let events = TelephoneEvent { payload_type: PayloadType::same(96), clock: 8_000 };
+    let narrow = Negotiated { telephone_event: Some(events), ..media(Codec::Pcmu, Direction::SendRecv) };
+    call.session.renegotiate(narrow, call.now);
+    assert_eq!([0, 96].map(|number| call.session.codec_of(number)), [Some(Codec::Pcmu), None]);
+}
+
 #[test]
 fn rfc3264_8_a_new_answer_changes_both_ways_and_what_overlaps_is_told_by_its_number() {
     let mut call = agreed_on(&[]);
