@@ -127,6 +127,11 @@ fn a_call_in_fair_weather_keeps_its_timetable() {
     assert_eq!(thanks, (Speaker::Caller, "Thank you, that is all.", false));
     assert_eq!(goodbye, (Speaker::Assistant, "Goodbye.", false));
     assert!(record.turns[2].latency.is_some_and(|latency| latency <= reply + ms(60)), "{:?}", record.turns[2]);
+
+    let sound = record.media_quality.as_ref().unwrap();
+    let down = sound.downlink.expect("the phone reports how it hears us");
+    assert_within("round trip", figure(sound.round_trip_ms.unwrap()), 2 * TO_PHONE, 2 * TO_PHONE + ms(1));
+    assert!(down.lost == 0 && down.expected > 100 && down.mos_cq > 4.3 && sound.uplink.mos_cq > 4.3, "{sound:?}");
 }
 
 #[test]

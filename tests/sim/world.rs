@@ -130,7 +130,8 @@ impl World {
         let now = Instant::now();
         let codecs = vec![Codec::Pcmu, Codec::Pcma];
         let (dtmf, since_1970) = (Dtmf::Auto, Duration::ZERO);
-        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, dtmf, seed, since_1970, plan };
+        // An SSRC of its own: with ours its reports would be taken for ours.
+        let setup = Setup { local: at("phone rtp"), codecs, srtp: None, dtmf, seed: !seed, since_1970, plan };
         let endpoint = |who| {
             let listener = Listener { id: UDP, transport: Transport::Udp, address: at(who) };
             let (listeners, policy) = (vec![listener], sip::Policy::everybody());
