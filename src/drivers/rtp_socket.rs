@@ -90,7 +90,12 @@ impl Ports {
             let lease = Lease { port, ports: self.clone() };
             match self.bind_at(lease) {
                 Ok(pair) => return Ok(pair),
-                Err(error) => last = error,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                // No other pair would fare better.
+                Err(error) => {
+                    last = error;
+                    break;
+                }
             }
         }
         self.pool().refuse();

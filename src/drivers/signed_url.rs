@@ -27,6 +27,8 @@ pub fn agent() -> Agent {
         .timeout_global(Some(ANSWER))
         .http_status_as_error(false)
         .max_redirects(0)
+        // As the WebSocket that follows: straight to the provider.
+        .proxy(None)
         .user_agent(concat!("Ramal/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
