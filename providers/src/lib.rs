@@ -3,10 +3,14 @@ pub mod accent;
 pub mod dialect;
 pub mod elevenlabs;
 pub mod gemini;
+mod keys;
 pub mod local;
 pub mod openai;
 mod outbox;
+mod pcm;
 pub mod price;
+mod redact;
+mod url;
 
 pub use dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 /// Shortest batch, bytes: a batch of nothing would never be full.
 const SHORTEST_BATCH: usize = 1;
 
-/// Bounded in audio by bytes, in control by the conversation itself.
+/// Control messages that may wait: a provider that takes nothing is gone long before. Beyond it the oldest is dropped.
+const MOST_CONTROL: usize = 1_024;
+
+/// Bounded in audio by bytes, in control by messages.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     /// Makes a message of audio.
@@ -23,7 +26,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// The least audio in one message, the most that waits, and the most in one message: bytes, in whole samples.
     /// `append` makes a message of audio.
-    pub(crate) fn new(batch: usize, limit: usize, longest: usize, append: fn(&[u8]) -> String) -> Self {
+    pub(crate) fn new([batch, limit, longest]: [usize; 3], append: fn(&[u8]) -> String) -> Self {
         let batch = batch.max(SHORTEST_BATCH);
         let (setup, control) = (VecDeque::new(), VecDeque::new());
         Self {
@@ -37,6 +40,12 @@ impl Outbox {
             longest: longest.max(batch),
             trimmed: 0,
         }
+    }
+
+    /// Audio is of another format from here on: what waits of it is of no use, all else is.
+    pub(crate) fn resize(&mut self, limits: [usize; 3]) {
+        let Self { setup, control, open, trimmed, .. } = std::mem::replace(self, Self::new(limits, self.append));
+        (self.setup, self.control, self.open, self.trimmed) = (setup, control, open, trimmed);
     }
 
     /// The session is ready: everything may go.
@@ -65,6 +74,9 @@ impl Outbox {
 
     /// A message that waits for the session.
     pub(crate) fn push_control(&mut self, message: String) {
+        if self.control.len() >= MOST_CONTROL {
+            self.control.pop_front();
+        }
         self.control.push_back(message);
     }
 
@@ -108,7 +120,7 @@ mod tests {
     use super::*;
 
     fn outbox(batch: usize, limit: usize) -> Outbox {
-        Outbox::new(batch, limit, 8_000, |bytes| bytes.iter().map(|byte| char::from(*byte)).collect())
+        Outbox::new([batch, limit, 8_000], |bytes| bytes.iter().map(|byte| char::from(*byte)).collect())
     }
 
     fn audio_in(message: &str) -> Vec<u8> {
@@ -167,5 +179,27 @@ mod tests {
         outbox.open();
         assert_eq!(outbox.poll().as_deref(), Some("control"));
         assert_eq!(audio_in(&outbox.poll().unwrap()), [1; 160]);
+    }
+
+    #[test]
+    fn audio_of_another_format_goes_and_all_else_stays() {
+        let mut outbox = outbox(2, 3);
+        outbox.push_setup("setup".into());
+        outbox.push_control("control".into());
+        assert!(outbox.push_audio(b"abcd"));
+        outbox.resize([1, 8, 8]);
+        outbox.open();
+        let sent: Vec<String> = std::iter::from_fn(|| outbox.poll()).collect();
+        assert_eq!((sent.as_slice(), outbox.trimmed()), (["setup".to_owned(), "control".to_owned()].as_slice(), 1));
+        outbox.push_audio(b"z");
+        assert_eq!(outbox.poll().as_deref(), Some("z"));
+    }
+
+    #[test]
+    fn of_too_many_control_messages_the_oldest_goes() {
+        let mut outbox = outbox(1, 1);
+        (0..=MOST_CONTROL).for_each(|n| outbox.push_control(n.to_string()));
+        outbox.open();
+        assert_eq!(outbox.poll().as_deref(), Some("1"));
     }
 }

@@ -1,6 +1,7 @@
 //! What a secretary says about her agent at ElevenLabs.
-use media::{Audio, AudioFormat, Frame, Law, SampleRate};
-use std::{fmt, time::Duration};
+use crate::pcm;
+use media::{Audio, AudioFormat, Law, SampleRate};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// Where ElevenLabs listens.
 pub(super) const DEFAULT_URL: &str = "wss://api.elevenlabs.io/v1/convai/conversation";
@@ -132,11 +133,11 @@ impl Format {
     }
 
     /// Audio as it is sent; `None` if it is in another format.
-    pub(super) fn bytes(self, audio: &Audio) -> Option<Vec<u8>> {
+    pub(super) fn bytes(self, audio: &Audio) -> Option<Cow<'_, [u8]>> {
         match (self, audio) {
-            (Self::Ulaw, Audio::G711 { law: Law::Mu, bytes }) => Some(bytes.clone()),
+            (Self::Ulaw, Audio::G711 { law: Law::Mu, bytes }) => Some(Cow::Borrowed(bytes)),
             (Self::Pcm(rate), Audio::Pcm(frame)) if frame.rate == rate => {
-                Some(frame.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect())
+                Some(Cow::Owned(pcm::to_bytes(&frame.samples)))
             }
             (Self::Ulaw | Self::Pcm(_), Audio::G711 { .. } | Audio::Pcm(_)) => None,
         }
@@ -146,10 +147,7 @@ impl Format {
     pub(super) fn read(self, bytes: Vec<u8>) -> Audio {
         match self {
             Self::Ulaw => Audio::G711 { law: Law::Mu, bytes },
-            Self::Pcm(rate) => {
-                let samples = bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
-                Audio::Pcm(Frame { rate, samples })
-            }
+            Self::Pcm(rate) => Audio::Pcm(pcm::read(rate, &bytes)),
         }
     }
 }

@@ -120,20 +120,7 @@ fn explained(words: &str) -> String {
 
 /// The provider's own words without what looks like a key or a signature.
 fn redact(text: &str) -> String {
-    const MARKS: [&str; 3] = ["sk_", "conversation_signature=", "token="];
-    let mut out = text.to_owned();
-    for mark in MARKS {
-        let mut from = 0;
-        while let Some(found) = out.get(from..).and_then(|rest| rest.find(mark)) {
-            let start = from + found + mark.len();
-            let rest = out.get(start..).unwrap_or_default();
-            let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '&'));
-            let length = end.unwrap_or(rest.len());
-            out.replace_range(start..start + length, "…");
-            from = start + '…'.len_utf8();
-        }
-    }
-    out
+    crate::redact::redact(text, &["sk_", "conversation_signature=", "token="])
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use crate::{
         Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing,
         Respond, ToolCallId, Usage,
     },
+    keys,
     outbox::Outbox,
+    url::query_value,
 };
 use media::{Audio, Heard, Speech};
 use serde::Deserialize;
@@ -92,7 +94,7 @@ impl Session {
     pub fn new(config: Config) -> Self {
         let expected = config.expected;
         Self {
-            outbox: outbox(&config, expected),
+            outbox: Outbox::new(limits(&config, expected), wire::append),
             config,
             phase: Phase::Unconnected,
             input: expected,
@@ -145,19 +147,20 @@ impl Session {
 
     /// Says something to the agent that it answers: there is no other way to make it speak.
     fn tell(&mut self, text: &str) {
+        self.spoken.asked();
         self.outbox.push_control(ClientEvent::UserMessage { text }.to_text());
     }
 }
 
-/// What waits for the session, in its format.
-fn outbox(config: &Config, format: Format) -> Outbox {
-    let bytes = |duration| format.bytes_in(duration);
-    Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_CHUNK), wire::append)
+/// The least audio of this format in one message, the most that waits, and the most in one message: bytes.
+fn limits(config: &Config, format: Format) -> [usize; 3] {
+    [config.batch, config.backlog, LONGEST_CHUNK].map(|duration| format.bytes_in(duration))
 }
 
 impl Dialect for Session {
     fn endpoint(&self) -> Endpoint {
         let Config { url, agent_id, .. } = &self.config;
+        let url = url.trim_end_matches('/');
         let query = format!("agent_id={}", query_value(agent_id));
         let Some(key) = &self.config.api_key else {
             return Endpoint::WebSocket { url: format!("{url}?{query}"), headers: Vec::new() };
@@ -249,10 +252,7 @@ impl Dialect for Session {
         if self.phase == Phase::Over {
             return;
         }
-        let portuguese = self.config.language.as_deref().is_some_and(|tag| tag.to_ascii_lowercase().starts_with("pt"));
-        let words =
-            if portuguese { format!("O chamador digitou {keys}") } else { format!("The caller pressed {keys}") };
-        self.tell(&words);
+        self.tell(&keys::in_words(self.config.language.as_deref(), keys));
     }
 
     fn handle_played_out(&mut self, _heard: Heard, _now: Instant) {
@@ -336,16 +336,4 @@ fn is_error(output: &str) -> bool {
         status: String,
     }
     serde_json::from_str::<Outcome>(output).is_ok_and(|outcome| outcome.status == "error")
-}
-
-/// Percent-encodes all but RFC 3986 §2.3 unreserved characters.
-fn query_value(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

@@ -121,6 +121,11 @@ impl Spoken {
         }
     }
 
+    /// The agent was told something: what comes from here on answers that.
+    pub(super) fn asked(&mut self) {
+        self.answered = true;
+    }
+
     /// The server cut its own speech: audio up to this event is not to be played.
     pub(super) fn interrupted(&mut self, event_id: Option<i64>) {
         self.cut_through = self.cut_through.max(event_id.or(self.newest));
@@ -161,11 +166,14 @@ impl Spoken {
         }
     }
 
-    /// The utterance with these words, the newest if there are several.
-    pub(super) fn of_words(&self, original: &str) -> Option<UtteranceId> {
-        let original = original.trim();
-        let mut newest_first = self.words.iter().rev();
-        newest_first.find(|(_, words)| words.contains(original)).map(|(utterance, _)| *utterance)
+    /// All that was heard of the utterance with these words, when no more than `corrected` was heard of them: with what
+    /// it said before, and without what it said after. The newest such utterance, if there are several.
+    pub(super) fn corrected(&self, original: &str, corrected: &str) -> Option<(UtteranceId, String)> {
+        let original = Some(original.trim()).filter(|original| !original.is_empty())?;
+        self.words.iter().rev().find_map(|(utterance, words)| {
+            let before = words.get(..words.rfind(original)?)?;
+            Some((*utterance, format!("{before}{}", corrected.trim())))
+        })
     }
 
     /// The utterance that is being said, or a new one; the caller puts it back.
@@ -261,7 +269,8 @@ mod tests {
         assert_eq!(spoken.words("here it is"), worded(None, 0, " here it is"));
         spoken.caller_spoke();
         assert_eq!(spoken.words("you are welcome"), worded(Some(UtteranceId(0)), 1, "you are welcome"));
-        assert_eq!(spoken.of_words("here it is"), Some(UtteranceId(0)));
-        assert_eq!(spoken.of_words("never said"), None);
+        let heard = Some((UtteranceId(0), "one moment here...".to_owned()));
+        assert_eq!(spoken.corrected("here it is", "here..."), heard, "what was said before was heard");
+        assert_eq!([spoken.corrected("never said", ""), spoken.corrected(" ", "")], [None, None]);
     }
 }

@@ -1,5 +1,5 @@
 //! What a secretary says about its Gemini Live conversation.
-use crate::dialect::Tool;
+use crate::{dialect::Tool, pcm};
 use media::{Audio, SampleRate};
 use std::{fmt, time::Duration};
 
@@ -130,9 +130,7 @@ pub(super) const fn duration_of(bytes: usize) -> Duration {
 /// Caller audio as it is sent, little-endian; `None` if it is in another format.
 pub(super) fn bytes(audio: &Audio) -> Option<Vec<u8>> {
     match audio {
-        Audio::Pcm(frame) if frame.rate == UPLINK => {
-            Some(frame.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect())
-        }
+        Audio::Pcm(frame) if frame.rate == UPLINK => Some(pcm::to_bytes(&frame.samples)),
         Audio::Pcm(_) | Audio::G711 { .. } => None,
     }
 }

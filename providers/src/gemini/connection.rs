@@ -9,6 +9,8 @@ const LONGEST: Duration = Duration::from_secs(55 * 60);
 const LINGER: Duration = Duration::from_secs(120);
 /// Of the time the server leaves us, so much is ours to leave in.
 const MARGIN: Duration = Duration::from_secs(2);
+/// What a connection that works is open for at the least.
+const WORKS_AFTER: Duration = Duration::from_secs(5);
 /// Waits before connecting again in a row; after the last the conversation is given up.
 const BACK_OFF: [Duration; 2] = [Duration::ZERO, Duration::from_millis(500)];
 
@@ -38,7 +40,7 @@ enum Leave {
     NotBefore(Instant),
     /// When nobody speaks, and by then in any case.
     By(Instant),
-    /// It is to be left and cannot: the server gave no handle. It will be closed.
+    /// It is to be left and cannot: the server gave no handle, or wants to be left time and again. It will be closed.
     Never,
 }
 
@@ -73,13 +75,15 @@ pub(super) struct Connection {
     phase: Phase,
     opened: Opened,
     handle: Handle,
-    /// Connections in a row over which nothing was said.
+    /// When it was set up.
+    since: Option<Instant>,
+    /// Connections in a row that were left or broke before they had worked.
     fruitless: usize,
 }
 
 impl Connection {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Opening, opened: Opened::First, handle: Handle::None, fruitless: 0 }
+        Self { phase: Phase::Opening, opened: Opened::First, handle: Handle::None, since: None, fruitless: 0 }
     }
 
     /// It is there; false when it was not asked for.
@@ -103,12 +107,16 @@ impl Connection {
     pub(super) fn set_up(&mut self, now: Instant) -> Option<Opened> {
         let Phase::Setup { .. } = self.phase else { return None };
         self.phase = Phase::Open { leave: Leave::NotBefore(now + LONGEST) };
+        self.since = Some(now);
         Some(std::mem::replace(&mut self.opened, Opened::Again))
     }
 
-    /// Something was said over it: it works.
-    pub(super) fn worked(&mut self) {
-        self.fruitless = 0;
+    /// Something was said over it: it works, if it has been open for a while. A server that says a word and closes, again
+    /// and again, does not.
+    pub(super) fn worked(&mut self, now: Instant) {
+        if self.since.is_some_and(|since| now >= since + WORKS_AFTER) {
+            self.fruitless = 0;
+        }
     }
 
     /// `sessionResumptionUpdate`, with a handle where the server can go on from this moment.
@@ -140,11 +148,12 @@ impl Connection {
         }
         let Leave::By(by) = *leave else { return false };
         match &self.handle {
-            Handle::Current(_) if is_silent || by <= now => {
+            Handle::Current(_) if (is_silent || by <= now) && self.fruitless < BACK_OFF.len() => {
+                self.fruitless = self.fruitless.saturating_add(1);
                 self.phase = Phase::Opening;
                 true
             }
-            Handle::None | Handle::Past(_) if by <= now => {
+            Handle::None | Handle::Current(_) | Handle::Past(_) if by <= now => {
                 *leave = Leave::Never;
                 false
             }
@@ -201,6 +210,42 @@ impl Connection {
             Phase::Open { leave: Leave::NotBefore(at) | Leave::By(at) } => Some((at, "gemini end of a connection")),
             Phase::Broken { until } => Some((until, "gemini next connection")),
             Phase::Open { leave: Leave::Never } | Phase::Opening | Phase::Over => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
+mod tests {
+    use super::*;
+
+    /// Sets a connection up and gives it a handle.
+    fn open(connection: &mut Connection, now: Instant) {
+        assert!(connection.connected(now) && connection.set_up(now).is_some());
+        connection.resumable(Some("handle".into()), now);
+    }
+
+    #[test]
+    fn a_server_that_always_wants_to_be_left_is_left_twice_in_a_row() {
+        let (now, mut connection) = (Instant::now(), Connection::new());
+        for left in [true, true, false] {
+            open(&mut connection, now);
+            connection.worked(now);
+            connection.go_away(Duration::ZERO, now);
+            assert_eq!(connection.leave(true, now), left);
+        }
+        assert!(!connection.broke(now), "and when it closes, that is the end");
+    }
+
+    #[test]
+    fn a_connection_that_worked_for_a_while_counts_as_good() {
+        let (mut now, mut connection) = (Instant::now(), Connection::new());
+        for _ in 0..5 {
+            open(&mut connection, now);
+            now += WORKS_AFTER;
+            connection.worked(now);
+            assert!(connection.broke(now));
+            assert_eq!(connection.due(now), Some(Due::Reconnect));
         }
     }
 }

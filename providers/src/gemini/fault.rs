@@ -1,5 +1,8 @@
 //! What the end of a connection says about the conversation.
-use crate::dialect::{Disconnect, Failure, FailureKind};
+use crate::{
+    dialect::{Disconnect, Failure, FailureKind},
+    redact::redact_key,
+};
 
 /// Words of Google's in the reason of a close, in lower case, that say more than its code.
 const SAID: [(&str, FailureKind); 12] = [
@@ -57,18 +60,7 @@ fn closed(code: u16, reason: &str) -> FailureKind {
 
 /// The provider's own words without our key, or anything that looks like a key of Google's.
 fn redact(text: &str, key: &str) -> String {
-    let mut out = if key.is_empty() { text.to_owned() } else { text.replace(key, "…") };
-    for mark in ["AIza", "auth_tokens/", "key="] {
-        let mut from = 0;
-        while let Some(found) = out.get(from..).and_then(|rest| rest.find(mark)) {
-            let start = from + found + mark.len();
-            let rest = out.get(start..).unwrap_or_default();
-            let length = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '&'));
-            out.replace_range(start..start + length.unwrap_or(rest.len()), "…");
-            from = start + '…'.len_utf8();
-        }
-    }
-    out
+    redact_key(text, key, &["AIza", "auth_tokens/", "key="])
 }
 
 #[cfg(test)]

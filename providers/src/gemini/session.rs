@@ -15,6 +15,7 @@ use crate::{
         Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing,
         Respond, ToolCallId,
     },
+    keys,
     outbox::Outbox,
 };
 use media::{Audio, AudioFormat, Heard, Speech};
@@ -108,7 +109,7 @@ impl Session {
     /// A conversation not yet connected.
     pub fn new(config: Config) -> Self {
         let bytes = config::bytes_in;
-        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_PIECE), wire::audio);
+        let outbox = Outbox::new([bytes(config.batch), bytes(config.backlog), bytes(LONGEST_PIECE)], wire::audio);
         Self {
             config,
             connection: Connection::new(),
@@ -182,7 +183,9 @@ impl Session {
 
     /// Nobody speaks, and nobody waits for an answer.
     fn is_silent(&self) -> bool {
-        self.turns.is_between() && self.caller == Caller::Quiet && !self.patience.is_waiting()
+        // The server may believe for long that a turn is heard which the caller cut off by a key.
+        let model_is_silent = self.turns.is_between() || self.turns.is_cut();
+        model_is_silent && self.caller == Caller::Quiet && !self.patience.is_waiting()
     }
 
     fn ask(&mut self, words: String, manners: Manners, now: Instant) {
@@ -225,6 +228,9 @@ impl Session {
                 self.warn("the model fell silent: it is asked again");
                 if self.connection.replace() {
                     self.reconnect();
+                } else {
+                    // What was being said is given up: what comes next is the answer.
+                    self.end_turn();
                 }
                 self.say(GO_ON, now);
             }
@@ -353,11 +359,7 @@ impl Dialect for Session {
         if self.connection.is_over() {
             return;
         }
-        let words = match self.config.language.as_deref().and_then(|tag| tag.split('-').next()) {
-            Some("pt") => format!("O chamador digitou {keys}"),
-            Some(_) | None => format!("The caller pressed {keys}"),
-        };
-        self.ask(words, Manners::Polite, now);
+        self.ask(keys::in_words(self.config.language.as_deref(), keys), Manners::Polite, now);
         self.pump(now);
     }
 

@@ -171,6 +171,7 @@ scripts!(
     tools,
     cancelled_tool,
     digits_wait_for_silence,
+    keys_over_a_long_answer,
     goodbye_does_not_wait,
     go_away_between_turns,
     go_away_without_a_pause,

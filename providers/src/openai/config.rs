@@ -1,7 +1,7 @@
 //! What a secretary says about its OpenAI Realtime conversation.
-use crate::dialect::Tool;
-use media::{Audio, AudioFormat, Frame, Law, SampleRate};
-use std::{fmt, time::Duration};
+use crate::{dialect::Tool, pcm};
+use media::{Audio, AudioFormat, Law, SampleRate};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// Where OpenAI listens.
 pub(super) const DEFAULT_URL: &str = "wss://api.openai.com/v1/realtime";
@@ -124,11 +124,11 @@ impl Format {
     }
 
     /// Audio as it is sent; `None` if it is in another format.
-    pub(super) fn bytes(self, audio: &Audio) -> Option<Vec<u8>> {
+    pub(super) fn bytes(self, audio: &Audio) -> Option<Cow<'_, [u8]>> {
         match (self, audio) {
-            (Self::G711(law), Audio::G711 { law: other, bytes }) if law == *other => Some(bytes.clone()),
+            (Self::G711(law), Audio::G711 { law: other, bytes }) if law == *other => Some(Cow::Borrowed(bytes)),
             (Self::Pcm, Audio::Pcm(frame)) if frame.rate == SampleRate::HZ_24000 => {
-                Some(frame.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect())
+                Some(Cow::Owned(pcm::to_bytes(&frame.samples)))
             }
             (Self::G711(_) | Self::Pcm, Audio::G711 { .. } | Audio::Pcm(_)) => None,
         }
@@ -138,10 +138,7 @@ impl Format {
     pub(super) fn read(self, bytes: Vec<u8>) -> Audio {
         match self {
             Self::G711(law) => Audio::G711 { law, bytes },
-            Self::Pcm => {
-                let samples = bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
-                Audio::Pcm(Frame { rate: SampleRate::HZ_24000, samples })
-            }
+            Self::Pcm => Audio::Pcm(pcm::read(SampleRate::HZ_24000, &bytes)),
         }
     }
 }

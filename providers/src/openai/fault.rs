@@ -91,19 +91,7 @@ fn closed(code: u16, reason: &str) -> FailureKind {
 
 /// The provider's own words without what looks like a key: OpenAI quotes the key it refuses.
 pub(super) fn redact(text: &str) -> String {
-    const MARKS: [&str; 3] = ["sk-", "ek_", "Bearer "];
-    let mut out = text.to_owned();
-    for mark in MARKS {
-        let mut from = 0;
-        while let Some(found) = out.get(from..).and_then(|rest| rest.find(mark)) {
-            let start = from + found + mark.len();
-            let rest = out.get(start..).unwrap_or_default();
-            let length = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',')).unwrap_or(rest.len());
-            out.replace_range(start..start + length, "…");
-            from = start + '…'.len_utf8();
-        }
-    }
-    out
+    crate::redact::redact(text, &["sk-", "ek_", "Bearer "])
 }
 
 /// The words of an error for a log or a record.

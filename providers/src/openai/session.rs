@@ -13,7 +13,7 @@ use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
     ToolCallId,
 };
-use crate::outbox::Outbox;
+use crate::{keys, outbox::Outbox, url::query_value};
 use media::{Audio, Heard, Speech};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -74,7 +74,7 @@ impl Session {
     /// A conversation not yet connected.
     pub fn new(config: Config) -> Self {
         let bytes = |duration| config.format.bytes_in(duration);
-        let outbox = Outbox::new(bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND), wire::append);
+        let outbox = Outbox::new([bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND)], wire::append);
         let spoken = Spoken::new(config.format);
         Self {
             config,
@@ -281,11 +281,7 @@ impl Dialect for Session {
         if self.phase == Phase::Over {
             return;
         }
-        let words = match self.config.language.as_deref() {
-            Some("pt") => format!("O chamador digitou {keys}"),
-            Some(_) | None => format!("The caller pressed {keys}"),
-        };
-        self.tell(Item::user(&words));
+        self.tell(Item::user(&keys::in_words(self.config.language.as_deref(), keys)));
         self.responses.want(Plan::default());
         self.pump(now);
     }
@@ -380,16 +376,4 @@ impl Dialect for Session {
             Phase::Unconnected | Phase::Over => None,
         }
     }
-}
-
-/// Percent-encodes all but RFC 3986 §2.3 unreserved characters.
-fn query_value(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

@@ -1,5 +1,5 @@
 //! What the server says, and what follows from it.
-use super::{Caller, Owner, Phase, Session, outbox};
+use super::{Caller, Owner, Phase, Session, limits};
 use crate::{
     dialect::{Event, Failure, FailureKind, ToolCallId},
     elevenlabs::{
@@ -34,8 +34,7 @@ impl Session {
                 }
             }
             ServerEvent::Correction { original, corrected } => {
-                if let Some(utterance) = self.spoken.of_words(&original) {
-                    let text = corrected.trim().to_owned();
+                if let Some((utterance, text)) = self.spoken.corrected(&original, &corrected) {
                     self.events.push_back(Event::AssistantHeard { utterance, text });
                 }
             }
@@ -86,7 +85,7 @@ impl Session {
             return self.fail(Failure { kind: FailureKind::Protocol, message }, now);
         };
         if hears != self.input {
-            self.outbox = outbox(&self.config, hears);
+            self.outbox.resize(limits(&self.config, hears));
         }
         (self.input, self.output) = (hears, speaks);
         self.phase = Phase::Ready;

@@ -7,8 +7,9 @@ use crate::{
         connection::Opened,
         wire::{self, Blob, Content, FunctionCall, ModalityCount, ServerMessage, Transcription, UsageMetadata},
     },
+    pcm,
 };
-use media::{Audio, Frame, SampleRate, UtteranceId};
+use media::{Audio, SampleRate, UtteranceId};
 use std::time::{Duration, Instant};
 
 /// Unknown kinds told apart; beyond it they are only counted.
@@ -35,7 +36,7 @@ impl Session {
             self.events.push_back(Event::Usage(usage_of(&usage)));
         }
         if let Some(content) = content {
-            self.connection.worked();
+            self.connection.worked(now);
             self.content(content, now);
         }
         for call in calls {
@@ -159,11 +160,10 @@ impl Session {
         self.play(utterance, blob.rate_hz().and_then(SampleRate::new).unwrap_or(DOWNLINK), &bytes);
     }
 
-    /// Half a sample at the end is none.
     fn play(&mut self, utterance: UtteranceId, rate: SampleRate, bytes: &[u8]) {
-        let samples: Vec<i16> = bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
-        if !samples.is_empty() {
-            self.events.push_back(Event::Audio { utterance, audio: Audio::Pcm(Frame { rate, samples }) });
+        let frame = pcm::read(rate, bytes);
+        if !frame.samples.is_empty() {
+            self.events.push_back(Event::Audio { utterance, audio: Audio::Pcm(frame) });
         }
     }
 
