@@ -88,7 +88,7 @@ bench-barge-in: deps-build ## measure interrupting, false alarms and echo, and w
 	@scripts/install.sh music
 	@cargo bench --locked --quiet --package media --bench barge_in
 
-bench-codecs: ## measure each codec, and write docs/benchmarks-codecs.md
+bench-codecs: deps-build ## measure each codec, and write docs/benchmarks-codecs.md
 	@cargo bench --locked --quiet --package media --bench codecs
 
 bench-srtp: ## measure protecting and unprotecting packets, in every suite
