@@ -28,9 +28,24 @@ impl Machine {
             cpu: format!("{} at {:.1} GHz{virtual_machine}", field(&cpuinfo, "model name"), mhz / 1_000.0),
             cores: thread::available_parallelism().map_or(1, usize::from),
             memory_gib: (total / 1_048_576.0 * 10.0).round() / 10.0,
-            kernel: format!("Linux {}", version.split('-').next().unwrap_or_default().trim()),
+            kernel: format!("Linux {}{}", version.split('-').next().unwrap_or_default().trim(), scheduling()),
         })
     }
+}
+
+/// By which rule this process, and all that it starts, gets a core: fields 40 and 41 of proc(5)'s `stat`.
+fn scheduling() -> String {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is a name in parentheses, which may hold spaces; the third follows it.
+    let after = text.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let mut fields = after.split_whitespace().skip(37);
+    let (priority, policy) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+    let name = match policy {
+        "1" => "SCHED_FIFO",
+        "2" => "SCHED_RR",
+        _ => return String::new(),
+    };
+    format!("; server, phones and provider in {name}, priority {priority}")
 }
 
 /// Load average of the last minute.

@@ -53,6 +53,8 @@ pub(crate) struct Soak {
     /// Percent of one core for each call.
     cpu: f64,
     load: (f64, f64),
+    /// Percent of all cores that anybody kept busy, and percent that the hypervisor took.
+    busy: (f64, f64),
     complaints: usize,
     faults: usize,
     clean: bool,
@@ -89,7 +91,7 @@ struct Ground<'a> {
 
 /// Holds calls for `length`.
 pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
-    let before = machine::load();
+    let (before, work) = (machine::load(), machine::Work::so_far());
     let floors = Arc::new(Floors::new(CALLS));
     let security = Security::Tls(Tls::new(stage.folder)?);
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), security)?;
@@ -104,6 +106,7 @@ pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
     soak.clean = server.end()?;
     soak.faults = provider.stop()?.faults.len();
     soak.load = (before, machine::load());
+    soak.busy = machine::Work::so_far().percent_since(work);
     Ok(soak)
 }
 
@@ -200,7 +203,8 @@ fn bursts(off_grid: &[f64]) -> usize {
 impl Soak {
     fn new(length: Duration) -> Self {
         let parts = vec![Part::default(); PARTS as usize];
-        Self { length, parts, settled: Vec::new(), cpu: 0.0, load: (0.0, 0.0), complaints: 0, faults: 0, clean: false }
+        let (settled, nothing) = (Vec::new(), (0.0, 0.0));
+        Self { length, parts, settled, cpu: 0.0, load: nothing, busy: nothing, complaints: 0, faults: 0, clean: false }
     }
 
     /// The part that goes on `after` the beginning.
@@ -260,13 +264,16 @@ impl Soak {
         });
         format!(
             "\nMemory: {growth}. CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
-             provider: {}. The server ended {}. Load average {:.2} before and {:.2} after.\n",
+             provider: {}. The server ended {}. Load average {:.2} before and {:.2} after; all that ran on the machine kept its \
+             cores busy for {:.0} % of the time, the hypervisor took {:.1} %.\n",
             self.cpu,
             self.complaints,
             self.faults,
             if self.clean { "by itself after SIGTERM" } else { "badly after SIGTERM" },
             self.load.0,
             self.load.1,
+            self.busy.0,
+            self.busy.1,
         )
     }
 
