@@ -1,5 +1,6 @@
 //! A simulated server's ear: it counts audio, not time, so a client that stops sending never ends its turn.
-use std::time::Duration;
+use super::script::Say;
+use std::{borrow::Cow, time::Duration};
 
 /// What is judged at once.
 const FRAME: Duration = Duration::from_millis(20);
@@ -38,12 +39,37 @@ pub(in crate::lab) enum Noticed {
 #[derive(Debug, Default)]
 pub(in crate::lab) struct Hearing {
     pending: Vec<i16>,
+    /// Of what was heard last, Hz.
+    rate: u32,
     heard_ms: u64,
     loud_run: u32,
     quiet_ms: u64,
     speaking_since: Option<u64>,
     /// Since the last commit or clear.
     buffered_ms: u64,
+    pitch: Pitch,
+}
+
+/// How high the loud frames of a turn are: what is below zero becomes positive once a period.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pitch {
+    rises: u32,
+    samples: u32,
+    last: i16,
+}
+
+impl Pitch {
+    fn hear(&mut self, frame: &[i16]) {
+        for sample in frame {
+            self.rises += u32::from(self.last < 0 && *sample >= 0);
+            self.last = *sample;
+        }
+        self.samples += frame.len() as u32;
+    }
+
+    fn hz(self, rate: u32) -> u32 {
+        (u64::from(self.rises) * u64::from(rate) / u64::from(self.samples.max(1))) as u32
+    }
 }
 
 impl Hearing {
@@ -57,6 +83,14 @@ impl Hearing {
         self.heard_ms
     }
 
+    /// What is to be said by one who heard this caller: an echo takes the pitch of the last turn.
+    pub(in crate::lab) fn answer<'a>(&self, say: &'a Say) -> Cow<'a, Say> {
+        match say {
+            Say::Echo { echo_ms } => Cow::Owned(Say::Tone { tone_hz: self.pitch.hz(self.rate), ms: *echo_ms }),
+            Say::Words(_) | Say::Tone { .. } | Say::Silence { .. } => Cow::Borrowed(say),
+        }
+    }
+
     /// Forgets what was buffered.
     pub(in crate::lab) fn clear(&mut self) {
         self.buffered_ms = 0;
@@ -64,6 +98,7 @@ impl Hearing {
 
     /// Hears samples at a rate in Hz.
     pub(in crate::lab) fn hear(&mut self, samples: &[i16], rate: u32, detection: Option<Detection>) -> Vec<Noticed> {
+        self.rate = rate;
         let frame_samples = (u128::from(rate) * FRAME.as_millis() / 1_000) as usize;
         self.pending.extend_from_slice(samples);
         let whole = self.pending.len() / frame_samples * frame_samples;
@@ -78,10 +113,14 @@ impl Hearing {
         let loud = level_dbfs(frame) >= detection.level_dbfs();
         self.loud_run = if loud { self.loud_run + 1 } else { 0 };
         self.quiet_ms = if loud { 0 } else { self.quiet_ms + FRAME_MS };
+        if loud {
+            self.pitch.hear(frame);
+        }
         match self.speaking_since {
             None if self.loud_run >= ONSET => {
                 let start = self.heard_ms.saturating_sub(u64::from(ONSET) * FRAME_MS);
                 self.speaking_since = Some(start);
+                self.pitch = Pitch::default();
                 Some(Noticed::Started { audio_start_ms: start.saturating_sub(detection.prefix_ms) })
             }
             Some(start) if self.quiet_ms >= detection.silence_ms => {
@@ -120,6 +159,24 @@ mod tests {
         let expected =
             [Noticed::Started { audio_start_ms: 700 }, Noticed::Stopped { audio_end_ms: 1_800, speech_ms: 600 }];
         assert_eq!(noticed, expected);
+    }
+
+    #[test]
+    fn an_echo_has_the_pitch_of_the_last_turn() {
+        for rate in [8_000, 16_000, 24_000] {
+            let tone = |hz: f64, ms: u64| -> Vec<i16> {
+                let step = std::f64::consts::TAU * hz / f64::from(rate);
+                (0..ms * u64::from(rate) / 1_000).map(|n| ((n as f64 * step).sin() * 8_000.0) as i16).collect()
+            };
+            let mut hearing = Hearing::default();
+            for hz in [431.0, 2_975.0] {
+                hearing.hear(&tone(hz, 800), rate, Some(DETECTION));
+                hearing.hear(&tone(hz, 300).iter().map(|_| 0).collect::<Vec<_>>(), rate, Some(DETECTION));
+                let said = hearing.answer(&Say::Echo { echo_ms: 500 }).into_owned();
+                let Say::Tone { tone_hz, ms: 500 } = said else { panic!("{said:?}") };
+                assert!((f64::from(tone_hz) - hz).abs() <= 3.0, "{tone_hz} Hz for {hz} Hz at {rate} Hz");
+            }
+        }
     }
 
     #[test]

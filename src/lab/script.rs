@@ -37,6 +37,11 @@ pub enum Say {
         /// Its length.
         ms: u64,
     },
+    /// A pure tone as high as the caller's last turn, so that whoever calls can tell whether this is the answer to it.
+    Echo {
+        /// Its length.
+        echo_ms: u64,
+    },
     /// Digital silence.
     Silence {
         /// Its length.
@@ -82,6 +87,7 @@ impl Say {
         match self {
             Self::Words(text) => text.clone(),
             Self::Tone { tone_hz, ms } => format!("[{tone_hz} Hz for {ms} ms]"),
+            Self::Echo { echo_ms } => format!("[an echo of {echo_ms} ms]"),
             Self::Silence { silence_ms } => format!("[{silence_ms} ms of silence]"),
         }
     }

@@ -38,6 +38,8 @@ impl Voice {
                 let step = TAU * f64::from(*tone_hz) / f64::from(rate.hz());
                 (0..samples(ms)).map(|n| ((n as f64 * step).sin() * TONE_PEAK) as i16).collect()
             }
+            // Nobody was heard: an echo of nothing.
+            Say::Echo { echo_ms } => vec![0; samples(echo_ms)],
             Say::Silence { silence_ms } => vec![0; samples(silence_ms)],
         }
     }

@@ -67,8 +67,9 @@ impl Core {
         let first = now + Duration::from_millis(reply.first_audio_ms.unwrap_or(self.script.first_audio_ms));
         let (mut at, mut heard_at) = (first, first);
         if let Some(say) = &reply.say {
+            let say = self.hearing.answer(say);
             let transcript = reply.transcript.clone().unwrap_or_else(|| say.transcript());
-            for (words, audio, ms) in self.parts(say, &transcript) {
+            for (words, audio, ms) in self.parts(&say, &transcript) {
                 let lasts = Duration::from_millis(ms);
                 beats.push_back((at, Beat::Part { words, audio, ms }));
                 at += lasts.div_f64(self.script.burst.max(0.01));

@@ -114,9 +114,10 @@ impl Core {
         let failing = reply.fail.as_ref();
         let limit_ms = failing.map_or(u64::MAX, |fail| fail.after_ms);
         if let Some(say) = reply.say.as_ref().filter(|_| limit_ms > 0) {
+            let say = self.hearing.answer(say);
             let transcript = reply.transcript.clone().unwrap_or_else(|| say.transcript());
             beats.push_back((at, Beat::Open));
-            for (words, audio, ms) in self.deltas(say, &transcript, limit_ms) {
+            for (words, audio, ms) in self.deltas(&say, &transcript, limit_ms) {
                 let lasts = Duration::from_millis(ms).div_f64(burst);
                 beats.push_back((at, Beat::Delta { words, audio, ms }));
                 at += lasts;
