@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-barge-in bench-codecs bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
+.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -80,6 +80,9 @@ bench-capacity: build ## see how many calls are held and what each costs, and wr
 
 bench-soak: build ## hold 100 calls that come and go for an hour, and write docs/benchmarks-soak.md
 	@cargo run --locked --release --quiet --package bench -- --soak 60
+
+bench-dialects: build ## hold 100 calls through the simulators of all providers, and write docs/benchmarks-dialects.md
+	@cargo run --locked --release --quiet --package bench -- --dialects
 
 bench-parse: ## measure reading, printing and refusing SIP messages
 	@cargo bench --locked --quiet --package sip --bench parse

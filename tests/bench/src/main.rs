@@ -1,6 +1,6 @@
 //! `make bench`: measures a running Ramal from outside, with phones and a provider that share one clock.
 //!
-//! Writes `docs/benchmarks.md` with its pictures (`--memory`, `--capacity`, `--soak`: pages of their own), and `target/bench/summary.json`. A missed target is told, not failed;
+//! Writes `docs/benchmarks.md` with its pictures (`--memory`, `--capacity`, `--soak`, `--dialects`: pages of their own), and `target/bench/summary.json`. A missed target is told, not failed;
 //! the exit code says only whether the measurement itself went well.
 #![expect(clippy::disallowed_methods, reason = "a driver that measures time")]
 mod analysis;
@@ -9,7 +9,9 @@ mod beside;
 mod capacity;
 mod conversations;
 mod crowd;
+mod dialects;
 mod floor;
+mod labs;
 mod machine;
 mod memory;
 mod metric;
@@ -25,6 +27,7 @@ mod sipp;
 mod soak;
 mod speech;
 mod stamp;
+mod tones;
 mod uac;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -94,6 +97,9 @@ struct Args {
     /// Only hold calls that come and go for so many minutes, and see whether anything changes.
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1_440))]
     soak: Option<u64>,
+    /// Only hold calls through each provider's simulator, alone and together.
+    #[arg(long)]
+    dialects: bool,
     /// Be the program that only carries, for so many calls.
     #[arg(long, hide = true, requires_all = ["provider", "ca_file"])]
     floor: Option<usize>,
@@ -131,6 +137,9 @@ fn main() -> Result<()> {
     if args.capacity {
         return watch_capacity(&args, &root, &stage, &machine);
     }
+    if args.dialects {
+        return through_dialects(&args, &root, &stage, &machine);
+    }
     if let Some(minutes) = args.soak {
         return soak(&args, minutes, &root, &stage, &machine);
     }
@@ -164,6 +173,18 @@ fn watch_capacity(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machine
         capacity.write(&root.join("docs"), machine, &when(root))?;
     }
     println!("{}", if args.json { summary } else { capacity.table() });
+    Ok(())
+}
+
+fn through_dialects(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machine) -> Result<()> {
+    let dialects = dialects::measure(stage, Duration::from_secs(if args.quick { 8 } else { 30 }))?;
+    stage.show.finish();
+    let summary = serde_json::to_string_pretty(&dialects.summary())?;
+    fs::write(stage.folder.join("dialects.json"), &summary)?;
+    if !args.quick {
+        dialects.write(&root.join("docs"), machine, &when(root))?;
+    }
+    println!("{}", if args.json { summary } else { dialects.table() });
     Ok(())
 }
 

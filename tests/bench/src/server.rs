@@ -54,15 +54,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` with this provider, keeping its files in `folder`; what an earlier one kept there goes.
+    /// Starts `program` with this provider, keeping its files in `folder`.
     pub(crate) fn start(program: &Path, folder: &Path, provider: &Provider, detector: Detector) -> Result<Self> {
+        let free = UdpSocket::bind("127.0.0.1:0").context("a port for the server")?.local_addr()?;
+        Self::run(program, folder, free, &configuration(free, provider, &folder.join("bench.db"), detector))
+    }
+
+    /// Starts `program`, which takes SIP at `free`, in `folder`; what an earlier one kept there goes.
+    pub(crate) fn run(program: &Path, folder: &Path, free: SocketAddr, configuration: &str) -> Result<Self> {
         for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
             // The first run leaves none.
             let _ = fs::remove_file(folder.join(left));
         }
-        let free = UdpSocket::bind("127.0.0.1:0").context("a port for the server")?.local_addr()?;
         let config = folder.join("bench.toml");
-        fs::write(&config, configuration(free, provider, &folder.join("bench.db"), detector))?;
+        fs::write(&config, configuration)?;
         let log = folder.join("server.log");
         let mut command = Command::new(program);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RAMAL_")) {

@@ -74,6 +74,11 @@ impl Uac {
 
     /// Sends an INVITE that offers PCMU at this port.
     pub(crate) fn place(&mut self, rtp_port: u16) -> Result<CallId> {
+        self.place_at(self.extension, rtp_port)
+    }
+
+    /// The same, to another extension.
+    pub(crate) fn place_at(&mut self, extension: &str, rtp_port: u16) -> Result<CallId> {
         let id = self.calls.len();
         let sdp = format!(
             "v=0\r\no=- {id} 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
@@ -81,7 +86,7 @@ impl Uac {
         );
         let request = format!(
             "{}Contact: <sip:phone{id}@{}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
-            self.head("INVITE", 1, id, &format!("sip:{}@{}", self.extension, self.server), None),
+            self.head("INVITE", 1, id, &format!("sip:{extension}@{}", self.server), None),
             self.local,
             sdp.len()
         );
