@@ -53,22 +53,29 @@ pub(in crate::lab) struct Hearing {
 /// How high the loud frames of a turn are: what is below zero becomes positive once a period.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pitch {
-    rises: u32,
     samples: u32,
     last: i16,
+    rises: u32,
+    /// Of the first rise and of the last; what is before and after may be silence.
+    between: (u32, u32),
 }
 
 impl Pitch {
     fn hear(&mut self, frame: &[i16]) {
         for sample in frame {
-            self.rises += u32::from(self.last < 0 && *sample >= 0);
+            if self.last < 0 && *sample >= 0 {
+                let first = if self.rises == 0 { self.samples } else { self.between.0 };
+                self.between = (first, self.samples);
+                self.rises += 1;
+            }
             self.last = *sample;
+            self.samples += 1;
         }
-        self.samples += frame.len() as u32;
     }
 
     fn hz(self, rate: u32) -> u32 {
-        (u64::from(self.rises) * u64::from(rate) / u64::from(self.samples.max(1))) as u32
+        let (periods, samples) = (self.rises.saturating_sub(1), self.between.1 - self.between.0);
+        (u64::from(periods) * u64::from(rate) / u64::from(samples.max(1))) as u32
     }
 }
 

@@ -119,8 +119,8 @@ fn hold(stage: &Stage<'_>, sections: &str, through: &[Dialect], (calls, length):
         if through.get(number % through.len()).is_some_and(|dialect| dialect.section.is_some()) {
             answers.asked += one.asked;
             answers.own += one.own;
+            answers.strange.extend(&one.strange);
         }
-        answers.strange.extend(&one.strange);
     }
     let lines: Vec<_> = heard.into_iter().map(|(line, _)| line).collect();
     let pacing = analysis::figures(&lines, &Log::default(), window).pacing;

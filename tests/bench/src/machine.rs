@@ -28,24 +28,23 @@ impl Machine {
             cpu: format!("{} at {:.1} GHz{virtual_machine}", field(&cpuinfo, "model name"), mhz / 1_000.0),
             cores: thread::available_parallelism().map_or(1, usize::from),
             memory_gib: (total / 1_048_576.0 * 10.0).round() / 10.0,
-            kernel: format!("Linux {}{}", version.split('-').next().unwrap_or_default().trim(), scheduling()),
+            kernel: format!("Linux {}", version.split('-').next().unwrap_or_default().trim()),
         })
     }
 }
 
-/// By which rule this process, and all that it starts, gets a core: fields 40 and 41 of proc(5)'s `stat`.
-fn scheduling() -> String {
-    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// By which rule a process gets a core when others want it too: fields 40 and 41 of proc(5)'s `stat`.
+pub(crate) fn scheduling(pid: u32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field is a name in parentheses, which may hold spaces; the third follows it.
     let after = text.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
     let mut fields = after.split_whitespace().skip(37);
     let (priority, policy) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-    let name = match policy {
-        "1" => "SCHED_FIFO",
-        "2" => "SCHED_RR",
-        _ => return String::new(),
-    };
-    format!("; server, phones and provider in {name}, priority {priority}")
+    match policy {
+        "1" => format!("before all others (SCHED_FIFO, priority {priority})"),
+        "2" => format!("before all others (SCHED_RR, priority {priority})"),
+        _ => "as any process does".to_owned(),
+    }
 }
 
 /// Load average of the last minute.

@@ -1,5 +1,5 @@
 //! The program under test: a process of its own, so that what it uses is not mixed with what measuring uses.
-use crate::provider::Provider;
+use crate::{machine, provider::Provider};
 use anyhow::{Context, Result, bail};
 use nix::{
     sys::signal::{Signal, kill},
@@ -107,6 +107,11 @@ impl Server {
     pub(crate) fn complaints(&self) -> usize {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count()
+    }
+
+    /// How it gets a core, in words.
+    pub(crate) fn scheduling(&self) -> String {
+        machine::scheduling(self.child.id())
     }
 
     /// What it uses at this moment.

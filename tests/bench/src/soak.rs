@@ -55,6 +55,8 @@ pub(crate) struct Soak {
     load: (f64, f64),
     /// Percent of all cores that anybody kept busy, and percent that the hypervisor took.
     busy: (f64, f64),
+    /// How the server got a core, in words.
+    scheduling: String,
     complaints: usize,
     faults: usize,
     clean: bool,
@@ -103,6 +105,7 @@ pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
     ground.run().with_context(|| server.last_words())?;
     let mut soak = ground.soak;
     soak.complaints = server.complaints();
+    soak.scheduling = server.scheduling();
     soak.clean = server.end()?;
     soak.faults = provider.stop()?.faults.len();
     soak.load = (before, machine::load());
@@ -204,7 +207,19 @@ impl Soak {
     fn new(length: Duration) -> Self {
         let parts = vec![Part::default(); PARTS as usize];
         let (settled, nothing) = (Vec::new(), (0.0, 0.0));
-        Self { length, parts, settled, cpu: 0.0, load: nothing, busy: nothing, complaints: 0, faults: 0, clean: false }
+        let (complaints, faults, clean) = (0, 0, false);
+        Self {
+            length,
+            parts,
+            settled,
+            cpu: 0.0,
+            load: nothing,
+            busy: nothing,
+            scheduling: String::new(),
+            complaints,
+            faults,
+            clean,
+        }
     }
 
     /// The part that goes on `after` the beginning.
@@ -265,7 +280,7 @@ impl Soak {
         format!(
             "\nMemory: {growth}. CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
              provider: {}. The server ended {}. Load average {:.2} before and {:.2} after; all that ran on the machine kept its \
-             cores busy for {:.0} % of the time, the hypervisor took {:.1} %.\n",
+             cores busy for {:.0} % of the time, the hypervisor took {:.1} %. The server got a core {}.\n",
             self.cpu,
             self.complaints,
             self.faults,
@@ -274,6 +289,7 @@ impl Soak {
             self.load.1,
             self.busy.0,
             self.busy.1,
+            self.scheduling,
         )
     }
 

@@ -66,8 +66,31 @@ struct Phone {
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
     packets: u32,
-    rises: u32,
+    samples: u32,
     last: i16,
+    rises: u32,
+    /// Of the first rise through zero and of the last; a packet at either end may be silence in part.
+    between: (u32, u32),
+}
+
+impl Run {
+    fn hear(&mut self, samples: &[i16]) {
+        self.packets += 1;
+        for sample in samples {
+            if self.last < 0 && *sample >= 0 {
+                let first = if self.rises == 0 { self.samples } else { self.between.0 };
+                self.between = (first, self.samples);
+                self.rises += 1;
+            }
+            self.last = *sample;
+            self.samples += 1;
+        }
+    }
+
+    fn hz(self) -> f64 {
+        let samples = self.between.1 - self.between.0;
+        f64::from(self.rises.saturating_sub(1)) * RATE / f64::from(samples.max(1))
+    }
 }
 
 /// What the thread knows of a phone.
@@ -209,20 +232,16 @@ impl Ear {
         if power.sqrt() < LOUD {
             return self.judge(number);
         }
-        self.run.packets += 1;
-        for sample in samples {
-            self.run.rises += u32::from(self.run.last < 0 && *sample >= 0);
-            self.run.last = *sample;
-        }
+        self.run.hear(samples);
     }
 
     /// A sound is over.
     fn judge(&mut self, number: usize) {
-        let Run { packets, rises, .. } = std::mem::take(&mut self.run);
-        if packets < SHORTEST {
+        let run = std::mem::take(&mut self.run);
+        if run.packets < SHORTEST {
             return;
         }
-        let hz = f64::from(rises) * RATE / (f64::from(packets) * SAMPLES as f64);
+        let hz = run.hz();
         if (hz - pitch(number)).abs() <= OFF { self.answers.own += 1 } else { self.answers.strange.push(hz) }
     }
 
