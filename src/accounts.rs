@@ -66,6 +66,10 @@ pub struct Written {
     pub expires_s: Option<i32>,
     /// `off`, `required` or nothing.
     pub srtp: Option<String>,
+    /// Names with commas between them, the preferred first, or nothing.
+    pub codecs: Option<String>,
+    /// `theirs`, `ours` or nothing.
+    pub codec_order: Option<String>,
     /// `auto`, `rfc4733`, `info`, `inband` or nothing.
     pub dtmf: Option<String>,
     /// Seconds; 0 or nothing for never.
@@ -233,6 +237,7 @@ mod tests {
         config::{Config, Environment, Secret, Srtp},
         dtmf::Dtmf,
     };
+    use media::{codec::Codec, sdp::Preference};
     use std::time::Duration;
 
     fn account(user: &str) -> Account {
@@ -278,6 +283,8 @@ mod tests {
             contact_user: None,
             expires_s: None,
             srtp: None,
+            codecs: None,
+            codec_order: None,
             dtmf: None,
             ping_s: None,
         }
@@ -297,14 +304,20 @@ mod tests {
         let policy = Account::of_row(place, policy).unwrap().registration;
         assert_eq!((policy.srtp, policy.dtmf), (Some(Srtp::Required), Some(Dtmf::Info)));
         assert_eq!(policy.ping, Some(Duration::from_secs(30)));
-        let silent = Written { srtp: Some(String::new()), ping_s: Some(0), ..written() };
+        let wide = Written { codecs: Some("opus, g722".into()), codec_order: Some("ours".into()), ..written() };
+        let wide = Account::of_row(place, wide).unwrap().registration;
+        assert_eq!(wide.codecs, Some(vec![Codec::Opus, Codec::G722]));
+        assert_eq!(wide.codec_order, Some(Preference::Ours));
+        let silent = Written { srtp: Some(String::new()), codecs: Some(" ".into()), ping_s: Some(0), ..written() };
         let silent = Account::of_row(place, silent).unwrap().registration;
-        assert_eq!((silent.srtp, silent.ping), (None, None));
+        assert_eq!((silent.srtp, silent.codecs, silent.ping), (None, None, None));
         for (row, wrong) in [
             (Written { registrar: Some("a b".into()), ..written() }, "v_voice_registrations.registrar"),
             (Written { password: Some(String::new()), ..written() }, "v_voice_registrations.password"),
             (Written { expires_s: Some(-1), ..written() }, "v_voice_registrations.expires_s"),
             (Written { srtp: Some("maybe".into()), ..written() }, "v_voice_registrations.srtp"),
+            (Written { codecs: Some("opus,g729".into()), ..written() }, "v_voice_registrations.codecs"),
+            (Written { codec_order: Some("mine".into()), ..written() }, "v_voice_registrations.codec_order"),
             (Written { dtmf: Some("sip".into()), ..written() }, "v_voice_registrations.dtmf"),
             (Written { ping_s: Some(3), ..written() }, "v_voice_registrations.ping_s"),
             (Written { user: None, ..written() }, "v_voice_registrations.user"),

@@ -1,7 +1,7 @@
 //! Which secretary an INVITE is for.
 use crate::{
     accounts::{Known, Registrar},
-    config::{Config, Peer, Srtp},
+    config::{Config, Listener, Peer, Srtp},
     dtmf::Dtmf,
     secretary::DomainRef,
 };
@@ -48,15 +48,15 @@ pub fn wanted(invite: &IncomingInvite, config: &Config, registrars: &Known) -> W
 pub fn srtp(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Srtp {
     let account = registered(invite, registrars).and_then(|registrar| registrar.account.registration.srtp);
     let peer = || config.peer(invite.user.as_deref(), invite.remote.ip()).and_then(|peer| peer.srtp);
-    let listener = || config.sip.listeners.get(usize::from(invite.listener.0)).and_then(|listener| listener.srtp);
+    let listener = || listener(invite, config).and_then(|listener| listener.srtp);
     account.or_else(peer).or_else(listener).unwrap_or(config.rtp.srtp)
 }
 
 /// The codecs of this call, the preferred first, and whose order chooses: as is said of the account it comes through, else
-/// of the peer, else of all.
+/// of the peer, else of the listener, else of all.
 pub fn codecs(invite: &IncomingInvite, config: &Config, registrars: &Known) -> (Vec<Codec>, Preference) {
     let account = registered(invite, registrars).map(|registrar| &registrar.account.registration);
-    config.codecs(account, config.peer(invite.user.as_deref(), invite.remote.ip()))
+    config.codecs(account, config.peer(invite.user.as_deref(), invite.remote.ip()), listener(invite, config))
 }
 
 /// How keys pass in this call: as is said of the account it comes through, else of the peer, else of all.
@@ -70,6 +70,11 @@ pub fn dtmf(invite: &IncomingInvite, config: &Config, registrars: &Known) -> Dtm
 /// in the clear, and leaves this machine.
 pub fn keys_are_readable(invite: &IncomingInvite) -> bool {
     invite.transport != Transport::Tls && !invite.remote.ip().to_canonical().is_loopback()
+}
+
+/// Where it came to; `None` for a connection that we opened.
+fn listener<'a>(invite: &IncomingInvite, config: &'a Config) -> Option<&'a Listener> {
+    config.sip.listeners.get(usize::from(invite.listener.0))
 }
 
 /// A call to a Contact we registered belongs to that registration.
@@ -159,8 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn an_account_has_its_own_codecs_and_what_it_leaves_open_its_peer_says_and_then_all() {
-        let text = "[rtp]\ncodecs = [\"PCMU\"]\n\
+    fn an_account_has_its_own_codecs_and_what_it_leaves_open_its_peer_says_then_the_listener_and_then_all() {
+        let text = "[sip]\nudp = [\"192.0.2.9:5060\"]\n\
+                    [[listeners]]\ntransport = \"udp\"\naddress = \"192.0.2.9:5070\"\ncodecs = [\"opus\"]\ncodec_order = \"ours\"\n\
+                    [rtp]\ncodecs = [\"PCMU\"]\n\
                     [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\ncodecs = [\"PCMA\"]\ncodec_order = \"ours\"\n\
                     [[registrations]]\nregistrar = \"a.example\"\nuser = \"8000\"\npassword = \"x\"\ncodecs = [\"G722\", \"opus\"]\n";
         let config = config(text);
@@ -174,6 +181,11 @@ mod tests {
         ] {
             let found = codecs(&invite(&format!("{remote}:5060"), &[]), &config, &registrars);
             assert_eq!(found, (list, order), "{remote}");
+        }
+        let there = |remote| IncomingInvite { listener: ListenerId(1), ..invite(remote, &[]) };
+        for (remote, list) in [("192.0.2.1:5060", Codec::Pcma), ("192.0.2.3:5060", Codec::Opus)] {
+            let found = codecs(&there(remote), &config, &registrars);
+            assert_eq!(found, (vec![list], Preference::Ours), "{remote} at the other listener");
         }
         let elsewhere = IncomingInvite { request_user: "9000".into(), ..invite("192.0.2.2:5060", &[]) };
         assert_eq!(codecs(&elsewhere, &config, &registrars).0, [Codec::Pcma], "not through that account");

@@ -1,7 +1,7 @@
-//! `comfort_noise` of all calls, `codecs` and `codec_order`, of all calls (`[rtp]`), of one peer's (`[[peers]]`) and of one account's
-//! (`[[registrations]]`).
+//! `comfort_noise` of all calls, `codecs` and `codec_order`, of all calls (`[rtp]`), of those at one listener (`[[listeners]]`), of one
+//! peer's (`[[peers]]`) and of one account's (`[[registrations]]`, rows of `v_voice_registrations`).
 use super::{
-    Config, Peer, Registration,
+    Config, Listener, Peer, Registration,
     check::{Check, Place},
 };
 use media::{
@@ -70,12 +70,32 @@ pub(super) fn order(place: Place<'_>, written: Option<Value>, check: &mut Check<
     check.parsed(place, written, ORDERS).map(|Order(preference)| preference)
 }
 
+/// The codecs of a row: names with commas between them; nothing but spaces is the same as none.
+pub(super) fn of_row(column: Option<String>) -> Option<Value> {
+    let names = column.filter(|names| !names.trim().is_empty())?;
+    Some(Value::Array(names.split(',').map(|name| Value::String(name.trim().to_owned())).collect()))
+}
+
 impl Config {
-    /// The codecs of a call through this account of ours, from this peer, and whose order chooses among them: each as is
-    /// said of the account, else of the peer, else of all.
-    pub fn codecs(&self, account: Option<&Registration>, peer: Option<&Peer>) -> (Vec<Codec>, Preference) {
-        let list = account.and_then(|it| it.codecs.clone()).or_else(|| peer.and_then(|it| it.codecs.clone()));
-        let order = account.and_then(|it| it.codec_order).or_else(|| peer.and_then(|it| it.codec_order));
-        (list.unwrap_or_else(|| self.rtp.codecs.clone()), order.unwrap_or(self.rtp.codec_order))
+    /// The codecs of a call through this account of ours, from this peer, that came to this listener, and whose order
+    /// chooses among them: each as is said of the account, else of the peer, else of the listener, else of all.
+    pub fn codecs(
+        &self,
+        account: Option<&Registration>,
+        peer: Option<&Peer>,
+        listener: Option<&Listener>,
+    ) -> (Vec<Codec>, Preference) {
+        let lists = [
+            account.and_then(|it| it.codecs.as_ref()),
+            peer.and_then(|it| it.codecs.as_ref()),
+            listener.and_then(|it| it.codecs.as_ref()),
+        ];
+        let orders = [
+            account.and_then(|it| it.codec_order),
+            peer.and_then(|it| it.codec_order),
+            listener.and_then(|it| it.codec_order),
+        ];
+        let list = lists.into_iter().flatten().next().unwrap_or(&self.rtp.codecs);
+        (list.clone(), orders.into_iter().flatten().next().unwrap_or(self.rtp.codec_order))
     }
 }

@@ -1,8 +1,9 @@
 //! `[[listeners]]`, `[tls]`, and whether anybody can reach us with them.
 use super::{
-    Clients, Config, Identity, Listener, Tls,
+    Clients, Config, Identity, Listener, Sip, Tls,
     callers::{TREATMENT, Treatment},
     check::{Check, Place},
+    codecs,
     raw::{RawListener, RawTls},
     sections::{ADDRESS, ADDRESS_AND_PORT, SRTP},
 };
@@ -60,11 +61,28 @@ pub(super) fn listener(raw: RawListener, section: &str, check: &mut Check<'_>) -
         peers,
         strangers: strangers.map(|Treatment(strangers)| strangers),
         srtp: check.parsed(at("srtp"), raw.srtp, SRTP),
+        codecs: codecs::list(at("codecs"), raw.codecs, check),
+        codec_order: codecs::order(at("codec_order"), raw.codec_order, check),
     };
     if listener.advertised.is_some_and(|seen| seen.is_ipv4() != listener.address.is_ipv4()) {
         check.refuse(at("advertised"), None, "must be of the same family (IPv4 or IPv6) as address");
     }
     (check.problems.len() == before).then_some(listener)
+}
+
+impl Sip {
+    /// What this says, of the sockets that are bound: they go by their places in the list, and do not change before a
+    /// restart. Of one that is not in the file any more, what was said last stands.
+    #[must_use]
+    pub fn at_sockets_of(self, running: &Self) -> Self {
+        let again = |bound: &Listener| {
+            let same =
+                |listener: &&Listener| (listener.transport, listener.address) == (bound.transport, bound.address);
+            let said = self.listeners.iter().find(same).unwrap_or(bound);
+            Listener { advertised: bound.advertised, ..said.clone() }
+        };
+        Self { listeners: running.listeners.iter().map(again).collect(), ..self }
+    }
 }
 
 pub(super) fn tls(raw: RawTls, check: &mut Check<'_>) -> Tls {

@@ -143,12 +143,25 @@ pub struct Listener {
     pub strangers: Option<Strangers>,
     /// Whether the audio of calls that come here is encrypted; `None` for what `[rtp]` says.
     pub srtp: Option<Srtp>,
+    /// The codecs of calls that come here; `None` for those of [`Rtp`].
+    pub codecs: Option<Vec<Codec>>,
+    /// Whose order chooses in calls that come here, if not as in [`Rtp`].
+    pub codec_order: Option<Preference>,
 }
 
 impl Listener {
     /// A listener whose peers see it where it is.
     pub const fn plain(transport: Transport, address: SocketAddr) -> Self {
-        Self { transport, address, advertised: None, peers: None, strangers: None, srtp: None }
+        Self {
+            transport,
+            address,
+            advertised: None,
+            peers: None,
+            strangers: None,
+            srtp: None,
+            codecs: None,
+            codec_order: None,
+        }
     }
 
     /// How peers see it once it is bound there.
@@ -220,9 +233,9 @@ pub struct Peer {
     pub srtp: Option<Srtp>,
     /// How keys pass in its calls; `None` for what `[rtp]` says.
     pub dtmf: Option<Dtmf>,
-    /// The codecs of its calls, instead of those of [`Rtp`].
+    /// The codecs of its calls; `None` for those of the listener, or of all.
     pub codecs: Option<Vec<Codec>>,
-    /// Whose order chooses in its calls, if not as in [`Rtp`].
+    /// Whose order chooses in its calls; `None` for what is said of the listener, or of all.
     pub codec_order: Option<Preference>,
 }
 
@@ -247,9 +260,9 @@ pub struct Registration {
     pub expires: Duration,
     /// Whether the audio of calls through it is encrypted; `None` for what is said of the peer, the listener, or all.
     pub srtp: Option<Srtp>,
-    /// The codecs of calls through it; `None` for those of the peer, or of all.
+    /// The codecs of calls through it; `None` for those of the peer, the listener, or all.
     pub codecs: Option<Vec<Codec>>,
-    /// Whose order chooses in calls through it; `None` for what is said of the peer, or of all.
+    /// Whose order chooses in calls through it; `None` for what is said of the peer, the listener, or all.
     pub codec_order: Option<Preference>,
     /// How keys pass in calls through it; `None` for what is said of the peer, or of all.
     pub dtmf: Option<Dtmf>,

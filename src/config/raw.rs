@@ -42,7 +42,7 @@ raw!(
 );
 raw!(
     /// One `[[listeners]]`
-    RawListener { transport, address, advertised, peers, strangers, srtp }
+    RawListener { transport, address, advertised, peers, strangers, srtp, codecs, codec_order }
 );
 raw!(
     /// `[tls]`

@@ -82,7 +82,7 @@ fn a_peer_may_have_its_own_codecs_and_order() {
         [[peers]]\nname = \"a\"\naddresses = [\"192.0.2.1\"]\n\
         [[peers]]\nname = \"b\"\naddresses = [\"192.0.2.2\"]\ncodecs = [\"opus\", \"G722\"]\ncodec_order = \"ours\"\n";
     let config = Config::parse(text, "ramal.toml", &environment(&[])).unwrap();
-    let codecs = |address: &str| config.codecs(None, config.peer(None, address.parse().unwrap()));
+    let codecs = |address: &str| config.codecs(None, config.peer(None, address.parse().unwrap()), None);
     assert_eq!(codecs("192.0.2.1"), (vec![Codec::Pcma, Codec::L16Wide], Preference::Theirs));
     assert_eq!(codecs("192.0.2.2"), (vec![Codec::Opus, Codec::G722], Preference::Ours));
     assert_eq!(config.rtp.comfort_noise, ComfortNoise::Heard);
@@ -478,6 +478,25 @@ fn a_listener_may_have_a_policy_of_its_own() {
     assert_eq!((id.0, &own.peers[..], own.strangers), (1, &policy.peers[..1], sip::Strangers::Drop));
     let error = parse(&text.replace("[\"trunk\"]", "[\"trank\"]")).unwrap_err();
     assert!(error.contains("listeners.peers: names \"trank\", and no [[peers]] has that name"), "{error}");
+}
+
+/// A socket is known by its place in the list of the start; the file may have moved, changed or lost it since.
+#[test]
+fn what_a_file_says_of_a_listener_goes_with_its_address() {
+    let listener =
+        |port: u16, rest: &str| format!("[[listeners]]\ntransport = \"udp\"\naddress = \"192.0.2.9:{port}\"\n{rest}\n");
+    let read = |listeners: &[String]| parse(&format!("[sip]\nudp = []\ntcp = []\n{}", listeners.concat())).unwrap().sip;
+    let first = [listener(5060, "srtp = \"off\""), listener(5070, "codecs = [\"G722\"]"), listener(5080, "")];
+    let running = read(&first);
+    assert_eq!(read(&first).at_sockets_of(&running), running);
+    let moved = listener(5070, "codecs = [\"PCMA\"]\nadvertised = \"198.51.100.1\"");
+    let later = read(&[listener(5090, "srtp = \"required\""), listener(5080, "codec_order = \"ours\""), moved]);
+    let found = later.at_sockets_of(&running);
+    let ports: Vec<u16> = found.listeners.iter().map(|listener| listener.address.port()).collect();
+    assert_eq!(ports, [5060, 5070, 5080], "sockets stay until a restart");
+    let [gone, changed, told] = &found.listeners[..] else { panic!("three") };
+    assert_eq!((gone.srtp, &changed.codecs), (Some(Srtp::Off), &Some(vec![Codec::Pcma])));
+    assert_eq!((changed.advertised, told.codec_order), (None, Some(Preference::Ours)));
 }
 
 #[test]

@@ -170,12 +170,13 @@ impl Server {
     ///
     /// # Errors
     /// What cannot be used; then the server goes on as it was.
-    pub async fn reload(&mut self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+    pub async fn reload(&mut self, mut config: Config) -> anyhow::Result<Vec<&'static str>> {
         let tls = Arc::new(Tls::load(&config.tls)?);
         for entry in &config.secretaries {
             self.store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
         }
         let waiting = waits_for_restart(&self.config.borrow(), &config);
+        config.sip = config.sip.at_sockets_of(&self.config.borrow().sip);
         self.following.abort();
         self.following = tokio::spawn(Tls::follow(config.tls.clone(), Arc::clone(&self.sip_tls)));
         self.sip_tls.send_replace(tls);

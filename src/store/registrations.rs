@@ -15,8 +15,8 @@ const ALL: &str = "select cast(r.registration_uuid as text) as registration_uuid
     cast(r.domain_uuid as text) as domain_uuid, d.domain_name as domain_name, r.registrar as registrar, \
     r.outbound_proxy as outbound_proxy, r.transport as transport, r.from_domain as from_domain, \
     r.username as username, r.auth_username as auth_username, r.password as password, \
-    r.contact_user as contact_user, r.expire_seconds as expire_seconds, r.srtp as srtp, r.dtmf as dtmf, \
-    r.ping_seconds as ping_seconds \
+    r.contact_user as contact_user, r.expire_seconds as expire_seconds, r.srtp as srtp, r.codecs as codecs, \
+    r.codec_order as codec_order, r.dtmf as dtmf, r.ping_seconds as ping_seconds \
     from v_voice_registrations r join v_domains d on d.domain_uuid = r.domain_uuid \
     where coalesce(r.enabled, true) and coalesce(lower(cast(d.domain_enabled as text)), 'true') in ('true', 't', '1') \
     order by r.domain_uuid, r.registration_uuid limit $1";
@@ -49,6 +49,8 @@ struct Columns {
     contact_user: Option<String>,
     expire_seconds: Option<i32>,
     srtp: Option<String>,
+    codecs: Option<String>,
+    codec_order: Option<String>,
     dtmf: Option<String>,
     ping_seconds: Option<i32>,
 }
@@ -71,6 +73,8 @@ impl Columns {
             contact_user: self.contact_user,
             expires_s: self.expire_seconds,
             srtp: self.srtp,
+            codecs: self.codecs,
+            codec_order: self.codec_order,
             dtmf: self.dtmf,
             ping_s: self.ping_seconds,
         };

@@ -421,8 +421,8 @@ async fn accounts(store: &Sql) -> Place {
     let domain_uuid = found(store, "8000", None).await.domain_uuid;
     for (number, enabled) in [(1_u128, true), (2, false)] {
         let insert = "insert into v_voice_registrations \
-            (registration_uuid, domain_uuid, registrar, username, password, srtp, ping_seconds, enabled) \
-            values ($1, $2, 'pbx.example', '2000', 'secret', 'required', 30, $3)";
+            (registration_uuid, domain_uuid, registrar, username, password, srtp, codecs, codec_order, ping_seconds, enabled) \
+            values ($1, $2, 'pbx.example', '2000', 'secret', 'required', 'opus,PCMA', 'ours', 30, $3)";
         let registration_uuid = Uuid::from_u128(number);
         match store {
             Sql::Postgres(pool) => {
@@ -445,6 +445,7 @@ async fn accounts_that_are_switched_off_are_not_there(scratch: Scratch) {
     assert_eq!(*there, place);
     assert_eq!((written.domain.as_deref(), written.expires_s), (Some("a.example"), Some(300)));
     assert_eq!((written.srtp.as_deref(), written.ping_s), (Some("required"), Some(30)));
+    assert_eq!((written.codecs.as_deref(), written.codec_order.as_deref()), (Some("opus,PCMA"), Some("ours")));
     assert!(!format!("{written:?}").contains("secret"));
 }
 
