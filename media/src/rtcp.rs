@@ -51,8 +51,6 @@ pub struct Control {
     round_trip: Option<Duration>,
     /// What nobody has asked for yet.
     reception: Option<Reception>,
-    peer: Option<u32>,
-    peer_left: bool,
 }
 
 impl Control {
@@ -69,9 +67,14 @@ impl Control {
             last_report: None,
             round_trip: None,
             reception: None,
-            peer: None,
-            peer_left: false,
         }
+    }
+
+    /// Our stream goes on under this SSRC (§8.2): nothing was said of it yet, and nothing told.
+    pub fn renew(&mut self, ssrc: u32) {
+        self.ssrc = ssrc;
+        self.said.clear();
+        (self.sent_at, self.reported, self.reception) = ([0; 2], false, None);
     }
 
     /// The last measured round-trip time (§6.4.1, figure 2).
@@ -84,12 +87,8 @@ impl Control {
         self.reception.take()
     }
 
-    /// The peer said BYE (§6.6). The call goes on until SIP says so.
-    pub fn peer_left(&self) -> bool {
-        self.peer_left
-    }
-
-    /// Reads a compound packet. False if it is none (§A.2) or our own; nothing it holds can panic.
+    /// Reads a compound packet. False if it is none (§A.2) or our own; nothing it holds can panic. A BYE (§6.6) changes
+    /// nothing: the call goes on until SIP says so.
     pub fn handle(&mut self, datagram: &[u8], now: Instant) -> bool {
         let Ok(compound) = Compound::parse(datagram) else { return false };
         let mut first = true;
@@ -100,18 +99,14 @@ impl Control {
                 Packet::Sr(report) if report.ssrc() == self.ssrc => return false,
                 Packet::Rr(report) if report.ssrc() == self.ssrc => return false,
                 Packet::Sr(report) => {
-                    self.hear(report.ssrc());
                     self.last_report = Some((report.ssrc(), (report.ntp_timestamp() >> 16) as u32, now));
                     self.read_blocks(report.report_blocks(), now);
                 }
-                Packet::Rr(report) => {
-                    self.hear(report.ssrc());
-                    self.read_blocks(report.report_blocks(), now);
-                }
+                Packet::Rr(report) => self.read_blocks(report.report_blocks(), now),
                 // §6.1: every compound packet begins with a report.
                 _ if first => return false,
-                Packet::Bye(bye) => self.peer_left |= bye.ssrcs().any(|ssrc| Some(ssrc) == self.peer),
-                Packet::Sdes(_)
+                Packet::Bye(_)
+                | Packet::Sdes(_)
                 | Packet::App(_)
                 | Packet::TransportFeedback(_)
                 | Packet::PayloadFeedback(_)
@@ -121,13 +116,6 @@ impl Control {
             first = false;
         }
         true
-    }
-
-    /// §8.2: a peer that changes its SSRC says BYE for the old one, and is still there.
-    fn hear(&mut self, ssrc: u32) {
-        if self.peer.replace(ssrc) != Some(ssrc) {
-            self.peer_left = false;
-        }
     }
 
     fn read_blocks<'a>(&mut self, blocks: impl Iterator<Item = ReportBlock<'a>>, now: Instant) {
@@ -164,19 +152,20 @@ impl Control {
         bytes
     }
 
-    /// The last report, with BYE; `None` if we never sent anything to take leave of (§6.6).
+    /// The last report, with BYE and why; `None` if we never sent anything to take leave of (§6.6). `timestamp` is as in
+    /// [`Self::report`].
     pub fn bye(
         &mut self,
-        sent: &rtp::Sender,
-        timestamp: u32,
+        (sent, timestamp): (&rtp::Sender, u32),
         received: Option<(u32, &mut rtp::Receiver)>,
+        reason: &str,
         now: Instant,
     ) -> Option<Vec<u8>> {
         if !self.reported && sent.packets() == 0 {
             return None;
         }
         let block = received.map(|(source, receiver)| self.block(source, receiver, now));
-        Some(self.compound((sent, timestamp), block, Some("call ended"), now))
+        Some(self.compound((sent, timestamp), block, Some(reason), now))
     }
 
     fn compound(
@@ -239,9 +228,24 @@ impl Control {
     }
 }
 
+/// Whose a compound packet is: the SSRC of its first, which is a report (§6.4). `None` if it is too short to be any.
+pub fn source(datagram: &[u8]) -> Option<u32> {
+    datagram.get(4..8)?.try_into().ok().map(u32::from_be_bytes)
+}
+
 /// The part of a second, out of 2³².
 fn fraction(time: Duration) -> u64 {
     (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000
+}
+
+/// The sources that a compound packet takes leave of.
+#[cfg(test)]
+pub(crate) fn left(datagram: &[u8]) -> Vec<u32> {
+    let packets = Compound::parse(datagram).expect("a compound packet").flatten();
+    packets
+        .filter_map(|packet| if let Packet::Bye(bye) = packet { Some(bye.ssrcs().collect::<Vec<_>>()) } else { None })
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]
@@ -376,33 +380,32 @@ mod tests {
     }
 
     #[test]
-    fn bye_is_heard_and_meant_for_one_source() {
+    fn rfc3550_6_6_bye_is_said_by_whom_somebody_knows_of() {
         let (start, mut us, mut them, mut ours, _) = pair();
-        assert_eq!(us.bye(&ours, 0, None, start), None, "nobody knows of us");
+        assert_eq!(us.bye((&ours, 0), None, "x", start), None, "nobody knows of us");
         send(&mut ours);
-        let bye = us.bye(&ours, 0, None, start).expect("we sent");
-        let other = rtp::Sender::new(3);
-        let mut again = Control::new(other.ssrc(), "us".into(), Duration::ZERO, start);
-        assert!(them.handle(&bye, start) && them.peer_left());
-        assert!(them.handle(&again.report(&other, 0, None, start), start));
-        assert!(!them.peer_left(), "the peer goes on under another SSRC");
+        let bye = us.bye((&ours, 0), None, "x", start).expect("we sent");
+        assert_eq!((source(&bye), left(&bye)), (Some(ours.ssrc()), vec![ours.ssrc()]));
+        assert!(them.handle(&bye, start));
+        ours.renew();
+        us.renew(ours.ssrc());
+        assert_eq!(us.bye((&ours, 0), None, "x", start), None, "nobody knows of the new one");
     }
 
     #[test]
     fn what_does_not_begin_with_a_report_is_no_compound_packet() {
         let (start, mut us, mut them, mut ours, _) = pair();
         send(&mut ours);
-        let bye = us.bye(&ours, 0, None, start).expect("we sent");
+        let bye = us.bye((&ours, 0), None, "x", start).expect("we sent");
         assert!(!them.handle(&bye[28..], start), "SDES and BYE alone");
-        assert!(!them.peer_left());
-        assert!(!us.handle(&bye, start) && !us.peer_left(), "our own, come back: nobody was heard");
+        assert!(!us.handle(&bye, start), "our own, come back: nobody was heard");
     }
 
     #[test]
     fn garbage_and_mutilated_reports_never_panic() {
         let (start, mut us, mut them, mut ours, _) = pair();
         send(&mut ours);
-        let good = us.bye(&ours, 0, None, start).expect("we sent");
+        let good = us.bye((&ours, 0), None, "x", start).expect("we sent");
         let mut random = Random::new(7);
         for _ in 0..20_000 {
             let mut bytes = if random.chance(50) { good.clone() } else { vec![0x81, 200 + random.below(8) as u8] };

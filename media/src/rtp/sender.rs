@@ -1,4 +1,5 @@
-//! The stream we send: one SSRC, one sequence and one timestamp line from the first packet to the last.
+//! The stream we send: one SSRC, one sequence and one timestamp line from the first packet to the last, unless a peer
+//! chose the same SSRC.
 use super::Packet;
 
 /// Numbers our packets and counts them for the sender reports (RFC 3550 §6.4.1).
@@ -23,6 +24,15 @@ impl Sender {
         let base = (second >> 16) as u32;
         let sequence = (first >> 32) as u16 >> 1;
         Self { ssrc: first as u32, first: sequence, sequence, base, packets: 0, octets: 0 }
+    }
+
+    /// Another stream of the same clock: SSRC, numbers and counts are new (RFC 3550 §6.4.1, §8.2).
+    pub fn renew(&mut self) {
+        let seed = (u64::from(self.ssrc) << 32) | u64::from(self.base);
+        let next = Self::new(seed);
+        // One chance in 2³² is one too many for a keystream.
+        let ssrc = if next.ssrc == self.ssrc { next.ssrc.wrapping_add(1) } else { next.ssrc };
+        *self = Self { ssrc, base: self.base, ..next };
     }
 
     /// Our synchronisation source.

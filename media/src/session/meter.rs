@@ -105,6 +105,8 @@ pub(super) struct Meters {
     down: Option<Meter>,
     /// Of the peer's last report.
     reception: Option<Reception>,
+    /// Expected by the peer of streams of ours before this one.
+    before: u64,
     round_trip: Option<(Duration, Duration)>,
     /// Opinions below are told.
     poor_below: f64,
@@ -112,7 +114,13 @@ pub(super) struct Meters {
 
 impl Meters {
     pub(super) fn new(poor_below: f64) -> Self {
-        Self { up: Meter::new(), down: None, reception: None, round_trip: None, poor_below }
+        Self { up: Meter::new(), down: None, reception: None, before: 0, round_trip: None, poor_below }
+    }
+
+    /// What we send counts anew, under another SSRC.
+    pub(super) fn renewed(&mut self) {
+        self.reception = None;
+        self.before = self.down.as_ref().map_or(0, |down| down.loss.expected);
     }
 
     /// A packet of the caller is used.
@@ -159,7 +167,7 @@ impl Meters {
             None => (reception.highest as u16).wrapping_sub(sent.first_sequence()).wrapping_add(1).into(),
         };
         // Nobody can expect more than was sent.
-        let unheard = u64::from(sent.packets()).saturating_sub(down.loss.expected);
+        let unheard = u64::from(sent.packets()).saturating_sub(down.loss.expected.saturating_sub(self.before));
         let expected = u64::try_from(expected).unwrap_or(0).min(unheard);
         let lost = i64::from(reception.lost) - before.map_or(0, |before| i64::from(before.lost));
         down.loss.expected += expected;

@@ -2,6 +2,7 @@
 //!
 //! Feed it datagrams and deadlines, then drain [`Session::poll_transmit`] and [`Session::poll_event`]; neither queue is
 //! bounded by itself, since one input makes a handful of entries and they are drained before the next.
+mod collision;
 mod downlink;
 mod level;
 mod meter;
@@ -34,11 +35,12 @@ use crate::{
     playout::Tail,
     recording::Tape,
     reorder::Released,
-    resample, rtp,
+    resample, rtcp, rtp,
     sdp::{Direction, Negotiated},
     vad,
 };
 use downlink::Downlink;
+use collision::Collision;
 use meter::Meters;
 pub use meter::{Jitter, Poor, Quality, Way, WayQuality};
 use protection::{Protection, Protocol};
@@ -157,6 +159,7 @@ pub struct Session {
     downlink: Downlink,
     reports: Reports,
     /// SRTP, if it was agreed on.
+    collision: Collision,
     protection: Option<Protection>,
     /// The recording, if there is one.
     tape: Option<Tape>,
@@ -189,6 +192,7 @@ impl Session {
             tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.since_1970, now)),
             downlink,
+            collision: Collision::default(),
             protection: media.srtp.clone().map(Protection::new),
             media,
             tape: None,
@@ -275,7 +279,7 @@ impl Session {
                 return; // nothing anybody agreed on: no reason to believe its source
             }
         }
-        if !self.is_the_callers(from, now) {
+        if !self.is_the_callers(from, now) || !self.is_not_ours(packet.ssrc, from, now) {
             return;
         }
         self.watch.hear(self.stats.foreign, now);
@@ -359,6 +363,9 @@ impl Session {
         }
         let Some(datagram) = self.bare(Protocol::Rtcp, datagram) else { return };
         if !self.reports.handle(from, &datagram, &self.media, now) {
+        if rtcp::source(&datagram).is_some_and(|ssrc| !self.is_not_ours(ssrc, from, now)) {
+            return;
+        }
             self.stats.malformed += 1;
             return;
         }
@@ -546,6 +553,11 @@ impl Session {
             Some(_) | None => Kind::Other,
         }
     }
+        self.take_leave("call ended", now);
+    }
+
+    /// RFC 3550 §6.6: BYE for the SSRC that our packets have borne.
+    fn take_leave(&mut self, reason: &str, now: Instant) {
 
     fn hear_press(&mut self, packet: &rtp::Packet<'_>, now: Instant) {
         if dtmf::Event::parse(packet.payload).is_none() {

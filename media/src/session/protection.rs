@@ -45,6 +45,11 @@ impl Protection {
         self.keys = keys;
     }
 
+    /// Our packets bear another SSRC from here on.
+    pub(super) fn renew_source(&mut self) {
+        self.sender.renew_source();
+    }
+
     fn protect(&mut self, protocol: Protocol, packet: &mut Vec<u8>) -> Result<(), Error> {
         match protocol {
             Protocol::Rtp => self.sender.protect_rtp(packet),

@@ -127,12 +127,17 @@ impl Reports {
 
     pub(super) fn bye(
         &mut self,
-        sent: &rtp::Sender,
-        timestamp: u32,
+        sent: (&rtp::Sender, u32),
         received: Option<(u32, &mut rtp::Receiver)>,
+        reason: &str,
         now: Instant,
     ) -> Option<Vec<u8>> {
-        self.control.bye(sent, timestamp, received, now)
+        self.control.bye(sent, received, reason, now)
+    }
+
+    /// Our packets bear this SSRC from here on.
+    pub(super) fn renew(&mut self, ssrc: u32) {
+        self.control.renew(ssrc);
     }
 
     /// Where the peer's reports come from; else beside where its RTP does, if that is not where its description says.

@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod codecs;
+mod collision;
 mod downlink;
 mod freeswitch;
 mod keys;

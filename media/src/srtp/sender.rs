@@ -12,7 +12,7 @@ const MAX_RTP: u64 = 1 << 48;
 /// and so many RTCP packets.
 const MAX_RTCP: u32 = 1 << 31;
 
-/// Protects the packets of one source under one key. Its rollover counter begins at zero, so each key gets a new one.
+/// Protects the packets of one source at a time under one key. Its rollover counter begins at zero, so each key gets a new one.
 #[derive(Debug)]
 pub struct Sender {
     rtp: Transform,
@@ -28,6 +28,11 @@ impl Sender {
     pub fn new(master: &Master) -> Self {
         let (rtp, rtcp) = (Transform::new(master, Protocol::Rtp), Transform::new(master, Protocol::Rtcp));
         Self { rtp, rtcp, last: None, report: 0 }
+    }
+
+    /// What follows is of another source, whose SSRC has not been under this key (RFC 3711 §9.1): it counts from zero.
+    pub fn renew_source(&mut self) {
+        self.last = None;
     }
 
     /// Protects an RTP packet.

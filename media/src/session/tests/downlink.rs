@@ -215,7 +215,10 @@ fn reports_are_sent_from_the_first_seconds_and_bye_at_the_end() {
     assert!(reports[0].0 < ms(3_750) && reports.iter().all(|(_, t)| t.remote == address("192.0.2.1:4001")));
     let mut peer = crate::rtcp::Control::new(1, "peer".into(), Duration::ZERO, call.start);
     reports.iter().for_each(|(_, t)| assert!(peer.handle(&t.bytes, call.now)));
-    assert!(peer.peer_left());
+    let ours = call.packets()[0].1.ssrc;
+    let left: Vec<Vec<u32>> = reports.iter().map(|(_, t)| crate::rtcp::left(&t.bytes)).collect();
+    assert_eq!(left.concat(), [ours], "once");
+    assert_eq!(left.last(), Some(&vec![ours]), "and last");
     assert_eq!(call.session.poll_timeout(), None);
     assert_eq!(call.sent.last().map(|(_, t)| t.channel), Some(Channel::Rtcp), "nothing after BYE");
 }
