@@ -70,6 +70,13 @@ impl Resampler {
         }
     }
 
+    /// Forgets the past: silence is behind it again.
+    pub fn reset(&mut self) {
+        if let Some(filter) = &mut self.filter {
+            filter.reset();
+        }
+    }
+
     /// The end of the stream: what is still inside, and then silence is behind it again.
     pub fn flush(&mut self) -> Vec<i16> {
         self.filter.as_mut().map_or_else(Vec::new, |filter| filter.flush(self.from, self.to))
@@ -117,10 +124,60 @@ impl Filter {
             rest.extend(self.process(&silence));
         }
         rest.truncate(missing);
+        self.reset();
+        rest
+    }
+
+    fn reset(&mut self) {
         self.fft.reset();
         self.waiting.clear();
         (self.taken, self.given) = (0, 0);
-        rest
+    }
+}
+
+/// Converts one stream whose rate changes. It keeps the filter of each rate it has had, of which codecs have a handful:
+/// a peer that goes to and fro between two from packet to packet has each built once.
+#[derive(Debug)]
+pub struct Tuner {
+    current: Resampler,
+    others: Vec<Resampler>,
+}
+
+impl Tuner {
+    /// As [`Resampler::new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new(from: SampleRate, to: SampleRate) -> Result<Self, Error> {
+        Ok(Self { current: Resampler::new(from, to)?, others: Vec::new() })
+    }
+
+    /// The rate taken.
+    pub const fn from(&self) -> SampleRate {
+        self.current.from()
+    }
+
+    /// What follows is of this rate, and silence is behind it: what is still inside is dropped.
+    ///
+    /// # Errors
+    /// As in [`Resampler::new`]; then nothing changes.
+    pub fn tune(&mut self, from: SampleRate) -> Result<(), Error> {
+        if from == self.from() {
+            return Ok(());
+        }
+        let next = match self.others.iter().position(|other| other.from() == from) {
+            Some(index) => self.others.swap_remove(index),
+            None => Resampler::new(from, self.current.to())?,
+        };
+        let mut before = std::mem::replace(&mut self.current, next);
+        before.reset();
+        self.others.push(before);
+        Ok(())
+    }
+
+    /// As [`Resampler::process`].
+    pub fn process(&mut self, samples: &[i16]) -> Vec<i16> {
+        self.current.process(samples)
     }
 }
 

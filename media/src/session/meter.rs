@@ -52,7 +52,7 @@ pub struct WayQuality {
 /// How the call sounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
-    /// The codec of both ways.
+    /// The codec of what we send, and of what was agreed on.
     pub codec: Codec,
     /// Where the caller's packets come from, and ours go.
     pub remote: SocketAddr,
@@ -138,10 +138,10 @@ impl Meters {
         self.up.jitter.add(jitter);
     }
 
-    /// A report of ours is due: an interval ends. Says whether the uplink sounds bad, once.
-    pub(super) fn reported(&mut self, media: &Negotiated) -> Option<Poor> {
+    /// A report of ours is due: an interval ends. The caller sends in this codec. Says whether the uplink sounds bad, once.
+    pub(super) fn reported(&mut self, media: &Negotiated, codec: Codec) -> Option<Poor> {
         let delay = up_delay(media, self.round_trip);
-        self.up.judge(Way::Uplink, media.codec, delay, (self.round_trip, self.poor_below))
+        self.up.judge(Way::Uplink, codec, delay, (self.round_trip, self.poor_below))
     }
 
     /// The peer reported of the stream we sent. Says whether the downlink sounds bad, once.
@@ -177,8 +177,9 @@ impl Meters {
         down.judge(Way::Downlink, media.codec, delay, (self.round_trip, self.poor_below))
     }
 
-    pub(super) fn quality(&self, media: &Negotiated, remote: SocketAddr) -> Quality {
-        let up = self.up.quality(media.codec, up_delay(media, self.round_trip));
+    /// The caller sends in the codec `theirs`, from `remote`.
+    pub(super) fn quality(&self, media: &Negotiated, theirs: Codec, remote: SocketAddr) -> Quality {
+        let up = self.up.quality(theirs, up_delay(media, self.round_trip));
         let down = self.down.as_ref().map(|down| {
             let delay = down_delay(media, self.round_trip, down.jitter.last);
             down.quality(media.codec, delay)

@@ -473,7 +473,8 @@ impl Session {
             let timestamp = self.downlink.timestamp_at(now);
             let bytes = self.reports.report(&self.downlink.sender, timestamp, self.stream.reception(), now);
             self.transmit_rtcp(bytes);
-            self.events.extend(self.meters.reported(&self.media).map(Event::Poor));
+            let poor = self.meters.reported(&self.media, self.uplink.codec());
+            self.events.extend(poor.map(Event::Poor));
             self.events.push_back(Event::Reported);
         }
         if let Some(verdict) = self.watch.handle_timeout(self.held(), self.reports.heard_at(), now) {
@@ -528,7 +529,7 @@ impl Session {
 
     /// How the call sounds to either side, so far.
     pub fn quality(&self) -> Quality {
-        self.meters.quality(&self.media, self.latch.remote())
+        self.meters.quality(&self.media, self.uplink.codec(), self.latch.remote())
     }
 
     /// The call is over: RTCP BYE is sent, and nothing after it.

@@ -1,6 +1,6 @@
 //! Keys that the caller's phone tells by their tones only: the detector, fed with what is really the caller's.
 use super::uplink::{Origin, Piece};
-use crate::{audio::SampleRate, dtmf::Detector, resample::Resampler};
+use crate::{audio::SampleRate, dtmf::Detector, resample::Tuner};
 
 /// What the detector hears.
 const RATE: SampleRate = SampleRate::HZ_8000;
@@ -10,13 +10,19 @@ const RATE: SampleRate = SampleRate::HZ_8000;
 pub(super) struct Tones {
     detector: Detector,
     /// From the uplink's rate.
-    caller: Resampler,
+    caller: Tuner,
 }
 
 impl Tones {
     /// `None` for a rate that cannot be brought to 8 kHz; no codec has one.
     pub(super) fn new(rate: SampleRate) -> Option<Self> {
-        Some(Self { detector: Detector::default(), caller: Resampler::new(rate, RATE).ok()? })
+        Some(Self { detector: Detector::default(), caller: Tuner::new(rate, RATE).ok()? })
+    }
+
+    /// The caller's audio comes at this rate from here on.
+    pub(super) fn hear_at(&mut self, rate: SampleRate) {
+        let tuned = self.caller.tune(rate);
+        debug_assert!(tuned.is_ok(), "every codec's rate can be brought to 8 kHz: {tuned:?}");
     }
 
     /// The digits recognised in a piece of the uplink. Concealment repeats what it heard, and is not listened to.

@@ -1,6 +1,10 @@
 //! The caller turns to another codec: by a new offer and answer, or by sending another of the payload types agreed on.
-use super::{Session, tones::Tones, uplink};
-use crate::{audio::AudioFormat, codec::Codec, sdp::Negotiated};
+use super::{Session, uplink};
+use crate::{
+    audio::{AudioFormat, SampleRate},
+    codec::Codec,
+    sdp::Negotiated,
+};
 use std::time::Instant;
 
 impl Session {
@@ -32,10 +36,7 @@ impl Session {
             return;
         }
         self.uplink.feed(format);
-        self.voice.hear_at(self.uplink.rate());
-        if self.tones.is_some() {
-            self.tones = Tones::new(self.uplink.rate());
-        }
+        self.hear_at(self.uplink.rate());
     }
 
     /// What the caller sends is in this codec from the next packet on. What we send is not touched by it.
@@ -46,9 +47,13 @@ impl Session {
         self.tell_pieces(now);
         self.stream.change_clock(codec.clock_rate());
         self.uplink.turn_to(codec);
-        self.voice.hear_at(self.uplink.rate());
-        if self.tones.is_some() {
-            self.tones = Tones::new(self.uplink.rate());
+        self.hear_at(self.uplink.rate());
+    }
+
+    fn hear_at(&mut self, rate: SampleRate) {
+        self.voice.hear_at(rate);
+        if let Some(tones) = &mut self.tones {
+            tones.hear_at(rate);
         }
     }
 }

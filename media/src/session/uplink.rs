@@ -11,7 +11,7 @@ use crate::{
     codec::{Codec, Decoder, g711},
     conceal::Concealer,
     noise::Noise,
-    resample::Resampler,
+    resample::Tuner,
     sdp::{Direction, Negotiated},
 };
 
@@ -65,9 +65,11 @@ pub(super) struct Uplink {
     listening: bool,
     /// `None` after libopus failed to set up; then everything is concealed.
     decoder: Option<Decoder>,
+    /// Of the codecs the caller has turned away from, for when he comes back: each knows the past of its own stream.
+    others: Vec<(Codec, Decoder)>,
     concealer: Concealer,
     /// To the provider's rate.
-    resampler: Option<Resampler>,
+    resampler: Option<Tuner>,
     follows: Option<Follows>,
     /// Packets missing before the next.
     missing: u64,
@@ -103,6 +105,7 @@ impl Uplink {
             ptime: media.ptime,
             listening: media.direction == Direction::SendRecv,
             decoder: None,
+            others: Vec::new(),
             concealer: Concealer::new(media.codec.decoded_at(format.rate())),
             resampler: None,
             follows: None,
@@ -114,7 +117,7 @@ impl Uplink {
             level: Level::new(now),
             pieces: Vec::new(),
         };
-        uplink.set_up(media.codec);
+        uplink.feed(format);
         uplink
     }
 
@@ -126,17 +129,19 @@ impl Uplink {
         self.turn_to(media.codec);
     }
 
-    /// What follows is in this codec.
+    /// What follows is in this codec. Nothing is built twice for a peer that alternates between two.
     pub(super) fn turn_to(&mut self, codec: Codec) {
-        if codec != self.codec {
-            self.set_up(codec);
+        if codec == self.codec {
+            return;
         }
-    }
-
-    fn set_up(&mut self, codec: Codec) {
-        self.codec = codec;
         self.rate = codec.decoded_at(self.format.rate());
-        self.decoder = Decoder::to(codec, self.rate).ok(); // without one, frames count as codec errors and are concealed
+        let decoder = match self.others.iter().position(|(other, _)| *other == codec) {
+            Some(index) => Some(self.others.swap_remove(index).1),
+            None => Decoder::to(codec, self.rate).ok(), // without one, frames count as codec errors and are concealed
+        };
+        let before = std::mem::replace(&mut self.decoder, decoder);
+        self.others.extend(before.map(|before| (self.codec, before)));
+        self.codec = codec;
         self.concealer = Concealer::new(self.rate);
         self.resampler = Resampler::new(self.rate, self.format.rate()).ok(); // `Session::new` has shown that it works
         self.restart();
@@ -229,7 +234,12 @@ impl Uplink {
     /// What it yields is in this format from here on.
     pub(super) fn feed(&mut self, format: AudioFormat) {
         self.format = format;
-        self.set_up(self.codec);
+        self.rate = self.codec.decoded_at(format.rate());
+        self.decoder = Decoder::to(self.codec, self.rate).ok();
+        self.others.clear();
+        self.concealer = Concealer::new(self.rate);
+        self.resampler = Tuner::new(self.rate, format.rate()).ok(); // `Session::new` has shown that it works
+        self.restart();
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -370,6 +380,6 @@ fn g711_audio(law: Law, payload: &[u8]) -> Audio {
 pub(super) fn probe(codec: Codec, format: AudioFormat) -> Result<(), super::Error> {
     let rate = codec.decoded_at(format.rate());
     Decoder::to(codec, rate)?;
-    Resampler::new(rate, format.rate())?;
+    Tuner::new(rate, format.rate())?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     audio::{Audio, SampleRate, Speech},
     codec::g711,
     echo::Guard,
-    resample::Resampler,
+    resample::Tuner,
     vad::{self, Detector, Engine},
 };
 
@@ -23,8 +23,8 @@ pub(super) struct Voice {
     detector: Detector,
     guard: Guard,
     /// The caller's audio from the uplink's rate, and ours from the codec's.
-    caller: Resampler,
-    ours: Resampler,
+    caller: Tuner,
+    ours: Tuner,
 }
 
 impl Voice {
@@ -33,19 +33,19 @@ impl Voice {
             engine: config.engine,
             detector: Detector::new(config)?,
             guard: Guard::new(),
-            caller: Resampler::new(caller, RATE)?,
-            ours: Resampler::new(ours, RATE)?,
+            caller: Tuner::new(caller, RATE)?,
+            ours: Tuner::new(ours, RATE)?,
         })
     }
 
     /// The caller's audio comes at this rate from here on.
     pub(super) fn hear_at(&mut self, rate: SampleRate) {
-        retune(&mut self.caller, rate);
+        tune(&mut self.caller, rate);
     }
 
     /// Ours leaves at this rate from here on.
     pub(super) fn speak_at(&mut self, rate: SampleRate) {
-        retune(&mut self.ours, rate);
+        tune(&mut self.ours, rate);
     }
 
     /// This speech of the assistant left at `at`, and may come back.
@@ -81,10 +81,7 @@ impl Voice {
     }
 }
 
-fn retune(resampler: &mut Resampler, rate: SampleRate) {
-    if rate != resampler.from()
-        && let Ok(other) = Resampler::new(rate, RATE)
-    {
-        *resampler = other;
-    }
+fn tune(tuner: &mut Tuner, rate: SampleRate) {
+    let tuned = tuner.tune(rate);
+    debug_assert!(tuned.is_ok(), "every codec's rate can be brought to 8 kHz: {tuned:?}");
 }

@@ -1,7 +1,7 @@
 //! What is measured of a call, and what is believed of what the peer tells.
 use super::*;
 use crate::{
-    quality::Loss,
+    quality::{self, Loss},
     rtcp::Control,
     rtp::{Arrival, Receiver, Sequence},
 };
@@ -158,6 +158,37 @@ fn a_good_call_is_good_and_its_jitter_small() {
     assert!((quality.uplink.score.mos_cq - 4.41).abs() < 0.01 && quality.downlink.is_none(), "{quality:?}");
     assert!(quality.uplink.jitter.max < ms(1) && quality.remote == address(PHONE));
     assert!(call.events.iter().all(|(_, event)| !matches!(event, Event::Poor(_))));
+}
+
+/// A peer that may send several codecs is judged by the one it does send.
+#[test]
+fn the_uplink_is_judged_by_the_codec_that_the_caller_sends() {
+    let mos = |payload_type: u8| {
+        let mut config = config(MU, vad::Engine::Off);
+        config.media = media(Codec::Opus, Direction::SendRecv);
+        config.media.others = vec![(0, Codec::Pcmu)];
+        let mut call = Call::with(config);
+        let mut encoder = codec::Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
+        for n in 0..400_u32 {
+            let payload = if payload_type == 0 { tone_frame(n as usize) } else { encoder.encode(&[500; 320]).unwrap() };
+            let (sequence, ssrc) = (call.sequence, call.ssrc);
+            call.sequence = sequence.wrapping_add(1);
+            let timestamp = n * if payload_type == 0 { 160 } else { 960 };
+            let packet = Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload: &payload };
+            if n % 20 != 19 {
+                call.receive(PHONE, &packet.to_bytes());
+            }
+            call.run(PTIME);
+        }
+        let quality = call.session.quality();
+        assert_eq!(quality.codec, Codec::Opus, "what we send stays");
+        quality.uplink
+    };
+    for (payload_type, codec) in [(102, Codec::Opus), (0, Codec::Pcmu)] {
+        let uplink = mos(payload_type);
+        assert_eq!(uplink.score, quality::score(codec, &uplink.loss, PTIME), "{codec}");
+        assert!((uplink.mos_min - uplink.score.mos_cq).abs() < 0.3, "{codec}: intervals too: {uplink:?}");
+    }
 }
 
 /// Nobody but the peer tells us how it hears us, or where our reports go: not even another program on its machine.

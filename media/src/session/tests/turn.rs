@@ -64,6 +64,28 @@ fn rfc3264_7_the_caller_may_turn_to_any_codec_of_its_answer_and_back() {
     assert!(call.packets().iter().all(|(_, packet)| packet.payload_type == 0), "what we send stays as it was");
 }
 
+/// Nothing is built anew for each packet of such a peer, and each decoder knows the past of its own codec.
+#[test]
+fn a_caller_who_alternates_from_packet_to_packet_is_heard_by_the_same_decoders() {
+    let mut call = agreed_on(&[(9, Codec::G722), (96, Codec::L16Wide)]);
+    let mut encoders = [(9, Codec::G722), (96, Codec::L16Wide)]
+        .map(|(number, codec)| (number, codec, Encoder::new(codec, opus::Receiver::default()).unwrap()));
+    // Whole periods of the tone in each packet: every codec hears a tone without a break.
+    let wave = |n: usize| (8_000.0 * (TAU * TONE * n as f64 / 16_000.0).sin()) as i16;
+    let frame: Vec<i16> = (0..320).map(wave).collect();
+    for n in 0..100_u32 {
+        let (payload_type, _, encoder) = &mut encoders[n as usize % 2];
+        let payload = encoder.encode(&frame).unwrap();
+        let (sequence, ssrc, payload_type) = (call.sequence, call.ssrc, *payload_type);
+        call.sequence = sequence.wrapping_add(1);
+        let packet = Packet { marker: false, payload_type, sequence, timestamp: n * 160, ssrc, payload: &payload };
+        call.receive(PHONE, &packet.to_bytes());
+        call.run(PTIME);
+    }
+    // One of the codecs delays by 1.4 ms.
+    assert!(lately(&call) > 0.98, "{}", lately(&call));
+}
+
 #[test]
 fn a_codec_nobody_agreed_on_is_not_heard() {
     let mut call = agreed_on(&[(9, Codec::G722)]);
