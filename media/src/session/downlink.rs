@@ -80,6 +80,9 @@ impl Downlink {
         self.after_silence = true;
     }
 
+        if media.direction != self.media.direction {
+            self.pause = Pause::default(); // a hold is over, or begins: noise is told anew
+        }
     /// Whether RTP is sent at all: not while the peer put us on hold.
     pub(super) fn sends(&self) -> bool {
         matches!(self.media.direction, Direction::SendRecv | Direction::SendOnly)

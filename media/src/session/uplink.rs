@@ -124,8 +124,11 @@ impl Uplink {
     /// What follows is in the codec of `media`.
     pub(super) fn renegotiate(&mut self, media: &Negotiated) {
         self.ptime = media.ptime;
-        // On hold the peer may send music: the provider must not take it for the caller.
+        // On hold the peer may send music: the provider must not take it for the caller, nor its pauses for his.
         self.listening = media.direction == Direction::SendRecv;
+        if !self.listening {
+            self.noise = None;
+        }
         self.turn_to(media.codec);
     }
 
@@ -143,7 +146,8 @@ impl Uplink {
         self.others.extend(before.map(|before| (self.codec, before)));
         self.codec = codec;
         self.concealer = Concealer::new(self.rate);
-        self.resampler = Resampler::new(self.rate, self.format.rate()).ok(); // `Session::new` has shown that it works
+        let tuned = self.resampler.as_mut().map(|resampler| resampler.tune(self.rate));
+        debug_assert!(!matches!(tuned, Some(Err(_))), "`Session::new` has shown that it works: {tuned:?}");
         self.restart();
     }
 
@@ -190,7 +194,7 @@ impl Uplink {
     /// RFC 3389 §4: the caller says nothing until the next audio, and sounds like this meanwhile. Nothing is late then.
     fn rest(&mut self, payload: &[u8]) {
         self.part();
-        self.noise = Some(Noise::parse(payload));
+        self.noise = self.listening.then(|| Noise::parse(payload));
         self.patient_until = self.expected;
     }
 

@@ -59,6 +59,7 @@ fn noise_under_a_number_of_nobodys_is_not_heard() {
     assert_eq!(call.session.stats().malformed, 1);
 }
 
+/// A phone may say that its pauses are as loud as speech. To the recogniser of a provider they are not.
 #[test]
 fn loud_noise_is_no_speech() {
     let mut call = call(vad::Config::default().engine, None);
@@ -70,6 +71,49 @@ fn loud_noise_is_no_speech() {
     }
     let speech = call.events.iter().filter(|(_, event)| matches!(event, Event::Speech(_))).count();
     assert_eq!(speech, 0);
+    let heard = call.heard_samples(SampleRate::HZ_8000);
+    let pause = level(&heard[heard.len() - 8_000..]);
+    assert!((pause + 50.0).abs() < 1.0, "no louder than -50 dBov: {pause}");
+}
+
+/// What the phone says of its pauses is of the call that it put on hold, and no more when that goes on.
+#[test]
+fn noise_ends_with_a_hold_and_is_not_told_in_one() {
+    let hold = media(Codec::Pcmu, Direction::RecvOnly);
+    for told_in_the_hold in [false, true] {
+        let mut call = call(vad::Engine::Off, None);
+        (0..10).for_each(|n| call.phone_sends(&tone_frame(n)));
+        if told_in_the_hold {
+            call.session.renegotiate(hold.clone(), call.now);
+            rests(&mut call, 13, 60);
+        } else {
+            rests(&mut call, 13, 60);
+            call.run(ms(200));
+            call.session.renegotiate(hold.clone(), call.now);
+        }
+        call.run(ms(200));
+        call.session.renegotiate(media(Codec::Pcmu, Direction::SendRecv), call.now);
+        let before = call.heard_samples(SampleRate::HZ_8000).len();
+        call.run(ms(500));
+        let heard = call.heard_samples(SampleRate::HZ_8000);
+        let noisy = heard[before + 480..].iter().filter(|sample| **sample != 0).count();
+        assert!(heard.len() > before + 3_000 && noisy == 0, "{told_in_the_hold}: {noisy} of {}", heard.len() - before);
+    }
+}
+
+/// Who goes on after a hold hears silence before it is told of noise again: its phone may have forgotten.
+#[test]
+fn a_hold_ends_in_silence_that_is_sent() {
+    let mut call = call(vad::Engine::Off, under(13, true));
+    call.run(ms(1_500));
+    let (talk, hold) = (call.session.media.clone(), Direction::RecvOnly);
+    call.session.renegotiate(Negotiated { direction: hold, ..talk.clone() }, call.now);
+    call.run(ms(500));
+    let before = call.packets().len();
+    call.session.renegotiate(talk, call.now);
+    call.run(ms(500));
+    let numbers: Vec<u8> = call.packets()[before..].iter().map(|(_, packet)| packet.payload_type).collect();
+    assert_eq!(numbers, [[0; 9].as_slice(), &[13]].concat());
 }
 
 /// RFC 3389 §4, RFC 3551 §4.1: time goes on in timestamps, and what ends the pause is marked.
