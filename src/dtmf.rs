@@ -52,7 +52,8 @@ impl Dtmf {
     }
 }
 
-/// Keys on their way out by INFO, one after another. Overflow policy: further ones are refused.
+/// Keys on their way out by INFO, one after another. Overflow policy: keys that do not all fit are refused together, since a
+/// number cut short is another number.
 #[derive(Debug, Default)]
 pub struct Relay {
     waiting: VecDeque<char>,
@@ -61,10 +62,15 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Puts keys behind those that wait; take the first with [`Self::poll`].
-    pub fn press(&mut self, keys: &str) {
-        let room = MAX_WAITING.saturating_sub(self.waiting.len());
-        self.waiting.extend(keys.chars().filter(|key| media::dtmf::code(*key).is_some()).take(room));
+    /// Puts keys behind those that wait; take the first with [`Self::poll`]. False if there is no room for all of them: then
+    /// none goes out.
+    pub fn press(&mut self, keys: &str) -> bool {
+        let keys = keys.chars().filter(|key| media::dtmf::code(*key).is_some());
+        let fits = keys.clone().count() <= MAX_WAITING.saturating_sub(self.waiting.len());
+        if fits {
+            self.waiting.extend(keys);
+        }
+        fits
     }
 
     /// The INFO that is due.
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn keys_by_info_go_out_one_after_another_and_are_read_as_they_were_pressed() {
         let (mut relay, mut now, leg) = (Relay::default(), Instant::now(), LegId(1));
-        relay.press("1x*#d");
+        assert!(relay.press("1x*#d"));
         let mut sent = Vec::new();
         let begin = now;
         while let Some(command) = relay.poll(leg, now) {
@@ -123,8 +129,8 @@ mod tests {
         }
         let expected = ['1', '*', '#', 'D'];
         assert_eq!(sent, (0..).map(|n| DISTANCE * n).zip(expected).collect::<Vec<_>>());
-        relay.press(&"5".repeat(100));
-        assert_eq!(relay.waiting.len(), MAX_WAITING);
+        assert!(!relay.press(&"5".repeat(MAX_WAITING + 1)) && relay.waiting.is_empty());
+        assert!(relay.press(&"5".repeat(MAX_WAITING)) && !relay.press("6"));
     }
 
     #[test]

@@ -413,13 +413,16 @@ impl Talk {
     }
 
     fn press_keys(&mut self, now: Instant) {
-        while let Some((_, key)) = self.keys.pop_front_if(|(at, _)| self.answered + *at <= now) {
-            let key = key.to_string();
-            match self.way {
-                Some(Told::Event) => self.media.send_dtmf(&key, now),
-                Some(Told::Tone) => self.media.send_tones(&key, now),
-                Some(Told::Info) => self.relay.press(&key),
-                None => {}
+        while let Some((at, key)) = self.keys.pop_front_if(|(at, _)| self.answered + *at <= now) {
+            let digit = key.to_string();
+            let taken = match self.way {
+                Some(Told::Event) => self.media.send_dtmf(&digit, now),
+                Some(Told::Tone) => self.media.send_tones(&digit, now),
+                Some(Told::Info) => self.relay.press(&digit),
+                None => true, // there is no way to the far end
+            };
+            if !taken {
+                return self.keys.push_front((at, key)); // behind those that are still being pressed
             }
         }
     }

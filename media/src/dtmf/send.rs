@@ -10,7 +10,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const VOLUME: u8 = 10;
 /// The last packet is sent three times (§2.5.1.4).
 const ENDS: u32 = 3;
-/// The most digits that wait: more than any menu or number needs.
+/// The most digits that wait: more than any menu or number needs. Overflow policy: digits that do not all fit are refused
+/// together, since a number cut short is another number.
 const MAX_WAITING: usize = 64;
 
 /// What a packet time is used for.
@@ -64,13 +65,14 @@ pub enum Means {
 }
 
 impl Sender {
-    /// Queues digits; what is no digit is left out. Returns how many were queued.
-    pub fn queue(&mut self, digits: &str, way: Way) -> usize {
-        let room = MAX_WAITING.saturating_sub(self.waiting.len());
-        let before = self.waiting.len();
+    /// Queues digits; what is no digit is left out. False if there is no room for all of them: then none is queued.
+    pub fn queue(&mut self, digits: &str, way: Way) -> bool {
         let digits = digits.chars().filter(|digit| super::code(*digit).is_some());
-        self.waiting.extend(digits.take(room).map(|digit| (digit, way)));
-        self.waiting.len() - before
+        let fits = digits.clone().count() <= MAX_WAITING.saturating_sub(self.waiting.len());
+        if fits {
+            self.waiting.extend(digits.map(|digit| (digit, way)));
+        }
+        fits
     }
 
     /// What the next packet time of `ptime` is used for; `None` when no digit waits.
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_digit_is_five_reports_three_ends_and_a_pause() {
         let mut sender = Sender::default();
-        assert_eq!(sender.queue("9!", Way::AsAgreed), 1);
+        assert!(sender.queue("9!", Way::AsAgreed));
         let steps: Vec<Step> = std::iter::from_fn(|| sender.step(PTIME, Means::Event { clock: 8_000 })).collect();
         let durations: Vec<(u16, bool, bool)> = steps
             .iter()
@@ -179,6 +181,15 @@ mod tests {
             assert_eq!((durations[1], durations[2]), ((320, false), third), "{skipped} skipped");
             assert_eq!(durations.iter().filter(|(duration, end)| *end && *duration == 800).count(), 3);
         }
+    }
+
+    #[test]
+    fn digits_that_do_not_all_fit_are_refused_together() {
+        let mut sender = Sender::default();
+        assert!(sender.queue(&"1".repeat(MAX_WAITING - 1), Way::AsAgreed));
+        assert!(!sender.queue("22", Way::AsAgreed) && sender.queue("3", Way::AsAgreed));
+        let waiting: String = sender.waiting.iter().map(|(digit, _)| *digit).collect();
+        assert_eq!(waiting, "1".repeat(MAX_WAITING - 1) + "3");
     }
 
     #[test]

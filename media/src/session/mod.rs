@@ -433,14 +433,15 @@ impl Session {
         self.downlink.playout.queued()
     }
 
-    /// Presses keys: as telephone-events if the peer agreed on them, else as tones. Speech waits meanwhile.
-    pub fn send_dtmf(&mut self, digits: &str, _now: Instant) {
-        self.downlink.digits.queue(digits, dtmf::Way::AsAgreed);
+    /// Presses keys: as telephone-events if the peer agreed on them, else as tones. Speech waits meanwhile. False if too
+    /// many wait already; then none of these is pressed.
+    pub fn send_dtmf(&mut self, digits: &str, _now: Instant) -> bool {
+        self.downlink.digits.queue(digits, dtmf::Way::AsAgreed)
     }
 
-    /// Presses keys as tones, whatever was agreed on. Speech waits meanwhile.
-    pub fn send_tones(&mut self, digits: &str, _now: Instant) {
-        self.downlink.digits.queue(digits, dtmf::Way::Tone);
+    /// The same as tones, whatever was agreed on.
+    pub fn send_tones(&mut self, digits: &str, _now: Instant) -> bool {
+        self.downlink.digits.queue(digits, dtmf::Way::Tone)
     }
 
     /// When the last packet arrived that the detector called speech.

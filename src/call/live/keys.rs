@@ -28,10 +28,8 @@ impl Live {
         let refusal = match desk.settings.dtmf.way_out(self.negotiated.telephone_event.is_some()) {
             _ if !self.keypad.keys().may_press => Some("this call's keys are not yours to press"),
             None => Some("the other side takes no telephone-events"),
-            Some(way) => {
-                self.send_keys(keys, way, desk, now);
-                None
-            }
+            Some(way) if self.send_keys(keys, way, desk, now) => None,
+            Some(_) => Some("too many keys are still on their way; wait until they have been pressed"),
         };
         let output = match refusal {
             None => json!({"status": "pressed"}),
@@ -40,18 +38,21 @@ impl Live {
         self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
     }
 
-    fn send_keys(&mut self, keys: &str, way: Told, desk: &mut Desk, now: Instant) {
-        match way {
+    /// False if they cannot be sent.
+    fn send_keys(&mut self, keys: &str, way: Told, desk: &mut Desk, now: Instant) -> bool {
+        let taken = match way {
             Told::Event => self.media.send_dtmf(keys, now),
             Told::Tone => self.media.send_tones(keys, now),
-            Told::Info => {
-                self.relay.press(keys);
-                self.relay_keys(desk, now);
-            }
+            Told::Info => self.relay.press(keys),
+        };
+        if !taken {
+            return false;
         }
+        self.relay_keys(desk, now);
         let hidden = self.keypad.keys().masked || self.media.tape().is_some_and(|tape| tape.is_paused());
         let shown = if hidden { "*".repeat(keys.len()) } else { keys.to_owned() };
         desk.log.transcript.note(format!("[DTMF {shown} sent]"), now);
+        true
     }
 
     /// The key that is to go out by INFO, if it is time.
