@@ -104,7 +104,8 @@ fn a_call_in_fair_weather_keeps_its_timetable() {
     let reply = PAUSE + THINKING + 2 * TO_PROVIDER + 2 * TO_PHONE;
     assert_eq!(report.turns.len(), 2, "{:?}", report.turns);
     for turn in &report.turns {
-        assert_within("reply", figure(turn.latency_ms), reply, reply + ms(100));
+        // The caller's clips end in mid-sound, and so their last 20 ms fade: the provider hears less of them.
+        assert_within("reply", figure(turn.latency_ms), reply - ms(20), reply + ms(100));
     }
     assert_eq!(report.barge_ins.len(), 1);
     assert_within("barge-in", figure(report.barge_ins[0].stopped_ms), ms(40), ms(500));

@@ -67,6 +67,17 @@ impl Gain {
     }
 }
 
+/// Samples of which the last that comes is `to_end` after the start of these: those within the last `length` fade to
+/// nothing.
+pub(super) fn fade_to_end(samples: &mut [i16], to_end: usize, length: usize) {
+    for (n, sample) in samples.iter_mut().enumerate() {
+        let left = to_end.saturating_sub(n + 1);
+        if left < length {
+            *sample = (f32::from(*sample) * half_cosine(left as f32 / length as f32)) as i16;
+        }
+    }
+}
+
 /// From 0 to 1, without corners.
 fn half_cosine(way: f32) -> f32 {
     (1.0 - (way * std::f32::consts::PI).cos()) / 2.0

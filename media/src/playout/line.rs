@@ -35,6 +35,22 @@ impl Line {
         }
     }
 
+    /// The next sample; 0 if there is none.
+    pub(super) fn first(&self) -> i16 {
+        match self {
+            Self::G711 { law, bytes } => bytes.front().map_or(0, |byte| decoded(*law, *byte)),
+            Self::Pcm { samples, .. } => samples.front().copied().unwrap_or_default(),
+        }
+    }
+
+    /// The last; 0 if there is none.
+    pub(super) fn last(&self) -> i16 {
+        match self {
+            Self::G711 { law, bytes } => bytes.back().map_or(0, |byte| decoded(*law, *byte)),
+            Self::Pcm { samples, .. } => samples.back().copied().unwrap_or_default(),
+        }
+    }
+
     /// Adds at most `room` samples of PCM at the line's rate; returns how many.
     pub(super) fn push_pcm(&mut self, pcm: &[i16], room: usize) -> usize {
         let taken = pcm.get(..room).unwrap_or(pcm);
@@ -66,6 +82,10 @@ impl Line {
             Self::Pcm { rate, samples } => Audio::Pcm(Frame { rate: *rate, samples: samples.drain(..count).collect() }),
         }
     }
+}
+
+fn decoded(law: Law, byte: u8) -> i16 {
+    g711::decode(law, &[byte]).first().copied().unwrap_or_default()
 }
 
 /// Silence of `count` samples added at the end.

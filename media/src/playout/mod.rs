@@ -25,7 +25,7 @@ use queued::Queued;
 const REMEMBERED: usize = 256;
 /// Frame times an utterance that is not finished may leave a part of a frame waiting for the rest.
 const PATIENCE: u32 = 3;
-/// The longest fade after a cut or a pause.
+/// The longest fade after a cut or a pause, and at the end of an utterance.
 const FADE: Duration = Duration::from_millis(20);
 
 /// How a cut sounds.
@@ -59,7 +59,7 @@ pub struct Playout {
     fade: Option<Taken>,
     /// The caller has the word; what waits is kept.
     paused: bool,
-    /// It was sounding when it paused.
+    /// It fell silent in mid-sound: what comes next rises out of silence.
     rises: bool,
     /// Frame times the part of a frame in front has waited for the rest.
     waited: u32,
@@ -143,12 +143,14 @@ impl Playout {
         }
     }
 
-    /// The next frame, `None` for silence.
+    /// The next frame, `None` for silence. Where an utterance ends, or follows another at once, or goes on after it
+    /// starved, and that would click, it fades.
     pub fn take(&mut self) -> Option<Taken> {
         if let Some(fade) = self.fade.take() {
             return Some(fade);
         }
         self.retire();
+        let before = std::mem::take(&mut self.sounding);
         if self.paused {
             return None;
         }
@@ -158,14 +160,21 @@ impl Playout {
         let complete = waiting >= self.frame || front.finished || followed || self.waited >= PATIENCE;
         if waiting == 0 || !complete {
             self.waited += u32::from(waiting > 0);
-            self.sounding = false;
+            self.rises |= before;
             return None;
         }
-        self.waited = 0;
-        self.sounding = true;
+        (self.waited, self.sounding) = (0, true);
         let first = front.played == 0 && front.before.played.is_zero();
+        let seam = std::mem::take(&mut self.rises) || (first && before);
+        if seam && front.clicks() {
+            self.gain.rise();
+        }
         let utterance = front.utterance;
-        let mut audio = front.take(self.frame);
+        let mut audio = if front.finished || followed {
+            front.take_ending(self.frame, self.codec.sample_rate().samples_in(FADE))
+        } else {
+            front.take(self.frame)
+        };
         if !self.gain.is_full() {
             audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));
         }
@@ -193,9 +202,6 @@ impl Playout {
     pub fn resume(&mut self) {
         self.gain.unduck();
         self.paused = false;
-        if std::mem::take(&mut self.rises) {
-            self.gain.rise();
-        }
     }
 
     /// Empties the queue. Says what was heard of the utterance in front; all that wait are stale from here on. Volume

@@ -1,12 +1,19 @@
 //! One utterance in the queue, and how much of it was heard.
 use std::time::Duration;
 
-use super::line::Line;
+use super::{
+    gain,
+    line::{self, Line},
+};
 use crate::{
     audio::{Audio, Heard, SampleRate, UtteranceId},
     codec::{Codec, g711},
     resample::Resampler,
 };
+
+/// Between silence and a sample that is louder (-42 dBov) there is a click. Speech that begins and ends by itself passes
+/// untouched.
+const CLICK: u16 = 256;
 
 #[derive(Debug)]
 pub(super) struct Queued {
@@ -19,6 +26,8 @@ pub(super) struct Queued {
     /// What was counted before the call's codec changed.
     pub(super) before: Before,
     pub(super) finished: bool,
+    /// How many samples fade at its end, once that is near.
+    ending: Option<usize>,
     /// The last push did not fit.
     pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
@@ -40,6 +49,7 @@ impl Queued {
             accepted: 0,
             before: Before::default(),
             finished: false,
+            ending: None,
             refused: false,
             resampler: None,
         }
@@ -78,6 +88,27 @@ impl Queued {
     pub(super) fn take(&mut self, count: usize) -> Audio {
         self.played += count.min(self.line.len());
         self.line.take(count)
+    }
+
+    /// The same where what waits is followed by silence or by somebody else: the last `fade` samples go down to nothing,
+    /// if there would be a click.
+    pub(super) fn take_ending(&mut self, count: usize, fade: usize) -> Audio {
+        let waiting = self.line.len();
+        if waiting >= count + fade {
+            return self.take(count);
+        }
+        let clicks = self.line.last().unsigned_abs() > CLICK;
+        let length = *self.ending.get_or_insert(if clicks { fade.min(waiting) } else { 0 });
+        let audio = self.take(count);
+        if length == 0 {
+            return audio;
+        }
+        line::reshape(audio, |samples, _| gain::fade_to_end(samples, waiting, length))
+    }
+
+    /// Whether what comes next would click after silence.
+    pub(super) fn clicks(&self) -> bool {
+        self.line.first().unsigned_abs() > CLICK
     }
 
     pub(super) fn transcode(&mut self, codec: Codec) {

@@ -29,7 +29,8 @@ fn ended(playout: &mut Playout) -> Vec<Heard> {
 #[test]
 fn the_same_law_passes_untouched_and_the_last_frame_is_padded() {
     let (mut playout, one) = (playout(), UtteranceId(1));
-    let sent: Vec<u8> = (0..400).map(|n| (n % 251) as u8).collect();
+    let mut sent: Vec<u8> = (0..400).map(|n| (n % 251) as u8).collect();
+    sent[399] = 0xff; // speech ends by itself
     playout.play(one, &mu(sent[..90].to_vec()));
     playout.play(one, &mu(sent[90..].to_vec()));
     playout.finish(one);
@@ -71,10 +72,10 @@ fn finishing_what_never_began_ends_it_at_once() {
 #[test]
 fn the_next_utterance_ends_the_one_before() {
     let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
-    playout.play(one, &mu(vec![1; 170]));
-    playout.play(two, &mu(vec![2; 160]));
+    playout.play(one, &mu(vec![0xf1; 170]));
+    playout.play(two, &mu(vec![0xf2; 160]));
     playout.take();
-    assert_eq!(bytes(playout.take())[..10], [1; 10]);
+    assert_eq!(bytes(playout.take())[..10], [0xf1; 10]);
     assert_eq!(ended(&mut playout).iter().map(|h| h.utterance).collect::<Vec<_>>(), [one]);
     assert_eq!(playout.take().map(|t| (t.utterance, t.first)), Some((two, true)));
 }
@@ -155,9 +156,50 @@ fn a_pause_keeps_what_waits_and_fades_on_both_sides() {
     assert_eq!(ended(&mut playout), [Heard { utterance: one, played: queued, queued }]);
     let samples = crate::codec::g711::decode(Law::Mu, &line);
     assert!(samples[319].abs() < 100 && samples[320].abs() < 100, "silent where she stopped");
-    assert_eq!(line[800..], loud[800..], "and untouched once she is back");
+    assert_eq!(line[800..1_440], loud[800..1_440], "and untouched once she is back");
     let steepest = samples.windows(2).map(|w| w[0].abs_diff(w[1])).max().unwrap();
     assert!(steepest <= 260, "{steepest}: a step of µ-law at that height is 256");
+}
+
+/// The largest step from sample to sample, and to the silence that follows.
+fn steepest(line: &[u8]) -> u16 {
+    let samples = crate::codec::g711::decode(Law::Mu, &[line, &[0xff]].concat());
+    samples.windows(2).map(|w| w[0].abs_diff(w[1])).max().unwrap()
+}
+
+/// What is cut off somewhere by who made it, and followed at once by another, fades on both sides of the seam. No sample
+/// more or less is played for it.
+#[test]
+fn no_click_is_heard_where_one_utterance_follows_another_or_ends_in_mid_sound() {
+    let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+    for rest in [0, 1, 40, 159] {
+        let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+        playout.play(one, &mu(loud(640 + rest)));
+        playout.play(two, &mu(loud(480 + rest)));
+        playout.finish(two);
+        let line: Vec<u8> = std::iter::from_fn(|| playout.take()).flat_map(|taken| bytes(Some(taken))).collect();
+        assert!(steepest(&line[160..]) <= 512, "{rest}: {}", steepest(&line[160..]));
+        let ms = |samples| SampleRate::HZ_8000.duration_of(samples);
+        let heard = |utterance, samples| Heard { utterance, played: ms(samples), queued: ms(samples) };
+        assert_eq!(ended(&mut playout), [heard(one, 640 + rest), heard(two, 480 + rest)]);
+        assert_eq!(line[..480], loud(480), "untouched before the seam");
+    }
+}
+
+/// A provider that stalls in mid-word clicks once, where it stops: nobody knew. Where it goes on it does not.
+#[test]
+fn who_starved_goes_on_out_of_silence() {
+    let (mut playout, one) = (playout(), UtteranceId(1));
+    let loud = crate::codec::g711::encode(Law::Mu, &[8_000; 480]);
+    playout.play(one, &mu(loud.clone()));
+    (0..3).for_each(|_| assert_eq!(bytes(playout.take()), loud[..160]));
+    assert_eq!([playout.take(), playout.take()], [None, None]);
+    playout.play(one, &mu(loud.clone()));
+    let line: Vec<u8> = (0..3).flat_map(|_| bytes(playout.take())).collect();
+    let rise = crate::codec::g711::decode(Law::Mu, &line[..320]);
+    assert!(rise[0].abs() < 300 && rise.windows(2).all(|w| w[0].abs_diff(w[1]) <= 512), "{rise:?}");
+    assert_eq!(line[320..], loud[320..]);
+    assert_eq!(playout.heard(one).map(|heard| heard.played), Some(Duration::from_millis(120)));
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn late_wake_ups_do_not_drift() {
 fn an_utterance_goes_out_as_it_is_with_a_marker_and_its_end_is_told() {
     let mut call = Call::new(MU);
     call.run(ms(95));
-    let speech: Vec<u8> = (0..1_650).map(|n| (n % 199) as u8).collect();
+    let mut speech: Vec<u8> = (0..1_650).map(|n| (n % 199) as u8).collect();
+    speech[1_649] = 0xff; // it ends by itself
     let one = UtteranceId(1);
     call.session.play(one, &mu(speech[..1_000].to_vec()), call.now);
     call.session.play(one, &mu(speech[1_000..].to_vec()), call.now);
