@@ -2,15 +2,18 @@
 //! docs/benchmarks-codecs.md.
 #![expect(clippy::disallowed_methods, reason = "a program that measures time")]
 use media::{
-    SampleRate,
+    Frame, SampleRate,
     codec::{Codec, Decoder, Encoder, opus},
+    prompt::Form,
     resample::Resampler,
+    sdp::{Direction, Negotiated, PayloadType},
 };
 use std::{
     error::Error,
     fmt::Write as _,
     fs,
     hint::black_box,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, Instant},
 };
@@ -27,6 +30,9 @@ decoded straight to it), resampling from it and
 encoding. G.711 passes untouched where the provider takes it, as OpenAI does: its way up and down costs nothing, and what
 stands here is the local provider's share. The share of a core is both ways, 50 packets a second each, at the median.
 
+Prompt is what is left of the way down where the local provider speaks (8 kHz) and a sentence was spoken before: its packets are copied
+from the engine's cache. PCMU, PCMA and L16 have no prompts, since a copy costs what their look-up does.
+
 Opus repairs lost packets (28 kbit/s, complexity 5).
 ";
 
@@ -34,7 +40,7 @@ fn main() -> Result<()> {
     let mut page = String::from(
         "# Codecs\n\nWritten by `make bench-codecs`; measured again, not edited.\n\n\
          | codec | bytes of 20 ms | encode µs p50 / p99 | decode µs p50 / p99 | provider at kHz | up µs p50 | down µs p50 \
-         | share of a core % |\n|---|---|---|---|---|---|---|---|\n",
+         | prompt µs | share of a core % |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for codec in Codec::ALL {
         let line = line(codec)?;
@@ -67,8 +73,9 @@ fn line(codec: Codec) -> Result<String> {
     let (up, down) = (up(codec, provider, &payloads)?, down(codec, provider)?);
     // Microseconds of 20 ms, in percent.
     let share = (up + down) / FRAME.as_micros() as f64 * 100.0;
+    let prompt = prompt(codec).map_or("–".to_owned(), |cost| format!("{cost:.2}"));
     Ok(format!(
-        "| {codec} | {bytes} | {:.2} / {:.2} | {:.2} / {:.2} | {} | {up:.2} | {down:.2} | {share:.3} |",
+        "| {codec} | {bytes} | {:.2} / {:.2} | {:.2} / {:.2} | {} | {up:.2} | {down:.2} | {prompt} | {share:.3} |",
         encoding.0,
         encoding.1,
         decoding.0,
@@ -103,6 +110,33 @@ fn down(codec: Codec, provider: SampleRate) -> Result<f64> {
         Ok(())
     })?;
     Ok(times.0)
+}
+
+/// Microseconds for each packet of a minute that was encoded beforehand; `None` for a codec without prompts.
+fn prompt(codec: Codec) -> Option<f64> {
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 4_000));
+    let media = Negotiated {
+        remote,
+        remote_rtcp: remote,
+        codec,
+        rtcp_mux: false,
+        opus: opus::Receiver { repairs: true, ..opus::Receiver::default() },
+        payload_type: PayloadType::same(96),
+        others: Vec::new(),
+        telephone_event: None,
+        comfort_noise: None,
+        direction: Direction::SendRecv,
+        ptime: FRAME,
+        ice: None,
+        srtp: None,
+    };
+    let rate = SampleRate::HZ_8000;
+    let prompt = Form::of(&media)?.encode(&Frame { rate, samples: voice(rate) })?;
+    let times = times(&[(); 20], |()| {
+        black_box(prompt.clone());
+        Ok(())
+    });
+    Some(times.ok()?.0 / FRAMES as f64)
 }
 
 /// A sound which gives every part of a codec something to do.

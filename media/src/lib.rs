@@ -11,6 +11,7 @@ pub mod ice;
 pub mod latch;
 pub mod noise;
 pub mod playout;
+pub mod prompt;
 pub mod quality;
 pub mod recording;
 pub mod reorder;

@@ -34,7 +34,11 @@ use crate::{
 use chrono::{DateTime, Utc};
 use live::Live;
 use log::Log;
-use media::{AudioFormat, sdp, vad};
+use media::{
+    AudioFormat,
+    prompt::{Form, Prompt},
+    sdp, vad,
+};
 use providers::{Dialect, Disconnect, Failure, Incoming, Outgoing};
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Instant};
@@ -238,6 +242,23 @@ impl Call {
         if let Some(provider) = self.provider() {
             provider.handle_incoming(message, now);
             self.settle(now);
+        }
+    }
+
+    /// What this call's packets of a sentence depend on, if they may be made beforehand.
+    pub fn form(&self) -> Option<Form> {
+        match &self.state {
+            State::Ringing(ringing) => Form::of(&ringing.answer.media),
+            State::Live(live) => live.media.form(),
+            State::Offering | State::Over => None,
+        }
+    }
+
+    /// A sentence that the provider is about to be given has been encoded for calls of some form.
+    pub fn prepare(&mut self, prompt: Prompt) {
+        match &mut self.state {
+            State::Live(live) => live.media.prepare(prompt),
+            State::Ringing(_) | State::Offering | State::Over => {}
         }
     }
 

@@ -13,12 +13,12 @@ use crate::{
     call::{Call, Event, Order, Room, Setup},
     control::SrtpStatus,
     record::Conversation,
-    speech::Engine,
+    speech::{Done, Engine},
     store,
 };
 use chrono::{DateTime, Utc};
 use media::{Channel, Unbelieved};
-use providers::{Endpoint, Incoming, JobDone, Outgoing};
+use providers::{Endpoint, Incoming, Outgoing};
 use sip::{Command, Reason};
 use std::{
     cell::Cell,
@@ -186,7 +186,7 @@ struct Task {
     rtcp: UdpSocket,
     shared: Shared,
     provider: Provider,
-    jobs_done: mpsc::Sender<JobDone>,
+    jobs_done: mpsc::Sender<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
 }
@@ -229,8 +229,11 @@ async fn drive(
             }
             Some(event) = sip.recv() => task.call.handle_sip(event, Instant::now()),
             message = from_provider(&mut task.provider) => task.on_provider(message),
-            Some(done) = finished_jobs.recv() => {
-                task.call.handle_provider(Incoming::Job(done), Instant::now());
+            Some(Done { job, prompt }) = finished_jobs.recv() => {
+                if let Some(prompt) = prompt {
+                    task.call.prepare(prompt);
+                }
+                task.call.handle_provider(Incoming::Job(job), Instant::now());
             }
             order = thread.orders.recv(), if !stopping => match order {
                 Some(order) => task.on_order(&order),
@@ -308,7 +311,7 @@ impl Task {
             Provider::Engine => {
                 while let Some(message) = self.call.poll_outgoing() {
                     if let Outgoing::Job(id, job) = message {
-                        self.shared.engine.submit(id, job, self.jobs_done.clone());
+                        self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
                     }
                 }
             }

@@ -1,53 +1,92 @@
 //! Sentences already spoken: a receptionist says the same ones all day.
-use media::Frame;
+use media::{
+    Frame,
+    prompt::{Form, Prompt},
+};
 use providers::local::Language;
 use std::collections::{BTreeMap, HashMap};
 
-/// A least-recently-used cache, bounded in samples.
+/// A least-recently-used cache, bounded in bytes.
 #[derive(Debug)]
 pub(super) struct Cache {
     room: usize,
     held: usize,
     clock: u64,
-    frames: HashMap<(Language, String), (u64, Frame)>,
+    sentences: HashMap<(Language, String), Sentence>,
     /// Oldest use first.
     uses: BTreeMap<u64, (Language, String)>,
 }
 
+/// A sentence as it was spoken, and as it was encoded for calls of some forms.
+#[derive(Debug)]
+struct Sentence {
+    used: u64,
+    frame: Frame,
+    prompts: Vec<Prompt>,
+}
+
+impl Sentence {
+    fn size(&self) -> usize {
+        size_of_val(self.frame.samples.as_slice()) + self.prompts.iter().map(Prompt::size).sum::<usize>()
+    }
+}
+
 impl Cache {
-    /// An empty cache for so many samples.
+    /// An empty cache for so many bytes.
     pub(super) fn new(room: usize) -> Self {
-        Self { room, held: 0, clock: 0, frames: HashMap::new(), uses: BTreeMap::new() }
+        Self { room, held: 0, clock: 0, sentences: HashMap::new(), uses: BTreeMap::new() }
     }
 
-    /// The sentence, if it was spoken lately.
-    pub(super) fn find(&mut self, language: Language, text: &str) -> Option<Frame> {
+    /// The sentence, if it was spoken lately, and encoded for calls of this form, if it was.
+    pub(super) fn find(
+        &mut self,
+        language: Language,
+        text: &str,
+        form: Option<Form>,
+    ) -> Option<(Frame, Option<Prompt>)> {
         let key = (language, text.to_owned());
-        let (used, frame) = self.frames.get_mut(&key)?;
-        self.uses.remove(used);
+        let sentence = self.sentences.get_mut(&key)?;
+        self.uses.remove(&sentence.used);
         self.clock += 1;
-        *used = self.clock;
+        sentence.used = self.clock;
         self.uses.insert(self.clock, key);
-        Some(frame.clone())
+        let prompt = form.and_then(|form| sentence.prompts.iter().find(|prompt| prompt.form() == form).cloned());
+        Some((sentence.frame.clone(), prompt))
     }
 
     /// Keeps a sentence; those not used for longest make room.
     pub(super) fn keep(&mut self, language: Language, text: &str, frame: &Frame) {
-        if frame.samples.len() > self.room {
+        if size_of_val(frame.samples.as_slice()) > self.room {
             return;
         }
         let key = (language, text.to_owned());
         self.clock += 1;
-        if let Some((used, old)) = self.frames.insert(key.clone(), (self.clock, frame.clone())) {
-            self.uses.remove(&used);
-            self.held -= old.samples.len();
+        let sentence = Sentence { used: self.clock, frame: frame.clone(), prompts: Vec::new() };
+        self.held += sentence.size();
+        if let Some(old) = self.sentences.insert(key.clone(), sentence) {
+            self.uses.remove(&old.used);
+            self.held -= old.size();
         }
         self.uses.insert(self.clock, key);
-        self.held += frame.samples.len();
+        self.make_room();
+    }
+
+    /// Keeps what a sentence was encoded as, for as long as the sentence is kept.
+    pub(super) fn keep_prompt(&mut self, language: Language, text: &str, prompt: &Prompt) {
+        let Some(sentence) = self.sentences.get_mut(&(language, text.to_owned())) else { return };
+        if sentence.prompts.iter().any(|other| other.form() == prompt.form()) {
+            return; // another call was as quick
+        }
+        sentence.prompts.push(prompt.clone());
+        self.held += prompt.size();
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
         while self.held > self.room {
             let Some((_, oldest)) = self.uses.pop_first() else { break };
-            if let Some((_, frame)) = self.frames.remove(&oldest) {
-                self.held -= frame.samples.len();
+            if let Some(sentence) = self.sentences.remove(&oldest) {
+                self.held -= sentence.size();
             }
         }
     }
@@ -56,24 +95,47 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::SampleRate;
+    use media::{SampleRate, codec::Codec};
 
     #[test]
     fn what_was_not_used_for_longest_makes_room() {
         let frame = |len| Frame { rate: SampleRate::HZ_8000, samples: vec![1; len] };
-        let mut cache = Cache::new(100);
+        let mut cache = Cache::new(200);
         let en = Language::EnUs;
+        let find = |cache: &mut Cache, language, text| cache.find(language, text, None).map(|(frame, _)| frame);
         cache.keep(en, "a", &frame(40));
         cache.keep(en, "b", &frame(40));
-        assert_eq!(cache.find(en, "a"), Some(frame(40)));
+        assert_eq!(find(&mut cache, en, "a"), Some(frame(40)));
         cache.keep(en, "c", &frame(40));
-        assert_eq!(cache.find(en, "b"), None, "the least recently used is gone");
-        assert_eq!(cache.find(en, "a"), Some(frame(40)));
-        assert_eq!(cache.find(Language::PtBr, "a"), None, "languages do not share sentences");
+        assert_eq!(find(&mut cache, en, "b"), None, "the least recently used is gone");
+        assert_eq!(find(&mut cache, en, "a"), Some(frame(40)));
+        assert_eq!(find(&mut cache, Language::PtBr, "a"), None, "languages do not share sentences");
         cache.keep(en, "a", &frame(10));
-        assert_eq!((cache.held, cache.find(en, "a")), (50, Some(frame(10))), "a sentence kept twice counts once");
+        assert_eq!(
+            (cache.held, find(&mut cache, en, "a")),
+            (100, Some(frame(10))),
+            "a sentence kept twice counts once"
+        );
         cache.keep(en, "d", &frame(101));
-        assert_eq!((cache.held, cache.find(en, "d")), (50, None), "what would empty the cache is not kept");
-        assert_eq!(cache.frames.len(), cache.uses.len());
+        assert_eq!((cache.held, find(&mut cache, en, "d")), (100, None), "what would empty the cache is not kept");
+        assert_eq!(cache.sentences.len(), cache.uses.len());
+    }
+
+    #[test]
+    fn packets_take_room_too_and_go_with_their_sentence() {
+        let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![1; 800] };
+        let [g722, opus] = [Codec::G722, Codec::Opus].map(super::super::tests::form);
+        let en = Language::EnUs;
+        let mut cache = Cache::new(16_000);
+        cache.keep(en, "a", &frame);
+        let prompt = g722.encode(&frame).unwrap();
+        cache.keep_prompt(en, "a", &prompt);
+        cache.keep_prompt(en, "a", &prompt);
+        assert_eq!(cache.held, 1_600 + prompt.size(), "once");
+        assert_eq!(cache.find(en, "a", Some(g722)), Some((frame.clone(), Some(prompt.clone()))));
+        assert_eq!(cache.find(en, "a", Some(opus)), Some((frame.clone(), None)), "a form of its own");
+        cache.keep_prompt(en, "b", &prompt);
+        (0..8).for_each(|n| cache.keep(en, &n.to_string(), &frame));
+        assert_eq!((cache.find(en, "a", Some(g722)), cache.held), (None, 8 * 1_600));
     }
 }

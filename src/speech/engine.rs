@@ -8,7 +8,10 @@ use super::{
     voice::{Spoken, Voices},
     whisper::{self, Listener, Recogniser},
 };
-use media::Frame;
+use media::{
+    Frame,
+    prompt::{Form, Prompt},
+};
 use providers::{Job, JobDone, JobId, JobOutput, local::Language};
 use std::{
     collections::BTreeMap,
@@ -27,8 +30,8 @@ use tracing::{info, warn};
 
 /// Jobs that may wait; more means that answers would come after their deadlines.
 const QUEUE: usize = 64;
-/// Five minutes of sentences, 5 MB.
-const CACHE_SAMPLES: usize = 8_000 * 300;
+/// Ten minutes of sentences; two and a half where all of them are encoded for calls in Opus as well.
+const CACHE_BYTES: usize = 10_000_000;
 
 /// Where the engine's models are, and how much of the machine it may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Counters {
     pub spoken: u64,
     /// Sentences that were spoken before.
     pub cached: u64,
+    /// Sentences encoded for calls of one form.
+    pub encoded: u64,
     /// Sentences read by a voice of another language, or by a lesser one because the better failed.
     pub fallbacks: u64,
     /// Jobs that failed.
@@ -69,7 +74,18 @@ pub struct Engine {
 struct Work {
     id: JobId,
     job: Job,
-    reply: Sender<JobDone>,
+    /// Of the call that asks.
+    form: Option<Form>,
+    reply: Sender<Done>,
+}
+
+/// A job that is done.
+#[derive(Debug)]
+pub struct Done {
+    /// For the dialect.
+    pub job: JobDone,
+    /// The sentence encoded for the call, if it was worth it: a sentence is, from the second time on that it is spoken.
+    pub prompt: Option<Prompt>,
 }
 
 struct Shared {
@@ -84,6 +100,7 @@ struct Counts {
     transcribed: AtomicU64,
     spoken: AtomicU64,
     cached: AtomicU64,
+    encoded: AtomicU64,
     fallbacks: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
@@ -119,7 +136,7 @@ impl Engine {
         let hearing = recogniser.as_ref().map(Recogniser::part);
         let capabilities = Capabilities { hearing, voices: parts, problems };
         info!(hearing = ?capabilities.hearing, voices = ?capabilities.voices, "Speech engine");
-        let cache = Mutex::new(Cache::new(CACHE_SAMPLES));
+        let cache = Mutex::new(Cache::new(CACHE_BYTES));
         let shared = Arc::new(Shared { recogniser, voices, cache, counts: Counts::default() });
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let workers = start_workers(config.threads, &shared, queue);
@@ -139,6 +156,7 @@ impl Engine {
             transcribed: read(&counts.transcribed),
             spoken: read(&counts.spoken),
             cached: read(&counts.cached),
+            encoded: read(&counts.encoded),
             fallbacks: read(&counts.fallbacks),
             failed: read(&counts.failed),
             refused: read(&counts.refused),
@@ -146,11 +164,12 @@ impl Engine {
         }
     }
 
-    /// Takes a job; the result, or that the engine is too busy, comes by `reply`. Never waits.
-    pub fn submit(&self, id: JobId, job: Job, reply: Sender<JobDone>) {
+    /// Takes a job of a call of this form; the result, or that the engine is too busy, comes by `reply`. Never waits.
+    pub fn submit(&self, id: JobId, job: Job, form: Option<Form>, reply: Sender<Done>) {
+        let work = Work { id, job, form, reply };
         let refused = match &self.jobs {
-            None => Some(Work { id, job, reply }),
-            Some(jobs) => jobs.try_send(Work { id, job, reply }).err().map(|error| match error {
+            None => Some(work),
+            Some(jobs) => jobs.try_send(work).err().map(|error| match error {
                 mpsc::TrySendError::Full(work) | mpsc::TrySendError::Disconnected(work) => work,
             }),
         };
@@ -188,12 +207,12 @@ fn work(shared: &Shared, queue: &Mutex<Receiver<Work>>) {
     let mut listener = None;
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Work { id, job, reply }) = next else { return };
+        let Ok(Work { id, job, form, reply }) = next else { return };
         if reply.is_closed() {
             continue; // the call is over
         }
         // Synthesis and recognition are others' code: what they do to one job must not end the thread.
-        let outcome = catch_unwind(AssertUnwindSafe(|| shared.run(job, &mut listener)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| shared.run(job, form, &mut listener)));
         let result = match outcome {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => {
@@ -209,23 +228,32 @@ fn work(shared: &Shared, queue: &Mutex<Receiver<Work>>) {
 }
 
 impl Shared {
-    fn deliver(&self, reply: &Sender<JobDone>, id: JobId, result: Result<JobOutput, String>) {
-        if reply.try_send(JobDone { id, result }).is_err() {
+    fn deliver(&self, reply: &Sender<Done>, id: JobId, result: Result<(JobOutput, Option<Prompt>), String>) {
+        let (result, prompt) = match result {
+            Ok((output, prompt)) => (Ok(output), prompt),
+            Err(error) => (Err(error), None),
+        };
+        if reply.try_send(Done { job: JobDone { id, result }, prompt }).is_err() {
             self.counts.undelivered.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn run(&self, job: Job, listener: &mut Option<Listener>) -> Result<JobOutput, Error> {
+    fn run(
+        &self,
+        job: Job,
+        form: Option<Form>,
+        listener: &mut Option<Listener>,
+    ) -> Result<(JobOutput, Option<Prompt>), Error> {
         match job {
             Job::Transcribe { speech, language } => {
                 let text = self.transcribe(&speech, &language, listener)?;
                 self.counts.transcribed.fetch_add(1, Ordering::Relaxed);
-                Ok(JobOutput::Text(text))
+                Ok((JobOutput::Text(text), None))
             }
             Job::Speak { text, language } => {
-                let frame = self.speak(&text, &language)?;
+                let (frame, prompt) = self.speak(&text, &language, form)?;
                 self.counts.spoken.fetch_add(1, Ordering::Relaxed);
-                Ok(JobOutput::Speech(frame))
+                Ok((JobOutput::Speech(frame), prompt))
             }
         }
     }
@@ -238,12 +266,20 @@ impl Shared {
         listener.transcribe(speech, language, whisper::idle_threads())
     }
 
-    fn speak(&self, text: &str, tag: &str) -> Result<Frame, Error> {
+    fn speak(&self, text: &str, tag: &str, form: Option<Form>) -> Result<(Frame, Option<Prompt>), Error> {
         let language = Language::from_tag(tag).ok_or_else(|| Error::Language(tag.to_owned()))?;
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = cache().find(language, text) {
+        // Nobody else waits for the cache while this sentence is encoded.
+        let found = cache().find(language, text, form);
+        if let Some((frame, prompt)) = found {
             self.counts.cached.fetch_add(1, Ordering::Relaxed);
-            return Ok(frame);
+            let Some(form) = form.filter(|_| prompt.is_none()) else { return Ok((frame, prompt)) };
+            let prompt = form.encode(&frame);
+            if let Some(prompt) = &prompt {
+                self.counts.encoded.fetch_add(1, Ordering::Relaxed);
+                cache().keep_prompt(language, text, prompt);
+            }
+            return Ok((frame, prompt));
         }
         let voices = self.voices.as_ref().ok_or_else(|| Error::Flite("it could not be loaded".into()))?;
         let (frame, spoken) = voices.speak(text, language)?;
@@ -253,6 +289,6 @@ impl Shared {
                 self.counts.fallbacks.fetch_add(1, Ordering::Relaxed);
             }
         }
-        Ok(frame)
+        Ok((frame, None))
     }
 }

@@ -16,7 +16,7 @@ mod voice;
 mod wav;
 mod whisper;
 
-pub use engine::{Counters, Engine, EngineConfig};
+pub use engine::{Counters, Done, Engine, EngineConfig};
 
 /// Where RHVoice is unpacked, below the models folder.
 pub(crate) use rhvoice::ROOT as RHVOICE_ROOT;

@@ -1,7 +1,12 @@
 //! The engine with what is in the binary, and with the models where they are present.
 use super::*;
-use media::SampleRate;
-use providers::{Job, JobDone, JobId, JobOutput};
+use media::{
+    SampleRate,
+    codec::{Codec, opus},
+    prompt::{Form, Prompt},
+    sdp,
+};
+use providers::{Job, JobId, JobOutput};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -10,11 +15,36 @@ fn bare() -> EngineConfig {
 }
 
 fn ask(engine: &Engine, job: Job) -> Result<JobOutput, String> {
-    let (reply, mut done) = mpsc::channel::<JobDone>(1);
-    engine.submit(JobId(7), job, reply);
-    let done = done.blocking_recv().expect("every job is answered");
-    assert_eq!(done.id, JobId(7));
-    done.result
+    ask_for(engine, job, None).0
+}
+
+fn ask_for(engine: &Engine, job: Job, form: Option<Form>) -> (Result<JobOutput, String>, Option<Prompt>) {
+    let (reply, mut done) = mpsc::channel(1);
+    engine.submit(JobId(7), job, form, reply);
+    let Done { job, prompt } = done.blocking_recv().expect("every job is answered");
+    assert_eq!(job.id, JobId(7));
+    (job.result, prompt)
+}
+
+/// Of a call in this codec.
+pub(super) fn form(codec: Codec) -> Form {
+    let remote = "192.0.2.1:4000".parse().unwrap();
+    let media = sdp::Negotiated {
+        remote,
+        remote_rtcp: remote,
+        codec,
+        rtcp_mux: false,
+        opus: opus::Receiver::default(),
+        payload_type: sdp::PayloadType::same(96),
+        others: Vec::new(),
+        telephone_event: None,
+        comfort_noise: None,
+        direction: sdp::Direction::SendRecv,
+        ptime: std::time::Duration::from_millis(20),
+        ice: None,
+        srtp: None,
+    };
+    Form::of(&media).unwrap()
 }
 
 fn speak(text: &str, language: &str) -> Job {
@@ -32,6 +62,24 @@ fn english_is_always_spoken_and_the_second_time_remembered() {
     assert!(frame.samples.iter().any(|sample| sample.unsigned_abs() > 2_000), "it is audible");
     assert_eq!(ask(&engine, speak("We open at nine.", "en-US")), first);
     assert_eq!(engine.counters(), Counters { spoken: 2, cached: 1, ..Counters::default() });
+}
+
+/// The first is heard without waiting for an encoder that nobody may need again.
+#[test]
+fn a_hundred_calls_that_open_with_the_same_greeting_have_it_spoken_and_encoded_once() {
+    let engine = Engine::start(&bare());
+    let opus = Some(form(Codec::Opus));
+    let (first, none) = ask_for(&engine, speak("Good morning.", "en-US"), opus);
+    let (again, second) = ask_for(&engine, speak("Good morning.", "en-US"), opus);
+    assert_eq!((&again, none), (&first, None));
+    let second = second.expect("encoded");
+    for _ in 2..100 {
+        assert_eq!(ask_for(&engine, speak("Good morning.", "en-US"), opus), (first.clone(), Some(second.clone())));
+    }
+    let counted = Counters { spoken: 100, cached: 99, encoded: 1, ..Counters::default() };
+    assert_eq!(engine.counters(), counted);
+    let (_, wide) = ask_for(&engine, speak("Good morning.", "en-US"), Some(form(Codec::G722)));
+    assert_eq!(wide.map(|prompt| prompt.form()), Some(form(Codec::G722)));
 }
 
 #[test]

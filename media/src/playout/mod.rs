@@ -17,12 +17,15 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     audio::{Audio, Heard, UtteranceId},
     codec::Codec,
+    prompt::Prompt,
 };
 use gain::Gain;
 use queued::Queued;
 
 /// Utterances whose end is remembered, so that their late audio is recognised as stale.
 const REMEMBERED: usize = 256;
+/// Prompts that wait for their sentence to be played: a provider asks for few sentences ahead. Of more, the oldest goes.
+const PROMPTS: usize = 8;
 /// Frame times an utterance that is not finished may leave a part of a frame waiting for the rest.
 const PATIENCE: u32 = 3;
 /// The longest fade after a cut or a pause, and at the end of an utterance.
@@ -46,6 +49,8 @@ pub struct Taken {
     pub utterance: UtteranceId,
     /// It is the first of its utterance.
     pub first: bool,
+    /// The same as it was encoded beforehand, after those of the frames before from a reset of the encoder on.
+    pub packet: Option<Vec<u8>>,
 }
 
 /// The queue.
@@ -65,6 +70,7 @@ pub struct Playout {
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
     sounding: bool,
+    prompts: VecDeque<Prompt>,
     ended: VecDeque<Heard>,
     closed: VecDeque<Heard>,
     dropped: Duration,
@@ -84,6 +90,7 @@ impl Playout {
             rises: false,
             waited: 0,
             sounding: false,
+            prompts: VecDeque::new(),
             ended: VecDeque::new(),
             closed: VecDeque::new(),
             dropped: Duration::ZERO,
@@ -94,6 +101,8 @@ impl Playout {
     pub fn renegotiate(&mut self, codec: Codec, ptime: Duration) {
         self.frame = codec.sample_rate().samples_in(ptime);
         self.fade = None;
+        self.prompts.clear();
+        self.utterances.iter_mut().for_each(Queued::forget_packets);
         if codec == self.codec {
             return;
         }
@@ -101,6 +110,14 @@ impl Playout {
         for queued in &mut self.utterances {
             queued.transcode(codec);
         }
+    }
+
+    /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
+    pub fn prepare(&mut self, prompt: Prompt) {
+        if self.prompts.len() >= PROMPTS {
+            self.prompts.pop_front();
+        }
+        self.prompts.push_back(prompt);
     }
 
     /// Queues audio of an utterance behind what waits. Audio of an utterance that ended or was cut is stale and
@@ -124,7 +141,12 @@ impl Playout {
             return;
         }
         let before = queued.heard().queued;
-        queued.push(audio, room);
+        let prepared = self.prompts.iter().position(|prompt| prompt.is(audio));
+        let prompt = prepared.and_then(|index| self.prompts.remove(index));
+        match prompt.filter(|prompt| prompt.samples.len() <= self.codec.sample_rate().samples_in(room)) {
+            Some(prompt) => queued.push_prompt(prompt),
+            None => queued.push(audio, room),
+        }
         let accepted = queued.heard().queued.saturating_sub(before);
         // The resampler keeps a few milliseconds back until the utterance is finished; only a full queue drops.
         if queued.refused {
@@ -170,17 +192,17 @@ impl Playout {
             self.gain.rise();
         }
         let utterance = front.utterance;
-        let mut audio = if front.finished || followed {
-            front.take_ending(self.frame, self.codec.sample_rate().samples_in(FADE))
-        } else {
-            front.take(self.frame)
-        };
+        let ends = front.finished || followed;
+        let fade = if ends { front.ending(self.frame, self.codec.sample_rate().samples_in(FADE)) } else { 0 };
+        let untouched = fade == 0 && self.gain.is_full();
+        let packet = if untouched { front.packet(self.frame) } else { None };
+        let mut audio = front.take_fading(self.frame, fade);
         if !self.gain.is_full() {
             audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));
         }
         line::pad(&mut audio, self.frame.saturating_sub(waiting));
         self.retire();
-        Some(Taken { audio, utterance, first })
+        Some(Taken { audio, utterance, first, packet })
     }
 
     /// The next utterance whose last frame was taken.
@@ -258,7 +280,7 @@ impl Playout {
         let utterance = front.utterance;
         let mut audio = line::reshape(front.take(length), |samples, _| gain.fade_out(samples));
         line::pad(&mut audio, self.frame - length);
-        Some(Taken { audio, utterance, first: false })
+        Some(Taken { audio, utterance, first: false, packet: None })
     }
 
     /// Ends the utterances in front of which nothing is left: finished ones, and those another has followed.

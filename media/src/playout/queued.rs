@@ -1,5 +1,5 @@
 //! One utterance in the queue, and how much of it was heard.
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     gain,
@@ -8,6 +8,7 @@ use super::{
 use crate::{
     audio::{Audio, Heard, SampleRate, UtteranceId},
     codec::{Codec, g711},
+    prompt::Prompt,
     resample::Resampler,
 };
 
@@ -32,6 +33,17 @@ pub(super) struct Queued {
     pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
     resampler: Option<Resampler>,
+    /// Packets made beforehand of parts of the line.
+    runs: VecDeque<Run>,
+}
+
+/// Packets of a prompt that are not sent yet. Each was encoded after the one before: once one of them is passed over, the
+/// rest fits no decoder.
+#[derive(Debug)]
+struct Run {
+    /// Where the first of them begins, counted as `Queued::played` is.
+    next: usize,
+    packets: VecDeque<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +64,7 @@ impl Queued {
             ending: None,
             refused: false,
             resampler: None,
+            runs: VecDeque::new(),
         }
     }
 
@@ -75,35 +88,69 @@ impl Queued {
         }
     }
 
-    /// No more will come: what the resampler keeps back belongs to the end.
+    /// The same of a prompt in the line's form, if all of it fits.
+    pub(super) fn push_prompt(&mut self, prompt: Prompt) {
+        self.settle();
+        let next = self.played + self.line.len();
+        let accepted = self.line.push_pcm(&prompt.samples, prompt.samples.len());
+        self.count(accepted, accepted);
+        self.runs.push_back(Run { next, packets: prompt.packets.into() });
+    }
+
+    /// What waits is to be encoded anew.
+    pub(super) fn forget_packets(&mut self) {
+        self.runs.clear();
+    }
+
+    /// No more will come.
     pub(super) fn finish(&mut self) {
         self.finished = true;
+        self.settle();
+    }
+
+    /// What the resampler keeps back belongs before what comes next.
+    fn settle(&mut self) {
         if let Some(mut resampler) = self.resampler.take() {
             let rest = resampler.flush();
             self.accepted += self.line.push_pcm(&rest, rest.len());
         }
     }
 
+    /// The packet that is the next `count` samples, which are to be taken then.
+    pub(super) fn packet(&mut self, count: usize) -> Option<Vec<u8>> {
+        let run = self.runs.front_mut().filter(|run| run.next == self.played)?;
+        run.next += count;
+        run.packets.pop_front()
+    }
+
     /// At most `count` samples for sending.
     pub(super) fn take(&mut self, count: usize) -> Audio {
         self.played += count.min(self.line.len());
+        while self.runs.front().is_some_and(|run| run.next < self.played || run.packets.is_empty()) {
+            self.runs.pop_front();
+        }
         self.line.take(count)
     }
 
-    /// The same where what waits is followed by silence or by somebody else: the last `fade` samples go down to nothing,
-    /// if there would be a click.
-    pub(super) fn take_ending(&mut self, count: usize, fade: usize) -> Audio {
+    /// The same with `fade` from [`Self::ending`].
+    pub(super) fn take_fading(&mut self, count: usize, fade: usize) -> Audio {
         let waiting = self.line.len();
-        if waiting >= count + fade {
-            return self.take(count);
-        }
-        let clicks = self.line.last().unsigned_abs() > CLICK;
-        let length = *self.ending.get_or_insert(if clicks { fade.min(waiting) } else { 0 });
         let audio = self.take(count);
-        if length == 0 {
+        if fade == 0 {
             return audio;
         }
-        line::reshape(audio, |samples, _| gain::fade_to_end(samples, waiting, length))
+        line::reshape(audio, |samples, _| gain::fade_to_end(samples, waiting, fade))
+    }
+
+    /// Where what waits is followed by silence or by somebody else: how many of its last samples, at most `longest`, go
+    /// down to nothing, if they begin within the next `count` and there would be a click.
+    pub(super) fn ending(&mut self, count: usize, longest: usize) -> usize {
+        let waiting = self.line.len();
+        if waiting >= count + longest {
+            return 0;
+        }
+        let clicks = self.line.last().unsigned_abs() > CLICK;
+        *self.ending.get_or_insert(if clicks { longest.min(waiting) } else { 0 })
     }
 
     /// Whether what comes next would click after silence.

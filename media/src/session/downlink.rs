@@ -30,6 +30,8 @@ pub(super) struct Downlink {
     media: Negotiated,
     /// `None` after libopus failed to set up: nothing can be sent until the next description.
     encoder: Option<Encoder>,
+    /// Packets that it did not make were sent: it knows nothing of what the peer's decoder heard.
+    bypassed: bool,
     /// RTP ticks from the first slot to the next.
     ticks: u64,
     /// The next packet begins a talkspurt (RFC 3551 §4.1), if it is speech.
@@ -46,7 +48,8 @@ pub(super) struct Downlink {
 
 /// What one slot is filled with.
 enum Filling {
-    Speech(Audio),
+    /// And the packet it is, if that was made beforehand.
+    Speech(Audio, Option<Vec<u8>>),
     Silence,
 }
 
@@ -58,6 +61,7 @@ impl Downlink {
             digits: dtmf::Sender::default(),
             pace: Pace::new(now, media.ptime),
             encoder: Encoder::new(media.codec, media.opus).ok(), // `Session::new` has shown that it works
+            bypassed: false,
             media: media.clone(),
             ticks: 0,
             after_silence: true,
@@ -76,13 +80,13 @@ impl Downlink {
         if media.ptime != self.pace.ptime() {
             self.pace.change(media.ptime);
         }
+        if media.direction != self.media.direction {
+            self.pause = Pause::default(); // a hold is over, or begins: noise is told anew
+        }
         self.media = media.clone();
         self.after_silence = true;
     }
 
-        if media.direction != self.media.direction {
-            self.pause = Pause::default(); // a hold is over, or begins: noise is told anew
-        }
     /// Whether RTP is sent at all: not while the peer put us on hold.
     pub(super) fn sends(&self) -> bool {
         matches!(self.media.direction, Direction::SendRecv | Direction::SendOnly)
@@ -147,7 +151,7 @@ impl Downlink {
             Some(Step::Tone { digit, frame }) => {
                 let samples = self.samples_per_slot();
                 let tone = dtmf::tone(digit, self.media.codec.sample_rate(), samples * frame as usize, samples);
-                self.audio(Filling::Speech(pcm(self.media.codec.sample_rate(), tone)), timestamp, stats)
+                self.audio(Filling::Speech(pcm(self.media.codec.sample_rate(), tone), None), timestamp, stats)
             }
             Some(Step::Pause) => self.audio(Filling::Silence, timestamp, stats),
             None => self.speech(timestamp, now, stats, events),
@@ -169,7 +173,7 @@ impl Downlink {
                 }
                 self.spoken.push(taken.audio.clone());
                 self.pause = Pause::default();
-                Some(Filling::Speech(taken.audio))
+                Some(Filling::Speech(taken.audio, taken.packet))
             }
             None => None,
         };
@@ -196,9 +200,10 @@ impl Downlink {
     }
 
     fn audio(&mut self, filling: Filling, timestamp: u32, stats: &mut Stats) -> Option<Vec<u8>> {
-        let marker = self.after_silence && (matches!(filling, Filling::Speech(_)) || self.sender.packets() == 0);
+        let marker = self.after_silence && (matches!(filling, Filling::Speech(..)) || self.sender.packets() == 0);
         self.after_silence = matches!(filling, Filling::Silence);
-        if let (Filling::Speech(audio), Some(slot)) = (&filling, self.slots.as_mut().and_then(|slots| slots.last_mut()))
+        if let (Filling::Speech(audio, _), Some(slot)) =
+            (&filling, self.slots.as_mut().and_then(|slots| slots.last_mut()))
         {
             slot.audio = Some(audio.clone());
         }
@@ -222,11 +227,20 @@ impl Downlink {
 
     fn payload(&mut self, filling: Filling) -> Option<Vec<u8>> {
         let samples = match filling {
-            Filling::Speech(Audio::G711 { law, bytes }) if self.media.codec.law() == Some(law) => return Some(bytes),
-            Filling::Speech(Audio::G711 { law, bytes }) => g711::decode(law, &bytes),
-            Filling::Speech(Audio::Pcm(frame)) => frame.samples,
+            Filling::Speech(_, Some(packet)) => {
+                self.bypassed = true;
+                return Some(packet);
+            }
+            Filling::Speech(Audio::G711 { law, bytes }, None) if self.media.codec.law() == Some(law) => {
+                return Some(bytes);
+            }
+            Filling::Speech(Audio::G711 { law, bytes }, None) => g711::decode(law, &bytes),
+            Filling::Speech(Audio::Pcm(frame), None) => frame.samples,
             Filling::Silence => vec![0; self.samples_per_slot()],
         };
+        if std::mem::take(&mut self.bypassed) {
+            self.encoder = Encoder::new(self.media.codec, self.media.opus).ok(); // as in `renegotiate`
+        }
         self.encoder.as_mut()?.encode(&samples).ok()
     }
 

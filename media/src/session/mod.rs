@@ -33,14 +33,15 @@ use crate::{
     ice::Checked,
     latch::{Latch, Policy, Verdict},
     playout::Tail,
+    prompt::{Form, Prompt},
     recording::Tape,
     reorder::Released,
     resample, rtcp, rtp,
     sdp::{Direction, Negotiated},
     vad,
 };
-use downlink::Downlink;
 use collision::Collision;
+use downlink::Downlink;
 use meter::Meters;
 pub use meter::{Jitter, Poor, Quality, Way, WayQuality};
 use protection::{Protection, Protocol};
@@ -158,8 +159,8 @@ pub struct Session {
     tones: Option<Tones>,
     downlink: Downlink,
     reports: Reports,
-    /// SRTP, if it was agreed on.
     collision: Collision,
+    /// SRTP, if it was agreed on.
     protection: Option<Protection>,
     /// The recording, if there is one.
     tape: Option<Tape>,
@@ -191,8 +192,8 @@ impl Session {
             presses: dtmf::Receiver::new(event_clock(&media)),
             tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.since_1970, now)),
-            downlink,
             collision: Collision::default(),
+            downlink,
             protection: media.srtp.clone().map(Protection::new),
             media,
             tape: None,
@@ -362,10 +363,10 @@ impl Session {
             return self.refuse(from);
         }
         let Some(datagram) = self.bare(Protocol::Rtcp, datagram) else { return };
-        if !self.reports.handle(from, &datagram, &self.media, now) {
         if rtcp::source(&datagram).is_some_and(|ssrc| !self.is_not_ours(ssrc, from, now)) {
             return;
         }
+        if !self.reports.handle(from, &datagram, &self.media, now) {
             self.stats.malformed += 1;
             return;
         }
@@ -383,6 +384,19 @@ impl Session {
     /// exceeds [`Config::max_queued`] is refused; both are counted in [`Stats::playout_dropped`].
     pub fn play(&mut self, utterance: UtteranceId, audio: &Audio, _now: Instant) {
         self.downlink.playout.play(utterance, audio);
+    }
+
+    /// What this call's packets of a sentence depend on; `None` where they need not be made beforehand.
+    pub fn form(&self) -> Option<Form> {
+        Form::of(&self.media)
+    }
+
+    /// A sentence that [`Self::play`] is about to be given has been encoded for calls of this form. Where it is played as it
+    /// is, neither ducked nor fading, its packets leave as they are; for calls of another form it means nothing.
+    pub fn prepare(&mut self, prompt: Prompt) {
+        if self.form() == Some(prompt.form()) {
+            self.downlink.playout.prepare(prompt);
+        }
     }
 
     /// No more audio of this utterance will come: [`Event::PlayedOut`] follows its last packet, or at once if all of
@@ -539,8 +553,14 @@ impl Session {
             return;
         }
         self.ended = true;
+        self.take_leave("call ended", now);
+    }
+
+    /// RFC 3550 §6.6: BYE for the SSRC that our packets have borne.
+    fn take_leave(&mut self, reason: &str, now: Instant) {
         let timestamp = self.downlink.timestamp_at(now);
-        if let Some(bytes) = self.reports.bye(&self.downlink.sender, timestamp, self.stream.reception(), now) {
+        let received = self.stream.reception();
+        if let Some(bytes) = self.reports.bye((&self.downlink.sender, timestamp), received, reason, now) {
             self.transmit_rtcp(bytes);
         }
     }
@@ -555,11 +575,6 @@ impl Session {
             Some(_) | None => Kind::Other,
         }
     }
-        self.take_leave("call ended", now);
-    }
-
-    /// RFC 3550 §6.6: BYE for the SSRC that our packets have borne.
-    fn take_leave(&mut self, reason: &str, now: Instant) {
 
     fn hear_press(&mut self, packet: &rtp::Packet<'_>, now: Instant) {
         if dtmf::Event::parse(packet.payload).is_none() {

@@ -17,6 +17,7 @@ mod level;
 mod measured;
 mod negotiated;
 mod noise;
+mod prompts;
 mod robustness;
 mod secure;
 mod taping;

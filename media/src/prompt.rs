@@ -1,0 +1,69 @@
+//! What is said in many calls, encoded once: a sentence as the packets of a codec whose encoder takes its time.
+use crate::{
+    audio::{Audio, Frame},
+    codec::{Codec, Encoder, opus},
+    resample::Resampler,
+    sdp::Negotiated,
+};
+use std::time::Duration;
+
+/// What packets of a sentence depend on: those made for one call serve in every other of the same form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    codec: Codec,
+    ptime: Duration,
+    receiver: opus::Receiver,
+}
+
+impl Form {
+    /// The form of a call; `None` where a prompt gains nothing, since G.711 and L16 are a look-up for each sample.
+    pub fn of(media: &Negotiated) -> Option<Self> {
+        match media.codec {
+            Codec::G722 | Codec::Opus => Some(Self { codec: media.codec, ptime: media.ptime, receiver: media.opus }),
+            Codec::Pcmu | Codec::Pcma | Codec::L16Narrow | Codec::L16Wide => None,
+        }
+    }
+
+    /// Encodes a sentence from a reset of the encoder on, with silence up to a whole packet at its end. `None` if its rate
+    /// cannot be converted or libopus fails: then each call encodes it by itself, and counts why that fails.
+    pub fn encode(&self, sentence: &Frame) -> Option<Prompt> {
+        let rate = self.codec.sample_rate();
+        let mut resampler = Resampler::new(sentence.rate, rate).ok()?;
+        let mut samples = resampler.process(&sentence.samples);
+        samples.extend(resampler.flush());
+        let frame = rate.samples_in(self.ptime).max(1);
+        samples.resize(samples.len().next_multiple_of(frame), 0);
+        let mut encoder = Encoder::new(self.codec, self.receiver).ok()?;
+        let packets = samples.chunks(frame).map(|frame| encoder.encode(frame)).collect::<Result<_, _>>().ok()?;
+        Some(Prompt { form: *self, sentence: sentence.clone(), samples, packets })
+    }
+}
+
+/// An encoded sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    form: Form,
+    sentence: Frame,
+    /// At the rate of the codec: what is counted, recorded and kept from coming back as an echo.
+    pub(crate) samples: Vec<i16>,
+    /// One for every packet time of `samples`.
+    pub(crate) packets: Vec<Vec<u8>>,
+}
+
+impl Prompt {
+    /// What it was made for.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Whether it is this sentence: by its samples, so that no name of it has to go with it through a provider.
+    pub(crate) fn is(&self, audio: &Audio) -> bool {
+        matches!(audio, Audio::Pcm(frame) if *frame == self.sentence)
+    }
+
+    /// Bytes that it takes.
+    pub fn size(&self) -> usize {
+        let packets: usize = self.packets.iter().map(|packet| packet.len() + size_of::<Vec<u8>>()).sum();
+        (self.sentence.samples.len() + self.samples.len()) * size_of::<i16>() + packets
+    }
+}
