@@ -31,16 +31,15 @@ const LEAST_LIKENESS: f32 = 0.7;
 const MOST_RETURN: f32 = 0.5;
 /// Root mean square below which there is nothing to judge: -60 dB of full scale.
 const FAINTEST: f32 = 33.0;
-/// Noise is thought to be at least that loud, or its rise from digital silence would take minutes: -90 dB.
-const QUIETEST: f32 = 1.0;
 /// So much sound of ours must be among what is compared, in slots, to find a way while none is known …
 const LEAST_FOR_FIRST: f32 = 5.0;
 /// … and to give up the known one for another: the beginning of an utterance is like many others.
 const LEAST_FOR_CHANGE: f32 = 10.0;
 /// How far echo rises above what is expected: slots do not line up, and telephones compress.
 const MARGIN: f32 = 1.6;
-/// The line's own noise is the quietest that was heard, which is forgotten so fast from slot to slot: by 26 dB in 10 s.
-const NOISE_RISE: f32 = 1.003;
+/// The line's own noise is the quietest that was heard in two such times, in slots: nobody speaks for so long without a
+/// pause, if only one between two syllables.
+const NOISE_SLOTS: u32 = 150;
 /// A room goes on sounding, 2 dB less from slot to slot.
 const DECAY: f32 = 0.8;
 /// Remembers what we played to one caller.
@@ -51,8 +50,16 @@ pub struct Guard {
     heard: Envelope,
     likeness: Likeness,
     path: Option<Path>,
-    /// Level of the line's own noise.
-    noise: f32,
+    noise: Noise,
+}
+
+/// Level of the line's own noise.
+#[derive(Debug)]
+struct Noise {
+    /// The least of the time before, and of this one, and how many slots that is.
+    before: f32,
+    least: f32,
+    slots: u32,
 }
 
 /// Root mean square of each slot of a stream, the latest last, on a common count of slots.
@@ -104,7 +111,7 @@ impl Guard {
             heard: Envelope::new(),
             likeness: Likeness::new(),
             path: None,
-            noise: 0.0,
+            noise: Noise::new(),
         }
     }
 
@@ -125,8 +132,8 @@ impl Guard {
         }
         let (mut loudest, mut expected) = (0_f32, 0_f32);
         heard.push(samples, |slot, level| {
-            *noise = level.min(noise.max(QUIETEST) * NOISE_RISE);
-            likeness.hear((level * level - *noise * *noise).sqrt(), played.up_to(slot));
+            let noise = noise.hear(level);
+            likeness.hear((level * level - noise * noise).sqrt(), played.up_to(slot));
             let least = if path.is_some() { LEAST_FOR_CHANGE } else { LEAST_FOR_FIRST };
             let found = likeness.path(least);
             *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0 }.after(*path)).or(*path);
@@ -135,7 +142,7 @@ impl Guard {
                 path.expected = (path.gain * played.around(slot, path.delay)).max(path.expected * DECAY);
             }
             loudest = loudest.max(level);
-            expected = expected.max(path.map_or(0.0, |path| path.expected.hypot(*noise)));
+            expected = expected.max(path.map_or(0.0, |path| path.expected.hypot(noise)));
         });
         loudest > FAINTEST && loudest <= MARGIN * expected
     }
@@ -143,6 +150,23 @@ impl Guard {
     fn slot(&mut self, at: Instant) -> u64 {
         let epoch = *self.epoch.get_or_insert(at);
         (at.saturating_duration_since(epoch).as_micros() / SLOT.as_micros()) as u64
+    }
+}
+
+impl Noise {
+    const fn new() -> Self {
+        Self { before: f32::INFINITY, least: f32::INFINITY, slots: 0 }
+    }
+
+    /// One slot: the noise, which is no louder.
+    fn hear(&mut self, level: f32) -> f32 {
+        self.least = self.least.min(level);
+        let noise = self.least.min(self.before);
+        self.slots += 1;
+        if self.slots == NOISE_SLOTS {
+            *self = Self { before: self.least, ..Self::new() };
+        }
+        noise
     }
 }
 
@@ -330,7 +354,7 @@ mod tests {
     }
 
     /// A loudspeaker that clips, in a room that goes on sounding, on a clock of its own, through A-law, in noise.
-    fn through_a_room(ours: &[i16], ms: usize, factor: f32) -> Vec<i16> {
+    fn through_a_room(ours: &[i16], ms: usize, factor: f32, noise: f32) -> Vec<i16> {
         let clipped: Vec<f32> = ours.iter().map(|sample| (f32::from(*sample) / 6_000.0).tanh() * 6_000.0).collect();
         let at = |index: usize| clipped.get(index + index / 10_000).copied().unwrap_or(0.0);
         let mut random = 5_u32;
@@ -338,20 +362,37 @@ mod tests {
             let reflections =
                 (1..40).filter_map(|n| Some(at(index.checked_sub(n * 13)?) * 0.3 * 0.88_f32.powi(n as i32)));
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let noise = 20.0 * ((random >> 8) as f32 / (1 << 23) as f32 - 1.0);
+            let noise = noise * ((random >> 8) as f32 / (1 << 23) as f32 - 1.0);
             ((at(index) + reflections.sum::<f32>()) * factor + noise) as i16
         };
         let echo: Vec<i16> = (0..ours.len()).map(room).collect();
         delayed(&g711::decode(Law::A, &g711::encode(Law::A, &echo)), ms)
     }
 
+    /// In a quiet one, and in noise at -55 dB of full scale, which is as loud as the last of these echoes.
     #[test]
     fn an_echo_from_a_room_is_one() {
         let ours = fixture("pt-rhvoice-leticia-0");
-        for (ms, factor) in [(20, 0.25), (120, 0.12), (400, 0.06)] {
-            let share = echo_share(&ours, &through_a_room(&ours, ms, factor), &[0, 12, 3, 7]);
-            assert!(share > 0.9, "{ms} ms, {factor}: {share}");
+        for (ms, factor, noise, least) in [
+            (20, 0.25, 20.0, 0.9),
+            (120, 0.12, 20.0, 0.9),
+            (400, 0.06, 20.0, 0.9),
+            (120, 0.12, 101.0, 0.9),
+            (400, 0.06, 101.0, 0.9),
+            (120, 0.03, 101.0, 0.65),
+        ] {
+            let share = echo_share(&ours, &through_a_room(&ours, ms, factor, noise), &[0, 12, 3, 7]);
+            assert!(share > least, "{ms} ms, {factor}, {noise}: {share}");
         }
+    }
+
+    #[test]
+    fn the_noise_of_a_line_is_the_quietest_of_the_last_seconds() {
+        let mut noise = Noise::new();
+        let mut heard = |level: f32, slots: u32| (0..slots).map(|_| noise.hear(level)).last();
+        assert_eq!([heard(58.0, 1), heard(900.0, 100)], [Some(58.0); 2], "from the first slot on");
+        assert_eq!(heard(0.0, 1), Some(0.0), "the silence of a machine");
+        assert_eq!(heard(58.0, 2 * NOISE_SLOTS), Some(58.0), "is forgotten within three seconds");
     }
 
     /// The first echo shows the way; the next one is known from its first sound, whatever is said.
