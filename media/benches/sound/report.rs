@@ -44,11 +44,10 @@ pub(crate) fn write(
     for codec in CODECS {
         let name = format!("sound_{}.svg", codec.encoding_name().to_lowercase());
         fs::write(docs.join("bench").join(&name), picture(codec, conditions, scores))?;
-        let band = if codec == Codec::Opus { "wide" } else { "narrow" };
+        let band = if codec.sample_rate() > media::SampleRate::HZ_8000 { "wide" } else { "narrow" };
         writeln!(text, "## {codec}: PESQ, {band} band\n\n![PESQ of {codec} by loss](bench/{name})\n")?;
-        score_table(&mut text, codec, conditions, scores)?;
+        score_table(&mut text, codec, conditions, (scores, measured))?;
     }
-    delay_table(&mut text, conditions, measured)?;
     writeln!(text, "## Cost of concealment\n\n{}\n", concealment_cost())?;
     resampling_table(&mut text)?;
     text.push_str(METHOD);
@@ -56,28 +55,24 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn score_table(text: &mut String, codec: Codec, conditions: &[Network], scores: &Scores) -> Result<()> {
+/// Scores, and beside them what Ramal's cost: delay, and audio that did not go up.
+fn score_table(
+    text: &mut String,
+    codec: Codec,
+    conditions: &[Network],
+    (scores, measured): (&Scores, &[Measured]),
+) -> Result<()> {
     let names: Vec<&str> = RECEIVERS.iter().map(|(_, name)| *name).collect();
-    writeln!(text, "| loss | jitter ms | {} |\n|---|---|{}", names.join(" | "), "---|".repeat(names.len()))?;
-    for (condition, network) in conditions.iter().enumerate() {
+    let columns = "added ms p50 / p95 / max | not up % Ramal / fixed";
+    let rule = "---|".repeat(names.len() + 2);
+    writeln!(text, "| loss | jitter ms | {} | {columns} |\n|---|---|{rule}", names.join(" | "))?;
+    for (condition, (network, measured)) in conditions.iter().zip(measured).enumerate() {
         write!(text, "| {} | {} |", loss(network), jitter(network))?;
         for (receiver, _) in RECEIVERS {
             let values = scores.get(&Key { codec, condition, receiver }).map_or(&[][..], Vec::as_slice);
             let (mean, deviation) = spread(values);
             write!(text, " {mean:.2} ± {deviation:.2} |")?;
         }
-        text.push('\n');
-    }
-    text.push('\n');
-    Ok(())
-}
-
-fn delay_table(text: &mut String, conditions: &[Network], measured: &[Measured]) -> Result<()> {
-    text.push_str(
-        "## Delay added by the server, uplink\n\n| loss | jitter ms | p50 ms | p95 ms | max ms | late + lost % \
-         | of a fixed 60 ms buffer % |\n|---|---|---|---|---|---|---|\n",
-    );
-    for (network, measured) in conditions.iter().zip(measured) {
         let mut delays = measured.delays.clone();
         delays.sort();
         let at = |share: f64| {
@@ -85,17 +80,8 @@ fn delay_table(text: &mut String, conditions: &[Network], measured: &[Measured])
             delays.get(index).map_or(f64::NAN, |delay| delay.as_secs_f64() * 1e3)
         };
         let percent = |missing: usize| missing as f64 * 100.0 / measured.packets.max(1) as f64;
-        writeln!(
-            text,
-            "| {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
-            loss(network),
-            jitter(network),
-            at(0.5),
-            at(0.95),
-            at(1.0),
-            percent(measured.missing),
-            percent(measured.missing_fixed)
-        )?;
+        let (ours, fixed) = (percent(measured.missing), percent(measured.missing_fixed));
+        writeln!(text, " {:.1} / {:.1} / {:.1} | {ours:.1} / {fixed:.1} |", at(0.5), at(0.95), at(1.0))?;
     }
     text.push('\n');
     Ok(())
