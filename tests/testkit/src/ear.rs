@@ -54,6 +54,14 @@ impl Ear {
         Ok(Self { socket, heard, stop, reader: Some(reader) })
     }
 
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.socket.local_addr()?.port())
+    }
+
     /// All packets so far.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
