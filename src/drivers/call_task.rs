@@ -2,6 +2,7 @@
 use super::{
     Alarm,
     facts::Facts,
+    https,
     media_board::News,
     recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
@@ -58,7 +59,7 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     /// Whom providers' certificates are trusted by.
     pub tls: Arc<rustls::ClientConfig>,
-    /// Asks for signed URLs.
+    /// Asks providers what is not said over a WebSocket.
     pub http: ureq::Agent,
     /// Finished conversations, to be stored.
     pub records: store::Recorder,
@@ -411,7 +412,7 @@ impl Task {
                 self.provider = Provider::Socket(Connection::open(url, headers, tls));
             }
             Endpoint::SignedWebSocket { request: url, headers, member } => {
-                let request = signed_url::Request { url, headers, member };
+                let request = signed_url::Request { ask: https::Request { url, headers }, member };
                 let (http, tls) = (self.shared.http.clone(), Arc::clone(&self.shared.tls));
                 self.provider = Provider::Socket(Connection::open_signed(request, http, tls));
             }

@@ -6,6 +6,7 @@ pub mod control;
 pub mod dns;
 pub mod facts;
 pub mod hep_socket;
+pub mod https;
 pub mod leases;
 pub mod media_board;
 pub mod media_threads;
@@ -19,6 +20,7 @@ pub mod signed_url;
 pub mod sip_socket;
 pub mod takeover;
 pub mod tap;
+mod trust;
 pub mod ws_client;
 
 use std::{
