@@ -170,6 +170,7 @@ scripts!(
     silent_after_an_interruption,
     tools,
     cancelled_tool,
+    tools_of_a_past_connection,
     digits_wait_for_silence,
     keys_over_a_long_answer,
     goodbye_does_not_wait,
