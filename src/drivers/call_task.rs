@@ -4,6 +4,7 @@ use super::{
     facts::Facts,
     https,
     media_board::News,
+    receipts::Owed,
     recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
     signed_url,
@@ -19,7 +20,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use media::{Channel, Unbelieved};
-use providers::{Endpoint, Incoming, JobDone, Outgoing};
+use providers::{Endpoint, Incoming, JobDone, Outgoing, Receipt};
 use sip::{Command, Reason};
 use std::{
     cell::Cell,
@@ -47,6 +48,8 @@ use uuid::Uuid;
 const JOBS: usize = 32;
 /// Datagrams taken from one socket before anything else gets its turn.
 const BURST: usize = 16;
+/// Conversations with providers whose cost is asked for after one call.
+const RECEIPTS: usize = 8;
 /// Largest RTP or RTCP datagram we look at; longer ones are cut, and then refused by the parser.
 const DATAGRAM: usize = 2_048;
 
@@ -61,6 +64,8 @@ pub struct Shared {
     pub tls: Arc<rustls::ClientConfig>,
     /// Asks providers what is not said over a WebSocket.
     pub http: ureq::Agent,
+    /// Calls that are over and kept, whose cost their providers will tell.
+    pub receipts: mpsc::Sender<Owed>,
     /// Finished conversations, to be stored.
     pub records: store::Recorder,
     /// Where recordings are written.
@@ -181,6 +186,8 @@ struct Task {
     started_at: DateTime<Utc>,
     domain_uuid: Uuid,
     sink: Option<Sink>,
+    /// Where it is told what the call cost.
+    receipts: Vec<Receipt>,
     /// The record of a call that is over, until its recording is closed.
     record: Option<Box<Conversation>>,
     rtp: UdpSocket,
@@ -206,6 +213,7 @@ async fn drive(
         started_at: setup.started_at,
         domain_uuid: setup.secretary.domain_uuid,
         sink: None,
+        receipts: Vec::new(),
         record: None,
         call: Call::new(setup, Instant::now()),
         rtp,
@@ -347,6 +355,11 @@ impl Task {
             record.recording = Some(sink.finish(recording).await);
         }
         self.shared.records.record(*record);
+        let receipts = std::mem::take(&mut self.receipts);
+        let owed = Owed { domain: self.domain_uuid, conversation: self.uuid, receipts };
+        if !owed.receipts.is_empty() && self.shared.receipts.try_send(owed).is_err() {
+            warn!("too many calls wait for their cost: this one keeps its estimate");
+        }
     }
 
     fn on_rtp(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &mut [u8; DATAGRAM]) {
@@ -376,6 +389,7 @@ impl Task {
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
+            Event::Receipt(receipt) => return self.owe(receipt),
             Event::Ended(ref record) => {
                 self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
                 self.record = Some(record.clone());
@@ -397,6 +411,13 @@ impl Task {
         }
         // Nobody watching is the ordinary case.
         let _ = self.shared.watch.send((self.uuid, event));
+    }
+
+    /// A provider that goes on with another conversation, again and again, tells the cost of the first ones.
+    fn owe(&mut self, receipt: Receipt) {
+        if self.receipts.len() < RECEIPTS {
+            self.receipts.push(receipt);
+        }
     }
 
     fn tell(&self, news: News) {
@@ -463,6 +484,7 @@ fn log(event: &Event) {
         Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
         // Numbers, digits and words of callers are nobody's business above TRACE.
         Event::Connect(_)
+        | Event::Receipt(_)
         | Event::AssistantSpeaks { .. }
         | Event::CallerSpeaks
         | Event::CallerText(_)

@@ -12,6 +12,7 @@ pub mod media_board;
 pub mod media_threads;
 pub mod names;
 pub mod phone_task;
+pub mod receipts;
 pub mod recorder;
 pub mod registrars;
 pub mod rtp_socket;

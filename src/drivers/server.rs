@@ -9,6 +9,7 @@ use super::{
     media_board,
     media_threads::MediaThreads,
     names::Names,
+    receipts,
     recorder::Recorder,
     registrars::{self, Registrars},
     rtp_socket::Ports,
@@ -112,6 +113,7 @@ impl Server {
         let (watch, _) = broadcast::channel(WATCHED);
         let (orders, _) = broadcast::channel(ORDERS);
         let trusted = trust::tls(&now)?;
+        let http = https::agent(Arc::clone(&trusted));
         let admission = Arc::new(Admission {
             ports,
             threads: MediaThreads::start(threads(&now, cores), &orders, &stopped)?,
@@ -121,7 +123,8 @@ impl Server {
                 board: media_board::start(),
                 sip: requests.clone(),
                 engine: Arc::clone(&engine),
-                http: https::agent(Arc::clone(&trusted)),
+                receipts: receipts::start(http.clone(), Arc::clone(&store)),
+                http,
                 tls: trusted,
                 records,
                 recorder,

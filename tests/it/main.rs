@@ -8,6 +8,7 @@ mod accounts;
 mod audio;
 mod baresip;
 mod callers;
+mod elevenlabs;
 mod gemini;
 mod hostile;
 mod kamailio;
