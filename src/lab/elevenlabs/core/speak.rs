@@ -39,8 +39,9 @@ impl Core {
     }
 
     /// A new turn, in place of any other.
-    pub(super) fn respond(&mut self, reply: Reply, state: State, now: Instant) {
+    pub(super) fn respond(&mut self, mut reply: Reply, state: State, now: Instant) {
         self.stop(now);
+        reply.say = reply.say.map(|say| self.hearing.answer(&say).into_owned());
         let words = reply.say.as_ref().map(|say| reply.transcript.clone().unwrap_or_else(|| say.transcript()));
         let (beats, lasts) = self.plan(reply, now);
         let (words, waiting) = (words.unwrap_or_default(), VecDeque::new());
