@@ -44,6 +44,9 @@ pub struct Conversation {
     pub audio: Duration,
     /// What the provider will charge, estimated.
     pub estimated_cost: MicroUsd,
+    /// What the provider charged, where it tells; some time after the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billed_cost: Option<MicroUsd>,
     /// Which provider spoke at the end of the call (`openai`, `local`).
     pub provider: String,
     /// Model or engines, with versions or hashes where they are known; `RHVoice Letícia + whisper tiny`.
@@ -263,6 +266,7 @@ mod tests {
             output_tokens: 4,
             audio: Duration::from_millis(12_400),
             estimated_cost: MicroUsd(123_400),
+            billed_cost: None,
             provider: "local".into(),
             engine: "flite".into(),
             recording: None,

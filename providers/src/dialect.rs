@@ -1,4 +1,5 @@
 //! What a call needs of a provider, and what a provider tells a call. The call knows no vendor's name.
+use crate::receipt::Receipt;
 use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId};
 use std::{
     fmt::Debug,
@@ -282,6 +283,8 @@ pub enum Event {
     },
     /// Tokens used since the last such event.
     Usage(Usage),
+    /// Where it is told after the conversation what that cost.
+    Receipt(Receipt),
     /// Trouble that leaves the conversation alive; counted and logged.
     Warning(String),
     /// The conversation is over.

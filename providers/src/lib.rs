@@ -9,6 +9,7 @@ pub mod openai;
 mod outbox;
 mod pcm;
 pub mod price;
+mod receipt;
 mod redact;
 mod url;
 
@@ -16,3 +17,4 @@ pub use dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
     KeysTaken, Note, Outgoing, Respond, Tool, ToolCallId, Usage,
 };
+pub use receipt::{Bill, Receipt};

@@ -80,6 +80,11 @@ impl Outbox {
         self.control.push_back(message);
     }
 
+    /// Control messages that wait and are not worth keeping.
+    pub(crate) fn drop_control(&mut self, is_useless: impl Fn(&str) -> bool) {
+        self.control.retain(|message| !is_useless(message));
+    }
+
     /// Caller audio. Beyond the limit the oldest is dropped; true when that happened.
     pub(crate) fn push_audio(&mut self, bytes: &[u8]) -> bool {
         self.audio.extend_from_slice(bytes);

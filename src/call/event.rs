@@ -2,7 +2,7 @@
 use super::recording::Order;
 use crate::record::{Conversation, MediaQuality};
 use media::{Heard, UtteranceId};
-use providers::Endpoint;
+use providers::{Endpoint, Receipt};
 use std::time::Duration;
 
 /// Something the driver must do, or a person watching wants to see.
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Event {
     /// Connect to the provider; answer with `handle_connected` or `handle_disconnected`.
     Connect(Endpoint),
+    /// A provider will tell there, when the call is over, what it cost.
+    Receipt(Receipt),
     /// 200 went out: the conversation begins.
     Answered,
     /// The local detector heard the caller begin.

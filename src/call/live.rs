@@ -347,6 +347,7 @@ impl Live {
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
             providers::Event::Usage(usage) => desk.log.used(&usage),
+            providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
             providers::Event::Reconnect => desk.emit(Event::Connect(self.provider.endpoint())),

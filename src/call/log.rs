@@ -144,6 +144,7 @@ impl Log {
             output_tokens: usage.output_text + usage.output_audio,
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
             estimated_cost: MicroUsd(rung.and_then(|rung| rung.cost(usage)).unwrap_or(0)),
+            billed_cost: None,
             provider: self.provider.clone(),
             engine: self.engine.clone(),
             recording: self.recording.clone(),

@@ -517,6 +517,7 @@ impl Call {
             }
             providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
             providers::Event::Usage(usage) => self.desk.log.used(&usage),
+            providers::Event::Receipt(receipt) => self.desk.emit(Event::Receipt(receipt)),
             // Nobody listens before the answer, and a dialect says nothing before `Ready`.
             providers::Event::SpeechStarted
             | providers::Event::SpeechStopped

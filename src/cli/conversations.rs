@@ -140,6 +140,7 @@ mod tests {
             output_tokens: 0,
             audio: Duration::from_secs(42),
             estimated_cost: MicroUsd(0),
+            billed_cost: None,
             provider: "local".into(),
             engine: "whisper tiny".into(),
             recording: None,

@@ -78,7 +78,11 @@ impl LiveView {
                 self.line(NOTE, &format!("── {}: {}", record.outcome.as_str(), record.end_reason));
                 return Some(*record);
             }
-            E::Connect(_) | E::CallerSpeaks | E::Measured(_) | E::AssistantSpeaks { latency: None, .. } => {}
+            E::Connect(_)
+            | E::Receipt(_)
+            | E::CallerSpeaks
+            | E::Measured(_)
+            | E::AssistantSpeaks { latency: None, .. } => {}
         }
         None
     }

@@ -352,6 +352,8 @@ pub struct Gemini {
     pub model: String,
     /// For secretaries that name none.
     pub voice: String,
+    /// Certificates to trust beside the public ones, PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// OpenAI Realtime.
@@ -378,6 +380,8 @@ pub struct ElevenLabs {
     pub url: String,
     /// For secretaries that name none.
     pub agent_id: Option<String>,
+    /// Certificates to trust beside the public ones, PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The provider inside this process.

@@ -98,11 +98,11 @@ raw!(
 );
 raw!(
     /// `[gemini]`
-    RawGemini { api_key, url, api_version, model, voice }
+    RawGemini { api_key, url, api_version, model, voice, ca_file }
 );
 raw!(
     /// `[elevenlabs]`
-    RawElevenLabs { api_key, url, agent_id }
+    RawElevenLabs { api_key, url, agent_id, ca_file }
 );
 raw!(
     /// `[local]`

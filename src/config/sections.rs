@@ -379,7 +379,7 @@ fn beside(url: &Secret) -> PathBuf {
 fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
     let at = |key| Place { section: "openai", key };
     check.unknown("openai", &raw.unknown, RawOpenAi::KEYS);
-    let (written, written_ca) = (raw.url.clone(), raw.ca_file.clone());
+    let written = raw.url.clone();
     let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
     let openai = OpenAi {
         api_key: check.secret(at("api_key"), raw.api_key),
@@ -389,15 +389,21 @@ fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
             check.telling(at("transcription_model"), raw.transcription_model),
             "gpt-live-transcribe",
         ),
-        ca_file: check.text(at("ca_file"), raw.ca_file).map(PathBuf::from),
+        ca_file: authorities(at("ca_file"), raw.ca_file, check),
     };
     if !is_websocket(&openai.url) {
         check.refuse(at("url"), written.as_ref(), WEBSOCKET);
     }
-    if let Some(Err(error)) = openai.ca_file.as_ref().map(File::open) {
-        check.refuse(at("ca_file"), written_ca.as_ref(), format!("cannot be read: {error}"));
-    }
     openai
+}
+
+/// A file of certificates, which must be there.
+fn authorities(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<PathBuf> {
+    let path = check.text(place, value.clone()).map(PathBuf::from)?;
+    if let Err(error) = File::open(&path) {
+        check.refuse(place, value.as_ref(), format!("cannot be read: {error}"));
+    }
+    Some(path)
 }
 
 fn gemini(raw: RawGemini, check: &mut Check<'_>) -> Gemini {
@@ -411,6 +417,7 @@ fn gemini(raw: RawGemini, check: &mut Check<'_>) -> Gemini {
         api_version: text(check.text(at("api_version"), raw.api_version), "v1beta"),
         model: text(check.telling(at("model"), raw.model), "gemini-3.8-live"),
         voice: text(check.telling(at("voice"), raw.voice), "Kore"),
+        ca_file: authorities(at("ca_file"), raw.ca_file, check),
     };
     if !is_websocket(&gemini.url) {
         check.refuse(at("url"), written_url.as_ref(), WEBSOCKET);
@@ -430,6 +437,7 @@ fn elevenlabs(raw: RawElevenLabs, check: &mut Check<'_>) -> ElevenLabs {
         api_key: check.secret(at("api_key"), raw.api_key),
         url: check.text(at("url"), raw.url).unwrap_or_else(default),
         agent_id: check.telling(at("agent_id"), raw.agent_id),
+        ca_file: authorities(at("ca_file"), raw.ca_file, check),
     };
     if !is_websocket(&elevenlabs.url) {
         check.refuse(at("url"), written.as_ref(), WEBSOCKET);

@@ -161,8 +161,11 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         api_key = "env:NO_SUCH"
         model = ""
         ca_file = "/nowhere/ca.pem"
+        [gemini]
+        ca_file = "/nowhere/gemini.pem"
         [elevenlabs]
         url = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=a"
+        ca_file = "/nowhere/elevenlabs.pem"
         [local]
         language = "português"
         [call]
@@ -210,6 +213,8 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: openai.api_key: the environment has no variable NO_SUCH",
         "ramal.toml: openai.model = \"\": is empty",
         "ramal.toml: openai.ca_file = \"/nowhere/ca.pem\": cannot be read",
+        "ramal.toml: gemini.ca_file = \"/nowhere/gemini.pem\": cannot be read",
+        "ramal.toml: elevenlabs.ca_file = \"/nowhere/elevenlabs.pem\": cannot be read",
         "ramal.toml: elevenlabs.url = \"wss://api.elevenlabs.io/v1/convai/conversation?agent_id=a\": must start with",
         "ramal.toml: local.language = \"português\": language",
         "ramal.toml: call.fallback_extension = \"1000@x\": \"1000@x\" is not an extension",

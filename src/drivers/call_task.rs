@@ -2,7 +2,9 @@
 use super::{
     Alarm,
     facts::Facts,
+    https,
     media_board::News,
+    receipts::Owed,
     recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
     signed_url,
@@ -18,7 +20,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use media::{Channel, Unbelieved};
-use providers::{Endpoint, Incoming, Outgoing};
+use providers::{Endpoint, Incoming, Outgoing, Receipt};
 use sip::{Command, Reason};
 use std::{
     cell::Cell,
@@ -46,6 +48,8 @@ use uuid::Uuid;
 const JOBS: usize = 32;
 /// Datagrams taken from one socket before anything else gets its turn.
 const BURST: usize = 16;
+/// Conversations with providers whose cost is asked for after one call.
+const RECEIPTS: usize = 8;
 /// Largest RTP or RTCP datagram we look at; longer ones are cut, and then refused by the parser.
 const DATAGRAM: usize = 2_048;
 
@@ -58,8 +62,10 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     /// Whom providers' certificates are trusted by.
     pub tls: Arc<rustls::ClientConfig>,
-    /// Asks for signed URLs.
+    /// Asks providers what is not said over a WebSocket.
     pub http: ureq::Agent,
+    /// Calls that are over and kept, whose cost their providers will tell.
+    pub receipts: mpsc::Sender<Owed>,
     /// Finished conversations, to be stored.
     pub records: store::Recorder,
     /// Where recordings are written.
@@ -180,6 +186,8 @@ struct Task {
     started_at: DateTime<Utc>,
     domain_uuid: Uuid,
     sink: Option<Sink>,
+    /// Where it is told what the call cost.
+    receipts: Vec<Receipt>,
     /// The record of a call that is over, until its recording is closed.
     record: Option<Box<Conversation>>,
     rtp: UdpSocket,
@@ -205,6 +213,7 @@ async fn drive(
         started_at: setup.started_at,
         domain_uuid: setup.secretary.domain_uuid,
         sink: None,
+        receipts: Vec::new(),
         record: None,
         call: Call::new(setup, Instant::now()),
         rtp,
@@ -349,6 +358,11 @@ impl Task {
             record.recording = Some(sink.finish(recording).await);
         }
         self.shared.records.record(*record);
+        let receipts = std::mem::take(&mut self.receipts);
+        let owed = Owed { domain: self.domain_uuid, conversation: self.uuid, receipts };
+        if !owed.receipts.is_empty() && self.shared.receipts.try_send(owed).is_err() {
+            warn!("too many calls wait for their cost: this one keeps its estimate");
+        }
     }
 
     fn on_rtp(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &mut [u8; DATAGRAM]) {
@@ -378,6 +392,7 @@ impl Task {
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
+            Event::Receipt(receipt) => return self.owe(receipt),
             Event::Ended(ref record) => {
                 self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
                 self.record = Some(record.clone());
@@ -401,6 +416,13 @@ impl Task {
         let _ = self.shared.watch.send((self.uuid, event));
     }
 
+    /// A provider that goes on with another conversation, again and again, tells the cost of the first ones.
+    fn owe(&mut self, receipt: Receipt) {
+        if self.receipts.len() < RECEIPTS {
+            self.receipts.push(receipt);
+        }
+    }
+
     fn tell(&self, news: News) {
         if self.shared.board.try_send(news).is_err() {
             debug!("the media board is full: a measurement is lost");
@@ -414,7 +436,7 @@ impl Task {
                 self.provider = Provider::Socket(Connection::open(url, headers, tls));
             }
             Endpoint::SignedWebSocket { request: url, headers, member } => {
-                let request = signed_url::Request { url, headers, member };
+                let request = signed_url::Request { ask: https::Request { url, headers }, member };
                 let (http, tls) = (self.shared.http.clone(), Arc::clone(&self.shared.tls));
                 self.provider = Provider::Socket(Connection::open_signed(request, http, tls));
             }
@@ -465,6 +487,7 @@ fn log(event: &Event) {
         Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
         // Numbers, digits and words of callers are nobody's business above TRACE.
         Event::Connect(_)
+        | Event::Receipt(_)
         | Event::AssistantSpeaks { .. }
         | Event::CallerSpeaks
         | Event::CallerText(_)

@@ -6,11 +6,13 @@ pub mod control;
 pub mod dns;
 pub mod facts;
 pub mod hep_socket;
+pub mod https;
 pub mod leases;
 pub mod media_board;
 pub mod media_threads;
 pub mod names;
 pub mod phone_task;
+pub mod receipts;
 pub mod recorder;
 pub mod registrars;
 pub mod rtp_socket;
@@ -19,6 +21,7 @@ pub mod signed_url;
 pub mod sip_socket;
 pub mod takeover;
 pub mod tap;
+mod trust;
 pub mod ws_client;
 
 use std::{

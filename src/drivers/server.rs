@@ -4,18 +4,20 @@ use super::{
     call_task::Shared,
     control::{self, Sources},
     dns::Dns,
-    hep_socket,
+    hep_socket, https,
     leases::{Held, Leases},
     media_board,
     media_threads::MediaThreads,
     names::Names,
+    receipts,
     recorder::Recorder,
     registrars::{self, Registrars},
     rtp_socket::Ports,
-    seed, signed_url,
+    seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
     takeover::Line,
     tap::{self, Tap},
+    trust,
 };
 use crate::{
     accounts::{Account, Source},
@@ -110,6 +112,8 @@ impl Server {
         let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
         let (watch, _) = broadcast::channel(WATCHED);
         let (orders, _) = broadcast::channel(ORDERS);
+        let trusted = trust::tls(&now)?;
+        let http = https::agent(Arc::clone(&trusted));
         let admission = Arc::new(Admission {
             ports,
             threads: MediaThreads::start(threads(&now, cores), &orders, &stopped)?,
@@ -119,8 +123,9 @@ impl Server {
                 board: media_board::start(),
                 sip: requests.clone(),
                 engine: Arc::clone(&engine),
-                tls: tls(&now)?,
-                http: signed_url::agent(),
+                receipts: receipts::start(http.clone(), Arc::clone(&store)),
+                http,
+                tls: trusted,
                 records,
                 recorder,
                 orders,
@@ -326,7 +331,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[sip]", sip(old) != sip(new)),
         ("[rtp] address and ports", (&old.rtp.addresses, old.rtp.ports) != (&new.rtp.addresses, new.rtp.ports)),
         ("[database]", old.database != new.database),
-        ("[openai] ca_file", old.openai.ca_file != new.openai.ca_file),
+        ("ca_file of the providers", trust::authorities(old) != trust::authorities(new)),
         ("[local] models_dir and threads", old.local != new.local),
         ("[media] threads", old.media.threads != new.media.threads),
         ("[recording] files", files(old) != files(new)),
@@ -402,21 +407,6 @@ fn ears(engine: &Engine) -> Ears {
 /// How many carry calls: as configured, else one per core.
 fn threads(config: &Config, cores: usize) -> usize {
     config.media.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores)
-}
-
-/// Public roots, and the administrator's own.
-fn tls(config: &Config) -> anyhow::Result<Arc<rustls::ClientConfig>> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = &config.openai.ca_file {
-        let shown = path.display();
-        for certificate in CertificateDer::pem_file_iter(path).with_context(|| format!("[openai] ca_file {shown}"))? {
-            roots.add(certificate.with_context(|| format!("[openai] ca_file {shown}"))?)?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// Routes SIP events to the calls they belong to, until the SIP task ends. The admission holds a sender of requests,

@@ -1,37 +1,19 @@
 //! Asks for the address of a conversation that is good for one conversation only.
+use super::https;
 use providers::Disconnect;
 use serde_json::Value;
-use std::time::Duration;
-use tokio::{task::spawn_blocking, time::timeout};
-use ureq::{Agent, http::StatusCode};
+use ureq::Agent;
 
-/// From the request to the whole of the answer.
-const ANSWER: Duration = Duration::from_secs(4);
 /// The longest answer that is read: an address and little else.
 const MAX_ANSWER: u64 = 64 << 10;
 
 /// Where an address is asked for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
-    /// `http://` or `https://`.
-    pub url: String,
-    /// Header name and value; they may hold secrets.
-    pub headers: Vec<(String, String)>,
-    /// Which member of the JSON answer is the address.
+    /// What answers with JSON.
+    pub ask: https::Request,
+    /// Which member of the answer is the address.
     pub member: &'static str,
-}
-
-/// Who asks; it trusts public certificates.
-pub fn agent() -> Agent {
-    Agent::config_builder()
-        .timeout_global(Some(ANSWER))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        // As the WebSocket that follows: straight to the provider.
-        .proxy(None)
-        .user_agent(concat!("Ramal/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent()
 }
 
 /// The address.
@@ -39,30 +21,17 @@ pub fn agent() -> Agent {
 /// # Errors
 /// Nobody answers in time, the answer is a refusal, or there is no address in it.
 pub async fn fetch(agent: Agent, request: Request) -> Result<String, Disconnect> {
-    // The agent keeps its own deadline; this one holds when no thread was free to start it.
-    match timeout(ANSWER * 2, spawn_blocking(move || get(&agent, &request))).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(unreachable("the request for a signed URL broke")),
-        Err(_) => Err(unreachable("no signed URL in time")),
-    }
-}
-
-fn get(agent: &Agent, request: &Request) -> Result<String, Disconnect> {
-    let wanted = request.headers.iter().fold(agent.get(&request.url), |get, (name, value)| get.header(name, value));
-    // What the agent says of a failure may quote the URL, which holds no secret yet.
-    let mut response = wanted.call().map_err(|error| unreachable(&format!("no signed URL: {error}")))?;
-    if response.status() != StatusCode::OK {
-        return Err(Disconnect::Refused(response.status().as_u16()));
-    }
-    let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-    let body = body.map_err(|error| unreachable(&format!("no signed URL: {error}")))?;
-    let answer: Value = serde_json::from_str(&body).map_err(|_| unreachable("the answer with the URL is not JSON"))?;
+    let body = https::get(agent, request.ask, MAX_ANSWER).await.map_err(|how| match how {
+        Disconnect::Unreachable(why) => unreachable(&why),
+        Disconnect::Refused(_) | Disconnect::Closed(_) => how,
+    })?;
+    let answer: Value = serde_json::from_str(&body).map_err(|_| unreachable("the answer is not JSON"))?;
     let address = answer.get(request.member).and_then(Value::as_str);
     address.map(str::to_owned).ok_or_else(|| unreachable(&format!("there is no {} in the answer", request.member)))
 }
 
 fn unreachable(why: &str) -> Disconnect {
-    Disconnect::Unreachable(why.to_owned())
+    Disconnect::Unreachable(format!("no signed URL: {why}"))
 }
 
 #[cfg(test)]
@@ -71,8 +40,17 @@ mod tests {
     use std::{
         io::{Read, Write},
         net::TcpListener,
+        sync::Arc,
         thread,
     };
+
+    /// Nobody is trusted: these requests are plain.
+    fn trust() -> Arc<rustls::ClientConfig> {
+        let provider = rustls::crypto::ring::default_provider();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+    }
 
     /// What a server that answers like this makes of it, and what it was asked.
     fn answered(status: &str, body: &str) -> (Result<String, Disconnect>, String) {
@@ -87,9 +65,9 @@ mod tests {
             String::from_utf8_lossy(&asked[..length]).into_owned()
         });
         let headers = vec![("xi-api-key".to_owned(), "sk_1".to_owned())];
-        let request = Request { url, headers, member: "signed_url" };
+        let request = Request { ask: https::Request { url, headers }, member: "signed_url" };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        (runtime.block_on(fetch(agent(), request)), server.join().unwrap())
+        (runtime.block_on(fetch(https::agent(trust()), request)), server.join().unwrap())
     }
 
     #[test]

@@ -275,7 +275,7 @@ fn authority(uri: &Uri) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::https, *};
     use std::{
         io::{Read, Write},
         net::{TcpListener, TcpStream},
@@ -387,9 +387,10 @@ mod tests {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             stream.write_all((head + &body).as_bytes()).unwrap();
         });
-        let request = signed_url::Request { url: signing, headers: Vec::new(), member: "signed_url" };
+        let ask = https::Request { url: signing, headers: Vec::new() };
+        let request = signed_url::Request { ask, member: "signed_url" };
         run(async {
-            let mut connection = Connection::open_signed(request, signed_url::agent(), trust());
+            let mut connection = Connection::open_signed(request, https::agent(trust()), trust());
             assert!(matches!(connection.next().await, FromProvider::Connected));
             assert!(matches!(connection.next().await, FromProvider::Message(Incoming::Text(text)) if text == "hello"));
         });

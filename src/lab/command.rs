@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 const LOG: usize = 4_096;
 
 /// Keys whose long values are audio.
-const AUDIO: [&str; 3] = ["audio", "delta", "data"];
+const AUDIO: [&str; 5] = ["audio", "delta", "data", "user_audio_chunk", "audio_base_64"];
 
 /// `ramal lab PROVIDER …`.
 #[derive(ClapArgs, Clone, Debug)]

@@ -1,5 +1,7 @@
 //! What the product is tested and measured against, as commands of the same binary.
+mod agenda;
 mod command;
+pub mod elevenlabs;
 pub mod gemini;
 mod hearing;
 pub mod openai;
@@ -24,6 +26,8 @@ enum Command {
     Openai(command::Args),
     /// A Gemini Live server that says what a script tells it to, and fails when told to
     Gemini(command::Args),
+    /// An ElevenLabs Agents server that says what a script tells it to, and fails when told to
+    Elevenlabs(command::Args),
 }
 
 /// Runs a lab command until it is interrupted.
@@ -35,5 +39,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Openai(args) => command::run::<openai::Core>("OpenAI Realtime", args),
         Command::Gemini(args) => command::run::<gemini::Core>("Gemini Live", args),
+        Command::Elevenlabs(args) => command::run::<elevenlabs::Core>("ElevenLabs Agents", args),
     }
 }

@@ -4,7 +4,9 @@ use super::voice::Voice;
 use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::Value;
 use std::{
+    io::Cursor,
     marker::PhantomData,
     net::SocketAddr,
     sync::{
@@ -14,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, join, split},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::{JoinHandle, JoinSet},
@@ -25,7 +27,10 @@ use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
     tungstenite::{
         Message,
-        handshake::server::{ErrorResponse, Request, Response},
+        handshake::{
+            machine::TryParse,
+            server::{ErrorResponse, Request, Response},
+        },
         http::StatusCode,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
@@ -35,6 +40,8 @@ use tokio_tungstenite::{
 const OPEN: Duration = Duration::from_secs(10);
 /// How long a client may take to answer a close.
 const CLOSE: Duration = Duration::from_secs(1);
+/// The longest head of a request.
+const MAX_HEAD: usize = 16 << 10;
 
 /// From a simulated server to its client.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,9 +68,18 @@ pub enum Frames {
     Binary,
 }
 
+/// What answers a request that is no upgrade.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// 200 and the like.
+    pub status: StatusCode,
+    /// JSON.
+    pub body: Value,
+}
+
 /// One connection of a simulated server, without a socket and without a clock.
 pub trait Simulated: Sized + Send + 'static {
-    /// What it says and how it fails.
+    /// What it says and how it fails, and what its connections share.
     type Script: Send + Sync + 'static;
     /// What a client is told of its address beyond scheme, host and port.
     const PATH: &'static str;
@@ -72,6 +88,10 @@ pub trait Simulated: Sized + Send + 'static {
 
     /// The status that answers an upgrade instead of 101.
     fn refusal(request: &Request, script: &Self::Script) -> Option<StatusCode>;
+    /// Answers a GET that is no upgrade. `base` is where the client reached this server: `wss://127.0.0.1:9090`.
+    fn answer(_request: &Request, _script: &Self::Script, _base: &str, _now: Instant) -> Answer {
+        Answer { status: StatusCode::NOT_FOUND, body: Value::Null }
+    }
     /// A connection that was just upgraded, the `number`th.
     fn open(script: Arc<Self::Script>, voice: Arc<Voice>, number: u64, request: &Request, now: Instant) -> Self;
     /// A message of the client.
@@ -260,9 +280,19 @@ async fn connection<S: Simulated>(stream: TcpStream, shared: Shared<S>, number: 
     }
 }
 
-async fn upgrade<S: Simulated, T: AsyncRead + AsyncWrite + Unpin>(stream: T, shared: Shared<S>, number: u64) {
+async fn upgrade<S: Simulated, T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, shared: Shared<S>, number: u64) {
+    let Ok(Some((head, request))) = timeout(OPEN, head(&mut stream)).await else { return };
+    let Shared { script, voice, log, acceptor } = shared;
+    if !request.headers().contains_key("upgrade") {
+        let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let base = format!("{}://{host}", if acceptor.is_some() { "wss" } else { "ws" });
+        let answer = S::answer(&request, &script, &base, Instant::now());
+        return reply(stream, &answer).await;
+    }
+    // What was read of it is read again.
+    let (rest, write) = split(stream);
+    let stream = join(Cursor::new(head).chain(rest), write);
     let mut core = None;
-    let Shared { script, voice, log, .. } = shared;
     #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
     let judge = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         match S::refusal(request, &script) {
@@ -280,6 +310,33 @@ async fn upgrade<S: Simulated, T: AsyncRead + AsyncWrite + Unpin>(stream: T, sha
     let opened = timeout(OPEN, accept_hdr_async(stream, judge)).await;
     if let (Ok(Ok(socket)), Some(core)) = (opened, core) {
         carry(socket, core, &log, number).await;
+    }
+}
+
+/// The head of a request; `None` when it is none that a simulator answers.
+async fn head<T: AsyncRead + Unpin>(stream: &mut T) -> Option<(Vec<u8>, Request)> {
+    let mut head = Vec::new();
+    while head.len() < MAX_HEAD {
+        if stream.read_buf(&mut head).await.ok()? == 0 {
+            return None;
+        }
+        if let Some((_, request)) = Request::try_parse(&head).ok()? {
+            return Some((head, request));
+        }
+    }
+    None
+}
+
+async fn reply<T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, answer: &Answer) {
+    let body = answer.body.to_string();
+    let text = format!(
+        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        answer.status,
+        body.len()
+    );
+    if stream.write_all(text.as_bytes()).await.is_ok() {
+        // A client that is gone has its answer or does not want it.
+        let _ = stream.shutdown().await;
     }
 }
 

@@ -11,7 +11,7 @@ mod writer;
 use crate::{
     accounts::{Place, Standing, Written},
     config::Database,
-    record::Conversation,
+    record::{Conversation, MicroUsd},
     secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryError},
 };
 pub use error::StoreError;
@@ -20,6 +20,7 @@ pub use queries::Sql;
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
+use uuid::Uuid;
 pub use writer::{Pace, Recorder, Writer, recorder};
 
 /// No question to the database waits longer: a caller is listening to silence, or a queue is growing.
@@ -72,6 +73,12 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// When the database does not answer, or will never take this record.
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Notes what providers charged for a conversation of this tenant; `false` when it is not kept, or not yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn bill(&self, domain: Uuid, conversation: Uuid, cost: MicroUsd) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// The most recent conversations, the newest first.
     ///

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     accounts::{Place, Standing, Written},
-    record::Conversation,
+    record::{Conversation, MicroUsd},
     secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
 };
 use chrono::Utc;
@@ -86,8 +86,12 @@ const LAST: &str = "select cast(conversation_uuid as text) as conversation_uuid,
     cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, started_at, \
     ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, input_tokens, output_tokens, \
     cast(audio_seconds as double precision) as audio_seconds, cast(estimated_cost as double precision) as estimated_cost, \
+    cast(billed_cost as double precision) as billed_cost, \
     cast(recording as text) as recording, cast(media_quality as text) as media_quality \
     from v_voice_conversations_realtime order by started_at desc limit $1";
+
+const BILL: &str = "update v_voice_conversations_realtime set billed_cost = $3 \
+    where domain_uuid = $1 and conversation_uuid = $2";
 
 const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $3, processing_mode = $4, \
     realtime_provider = $5, provider_config = $6, voice_id = $7, voice_settings = $8, system_prompt = $9, \
@@ -149,6 +153,15 @@ impl Store for Sql {
                     .execute(pool)
                     .await
                     .map(drop)
+            })
+        })
+    }
+
+    fn bill(&self, domain: Uuid, conversation: Uuid, cost: MicroUsd) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            on_pool!(self, |pool, id| {
+                let query = sqlx::query(BILL).bind(id(domain)).bind(id(conversation)).bind(cost.dollars());
+                query.execute(pool).await.map(|done| done.rows_affected() > 0)
             })
         })
     }

@@ -118,6 +118,7 @@ pub(super) struct ConversationColumns {
     output_tokens: Option<i32>,
     audio_seconds: Option<f64>,
     estimated_cost: Option<f64>,
+    billed_cost: Option<f64>,
     recording: Option<String>,
     media_quality: Option<String>,
 }
@@ -147,7 +148,7 @@ impl ConversationColumns {
             Some(json) => serde_json::from_str(json).map_err(|_| unreadable("media_quality"))?,
             None => None,
         };
-        let cost = self.estimated_cost.unwrap_or(0.0) * 1_000_000.0;
+        let micro = |dollars: f64| MicroUsd((dollars * 1_000_000.0).round() as u64);
         Ok(Conversation {
             conversation_uuid: uuid(&self.conversation_uuid),
             domain_uuid: uuid(&self.domain_uuid),
@@ -164,7 +165,8 @@ impl ConversationColumns {
             input_tokens: self.input_tokens.unwrap_or(0).max(0).unsigned_abs().into(),
             output_tokens: self.output_tokens.unwrap_or(0).max(0).unsigned_abs().into(),
             audio: Duration::try_from_secs_f64(self.audio_seconds.unwrap_or(0.0)).unwrap_or_default(),
-            estimated_cost: MicroUsd(cost.round() as u64),
+            estimated_cost: micro(self.estimated_cost.unwrap_or(0.0)),
+            billed_cost: self.billed_cost.map(micro),
             provider,
             engine,
             recording,

@@ -71,6 +71,7 @@ on_both! {
     a_row_with_broken_json_hurts_only_itself
     writing_an_entry_twice_updates_the_row
     a_conversation_is_kept_once_and_whole
+    what_a_provider_charged_is_noted_at_the_conversation_of_its_tenant_alone
     a_deleted_secretary_leaves_its_conversations_and_a_deleted_domain_does_not
     a_conversation_outlives_its_secretary
     an_unknown_tenant_is_refused_for_good
@@ -177,6 +178,7 @@ fn conversation(of: &Secretary) -> Conversation {
         output_tokens: 567,
         audio: Duration::from_millis(42_250),
         estimated_cost: MicroUsd(12_300),
+        billed_cost: None,
         provider: "local".into(),
         engine: "whisper tiny, RHVoice".into(),
         recording: Some(Recording {
@@ -291,6 +293,22 @@ async fn a_conversation_is_kept_once_and_whole(scratch: Scratch) {
     assert!(row.4.starts_with("20"), "{}", row.4);
 }
 
+async fn what_a_provider_charged_is_noted_at_the_conversation_of_its_tenant_alone(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let kept = conversation(&found(store, "8000", None).await);
+    let (domain, uuid) = (kept.domain_uuid, kept.conversation_uuid);
+    assert!(!store.bill(domain, uuid, MicroUsd(1)).await.unwrap(), "it is not kept yet");
+    store.save_conversation(&kept).await.unwrap();
+    assert!(!store.bill(Uuid::new_v4(), uuid, MicroUsd(900_000)).await.unwrap(), "of another tenant");
+    for _ in 0..2 {
+        assert!(store.bill(domain, uuid, MicroUsd(92_000)).await.unwrap());
+        store.save_conversation(&kept).await.unwrap();
+    }
+    let billed = store.conversations(1).await.unwrap()[0].billed_cost;
+    assert_eq!(billed, Some(MicroUsd(92_000)));
+}
+
 async fn a_deleted_secretary_leaves_its_conversations_and_a_deleted_domain_does_not(scratch: Scratch) {
     let store = &scratch.store;
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
@@ -393,7 +411,8 @@ async fn the_tables_are_those_of_the_first_design() {
         order by table_name, ordinal_position";
     let designed: Vec<String> = sqlx::query_scalar(sql).bind("design").fetch_all(&mut *connection).await.unwrap();
     let mut ours: Vec<String> = sqlx::query_scalar(sql).bind("public").fetch_all(&mut *connection).await.unwrap();
-    let later = [" processing_mode ", " dtmf_menu ", " recording ", " recording_pause ", " media_quality "];
+    let later =
+        [" processing_mode ", " dtmf_menu ", " recording ", " recording_pause ", " media_quality ", " billed_cost "];
     ours.retain(|column| !later.iter().any(|name| column.contains(name)));
     assert_eq!(designed.len(), 41);
     assert_eq!(ours, designed);

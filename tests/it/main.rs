@@ -9,6 +9,7 @@ mod audio;
 mod baresip;
 mod callers;
 mod codecs;
+mod elevenlabs;
 mod gemini;
 mod hostile;
 mod kamailio;

@@ -1,9 +1,9 @@
 //! Simulated providers, as the world needs them.
-use providers::{Incoming, gemini as dialect};
+use providers::{Incoming, elevenlabs as agents, gemini as dialect};
 use ramal::{
     call::Rung,
     lab::{
-        gemini,
+        elevenlabs, gemini,
         openai::{self, Departure, Voice},
     },
 };
@@ -12,12 +12,16 @@ use std::{
     time::Instant,
 };
 
+/// Which agent is called.
+const AGENT: &str = "agent_1";
+
 static VOICE: LazyLock<Arc<Voice>> = LazyLock::new(|| Arc::new(Voice::default()));
 
 /// A provider and what it says, one connection after another.
 pub(crate) enum House {
     OpenAi(Arc<openai::Script>),
     Gemini(Arc<gemini::Script>),
+    ElevenLabs(Arc<elevenlabs::House>),
 }
 
 impl From<openai::Script> for House {
@@ -29,6 +33,18 @@ impl From<openai::Script> for House {
 impl From<gemini::Script> for House {
     fn from(script: gemini::Script) -> Self {
         Self::Gemini(Arc::new(script))
+    }
+}
+
+impl From<Arc<elevenlabs::House>> for House {
+    fn from(house: Arc<elevenlabs::House>) -> Self {
+        Self::ElevenLabs(house)
+    }
+}
+
+impl From<elevenlabs::Script> for House {
+    fn from(script: elevenlabs::Script) -> Self {
+        Self::ElevenLabs(Arc::new(script.into()))
     }
 }
 
@@ -45,13 +61,17 @@ impl House {
             Self::Gemini(script) => {
                 Provider::Gemini(Box::new(gemini::Core::new(Arc::clone(script), voice, number, now)))
             }
+            Self::ElevenLabs(house) => {
+                let core = elevenlabs::Core::new(Arc::clone(house), voice, number, Some(AGENT), now);
+                Provider::ElevenLabs(Box::new(core))
+            }
         }
     }
 
     /// A message in the kind of frame it comes in.
     pub(crate) fn framed(&self, text: String) -> Incoming {
         match self {
-            Self::OpenAi(_) => Incoming::Text(text),
+            Self::OpenAi(_) | Self::ElevenLabs(_) => Incoming::Text(text),
             Self::Gemini(_) => Incoming::Binary(text.into_bytes()),
         }
     }
@@ -64,6 +84,11 @@ impl House {
                 tools: config.tools,
                 ..dialect::Config::new("g-test")
             })),
+            (Self::ElevenLabs(_), Rung::OpenAi(config)) => {
+                let mut agent = agents::Config::new(AGENT, agents::Format::Ulaw);
+                agent.overrides.first_message = config.first_message;
+                Rung::ElevenLabs(Box::new(agent))
+            }
             (_, rung) => rung,
         }
     }
@@ -73,6 +98,7 @@ impl House {
 pub(crate) enum Provider {
     OpenAi(Box<openai::Core>),
     Gemini(Box<gemini::Core>),
+    ElevenLabs(Box<elevenlabs::Core>),
 }
 
 impl Provider {
@@ -80,6 +106,7 @@ impl Provider {
         match self {
             Self::OpenAi(core) => core.handle_text(text, now),
             Self::Gemini(core) => core.handle_text(text, now),
+            Self::ElevenLabs(core) => core.handle_text(text, now),
         }
     }
 
@@ -87,6 +114,7 @@ impl Provider {
         match self {
             Self::OpenAi(core) => core.handle_timeout(now),
             Self::Gemini(core) => core.handle_timeout(now),
+            Self::ElevenLabs(core) => core.handle_timeout(now),
         }
     }
 
@@ -94,6 +122,7 @@ impl Provider {
         match self {
             Self::OpenAi(core) => core.poll_timeout(),
             Self::Gemini(core) => core.poll_timeout(),
+            Self::ElevenLabs(core) => core.poll_timeout(),
         }
     }
 
@@ -101,6 +130,7 @@ impl Provider {
         match self {
             Self::OpenAi(core) => core.poll_departure(),
             Self::Gemini(core) => core.poll_departure(),
+            Self::ElevenLabs(core) => core.poll_departure(),
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test needs one origin of time")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is tests, also what no #[test] marks")]
 mod calls;
+mod conversations;
 mod gemini;
 mod house;
 mod model;

@@ -323,6 +323,7 @@ impl Walk {
             | Event::AssistantText { .. }
             | Event::PlayedOut(_)
             | Event::Measured(_)
+            | Event::Receipt(_)
             | Event::Hold(_)
             | Event::Recording(_)
             | Event::Warning(_) => {}

@@ -389,6 +389,7 @@ impl World {
             | Event::TransferFailed { .. }
             | Event::Hold(_)
             | Event::Measured(_)
+            | Event::Receipt(_)
             | Event::Recording(_) => {}
         }
     }

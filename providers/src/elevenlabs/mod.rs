@@ -3,6 +3,7 @@
 //!
 //! The client sends `conversation_initiation_client_data`, the server answers with the formats it speaks and hears. µ-law
 //! passes untouched; A-law does not exist there. The server interrupts its own speech and says so by event id.
+mod bill;
 mod config;
 mod fault;
 mod session;
@@ -10,6 +11,7 @@ mod spoken;
 mod tools;
 mod wire;
 
+pub(crate) use bill::read_bill;
 pub use config::{Config, Format, Overrides};
 pub use session::{Counters, Session};
 

@@ -15,6 +15,7 @@ use crate::{
     },
     keys,
     outbox::Outbox,
+    receipt::{Form, Receipt},
     url::query_value,
 };
 use media::{Audio, Heard, Speech};
@@ -145,11 +146,24 @@ impl Session {
         }
     }
 
+    /// Where the cost of this conversation will be told; only who has a key may ask.
+    fn receipt(&self, conversation: &str) -> Option<Receipt> {
+        let key = self.config.api_key.as_ref()?;
+        let records = format!("{}s/{}", http(self.config.url.trim_end_matches('/')), query_value(conversation));
+        let headers = vec![("xi-api-key".to_owned(), key.clone())];
+        Some(Receipt { url: records, headers, form: Form::ElevenLabs })
+    }
+
     /// Says something to the agent that it answers: there is no other way to make it speak.
     fn tell(&mut self, text: &str) {
         self.spoken.asked();
         self.outbox.push_control(ClientEvent::UserMessage { text }.to_text());
     }
+}
+
+/// ws:// and wss:// have their counterparts in http:// and https://.
+fn http(url: &str) -> String {
+    format!("http{}", url.strip_prefix("ws").unwrap_or(url))
 }
 
 /// The least audio of this format in one message, the most that waits, and the most in one message: bytes.
@@ -165,10 +179,8 @@ impl Dialect for Session {
         let Some(key) = &self.config.api_key else {
             return Endpoint::WebSocket { url: format!("{url}?{query}"), headers: Vec::new() };
         };
-        // ws:// and wss:// have their counterparts in http:// and https://.
-        let address = url.strip_prefix("ws").unwrap_or(url);
         Endpoint::SignedWebSocket {
-            request: format!("http{address}/{SIGNING}?{query}"),
+            request: format!("{}/{SIGNING}?{query}", http(url)),
             headers: vec![("xi-api-key".to_owned(), key.clone())],
             member: "signed_url",
         }

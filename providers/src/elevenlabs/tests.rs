@@ -8,6 +8,7 @@ use super::*;
 use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, ToolCallId,
 };
+use crate::receipt::Bill;
 use base64_simd::STANDARD;
 use media::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, UtteranceId};
 use serde_json::{Value, json};
@@ -149,6 +150,7 @@ fn show(event: &Event) -> String {
         Event::CallerText(text) => format!("CallerText {text}"),
         Event::ToolCall { id, name, arguments } => format!("ToolCall {} {name} {arguments}", id.0),
         Event::Usage(usage) => format!("Usage {:?}", usage.connected),
+        Event::Receipt(receipt) => format!("Receipt {}", receipt.url),
         Event::Warning(words) => format!("Warning {words}"),
         Event::Failed(failure) => format!("Failed {:?} {}", failure.kind, failure.message),
     }
@@ -178,7 +180,7 @@ scripts!(
 );
 
 fn metadata(output: &str, input: Option<&str>) -> Value {
-    let mut event = json!({"conversation_id": "conv_1", "agent_output_audio_format": output});
+    let mut event = json!({ "agent_output_audio_format": output });
     if let Some(input) = input {
         event["user_input_audio_format"] = input.into();
     }
@@ -203,6 +205,26 @@ fn a_private_agent_is_reached_by_a_signed_url_and_the_key_goes_with_that_request
     assert_eq!((request.as_str(), member), (expected, "signed_url"));
     assert_eq!(headers, [("xi-api-key".to_owned(), "sk_secret".to_owned())]);
     assert!(!format!("{session:?} {:?} {:?}", session.endpoint(), config()).contains("secret"));
+}
+
+/// The cost is asked for with the key, which nobody sees; without one it is never told.
+#[test]
+fn the_cost_of_a_conversation_is_told_to_whoever_has_the_key() {
+    let told = |api_key: Option<&str>| {
+        let mut player = Player::new(Config { api_key: api_key.map(str::to_owned), ..config() });
+        player.session.handle_connected(player.now);
+        let mut begin = metadata("ulaw_8000", None);
+        begin["conversation_initiation_metadata_event"]["conversation_id"] = "conv/1".into();
+        player.hear(&begin);
+        std::iter::from_fn(|| player.session.poll_event()).collect::<Vec<_>>()
+    };
+    let events = told(Some("sk_secret"));
+    let [Event::Receipt(receipt), Event::Ready] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(receipt.url, "https://api.elevenlabs.io/v1/convai/conversations/conv%2F1");
+    assert_eq!(receipt.headers, [("xi-api-key".to_owned(), "sk_secret".to_owned())]);
+    assert!(!format!("{events:?}").contains("secret"));
+    assert_eq!(receipt.read(r#"{"status":"done","metadata":{"cost_fiat":0.5}}"#), Bill::Cost(500_000));
+    assert_eq!(told(None), [Event::Ready]);
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Connection {
         }
     }
 
+    /// Whether the next goes on from an earlier moment than this: it will not know of calls made since.
+    pub(super) fn goes_back(&self) -> bool {
+        matches!(self.handle, Handle::Past(_))
+    }
+
     /// `setupComplete`; `None` when it was not asked for.
     pub(super) fn set_up(&mut self, now: Instant) -> Option<Opened> {
         let Phase::Setup { .. } = self.phase else { return None };

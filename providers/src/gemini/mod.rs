@@ -8,6 +8,7 @@
 //! A connection lives for minutes, a conversation longer: the server hands out handles, and with the last one the
 //! conversation goes on over another connection ([`crate::Event::Reconnect`]), between turns where the server announces
 //! the end of this one (`goAway`), at once where the connection breaks.
+mod calls;
 mod config;
 mod connection;
 mod fault;

@@ -2,6 +2,7 @@
 mod listen;
 
 use super::{
+    calls::{Answer, Calls},
     config::{self, Config},
     connection::{Connection, Due},
     fault,
@@ -71,21 +72,6 @@ enum Uplink {
     },
 }
 
-/// A call of a tool that was not answered yet.
-#[derive(Debug)]
-struct Call {
-    id: String,
-    name: String,
-    wanted: Wanted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Yes,
-    /// The server took it back.
-    Cancelled,
-}
-
 /// One conversation with Gemini Live.
 #[derive(Debug)]
 pub struct Session {
@@ -100,7 +86,7 @@ pub struct Session {
     uplink: Uplink,
     /// Words of the caller's turn so far, and when they count as all.
     said: Option<(String, Instant)>,
-    calls: VecDeque<Call>,
+    calls: Calls,
     unknown_kinds: BTreeMap<String, u64>,
     counters: Counters,
 }
@@ -121,7 +107,7 @@ impl Session {
             caller: Caller::Quiet,
             uplink: Uplink::Paused,
             said: None,
-            calls: VecDeque::new(),
+            calls: Calls::default(),
             unknown_kinds: BTreeMap::new(),
             counters: Counters::default(),
         }
@@ -221,6 +207,18 @@ impl Session {
         self.events.push_back(Event::Reconnect);
     }
 
+    /// A next connection that goes on from an earlier moment knows neither the calls made since nor their answers: these
+    /// are told in words. True when there is one to tell.
+    fn go_back(&mut self, now: Instant) -> bool {
+        if self.connection.is_open() || !self.connection.goes_back() {
+            return false;
+        }
+        self.outbox.drop_control(wire::is_tool_response);
+        let answers = self.calls.go_back();
+        answers.iter().for_each(|words| self.say(words, now));
+        !answers.is_empty()
+    }
+
     fn on_silence(&mut self, silence: Silence, now: Instant) {
         match silence {
             Silence::GiveUp => self.give_up(FailureKind::Unavailable, "the model fell silent, and stayed so"),
@@ -232,7 +230,9 @@ impl Session {
                     // What was being said is given up: what comes next is the answer.
                     self.end_turn();
                 }
-                self.say(GO_ON, now);
+                if !self.go_back(now) {
+                    self.say(GO_ON, now);
+                }
             }
         }
     }
@@ -309,7 +309,7 @@ impl Dialect for Session {
         self.warn(format!("the conversation goes on over another connection: {}", failure.message));
         self.end_turn();
         self.outbox.hold();
-        if owes_an_answer {
+        if !self.go_back(now) && owes_an_answer {
             self.say(GO_ON, now);
         }
         self.handle_timeout(now);
@@ -377,14 +377,20 @@ impl Dialect for Session {
         if self.connection.is_over() {
             return;
         }
-        let Some(index) = self.calls.iter().position(|call| call.id == id.0) else {
-            return self.warn("an answer to a call that nobody made");
-        };
-        let Some(Call { name, wanted: Wanted::Yes, .. }) = self.calls.remove(index) else { return };
-        self.outbox.push_control(wire::tool_response(&id.0, &name, &output, respond));
-        match respond {
-            Respond::Yes => self.patience.asked(now),
-            Respond::No => {}
+        match self.calls.answered(&id.0, &output, respond) {
+            Answer::Respond(name) => {
+                self.outbox.push_control(wire::tool_response(&id.0, &name, &output, respond));
+                match respond {
+                    Respond::Yes => self.patience.asked(now),
+                    Respond::No => {}
+                }
+            }
+            Answer::Tell(words) => {
+                self.ask(words, Manners::Polite, now);
+                self.pump(now);
+            }
+            Answer::Drop => {}
+            Answer::Unasked => self.warn("an answer to a call that nobody made"),
         }
     }
 

@@ -151,6 +151,7 @@ fn show(event: &Event) -> String {
             "Usage in {}+{} cached {}+{} out {}+{}",
             u.input_text, u.input_audio, u.cached_text, u.cached_audio, u.output_text, u.output_audio
         ),
+        Event::Receipt(receipt) => format!("Receipt {}", receipt.url),
         Event::Warning(words) => format!("Warning {words}"),
         Event::Failed(failure) => format!("Failed {:?} {}", failure.kind, failure.message),
     }
@@ -170,6 +171,7 @@ scripts!(
     silent_after_an_interruption,
     tools,
     cancelled_tool,
+    tools_of_a_past_connection,
     digits_wait_for_silence,
     keys_over_a_long_answer,
     goodbye_does_not_wait,

@@ -62,6 +62,7 @@ impl World {
                 Event::Ready
                 | Event::Reconnect
                 | Event::Usage(_)
+                | Event::Receipt(_)
                 | Event::SpeechStarted
                 | Event::SpeechStopped
                 | Event::AssistantHeard { .. } => None,

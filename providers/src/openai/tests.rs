@@ -169,6 +169,7 @@ fn show(event: &Event) -> String {
             "Usage in {}+{} cached {}+{} out {}+{} transcribed {:?}",
             u.input_text, u.input_audio, u.cached_text, u.cached_audio, u.output_text, u.output_audio, u.transcribed
         ),
+        Event::Receipt(receipt) => format!("Receipt {}", receipt.url),
         Event::Warning(words) => format!("Warning {words}"),
         Event::Failed(failure) => format!("Failed {:?} {}", failure.kind, failure.message),
     }

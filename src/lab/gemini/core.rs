@@ -8,13 +8,14 @@ use super::{
     script::{Faults, Reply, Script},
 };
 use crate::lab::{
+    agenda::{Agenda, Due},
     hearing::{Detection, Hearing},
     server::Departure,
     voice::Voice,
 };
 use serde_json::{Map, Value, json};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -65,8 +66,7 @@ pub struct Core {
     connection: u64,
     phase: Phase,
     departures: VecDeque<Departure>,
-    /// By time, then in order of scheduling.
-    agenda: BTreeMap<(Instant, u64), Task>,
+    agenda: Agenda<Task>,
     ids: u64,
     detection: Option<Detection>,
     hands_out_handles: bool,
@@ -89,7 +89,7 @@ impl Core {
             connection,
             phase: Phase::AwaitingSetup,
             departures: VecDeque::new(),
-            agenda: BTreeMap::new(),
+            agenda: Agenda::default(),
             ids: 0,
             detection: None,
             hands_out_handles: false,
@@ -128,7 +128,7 @@ impl Core {
         let tasks = tasks.into_iter().filter_map(|(after, task)| Some((after?, task)));
         let messages = faults.messages.iter().map(|message| (message.after_ms, Task::Message(message.text.clone())));
         for (after_ms, task) in tasks.chain(messages).collect::<Vec<_>>() {
-            self.schedule(now + Duration::from_millis(after_ms), task);
+            self.agenda.schedule(now + Duration::from_millis(after_ms), task);
         }
     }
 
@@ -195,17 +195,10 @@ impl Core {
     /// Advances time.
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.phase != Phase::Closed {
-            let task_at = self.agenda.first_key_value().map(|((at, _), _)| *at).filter(|at| *at <= now);
-            let beat_at = self.next_beat().filter(|at| *at <= now);
-            match (task_at, beat_at) {
-                (None, None) => return,
-                (Some(task), Some(beat)) if task > beat => self.beat(beat),
-                (None, Some(beat)) => self.beat(beat),
-                (Some(_), _) => {
-                    if let Some((_, task)) = self.agenda.pop_first() {
-                        self.perform(task);
-                    }
-                }
+            match self.agenda.due(self.next_beat(), now) {
+                Some(Due::Task(_, task)) => self.perform(task),
+                Some(Due::Beat(at)) => self.beat(at),
+                None => return,
             }
         }
     }
@@ -215,7 +208,7 @@ impl Core {
         if self.phase == Phase::Closed {
             return None;
         }
-        let task = self.agenda.first_key_value().map(|((at, _), _)| (*at, "scheduled"));
+        let task = self.agenda.next().map(|at| (at, "scheduled"));
         let beat = self.next_beat().map(|at| (at, "turn"));
         [task, beat].into_iter().flatten().min()
     }
@@ -239,11 +232,6 @@ impl Core {
                 self.departures.push_back(Departure::Drop);
             }
         }
-    }
-
-    fn schedule(&mut self, at: Instant, task: Task) {
-        self.ids += 1;
-        self.agenda.insert((at, self.ids), task);
     }
 
     fn close(&mut self, code: u16, reason: &str) {

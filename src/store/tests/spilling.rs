@@ -32,6 +32,10 @@ impl Store for Unpluggable {
         })
     }
 
+    fn bill(&self, domain: Uuid, conversation: Uuid, cost: MicroUsd) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.store.bill(domain, conversation, cost)
+    }
+
     fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>> {
         self.store.conversations(last)
     }

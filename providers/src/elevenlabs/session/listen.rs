@@ -90,6 +90,8 @@ impl Session {
         (self.input, self.output) = (hears, speaks);
         self.phase = Phase::Ready;
         self.outbox.open();
+        let receipt = metadata.conversation_id.as_deref().and_then(|conversation| self.receipt(conversation));
+        self.events.extend(receipt.map(Event::Receipt));
         self.events.push_back(Event::Ready);
     }
 

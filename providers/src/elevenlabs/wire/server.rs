@@ -51,6 +51,8 @@ pub(crate) enum ServerEvent<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     #[serde(default)]
+    pub(crate) conversation_id: Option<String>,
+    #[serde(default)]
     pub(crate) agent_output_audio_format: Option<String>,
     #[serde(default)]
     pub(crate) user_input_audio_format: Option<String>,

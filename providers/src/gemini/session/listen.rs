@@ -1,5 +1,5 @@
 //! What the server says, and what follows from it.
-use super::{Call, Manners, Session, Wanted};
+use super::{Manners, Session};
 use crate::{
     dialect::{Event, Respond, ToolCallId, Usage},
     gemini::{
@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 
 /// Unknown kinds told apart; beyond it they are only counted.
 const KINDS_REMEMBERED: usize = 32;
-/// Calls of tools that may wait for their answers; beyond it the oldest is forgotten.
-const CALLS_REMEMBERED: usize = 16;
 /// How long after the caller's last word another may come.
 const WORDS_WITHIN: Duration = Duration::from_millis(700);
 /// The longest turn of a caller that is kept, in bytes.
@@ -42,11 +40,12 @@ impl Session {
         for call in calls {
             self.tool_call(call);
         }
-        for call in self.calls.iter_mut().filter(|call| cancelled.contains(&call.id)) {
-            call.wanted = Wanted::Cancelled;
-        }
+        self.calls.cancelled(&cancelled);
         if let Some(update) = resumption {
             let handle = update.new_handle.filter(|handle| update.resumable && !handle.is_empty());
+            if handle.is_some() {
+                self.calls.kept();
+            }
             self.connection.resumable(handle, now);
         }
         if let Some(left) = go_away {
@@ -178,10 +177,7 @@ impl Session {
         }
         self.answered();
         self.tell_words();
-        if self.calls.len() >= CALLS_REMEMBERED {
-            self.calls.pop_front();
-        }
-        self.calls.push_back(Call { id: id.clone(), name: name.clone(), wanted: Wanted::Yes });
+        self.calls.made(id.clone(), name.clone());
         let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| args.to_string());
         self.events.push_back(Event::ToolCall { id: ToolCallId(id), name, arguments });
     }

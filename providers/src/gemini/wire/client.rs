@@ -66,6 +66,11 @@ pub(crate) fn tool_response(id: &str, name: &str, output: &str, respond: Respond
     json!({"toolResponse": {"functionResponses": [answer]}}).to_string()
 }
 
+/// Whether a message is the answer to a call.
+pub(crate) fn is_tool_response(message: &str) -> bool {
+    message.starts_with(r#"{"toolResponse""#)
+}
+
 /// Writing plain structs of strings and numbers to memory has no way to fail.
 fn to_text(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()

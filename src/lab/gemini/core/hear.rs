@@ -36,7 +36,7 @@ impl Core {
                 self.progress.turns += 1;
                 let text = said.unwrap_or_else(|| format!("[{speech_ms} ms of speech]"));
                 let after = Duration::from_millis(self.script.transcription_ms);
-                self.schedule(now + after, Task::Transcribe(text));
+                self.agenda.schedule(now + after, Task::Transcribe(text));
                 let reply = self.next_reply();
                 self.respond(reply, now);
             }

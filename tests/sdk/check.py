@@ -1,0 +1,144 @@
+"""Reads the conversations that are written down with the vendors' own models: what these do not know is a failure."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# Of ElevenLabs' types, what has no `type`.
+AUDIO = "UserAudio"
+# OpenAI's models of a session that the server tells of are those of one that a client asks for, without what identifies it.
+OPENAI_SESSION = {".session.id", ".session.object", ".session.expires_at"}
+
+
+def messages(path):
+    """Line number, side and message."""
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            entry = json.loads(line)
+            yield number, entry["from"], entry["message"]
+
+
+def unknown(model, at=""):
+    """Fields that a model took without knowing them, wherever they are."""
+    if isinstance(model, (list, tuple)):
+        for index, value in enumerate(model):
+            yield from unknown(value, f"{at}[{index}]")
+    elif isinstance(model, dict):
+        for key, value in model.items():
+            yield from unknown(value, f"{at}.{key}")
+    elif hasattr(model, "model_fields_set"):
+        yield from (f"{at}.{name}" for name in model.model_extra or {})
+        for name in type(model).model_fields:
+            yield from unknown(getattr(model, name), f"{at}.{name}")
+
+
+def openai(path):
+    from openai.types.realtime import RealtimeClientEvent, RealtimeServerEvent
+    from pydantic import TypeAdapter
+
+    readers = {"client": TypeAdapter(RealtimeClientEvent), "server": TypeAdapter(RealtimeServerEvent)}
+    for number, side, message in messages(path):
+        # Its unions would rather take a message for one of another kind than refuse it.
+        read = readers[side].validate_python(message)
+        if read.type != message["type"]:
+            raise ValueError(f"line {number}: {message['type']} is read as {read.type}")
+        extra = [name for name in unknown(read) if name not in OPENAI_SESSION]
+        if extra:
+            raise ValueError(f"line {number}: {message['type']}: not known: {', '.join(extra)}")
+
+
+def gemini(path):
+    from google.genai.types import LiveClientMessage, LiveServerMessage, RealtimeInputConfig
+
+    readers = {"client": LiveClientMessage, "server": LiveServerMessage}
+    for number, side, message in messages(path):
+        # The SDK sends it and has a model of it, but not in that of the setup.
+        listening = message.get("setup", {}).pop("realtimeInputConfig", {})
+        # These models forbid what they do not know.
+        try:
+            RealtimeInputConfig.model_validate(listening)
+            readers[side].model_validate(message)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+
+
+def interfaces(declarations):
+    """The interface of each `type`."""
+    found = {}
+    for name, body in re.findall(r"export interface (\w+) \{(.*?)\n\}", declarations, re.S):
+        kind = re.search(r"^\s*type: \"(\w+)\";", body, re.M)
+        if kind:
+            found.setdefault(kind.group(1), name)
+    return found
+
+
+def elevenlabs(path, home):
+    """A literal of an interface may have no member that the interface has not: the compiler sees to that."""
+    declarations = home / "node_modules/@elevenlabs/types/dist/generated/types/asyncapi-types.d.ts"
+    kinds = interfaces(declarations.read_text(encoding="utf-8"))
+    lines = []
+    for number, _, message in messages(path):
+        kind = message.get("type")
+        if kind is not None and kind not in kinds:
+            raise ValueError(f"line {number}: there is no {kind}")
+        name = AUDIO if kind is None else kinds[kind]
+        lines.append(f'export const line{number}: types.{name} = {json.dumps(message)};')
+    source = home / f"{path.stem}.mts"
+    source.write_text('import type * as types from "@elevenlabs/types";\n' + "\n".join(lines) + "\n", encoding="utf-8")
+    tsc = ["node", home / "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck"]
+    options = ["--module", "nodenext", "--target", "es2022", source]
+    compiled = subprocess.run(tsc + options, capture_output=True, text=True, cwd=home)
+    if compiled.returncode:
+        raise ValueError(compiled.stdout)
+    initiation(path)
+
+
+def initiation(path):
+    """What a conversation begins with is known to the Python SDK, too."""
+    from elevenlabs.types import ConversationInitiationClientDataRequestInput as Initiation
+
+    for number, _, message in messages(path):
+        if message.get("type") == "conversation_initiation_client_data":
+            wanted = {key: value for key, value in message.items() if key != "type"}
+            extra = list(unknown(Initiation.model_validate(wanted)))
+            if extra:
+                raise ValueError(f"line {number}: not known: {', '.join(extra)}")
+
+
+def elevenlabs_record(path):
+    """The record of a conversation, of which the cost is read."""
+    from elevenlabs.types import GetConversationResponseModel as Record
+
+    for number, _, message in messages(path):
+        extra = list(unknown(Record.model_validate(message)))
+        if extra:
+            raise ValueError(f"line {number}: not known: {', '.join(extra)}")
+
+
+def main():
+    folder, home = (Path(argument).resolve() for argument in sys.argv[1:3])
+    checks = {
+        "openai": openai,
+        "gemini": gemini,
+        "elevenlabs": lambda path: elevenlabs(path, home),
+        "elevenlabs-error": lambda path: elevenlabs(path, home),
+        "elevenlabs-record": elevenlabs_record,
+    }
+    paths = {path.stem: path for path in folder.glob("*.jsonl")}
+    if paths.keys() != checks.keys():
+        sys.exit(f"sdk: {sorted(paths)} are written down, and {sorted(checks)} are to be checked")
+    failed = False
+    for name, check in checks.items():
+        try:
+            check(paths[name])
+            print(f"sdk: {name}: {sum(1 for _ in messages(paths[name]))} messages are as the vendor's models want them")
+        except ValueError as error:
+            failed = True
+            print(f"sdk: {name}: {error}", file=sys.stderr)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
