@@ -180,7 +180,7 @@ fn a_caller_is_greeted_asks_interrupts_and_is_answered_again() {
         world.pass(1_500);
         assert_eq!(world.said(), ["Hello."], "{format}");
         world.speak(600);
-        world.pass(2_600);
+        world.pass(3_600);
         assert!(world.events.contains(&Event::CallerText("When are you open?".into())));
         assert!(!world.queued.is_empty(), "{format}: it speaks");
         world.speak(400);
