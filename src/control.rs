@@ -2,12 +2,13 @@
 //!
 //! PURE: what is asked and told, and where the socket may be. The sockets themselves are the drivers'.
 use crate::{
+    breaker::{self, State},
     config::Environment,
     record::MediaQuality,
     trace::{Carrier, Counters, Direction, Entry, Progress, Summary},
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use uuid::Uuid;
 
 /// Of the words below. A server refuses a request of another version, and says which it speaks.
@@ -205,6 +206,9 @@ pub struct Status {
     pub calls: u64,
     /// RTP ports.
     pub rtp: RtpStatus,
+    /// Providers that calls have tried.
+    #[serde(default)]
+    pub providers: Vec<ProviderStatus>,
     /// How calls sound that have been measured.
     pub media: Vec<CallMedia>,
     /// SIP.
@@ -233,6 +237,62 @@ pub struct RtpStatus {
     pub free: u64,
     /// Calls refused because there was none.
     pub refused: u64,
+}
+
+/// Whether a server does what it should, for `GET /health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or `degraded` where calls begin with another provider than they should.
+    pub status: String,
+    /// Of the program.
+    pub version: String,
+    /// Seconds since its start.
+    pub up_s: u64,
+    /// Calls with a secretary at this moment.
+    pub calls: u64,
+    /// Providers that calls have tried.
+    pub providers: Vec<ProviderStatus>,
+}
+
+impl From<Status> for Health {
+    fn from(status: Status) -> Self {
+        let Status { version, up_s, calls, providers, .. } = status;
+        let degraded = providers.iter().any(|provider| provider.state != State::Closed);
+        let status = if degraded { "degraded" } else { "ok" }.to_owned();
+        Self { status, version, up_s, calls, providers }
+    }
+}
+
+/// How calls with a provider went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    /// As in the `realtime_provider` column.
+    pub provider: String,
+    /// Its host.
+    pub at: String,
+    /// Whether calls begin there.
+    pub state: State,
+    /// Conversations that became ready.
+    pub ready: u64,
+    /// Failures by kind.
+    pub failures: BTreeMap<String, u64>,
+    /// How long calls will not begin there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_for_s: Option<u64>,
+}
+
+impl From<breaker::Standing> for ProviderStatus {
+    fn from(standing: breaker::Standing) -> Self {
+        let breaker::Standing { circuit, state, ready, failures, open_for } = standing;
+        Self {
+            provider: circuit.provider.to_owned(),
+            at: circuit.at,
+            state,
+            ready,
+            failures: failures.into_iter().map(|(kind, count)| (kind.as_str().to_owned(), count)).collect(),
+            open_for_s: open_for.map(|left| left.as_secs()),
+        }
+    }
 }
 
 /// How a call sounds that is up.

@@ -2,7 +2,7 @@
 use crate::{
     call::{Rung, Standby, tools},
     config::Config,
-    secretary::{self, ProviderKind, Secretary},
+    secretary::{self, ProcessingMode, ProviderKind, RungConfig, Secretary},
 };
 use media::Law;
 use providers::{elevenlabs, gemini, local, openai};
@@ -59,11 +59,60 @@ pub enum Unavailable {
     },
 }
 
-/// The provider of a secretary.
+/// The providers of a secretary, in the order of her ladder.
+#[derive(Debug)]
+pub struct Rungs {
+    /// Who begins.
+    pub first: Rung,
+    /// Who goes on when the one before failed.
+    pub below: Vec<Rung>,
+    /// Rungs that are missing, and why: for the log.
+    pub warnings: Vec<String>,
+}
+
+/// The whole ladder of a secretary: her provider, then what her `ladder` names, and the built-in provider where her mode is
+/// `auto`. A rung that is not configured is skipped while there is another.
 ///
 /// # Errors
-/// What the administrator has to mend.
-pub fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
+/// What the administrator has to mend, when no rung is left.
+pub fn rungs(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rungs, Unavailable> {
+    let named = secretary.provider_config.ladder.iter().map(|rung| with(secretary, rung));
+    let mut secretaries: Vec<Secretary> = std::iter::once(secretary.clone()).chain(named).collect();
+    let local = secretaries.iter().any(|secretary| secretary.provider == ProviderKind::Local);
+    if secretary.processing_mode == ProcessingMode::Auto && !local {
+        let (provider, model, voice, agent_id) = (ProviderKind::Local, None, None, None);
+        secretaries.push(with(secretary, &RungConfig { provider, model, voice, agent_id }));
+    }
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for secretary in &secretaries {
+        match rung(secretary, config, ears) {
+            Ok(rung) => found.push(rung),
+            Err(why) => missing.push(why),
+        }
+    }
+    let warnings = missing.iter().map(ToString::to_string).collect();
+    let mut found = found.into_iter();
+    match (found.next(), missing.into_iter().next()) {
+        (Some(first), _) => Ok(Rungs { first, below: found.collect(), warnings }),
+        (None, Some(why)) => Err(why),
+        // Her own provider is always one or the other.
+        (None, None) => rung(secretary, config, ears).map(|first| Rungs { first, below: Vec::new(), warnings }),
+    }
+}
+
+/// The same secretary with another provider.
+fn with(secretary: &Secretary, rung: &RungConfig) -> Secretary {
+    let mut other = secretary.clone();
+    other.provider = rung.provider.clone();
+    other.voice_id.clone_from(&rung.voice);
+    other.provider_config.model.clone_from(&rung.model);
+    other.provider_config.agent_id.clone_from(&rung.agent_id);
+    // It names a model of her own provider's.
+    other.provider_config.transcription_model = None;
+    other
+}
+
+fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
     match &secretary.provider {
         ProviderKind::OpenAi => openai(secretary, config),
         ProviderKind::Gemini => gemini(secretary, config),
@@ -196,10 +245,9 @@ fn turn_detection(secretary: &Secretary) -> openai::TurnDetection {
     }
 }
 
-/// What speaks when the provider of a secretary died in a call in which her keys work on; nothing where the speech engine
-/// was that provider.
+/// What speaks to the caller while no provider does; nothing where this process has no voice.
 pub fn standby(secretary: &Secretary, config: &Config, ears: &Ears) -> Option<Standby> {
-    if secretary.provider == ProviderKind::Local || !secretary.keys.work_alone() {
+    if ears.voices.is_empty() {
         return None;
     }
     let tag = secretary.provider_config.language.as_deref().unwrap_or(&config.local.language);
@@ -232,4 +280,66 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
         rules.map(|r| local::TransferTarget { name: r.name.clone(), aliases: r.aliases.clone() }).collect();
     let engine = ears.engines.iter().find(|(of, _)| *of == language).map(|(_, engine)| engine.clone());
     Ok(Rung::Local { config: Box::new(rung), engine: engine.unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secretary::{Identity, SecretaryRow};
+    use uuid::Uuid;
+
+    fn secretary(provider: &str, mode: &str, provider_config: &str) -> Secretary {
+        let row = SecretaryRow {
+            secretary_name: "Reception".into(),
+            realtime_provider: provider.into(),
+            processing_mode: Some(mode.into()),
+            provider_config: Some(provider_config.into()),
+            voice_id: Some("marin".into()),
+            ..SecretaryRow::default()
+        };
+        let (secretary_realtime_uuid, domain_uuid) = (Uuid::nil(), Uuid::nil());
+        let identity = Identity { secretary_realtime_uuid, domain_uuid, domain_name: "acme.example".into() };
+        Secretary::parse(identity, row).unwrap()
+    }
+
+    /// Names of the rungs, and what is missing, for a server with a key of OpenAI alone.
+    fn ladder(secretary: &Secretary) -> Result<(Vec<String>, usize), Unavailable> {
+        let environment = [("RAMAL_OPENAI_API_KEY".to_owned(), "sk-test".to_owned())].into();
+        let config = Config::load(None, &environment).unwrap();
+        let ears = Ears { hearing: local::Hearing::None, voices: vec![local::Language::EnUs], engines: Vec::new() };
+        let Rungs { first, below, warnings } = rungs(secretary, &config, &ears)?;
+        let names = std::iter::once(first).chain(below).map(|rung| rung.name()).collect();
+        Ok((names, warnings.len()))
+    }
+
+    #[test]
+    fn her_provider_comes_first_then_the_ladder_in_its_order() {
+        let config = r#"{"model": "own", "ladder": [{"provider": "local"}, {"provider": "openai", "model": "other"}]}"#;
+        let (names, warnings) = ladder(&secretary("openai", "realtime", config)).unwrap();
+        assert_eq!((names, warnings), (vec!["openai own".into(), "local".into(), "openai other".into()], 0));
+    }
+
+    #[test]
+    fn a_rung_without_its_key_is_skipped_while_there_is_another() {
+        let (names, warnings) =
+            ladder(&secretary("gemini", "realtime", r#"{"ladder": [{"provider": "local"}]}"#)).unwrap();
+        assert_eq!((names, warnings), (vec!["local".to_owned()], 1));
+        let alone = ladder(&secretary("gemini", "realtime", "{}"));
+        assert!(matches!(alone, Err(Unavailable::NoKey { provider: "gemini", .. })), "{alone:?}");
+    }
+
+    #[test]
+    fn auto_ends_with_what_needs_nobody_else_and_realtime_does_not() {
+        let of = |mode| ladder(&secretary("openai", mode, "{}")).unwrap().0.len();
+        assert_eq!((of("auto"), of("realtime")), (2, 1));
+        let named = secretary("openai", "auto", r#"{"ladder": [{"provider": "local"}]}"#);
+        assert_eq!(ladder(&named).unwrap().0.len(), 2, "once is enough");
+    }
+
+    #[test]
+    fn a_voice_of_one_provider_is_not_asked_of_another() {
+        let own = secretary("gemini", "realtime", r#"{"ladder": [{"provider": "openai"}]}"#);
+        let other = with(&own, &own.provider_config.ladder[0]);
+        assert_eq!((own.voice_id.as_deref(), other.voice_id), (Some("marin"), None));
+    }
 }

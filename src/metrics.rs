@@ -1,12 +1,16 @@
 //! What is counted, in the text format of Prometheus (version 0.0.4).
+mod histogram;
 mod media;
+mod waits;
 
 use crate::{
-    control::{Standing, Status},
+    breaker::State,
+    control::{ProviderStatus, Standing, Status},
     trace::{Carrier, Direction},
 };
 pub use media::Media;
 use std::fmt::Write as _;
+pub use waits::Waits;
 
 /// Messages that passed the sockets, by what carried them and which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +39,7 @@ enum Kind {
 }
 
 /// The page.
-pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, media: &Media) -> String {
+pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, waits): (&Media, &Waits)) -> String {
     use Kind::{Counter, Gauge};
     let mut page = Page(String::new());
     page.head("ramal_sip_registrations", Gauge, "Registrations by state.");
@@ -87,8 +91,34 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, media: &M
         page.head(name, kind, help);
         page.sample(name, "", value);
     }
+    providers(&status.providers, &mut page);
     media.write(&mut page);
+    waits.write(&mut page);
     page.0
+}
+
+/// The circuits of providers.
+fn providers(providers: &[ProviderStatus], page: &mut Page) {
+    let labels = |of: &ProviderStatus| format!("provider=\"{}\",at=\"{}\"", of.provider, of.at);
+    let (state, ready, failures) =
+        ("ramal_provider_circuit", "ramal_provider_ready_total", "ramal_provider_failures_total");
+    page.head(state, Kind::Gauge, "Whether calls begin with a provider: 1 for the state its circuit is in.");
+    for of in providers {
+        for each in State::ALL {
+            let labels = format!("{{{},state=\"{}\"}}", labels(of), each.as_str());
+            page.sample(state, &labels, u64::from(of.state == each));
+        }
+    }
+    page.head(ready, Kind::Counter, "Conversations with a provider that became ready.");
+    for of in providers {
+        page.sample(ready, &format!("{{{}}}", labels(of)), of.ready);
+    }
+    page.head(failures, Kind::Counter, "Conversations with a provider that failed, by kind.");
+    for of in providers {
+        for (kind, count) in &of.failures {
+            page.sample(failures, &format!("{{{},kind=\"{kind}\"}}", labels(of)), *count);
+        }
+    }
 }
 
 struct Page(String);
@@ -117,12 +147,11 @@ impl Page {
 mod tests {
     use super::*;
     use crate::{
-        control::{Registered, RtpStatus, SipStatus, SrtpStatus},
+        control::{ProviderStatus, Registered, RtpStatus, SipStatus, SrtpStatus},
         trace::Counters,
     };
 
-    #[test]
-    fn each_sample_stands_below_its_help_and_type() {
+    fn status() -> Status {
         let registered = |state| Registered {
             account: "2000@pbx.example".into(),
             registrar: "pbx.example:5060".into(),
@@ -131,7 +160,7 @@ mod tests {
             expires_s: None,
             next_in_s: None,
         };
-        let status = Status {
+        Status {
             version: "0".into(),
             up_s: 1,
             listeners: Vec::new(),
@@ -139,13 +168,25 @@ mod tests {
             calls: 3,
             rtp: RtpStatus { pairs: 500, free: 497, refused: 2 },
             media: Vec::new(),
+            providers: vec![ProviderStatus {
+                provider: "openai".into(),
+                at: "api.openai.com".into(),
+                state: State::Open,
+                ready: 10,
+                failures: [("connection".to_owned(), 3)].into(),
+                open_for_s: Some(12),
+            }],
             sip: SipStatus::from(sip::Stats { legs: 4, parse_errors: 5, ..sip::Stats::default() }),
             srtp: SrtpStatus { unauthentic: 8, replayed: 9 },
             trace: Counters { calls: 6, ..Counters::default() },
-        };
+        }
+    }
+
+    #[test]
+    fn each_sample_stands_below_its_help_and_type() {
         let mut messages = Messages::default();
         messages.count(Carrier::Tcp, Direction::Out);
-        let page = prometheus(&status, &messages, 7, &Media::default());
+        let page = prometheus(&status(), &messages, 7, (&Media::default(), &Waits::default()));
         for line in [
             "ramal_sip_registrations{state=\"registered\"} 1",
             "ramal_sip_registrations{state=\"looking\"} 0",
@@ -161,6 +202,9 @@ mod tests {
             "ramal_rtp_ports_free 497",
             "ramal_rtp_ports_exhausted_total 2",
             "ramal_media_mos_count{way=\"up\"} 0",
+            "ramal_provider_circuit{provider=\"openai\",at=\"api.openai.com\",state=\"open\"} 1",
+            "ramal_provider_circuit{provider=\"openai\",at=\"api.openai.com\",state=\"closed\"} 0",
+            "ramal_provider_failures_total{provider=\"openai\",at=\"api.openai.com\",kind=\"connection\"} 3",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }

@@ -1,13 +1,17 @@
 //! What is kept of a call: one row of `v_voice_conversations_realtime`, without a database.
+mod change;
 mod quality;
 mod recording;
+mod waterfall;
 
+pub use change::Change;
 use chrono::{DateTime, Utc};
 pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
+pub use waterfall::Waterfall;
 
 /// One conversation, finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +34,9 @@ pub struct Conversation {
     pub ended_at: DateTime<Utc>,
     /// Both sides, in the order of speaking.
     pub turns: Vec<TurnRecord>,
+    /// Changes of provider, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// How it ended, in one word.
     pub outcome: Outcome,
     /// How it ended, in a sentence for the administrator.
@@ -44,7 +51,7 @@ pub struct Conversation {
     pub audio: Duration,
     /// What the provider will charge, estimated.
     pub estimated_cost: MicroUsd,
-    /// What the provider charged, where it tells; some time after the call.
+    /// What those of its providers charged that tell it, some time after the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billed_cost: Option<MicroUsd>,
     /// Which provider spoke at the end of the call (`openai`, `local`).
@@ -78,6 +85,9 @@ pub struct TurnRecord {
     /// From the last packet of the caller's speech to our first packet of the reply.
     #[serde(rename = "latency_ms", with = "optional_millis", default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Duration>,
+    /// What that time was spent on.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub waterfall: Option<Waterfall>,
 }
 
 /// The two sides of a conversation.
@@ -174,6 +184,7 @@ impl Conversation {
             provider: clean(&self.provider),
             engine: clean(&self.engine),
             end_reason: clean(&self.end_reason),
+            changes: self.changes.iter().map(|c| Change { why: clean(&c.why), ..c.clone() }).collect(),
         };
         let turn = |turn: &TurnRecord| TranscriptEntry::Turn(TurnRecord { text: clean(&turn.text), ..turn.clone() });
         std::iter::once(about).chain(self.turns.iter().map(turn)).collect()
@@ -194,6 +205,9 @@ pub enum TranscriptEntry {
         engine: String,
         /// Why it ended.
         end_reason: String,
+        /// Changes of provider.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<Change>,
     },
 }
 
@@ -238,6 +252,7 @@ mod tests {
             heard: heard.map(Duration::from_millis),
             cut: heard == Some(700),
             latency: latency.map(Duration::from_millis),
+            waterfall: None,
         }
     }
 
@@ -259,6 +274,7 @@ mod tests {
                 turn(Speaker::Caller, 5_000, None, None),
                 turn(Speaker::Assistant, 6_000, Some(900), Some(401)),
             ],
+            changes: Vec::new(),
             outcome: Outcome::Completed,
             end_reason: "the caller hung up".into(),
             transfer_destination: None,

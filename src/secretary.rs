@@ -1,7 +1,9 @@
 //! A secretary: one row of `v_voice_secretaries_realtime`, parsed once at the border. A call takes a snapshot of it.
 mod keys;
+mod rungs;
 
 pub use keys::{KeyAction, KeyOption, Keys};
+pub use rungs::{RawRung, RungConfig};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -153,6 +155,8 @@ pub struct ProviderConfig {
     pub turn_detection: TurnDetection,
     /// What the local provider may answer, verbatim.
     pub answers: Vec<Answer>,
+    /// Who goes on when the provider fails, in this order.
+    pub ladder: Vec<RungConfig>,
 }
 
 /// How the provider finds the end of a turn.
@@ -505,6 +509,8 @@ struct RawProviderConfig {
     turn_detection: Option<RawTurnDetection>,
     #[serde(default)]
     answers: Vec<Answer>,
+    #[serde(default)]
+    ladder: Vec<RawRung>,
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
 }
@@ -547,6 +553,7 @@ fn provider_config(text: Option<&str>, warnings: &mut Vec<String>) -> Result<Pro
         transcription_model: words(raw.transcription_model),
         turn_detection,
         answers: raw.answers,
+        ladder: rungs::read(raw.ladder).map_err(|problem| (COLUMN, problem))?,
     })
 }
 

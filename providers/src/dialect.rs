@@ -1,4 +1,5 @@
 //! What a call needs of a provider, and what a provider tells a call. The call knows no vendor's name.
+use crate::past::Past;
 use crate::receipt::Receipt;
 use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId};
 use std::{
@@ -224,6 +225,26 @@ pub enum FailureKind {
     Connection,
     /// The provider is there and says it cannot now.
     Unavailable,
+    /// We asked for more than our share: it can, but not for us, and not now.
+    Rate,
+    /// It is there, and answers nothing.
+    Silence,
+}
+
+impl FailureKind {
+    /// For records and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Quota => "quota",
+            Self::Protocol => "protocol",
+            Self::SessionExpired => "session expired",
+            Self::Connection => "connection",
+            Self::Unavailable => "unavailable",
+            Self::Rate => "rate limit",
+            Self::Silence => "silence",
+        }
+    }
 }
 
 /// The provider conversation is over; no further event follows.
@@ -300,6 +321,9 @@ pub trait Dialect: Debug + Send {
     /// What audio goes in and comes out. A provider that decides by itself may have settled it with [`Event::Ready`] only;
     /// from there on it is fixed.
     fn formats(&self) -> Formats;
+    /// The conversation is one that another provider began; told before [`Self::handle_connected`], if at all. Nobody is
+    /// greeted again, and the model knows what was said. Without a memory there is nothing to do.
+    fn resume(&mut self, _past: Past) {}
     /// The connection is open.
     fn handle_connected(&mut self, now: Instant);
     /// A message from the provider.

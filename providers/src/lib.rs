@@ -7,6 +7,7 @@ mod keys;
 pub mod local;
 pub mod openai;
 mod outbox;
+mod past;
 mod pcm;
 pub mod price;
 mod receipt;
@@ -17,4 +18,5 @@ pub use dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
     KeysTaken, Note, Outgoing, Respond, Tool, ToolCallId, Usage,
 };
+pub use past::{Next, Past, Said};
 pub use receipt::{Bill, Receipt};

@@ -52,6 +52,11 @@ impl Bundle {
         self.room = room;
     }
 
+    /// What waits is of no use any more.
+    pub(super) fn clear(&mut self) {
+        self.waiting = None;
+    }
+
     /// Takes a packet's audio; gives what is due to go up. Audio in another format than what waits goes up after it, by
     /// itself.
     pub(super) fn push(&mut self, audio: Audio) -> [Option<Audio>; 2] {

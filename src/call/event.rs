@@ -1,8 +1,11 @@
 //! What a call tells its driver.
 use super::recording::Order;
-use crate::record::{Conversation, MediaQuality};
+use crate::{
+    breaker::Circuit,
+    record::{Change, Conversation, MediaQuality, Waterfall},
+};
 use media::{Heard, UtteranceId};
-use providers::{Endpoint, Receipt};
+use providers::{Endpoint, FailureKind, Receipt};
 use std::time::Duration;
 
 /// Something the driver must do, or a person watching wants to see.
@@ -26,6 +29,8 @@ pub enum Event {
         utterance: UtteranceId,
         /// Turn latency in RTP time.
         latency: Option<Duration>,
+        /// What that time was spent on.
+        waterfall: Option<Waterfall>,
     },
     /// Words of the assistant, perhaps ahead of the audio.
     AssistantText {
@@ -50,6 +55,15 @@ pub enum Event {
         /// In plain English.
         reason: String,
     },
+    /// A conversation with a provider is ready, or failed: for whoever decides where the next calls begin.
+    Provider {
+        /// Which provider, and where.
+        circuit: Circuit,
+        /// How it went.
+        went: Result<(), FailureKind>,
+    },
+    /// Another provider goes on, or the same again.
+    Changed(Box<Change>),
     /// The call was put on hold or taken back by the peer.
     Hold(Hold),
     /// The recording pauses, or goes on.

@@ -1,10 +1,13 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 mod keys;
+mod replace;
 mod turn;
 
 use super::{
     Desk, End, Event, Hangup, Hold,
     bundle::{Bundle, silence_like},
+    debt::Debt,
+    kept::{Kept, Replay},
     keypad::Keypad,
     quality, reason,
     recording::Recorded,
@@ -17,7 +20,8 @@ use crate::{
 };
 use chrono::DateTime;
 use media::{Audio, Heard, UtteranceId, sdp, vad};
-use providers::{Dialect, Failure, Note, Respond, ToolCallId};
+use providers::{Dialect, Note, Respond, ToolCallId};
+use replace::{Assistant, Filler};
 use serde_json::json;
 use sip::{Command, ReferProgress, TerminatedBy};
 use std::{ops::ControlFlow, time::Instant};
@@ -48,21 +52,13 @@ pub(super) struct Live {
     keypad: Keypad,
     relay: Relay,
     assistant: Assistant,
+    debt: Debt,
+    /// What no provider has turned into words yet, and what of it the present one is still to be given.
+    kept: Kept,
+    replay: Replay,
+    filler: Filler,
     /// What is wanted of the recording, if there is one.
     pub(super) recorded: Option<Recorded>,
-}
-
-/// Whether there is still a provider behind the dialect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Assistant {
-    Present,
-    Gone {
-        why: String,
-        /// So long the secretary's menu is all the caller has; `None` without one, or when that time is over.
-        keys_until: Option<Instant>,
-        /// Whether a voice of this process stands in.
-        voice: bool,
-    },
 }
 
 /// What the call is doing.
@@ -83,7 +79,7 @@ impl Live {
     pub(super) fn new(
         negotiated: sdp::Negotiated,
         provider: Box<dyn Dialect>,
-        desk: &Desk,
+        desk: &mut Desk,
         now: Instant,
     ) -> Result<Self, media::Error> {
         let secretary = &desk.secretary;
@@ -120,6 +116,10 @@ impl Live {
             keypad: Keypad::new(secretary.keys.clone()),
             relay: Relay::default(),
             assistant: Assistant::Present,
+            debt: Debt::default(),
+            kept: Kept::default(),
+            replay: Replay::default(),
+            filler: Filler::default(),
             recorded: None,
         };
         live.mind_keys(desk);
@@ -132,6 +132,10 @@ impl Live {
         if let Some(event) = self.media.poll_event() {
             return Some(self.on_media(event, desk, now));
         }
+        if let Some(event) = self.filler.poll_event() {
+            self.on_filler(event, desk, now);
+            return Some(GO_ON);
+        }
         let event = self.provider.poll_event()?;
         Some(self.on_provider(event, desk, now))
     }
@@ -139,6 +143,8 @@ impl Live {
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
+        self.fill_silence(desk, now);
+        self.mind_provider(desk, now)?;
         self.resume_after_keys(desk, now);
         self.relay_keys(desk, now);
         let typed = self.keypad.handle_timeout(now);
@@ -186,8 +192,9 @@ impl Live {
             }
         };
         let typed = self.keypad.deadline().map(|at| (at, "next key of an entry"));
-        let cores = [self.media.poll_timeout(), self.provider.poll_timeout()];
-        [own, typed, self.relay.deadline(), self.recording_deadline()].into_iter().chain(cores).flatten().min()
+        let cores = [self.media.poll_timeout(), self.provider.poll_timeout(), self.filler.poll_timeout()];
+        let others = [own, typed, self.relay.deadline(), self.recording_deadline(), self.provider_deadline()];
+        others.into_iter().chain(cores).flatten().min()
     }
 
     /// The call ends: what still waits in the playout was never heard.
@@ -258,9 +265,7 @@ impl Live {
             media::Event::Audio(audio) => {
                 // The caller is being handed over: what arrives is hold music. The provider's clock needs its silence.
                 let audio = if self.with_the_caller() { audio } else { silence_like(&audio) };
-                for message in self.bundle.push(audio).into_iter().flatten() {
-                    self.provider.handle_audio(&message, now);
-                }
+                self.hear(audio, now);
             }
             media::Event::Speech(speech) => self.on_speech(speech, desk, now),
             media::Event::FirstPacket { utterance, at } => self.on_first_packet(utterance, at, desk),
@@ -291,19 +296,25 @@ impl Live {
 
     fn on_first_packet(&mut self, utterance: UtteranceId, at: Instant, desk: &mut Desk) {
         // A provider may answer before our own detector has waited its silence out.
-        let voice = self.unanswered.take();
-        let latency = voice.map(|voice| at.saturating_duration_since(voice));
-        if latency.is_some() {
+        // Who only fills a silence answers nothing.
+        let voice = if self.filler.says(utterance) { None } else { self.unanswered.take() };
+        let reply = voice.map(|voice| (at.saturating_duration_since(voice), self.debt.waterfall(voice)));
+        if reply.is_some() {
             desk.log.replied();
         }
-        desk.log.transcript.started(utterance, at, latency);
-        desk.emit(Event::AssistantSpeaks { utterance, latency });
+        desk.log.transcript.started(utterance, at, reply);
+        let (latency, waterfall) = (reply.map(|(latency, _)| latency), reply.and_then(|(_, waterfall)| waterfall));
+        desk.emit(Event::AssistantSpeaks { utterance, latency, waterfall });
     }
 
     fn on_played_out(&mut self, heard: Heard, desk: &mut Desk, now: Instant) -> Flow {
         desk.log.transcript.played_out(heard, now);
         desk.emit(Event::PlayedOut(heard));
         self.provider.handle_played_out(heard, now);
+        self.filler.put_off(now + desk.settings.ladder.filler);
+        if !self.debt.is_owed() && !self.filler.says(heard.utterance) {
+            self.kept.worded(); // who got an answer need not say it again
+        }
         self.wait_for_keys(desk, now);
         match &mut self.phase {
             Phase::Transferring(Transfer { step: Step::Announcing { spoken, .. }, .. })
@@ -320,6 +331,7 @@ impl Live {
                 self.media.finish(utterance, now);
                 if self.open == Some(utterance) {
                     self.open = None;
+                    self.debt.settled();
                 }
                 return self.when_silent(desk, now);
             }
@@ -332,18 +344,24 @@ impl Live {
             providers::Event::AssistantHeard { utterance, text } => desk.log.transcript.heard(utterance, text, now),
             providers::Event::CallerText(text) => {
                 desk.log.transcript.caller(text.clone(), now);
+                self.kept.worded();
                 desk.emit(Event::CallerText(text));
             }
             providers::Event::SpeechStarted => {
                 desk.log.transcript.caller_speaks(now);
+                self.caller_began(now);
                 self.barge_in(desk, now);
             }
             providers::Event::SpeechStopped => {
                 let stopped = self.media.last_voice().unwrap_or(now);
                 desk.log.transcript.caller_stopped(stopped);
                 self.unanswered.get_or_insert(stopped);
+                self.kept.speech_ended();
+                self.debt.decided(now);
+                self.want_answer(desk.settings.ladder.answer, desk, now);
             }
             providers::Event::ToolCall { id, name, arguments } => {
+                self.want_answer(desk.settings.ladder.answer, desk, now);
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
             providers::Event::Usage(usage) => desk.log.used(&usage),
@@ -351,8 +369,7 @@ impl Live {
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
             providers::Event::Reconnect => desk.emit(Event::Connect(self.provider.endpoint())),
-            // An offerless INVITE: the media were up before the provider, which may have settled what it hears.
-            providers::Event::Ready => self.media.feed(self.provider.formats().uplink),
+            providers::Event::Ready => self.on_ready(desk, now),
         }
         GO_ON
     }
@@ -362,6 +379,8 @@ impl Live {
             return;
         }
         self.open = Some(utterance);
+        self.debt.audio(now);
+        self.filler.dismiss();
         desk.log.transcript.generated(utterance, audio.duration(), now);
         self.media.play(utterance, audio, now);
         self.wait_for_keys(desk, now);
@@ -485,6 +504,7 @@ impl Live {
         desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });
+        self.want_answer(desk.settings.ladder.answer, desk, now);
         if let Assistant::Gone { why, keys_until, .. } = &mut self.assistant {
             if keys_until.is_some() {
                 *keys_until = Some(now + desk.settings.menu_deadline);
@@ -492,73 +512,10 @@ impl Live {
                 return GO_ON;
             }
             let cause = format!("{why}; the transfer to {destination} failed, too: {reason}");
-            if name != FALLBACK && self.keypad.keys().work_alone() {
-                self.fall_back_on_keys(cause, desk, now);
-                return GO_ON;
-            }
-            let hangup = Hangup::Bye(Some(reason::sip(503, "No assistant left")));
-            return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup });
+            return self.left_alone(&name, cause, desk, now);
         }
         self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
         GO_ON
-    }
-
-    fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
-        let Failure { kind, message } = failure;
-        if let Assistant::Gone { voice, .. } = &mut self.assistant {
-            *voice = false;
-            // The keys still work.
-            desk.emit(Event::Warning(format!("the voice that stood in failed ({kind:?}): {message}")));
-            return GO_ON;
-        }
-        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
-        self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None, voice: false };
-        match &self.phase {
-            // The REFER is out: its outcome decides, not the provider.
-            Phase::Transferring(Transfer {
-                step: Step::Referred { .. } | Step::Accepted { .. } | Step::Settled { .. },
-                ..
-            }) => {
-                desk.emit(Event::Warning(cause));
-                GO_ON
-            }
-            Phase::Transferring(Transfer { step: Step::Announcing { .. }, .. }) => {
-                desk.emit(Event::Warning(cause));
-                self.refer(desk, now);
-                GO_ON
-            }
-            Phase::Closing { outcome, cause: ending, .. } => {
-                let (outcome, ending) = (*outcome, ending.clone());
-                desk.emit(Event::Warning(cause));
-                self.say_what_is_left(outcome, &ending, desk, now)
-            }
-            Phase::Talking if self.keypad.keys().work_alone() => {
-                self.fall_back_on_keys(cause, desk, now);
-                GO_ON
-            }
-            Phase::Talking => self.without_assistant(cause, desk, now),
-        }
-    }
-
-    /// To the fallback extension, or to the end.
-    fn without_assistant(&mut self, cause: String, desk: &mut Desk, now: Instant) -> Flow {
-        let Some(destination) = desk.settings.fallback_extension.clone() else {
-            return self.say_what_is_left(Outcome::Failed, &cause, desk, now);
-        };
-        desk.emit(Event::Warning(cause));
-        let name = FALLBACK.to_owned();
-        self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
-        self.refer(desk, now);
-        GO_ON
-    }
-
-    /// No more speech will come: what has come is still said, and then the call ends.
-    fn say_what_is_left(&mut self, outcome: Outcome, cause: &str, desk: &mut Desk, now: Instant) -> Flow {
-        if let Some(utterance) = self.open.take() {
-            self.media.finish(utterance, now);
-        }
-        self.close_when_silent(outcome, cause, desk, now);
-        self.when_silent(desk, now)
     }
 
     fn say_goodbye(&mut self, reason: &str, outcome: Outcome, desk: &mut Desk, now: Instant) {

@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Conversation, MediaQuality, MicroUsd, Outcome, Recording},
+    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// The header in which the PBX passes its own identity of the call, which joins our record to its CDR.
 const CALL_UUID_HEADER: &str = "x-ramal-call-uuid";
+/// Changes of provider that are kept; a call has a handful of rungs, and a retry a minute.
+const MAX_CHANGES: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Log {
@@ -24,7 +26,13 @@ pub(super) struct Log {
     pub(super) media_quality: Option<MediaQuality>,
     provider: String,
     engine: String,
+    /// Of the whole call.
     usage: Usage,
+    /// Of the present provider.
+    present: Usage,
+    /// What the providers before it cost, in micro-dollars.
+    spent: u64,
+    changes: Vec<Change>,
     /// Assistant utterances that answered the caller.
     replies: u32,
     recording: Option<Recording>,
@@ -67,6 +75,9 @@ impl Log {
             provider: provider.to_owned(),
             engine: engine.to_owned(),
             usage: Usage::default(),
+            present: Usage::default(),
+            spent: 0,
+            changes: Vec::new(),
             replies: 0,
             recording: None,
         }
@@ -84,14 +95,26 @@ impl Log {
     }
 
     pub(super) fn used(&mut self, usage: &Usage) {
-        self.usage.input_text += usage.input_text;
-        self.usage.input_audio += usage.input_audio;
-        self.usage.cached_text += usage.cached_text;
-        self.usage.cached_audio += usage.cached_audio;
-        self.usage.output_text += usage.output_text;
-        self.usage.output_audio += usage.output_audio;
-        self.usage.transcribed += usage.transcribed;
-        self.usage.connected += usage.connected;
+        add(&mut self.usage, usage);
+        add(&mut self.present, usage);
+    }
+
+    /// This provider is left: what it cost is known.
+    pub(super) fn leave(&mut self, rung: &Rung) {
+        self.spent = self.spent.saturating_add(rung.cost(&std::mem::take(&mut self.present)).unwrap_or(0));
+    }
+
+    /// Somebody goes on with the conversation.
+    pub(super) fn changed(&mut self, change: Change, rung: &Rung) {
+        (self.provider, self.engine) = (rung.provider().to_owned(), rung.engine().to_owned());
+        if self.changes.len() < MAX_CHANGES {
+            self.changes.push(change);
+        }
+    }
+
+    /// The time since the call was answered.
+    pub(super) fn since_answer(&self, at: Instant) -> Duration {
+        self.answered.map_or(Duration::ZERO, |answered| at.saturating_duration_since(answered))
     }
 
     /// The assistant answered the caller; returns how often it has by now.
@@ -137,13 +160,14 @@ impl Log {
             started_at: self.wall(self.answered.unwrap_or(self.clock.1)),
             ended_at: self.wall(now),
             turns: self.transcript.turns(),
+            changes: self.changes.clone(),
             outcome,
             end_reason: cause,
             transfer_destination: self.transfer_destination.clone(),
             input_tokens: usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio,
             output_tokens: usage.output_text + usage.output_audio,
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
-            estimated_cost: MicroUsd(rung.and_then(|rung| rung.cost(usage)).unwrap_or(0)),
+            estimated_cost: MicroUsd(self.spent + rung.and_then(|rung| rung.cost(&self.present)).unwrap_or(0)),
             billed_cost: None,
             provider: self.provider.clone(),
             engine: self.engine.clone(),
@@ -151,4 +175,15 @@ impl Log {
             media_quality: self.media_quality.clone(),
         }
     }
+}
+
+fn add(sum: &mut Usage, usage: &Usage) {
+    sum.input_text += usage.input_text;
+    sum.input_audio += usage.input_audio;
+    sum.cached_text += usage.cached_text;
+    sum.cached_audio += usage.cached_audio;
+    sum.output_text += usage.output_text;
+    sum.output_audio += usage.output_audio;
+    sum.transcribed += usage.transcribed;
+    sum.connected += usage.connected;
 }

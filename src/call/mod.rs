@@ -6,15 +6,20 @@
 //! ```
 //! Every exit goes through [`Call::end`], once.
 mod bundle;
+mod debt;
 mod event;
+mod kept;
 mod keypad;
 mod live;
 mod log;
+mod numbered;
 mod quality;
 mod reason;
 mod recording;
+mod ringing;
 mod rung;
 mod settings;
+mod succession;
 mod takeover;
 mod tools;
 mod transcript;
@@ -24,7 +29,7 @@ pub use bundle::Room;
 pub use event::{Event, Hold};
 pub use recording::{Order, Recording};
 pub use rung::{Rung, Standby};
-pub use settings::Settings;
+pub use settings::{Patiences, Settings};
 pub use tools::tools;
 
 use crate::{
@@ -39,9 +44,17 @@ use media::{
     prompt::{Form, Prompt},
     sdp, vad,
 };
-use providers::{Dialect, Disconnect, Failure, Incoming, Outgoing};
+use numbered::Numbered;
+use providers::{Dialect, Disconnect, FailureKind, Incoming, Job, JobId, Outgoing};
+use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
-use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+use succession::{Failed, Succession};
 use uuid::Uuid;
 
 /// Commands and events that may wait for the driver. A driver drains both after every input; more than this means it
@@ -59,7 +72,9 @@ pub struct Setup {
     pub secretary: Secretary,
     /// Her provider.
     pub rung: Rung,
-    /// What tells the caller of her keys when it died.
+    /// Who goes on when it fails, in this order.
+    pub below: Vec<Rung>,
+    /// What speaks to the caller while none of them does.
     pub standby: Option<Standby>,
     /// What every call is held to.
     pub settings: Settings,
@@ -89,7 +104,9 @@ pub struct Call {
 struct Desk {
     leg: LegId,
     secretary: Secretary,
+    /// The present one.
     rung: Rung,
+    succession: Succession,
     standby: Option<Standby>,
     settings: Settings,
     local: SocketAddr,
@@ -116,11 +133,11 @@ enum State {
     Over,
 }
 
-#[derive(Debug)]
-struct Ringing {
-    answer: sdp::Agreed,
-    provider: Box<dyn Dialect>,
-    ready_by: Instant,
+/// Whether the provider of a call whose audio begins has said that it is ready.
+#[derive(Clone, Copy, Debug)]
+enum Provider {
+    Ready,
+    Expected,
 }
 
 /// Why and how a call ends.
@@ -147,7 +164,7 @@ enum Hangup {
 impl Call {
     /// A call for an INVITE. A broken offer refuses it at once; the reason is in the commands.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { leg, invite, secretary, rung, standby, settings, local, .. } = setup;
+        let Setup { leg, invite, secretary, rung, below, standby, settings, local, .. } = setup;
         let Setup { seed, ice, srtp, conversation_uuid, started_at, .. } = setup;
         let spoken_by = (rung.provider(), rung.engine());
         let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
@@ -167,6 +184,7 @@ impl Call {
             leg,
             secretary,
             rung,
+            succession: Succession::new(below),
             standby,
             settings,
             local,
@@ -231,18 +249,23 @@ impl Call {
 
     /// The connection asked for with [`Event::Connect`] is open.
     pub fn handle_connected(&mut self, now: Instant) {
-        if let Some(provider) = self.provider() {
-            provider.handle_connected(now);
-            self.settle(now);
+        match &mut self.state {
+            State::Ringing(ringing) => ringing.provider.handle_connected(now),
+            State::Live(live) => live.connected(&mut self.desk, now),
+            State::Offering | State::Over => return,
         }
+        self.settle(now);
     }
 
     /// A message from the provider.
     pub fn handle_provider(&mut self, message: Incoming, now: Instant) {
-        if let Some(provider) = self.provider() {
-            provider.handle_incoming(message, now);
-            self.settle(now);
+        match (&mut self.state, message) {
+            (State::Live(live), Incoming::Job(done)) => live.job_done(done, now),
+            (State::Live(live), message) => live.provider.handle_incoming(message, now),
+            (State::Ringing(ringing), message) => ringing.provider.handle_incoming(message, now),
+            (State::Offering | State::Over, _) => return,
         }
+        self.settle(now);
     }
 
     /// What this call's packets of a sentence depend on, if they may be made beforehand.
@@ -289,11 +312,7 @@ impl Call {
     /// Advances time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let flow = match &mut self.state {
-            State::Ringing(ringing) if ringing.ready_by <= now => ControlFlow::Break(End {
-                outcome: Outcome::Failed,
-                cause: format!("{} was not ready in time", self.desk.rung.provider()),
-                hangup: Hangup::Reject(503),
-            }),
+            State::Ringing(ringing) if ringing.ready_by <= now => ringing.too_late(&mut self.desk, now),
             State::Ringing(ringing) => {
                 ringing.provider.handle_timeout(now);
                 ControlFlow::Continue(())
@@ -340,6 +359,14 @@ impl Call {
         self.provider()?.poll_outgoing()
     }
 
+    /// The next job for the speech engine, of a voice that speaks beside the provider; answered like all jobs.
+    pub fn poll_job(&mut self) -> Option<(JobId, Job)> {
+        match &mut self.state {
+            State::Live(live) => live.poll_job(),
+            State::Ringing(_) | State::Offering | State::Over => None,
+        }
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.desk.events.pop_front()
@@ -383,8 +410,8 @@ impl Call {
         let provider = self.desk.open(answer.media.codec.format());
         self.desk.commands.push_back(Command::Ring { leg: self.desk.leg });
         self.desk.emit(Event::Connect(provider.endpoint()));
-        let ready_by = now + self.desk.settings.ready_deadline;
-        self.state = State::Ringing(Box::new(Ringing { answer, provider, ready_by }));
+        let ready_by = now + self.desk.patience();
+        self.state = State::Ringing(Box::new(Ringing { answer, provider, failed: None, ready_by }));
         self.settle(now);
     }
 
@@ -462,19 +489,27 @@ impl Call {
         };
         let provider = self.desk.open(negotiated.codec.format());
         self.desk.emit(Event::Connect(provider.endpoint()));
-        self.go_live(negotiated, provider, now);
+        self.go_live(negotiated, provider, Provider::Expected, now);
     }
 
     fn answer(&mut self, now: Instant) {
         let State::Ringing(ringing) = std::mem::replace(&mut self.state, State::Over) else { return };
-        let Ringing { answer, provider, .. } = *ringing;
+        let Ringing { answer, provider, failed, .. } = *ringing;
+        self.desk.went(Ok(()));
+        if let Some(failed) = failed {
+            self.desk.changed(failed, Duration::ZERO, now);
+        }
         self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: answer.sdp.into() });
-        self.go_live(answer.media, provider, now);
+        self.go_live(answer.media, provider, Provider::Ready, now);
     }
 
-    fn go_live(&mut self, negotiated: sdp::Negotiated, provider: Box<dyn Dialect>, now: Instant) {
-        match Live::new(negotiated, provider, &self.desk, now) {
-            Ok(live) => {
+    fn go_live(&mut self, negotiated: sdp::Negotiated, provider: Box<dyn Dialect>, standing: Provider, now: Instant) {
+        match Live::new(negotiated, provider, &mut self.desk, now) {
+            Ok(mut live) => {
+                match standing {
+                    Provider::Ready => {}
+                    Provider::Expected => live.expect_provider(&mut self.desk, now),
+                }
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);
                 self.state = State::Live(Box::new(live));
@@ -507,9 +542,10 @@ impl Call {
     fn on_provider_while_ringing(&mut self, event: providers::Event, now: Instant) {
         match event {
             providers::Event::Ready => self.answer(now),
-            providers::Event::Failed(Failure { kind, message }) => {
-                let cause = format!("{} failed ({kind:?}): {message}", self.desk.rung.provider());
-                self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(503) }, now);
+            providers::Event::Failed(failure) => {
+                let State::Ringing(ringing) = &mut self.state else { return };
+                let flow = ringing.next(failure, &mut self.desk, now);
+                self.follow(flow, now);
             }
             providers::Event::Reconnect => {
                 let endpoint = self.provider().map(|provider| provider.endpoint());
@@ -564,8 +600,31 @@ impl Call {
 
 impl Desk {
     /// The provider of a call that sounds like this, not connected yet.
-    fn open(&self, format: AudioFormat) -> Box<dyn Dialect> {
-        self.rung.open(format, &self.log.about(&self.secretary.domain_name))
+    fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
+        let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
+        Box::new(Numbered::new(dialect, self.succession.take_seat()))
+    }
+
+    /// How long the provider may take to be ready: less where another waits for its turn.
+    fn patience(&self) -> Duration {
+        let alone = self.succession.below().next().is_none();
+        let Patiences { ready, replacement, .. } = self.settings.ladder;
+        if alone { ready } else { replacement }
+    }
+
+    /// A conversation with the present provider is ready, or failed.
+    fn went(&mut self, went: Result<(), FailureKind>) {
+        if let Some(circuit) = self.rung.circuit() {
+            self.emit(Event::Provider { circuit, went });
+        }
+    }
+
+    /// The present provider goes on after one that failed.
+    fn changed(&mut self, failed: Failed, lost: Duration, now: Instant) {
+        let at = self.log.since_answer(failed.since());
+        let change = failed.change(&self.rung, at, lost, now);
+        self.log.changed(change.clone(), &self.rung);
+        self.emit(Event::Changed(Box::new(change)));
     }
 
     fn emit(&mut self, event: Event) {
@@ -578,9 +637,13 @@ impl Desk {
     /// Who hears whether the caller speaks. A provider without an ear of its own would never know.
     fn detector(&self) -> vad::Engine {
         match self.settings.vad {
-            vad::Engine::Off if !self.rung.hears_turns() => vad::Engine::Silero,
+            vad::Engine::Off if !self.rungs().all(Rung::hears_turns) => vad::Engine::Silero,
             engine => engine,
         }
+    }
+
+    fn rungs(&self) -> impl Iterator<Item = &Rung> {
+        std::iter::once(&self.rung).chain(self.succession.below())
     }
 
     /// A re-INVITE that crossed our BYE.

@@ -1,5 +1,7 @@
 //! One rung of a secretary's ladder: a provider with all it needs, ready to be opened once the call's codec is known.
+use crate::breaker::Circuit;
 use media::{AudioFormat, SampleRate};
+pub(super) use providers::local::Occasion;
 use providers::{Dialect, Usage, elevenlabs, gemini, local, openai};
 
 /// What the recogniser of the built-in provider hears at most.
@@ -23,14 +25,14 @@ pub enum Rung {
     },
 }
 
-/// What speaks in a call whose provider died.
+/// The voice of this process, for a call whose provider died.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standby(pub local::Notice);
 
 impl Standby {
-    /// A voice that says the notice when it is connected.
-    pub fn open(self) -> Box<dyn Dialect> {
-        Box::new(local::Announcer::new(self.0))
+    /// A voice that says the notice for this occasion when it is connected.
+    pub(super) fn open(&self, occasion: Occasion) -> Box<dyn Dialect> {
+        Box::new(local::Announcer::new(self.0.clone(), occasion))
     }
 }
 
@@ -77,6 +79,25 @@ impl Rung {
             Self::ElevenLabs(_) => "elevenlabs",
             Self::Local { .. } => "local",
         }
+    }
+
+    /// Provider and model, for people.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.provider(), self.engine()).trim_end().to_owned()
+    }
+
+    /// What fails together with it; nothing where no network is in between.
+    pub fn circuit(&self) -> Option<Circuit> {
+        let url = match self {
+            Self::OpenAi(config) => &config.url,
+            Self::Gemini(config) => &config.url,
+            Self::ElevenLabs(config) => &config.url,
+            Self::Local { .. } => return None,
+        };
+        // Scheme and host: what follows may name a deployment, or a person.
+        let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let host = host.split(['/', '?']).next().unwrap_or(host);
+        Some(Circuit { provider: self.provider(), at: host.rsplit('@').next().unwrap_or(host).to_owned() })
     }
 
     /// Whether it finds the caller's turns in the audio by itself, without our detector.

@@ -31,8 +31,8 @@ pub struct Settings {
     pub learn: Policy,
     /// A mean opinion score below is warned of, 1 to 4.5.
     pub poor_below: f64,
-    /// How long the provider may take before the call is refused with 503.
-    pub ready_deadline: Duration,
+    /// How long providers are waited for.
+    pub ladder: Patiences,
     /// How long the announcement of a transfer may take before the REFER goes out regardless.
     pub announce_deadline: Duration,
     /// How long after the 202 a REFER may stay without a final NOTIFY.
@@ -71,7 +71,7 @@ impl Default for Settings {
             },
             learn: Policy::default(),
             poor_below: 3.6,
-            ready_deadline: Duration::from_secs(8),
+            ladder: Patiences::default(),
             announce_deadline: Duration::from_secs(10),
             notify_deadline: Duration::from_secs(45),
             bye_after_transfer: Duration::from_secs(1),
@@ -83,5 +83,25 @@ impl Default for Settings {
             fallback_extension: None,
             recording: Recording::default(),
         }
+    }
+}
+
+/// How long a provider is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patiences {
+    /// How long the only provider of a call may take to be ready, before the call is refused with 503.
+    pub ready: Duration,
+    /// How long a provider may take that is to go on with a conversation, or that has another below it.
+    pub replacement: Duration,
+    /// How long the caller who waits for such a provider hears nothing, before a voice of this process says something.
+    pub filler: Duration,
+    /// How long a provider may take to begin an answer, before it counts as silent.
+    pub answer: Duration,
+}
+
+impl Default for Patiences {
+    fn default() -> Self {
+        let (replacement, filler) = (Duration::from_secs(3), Duration::from_millis(1_500));
+        Self { ready: Duration::from_secs(8), replacement, filler, answer: Duration::from_secs(8) }
     }
 }

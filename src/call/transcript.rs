@@ -2,8 +2,9 @@
 //!
 //! Words run ahead of audio and audio runs ahead of the ear: an entry keeps all three apart, and only what left as RTP
 //! counts as said (`design.md` §1.2).
-use crate::record::{Speaker, TurnRecord};
+use crate::record::{Speaker, TurnRecord, Waterfall};
 use media::{Heard, UtteranceId};
+use providers::Said;
 use std::time::{Duration, Instant};
 
 /// More entries than any human call has; beyond it the oldest stay and new ones are dropped and counted.
@@ -16,6 +17,9 @@ const MAX_PAUSES: usize = 256;
 const ONSET: Duration = Duration::from_millis(500);
 /// A provider may split a turn, and so late come the words of its last part.
 const WORDED: Duration = Duration::from_secs(5);
+
+/// Entries that another provider is told of: a quarter of an hour of talk.
+const REMEMBERED: usize = 60;
 
 /// The growing transcript of one call.
 #[derive(Debug)]
@@ -68,6 +72,7 @@ struct Assistant {
     /// When the last of it was heard.
     ended: Option<Instant>,
     latency: Option<Duration>,
+    waterfall: Option<Waterfall>,
 }
 
 /// What became of an utterance.
@@ -172,10 +177,16 @@ impl Transcript {
     }
 
     /// The first packet of an utterance left.
-    pub(super) fn started(&mut self, utterance: UtteranceId, at: Instant, latency: Option<Duration>) {
+    pub(super) fn started(
+        &mut self,
+        utterance: UtteranceId,
+        at: Instant,
+        reply: Option<(Duration, Option<Waterfall>)>,
+    ) {
         if let Some(entry) = self.assistant(utterance, at) {
             entry.at = at;
-            entry.latency = latency;
+            entry.latency = reply.map(|(latency, _)| latency);
+            entry.waterfall = reply.and_then(|(_, waterfall)| waterfall);
         }
     }
 
@@ -206,6 +217,24 @@ impl Transcript {
         entries.into_iter().filter_map(|entry| entry.record(self.began, &self.pauses)).collect()
     }
 
+    /// What was said last, for a provider that goes on: what still plays will be heard.
+    pub(super) fn said(&self) -> Vec<Said> {
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.at());
+        let said = entries.into_iter().filter_map(|entry| match entry {
+            Entry::Caller { text, .. } => Some(Said::Caller(text.clone())),
+            Entry::Assistant(entry) => {
+                let playing =
+                    (entry.fate == Fate::Pending && !entry.generated.is_zero()).then_some(Fate::Heard(entry.generated));
+                let entry = entry.record_as(playing.unwrap_or(entry.fate), self.began, &self.pauses)?;
+                Some(Said::Assistant(entry.text))
+            }
+        });
+        let said: Vec<Said> = said.filter(|said| !said.is_empty()).collect();
+        let older = said.len().saturating_sub(REMEMBERED);
+        said.into_iter().skip(older).collect()
+    }
+
     /// The entry of an utterance, made at its first sign of life.
     fn assistant(&mut self, utterance: UtteranceId, now: Instant) -> Option<&mut Assistant> {
         let found = self.entries.iter().rposition(|e| matches!(e, Entry::Assistant(a) if a.utterance == utterance));
@@ -221,6 +250,7 @@ impl Transcript {
                     fate: Fate::Pending,
                     ended: None,
                     latency: None,
+                    waterfall: None,
                 };
                 self.push(Entry::Assistant(entry));
                 self.entries.len().checked_sub(1)?
@@ -258,6 +288,7 @@ impl Entry {
                 heard: None,
                 cut: false,
                 latency: None,
+                waterfall: None,
             }),
             Self::Assistant(entry) => entry.record(began, pauses),
         }
@@ -267,7 +298,11 @@ impl Entry {
 impl Assistant {
     /// `None` for an utterance of which nothing was heard: to the caller it never existed.
     fn record(&self, began: Instant, pauses: &[Pause]) -> Option<TurnRecord> {
-        let (heard, text, cut) = match self.fate {
+        self.record_as(self.fate, began, pauses)
+    }
+
+    fn record_as(&self, fate: Fate, began: Instant, pauses: &[Pause]) -> Option<TurnRecord> {
+        let (heard, text, cut) = match fate {
             Fate::Heard(heard) => (heard, self.text.clone(), false),
             Fate::Pending => return None,
             Fate::Cut { played, .. } if played.is_zero() => return None,
@@ -280,7 +315,8 @@ impl Assistant {
         let unrecorded = falls_into(pauses, self.at, self.ended.unwrap_or(self.at));
         let text = if unrecorded { NOT_RECORDED.to_owned() } else { text };
         let at = self.at.saturating_duration_since(began);
-        Some(TurnRecord { who: Speaker::Assistant, text, at, heard: Some(heard), cut, latency: self.latency })
+        let (latency, waterfall) = (self.latency, self.waterfall);
+        Some(TurnRecord { who: Speaker::Assistant, text, at, heard: Some(heard), cut, latency, waterfall })
     }
 }
 
@@ -323,7 +359,7 @@ mod tests {
         let mut transcript = Transcript::new(t0);
         transcript.text(U, "We are open from nine to six", t0);
         transcript.generated(U, ms(2_800), t0);
-        transcript.started(U, t0 + ms(500), Some(ms(400)));
+        transcript.started(U, t0 + ms(500), Some((ms(400), None)));
         transcript.cut(Heard { utterance: U, played: ms(1_400), queued: ms(2_800) }, t0 + ms(1_900));
         transcript.text(U, " every day", t0 + ms(2_000)); // late words of a cut utterance were never heard
         let turns = transcript.turns();

@@ -2,7 +2,7 @@
 use super::config::written;
 use crate::{
     paint::{Paint, plain},
-    record::{Conversation, Outcome, Speaker, TurnRecord},
+    record::{Change, Conversation, Outcome, Speaker, TurnRecord, Waterfall},
     store,
 };
 use chrono::{DateTime, FixedOffset, Local};
@@ -12,6 +12,9 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+
+/// The longest step of a picture, in letters: two seconds.
+const WIDEST: usize = 40;
 
 /// Lists stored conversations with what was said.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,9 +75,14 @@ fn show(conversation: &Conversation, started: DateTime<FixedOffset>, paint: Pain
         paint.on("2", &plain(&conversation.engine)),
         plain(&conversation.end_reason),
     );
+    let mut changes = conversation.changes.iter().peekable();
     for turn in &conversation.turns {
+        while let Some(change) = changes.next_if(|change| change.at <= turn.at) {
+            text.push_str(&change_line(change, paint));
+        }
         text.push_str(&line(turn, paint));
     }
+    changes.for_each(|change| text.push_str(&change_line(change, paint)));
     text.push('\n');
     text
 }
@@ -99,7 +107,41 @@ fn line(turn: &TurnRecord, paint: Paint) -> String {
         let _ = write!(text, "  {}", paint.on("2", &format!("({})", notes.join(", "))));
     }
     text.push('\n');
+    if let (Some(waterfall), Some(latency)) = (turn.waterfall, turn.latency) {
+        let _ = writeln!(text, "{:>11}{}", "", paint.on("2", &picture(waterfall, latency)));
+    }
     text
+}
+
+fn change_line(change: &Change, paint: Paint) -> String {
+    let lost = match change.lost.as_millis() {
+        0 => String::new(),
+        lost => format!(", {lost} ms of the caller's words lost"),
+    };
+    let note = format!(
+        "{} went on after {} ms without {}{lost}: {}",
+        plain(&change.to),
+        change.gap.as_millis(),
+        plain(&change.from),
+        plain(&change.why)
+    );
+    format!("  {:>6.1} s  {}\n", change.at.as_secs_f64(), paint.on("33", &note))
+}
+
+/// What a reply waited for, a letter for 50 ms: `e`nd of turn, `p`rovider, and the way to the `w`ire.
+fn picture(waterfall: Waterfall, latency: Duration) -> String {
+    let Waterfall { decided, audio } = waterfall;
+    let decided = decided.unwrap_or_default().min(audio);
+    let steps = [
+        ('e', decided, "end of turn"),
+        ('p', audio.saturating_sub(decided), "first audio"),
+        ('w', latency.saturating_sub(audio), "first packet"),
+    ];
+    let letters = |length: Duration| usize::try_from(length.as_millis().div_ceil(50)).unwrap_or(WIDEST).min(WIDEST);
+    let bar: String = steps.iter().map(|(letter, length, _)| letter.to_string().repeat(letters(*length))).collect();
+    let legend: Vec<String> =
+        steps.iter().map(|(_, length, what)| format!("{what} {} ms", length.as_millis())).collect();
+    format!("|{bar}|  {}", legend.join(", "))
 }
 
 #[cfg(test)]
@@ -108,6 +150,10 @@ mod tests {
     use crate::record::MicroUsd;
     use chrono::Utc;
     use uuid::Uuid;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
 
     fn conversation() -> Conversation {
         let started_at = DateTime::<Utc>::from_timestamp(1_790_000_000, 0).unwrap();
@@ -118,6 +164,7 @@ mod tests {
             heard: Some(Duration::from_millis(1_540)),
             cut,
             latency,
+            waterfall: None,
         };
         Conversation {
             conversation_uuid: Uuid::from_u128(1),
@@ -131,8 +178,19 @@ mod tests {
             turns: vec![
                 turn(Speaker::Assistant, "Olá, esta é", 0, true, None),
                 turn(Speaker::Caller, "Financeiro\x1b[2J", 2_100, false, None),
-                turn(Speaker::Assistant, "Vou transferir.", 3_000, false, Some(Duration::from_millis(280))),
+                TurnRecord {
+                    waterfall: Some(Waterfall { decided: Some(ms(120)), audio: ms(260) }),
+                    ..turn(Speaker::Assistant, "Vou transferir.", 3_000, false, Some(ms(280)))
+                },
             ],
+            changes: vec![Change {
+                at: ms(2_800),
+                from: "openai m".into(),
+                to: "local".into(),
+                why: "connection: it broke".into(),
+                gap: ms(320),
+                lost: ms(0),
+            }],
             outcome: Outcome::Transferred,
             end_reason: "the PBX took the caller".into(),
             transfer_destination: Some("1002".into()),
@@ -157,7 +215,9 @@ mod tests {
     the PBX took the caller
      0.0 s  assistant  Olá, esta é  (cut off after 1.5 s)
      2.1 s  caller     Financeiro [2J
+     2.8 s  local went on after 320 ms without openai m: connection: it broke
      3.0 s  assistant  Vou transferir.  (answered in 280 ms)
+           |eeepppw|  end of turn 120 ms, first audio 140 ms, first packet 20 ms
 
 ";
         assert_eq!(shown, want);

@@ -72,6 +72,10 @@ impl LiveView {
                 self.line(NOTE, &format!("── transfer to {destination} failed: {reason}"));
             }
             E::Hold(hold) => self.line(NOTE, &format!("── {hold:?}")),
+            E::Changed(change) => {
+                let note = format!("── {} goes on after {} ms: {}", change.to, change.gap.as_millis(), change.why);
+                self.line(NOTE, &note);
+            }
             E::Recording(order) => self.line(NOTE, &format!("── recording: {order:?}")),
             E::Warning(text) => self.line(NOTE, &format!("── {text}")),
             E::Ended(record) => {
@@ -82,6 +86,7 @@ impl LiveView {
             | E::Receipt(_)
             | E::CallerSpeaks
             | E::Measured(_)
+            | E::Provider { .. }
             | E::AssistantSpeaks { latency: None, .. } => {}
         }
         None

@@ -1,7 +1,8 @@
 //! `ramal status` and `ramal metrics`: how a running server is, for a person and for a machine.
 use super::{ask::Where, config::written};
 use crate::{
-    control::{Ask, CallMedia, Registered, Reply, RtpStatus, Standing, Status},
+    breaker::State,
+    control::{Ask, CallMedia, ProviderStatus, Registered, Reply, RtpStatus, Standing, Status},
     paint::{Paint, plain},
     record::{MediaQuality, WayQuality},
 };
@@ -71,6 +72,12 @@ fn show(status: &Status, paint: Paint) -> String {
     }
     for registered in &status.registrations {
         text.push_str(&line(registered, paint));
+    }
+    if !status.providers.is_empty() {
+        text.push_str(&format!("\n{}\n", paint.on("1", "Providers")));
+    }
+    for provider in &status.providers {
+        text.push_str(&provider_line(provider, paint));
     }
     let sip = &status.sip;
     // Writing to a String cannot fail.
@@ -167,6 +174,25 @@ fn line(registered: &Registered, paint: Paint) -> String {
     format!("  {state}  {account} at {registrar}  {}\n", paint.on("2", &notes.join(", ")))
 }
 
+/// Whether calls begin there, and how those before went.
+fn provider_line(provider: &ProviderStatus, paint: Paint) -> String {
+    let (colour, word) = match provider.state {
+        State::Closed => ("32", "used"),
+        State::HalfOpen => ("33", "tried"),
+        State::Open => ("31", "avoided"),
+    };
+    let mut notes = vec![format!("{} conversations", provider.ready)];
+    notes.extend(provider.failures.iter().map(|(kind, count)| format!("{count} failed ({kind})")));
+    notes.extend(provider.open_for_s.map(|seconds| format!("for another {}", span(seconds))));
+    let state = paint.on(colour, &format!("{word:<10}"));
+    format!(
+        "  {state}  {} at {}  {}\n",
+        plain(&provider.provider),
+        plain(&provider.at),
+        paint.on("2", &notes.join(", "))
+    )
+}
+
 /// `2 d 03:04:05`, `03:04:05`, `45 s`.
 fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -238,6 +264,14 @@ mod tests {
             ],
             calls: 1,
             rtp: RtpStatus { pairs: 500, free: 499, refused: 0 },
+            providers: vec![ProviderStatus {
+                provider: "openai".into(),
+                at: "api.openai.com".into(),
+                state: State::Open,
+                ready: 7,
+                failures: [("connection".to_owned(), 3)].into(),
+                open_for_s: Some(12),
+            }],
             media: vec![measured_call()],
             sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
             srtp: SrtpStatus::default(),
@@ -250,6 +284,9 @@ listening on udp 127.0.0.1:5070, tcp 127.0.0.1:5070
 Registrations
   registered  2000@pbx.example at pbx.example:5060  last answer 200, for 00:05:00, next REGISTER in 42 s
   failed      2000@pbx.example at pbx.example:5060  last answer 403, next REGISTER in 00:28:20
+
+Providers
+  avoided     openai at api.openai.com  7 conversations, 3 failed (connection), for another 12 s
 
 Calls
   1 with a secretary, 1 legs, 0 transactions

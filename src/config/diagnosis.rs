@@ -36,5 +36,6 @@ pub(super) fn control(raw: RawControl, check: &mut Check<'_>) -> Control {
     let at = |key| Place { section: "control", key };
     check.unknown("control", &raw.unknown, RawControl::KEYS);
     let socket = check.telling(at("socket"), raw.socket).map(PathBuf::from);
-    Control { socket, folders: control::folders(check.env) }
+    let http = check.parsed(at("http"), raw.http, ADDRESS_AND_PORT);
+    Control { socket, http, folders: control::folders(check.env) }
 }

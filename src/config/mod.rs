@@ -14,6 +14,7 @@ mod secretaries;
 mod sections;
 
 use crate::{
+    call::Patiences,
     dtmf::Dtmf,
     secretary::{DomainRef, SecretaryEntry},
 };
@@ -398,8 +399,8 @@ pub struct Local {
 /// Limits of every call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// How long a provider may take to be ready before the call is refused.
-    pub ready_deadline: Duration,
+    /// How long providers are waited for.
+    pub ladder: Patiences,
     /// How long the announcement of a transfer may take.
     pub announce_deadline: Duration,
     /// How long a REFER may stay without a final NOTIFY.
@@ -456,6 +457,8 @@ pub struct Trace {
 pub struct Control {
     /// A socket file; `None` for one that is found by the SIP port.
     pub socket: Option<PathBuf>,
+    /// Where `GET /health` and `GET /metrics` are answered; `None` for nowhere.
+    pub http: Option<SocketAddr>,
     /// Folders that one is looked for in, the best first.
     pub folders: Vec<PathBuf>,
 }

@@ -112,6 +112,9 @@ raw!(
     /// `[call]`
     RawCall {
         ready_deadline_s,
+        replacement_deadline_ms,
+        filler_after_ms,
+        answer_deadline_ms,
         announce_deadline_s,
         notify_deadline_s,
         bye_after_transfer_ms,
@@ -155,7 +158,7 @@ raw!(
 );
 raw!(
     /// `[control]`
-    RawControl { socket }
+    RawControl { socket, http }
 );
 raw!(
     /// One `[[secretaries]]`
@@ -165,6 +168,7 @@ raw!(
         extension,
         mode,
         provider,
+        ladder,
         model,
         agent_id,
         language,

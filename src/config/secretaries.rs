@@ -4,7 +4,7 @@ use super::{
     raw::RawSecretary,
 };
 use crate::secretary::{
-    Answer, DomainRef, Identity, ProviderKind, Secretary, SecretaryEntry, SecretaryRow, TransferRule,
+    Answer, DomainRef, Identity, ProviderKind, RawRung, Secretary, SecretaryEntry, SecretaryRow, TransferRule,
 };
 use providers::local::Language;
 use serde_json::{Map, Value as Json, json};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 const ANSWERS: &str = "must be a list of { questions = [\"…\"], answer = \"…\" }";
 const RULES: &str = "must be a list of { name = \"…\", aliases = [\"…\"], destination = \"…\", enabled = true }";
+const LADDER: &str = "must be a list of { provider = \"…\", model = \"…\", voice = \"…\" }";
 const MENU: &str =
     "must be a table: { announcement = \"…\", options = [{ keys = \"1\", action = \"transfer\", to = \"…\" }] }";
 const FUNCTIONS: &str = "must be a list of { name = \"…\", description = \"…\", parameters = { … } }";
@@ -41,7 +42,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
             ("transcription_model", raw.transcription_model),
             ("turn_detection", raw.turn_detection),
         ],
-        raw.answers,
+        (raw.answers, raw.ladder),
         section,
         check,
     );
@@ -129,7 +130,7 @@ pub(super) fn unique(entries: &[SecretaryEntry], check: &mut Check<'_>) {
 
 fn provider_config(
     texts: [(&str, Option<Value>); 5],
-    answers: Option<Value>,
+    (answers, ladder): (Option<Value>, Option<Value>),
     section: &str,
     check: &mut Check<'_>,
 ) -> String {
@@ -143,6 +144,10 @@ fn provider_config(
     if let Some(answers) = answers {
         let answers = answers.iter().map(|a| json!({ "questions": a.questions, "answer": a.answer })).collect();
         config.insert("answers".to_owned(), Json::Array(answers));
+    }
+    let ladder: Option<Vec<RawRung>> = check.shaped(Place { section, key: "ladder" }, ladder, LADDER);
+    if let Some(ladder) = ladder {
+        config.insert("ladder".to_owned(), Json::Array(ladder.iter().map(RawRung::to_json).collect()));
     }
     Json::Object(config).to_string()
 }

@@ -12,7 +12,7 @@ use super::{
     },
     recording, secretaries,
 };
-use crate::{accounts::Written, secretary};
+use crate::{accounts::Written, call::Patiences, secretary};
 use media::{Patience, codec::Codec, latch::Policy, vad};
 use serde::de::DeserializeOwned;
 use sip::{
@@ -474,14 +474,21 @@ fn call(raw: RawCall, check: &mut Check<'_>) -> Call {
     let at = |key| Place { section: "call", key };
     check.unknown("call", &raw.unknown, RawCall::KEYS);
     let bye = check.integer(at("bye_after_transfer_ms"), raw.bye_after_transfer_ms, 0..=60_000).unwrap_or(1_000);
+    let mut short = |key, value, default| {
+        Duration::from_millis(check.integer(at(key), value, 100..=60_000).unwrap_or(default).into())
+    };
+    let replacement = short("replacement_deadline_ms", raw.replacement_deadline_ms, 3_000);
+    let filler = short("filler_after_ms", raw.filler_after_ms, 1_500);
+    let answer = short("answer_deadline_ms", raw.answer_deadline_ms, 8_000);
     let written = raw.fallback_extension.clone();
     let fallback_extension = check.text(at("fallback_extension"), raw.fallback_extension);
     if let Some(Err(problem)) = fallback_extension.as_deref().map(secretary::destination) {
         check.refuse(at("fallback_extension"), written.as_ref(), problem);
     }
     let mut deadline = |key, value, default| seconds(check.integer(at(key), value, 1..=600).unwrap_or(default));
+    let ready = deadline("ready_deadline_s", raw.ready_deadline_s, 8);
     Call {
-        ready_deadline: deadline("ready_deadline_s", raw.ready_deadline_s, 8),
+        ladder: Patiences { ready, replacement, filler, answer },
         announce_deadline: deadline("announce_deadline_s", raw.announce_deadline_s, 10),
         notify_deadline: deadline("notify_deadline_s", raw.notify_deadline_s, 45),
         bye_after_transfer: Duration::from_millis(bye.into()),

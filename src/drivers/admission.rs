@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     accounts::Known,
-    call::{Settings, Setup},
+    call::{Rung, Settings, Setup},
     config::{Config, Srtp},
     dtmf::Dtmf,
     ladder::{self, Ears},
@@ -109,8 +109,7 @@ impl Admission {
     /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
     fn start(&self, facts: Facts, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let unavailable = |why: String| Refusal::new(503, why);
-        let rung = ladder::rung(&facts.secretary, &self.config.borrow(), &self.ears)
-            .map_err(|e| unavailable(e.to_string()))?;
+        let (rung, below) = self.ladder(&facts.secretary).map_err(|error| unavailable(error.to_string()))?;
         let peer = facts.invite.offer.as_deref().and_then(sdp::audio_address).unwrap_or(facts.invite.remote.ip());
         let near = self.ports.iter().find(|ports| ports.reach(peer)).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
@@ -126,6 +125,7 @@ impl Admission {
             invite,
             secretary,
             rung,
+            below,
             standby,
             settings,
             local,
@@ -137,6 +137,23 @@ impl Admission {
         };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
+    }
+
+    /// Who speaks, and who goes on when that one fails.
+    fn ladder(&self, secretary: &Secretary) -> Result<(Rung, Vec<Rung>), ladder::Unavailable> {
+        let rungs = ladder::rungs(secretary, &self.config.borrow(), &self.ears)?;
+        for warning in &rungs.warnings {
+            warn!("a rung of the ladder is missing: {warning}");
+        }
+        let (first, below, skipped) = self.shared.circuits.order(rungs);
+        if skipped > 0 {
+            warn!(
+                skipped,
+                first = first.provider(),
+                "This call begins further down the ladder: calls before it failed"
+            );
+        }
+        Ok((first, below))
     }
 
     fn settings(&self, invite: &IncomingInvite) -> Settings {
@@ -222,7 +239,7 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
         patience: config.rtp.patience,
         learn: config.rtp.learn,
         poor_below: config.rtp.poor_below,
-        ready_deadline: call.ready_deadline,
+        ladder: call.ladder,
         announce_deadline: call.announce_deadline,
         notify_deadline: call.notify_deadline,
         bye_after_transfer: call.bye_after_transfer,

@@ -1,6 +1,7 @@
 //! One call's task: owns the call, its RTP sockets and its provider connection. A packet crosses no thread.
 use super::{
     Alarm,
+    breakers::Circuits,
     facts::Facts,
     https,
     media_board::News,
@@ -76,6 +77,8 @@ pub struct Shared {
     pub watch: broadcast::Sender<(Uuid, Event)>,
     /// What SRTP did not believe, of all calls.
     pub unbelieved: Arc<SrtpCounters>,
+    /// Which providers fail.
+    pub circuits: Arc<Circuits>,
     /// How calls sound.
     pub board: mpsc::Sender<News>,
 }
@@ -326,6 +329,9 @@ impl Task {
             }
             Provider::None => {}
         }
+        while let Some((id, job)) = self.call.poll_job() {
+            self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
+        }
     }
 
     fn drain_recording(&mut self) {
@@ -398,6 +404,11 @@ impl Task {
                 self.record = Some(record.clone());
             }
             Event::Measured(quality) => return self.tell(News::Measured(self.uuid, quality)),
+            Event::Provider { circuit, went } => return self.shared.circuits.report(&circuit, went),
+            Event::AssistantSpeaks { latency: Some(latency), waterfall, .. } => {
+                self.tell(News::Replied(latency, waterfall));
+            }
+            Event::Changed(ref change) => self.tell(News::Changed(change.gap)),
             Event::Answered
             | Event::CallerSpeaks
             | Event::CallerText(_)
@@ -480,6 +491,10 @@ fn log(event: &Event) {
         Event::TransferStarted { destination } => info!(%destination, "Transfer"),
         Event::TransferFailed { destination, reason } => info!(%destination, %reason, "Transfer failed"),
         Event::Warning(text) => warn!("{text}"),
+        Event::Changed(change) => {
+            let gap_ms = change.gap.as_millis();
+            info!(from = %change.from, to = %change.to, why = %change.why, gap_ms, "Provider changed");
+        }
         Event::Hold(hold) => info!(?hold, "Hold"),
         Event::Recording(Order::Pause) => info!("Recording paused"),
         Event::Recording(Order::Resume) => info!("Recording resumed"),
@@ -488,6 +503,7 @@ fn log(event: &Event) {
         // Numbers, digits and words of callers are nobody's business above TRACE.
         Event::Connect(_)
         | Event::Receipt(_)
+        | Event::Provider { .. }
         | Event::AssistantSpeaks { .. }
         | Event::CallerSpeaks
         | Event::CallerText(_)

@@ -3,6 +3,7 @@ use super::{
     admission::Admission,
     call_task::RecordingOrder,
     media_board::{Board, News},
+    pages,
     rtp_socket::Ports,
     sip_socket::Request,
     tap::{Look, Report, carrier},
@@ -29,12 +30,12 @@ use std::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::{Semaphore, broadcast, mpsc, oneshot},
     task::JoinHandle,
     time::timeout,
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// Askers at one time; one more is closed at once.
 const ASKERS: usize = 16;
@@ -131,6 +132,7 @@ pub struct Sources {
 /// # Errors
 /// The configured place cannot be had.
 pub fn start(sources: Sources) -> io::Result<Option<JoinHandle<()>>> {
+    let sources = Arc::new(sources);
     let config = &sources.config.control;
     let port = sources.listeners.first().map(|(_, at)| at.port()).unwrap_or_default();
     let socket = match &config.socket {
@@ -147,8 +149,18 @@ pub fn start(sources: Sources) -> io::Result<Option<JoinHandle<()>>> {
     Ok(Some(tokio::spawn(run(socket, sources))))
 }
 
-async fn run(socket: Socket, sources: Sources) {
-    let sources = Arc::new(sources);
+/// Answers `GET /health` and `GET /metrics` until the task is aborted, where the configuration names an address for it.
+///
+/// # Errors
+/// That address cannot be had.
+pub async fn start_pages(sources: Sources) -> io::Result<Option<JoinHandle<()>>> {
+    let Some(address) = sources.config.control.http else { return Ok(None) };
+    let listener = TcpListener::bind(address).await?;
+    info!(address = %listener.local_addr()?, "Health and metrics");
+    Ok(Some(tokio::spawn(pages::run(listener, Arc::new(sources)))))
+}
+
+async fn run(socket: Socket, sources: Arc<Sources>) {
     let room = Arc::new(Semaphore::new(ASKERS));
     loop {
         let stream = match socket.listener.accept().await {
@@ -199,8 +211,8 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
             None => None,
         },
         Ask::Metrics => match sources.status().await {
-            Some((status, report, media)) => {
-                let text = metrics::prometheus(&status, &report.messages, report.hep_lost, &media);
+            Some((status, report, (media, waits))) => {
+                let text = metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits));
                 Some(tell(&mut writer, &Reply::Metrics { text }).await?)
             }
             None => None,
@@ -301,9 +313,10 @@ impl Sources {
         Reply::Refused { why: why.to_owned() }
     }
 
-    async fn status(&self) -> Option<(Status, Box<Report>, metrics::Media)> {
+    /// How the server is; `None` if its SIP task is gone or stuck.
+    pub(super) async fn status(&self) -> Option<(Status, Box<Report>, (metrics::Media, metrics::Waits))> {
         let report = self.look(Look::Report).await?;
-        let Board { calls, ended } = self.board().await?;
+        let Board { calls, ended, waits } = self.board().await?;
         let admission = self.admission.upgrade()?;
         let media = calls.into_iter().map(|(conversation, (_, quality))| CallMedia { conversation, quality });
         let status = Status {
@@ -313,12 +326,13 @@ impl Sources {
             registrations: registrations(&admission.registrars.borrow(), &report.registrations),
             calls: admission.threads.calls() as u64,
             rtp: rtp_ports(&admission),
+            providers: admission.shared.circuits.standing().into_iter().map(Into::into).collect(),
             media: media.collect(),
             sip: SipStatus::from(report.stats),
             srtp: admission.shared.unbelieved.status(),
             trace: report.kept,
         };
-        Some((status, report, ended))
+        Some((status, report, (ended, waits)))
     }
 
     async fn board(&self) -> Option<Board> {

@@ -1,5 +1,8 @@
 //! How the calls that are up sound, and those that ended: one task has it all, and is asked.
-use crate::{metrics, record::MediaQuality};
+use crate::{
+    metrics,
+    record::{MediaQuality, Waterfall},
+};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -19,6 +22,10 @@ pub enum News {
     Measured(Uuid, Box<MediaQuality>),
     /// A call ended, and this is how it sounded; `None` if it had no audio.
     Ended(Uuid, Option<Box<MediaQuality>>),
+    /// The assistant answered the caller after this long, spent on this.
+    Replied(Duration, Option<Waterfall>),
+    /// Another provider went on after this long.
+    Changed(Duration),
     /// Somebody asks.
     Look(oneshot::Sender<Board>),
 }
@@ -30,6 +37,8 @@ pub struct Board {
     pub calls: BTreeMap<Uuid, (Instant, MediaQuality)>,
     /// Those that ended.
     pub ended: metrics::Media,
+    /// What callers waited for.
+    pub waits: metrics::Waits,
 }
 
 /// Starts the task; it ends when nobody can tell it anything any more.
@@ -46,6 +55,8 @@ pub fn start() -> mpsc::Sender<News> {
                         board.ended.add(&quality);
                     }
                 }
+                News::Replied(latency, waterfall) => board.waits.replied(latency, waterfall),
+                News::Changed(gap) => board.waits.changed(gap),
                 News::Look(asker) => {
                     board.calls.retain(|_, (at, _)| at.elapsed() < FORGOTTEN);
                     // Who asked may have gone.

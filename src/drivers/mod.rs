@@ -1,6 +1,7 @@
 //! Where time, sockets, threads and tasks enter. Nothing here decides anything: cores do.
 #![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
 pub mod admission;
+pub mod breakers;
 pub mod call_task;
 pub mod control;
 pub mod dns;
@@ -11,6 +12,7 @@ pub mod leases;
 pub mod media_board;
 pub mod media_threads;
 pub mod names;
+mod pages;
 pub mod phone_task;
 pub mod receipts;
 pub mod recorder;

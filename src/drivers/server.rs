@@ -29,7 +29,10 @@ use crate::{
     trace::{self, Entry},
 };
 use anyhow::Context;
-use providers::local::Language;
+use providers::{
+    Job, JobId,
+    local::{Language, Notice},
+};
 use sip::{
     Event, LegId, Transport,
     endpoint::{Config as EndpointConfig, Endpoint},
@@ -83,7 +86,8 @@ pub struct Server {
     following: JoinHandle<()>,
     config: watch::Sender<Arc<Config>>,
     sip: JoinHandle<()>,
-    control: Option<JoinHandle<()>>,
+    /// Whoever answers questions: on the control socket, and over HTTP.
+    asked: Vec<JoinHandle<()>>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
@@ -103,35 +107,21 @@ impl Server {
         // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
         let (store, records, writer) = open_store(&now).await?;
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
+        rehearse(&engine);
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
         let registrars = Registrars::start(&dns, &requests);
         let names = Names::new(dns, &requests);
         registrars.apply(Source::File, accounts(&now)).await;
-        let recorder = Recorder::start(now.recording.clone()).context("[recording] directory")?;
+        let shared = share(&now, &engine, (&store, records), requests.clone())?;
         let (stop, stopped) = watch::channel(false);
         let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
-        let (watch, _) = broadcast::channel(WATCHED);
-        let (orders, _) = broadcast::channel(ORDERS);
-        let trusted = trust::tls(&now)?;
-        let http = https::agent(Arc::clone(&trusted));
+        let watch = shared.watch.clone();
         let admission = Arc::new(Admission {
             ports,
-            threads: MediaThreads::start(threads(&now, cores), &orders, &stopped)?,
+            threads: MediaThreads::start(threads(&now, cores), &shared.orders, &stopped)?,
             ears: ears(&engine),
             registrars: registrars.known.clone(),
-            shared: Shared {
-                board: media_board::start(),
-                sip: requests.clone(),
-                engine: Arc::clone(&engine),
-                receipts: receipts::start(http.clone(), Arc::clone(&store)),
-                http,
-                tls: trusted,
-                records,
-                recorder,
-                orders,
-                watch: watch.clone(),
-                unbelieved: Arc::default(),
-            },
+            shared,
             store: Arc::clone(&store),
             config: configs,
         });
@@ -150,24 +140,25 @@ impl Server {
             following,
             config,
             sip,
-            control: None,
+            asked: Vec::new(),
             dispatcher,
             writer,
         };
-        server.control = server.answer_questions(&messages).context("[control] socket")?;
+        server.asked.extend(control::start(server.sources(&messages)).context("[control] socket")?);
+        server.asked.extend(control::start_pages(server.sources(&messages)).await.context("[control] http")?);
         Ok(server)
     }
 
-    /// Starts to answer on the control socket.
-    fn answer_questions(&self, messages: &broadcast::Sender<Entry>) -> std::io::Result<Option<JoinHandle<()>>> {
-        control::start(Sources {
+    /// Whom answers to questions come from.
+    fn sources(&self, messages: &broadcast::Sender<Entry>) -> Sources {
+        Sources {
             requests: self.requests.downgrade(),
             messages: messages.downgrade(),
             admission: Arc::downgrade(&self.admission),
             config: Arc::clone(&self.config.borrow()),
             listeners: self.bound.clone(),
             started: Instant::now(),
-        })
+        }
     }
 
     /// Takes another configuration, for the calls to come: those that are up go on as they began. Registrations that
@@ -223,7 +214,7 @@ impl Server {
             }
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
-        let Self { requests, registrars, leases, store, mut sip, control, dispatcher, admission, writer, .. } = self;
+        let Self { requests, registrars, leases, store, mut sip, asked, dispatcher, admission, writer, .. } = self;
         let Leasing { owner, settle, mut task } = leases;
         let _ = settle.send(true);
         let held = timeout(SIP_GOODBYE, &mut task).await.ok().and_then(Result::ok).unwrap_or_default();
@@ -233,9 +224,7 @@ impl Server {
             // A SIP task that is gone has nobody registered.
             let _ = requests.send(Request::Unregister(id)).await;
         }
-        if let Some(control) = control {
-            control.abort();
-        }
+        asked.iter().for_each(JoinHandle::abort);
         // The last senders of requests: without them the SIP task ends when it has said all, and the dispatcher with it.
         drop((requests, admission));
         if timeout(SIP_GOODBYE, &mut sip).await.is_err() {
@@ -391,10 +380,45 @@ fn ports(config: &Config) -> anyhow::Result<Vec<Ports>> {
     config.rtp.addresses.iter().copied().map(ports).collect()
 }
 
+/// What all calls share.
+fn share(
+    config: &Config,
+    engine: &Arc<Engine>,
+    (store, records): (&Arc<dyn Store>, store::Recorder),
+    sip: mpsc::Sender<Request>,
+) -> anyhow::Result<Shared> {
+    let tls = trust::tls(config)?;
+    let http = https::agent(Arc::clone(&tls));
+    Ok(Shared {
+        board: media_board::start(),
+        sip,
+        engine: Arc::clone(engine),
+        receipts: receipts::start(http.clone(), Arc::clone(store)),
+        http,
+        tls,
+        records,
+        recorder: Recorder::start(config.recording.clone()).context("[recording] directory")?,
+        orders: broadcast::channel(ORDERS).0,
+        watch: broadcast::channel(WATCHED).0,
+        unbelieved: Arc::default(),
+        circuits: Arc::default(),
+    })
+}
+
 fn engine_config(config: &Config, cores: usize) -> EngineConfig {
     EngineConfig {
         models_dir: config.local.models_dir.clone(),
         threads: config.local.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores),
+    }
+}
+
+/// What is said when a provider died is spoken once to nobody, so that it is there when it is needed.
+fn rehearse(engine: &Engine) {
+    let voices = engine.capabilities().voices.keys();
+    let sentences = voices.flat_map(|voice| Notice::sentences(*voice).into_iter().map(|text| (*voice, text)));
+    for (job, (voice, text)) in (0..).zip(sentences) {
+        let (nobody, _) = mpsc::channel(1);
+        engine.submit(JobId(job), Job::Speak { text, language: voice.tag().to_owned() }, None, nobody);
     }
 }
 

@@ -132,14 +132,16 @@ impl ConversationColumns {
         };
         let outcome = self.outcome.as_deref().and_then(Outcome::parse).ok_or_else(|| unreadable("outcome"))?;
         let started_at = self.started_at.ok_or_else(|| unreadable("started_at"))?;
-        let (mut turns, mut about) = (Vec::new(), (String::new(), String::new(), String::new()));
+        let (mut turns, mut about) = (Vec::new(), (String::new(), String::new(), String::new(), Vec::new()));
         for entry in entries {
             match entry {
                 TranscriptEntry::Turn(turn) => turns.push(turn),
-                TranscriptEntry::About { provider, engine, end_reason } => about = (provider, engine, end_reason),
+                TranscriptEntry::About { provider, engine, end_reason, changes } => {
+                    about = (provider, engine, end_reason, changes);
+                }
             }
         }
-        let (provider, engine, end_reason) = about;
+        let (provider, engine, end_reason, changes) = about;
         let recording = match &self.recording {
             Some(json) => serde_json::from_str(json).map_err(|_| unreadable("recording"))?,
             None => None,
@@ -159,6 +161,7 @@ impl ConversationColumns {
             started_at,
             ended_at: self.ended_at.unwrap_or(started_at),
             turns,
+            changes,
             outcome,
             end_reason,
             transfer_destination: self.transfer_destination,

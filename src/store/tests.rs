@@ -156,6 +156,7 @@ fn conversation(of: &Secretary) -> Conversation {
         heard,
         cut,
         latency,
+        waterfall: None,
     };
     Conversation {
         conversation_uuid: Uuid::new_v4(),
@@ -171,6 +172,7 @@ fn conversation(of: &Secretary) -> Conversation {
             turn(Speaker::Caller, "Não — 'quero' o financeiro", None, false, None),
             turn(Speaker::Assistant, "Sim.", Some(Duration::from_millis(400)), false, Some(Duration::from_millis(280))),
         ],
+        changes: Vec::new(),
         outcome: Outcome::Transferred,
         end_reason: "transferred to 1002".into(),
         transfer_destination: Some("1002".into()),

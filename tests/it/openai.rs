@@ -226,6 +226,44 @@ fn a_provider_that_breaks_off_sends_the_caller_to_the_fallback() -> Result<()> {
     stage.clear()
 }
 
+/// The simulator is killed while its answer is heard: the built-in provider goes on in the same call.
+#[test]
+fn a_provider_that_is_killed_in_mid_answer_leaves_the_call_to_the_next_rung() -> Result<()> {
+    let mut stage = stage()?;
+    let script = r#"
+caller = ["What are your opening hours?"]
+greeting = { say = { tone_hz = 700, ms = 1500 }, transcript = "Welcome to the test line." }
+replies = [{ say = { tone_hz = 1100, ms = 20000 }, transcript = "We are open from nine to five, and so on." }]
+"#;
+    let secretary = "ladder = [{ provider = \"local\" }]\n\
+                     answers = [{ questions = [\"What are your opening hours?\"], answer = \"From nine to five.\" }]";
+    let (mut provider, ramal) = house(script, Terms { secretary, ..Terms::default() }, &mut stage)?;
+    let (uri, question) = (ramal.uri("demo"), text(&question()));
+    let mut command = stage.command(&["call", &uri, "--json", "--play", &question, "--duration", "20"]);
+    let phone = Process::start("ramal call", &mut command)?;
+    provider.wait_for_line("input_audio_transcription.completed", Duration::from_secs(30))?;
+    // With the first piece nothing is heard yet.
+    for _ in 0..10 {
+        let mark = provider.mark();
+        provider.wait_for_line_after(mark, "response.output_audio.delta", Duration::from_secs(10))?;
+    }
+    drop(provider);
+    let ended = phone.wait(Duration::from_secs(60))?;
+    ensure!(ended.status.success(), "{}\n{}\n{}", ended.status, ended.lines.join("\n"), ramal.process);
+    let stored = stage.conversations(&ramal.config, 1)?;
+    let changes = stored[0]["changes"].as_array().context("changes")?;
+    let gap = changes.last().and_then(|change| change["gap_ms"].as_u64()).context("gap_ms")?;
+    ensure!(gap <= 1_500, "a gap of {gap} ms: {}", stored[0]);
+    ensure!(stored[0]["provider"] == "local" && stored[0]["outcome"] == "completed", "{}", stored[0]);
+    let failed = changes.iter().filter_map(|change| change["at_ms"].as_u64()).max().context("at_ms")?;
+    let turns = stored[0]["turns"].as_array().context("turns")?;
+    let after = |turn: &&Value| turn["who"] == "assistant" && turn["at_ms"].as_u64() > Some(failed);
+    ensure!(turns.iter().filter(after).count() > 0, "the built-in provider says nothing: {}", stored[0]);
+    ensure!(turns.iter().any(|turn| turn["cut"] == true), "what was not heard of the answer is kept: {}", stored[0]);
+    ramal.end()?;
+    stage.clear()
+}
+
 #[test]
 fn a_wrong_key_refuses_the_call() -> Result<()> {
     let mut stage = stage()?;

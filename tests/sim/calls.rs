@@ -423,7 +423,12 @@ fn the_server_may_stop_at_any_time() {
 #[test]
 fn a_dead_provider_ends_the_call_or_sends_the_caller_to_the_fallback() {
     let mut world = World::answered(|_| ());
-    world.call.handle_disconnected(Disconnect::Closed(Some((1011, "internal".into()))), world.now);
+    let connects = |world: &World| world.events.iter().filter(|event| matches!(event, Event::Connect(_))).count();
+    let before = connects(&world);
+    world.call.handle_disconnected(Disconnect::Closed(Some((1000, String::new()))), world.now);
+    world.drain();
+    assert!(!world.hung_up() && connects(&world) == before + 1, "the same is tried once more");
+    world.call.handle_disconnected(Disconnect::Unreachable("refused".into()), world.now);
     world.drain();
     assert!(world.hung_up());
     assert_eq!(world.outcome(), Some(Outcome::Failed));

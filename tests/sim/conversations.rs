@@ -62,7 +62,7 @@ impl Exchange {
 
     fn connect(&mut self) {
         self.connections += 1;
-        self.provider = Some(self.house.open(self.connections, self.now));
+        self.provider = self.house.open(self.connections, self.now);
         self.dialect.handle_connected(self.now);
     }
 

@@ -1,5 +1,5 @@
 //! Simulated providers, as the world needs them.
-use providers::{Incoming, elevenlabs as agents, gemini as dialect};
+use providers::{Incoming, elevenlabs as agents, gemini as dialect, local, openai as model};
 use ramal::{
     call::Rung,
     lab::{
@@ -22,6 +22,8 @@ pub(crate) enum House {
     OpenAi(Arc<openai::Script>),
     Gemini(Arc<gemini::Script>),
     ElevenLabs(Arc<elevenlabs::House>),
+    /// The speech engine of the process: no connection.
+    Local,
 }
 
 impl From<openai::Script> for House {
@@ -50,9 +52,10 @@ impl From<elevenlabs::Script> for House {
 
 impl House {
     /// A connection that was just upgraded.
-    pub(crate) fn open(&self, number: u64, now: Instant) -> Provider {
+    pub(crate) fn open(&self, number: u64, now: Instant) -> Option<Provider> {
         let voice = Arc::clone(&VOICE);
-        match self {
+        Some(match self {
+            Self::Local => return None,
             Self::OpenAi(script) => {
                 let handshake = openai::Handshake { model: Some("gpt-realtime-2.1".into()), beta: false };
                 let core = openai::Core::new(Arc::clone(script), voice, number, &handshake, now);
@@ -65,34 +68,52 @@ impl House {
                 let core = elevenlabs::Core::new(Arc::clone(house), voice, number, Some(AGENT), now);
                 Provider::ElevenLabs(Box::new(core))
             }
-        }
+        })
     }
 
     /// A message in the kind of frame it comes in.
     pub(crate) fn framed(&self, text: String) -> Incoming {
         match self {
-            Self::OpenAi(_) | Self::ElevenLabs(_) => Incoming::Text(text),
+            Self::OpenAi(_) | Self::ElevenLabs(_) | Self::Local => Incoming::Text(text),
             Self::Gemini(_) => Incoming::Binary(text.into_bytes()),
         }
     }
 
-    /// The same secretary, with this provider.
-    pub(crate) fn rung(&self, rung: Rung) -> Rung {
-        match (self, rung) {
-            (Self::Gemini(_), Rung::OpenAi(config)) => Rung::Gemini(Box::new(dialect::Config {
-                first_message: config.first_message,
-                tools: config.tools,
+    /// The same secretary, with this provider, which is the `number`-th of her ladder and has an address of its own.
+    pub(crate) fn rung(&self, own: &Rung, number: usize) -> Rung {
+        let Rung::OpenAi(own) = own else { unreachable!("the model's secretary speaks through openai") };
+        let url = format!("wss://rung-{number}.test");
+        match self {
+            Self::OpenAi(_) => Rung::OpenAi(Box::new(model::Config { url, ..(**own).clone() })),
+            Self::Gemini(_) => Rung::Gemini(Box::new(dialect::Config {
+                url,
+                first_message: own.first_message.clone(),
+                tools: own.tools.clone(),
                 ..dialect::Config::new("g-test")
             })),
-            (Self::ElevenLabs(_), Rung::OpenAi(config)) => {
-                let mut agent = agents::Config::new(AGENT, agents::Format::Ulaw);
-                agent.overrides.first_message = config.first_message;
+            Self::ElevenLabs(_) => {
+                let mut agent = agents::Config { url, ..agents::Config::new(AGENT, agents::Format::Ulaw) };
+                agent.overrides.first_message.clone_from(&own.first_message);
                 Rung::ElevenLabs(Box::new(agent))
             }
-            (_, rung) => rung,
+            Self::Local => {
+                let mut config = local::Config::new(local::Language::EnUs, local::Hearing::Words);
+                config.first_message.clone_from(&own.first_message);
+                config.answers = vec![local::Answer { questions: vec![QUESTION.into()], answer: ANSWER.into() }];
+                Rung::Local { config: Box::new(config), engine: "simulated".into() }
+            }
         }
     }
+
+    /// Which rung of a ladder is at this address.
+    pub(crate) fn number(url: &str) -> usize {
+        url.split_once("rung-").and_then(|(_, rest)| rest.split('.').next()).unwrap().parse().unwrap()
+    }
 }
+
+/// What callers ask, and what every provider answers in its way.
+pub(crate) const QUESTION: &str = "When are you open?";
+const ANSWER: &str = "From nine to six.";
 
 /// One connection.
 pub(crate) enum Provider {

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is tests, also what no #[test] marks")]
 mod calls;
 mod conversations;
+mod engine;
 mod gemini;
 mod house;
+mod ladder;
 mod model;
 mod network;
 mod refer_traces;

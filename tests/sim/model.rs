@@ -96,6 +96,7 @@ pub(crate) fn setup(
         invite,
         secretary,
         rung: Rung::OpenAi(Box::new(config)),
+        below: Vec::new(),
         standby: None,
         settings: Settings { codecs: vec![Codec::Pcmu, Codec::Pcma], ..Settings::default() },
         local,

@@ -322,6 +322,8 @@ impl Walk {
             | Event::AssistantSpeaks { .. }
             | Event::AssistantText { .. }
             | Event::PlayedOut(_)
+            | Event::Provider { .. }
+            | Event::Changed(_)
             | Event::Measured(_)
             | Event::Receipt(_)
             | Event::Hold(_)

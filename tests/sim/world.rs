@@ -1,11 +1,12 @@
 //! A phone, a network, Ramal and a simulated provider, each as it ships, on one virtual clock.
 use crate::{
+    engine::Engine,
     house::{House, Provider},
     model,
     network::{Datagram, Network, Path},
 };
 use media::{Channel, codec::Codec};
-use providers::{Disconnect, Outgoing};
+use providers::{Disconnect, Endpoint as Address, Incoming, Outgoing};
 use ramal::{
     call::{self, Call, Event},
     dtmf::Dtmf,
@@ -81,6 +82,7 @@ impl Weather {
 /// What travels on the connection to the provider, in order.
 enum Wire {
     Opened,
+    Refused(Disconnect),
     ToProvider(String),
     ToRamal(Departure),
 }
@@ -95,13 +97,35 @@ pub(crate) struct World {
     pub(crate) sip: Endpoint,
     seed: u64,
     pub(crate) call: Option<Call>,
-    house: House,
+    /// One a rung.
+    houses: Vec<House>,
+    /// Which of them the call is connected with, or was last.
+    pub(crate) house: usize,
+    /// What is wrong with each.
+    faults: BTreeMap<usize, Fault>,
     provider: Option<Provider>,
+    engine: Engine,
+    standby: Option<call::Standby>,
+    /// How long providers are waited for.
+    pub(crate) patience: call::Patiences,
     /// Connections to the provider so far.
     pub(crate) connections: u64,
     wire: BTreeMap<(Instant, u64), Wire>,
     sent: u64,
     pub(crate) log: Log,
+}
+
+/// What goes wrong with a provider, for good unless it is said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Its connections break, and nobody listens there any more.
+    Killed,
+    /// It hears nothing and says nothing.
+    Muted,
+    /// It closes its connections and answers 429.
+    TooMany,
+    /// It closes this connection, and takes the next.
+    Closed,
 }
 
 /// What came out of the call.
@@ -123,6 +147,13 @@ pub(crate) struct Log {
     longest_wait: Duration,
     /// Datagrams to whom nobody should send.
     pub(crate) astray: usize,
+    /// When the caller's voice, and that of Ramal, last left.
+    pub(crate) caller_voice: Option<Instant>,
+    pub(crate) our_voice: Option<Instant>,
+    /// When our detector heard the caller begin.
+    pub(crate) caller_speaks: Option<Instant>,
+    /// When a tool was last answered.
+    pub(crate) tool_answered: Option<Instant>,
 }
 
 impl World {
@@ -148,8 +179,13 @@ impl World {
             sip: endpoint("ramal"),
             seed,
             call: None,
-            house: house.into(),
+            houses: vec![house.into()],
+            house: 0,
+            faults: BTreeMap::new(),
             provider: None,
+            engine: Engine::default(),
+            standby: None,
+            patience: call::Patiences::default(),
             connections: 0,
             wire: BTreeMap::new(),
             sent: 0,
@@ -157,6 +193,36 @@ impl World {
         };
         world.dial();
         world
+    }
+
+    /// The same, with more rungs, an engine for those in this process, and a voice that stands by. Before anything passes.
+    pub(crate) fn with(mut self, below: Vec<House>, engine: Engine, standby: call::Standby) -> Self {
+        assert!(self.call.is_none(), "the call has begun");
+        self.houses.extend(below);
+        (self.engine, self.standby) = (engine, Some(standby));
+        self
+    }
+
+    /// Something goes wrong with the provider that the call is connected with, or will be.
+    pub(crate) fn hit(&mut self, fault: Fault) {
+        self.faults.insert(self.house, fault);
+        let how = match fault {
+            Fault::Muted => return,
+            Fault::Killed => Disconnect::Closed(None),
+            Fault::TooMany => Disconnect::Closed(Some((1013, "Too many requests".into()))),
+            Fault::Closed => Disconnect::Closed(Some((1011, "Internal error".into()))),
+        };
+        if self.provider.take().is_some() {
+            self.wire.clear();
+            self.call.iter_mut().for_each(|call| call.handle_disconnected(how.clone(), self.now));
+            self.faults.retain(|_, fault| *fault != Fault::Closed);
+            self.settle();
+        }
+    }
+
+    /// Utterances that were begun, and packets of voice of the last.
+    pub(crate) fn spoken(&self) -> (usize, u64) {
+        (self.log.voiced.len(), self.log.voiced.last().copied().unwrap_or_default())
     }
 
     fn dial(&mut self) {
@@ -227,7 +293,7 @@ impl World {
         ];
         let deadlines = deadlines.into_iter().flatten().map(|(at, _)| at);
         let wire = self.wire.first_key_value().map(|((at, _), _)| *at);
-        deadlines.chain(self.network.next_arrival()).chain(wire).min()
+        deadlines.chain(self.network.next_arrival()).chain(wire).chain(self.engine.next()).min()
     }
 
     /// Whatever is due at this instant.
@@ -239,6 +305,9 @@ impl World {
         while self.wire.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
             let Some((_, wire)) = self.wire.pop_first() else { break };
             self.carry(wire);
+        }
+        while let Some(done) = self.engine.poll(now) {
+            self.call.iter_mut().for_each(|call| call.handle_provider(Incoming::Job(done.clone()), now));
         }
         let due = |deadline: Option<(Instant, &str)>| deadline.is_some_and(|(at, _)| at <= now);
         if due(self.phone.poll_timeout()) {
@@ -276,15 +345,23 @@ impl World {
     }
 
     fn carry(&mut self, wire: Wire) {
+        let muted = self.faults.get(&self.house) == Some(&Fault::Muted);
         let Some(call) = &mut self.call else { return };
         match wire {
+            Wire::ToProvider(_) | Wire::ToRamal(_) if muted => {}
+            Wire::Refused(how) => call.handle_disconnected(how, self.now),
             Wire::Opened => {
                 self.connections += 1;
-                self.provider = Some(self.house.open(self.connections, self.now));
+                self.provider = self.houses[self.house].open(self.connections, self.now);
                 call.handle_connected(self.now);
+                if self.faults.get(&self.house) == Some(&Fault::Closed) {
+                    self.hit(Fault::Closed);
+                }
             }
             Wire::ToProvider(text) => self.provider.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
-            Wire::ToRamal(Departure::Message { text, .. }) => call.handle_provider(self.house.framed(text), self.now),
+            Wire::ToRamal(Departure::Message { text, .. }) => {
+                call.handle_provider(self.houses[self.house].framed(text), self.now)
+            }
             Wire::ToRamal(Departure::Close(code, why)) => {
                 call.handle_disconnected(Disconnect::Closed(Some((code, why))), self.now);
             }
@@ -316,8 +393,12 @@ impl World {
                 sip::Event::Incoming { leg, invite, .. } => {
                     assert!(self.call.is_none(), "one INVITE is one call");
                     let setup = model::setup(model::secretary(|_| ()), (leg, *invite), at("ramal rtp"), self.seed);
-                    let rung = self.house.rung(setup.rung);
-                    self.call = Some(Call::new(call::Setup { rung, ..setup }, self.now));
+                    let mut rungs =
+                        self.houses.iter().enumerate().map(|(number, house)| house.rung(&setup.rung, number));
+                    let (rung, below) = (rungs.next().unwrap(), rungs.collect());
+                    let standby = self.standby.clone();
+                    let settings = call::Settings { ladder: self.patience, ..setup.settings.clone() };
+                    self.call = Some(Call::new(call::Setup { rung, below, standby, settings, ..setup }, self.now));
                 }
                 event => self.call.iter_mut().for_each(|call| call.handle_sip(event.clone(), self.now)),
             }
@@ -337,6 +418,9 @@ impl World {
             self.phone_sip.handle_command(command, self.now);
         }
         while let Some(transmit) = self.phone.poll_transmit() {
+            if transmit.channel == Channel::Rtp && model::is_voice(&transmit.bytes) {
+                self.log.caller_voice = Some(self.now);
+            }
             self.send_media("phone rtp", transmit);
         }
         while self.phone.poll_event().is_some() {}
@@ -346,16 +430,25 @@ impl World {
     fn drain_call(&mut self) {
         let Some(mut call) = self.call.take() else { return };
         while let Some(event) = call.poll_event() {
-            self.on_event(event);
+            self.on_event(event, &mut call);
         }
         while let Some(message) = call.poll_outgoing() {
-            let Outgoing::Text(text) = message else { continue };
-            self.log.message(&text, self.now);
-            self.post(TO_PROVIDER, Wire::ToProvider(text));
+            match message {
+                Outgoing::Text(text) => {
+                    self.log.message(&text, self.now);
+                    self.post(TO_PROVIDER, Wire::ToProvider(text));
+                }
+                Outgoing::Job(id, job) => self.engine.submit(id, job, self.now),
+                Outgoing::Binary(_) | Outgoing::Close => {}
+            }
+        }
+        while let Some((id, job)) = call.poll_job() {
+            self.engine.submit(id, job, self.now);
         }
         while let Some(transmit) = call.poll_transmit() {
             if transmit.channel == Channel::Rtp && model::is_voice(&transmit.bytes) {
                 self.log.voiced.last_mut().into_iter().for_each(|packets| *packets += 1);
+                self.log.our_voice = Some(self.now);
             }
             self.send_media("ramal rtp", transmit);
         }
@@ -365,12 +458,24 @@ impl World {
         self.call = Some(call);
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event, call: &mut Call) {
         match event {
-            Event::Connect(_) => {
+            Event::Connect(address) => {
                 // What was on its way on a connection before goes with it.
                 (self.provider, self.wire) = (None, BTreeMap::new());
-                self.post(HANDSHAKE, Wire::Opened);
+                let Address::WebSocket { url, .. } = address else {
+                    self.house = self.houses.len().saturating_sub(1);
+                    return call.handle_connected(self.now);
+                };
+                self.house = House::number(&url);
+                match self.faults.get(&self.house) {
+                    Some(Fault::Killed) => {
+                        let how = Disconnect::Unreachable("connection refused".into());
+                        self.post(2 * TO_PROVIDER, Wire::Refused(how));
+                    }
+                    Some(Fault::TooMany) => self.post(HANDSHAKE, Wire::Refused(Disconnect::Refused(429))),
+                    Some(Fault::Muted | Fault::Closed) | None => self.post(HANDSHAKE, Wire::Opened),
+                }
             }
             Event::Answered => self.log.answered = Some(self.now),
             Event::AssistantSpeaks { .. } => self.log.voiced.push(0),
@@ -380,8 +485,10 @@ impl World {
             }
             Event::Warning(text) => self.log.warnings.push(text),
             Event::Ended(record) => self.log.records.push(*record),
-            Event::CallerSpeaks
-            | Event::CallerText(_)
+            Event::CallerSpeaks => self.log.caller_speaks = Some(self.now),
+            Event::CallerText(_)
+            | Event::Provider { .. }
+            | Event::Changed(_)
             | Event::Dtmf(_)
             | Event::AssistantText { .. }
             | Event::PlayedOut(_)
@@ -448,6 +555,9 @@ impl World {
 
 impl Log {
     fn message(&mut self, text: &str, now: Instant) {
+        if text.contains("function_call_output") || text.contains("toolResponse") {
+            self.tool_answered = Some(now);
+        }
         let message: Value = serde_json::from_str(text).unwrap();
         match message["type"].as_str() {
             Some("conversation.item.truncate") => self.truncated.extend(message["audio_end_ms"].as_u64()),

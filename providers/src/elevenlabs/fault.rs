@@ -24,9 +24,9 @@ const MEANINGS: [(&str, FailureKind); 26] = [
     ("signature", FailureKind::Authentication),
     ("permission", FailureKind::Authentication),
     ("transport_receive_timeout", FailureKind::Connection),
-    ("rate limit", FailureKind::Unavailable),
-    ("rate_limit", FailureKind::Unavailable),
-    ("concurren", FailureKind::Unavailable),
+    ("rate limit", FailureKind::Rate),
+    ("rate_limit", FailureKind::Rate),
+    ("concurren", FailureKind::Rate),
     ("overload", FailureKind::Unavailable),
     ("busy", FailureKind::Unavailable),
     ("timeout", FailureKind::Unavailable),
@@ -65,7 +65,8 @@ pub(super) fn disconnected(how: Disconnect, talked: Talked) -> Failure {
             let kind = match status {
                 401 | 403 => FailureKind::Authentication,
                 402 => FailureKind::Quota,
-                429 | 500..=599 => FailureKind::Unavailable,
+                429 => FailureKind::Rate,
+                500..=599 => FailureKind::Unavailable,
                 _ => FailureKind::Protocol,
             };
             Failure { kind, message: format!("the request for a conversation was answered with HTTP {status}") }
@@ -126,7 +127,7 @@ fn redact(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use FailureKind::{Authentication, Connection, Protocol, Quota, SessionExpired, Unavailable};
+    use FailureKind::{Authentication, Connection, Protocol, Quota, Rate, SessionExpired, Unavailable};
 
     #[test]
     fn both_shapes_of_an_error_are_told_apart_by_their_words_and_then_by_their_code() {
@@ -162,7 +163,7 @@ mod tests {
             (Disconnect::Refused(401), Authentication),
             (Disconnect::Refused(402), Quota),
             (Disconnect::Refused(404), Protocol),
-            (Disconnect::Refused(429), Unavailable),
+            (Disconnect::Refused(429), Rate),
             (Disconnect::Closed(None), Connection),
             (closed(1000, ""), Connection),
             (closed(1000, "max_duration_exceeded"), SessionExpired),

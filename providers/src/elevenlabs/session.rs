@@ -15,6 +15,7 @@ use crate::{
     },
     keys,
     outbox::Outbox,
+    past::{GO_ON, Next, Past},
     receipt::{Form, Receipt},
     url::query_value,
 };
@@ -77,6 +78,8 @@ struct Meter {
 pub struct Session {
     config: Config,
     phase: Phase,
+    /// What another provider left to go on with, until the agent knows it.
+    past: Option<Past>,
     input: Format,
     output: Format,
     outbox: Outbox,
@@ -98,6 +101,7 @@ impl Session {
             outbox: Outbox::new(limits(&config, expected), wire::append),
             config,
             phase: Phase::Unconnected,
+            past: None,
             input: expected,
             output: expected,
             events: VecDeque::new(),
@@ -159,6 +163,15 @@ impl Session {
         self.spoken.asked();
         self.outbox.push_control(ClientEvent::UserMessage { text }.to_text());
     }
+
+    /// What another provider's conversation left becomes what the agent knows.
+    fn remember(&mut self, past: &Past) {
+        self.outbox.push_control(ClientEvent::ContextualUpdate { text: &past.in_words() }.to_text());
+        match past.next {
+            Next::Listen => {}
+            Next::GoOn => self.tell(&format!("[Note of the phone system, not said by the caller: {GO_ON}]")),
+        }
+    }
 }
 
 /// ws:// and wss:// have their counterparts in http:// and https://.
@@ -188,6 +201,14 @@ impl Dialect for Session {
 
     fn formats(&self) -> Formats {
         Formats { uplink: self.input.audio(), downlink: self.output.audio() }
+    }
+
+    fn resume(&mut self, past: Past) {
+        // An empty first message waits for the caller. Where it may not be overridden it must not be sent at all.
+        if let Some(words) = &mut self.config.overrides.first_message {
+            words.clear();
+        }
+        self.past = Some(past);
     }
 
     fn handle_connected(&mut self, now: Instant) {

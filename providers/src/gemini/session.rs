@@ -18,6 +18,7 @@ use crate::{
     },
     keys,
     outbox::Outbox,
+    past::{Next, Past},
 };
 use media::{Audio, AudioFormat, Heard, Speech};
 use std::{
@@ -76,6 +77,8 @@ enum Uplink {
 #[derive(Debug)]
 pub struct Session {
     config: Config,
+    /// Who had the word when another provider left the conversation to us, until it is taken.
+    resumed: Option<Next>,
     connection: Connection,
     outbox: Outbox,
     events: VecDeque<Event>,
@@ -98,6 +101,7 @@ impl Session {
         let outbox = Outbox::new([bytes(config.batch), bytes(config.backlog), bytes(LONGEST_PIECE)], wire::audio);
         Self {
             config,
+            resumed: None,
             connection: Connection::new(),
             outbox,
             events: VecDeque::new(),
@@ -221,7 +225,7 @@ impl Session {
 
     fn on_silence(&mut self, silence: Silence, now: Instant) {
         match silence {
-            Silence::GiveUp => self.give_up(FailureKind::Unavailable, "the model fell silent, and stayed so"),
+            Silence::GiveUp => self.give_up(FailureKind::Silence, "the model fell silent, and stayed so"),
             Silence::AskAgain => {
                 self.warn("the model fell silent: it is asked again");
                 if self.connection.replace() {
@@ -271,6 +275,14 @@ impl Dialect for Session {
         Formats { uplink: AudioFormat::Pcm(config::UPLINK), downlink: AudioFormat::Pcm(config::DOWNLINK) }
     }
 
+    fn resume(&mut self, past: Past) {
+        // Of the ways to give it a past this is the one that every model and version takes.
+        let Past { next, .. } = past;
+        let words = [self.config.instructions.as_str(), &past.in_words()].join("\n\n");
+        words.trim_start().clone_into(&mut self.config.instructions);
+        self.resumed = Some(next);
+    }
+
     fn handle_connected(&mut self, now: Instant) {
         if self.connection.connected(now) {
             self.outbox.push_setup(wire::setup(&self.config, self.connection.handle()));
@@ -300,7 +312,11 @@ impl Dialect for Session {
         let passing = match failure.kind {
             FailureKind::Connection | FailureKind::Unavailable | FailureKind::SessionExpired => true,
             // The same again would be refused again.
-            FailureKind::Authentication | FailureKind::Quota | FailureKind::Protocol => false,
+            FailureKind::Authentication
+            | FailureKind::Quota
+            | FailureKind::Protocol
+            | FailureKind::Rate
+            | FailureKind::Silence => false,
         };
         let owes_an_answer = self.connection.is_open() && (!self.turns.is_between() || self.patience.is_waiting());
         if !passing || !self.connection.broke(now) {

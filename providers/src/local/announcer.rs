@@ -1,4 +1,4 @@
-//! A voice for a call whose provider died: it says so, and what the secretary's keys do. It hears nothing.
+//! A voice for a call whose provider died: it says so, and what follows. It hears nothing.
 use super::{
     Language,
     mouth::{After, Floor, Kind, Line, Mouth, Origin, Reply},
@@ -10,8 +10,6 @@ use crate::{Dialect, Disconnect, Endpoint, Event, Formats, Incoming, KeysTaken, 
 use media::{Audio, AudioFormat, Heard, SampleRate, Speech};
 use std::time::Instant;
 
-/// No provider that was there before has come so far: what it said last must not be taken for ours.
-const FIRST: u64 = 1 << 32;
 const PCM: AudioFormat = AudioFormat::Pcm(SampleRate::HZ_8000);
 
 /// What is to be said.
@@ -25,18 +23,41 @@ pub struct Notice {
     pub announcement: Option<String>,
 }
 
-/// Says the notice when it is connected, and from then on what it is told to.
+/// What the notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Another provider is on its way.
+    Moment,
+    /// There is none, and the caller's keys lead on.
+    Menu,
+    /// There is none, and the caller is put through to somebody.
+    Transfer,
+    /// There is none, and the call ends.
+    Goodbye,
+}
+
+impl Notice {
+    /// Every sentence of our own that a notice may have: what an engine should have spoken before it is needed.
+    pub fn sentences(voice: Language) -> Vec<String> {
+        let own = phrases(voice);
+        let all = [own.moment, own.assistant_gone, own.putting_through, own.say_goodbye];
+        all.into_iter().flat_map(text::sentences).collect()
+    }
+}
+
+/// Says the notice whenever it is connected, and from then on what it is told to.
 #[derive(Debug)]
 pub struct Announcer {
     notice: Notice,
+    occasion: Occasion,
     mouth: Mouth,
     out: Out,
 }
 
 impl Announcer {
     /// Silent until [`Dialect::handle_connected`] is called.
-    pub fn new(notice: Notice) -> Self {
-        Self { notice, mouth: Mouth::starting_at(FIRST), out: Out::default() }
+    pub fn new(notice: Notice, occasion: Occasion) -> Self {
+        Self { notice, occasion, mouth: Mouth::default(), out: Out::default() }
     }
 
     fn lines(&self, text: &str, language: Language) -> Vec<Line> {
@@ -69,12 +90,19 @@ impl Dialect for Announcer {
 
     fn handle_connected(&mut self, now: Instant) {
         let Notice { language, voice, .. } = self.notice;
-        if voice != language {
+        if voice != language && self.occasion == Occasion::Menu {
             let text = format!("there is no voice for {}: an {} one reads its texts", language.tag(), voice.tag());
             self.out.events.push_back(Event::Warning(text));
         }
-        let notice = self.lines(phrases(voice).assistant_gone, voice);
-        self.say([notice, self.announcement()].concat(), now);
+        let own = phrases(voice);
+        let said = |phrase: &str| self.lines(phrase, voice);
+        let lines = match self.occasion {
+            Occasion::Moment => said(own.moment),
+            Occasion::Menu => [said(own.assistant_gone), self.announcement()].concat(),
+            Occasion::Transfer => [said(own.assistant_gone), said(own.putting_through)].concat(),
+            Occasion::Goodbye => [said(own.assistant_gone), said(own.say_goodbye)].concat(),
+        };
+        self.say(lines, now);
     }
 
     fn handle_incoming(&mut self, message: Incoming, now: Instant) {
@@ -111,7 +139,10 @@ impl Dialect for Announcer {
         match note {
             Note::Say { text } => self.say(self.lines(&text, self.notice.language), now),
             Note::TransferFailed { .. } => self.say(self.announcement(), now),
-            Note::SayGoodbye { .. } => {}
+            Note::SayGoodbye { .. } => {
+                let voice = self.notice.voice;
+                self.say(self.lines(phrases(voice).say_goodbye, voice), now);
+            }
         }
     }
 
@@ -161,26 +192,41 @@ mod tests {
     fn the_notice_and_what_keys_do_are_said_and_what_an_option_says_after_it() {
         let now = Instant::now();
         let (language, announcement) = (Language::PtBr, Some("Tecle 1 para vendas.".to_owned()));
-        let mut announcer = Announcer::new(Notice { language, voice: language, announcement });
+        let mut announcer = Announcer::new(Notice { language, voice: language, announcement }, Occasion::Menu);
         announcer.handle_connected(now);
         let said = spoken(&mut announcer, now);
         let texts: Vec<&str> = said.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["Nossa assistente não está disponível no momento.", "Tecle 1 para vendas."]);
-        assert!(said.iter().all(|(utterance, _)| *utterance > FIRST));
+        assert!(said.iter().all(|(utterance, _)| *utterance == 1));
         announcer.inform(Note::Say { text: "Das oito às dezoito.".into() }, now);
-        assert_eq!(spoken(&mut announcer, now), [(FIRST + 2, "Das oito às dezoito.".to_owned())]);
+        assert_eq!(spoken(&mut announcer, now), [(2, "Das oito às dezoito.".to_owned())]);
         announcer.inform(Note::TransferFailed { destination: "vendas".into(), reason: "busy".into() }, now);
-        assert_eq!(spoken(&mut announcer, now), [(FIRST + 3, "Tecle 1 para vendas.".to_owned())]);
+        assert_eq!(spoken(&mut announcer, now), [(3, "Tecle 1 para vendas.".to_owned())]);
+    }
+
+    #[test]
+    fn every_sentence_of_its_own_can_be_spoken_beforehand() {
+        let now = Instant::now();
+        for voice in [Language::PtBr, Language::EnUs] {
+            let known = Notice::sentences(voice);
+            for occasion in [Occasion::Moment, Occasion::Menu, Occasion::Transfer, Occasion::Goodbye] {
+                let notice = Notice { language: voice, voice, announcement: None };
+                let mut announcer = Announcer::new(notice, occasion);
+                announcer.handle_connected(now);
+                let said = spoken(&mut announcer, now);
+                assert!(!said.is_empty() && said.iter().all(|(_, text)| known.contains(text)), "{said:?}");
+            }
+        }
     }
 
     #[test]
     fn what_is_cut_is_not_finished() {
         let now = Instant::now();
         let notice = Notice { language: Language::EnUs, voice: Language::EnUs, announcement: None };
-        let mut announcer = Announcer::new(notice);
+        let mut announcer = Announcer::new(notice, Occasion::Menu);
         announcer.handle_connected(now);
         let (played, queued) = (Duration::ZERO, Duration::ZERO);
-        let heard = Heard { utterance: UtteranceId(FIRST + 1), played, queued };
+        let heard = Heard { utterance: UtteranceId(1), played, queued };
         announcer.interrupt(heard, now);
         assert!(spoken(&mut announcer, now).is_empty() && announcer.poll_timeout().is_none());
     }

@@ -20,7 +20,7 @@ mod tests;
 mod text;
 mod transcript;
 
-pub use announcer::{Announcer, Notice};
+pub use announcer::{Announcer, Notice, Occasion};
 pub use language::Language;
 pub use menu::{Choice, MenuItem};
 pub use phrases::wording;

@@ -109,11 +109,6 @@ pub(super) struct Mouth {
 }
 
 impl Mouth {
-    /// Whose first utterance comes after this one.
-    pub(super) fn starting_at(utterances: u64) -> Self {
-        Self { utterances, ..Self::default() }
-    }
-
     /// Puts a reply behind the others.
     pub(super) fn say(&mut self, reply: Reply, origin: Origin) {
         self.utterances += 1;

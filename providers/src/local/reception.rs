@@ -58,12 +58,7 @@ impl Reception {
 
     /// The first words of a call.
     pub(super) fn greeting(&self) -> Reply {
-        let own = self.phrases();
-        let disclosure = match (self.config.disclosure, self.config.hearing) {
-            (Disclosure::Spoken, Hearing::Words) => self.own(own.disclosure_words),
-            (Disclosure::Spoken, Hearing::None) => self.own(own.disclosure_tones),
-            (Disclosure::Omitted, _) => Vec::new(),
-        };
+        let (own, disclosure) = (self.phrases(), self.disclosure());
         // A first message tends to end with a question, and whoever answers it at once must have heard the disclosure.
         let mut lines = self.optional(self.config.notice.as_deref());
         lines.extend(match &self.config.first_message {
@@ -83,6 +78,21 @@ impl Reception {
         Reply { lines, after: After::Listen, kind: Kind::Answer }
     }
 
+    /// What this is, unless the owner tells callers in another way.
+    pub(super) fn disclosure(&self) -> Vec<Line> {
+        let own = self.phrases();
+        match (self.config.disclosure, self.config.hearing) {
+            (Disclosure::Spoken, Hearing::Words) => self.own(own.disclosure_words),
+            (Disclosure::Spoken, Hearing::None) => self.own(own.disclosure_tones),
+            (Disclosure::Omitted, _) => Vec::new(),
+        }
+    }
+
+    /// What can be asked.
+    pub(super) fn help(&self) -> Reply {
+        self.remark(self.offers())
+    }
+
     /// The reply to what the caller said; `None` when the last answer is wanted again.
     pub(super) fn reply(&self, said: &str) -> Option<Reply> {
         let words = text::words(said);
@@ -100,7 +110,7 @@ impl Reception {
             (Intent::Greeting, _) => self.remark(self.own(own.hello)),
             (Intent::Question | Intent::WhoAreYou | Intent::Help, Some(Found { answer, .. })) => self.answer(answer),
             (Intent::WhoAreYou, None) => self.remark(self.own_with(own.disclosure_words, self.offers())),
-            (Intent::Help, None) => self.remark(self.offers()),
+            (Intent::Help, None) => self.help(),
             (Intent::Question, None) => self.remark(self.own_with(own.unknown, self.offers())),
         })
     }

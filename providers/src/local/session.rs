@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
-    KeysTaken, Note, Outgoing, Respond, ToolCallId, Usage,
+    KeysTaken, Next, Note, Outgoing, Past, Respond, Said, ToolCallId, Usage,
 };
 use media::{Audio, AudioFormat, Frame, Heard, SampleRate, Speech, UtteranceId};
 use std::{
@@ -90,6 +90,10 @@ pub struct Session {
     playing: Option<UtteranceId>,
     misunderstood: u32,
     rehearsal: Rehearsal,
+    /// What another provider left to go on with, until this one has the word.
+    past: Option<Past>,
+    /// Said in front of the first reply to a caller who was greeted by another provider.
+    preface: Vec<Line>,
 }
 
 /// First sentences of the answers, spoken to nobody while nothing else is to be done: the engine remembers what it has
@@ -118,10 +122,31 @@ impl Session {
             answering: None,
             playing: None,
             misunderstood: 0,
+            past: None,
+            preface: Vec::new(),
         }
     }
 
-    fn say(&mut self, reply: Reply, origin: Origin) {
+    /// Answers what the caller said last to the provider before this one, if they wait for that.
+    fn go_on(&mut self, past: &Past) {
+        self.preface = self.reception.disclosure();
+        let asked = past.said.iter().rev().find_map(|said| match said {
+            Said::Caller(words) => Some(words.clone()),
+            Said::Assistant(_) => None,
+        });
+        let reply = match (past.next, self.reception.config().hearing) {
+            // Nobody has told them of the keys.
+            (Next::Listen | Next::GoOn, Hearing::None) => self.reception.menu(),
+            (Next::Listen, Hearing::Words) => return,
+            (Next::GoOn, Hearing::Words) => {
+                asked.and_then(|words| self.reception.reply(&words)).unwrap_or_else(|| self.reception.help())
+            }
+        };
+        self.say(reply, Origin::Us);
+    }
+
+    fn say(&mut self, mut reply: Reply, origin: Origin) {
+        reply.lines.splice(0..0, std::mem::take(&mut self.preface));
         if reply.kind == Kind::Answer {
             self.last_answer = Some(reply.clone());
         }
@@ -256,6 +281,10 @@ impl Dialect for Session {
         Formats { uplink: AudioFormat::Pcm(self.ears.rate()), downlink: AudioFormat::Pcm(SPOKEN_AT) }
     }
 
+    fn resume(&mut self, past: Past) {
+        self.past = Some(past);
+    }
+
     fn handle_connected(&mut self, now: Instant) {
         if self.life != Life::Waiting {
             return;
@@ -267,8 +296,13 @@ impl Dialect for Session {
             let (voice, language) = (config.voice.tag(), config.language.tag());
             self.out.warn(format!("there is no voice for {language}: an {voice} one reads its texts"));
         }
-        let greeting = self.reception.greeting();
-        self.say(greeting, Origin::Us);
+        match self.past.take() {
+            Some(past) => self.go_on(&past),
+            None => {
+                let greeting = self.reception.greeting();
+                self.say(greeting, Origin::Us);
+            }
+        }
         self.advance(now);
     }
 

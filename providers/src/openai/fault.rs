@@ -36,9 +36,8 @@ impl Fault {
     pub(super) fn before_ready(error: &ErrorBody) -> FailureKind {
         match (Self::of(error), error.kind.as_deref(), error.code.as_deref()) {
             (Self::Fatal(kind), ..) => kind,
-            (_, Some("server_error"), _) | (_, _, Some("server_error" | "rate_limit_exceeded")) => {
-                FailureKind::Unavailable
-            }
+            (_, _, Some("rate_limit_exceeded")) => FailureKind::Rate,
+            (_, Some("server_error"), _) | (_, _, Some("server_error")) => FailureKind::Unavailable,
             _ => FailureKind::Protocol,
         }
     }
@@ -62,7 +61,8 @@ pub(super) fn disconnected(how: Disconnect) -> Failure {
             let kind = match status {
                 401 | 403 => FailureKind::Authentication,
                 402 => FailureKind::Quota,
-                429 | 500..=599 => FailureKind::Unavailable,
+                429 => FailureKind::Rate,
+                500..=599 => FailureKind::Unavailable,
                 _ => FailureKind::Protocol,
             };
             Failure { kind, message: format!("the upgrade was answered with HTTP {status}") }
@@ -137,13 +137,13 @@ mod tests {
 
     #[test]
     fn the_end_of_a_connection_says_what_follows() {
-        use FailureKind::{Authentication, Connection, Protocol, Quota, SessionExpired, Unavailable};
+        use FailureKind::{Authentication, Connection, Protocol, Quota, Rate, SessionExpired, Unavailable};
         let closed = |code, reason: &str| Disconnect::Closed(Some((code, reason.to_owned())));
         let cases = [
             (Disconnect::Unreachable("no route".into()), Connection),
             (Disconnect::Refused(401), Authentication),
             (Disconnect::Refused(404), Protocol),
-            (Disconnect::Refused(429), Unavailable),
+            (Disconnect::Refused(429), Rate),
             (Disconnect::Refused(503), Unavailable),
             (Disconnect::Closed(None), Connection),
             (closed(1000, ""), Connection),

@@ -13,7 +13,7 @@ use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
     ToolCallId,
 };
-use crate::{keys, outbox::Outbox, url::query_value};
+use crate::{keys, outbox::Outbox, past::Past, url::query_value};
 use media::{Audio, Heard, Speech};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -58,6 +58,8 @@ enum Phase {
 pub struct Session {
     config: Config,
     phase: Phase,
+    /// What another provider left to go on with, until the session knows it.
+    past: Option<Past>,
     outbox: Outbox,
     events: VecDeque<Event>,
     responses: Responses,
@@ -79,6 +81,7 @@ impl Session {
         Self {
             config,
             phase: Phase::Unconnected,
+            past: None,
             outbox,
             events: VecDeque::new(),
             responses: Responses::new(),
@@ -217,6 +220,10 @@ impl Dialect for Session {
     fn formats(&self) -> Formats {
         let format = self.config.format.audio();
         Formats { uplink: format, downlink: format }
+    }
+
+    fn resume(&mut self, past: Past) {
+        self.past = Some(past);
     }
 
     fn handle_connected(&mut self, now: Instant) {

@@ -2,7 +2,7 @@
 //! model, so it works when the model is dead.
 use super::{Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Step, Transfer};
 use crate::{
-    call::{Standby, keypad::Typed},
+    call::{keypad::Typed, rung::Occasion},
     record::Outcome,
     secretary::KeyAction,
 };
@@ -90,10 +90,10 @@ impl Live {
             return GO_ON;
         }
         match action {
-            None => self.tell(&keys, now),
+            None => self.tell(&keys, desk, now),
             Some(KeyAction::Assistant) => {
                 self.keypad.listen_as_assistant();
-                self.tell(&keys, now);
+                self.tell(&keys, desk, now);
             }
             Some(KeyAction::Transfer { name, destination }) => {
                 self.barge_in(desk, now);
@@ -111,12 +111,18 @@ impl Live {
         GO_ON
     }
 
-    fn tell(&mut self, keys: &str, now: Instant) {
-        if self.assistant == Assistant::Present {
-            self.unanswered = Some(now);
-            self.provider.handle_keys(keys, now);
-        } else {
-            self.keypad.listen_as_menu();
+    fn tell(&mut self, keys: &str, desk: &Desk, now: Instant) {
+        match &mut self.assistant {
+            Assistant::Present => {
+                self.unanswered = Some(now);
+                self.want_answer(desk.settings.ladder.answer, desk, now);
+                self.provider.handle_keys(keys, now);
+            }
+            Assistant::Replacing(replacing) => {
+                self.unanswered = Some(now);
+                replacing.press(keys);
+            }
+            Assistant::Gone { .. } => self.keypad.listen_as_menu(),
         }
     }
 
@@ -134,12 +140,7 @@ impl Live {
         if let Some(utterance) = self.open.take() {
             self.media.finish(utterance, now);
         }
-        let standby = desk.standby.take().map(Standby::open);
-        let voice = standby.is_some();
-        if let Some(standby) = standby {
-            desk.emit(Event::Connect(standby.endpoint()));
-            self.provider = standby;
-        }
+        let voice = self.stand_in(Occasion::Menu, desk);
         let keys_until = Some(now + desk.settings.menu_deadline);
         self.assistant = Assistant::Gone { why: cause, keys_until, voice };
     }
@@ -162,7 +163,7 @@ impl Live {
 
     pub(super) const fn keys_until(&self) -> Option<Instant> {
         match &self.assistant {
-            Assistant::Present => None,
+            Assistant::Present | Assistant::Replacing(_) => None,
             Assistant::Gone { keys_until, .. } => *keys_until,
         }
     }

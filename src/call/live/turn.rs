@@ -18,6 +18,7 @@ impl Live {
             }
             Speech::Confirmed => {
                 desk.log.transcript.caller_speaks(now);
+                self.caller_began(now);
                 desk.emit(Event::CallerSpeaks);
                 if matches!(self.phase, Phase::Talking) {
                     self.media.pause(now);
@@ -31,13 +32,23 @@ impl Live {
                 self.media.resume(now);
                 self.wait_for_keys(desk, now);
                 // While she goes on with what she was saying, nothing is answered.
+                self.kept.speech_ended();
                 if self.media.playing().is_none() {
                     self.unanswered = Some(last_voice);
+                    self.turn_heard(last_voice, desk, now);
                 }
                 desk.log.transcript.caller_stopped(last_voice);
             }
         }
-        self.provider.handle_speech(speech, now);
+        if self.hears() {
+            self.provider.handle_speech(speech, now);
+        }
+    }
+
+    /// The caller is known to speak, to our detector or to the provider.
+    pub(super) fn caller_began(&mut self, now: Instant) {
+        self.kept.speech_began();
+        self.debt.caller_speaks(now);
     }
 
     /// Cuts the assistant off, if it speaks and may be interrupted. No await between this and silence.

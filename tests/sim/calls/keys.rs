@@ -21,9 +21,12 @@ impl World {
         self.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body: body.into() });
     }
 
+    /// The provider breaks off, and is not there when it is tried again.
     fn dies(&mut self) {
-        self.call.handle_disconnected(Disconnect::Closed(None), self.now);
-        self.drain();
+        for how in [Disconnect::Closed(None), Disconnect::Unreachable("refused".into())] {
+            self.call.handle_disconnected(how, self.now);
+            self.drain();
+        }
     }
 
     /// What the model was told of keys.

@@ -93,6 +93,9 @@ impl Session {
         let receipt = metadata.conversation_id.as_deref().and_then(|conversation| self.receipt(conversation));
         self.events.extend(receipt.map(Event::Receipt));
         self.events.push_back(Event::Ready);
+        if let Some(past) = self.past.take() {
+            self.remember(&past);
+        }
     }
 
     fn audio(&mut self, chunk: &AudioChunk<'_>, now: Instant) {

@@ -26,6 +26,10 @@ pub(crate) enum ClientEvent<'a> {
     UserMessage {
         text: &'a str,
     },
+    /// The agent knows it, and does not answer it.
+    ContextualUpdate {
+        text: &'a str,
+    },
     ClientToolResult {
         tool_call_id: &'a str,
         result: &'a str,

@@ -7,6 +7,7 @@ use crate::{
         connection::Opened,
         wire::{self, Blob, Content, FunctionCall, ModalityCount, ServerMessage, Transcription, UsageMetadata},
     },
+    past::{GO_ON, Next},
     pcm,
 };
 use media::{Audio, SampleRate, UtteranceId};
@@ -78,6 +79,11 @@ impl Session {
             Opened::Again => {}
             Opened::First => {
                 self.events.push_back(Event::Ready);
+                match self.resumed.take() {
+                    Some(Next::GoOn) => return self.ask(GO_ON.to_owned(), Manners::Polite, now),
+                    Some(Next::Listen) => return,
+                    None => {}
+                }
                 if let Some(words) = &self.config.first_message {
                     let words = format!(
                         "The call begins. Say exactly the following to the caller, word for word, in the language it \

@@ -6,9 +6,11 @@ use crate::{
         fault::{self, Fault},
         response::{Created, Plan},
         wire::{
-            self, AudioDelta, DoneResponse, ErrorBody, OutputItem, ServerEvent, Status, TokenUsage, TranscriptUsage,
+            self, AudioDelta, DoneResponse, ErrorBody, Item, OutputItem, ServerEvent, Status, TokenUsage,
+            TranscriptUsage,
         },
     },
+    past::{GO_ON, Next, Past, Said},
 };
 use media::UtteranceId;
 use std::time::{Duration, Instant};
@@ -101,12 +103,32 @@ impl Session {
         self.phase = Phase::Ready;
         self.outbox.open();
         self.events.push_back(Event::Ready);
+        if let Some(past) = self.past.take() {
+            return self.remember(&past);
+        }
         if let Some(words) = &self.config.first_message {
             let instructions = Some(format!(
                 "Say exactly the following to the caller, word for word, in the language it is written in, \
                  and nothing else:\n{words}"
             ));
             self.responses.want(Plan { instructions, ..Plan::default() });
+        }
+    }
+
+    /// What another provider's conversation left becomes the beginning of this one.
+    fn remember(&mut self, past: &Past) {
+        for said in &past.said {
+            self.tell(match said {
+                Said::Caller(words) => Item::user(words),
+                Said::Assistant(words) => Item::assistant(words),
+            });
+        }
+        match past.next {
+            Next::Listen => {}
+            Next::GoOn => {
+                self.tell(Item::system(GO_ON));
+                self.responses.want(Plan::default());
+            }
         }
     }
 

@@ -60,6 +60,11 @@ impl<'a> Item<'a> {
         Self::Message { role: "user", content: [InputText { kind: "input_text", text }] }
     }
 
+    /// Something the assistant said before this session began.
+    pub(crate) fn assistant(text: &'a str) -> Self {
+        Self::Message { role: "assistant", content: [InputText { kind: "output_text", text }] }
+    }
+
     /// Something the assistant must know.
     pub(crate) fn system(text: &'a str) -> Self {
         Self::Message { role: "system", content: [InputText { kind: "input_text", text }] }

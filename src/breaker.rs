@@ -1,0 +1,267 @@
+//! Circuit breakers: whether calls begin with a provider, by what became of the calls before. PURE: time is an argument.
+//!
+//! ```text
+//! Closed ──three failures in a row──▶ Open ──its time is over──▶ HalfOpen ──one call works──▶ Closed
+//!                                       ◀──────────the call that tries fails─────┘
+//! ```
+use providers::FailureKind;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Failures in a row, each soon after the other, that open a circuit.
+const FAILURES: u32 = 3;
+/// A failure counts as one of a row for so long.
+const ROW: Duration = Duration::from_secs(120);
+/// How long a circuit is open at first; twice as long after each trial that failed.
+const OPEN: Duration = Duration::from_secs(15);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(300);
+/// A key that is refused, or an account without credit, is mended by a person.
+const REFUSED: Duration = Duration::from_secs(60);
+/// How long the call that tries may stay without news, before another tries.
+const TRIAL: Duration = Duration::from_secs(30);
+/// Circuits kept: far more than anybody configures. Beyond it a new one is not kept, and so never opens.
+const MOST: usize = 256;
+
+/// What fails together: a provider at an address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Circuit {
+    /// As in the `realtime_provider` column.
+    pub provider: &'static str,
+    /// Its host, and a port where it has one: a region fails by itself.
+    pub at: String,
+}
+
+/// Whether calls begin there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// They do.
+    Closed,
+    /// They do not.
+    Open,
+    /// One does, to see.
+    HalfOpen,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// For pages and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+/// How a circuit stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub circuit: Circuit,
+    /// Whether calls begin there.
+    pub state: State,
+    /// Conversations that became ready.
+    pub ready: u64,
+    /// Failures by kind, in the order of their first.
+    pub failures: Vec<(FailureKind, u64)>,
+    /// How long calls will not begin there.
+    pub open_for: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Closed { failures: u32, last: Option<Instant> },
+    Open { until: Instant, length: Duration },
+    HalfOpen { until: Instant, length: Duration },
+}
+
+#[derive(Debug)]
+struct Breaker {
+    phase: Phase,
+    ready: u64,
+    failures: Vec<(FailureKind, u64)>,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { phase: Phase::Closed { failures: 0, last: None }, ready: 0, failures: Vec::new() }
+    }
+}
+
+/// Every circuit of a process.
+#[derive(Debug, Default)]
+pub struct Breakers(BTreeMap<Circuit, Breaker>);
+
+impl Breakers {
+    /// Whether a call may begin there. One that may although the circuit was open is the one that tries.
+    pub fn admits(&mut self, circuit: &Circuit, now: Instant) -> bool {
+        let Some(breaker) = self.0.get_mut(circuit) else { return true };
+        match breaker.phase {
+            Phase::Closed { .. } => true,
+            Phase::Open { until, length } | Phase::HalfOpen { until, length } if until <= now => {
+                breaker.phase = Phase::HalfOpen { until: now + TRIAL, length };
+                true
+            }
+            Phase::Open { .. } | Phase::HalfOpen { .. } => false,
+        }
+    }
+
+    /// A conversation there is ready, or failed.
+    pub fn report(&mut self, circuit: &Circuit, went: Result<(), FailureKind>, now: Instant) {
+        if !self.0.contains_key(circuit) && self.0.len() >= MOST {
+            return;
+        }
+        let breaker = self.0.entry(circuit.clone()).or_default();
+        match went {
+            Ok(()) => {
+                breaker.ready = breaker.ready.saturating_add(1);
+                breaker.phase = Phase::Closed { failures: 0, last: None };
+            }
+            Err(kind) => {
+                breaker.count(kind);
+                breaker.failed(kind, now);
+            }
+        }
+    }
+
+    /// All of them, in order.
+    pub fn standing(&self, now: Instant) -> Vec<Standing> {
+        self.0.iter().map(|(circuit, breaker)| breaker.standing(circuit, now)).collect()
+    }
+}
+
+impl Breaker {
+    fn count(&mut self, kind: FailureKind) {
+        match self.failures.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.failures.push((kind, 1)),
+        }
+    }
+
+    fn failed(&mut self, kind: FailureKind, now: Instant) {
+        let least = match kind {
+            // It did what it said it would do.
+            FailureKind::SessionExpired => return,
+            FailureKind::Authentication | FailureKind::Quota => Some(REFUSED),
+            FailureKind::Protocol
+            | FailureKind::Connection
+            | FailureKind::Unavailable
+            | FailureKind::Rate
+            | FailureKind::Silence => None,
+        };
+        self.phase = match (self.phase, least) {
+            (Phase::HalfOpen { length, .. }, _) => {
+                let length = length.saturating_mul(2).min(LONGEST);
+                Phase::Open { until: now + length, length }
+            }
+            (Phase::Closed { .. }, Some(length)) => Phase::Open { until: now + length, length },
+            (Phase::Closed { failures, last }, None) => {
+                let in_row = last.is_some_and(|last| now.saturating_duration_since(last) < ROW);
+                let failures = if in_row { failures.saturating_add(1) } else { 1 };
+                match failures >= FAILURES {
+                    true => Phase::Open { until: now + OPEN, length: OPEN },
+                    false => Phase::Closed { failures, last: Some(now) },
+                }
+            }
+            // Calls that began before.
+            (open @ Phase::Open { .. }, _) => open,
+        };
+    }
+
+    fn standing(&self, circuit: &Circuit, now: Instant) -> Standing {
+        let (state, open_for) = match self.phase {
+            Phase::Closed { .. } => (State::Closed, None),
+            Phase::Open { until, .. } if until > now => (State::Open, Some(until.saturating_duration_since(now))),
+            Phase::Open { .. } | Phase::HalfOpen { .. } => (State::HalfOpen, None),
+        };
+        Standing { circuit: circuit.clone(), state, ready: self.ready, failures: self.failures.clone(), open_for }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
+mod tests {
+    use super::*;
+    use FailureKind::{Authentication, Connection, SessionExpired, Silence};
+
+    fn circuit(at: &str) -> Circuit {
+        Circuit { provider: "openai", at: at.to_owned() }
+    }
+
+    fn state(breakers: &Breakers, now: Instant) -> State {
+        breakers.standing(now)[0].state
+    }
+
+    #[test]
+    fn three_failures_in_a_row_open_a_circuit_and_a_success_between_them_does_not() {
+        let (now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        for went in [Err(Connection), Err(Silence), Ok(()), Err(Connection), Err(Connection)] {
+            breakers.report(&here, went, now);
+            assert!(breakers.admits(&here, now));
+        }
+        breakers.report(&here, Err(Connection), now);
+        assert!(!breakers.admits(&here, now));
+        assert!(breakers.admits(&circuit("elsewhere"), now), "another region is another circuit");
+        let standing = &breakers.standing(now)[0];
+        assert_eq!((standing.ready, standing.open_for), (1, Some(OPEN)));
+        assert_eq!(standing.failures, [(Connection, 4), (Silence, 1)]);
+    }
+
+    #[test]
+    fn one_call_tries_when_the_time_is_over_and_the_others_wait_for_what_becomes_of_it() {
+        let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        breakers.report(&here, Err(Authentication), now);
+        assert!(!breakers.admits(&here, now), "a refused key needs no row");
+        now += REFUSED;
+        assert_eq!(state(&breakers, now), State::HalfOpen);
+        assert!(breakers.admits(&here, now));
+        assert!(!breakers.admits(&here, now), "one is enough");
+        breakers.report(&here, Err(Authentication), now);
+        assert_eq!(breakers.standing(now)[0].open_for, Some(2 * REFUSED));
+        now += 2 * REFUSED;
+        assert!(breakers.admits(&here, now));
+        breakers.report(&here, Ok(()), now);
+        assert_eq!(state(&breakers, now), State::Closed);
+    }
+
+    #[test]
+    fn a_trial_without_news_is_followed_by_another() {
+        let (now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        breakers.report(&here, Err(Authentication), now);
+        assert!(breakers.admits(&here, now + REFUSED));
+        assert!(!breakers.admits(&here, now + REFUSED + TRIAL - Duration::from_millis(1)));
+        assert!(breakers.admits(&here, now + REFUSED + TRIAL));
+    }
+
+    #[test]
+    fn failures_that_lie_apart_and_sessions_that_ended_as_announced_open_nothing() {
+        let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        for _ in 0..10 {
+            breakers.report(&here, Err(Connection), now);
+            breakers.report(&here, Err(SessionExpired), now);
+            now += ROW;
+        }
+        assert_eq!(state(&breakers, now), State::Closed);
+    }
+
+    #[test]
+    fn it_is_never_open_for_longer_than_the_longest() {
+        let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        breakers.report(&here, Err(Authentication), now);
+        for _ in 0..10 {
+            let left = breakers.standing(now)[0].open_for.unwrap();
+            assert!(left <= LONGEST);
+            now += left;
+            assert!(breakers.admits(&here, now));
+            breakers.report(&here, Err(Connection), now);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What the assistant owes the caller, how long it may owe it, and how the answer came about.
+use crate::record::Waterfall;
+use std::time::{Duration, Instant};
+
+/// Speech is known for speech some 250 ms after it began, so this much more of it is 400 ms: no cough, and no "yes" to
+/// somebody in the room.
+const WORTH_AN_ANSWER: Duration = Duration::from_millis(150);
+
+/// An answer that is owed, or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Owed {
+    #[default]
+    Nothing,
+    /// It is waited for until then; without a time, it has begun, or is not waited for.
+    Answer { by: Option<Instant> },
+}
+
+/// The account of one call.
+#[derive(Debug, Default)]
+pub(super) struct Debt {
+    owed: Owed,
+    /// When the caller's speech was confirmed.
+    speech: Option<Instant>,
+    decided: Option<Instant>,
+    audio: Option<Instant>,
+}
+
+impl Debt {
+    /// The caller speaks: whatever was owed, the answer is to what they say.
+    pub(super) fn caller_speaks(&mut self, now: Instant) {
+        self.speech.get_or_insert(now);
+        (self.decided, self.audio) = (None, None);
+        if let Owed::Answer { by } = &mut self.owed {
+            *by = None;
+        }
+    }
+
+    /// Our detector heard the end of a turn, whose last voice was then. Whether it is worth an answer the provider knows
+    /// better, so it may take its time.
+    pub(super) fn turn_heard(&mut self, last_voice: Instant, by: Option<Instant>) {
+        let Some(speech) = self.speech.take() else { return };
+        if last_voice.saturating_duration_since(speech) >= WORTH_AN_ANSWER {
+            self.wait(by);
+        }
+    }
+
+    /// The turn is over for whoever decides that.
+    pub(super) fn decided(&mut self, now: Instant) {
+        self.speech = None;
+        if self.audio.is_none() {
+            self.decided = Some(now);
+        }
+    }
+
+    /// An answer is owed; the sooner deadline counts.
+    pub(super) fn wait(&mut self, by: Option<Instant>) {
+        let known = match self.owed {
+            Owed::Answer { by } => by,
+            Owed::Nothing => None,
+        };
+        self.owed = Owed::Answer { by: known.into_iter().chain(by).min() };
+    }
+
+    /// The provider does something about it.
+    pub(super) fn begun(&mut self) {
+        if let Owed::Answer { by } = &mut self.owed {
+            *by = None;
+        }
+    }
+
+    /// The first of its audio came.
+    pub(super) fn audio(&mut self, now: Instant) {
+        self.begun();
+        self.audio.get_or_insert(now);
+    }
+
+    /// All of it was made.
+    pub(super) fn settled(&mut self) {
+        self.owed = Owed::Nothing;
+    }
+
+    pub(super) const fn is_owed(&self) -> bool {
+        matches!(self.owed, Owed::Answer { .. })
+    }
+
+    /// When it has been waited for long enough.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        match self.owed {
+            Owed::Answer { by } => by,
+            Owed::Nothing => None,
+        }
+    }
+
+    /// The first packet of the answer left: how it came about, since the caller's last voice.
+    pub(super) fn waterfall(&mut self, voice: Instant) -> Option<Waterfall> {
+        let since = |at: Instant| at.saturating_duration_since(voice);
+        let (decided, audio) = (self.decided.take(), self.audio.take());
+        audio.map(|audio| Waterfall { decided: decided.map(since), audio: since(audio) })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_cough_is_owed_nothing_and_the_sooner_deadline_counts() {
+        let (now, mut debt) = (Instant::now(), Debt::default());
+        debt.caller_speaks(now);
+        debt.turn_heard(now + ms(100), Some(now + ms(16_000)));
+        assert!(!debt.is_owed());
+        debt.caller_speaks(now);
+        debt.turn_heard(now + ms(400), Some(now + ms(16_000)));
+        debt.wait(Some(now + ms(8_000)));
+        assert_eq!(debt.deadline(), Some(now + ms(8_000)));
+        debt.begun();
+        assert_eq!((debt.deadline(), debt.is_owed()), (None, true));
+        debt.settled();
+        assert!(!debt.is_owed());
+    }
+
+    #[test]
+    fn the_steps_of_a_reply_are_counted_from_the_last_voice() {
+        let (voice, mut debt) = (Instant::now(), Debt::default());
+        debt.caller_speaks(voice - ms(900));
+        debt.decided(voice + ms(500));
+        debt.audio(voice + ms(800));
+        debt.audio(voice + ms(900));
+        debt.decided(voice + ms(850));
+        let steps = Waterfall { decided: Some(ms(500)), audio: ms(800) };
+        assert_eq!(debt.waterfall(voice), Some(steps));
+        assert_eq!(debt.waterfall(voice), None, "told once");
+    }
+}

@@ -1,0 +1,276 @@
+//! The caller's last words as sound, for the provider that comes after one that did not turn them into text.
+//!
+//! Overflow policy: at most ten seconds are kept; beyond it the oldest are dropped, and counted when they were speech or
+//! said to nobody.
+use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711, resample::Resampler};
+use std::{collections::VecDeque, time::Duration};
+
+/// The most that is kept.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Kept while nobody speaks: the beginning of a word is heard before a detector believes it.
+const PRE_ROLL: Duration = Duration::from_millis(600);
+/// Speech may have begun so long ago without our detector knowing it for speech.
+const UNDETECTED: Duration = Duration::from_millis(300);
+/// Given out at once: ten times as fast as it was said.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// What a provider may still have to hear.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pieces: VecDeque<Audio>,
+    length: Duration,
+    /// So much of the end belongs to speech that is no text yet.
+    unworded: Option<Duration>,
+    /// So much of the end belongs to the turn that the caller is in.
+    turn: Option<Duration>,
+    /// Nobody hears the caller: so much of the end is heard by nobody.
+    gap: Option<Duration>,
+    /// Speech, or what was said in a gap, that was not kept.
+    lost: Duration,
+}
+
+impl Kept {
+    /// The caller's next piece.
+    pub(super) fn hear(&mut self, audio: &Audio) {
+        let length = audio.duration();
+        self.length += length;
+        self.pieces.push_back(audio.clone());
+        for part in [&mut self.unworded, &mut self.turn, &mut self.gap].into_iter().flatten() {
+            *part += length;
+        }
+        self.trim();
+    }
+
+    /// The caller is known to speak.
+    pub(super) fn speech_began(&mut self) {
+        let onset = self.length.min(PRE_ROLL);
+        self.turn.get_or_insert(onset);
+        self.unworded.get_or_insert(onset);
+    }
+
+    /// The caller stopped.
+    pub(super) fn speech_ended(&mut self) {
+        self.turn = None;
+    }
+
+    /// What the caller said is text, but for the turn they are in.
+    pub(super) fn worded(&mut self) {
+        self.unworded = self.turn;
+        self.trim();
+    }
+
+    /// From here on nobody hears the caller. A word that has just begun was heard by one who makes nothing of it.
+    pub(super) fn gap_began(&mut self) {
+        self.gap.get_or_insert(self.length.min(UNDETECTED));
+    }
+
+    /// Whether there is speech that is no text.
+    pub(super) const fn has_speech(&self) -> bool {
+        self.unworded.is_some()
+    }
+
+    /// Whether the caller is in the middle of it.
+    pub(super) const fn in_turn(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// Somebody hears again: what is to be heard first, in that one's format, and how much was lost.
+    pub(super) fn replay(&mut self, format: AudioFormat) -> (Replay, Duration) {
+        let wanted = self.unworded.max(self.gap.take()).unwrap_or_default();
+        let (mut pieces, mut length) = (self.pieces.clone(), self.length);
+        while let Some(first) = pieces.front().map(Audio::duration).filter(|first| length - *first >= wanted) {
+            length -= first;
+            pieces.pop_front();
+        }
+        (Replay(converted(pieces, format)), std::mem::take(&mut self.lost))
+    }
+
+    fn trim(&mut self) {
+        let needed = self.unworded.max(self.gap).unwrap_or_default();
+        let limit = needed.clamp(PRE_ROLL, LONGEST);
+        while let Some(first) = self.pieces.front().map(Audio::duration).filter(|first| self.length - *first >= limit) {
+            self.length -= first;
+            self.pieces.pop_front();
+            if needed > LONGEST {
+                self.lost += first;
+            }
+        }
+        for part in [&mut self.unworded, &mut self.turn, &mut self.gap].into_iter().flatten() {
+            *part = (*part).min(self.length);
+        }
+    }
+}
+
+/// Audio that is given out faster than it was said; what is said meanwhile waits behind it.
+#[derive(Debug, Default)]
+pub(super) struct Replay(VecDeque<Audio>);
+
+impl Replay {
+    /// Takes what the caller says at this moment; gives what the provider is to hear.
+    pub(super) fn push(&mut self, audio: Audio) -> Vec<Audio> {
+        if self.0.is_empty() {
+            return vec![audio];
+        }
+        self.0.push_back(audio);
+        let (mut given, mut length) = (Vec::new(), Duration::ZERO);
+        while length < AT_ONCE {
+            let Some(piece) = self.0.pop_front() else { break };
+            length += piece.duration();
+            given.push(piece);
+        }
+        given
+    }
+
+    /// All of it at once, for one that is told where turns begin and end.
+    pub(super) fn whole(self) -> VecDeque<Audio> {
+        self.0
+    }
+}
+
+/// The same pieces in one format. Formats that rubato cannot convert are none that a provider has.
+fn converted(pieces: VecDeque<Audio>, format: AudioFormat) -> VecDeque<Audio> {
+    let mut resampler: Option<Resampler> = None;
+    let mut all = VecDeque::with_capacity(pieces.len());
+    for piece in pieces {
+        if of(&piece) == format {
+            all.push_back(piece);
+            continue;
+        }
+        let frame = samples(piece);
+        if resampler.as_ref().is_none_or(|known| known.from() != frame.rate) {
+            resampler = Resampler::new(frame.rate, format.rate()).ok();
+        }
+        let Some(resampler) = &mut resampler else { continue };
+        let samples = resampler.process(&frame.samples);
+        if !samples.is_empty() {
+            all.push_back(match format {
+                AudioFormat::Pcm(rate) => Audio::Pcm(Frame { rate, samples }),
+                AudioFormat::G711(law) => Audio::G711 { law, bytes: g711::encode(law, &samples) },
+            });
+        }
+    }
+    all
+}
+
+const fn of(audio: &Audio) -> AudioFormat {
+    match audio {
+        Audio::Pcm(frame) => AudioFormat::Pcm(frame.rate),
+        Audio::G711 { law, .. } => AudioFormat::G711(*law),
+    }
+}
+
+fn samples(audio: Audio) -> Frame {
+    match audio {
+        Audio::Pcm(frame) => frame,
+        Audio::G711 { law, bytes } => Frame { rate: SampleRate::HZ_8000, samples: g711::decode(law, &bytes) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::Law;
+
+    const ULAW: AudioFormat = AudioFormat::G711(Law::Mu);
+
+    fn packet(number: u8) -> Audio {
+        Audio::G711 { law: Law::Mu, bytes: vec![number; 160] }
+    }
+
+    fn hear(kept: &mut Kept, packets: u32) {
+        (0..packets).for_each(|number| kept.hear(&packet(u8::try_from(number % 251).unwrap())));
+    }
+
+    fn length(replay: &Replay) -> Duration {
+        replay.0.iter().map(Audio::duration).sum()
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn of_silence_only_the_last_is_kept_and_none_of_it_heard_again() {
+        let mut kept = Kept::default();
+        hear(&mut kept, 500);
+        assert_eq!((kept.length, kept.has_speech()), (PRE_ROLL, false));
+        let (replay, lost) = kept.replay(ULAW);
+        assert_eq!((length(&replay), lost), (ms(0), ms(0)));
+    }
+
+    #[test]
+    fn a_turn_without_words_is_heard_again_with_what_was_said_to_nobody() {
+        let mut kept = Kept::default();
+        hear(&mut kept, 100);
+        kept.speech_began();
+        hear(&mut kept, 100);
+        kept.speech_ended();
+        kept.gap_began();
+        hear(&mut kept, 25);
+        let (replay, lost) = kept.replay(ULAW);
+        assert_eq!((length(&replay), lost), (PRE_ROLL + ms(2_500), ms(0)));
+    }
+
+    #[test]
+    fn a_word_that_began_just_before_a_gap_is_heard_again() {
+        let mut kept = Kept::default();
+        hear(&mut kept, 100);
+        kept.gap_began();
+        hear(&mut kept, 10);
+        let (replay, lost) = kept.replay(ULAW);
+        assert_eq!((length(&replay), lost), (UNDETECTED + ms(200), ms(0)));
+    }
+
+    #[test]
+    fn words_settle_all_but_the_turn_the_caller_is_in() {
+        let mut kept = Kept::default();
+        kept.speech_began();
+        hear(&mut kept, 100);
+        kept.speech_ended();
+        hear(&mut kept, 50);
+        kept.speech_began();
+        hear(&mut kept, 10);
+        kept.worded();
+        assert!(kept.has_speech() && kept.in_turn());
+        let (replay, _) = kept.replay(ULAW);
+        assert_eq!(length(&replay), PRE_ROLL + ms(200));
+        kept.speech_ended();
+        kept.worded();
+        assert!(!kept.has_speech());
+    }
+
+    #[test]
+    fn beyond_ten_seconds_the_oldest_go_and_are_counted() {
+        let mut kept = Kept::default();
+        kept.gap_began();
+        hear(&mut kept, 600);
+        let (replay, lost) = kept.replay(ULAW);
+        assert_eq!((length(&replay), lost), (LONGEST, ms(2_000)));
+    }
+
+    #[test]
+    fn a_replay_is_ten_times_as_fast_and_keeps_its_order() {
+        let mut kept = Kept::default();
+        kept.gap_began();
+        (0..50).for_each(|number| kept.hear(&packet(number)));
+        let (mut replay, _) = kept.replay(ULAW);
+        let mut heard = Vec::new();
+        for number in 50..60 {
+            heard.extend(replay.push(packet(number)));
+        }
+        assert_eq!(heard, (0..60).map(packet).collect::<Vec<_>>());
+        assert_eq!(replay.push(packet(60)), [packet(60)]);
+    }
+
+    #[test]
+    fn another_provider_hears_it_in_its_own_format() {
+        let mut kept = Kept::default();
+        kept.gap_began();
+        hear(&mut kept, 50);
+        let wide = AudioFormat::Pcm(SampleRate::HZ_24000);
+        let (replay, _) = kept.replay(wide);
+        let length = length(&replay);
+        assert!(replay.whole().iter().all(|piece| of(piece) == wide));
+        assert!(length.abs_diff(ms(1_000)) < ms(20), "{length:?}");
+    }
+}

@@ -1,0 +1,519 @@
+//! What happens when the provider fails in a call with audio: another goes on with what was said, and hears what the
+//! caller said meanwhile. Where none is left, a voice of this process says so, and the caller is put through to a person.
+use super::{Desk, Event, FALLBACK, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer};
+use crate::{
+    call::{
+        End, Hangup,
+        numbered::{Numbered, Seat},
+        reason,
+        rung::Occasion,
+        succession::{Failed, Verdict},
+    },
+    record::Outcome,
+};
+use media::{Audio, Speech, UtteranceId};
+use providers::{Dialect, Failure, FailureKind, Incoming, JobDone, JobId, Next, Note, Outgoing, Past, ToolCallId};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+/// Keys that may wait for a provider; beyond it more are dropped.
+const MOST_KEYS: usize = 32;
+
+/// Whether there is a provider behind the dialect.
+#[derive(Debug)]
+pub(super) enum Assistant {
+    Present,
+    /// One is on its way to go on with the conversation.
+    Replacing(Box<Replacing>),
+    Gone {
+        why: String,
+        /// So long the secretary's menu is all the caller has; `None` without one, or when that time is over.
+        keys_until: Option<Instant>,
+        /// Whether a voice of this process stands in.
+        voice: bool,
+    },
+}
+
+/// A provider on its way.
+#[derive(Debug)]
+pub(super) struct Replacing {
+    /// The one before it; nothing where it is the first.
+    failed: Option<Failed>,
+    step: Way,
+    /// What the caller pressed meanwhile.
+    keys: String,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// It is not asked before then.
+    Waiting { until: Instant },
+    /// It has to be ready by then.
+    Connecting { by: Instant },
+}
+
+impl Assistant {
+    /// The first of a call whose audio flows already.
+    pub(super) fn expected(by: Instant) -> Self {
+        let step = Way::Connecting { by };
+        Self::Replacing(Box::new(Replacing { failed: None, step, keys: String::new() }))
+    }
+}
+
+impl Replacing {
+    /// The caller pressed these.
+    pub(super) fn press(&mut self, keys: &str) {
+        if self.keys.len() + keys.len() <= MOST_KEYS {
+            self.keys.push_str(keys);
+        }
+    }
+}
+
+/// A voice of this process that says "one moment" to a caller who hears nothing.
+#[derive(Debug, Default)]
+pub(super) struct Filler {
+    /// When it speaks, unless something is heard before.
+    at: Option<Instant>,
+    seat: Seat,
+    voice: Option<Numbered>,
+}
+
+impl Filler {
+    /// The caller waits, and hears nothing from then on.
+    fn arm(&mut self, at: Instant, seat: Seat) {
+        self.at.get_or_insert(at);
+        (self.seat, self.voice) = (seat, None);
+    }
+
+    /// Something is heard until then.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        if let Some(at) = &mut self.at {
+            *at = (*at).max(until);
+        }
+    }
+
+    /// The caller waits no more.
+    pub(super) fn dismiss(&mut self) {
+        self.at = None;
+    }
+
+    /// Whether an utterance is one of its own.
+    pub(super) const fn says(&self, utterance: UtteranceId) -> bool {
+        self.seat.has(utterance) && !self.seat.is_first()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<providers::Event> {
+        self.voice.as_mut()?.poll_event()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let spoken = self.voice.as_ref().and_then(Dialect::poll_timeout);
+        spoken.into_iter().chain(self.at.map(|at| (at, "filler"))).min()
+    }
+
+    /// Whether a job was one of its own; it takes the result then.
+    pub(in crate::call) fn take(&mut self, done: &JobDone, now: Instant) -> bool {
+        let Some(voice) = self.voice.as_mut().filter(|voice| voice.asked(done.id)) else { return false };
+        voice.handle_incoming(Incoming::Job(done.clone()), now);
+        true
+    }
+
+    /// The next job for the speech engine.
+    pub(in crate::call) fn poll_job(&mut self) -> Option<(JobId, providers::Job)> {
+        match self.voice.as_mut()?.poll_outgoing()? {
+            Outgoing::Job(id, job) => Some((id, job)),
+            Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Close => None,
+        }
+    }
+}
+
+impl Live {
+    /// The connection that was asked for is open.
+    pub(in crate::call) fn connected(&mut self, desk: &mut Desk, now: Instant) {
+        if let Assistant::Replacing(_) = self.assistant {
+            self.break_off(desk, now);
+            if let Some(past) = self.past(desk) {
+                self.provider.resume(past);
+            }
+        }
+        self.provider.handle_connected(now);
+    }
+
+    /// The provider is connected while audio flows already.
+    pub(in crate::call) fn expect_provider(&mut self, desk: &mut Desk, now: Instant) {
+        self.assistant = Assistant::expected(now + desk.patience());
+        self.filler.arm(now + desk.settings.ladder.filler, desk.succession.take_seat());
+        self.kept.gap_began();
+    }
+
+    /// A job of the speech engine ended.
+    pub(in crate::call) fn job_done(&mut self, done: JobDone, now: Instant) {
+        if !self.filler.take(&done, now) {
+            self.provider.handle_incoming(Incoming::Job(done), now);
+        }
+    }
+
+    /// The next job of the voice that fills silences.
+    pub(in crate::call) fn poll_job(&mut self) -> Option<(JobId, providers::Job)> {
+        self.filler.poll_job()
+    }
+
+    /// The caller's next piece of audio.
+    pub(super) fn hear(&mut self, audio: Audio, now: Instant) {
+        self.kept.hear(&audio);
+        if !self.hears() {
+            return;
+        }
+        for piece in self.replay.push(audio) {
+            for message in self.bundle.push(piece).into_iter().flatten() {
+                self.provider.handle_audio(&message, now);
+            }
+        }
+    }
+
+    /// Whether somebody hears the caller.
+    pub(super) const fn hears(&self) -> bool {
+        matches!(self.assistant, Assistant::Present | Assistant::Gone { .. })
+    }
+
+    /// Something is to be said to the caller within this time.
+    pub(super) fn want_answer(&mut self, within: Duration, desk: &Desk, now: Instant) {
+        // Of a provider that hears by our detector each step has a deadline of its own.
+        self.debt.wait(desk.rung.hears_turns().then_some(now + within));
+    }
+
+    /// Our detector heard the end of a turn.
+    pub(super) fn turn_heard(&mut self, last_voice: Instant, desk: &Desk, now: Instant) {
+        let hears_turns = desk.rung.hears_turns();
+        // The provider may wait longer than we do for more of the turn, and then owes us its word that it is over.
+        self.debt.turn_heard(last_voice, hears_turns.then_some(now + 2 * desk.settings.ladder.answer));
+        if !hears_turns {
+            self.debt.decided(now);
+        }
+        self.filler.put_off(now + desk.settings.ladder.filler);
+    }
+
+    /// The provider is ready: from here on it hears the caller.
+    pub(super) fn on_ready(&mut self, desk: &mut Desk, now: Instant) {
+        // It may have settled what it hears just now.
+        let format = self.provider.formats().uplink;
+        self.media.feed(format);
+        desk.went(Ok(()));
+        let Assistant::Replacing(replacing) = std::mem::replace(&mut self.assistant, Assistant::Present) else {
+            return;
+        };
+        let Replacing { failed, keys, .. } = *replacing;
+        let (replay, lost) = self.kept.replay(format);
+        if let Some(failed) = failed {
+            desk.changed(failed, lost, now);
+        }
+        if desk.rung.hears_turns() {
+            self.replay = replay;
+        } else {
+            self.tell_turn(replay.whole(), now);
+        }
+        if !keys.is_empty() {
+            self.provider.handle_keys(&keys, now);
+        }
+        if self.debt.is_owed() || self.kept.has_speech() {
+            self.want_answer(desk.settings.ladder.answer, desk, now);
+        } else {
+            self.filler.dismiss();
+        }
+    }
+
+    /// A provider without an ear for turns is given the one it missed as our detector heard it.
+    fn tell_turn(&mut self, pieces: impl IntoIterator<Item = Audio>, now: Instant) {
+        if self.kept.has_speech() {
+            self.provider.handle_speech(Speech::Confirmed, now);
+        }
+        pieces.into_iter().for_each(|piece| self.provider.handle_audio(&piece, now));
+        if self.kept.has_speech() && !self.kept.in_turn() {
+            let last_voice = self.media.last_voice().unwrap_or(now);
+            self.provider.handle_speech(Speech::Ended { last_voice }, now);
+        }
+    }
+
+    pub(super) fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
+        let Failure { kind, message } = failure;
+        if let Assistant::Gone { voice, .. } = &mut self.assistant {
+            *voice = false;
+            // The keys still work.
+            desk.emit(Event::Warning(format!("the voice that stood in failed ({kind:?}): {message}")));
+            return self.nothing_more_to_hear(desk, now);
+        }
+        desk.went(Err(kind));
+        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
+        match &self.phase {
+            Phase::Closing { outcome, cause: ending, .. } => {
+                let (outcome, ending) = (*outcome, ending.clone());
+                self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None, voice: false };
+                desk.emit(Event::Warning(cause));
+                return self.say_what_is_left(outcome, &ending, desk, now);
+            }
+            Phase::Transferring(Transfer { step: Step::Announcing { .. }, .. }) => self.refer(desk, now),
+            Phase::Transferring(_) | Phase::Talking => {}
+        }
+        let failed = Failed::new(&desk.rung, kind, &message, now);
+        self.replace(kind, failed, cause, desk, now)
+    }
+
+    /// Whoever is next is asked to go on.
+    fn replace(&mut self, kind: FailureKind, failed: Failed, cause: String, desk: &mut Desk, now: Instant) -> Flow {
+        let present = std::mem::replace(&mut self.assistant, Assistant::Present);
+        let worked = matches!(present, Assistant::Present);
+        let (failed, keys) = match present {
+            Assistant::Replacing(before) => (failed.after(before.failed), before.keys),
+            Assistant::Present | Assistant::Gone { .. } => (failed, String::new()),
+        };
+        let wait = match desk.succession.after(kind, worked, now) {
+            Verdict::Again(wait) => wait,
+            Verdict::Next(rung) => {
+                desk.log.leave(&desk.rung);
+                desk.rung = *rung;
+                Duration::ZERO
+            }
+            Verdict::Exhausted => return self.exhausted(cause, desk, now),
+        };
+        desk.emit(Event::Warning(cause));
+        self.filler.arm(now + desk.settings.ladder.filler.max(self.media.queued()), desk.succession.take_seat());
+        self.provider = desk.open(self.negotiated.codec.format());
+        if self.open.is_some() {
+            self.debt.wait(None);
+        }
+        self.debt.begun();
+        self.kept.gap_began();
+        self.replay = super::Replay::default();
+        self.bundle.clear();
+        let step = Way::Waiting { until: now + wait };
+        self.assistant = Assistant::Replacing(Box::new(Replacing { failed: Some(failed), step, keys }));
+        if wait.is_zero() {
+            self.connect(desk, now);
+        }
+        GO_ON
+    }
+
+    fn connect(&mut self, desk: &mut Desk, now: Instant) {
+        let Assistant::Replacing(replacing) = &mut self.assistant else { return };
+        replacing.step = Way::Connecting { by: now + desk.settings.ladder.replacement };
+        desk.emit(Event::Connect(self.provider.endpoint()));
+    }
+
+    /// Nobody is left to go on.
+    fn exhausted(&mut self, cause: String, desk: &mut Desk, now: Instant) -> Flow {
+        self.filler.dismiss();
+        self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None, voice: false };
+        match &self.phase {
+            // The REFER is out: its outcome decides, not the provider.
+            Phase::Transferring(_) | Phase::Closing { .. } => {
+                desk.emit(Event::Warning(cause));
+                GO_ON
+            }
+            Phase::Talking if self.keypad.keys().work_alone() => {
+                self.fall_back_on_keys(cause, desk, now);
+                GO_ON
+            }
+            Phase::Talking => self.without_assistant(cause, desk, now),
+        }
+    }
+
+    /// Another provider is due, or the present one has been silent for too long.
+    pub(super) fn mind_provider(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        match &self.assistant {
+            Assistant::Replacing(replacing) => match replacing.step {
+                Way::Waiting { until } if until <= now => {
+                    self.connect(desk, now);
+                    GO_ON
+                }
+                Way::Connecting { by } if by <= now => {
+                    let message = format!("not ready within {:?}", desk.settings.ladder.replacement);
+                    self.on_provider_failed(Failure { kind: FailureKind::Connection, message }, desk, now)
+                }
+                Way::Waiting { .. } | Way::Connecting { .. } => GO_ON,
+            },
+            Assistant::Present if self.debt.deadline().is_some_and(|by| by <= now) => {
+                let attentive = matches!(self.phase, Phase::Talking) && self.hold == super::Hold::Resumed;
+                self.debt.begun();
+                if !attentive || self.media.playing().is_some() || self.kept.in_turn() {
+                    return GO_ON;
+                }
+                let message = "it answers nothing".to_owned();
+                self.on_provider_failed(Failure { kind: FailureKind::Silence, message }, desk, now)
+            }
+            Assistant::Present | Assistant::Gone { .. } => GO_ON,
+        }
+    }
+
+    pub(super) fn provider_deadline(&self) -> Option<(Instant, &'static str)> {
+        match &self.assistant {
+            Assistant::Replacing(replacing) => Some(match replacing.step {
+                Way::Waiting { until } => (until, "provider is tried again"),
+                Way::Connecting { by } => (by, "replacement ready"),
+            }),
+            Assistant::Present => self.debt.deadline().map(|by| (by, "answer of the provider")),
+            Assistant::Gone { .. } => None,
+        }
+    }
+
+    /// The caller who waits for a provider hears that somebody is there.
+    pub(super) fn fill_silence(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some(voice) = &mut self.filler.voice {
+            voice.handle_timeout(now);
+        }
+        if self.filler.at.is_none_or(|at| at > now) {
+            return;
+        }
+        if !matches!(self.phase, Phase::Talking) {
+            return self.filler.dismiss();
+        }
+        self.filler.at = Some(now + desk.settings.ladder.filler.max(self.media.queued()));
+        if self.media.playing().is_some() || self.kept.in_turn() {
+            return;
+        }
+        let Some(standby) = &desk.standby else { return self.filler.dismiss() };
+        let seat = self.filler.seat;
+        let voice = self.filler.voice.get_or_insert_with(|| Numbered::new(standby.open(Occasion::Moment), seat));
+        voice.handle_connected(now);
+    }
+
+    pub(super) fn on_filler(&mut self, event: providers::Event, desk: &mut Desk, now: Instant) {
+        let wanted = self.filler.at.is_some() && self.may_speak();
+        match event {
+            providers::Event::Audio { utterance, audio } if wanted && !self.is_stale(utterance) => {
+                desk.log.transcript.generated(utterance, audio.duration(), now);
+                self.media.play(utterance, &audio, now);
+                self.filler.put_off(now + self.media.queued() + desk.settings.ladder.filler);
+            }
+            providers::Event::AssistantText { utterance, delta } if wanted && !self.is_stale(utterance) => {
+                desk.log.transcript.text(utterance, &delta, now);
+                desk.emit(Event::AssistantText { utterance, delta });
+            }
+            providers::Event::UtteranceDone(utterance) => self.media.finish(utterance, now),
+            providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
+            providers::Event::Failed(Failure { message, .. }) => {
+                desk.emit(Event::Warning(format!("no voice says that another provider is on its way: {message}")));
+                self.filler.voice = None;
+            }
+            // It hears nothing, asks for nothing, and speaks to nobody who is not there any more.
+            providers::Event::Audio { .. }
+            | providers::Event::AssistantText { .. }
+            | providers::Event::Ready
+            | providers::Event::Reconnect
+            | providers::Event::SpeechStarted
+            | providers::Event::SpeechStopped
+            | providers::Event::AssistantHeard { .. }
+            | providers::Event::CallerText(_)
+            | providers::Event::ToolCall { .. }
+            | providers::Event::Usage(_)
+            | providers::Event::Receipt(_) => {}
+        }
+    }
+
+    /// What the dead provider was in the middle of ends here: the rest of it was never made. What it had finished is heard
+    /// to its end.
+    fn break_off(&mut self, desk: &mut Desk, now: Instant) {
+        let Some(open) = self.open.take() else { return };
+        if self.media.playing() != Some(open) {
+            return self.media.finish(open, now);
+        }
+        if let Some(heard) = self.media.cut(now) {
+            desk.log.transcript.cut(heard, now);
+            self.cut = Some(heard.utterance);
+        }
+    }
+
+    /// What the next provider is told; nothing where the conversation has yet to begin.
+    fn past(&self, desk: &Desk) -> Option<Past> {
+        let said = desk.log.transcript.said();
+        let spoken = self.kept.has_speech();
+        if said.is_empty() && !spoken {
+            return None;
+        }
+        // Speech that is heard again is answered without being asked for.
+        let next = if self.debt.is_owed() && !spoken { Next::GoOn } else { Next::Listen };
+        Some(Past { said, next })
+    }
+
+    /// A voice of this process takes the provider's place; false where there is none.
+    pub(super) fn stand_in(&mut self, occasion: Occasion, desk: &mut Desk) -> bool {
+        let Some(standby) = &desk.standby else { return false };
+        let voice = Numbered::new(standby.open(occasion), desk.succession.take_seat());
+        desk.emit(Event::Connect(voice.endpoint()));
+        self.provider = Box::new(voice);
+        true
+    }
+
+    /// To the fallback extension, or to the end; said to the caller where there is a voice for it.
+    pub(super) fn without_assistant(&mut self, cause: String, desk: &mut Desk, now: Instant) -> Flow {
+        let destination = desk.settings.fallback_extension.clone();
+        let occasion = if destination.is_some() { Occasion::Transfer } else { Occasion::Goodbye };
+        let silent = matches!(self.assistant, Assistant::Gone { voice: false, .. });
+        if silent && self.stand_in(occasion, desk) {
+            if let Some(utterance) = self.open.take() {
+                self.media.finish(utterance, now);
+            }
+            self.assistant = Assistant::Gone { why: cause.clone(), keys_until: None, voice: true };
+            self.announce_end(cause, destination, desk, now);
+            return GO_ON;
+        }
+        let Some(destination) = destination else {
+            return self.say_what_is_left(Outcome::Failed, &cause, desk, now);
+        };
+        desk.emit(Event::Warning(cause));
+        let name = FALLBACK.to_owned();
+        self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
+        self.refer(desk, now);
+        GO_ON
+    }
+
+    fn announce_end(&mut self, cause: String, destination: Option<String>, desk: &mut Desk, now: Instant) {
+        self.phase = match destination {
+            Some(destination) => {
+                desk.emit(Event::Warning(cause));
+                let (tool, until) = (ToolCallId(FALLBACK.to_owned()), now + desk.settings.announce_deadline);
+                let step = Step::Announcing { tool, until, spoken: Spoken::NotYet };
+                Phase::Transferring(Transfer { name: FALLBACK.to_owned(), destination, step })
+            }
+            None => {
+                let until = now + desk.settings.farewell_deadline;
+                Phase::Closing { outcome: Outcome::Failed, cause, until, spoken: Spoken::NotYet }
+            }
+        };
+    }
+
+    /// The last voice is gone: what waited for it waits no more.
+    fn nothing_more_to_hear(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        match &mut self.phase {
+            Phase::Transferring(Transfer { step: Step::Announcing { spoken, .. }, .. })
+            | Phase::Closing { spoken, .. } => *spoken = Spoken::Heard,
+            Phase::Talking | Phase::Transferring(_) => {}
+        }
+        self.when_silent(desk, now)
+    }
+
+    /// No more speech will come: what has come is still said, and then the call ends.
+    pub(super) fn say_what_is_left(&mut self, outcome: Outcome, cause: &str, desk: &mut Desk, now: Instant) -> Flow {
+        if let Some(utterance) = self.open.take() {
+            self.media.finish(utterance, now);
+        }
+        self.close_when_silent(outcome, cause, desk, now);
+        self.when_silent(desk, now)
+    }
+
+    /// A transfer failed, and the assistant died meanwhile: the menu, or the end.
+    pub(super) fn left_alone(&mut self, name: &str, cause: String, desk: &mut Desk, now: Instant) -> Flow {
+        if name != FALLBACK && self.keypad.keys().work_alone() {
+            self.fall_back_on_keys(cause, desk, now);
+            return GO_ON;
+        }
+        if let Assistant::Gone { voice: true, .. } = self.assistant {
+            self.announce_end(cause, None, desk, now);
+            self.provider.inform(Note::SayGoodbye { reason: "nobody is there".to_owned() }, now);
+            return GO_ON;
+        }
+        let hangup = Hangup::Bye(Some(reason::sip(503, "No assistant left")));
+        ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup })
+    }
+}

@@ -1,0 +1,43 @@
+//! A call that rings: the provider is being connected, and the caller hears ringing.
+use super::{Desk, End, Event, Hangup, succession::Failed};
+use crate::record::Outcome;
+use media::sdp;
+use providers::{Dialect, Failure, FailureKind};
+use std::{ops::ControlFlow, time::Instant};
+
+/// What the 200 waits for.
+#[derive(Debug)]
+pub(super) struct Ringing {
+    pub(super) answer: sdp::Agreed,
+    pub(super) provider: Box<dyn Dialect>,
+    /// The provider before this one.
+    pub(super) failed: Option<Failed>,
+    pub(super) ready_by: Instant,
+}
+
+impl Ringing {
+    /// The provider was not ready in time.
+    pub(super) fn too_late(&mut self, desk: &mut Desk, now: Instant) -> ControlFlow<End> {
+        let (kind, message) = (FailureKind::Connection, "it was not ready in time".to_owned());
+        self.next(Failure { kind, message }, desk, now)
+    }
+
+    /// The provider failed: the next is connected, or the call refused, so that the phone system can go elsewhere.
+    pub(super) fn next(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> ControlFlow<End> {
+        let Failure { kind, message } = failure;
+        desk.went(Err(kind));
+        let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
+        let failed = Failed::new(&desk.rung, kind, &message, now);
+        let Some(rung) = desk.succession.next() else {
+            return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(503) });
+        };
+        desk.emit(Event::Warning(cause));
+        desk.log.leave(&desk.rung);
+        desk.rung = rung;
+        self.failed = Some(failed.after(self.failed.take()));
+        self.provider = desk.open(self.answer.media.codec.format());
+        desk.emit(Event::Connect(self.provider.endpoint()));
+        self.ready_by = now + desk.patience();
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The circuit breakers of this process: admission asks, calls report.
+use crate::{
+    breaker::{Breakers, Circuit, Standing},
+    call::Rung,
+    ladder::Rungs,
+};
+use providers::FailureKind;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+/// Shared by admission, which asks, and the media threads, whose calls report. It is held for a look-up at a time.
+#[derive(Debug, Default)]
+pub struct Circuits(Mutex<Breakers>);
+
+impl Circuits {
+    /// A conversation with a provider is ready, or failed.
+    pub fn report(&self, circuit: &Circuit, went: Result<(), FailureKind>) {
+        self.breakers().report(circuit, went, Instant::now());
+    }
+
+    /// How each stands.
+    pub fn standing(&self) -> Vec<Standing> {
+        self.breakers().standing(Instant::now())
+    }
+
+    /// The ladder of a call that begins: rungs whose circuit is open are last, since they are better than nothing. Says
+    /// how many those are.
+    pub fn order(&self, rungs: Rungs) -> (Rung, Vec<Rung>, usize) {
+        let (mut breakers, now) = (self.breakers(), Instant::now());
+        let all = std::iter::once(rungs.first.clone()).chain(rungs.below);
+        let mut chosen = false;
+        let (open, closed): (Vec<Rung>, Vec<Rung>) = all.partition(|rung| {
+            // The call that tries a half-open circuit must be one that begins there.
+            let admitted = chosen || rung.circuit().is_none_or(|circuit| breakers.admits(&circuit, now));
+            chosen |= admitted;
+            !admitted
+        });
+        let skipped = open.len();
+        let mut ordered = closed.into_iter().chain(open);
+        let first = ordered.next().unwrap_or(rungs.first);
+        (first, ordered.collect(), skipped)
+    }
+
+    /// What a thread that panicked left is as good as any: each entry is written whole.
+    fn breakers(&self) -> MutexGuard<'_, Breakers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::Law;
+    use providers::openai;
+
+    fn rung(host: &str) -> Rung {
+        let config = openai::Config::new("k", openai::Format::G711(Law::Mu));
+        Rung::OpenAi(Box::new(openai::Config { url: format!("wss://{host}/v1/realtime"), ..config }))
+    }
+
+    fn hosts(circuits: &Circuits) -> (Vec<String>, usize) {
+        let rungs = Rungs { first: rung("a.test"), below: vec![rung("b.test"), rung("c.test")], warnings: Vec::new() };
+        let (first, below, skipped) = circuits.order(rungs);
+        let host = |rung: Rung| rung.circuit().unwrap().at;
+        (std::iter::once(first).chain(below).map(host).collect(), skipped)
+    }
+
+    #[test]
+    fn a_call_begins_where_the_circuit_is_closed_and_keeps_the_others_for_the_end() {
+        let circuits = Circuits::default();
+        assert_eq!(hosts(&circuits), (["a.test", "b.test", "c.test"].map(String::from).to_vec(), 0));
+        circuits.report(&rung("a.test").circuit().unwrap(), Err(FailureKind::Quota));
+        assert_eq!(hosts(&circuits), (["b.test", "c.test", "a.test"].map(String::from).to_vec(), 1));
+        circuits.report(&rung("a.test").circuit().unwrap(), Ok(()));
+        assert_eq!(hosts(&circuits).1, 0);
+    }
+}
