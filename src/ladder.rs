@@ -1,11 +1,11 @@
 //! From a secretary and the server's configuration to the provider that speaks for her.
 use crate::{
     call::{Rung, Standby, tools},
-    config::Config,
+    config::{self, Config, Secret},
     secretary::{self, ProcessingMode, ProviderKind, RungConfig, Secretary},
 };
 use media::Law;
-use providers::{elevenlabs, gemini, local, openai};
+use providers::{elevenlabs, gemini, live, local, openai};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -31,6 +31,12 @@ pub enum Unavailable {
         /// As in the column and in the configuration.
         provider: &'static str,
     },
+    /// Nobody said where.
+    #[error("secretary {secretary:?} speaks through Azure, but [azure] endpoint is not set")]
+    NoEndpoint {
+        /// Her name.
+        secretary: String,
+    },
     /// Nobody said which agent.
     #[error(
         "secretary {secretary:?} speaks through ElevenLabs, but neither her agent_id nor that of [elevenlabs] is set"
@@ -41,7 +47,7 @@ pub enum Unavailable {
     },
     /// No such dialect in this version.
     #[error(
-        "secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, gemini, elevenlabs and local"
+        "secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, azure, openai-live, gemini, elevenlabs and local"
     )]
     UnknownProvider {
         /// Her name.
@@ -115,6 +121,8 @@ fn with(secretary: &Secretary, rung: &RungConfig) -> Secretary {
 fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
     match &secretary.provider {
         ProviderKind::OpenAi => openai(secretary, config),
+        ProviderKind::Azure => azure(secretary, config),
+        ProviderKind::OpenAiLive => openai_live(secretary, config),
         ProviderKind::Gemini => gemini(secretary, config),
         ProviderKind::ElevenLabs => elevenlabs(secretary, config),
         ProviderKind::Local => local(secretary, config, ears),
@@ -129,22 +137,85 @@ fn openai(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
     let Some(key) = &config.openai.api_key else {
         return Err(no_key(secretary, "openai"));
     };
+    let mut rung = realtime(key, secretary, config);
     let own = &secretary.provider_config;
-    let mut rung = openai::Config::new(key.expose(), openai::Format::G711(Law::Mu));
     rung.url.clone_from(&config.openai.url);
     rung.model = own.model.clone().unwrap_or_else(|| config.openai.model.clone());
+    let transcription = own.transcription_model.clone().unwrap_or_else(|| config.openai.transcription_model.clone());
+    rung.transcription_model = Some(transcription);
+    Ok(Rung::OpenAi(Box::new(rung)))
+}
+
+/// The same protocol at another address, with deployments for models.
+fn azure(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
+    let azure = &config.azure;
+    let Some(key) = &azure.api_key else {
+        return Err(no_key(secretary, "azure"));
+    };
+    let Some(endpoint) = &azure.endpoint else {
+        return Err(Unavailable::NoEndpoint { secretary: secretary.secretary_name.clone() });
+    };
+    let mut rung = realtime(key, secretary, config);
+    let own = &secretary.provider_config;
+    rung.auth = openai::Auth::ApiKey;
+    rung.url = format!("{}/openai/v1/realtime", endpoint.trim_end_matches('/'));
+    rung.model = own.model.clone().unwrap_or_else(|| azure.deployment.clone());
+    rung.transcription_model =
+        Some(own.transcription_model.clone().unwrap_or_else(|| azure.transcription_model.clone()));
+    Ok(Rung::Azure { config: Box::new(rung), model: azure.model.clone() })
+}
+
+fn openai_live(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
+    let Some(key) = config.live.api_key.as_ref().or(config.openai.api_key.as_ref()) else {
+        return Err(no_key(secretary, "live"));
+    };
+    let own = &secretary.provider_config;
+    let mut rung = live::Config::new(key.expose(), openai::Format::G711(Law::Mu));
+    rung.url.clone_from(&config.live.url);
+    rung.model = own.model.clone().unwrap_or_else(|| config.live.model.clone());
+    rung.backend_model.clone_from(&config.live.backend_model);
     if let Some(voice) = &secretary.voice_id {
         rung.voice.clone_from(voice);
     }
     rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
     rung.first_message = first_message(secretary, config);
-    rung.turn_detection = turn_detection(secretary);
-    let transcription = own.transcription_model.clone().unwrap_or_else(|| config.openai.transcription_model.clone());
-    rung.transcription_model = Some(transcription);
+    rung.language.clone_from(&own.language);
+    rung.tools = tools(secretary);
+    Ok(Rung::OpenAiLive(Box::new(rung)))
+}
+
+/// What a conversation with OpenAI Realtime has, wherever it is held.
+fn realtime(key: &Secret, secretary: &Secretary, config: &Config) -> openai::Config {
+    let own = &secretary.provider_config;
+    let tuning = &config.openai.tuning;
+    let mut rung = openai::Config::new(key.expose(), openai::Format::G711(Law::Mu));
+    if let Some(voice) = &secretary.voice_id {
+        rung.voice.clone_from(voice);
+    }
+    rung.instructions = secretary.system_prompt.clone().unwrap_or_default();
+    rung.first_message = first_message(secretary, config);
+    rung.turn_detection = turn_detection(secretary, tuning);
     rung.language = own.language.as_deref().and_then(|tag| tag.split('-').next()).map(str::to_ascii_lowercase);
     rung.speed = secretary.voice_settings.speed.map(f64::from);
     rung.tools = tools(secretary);
-    Ok(Rung::OpenAi(Box::new(rung)))
+    rung.tool_choice.clone_from(&tuning.tool_choice);
+    rung.noise_reduction = tuning.noise_reduction;
+    rung.bounds = openai::Bounds {
+        reasoning: tuning.reasoning,
+        max_output_tokens: tuning.max_output_tokens,
+        truncation: tuning.truncation,
+    };
+    rung.mcp = tuning.mcp_servers.iter().map(mcp_server).collect();
+    rung
+}
+
+fn mcp_server(server: &config::McpServer) -> openai::McpServer {
+    openai::McpServer {
+        label: server.label.clone(),
+        url: server.url.clone(),
+        authorization: server.authorization.as_ref().map(|secret| secret.expose().to_owned()),
+        allowed_tools: server.allowed_tools.clone(),
+    }
 }
 
 fn no_key(secretary: &Secretary, provider: &'static str) -> Unavailable {
@@ -224,13 +295,14 @@ fn recording_notice<'a>(secretary: &Secretary, config: &'a Config) -> Option<&'a
     config.recording.announcement.as_deref().filter(|_| recorded)
 }
 
-fn turn_detection(secretary: &Secretary) -> openai::TurnDetection {
+fn turn_detection(secretary: &Secretary, tuning: &config::Tuning) -> openai::TurnDetection {
     let interrupts = openai::Interrupts::ByServer;
     match secretary.provider_config.turn_detection {
         secretary::TurnDetection::ServerVad { prefix_padding } => openai::TurnDetection::ServerVad {
             threshold: f64::from(secretary.vad_threshold),
             prefix_padding: prefix_padding.unwrap_or(Duration::from_millis(300)),
             silence_duration: secretary.silence,
+            idle: tuning.idle,
             interrupts,
         },
         secretary::TurnDetection::SemanticVad { eagerness } => {

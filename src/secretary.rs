@@ -100,6 +100,10 @@ impl ProcessingMode {
 pub enum ProviderKind {
     /// OpenAI Realtime.
     OpenAi,
+    /// OpenAI Realtime at Azure.
+    Azure,
+    /// OpenAI Live.
+    OpenAiLive,
     /// Gemini Live.
     Gemini,
     /// An agent at ElevenLabs.
@@ -115,6 +119,8 @@ impl ProviderKind {
     pub fn as_str(&self) -> &str {
         match self {
             Self::OpenAi => "openai",
+            Self::Azure => "azure",
+            Self::OpenAiLive => "openai-live",
             Self::Gemini => "gemini",
             Self::ElevenLabs => "elevenlabs",
             Self::Local => "local",
@@ -126,6 +132,8 @@ impl ProviderKind {
     pub fn parse(name: &str) -> Self {
         match name.trim().to_ascii_lowercase().as_str() {
             "openai" => Self::OpenAi,
+            "azure" => Self::Azure,
+            "openai-live" => Self::OpenAiLive,
             "gemini" => Self::Gemini,
             "elevenlabs" => Self::ElevenLabs,
             "local" => Self::Local,

@@ -4,6 +4,7 @@ pub mod dialect;
 pub mod elevenlabs;
 pub mod gemini;
 mod keys;
+pub mod live;
 pub mod local;
 pub mod openai;
 mod outbox;

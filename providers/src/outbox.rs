@@ -59,6 +59,13 @@ impl Outbox {
         self.setup.clear();
     }
 
+    /// The next session is to hear the last of the caller again: what waits is the end of it, or is longer.
+    pub(crate) fn rewind(&mut self, recent: &[u8]) {
+        if recent.len() > self.audio.len() {
+            recent.clone_into(&mut self.audio);
+        }
+    }
+
     /// The conversation is over: nothing will go.
     pub(crate) fn clear(&mut self) {
         self.open = false;

@@ -4,8 +4,12 @@ use serde::Deserialize;
 use std::time::Duration;
 
 /// The shipped files, one per vendor.
-const SHIPPED: [&str; 3] =
-    [include_str!("elevenlabs/prices.json"), include_str!("gemini/prices.json"), include_str!("openai/prices.json")];
+const SHIPPED: [&str; 4] = [
+    include_str!("elevenlabs/prices.json"),
+    include_str!("gemini/prices.json"),
+    include_str!("live/prices.json"),
+    include_str!("openai/prices.json"),
+];
 /// Token prices are per million of them.
 const TOKENS: u128 = 1_000_000;
 const MICROS_PER_MINUTE: u128 = 60_000_000;

@@ -2,7 +2,7 @@
 use crate::breaker::Circuit;
 use media::{AudioFormat, SampleRate};
 pub(super) use providers::local::Occasion;
-use providers::{Dialect, Usage, elevenlabs, gemini, local, openai};
+use providers::{Dialect, Usage, elevenlabs, gemini, live, local, openai};
 
 /// What the recogniser of the built-in provider hears at most.
 const RECOGNISED: SampleRate = SampleRate::HZ_16000;
@@ -12,6 +12,15 @@ const RECOGNISED: SampleRate = SampleRate::HZ_16000;
 pub enum Rung {
     /// OpenAI Realtime, or anything that speaks its protocol.
     OpenAi(Box<openai::Config>),
+    /// The same at Azure.
+    Azure {
+        /// Its model is a deployment.
+        config: Box<openai::Config>,
+        /// What that is a deployment of, for its price.
+        model: String,
+    },
+    /// OpenAI Live.
+    OpenAiLive(Box<live::Config>),
     /// Gemini Live, or anything that speaks its protocol.
     Gemini(Box<gemini::Config>),
     /// An agent at ElevenLabs.
@@ -53,9 +62,13 @@ impl Rung {
     /// Opens a conversation for a call that sounds like this: in the widest format that both have.
     pub(super) fn open(&self, call: AudioFormat, about: &About<'_>) -> Box<dyn Dialect> {
         match self {
-            Self::OpenAi(config) => {
+            Self::OpenAi(config) | Self::Azure { config, .. } => {
                 let format = openai::Format::of_call(call);
                 Box::new(openai::Session::new(openai::Config { format, ..(**config).clone() }))
+            }
+            Self::OpenAiLive(config) => {
+                let format = openai::Format::of_call(call);
+                Box::new(live::Session::new(live::Config { format, ..(**config).clone() }))
             }
             // It hears one format and speaks another, whatever the call sounds like.
             Self::Gemini(config) => Box::new(gemini::Session::new((**config).clone())),
@@ -75,6 +88,8 @@ impl Rung {
     pub const fn provider(&self) -> &'static str {
         match self {
             Self::OpenAi(_) => "openai",
+            Self::Azure { .. } => "azure",
+            Self::OpenAiLive(_) => "openai-live",
             Self::Gemini(_) => "gemini",
             Self::ElevenLabs(_) => "elevenlabs",
             Self::Local { .. } => "local",
@@ -89,7 +104,8 @@ impl Rung {
     /// What fails together with it; nothing where no network is in between.
     pub fn circuit(&self) -> Option<Circuit> {
         let url = match self {
-            Self::OpenAi(config) => &config.url,
+            Self::OpenAi(config) | Self::Azure { config, .. } => &config.url,
+            Self::OpenAiLive(config) => &config.url,
             Self::Gemini(config) => &config.url,
             Self::ElevenLabs(config) => &config.url,
             Self::Local { .. } => return None,
@@ -103,15 +119,16 @@ impl Rung {
     /// Whether it finds the caller's turns in the audio by itself, without our detector.
     pub const fn hears_turns(&self) -> bool {
         match self {
-            Self::OpenAi(_) | Self::Gemini(_) | Self::ElevenLabs(_) => true,
-            Self::Local { .. } => false,
+            Self::OpenAi(_) | Self::Azure { .. } | Self::Gemini(_) | Self::ElevenLabs(_) => true,
+            Self::OpenAiLive(_) | Self::Local { .. } => false,
         }
     }
 
     /// Model or engines: what exactly spoke.
     pub fn engine(&self) -> &str {
         match self {
-            Self::OpenAi(config) => &config.model,
+            Self::OpenAi(config) | Self::Azure { config, .. } => &config.model,
+            Self::OpenAiLive(config) => &config.model,
             Self::Gemini(config) => &config.model,
             Self::ElevenLabs(config) => &config.agent_id,
             Self::Local { engine, .. } => engine,
@@ -121,16 +138,23 @@ impl Rung {
     /// List price of this usage in micro-dollars; `None` when the model has no price on file.
     pub fn cost(&self, usage: &Usage) -> Option<u64> {
         match self {
-            Self::OpenAi(config) => {
-                let transcription = config.transcription_model.as_deref().unwrap_or_default();
-                let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription).unwrap_or(0);
-                providers::price::cost_micro_usd(usage, &config.model).map(|tokens| tokens + heard)
+            Self::OpenAi(config) => realtime_cost(config, &config.model, usage),
+            Self::Azure { config, model } => realtime_cost(config, model, usage),
+            Self::OpenAiLive(config) => {
+                let backend = providers::price::cost_micro_usd(usage, &config.backend_model).unwrap_or(0);
+                providers::price::conversation_micro_usd(usage.connected, &config.model).map(|spoken| spoken + backend)
             }
             Self::Gemini(config) => providers::price::cost_micro_usd(usage, &config.model),
             Self::ElevenLabs(config) => providers::price::conversation_micro_usd(usage.connected, config.priced_as()),
             Self::Local { .. } => Some(0),
         }
     }
+}
+
+fn realtime_cost(config: &openai::Config, model: &str, usage: &Usage) -> Option<u64> {
+    let transcription = config.transcription_model.as_deref().unwrap_or_default();
+    let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription).unwrap_or(0);
+    providers::price::cost_micro_usd(usage, model).map(|tokens| tokens + heard)
 }
 
 impl About<'_> {

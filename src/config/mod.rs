@@ -7,6 +7,7 @@ mod diagnosis;
 mod dtmf;
 mod environment;
 mod listeners;
+mod openai;
 mod raw;
 mod recording;
 mod secret;
@@ -28,6 +29,7 @@ use media::{
     sdp::{ComfortNoise, Preference},
     vad,
 };
+pub use openai::{Azure, Live, McpServer, Tuning};
 pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
@@ -65,6 +67,10 @@ pub struct Config {
     pub database: Database,
     /// `[openai]`
     pub openai: OpenAi,
+    /// `[azure]`
+    pub azure: Azure,
+    /// `[live]`
+    pub live: Live,
     /// `[gemini]`
     pub gemini: Gemini,
     /// `[elevenlabs]`
@@ -358,7 +364,7 @@ pub struct Gemini {
 }
 
 /// OpenAI Realtime.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OpenAi {
     /// Without one, secretaries of this provider refuse calls.
     pub api_key: Option<Secret>,
@@ -368,6 +374,8 @@ pub struct OpenAi {
     pub model: String,
     /// For secretaries that name none.
     pub transcription_model: String,
+    /// How conversations are held, at Azure too.
+    pub tuning: Tuning,
     /// Certificates to trust beside the public ones, PEM.
     pub ca_file: Option<PathBuf>,
 }

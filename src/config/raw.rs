@@ -94,7 +94,28 @@ raw!(
 );
 raw!(
     /// `[openai]`
-    RawOpenAi { api_key, url, model, transcription_model, ca_file }
+    RawOpenAi {
+        api_key,
+        url,
+        model,
+        transcription_model,
+        ca_file,
+        noise_reduction,
+        idle_timeout_ms,
+        reasoning_effort,
+        max_output_tokens,
+        truncation,
+        tool_choice,
+        mcp_servers,
+    }
+);
+raw!(
+    /// `[azure]`
+    RawAzure { api_key, endpoint, deployment, model, transcription_model }
+);
+raw!(
+    /// `[live]`
+    RawLive { api_key, url, model, backend_model }
 );
 raw!(
     /// `[gemini]`
@@ -194,12 +215,14 @@ raw!(
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 14] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 16] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
     ("database", RawDatabase::KEYS),
     ("openai", RawOpenAi::KEYS),
+    ("azure", RawAzure::KEYS),
+    ("live", RawLive::KEYS),
     ("gemini", RawGemini::KEYS),
     ("elevenlabs", RawElevenLabs::KEYS),
     ("local", RawLocal::KEYS),

@@ -71,7 +71,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)
         && !name.is_empty()
     {
-        const KNOWN: &str = "must be \"openai\", \"gemini\", \"elevenlabs\" or \"local\"";
+        const KNOWN: &str = "must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\" or \"local\"";
         check.refuse(at("provider"), provider.as_ref(), KNOWN);
     }
     let domain = DomainRef::from(&*check.required(at("domain"), raw.domain)?);

@@ -6,6 +6,7 @@ use super::{
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,
     listeners::{self, PROTOCOL, Protocol},
+    openai,
     raw::{
         self, RawCall, RawDatabase, RawElevenLabs, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration,
         RawRtp, RawSip,
@@ -31,7 +32,7 @@ use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
 pub(super) const ADDRESS_AND_PORT: &str = "must be an address and a port, like \"127.0.0.1:5070\" or \"[::1]:5070\"";
-const WEBSOCKET: &str = "must start with \"wss://\" or \"ws://\" and have no query";
+pub(super) const WEBSOCKET: &str = "must start with \"wss://\" or \"ws://\" and have no query";
 pub(super) const ADDRESS: &str = "must be an IP address, like \"192.0.2.10\"";
 
 pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config, ConfigError> {
@@ -60,7 +61,9 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         registrations: entries(&mut table, "registrations", check, registration),
         rtp: rtp(section(&mut table, "rtp", check), check),
         database: database(section(&mut table, "database", check), check),
-        openai: openai(section(&mut table, "openai", check), check),
+        openai: realtime(section(&mut table, "openai", check), check),
+        azure: openai::azure(section(&mut table, "azure", check), check),
+        live: openai::live(section(&mut table, "live", check), check),
         gemini: gemini(section(&mut table, "gemini", check), check),
         elevenlabs: elevenlabs(section(&mut table, "elevenlabs", check), check),
         local: local(section(&mut table, "local", check), check),
@@ -376,20 +379,21 @@ fn beside(url: &Secret) -> PathBuf {
     }
 }
 
-fn openai(raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
+fn realtime(mut raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
     let at = |key| Place { section: "openai", key };
     check.unknown("openai", &raw.unknown, RawOpenAi::KEYS);
     let written = raw.url.clone();
     let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
     let openai = OpenAi {
-        api_key: check.secret(at("api_key"), raw.api_key),
-        url: text(check.text(at("url"), raw.url), "wss://api.openai.com/v1/realtime"),
-        model: text(check.telling(at("model"), raw.model), "gpt-realtime-2.1"),
+        api_key: check.secret(at("api_key"), raw.api_key.take()),
+        url: text(check.text(at("url"), raw.url.take()), "wss://api.openai.com/v1/realtime"),
+        model: text(check.telling(at("model"), raw.model.take()), "gpt-realtime-2.1"),
         transcription_model: text(
-            check.telling(at("transcription_model"), raw.transcription_model),
+            check.telling(at("transcription_model"), raw.transcription_model.take()),
             "gpt-live-transcribe",
         ),
-        ca_file: authorities(at("ca_file"), raw.ca_file, check),
+        ca_file: authorities(at("ca_file"), raw.ca_file.take(), check),
+        tuning: openai::tuning(raw, check),
     };
     if !is_websocket(&openai.url) {
         check.refuse(at("url"), written.as_ref(), WEBSOCKET);
@@ -446,7 +450,7 @@ fn elevenlabs(raw: RawElevenLabs, check: &mut Check<'_>) -> ElevenLabs {
 }
 
 /// Whether it is the address of a WebSocket to which a query can be added.
-fn is_websocket(url: &str) -> bool {
+pub(super) fn is_websocket(url: &str) -> bool {
     (url.starts_with("wss://") || url.starts_with("ws://")) && !url.contains(['?', '#', ' '])
 }
 

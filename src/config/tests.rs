@@ -41,6 +41,8 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
     let secrets = [
         "EXTENSION_PASSWORD",
         "GEMINI_API_KEY",
+        "AZURE_OPENAI_API_KEY",
+        "STOCK_TOKEN",
         "OPENAI_API_KEY",
         "ELEVENLABS_API_KEY",
         "HEP_PASSWORD",
@@ -223,7 +225,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: log.level = \"info,=,=\": must be off, error, warn",
         "ramal.toml: log.json = \"yes\": must be true or false",
         "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
-        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"gemini\", \"elevenlabs\" or \"local\"",
+        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\" or \"local\"",
         "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
         "ramal.toml: secretaries[2].language = \"es-ES\": provider \"local\" speaks",
     ];
@@ -545,4 +547,48 @@ fn pings_are_off_unless_asked_for() {
     assert_eq!((ping(""), ping("ping_s = 0")), (Ok(None), Ok(None)));
     assert_eq!(ping("ping_s = 30"), Ok(Some(std::time::Duration::from_secs(30))));
     assert!(ping("ping_s = 5").unwrap_err().contains("registrations[0].ping_s"));
+}
+
+#[test]
+fn how_openai_holds_a_conversation_is_read_and_refused_by_name() {
+    let text = r#"
+        [openai]
+        noise_reduction = "off"
+        idle_timeout_ms = 10000
+        reasoning_effort = "xhigh"
+        max_output_tokens = 900
+        truncation = 0.8
+        tool_choice = "transfer"
+        mcp_servers = [{ label = "stock", url = "https://tools.example/mcp", authorization = "hunter2" }]
+        [azure]
+        endpoint = "wss://res.openai.azure.com"
+        deployment = "voice"
+        [live]
+        model = "gpt-live-1.1"
+    "#;
+    let config = Config::parse(text, "ramal.toml", &environment(&[])).unwrap();
+    let tuning = &config.openai.tuning;
+    use providers::openai::{Effort, NoiseReduction, ToolChoice, Truncation};
+    assert_eq!((tuning.noise_reduction, tuning.idle), (NoiseReduction::Off, Some(Duration::from_secs(10))));
+    assert_eq!((tuning.reasoning, tuning.max_output_tokens), (Some(Effort::ExtraHigh), Some(900)));
+    assert_eq!(tuning.truncation, Some(Truncation::Retain(0.8)));
+    assert_eq!(tuning.tool_choice, ToolChoice::Function("transfer".into()));
+    assert_eq!(tuning.mcp_servers[0].authorization.as_ref().unwrap().expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!((config.azure.deployment.as_str(), config.live.model.as_str()), ("voice", "gpt-live-1.1"));
+
+    let wrong = r#"
+        [openai]
+        noise_reduction = "loud"
+        idle_timeout_ms = 10
+        truncation = 2.0
+        mcp_servers = [{ label = "a b", url = "http://tools.example" }]
+        [azure]
+        endpoint = "https://res.openai.azure.com"
+    "#;
+    let error = Config::parse(wrong, "ramal.toml", &environment(&[])).unwrap_err().to_string();
+    for key in ["openai.noise_reduction", "openai.idle_timeout_ms", "openai.truncation", "azure.endpoint"] {
+        assert!(error.contains(key), "{key} is not named in {error}");
+    }
+    assert_eq!(error.matches("openai.mcp_servers").count(), 2, "{error}");
 }

@@ -4,6 +4,7 @@ mod command;
 pub mod elevenlabs;
 pub mod gemini;
 mod hearing;
+pub mod live;
 pub mod openai;
 mod script;
 mod server;
@@ -24,6 +25,8 @@ pub struct Args {
 enum Command {
     /// An OpenAI Realtime server that says what a script tells it to, and fails when told to
     Openai(command::Args),
+    /// An OpenAI Live server that says what a script tells it to, and fails when told to
+    Live(command::Args),
     /// A Gemini Live server that says what a script tells it to, and fails when told to
     Gemini(command::Args),
     /// An ElevenLabs Agents server that says what a script tells it to, and fails when told to
@@ -38,6 +41,7 @@ enum Command {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Openai(args) => command::run::<openai::Core>("OpenAI Realtime", args),
+        Command::Live(args) => command::run::<live::Core>("OpenAI Live", args),
         Command::Gemini(args) => command::run::<gemini::Core>("Gemini Live", args),
         Command::Elevenlabs(args) => command::run::<elevenlabs::Core>("ElevenLabs Agents", args),
     }

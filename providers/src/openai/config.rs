@@ -11,9 +11,11 @@ pub(super) const DEFAULT_URL: &str = "wss://api.openai.com/v1/realtime";
 pub struct Config {
     /// Base address, without the model: `wss://api.openai.com/v1/realtime`.
     pub url: String,
-    /// Sent as `Authorization: Bearer`; never shown by `Debug`.
+    /// Never shown by `Debug`.
     pub api_key: String,
-    /// Model id, e.g. `gpt-realtime-2.1`.
+    /// How the key is sent.
+    pub auth: Auth,
+    /// Model id, e.g. `gpt-realtime-2.1`; at Azure the name of a deployment.
     pub model: String,
     /// Voice name, e.g. `marin`, or the id of a custom voice, `voice_…`.
     pub voice: String,
@@ -35,6 +37,14 @@ pub struct Config {
     pub speed: Option<f64>,
     /// What the assistant may ask us to do.
     pub tools: Vec<Tool>,
+    /// Whether it may, must or must not use its tools.
+    pub tool_choice: ToolChoice,
+    /// Servers whose tools the provider calls by itself.
+    pub mcp: Vec<McpServer>,
+    /// How much it thinks, says and remembers.
+    pub bounds: Bounds,
+    /// After so long a session is left for a fresh one, in the next pause. The provider ends each after 60 minutes.
+    pub rotate_after: Duration,
     /// Least caller audio in one append message. 20 ms sends each frame at once.
     pub batch: Duration,
     /// Most caller audio kept while the provider cannot take it; beyond it the oldest is dropped and counted.
@@ -47,6 +57,7 @@ impl Config {
         Self {
             url: DEFAULT_URL.to_owned(),
             api_key: api_key.into(),
+            auth: Auth::Bearer,
             model: "gpt-realtime-2.1".to_owned(),
             voice: "marin".to_owned(),
             instructions: String::new(),
@@ -58,10 +69,25 @@ impl Config {
             noise_reduction: NoiseReduction::NearField,
             speed: None,
             tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
+            mcp: Vec::new(),
+            bounds: Bounds::default(),
+            rotate_after: Duration::from_secs(50 * 60),
             batch: Duration::from_millis(20),
             backlog: Duration::from_secs(5),
         }
     }
+}
+
+/// How much a model thinks, says and remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// How long the model thinks; `None` leaves it to the provider, as models without reasoning demand.
+    pub reasoning: Option<Effort>,
+    /// Longest response in tokens, 1 to 4,096; `None` for no limit.
+    pub max_output_tokens: Option<u16>,
+    /// What the provider forgets when the conversation outgrows the model; `None` leaves it to the provider.
+    pub truncation: Option<Truncation>,
 }
 
 impl fmt::Debug for Config {
@@ -114,17 +140,17 @@ impl Format {
     }
 
     /// Bytes that audio of this length takes.
-    pub(super) const fn bytes_in(self, duration: Duration) -> usize {
+    pub(crate) const fn bytes_in(self, duration: Duration) -> usize {
         self.audio().rate().samples_in(duration).saturating_mul(self.bytes_per_sample())
     }
 
     /// How long so many bytes last.
-    pub(super) const fn duration_of(self, bytes: usize) -> Duration {
+    pub(crate) const fn duration_of(self, bytes: usize) -> Duration {
         self.audio().rate().duration_of(bytes / self.bytes_per_sample())
     }
 
     /// Audio as it is sent; `None` if it is in another format.
-    pub(super) fn bytes(self, audio: &Audio) -> Option<Cow<'_, [u8]>> {
+    pub(crate) fn bytes(self, audio: &Audio) -> Option<Cow<'_, [u8]>> {
         match (self, audio) {
             (Self::G711(law), Audio::G711 { law: other, bytes }) if law == *other => Some(Cow::Borrowed(bytes)),
             (Self::Pcm, Audio::Pcm(frame)) if frame.rate == SampleRate::HZ_24000 => {
@@ -135,7 +161,7 @@ impl Format {
     }
 
     /// Audio as it came. Half a sample at the end of PCM is none.
-    pub(super) fn read(self, bytes: Vec<u8>) -> Audio {
+    pub(crate) fn read(self, bytes: Vec<u8>) -> Audio {
         match self {
             Self::G711(law) => Audio::G711 { law, bytes },
             Self::Pcm => Audio::Pcm(pcm::read(SampleRate::HZ_24000, &bytes)),
@@ -154,6 +180,8 @@ pub enum TurnDetection {
         prefix_padding: Duration,
         /// Quiet that ends a turn.
         silence_duration: Duration,
+        /// After so long without a word of the caller the assistant asks whether somebody is there; `None` for never.
+        idle: Option<Duration>,
         /// Who cancels a response when the caller speaks.
         interrupts: Interrupts,
     },
@@ -172,6 +200,7 @@ impl Default for TurnDetection {
             threshold: 0.5,
             prefix_padding: Duration::from_millis(300),
             silence_duration: Duration::from_millis(500),
+            idle: None,
             interrupts: Interrupts::ByServer,
         }
     }
@@ -197,6 +226,73 @@ pub enum Eagerness {
     High,
     /// The provider's choice, today the same as medium.
     Auto,
+}
+
+/// How a key is sent with the upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer`, as OpenAI wants it.
+    Bearer,
+    /// `api-key`, as Azure wants it.
+    ApiKey,
+}
+
+/// Whether the model uses tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// When it finds it right.
+    Auto,
+    /// Never.
+    None,
+    /// In every response.
+    Required,
+    /// This function, in every response.
+    Function(String),
+}
+
+/// A server of tools (Model Context Protocol) that the provider asks and calls by itself, without approval of ours.
+#[derive(Clone, PartialEq, Eq)]
+pub struct McpServer {
+    /// What it is called in the conversation.
+    pub label: String,
+    /// `https://`.
+    pub url: String,
+    /// Sent to that server by the provider, never shown by `Debug`.
+    pub authorization: Option<String>,
+    /// Which of its tools; none for all.
+    pub allowed_tools: Vec<String>,
+}
+
+impl fmt::Debug for McpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpServer").field("label", &self.label).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// How long a model thinks before it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Hardly.
+    Minimal,
+    /// Little.
+    Low,
+    /// Some.
+    Medium,
+    /// Long.
+    High,
+    /// Longest.
+    ExtraHigh,
+}
+
+/// What is forgotten when a conversation outgrows the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Truncation {
+    /// The oldest, as the provider sees fit.
+    Auto,
+    /// Nothing: responses fail then.
+    Disabled,
+    /// The oldest, until this share (0.0 to 1.0) of what may be kept is left.
+    Retain(f64),
 }
 
 /// Filter ahead of the server's turn detection.

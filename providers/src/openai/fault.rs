@@ -4,7 +4,7 @@ use crate::dialect::{Disconnect, Failure, FailureKind};
 
 /// What an `error` event means to a conversation that is up.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Nothing can be said any more.
     Fatal(FailureKind),
     /// Our `response.create` met a response of the server's: try again when that one is done.
@@ -19,7 +19,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Reads `code` and `type`, since quota and key errors come in either.
-    pub(super) fn of(error: &ErrorBody) -> Self {
+    pub(crate) fn of(error: &ErrorBody) -> Self {
         let words = [error.code.as_deref(), error.kind.as_deref()];
         if let Some(kind) = words.into_iter().flatten().find_map(fatal) {
             return Self::Fatal(kind);
@@ -33,7 +33,7 @@ impl Fault {
     }
 
     /// What the same error means before the session is configured: without `session.updated` there is no conversation.
-    pub(super) fn before_ready(error: &ErrorBody) -> FailureKind {
+    pub(crate) fn before_ready(error: &ErrorBody) -> FailureKind {
         match (Self::of(error), error.kind.as_deref(), error.code.as_deref()) {
             (Self::Fatal(kind), ..) => kind,
             (_, _, Some("rate_limit_exceeded")) => FailureKind::Rate,
@@ -54,7 +54,7 @@ fn fatal(word: &str) -> Option<FailureKind> {
 }
 
 /// How a conversation failed, from how its connection ended.
-pub(super) fn disconnected(how: Disconnect) -> Failure {
+pub(crate) fn disconnected(how: Disconnect) -> Failure {
     match how {
         Disconnect::Unreachable(why) => Failure { kind: FailureKind::Connection, message: redact(&why) },
         Disconnect::Refused(status) => {
@@ -90,12 +90,12 @@ fn closed(code: u16, reason: &str) -> FailureKind {
 }
 
 /// The provider's own words without what looks like a key: OpenAI quotes the key it refuses.
-pub(super) fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     crate::redact::redact(text, &["sk-", "ek_", "Bearer "])
 }
 
 /// The words of an error for a log or a record.
-pub(super) fn words(error: &ErrorBody) -> String {
+pub(crate) fn words(error: &ErrorBody) -> String {
     let code = error.code.as_deref().or(error.kind.as_deref()).unwrap_or("error");
     match error.message.as_deref() {
         Some(message) => format!("{code}: {}", redact(message)),

@@ -194,6 +194,35 @@ impl Responses {
         }
     }
 
+    /// Nobody speaks, and nothing is asked for or waits.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!((&self.state, &self.waiting, self.caller), (State::Free, None, Caller::Quiet))
+    }
+
+    /// Another session takes over, in which none of these were made. What waits, waits on; what was asked for and not
+    /// begun, too. True when one was being made, which is the answer the caller waits for.
+    pub(super) fn leave(&mut self) -> bool {
+        let state = std::mem::replace(&mut self.state, State::Free);
+        self.caller = Caller::Quiet;
+        self.cut.clear();
+        match state {
+            State::Free => false,
+            State::Requested { plan, audience: Audience::Listening, .. } => {
+                self.want(plan);
+                false
+            }
+            State::Active { audience, .. } => audience == Audience::Listening,
+            State::Requested { audience: Audience::Gone, .. } => false,
+        }
+    }
+
+    /// A sign of life of whichever response is being made.
+    pub(super) fn alive(&mut self, now: Instant) {
+        if let State::Active { by, .. } = &mut self.state {
+            *by = now + PROGRESS_WITHIN;
+        }
+    }
+
     /// `response.created`.
     pub(super) fn created(&mut self, id: String, now: Instant) -> Created {
         let by = now + PROGRESS_WITHIN;

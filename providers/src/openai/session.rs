@@ -2,9 +2,11 @@
 mod listen;
 
 use super::{
-    config::Config,
+    config::{Auth, Config},
     fault,
+    memory::Memory,
     response::{Manners, Overdue, Plan, Responses, Retry},
+    rotation::Rotation,
     spoken::{Spoken, Unheard},
     tools::{Settled, Tools},
     wire::{self, ClientEvent, Item},
@@ -24,8 +26,14 @@ use std::{
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// The most audio in one message.
 const LONGEST_APPEND: Duration = Duration::from_secs(1);
-/// Truncations whose errors can still be told apart.
+/// Truncations whose errors, and silences whose transcripts, can still be told apart.
 const REMEMBERED: usize = 16;
+/// The last of the caller's audio, which a session that takes over hears again: the old one may have been left while the
+/// caller began to speak.
+const RECENT: Duration = Duration::from_secs(1);
+/// What is said when a session had to be left in the middle of an answer.
+const GO_ON: &str = "There was a gap on the line. Go on with your answer to what the caller said last, in the language \
+                     you have been speaking. Do not greet the caller again.";
 
 /// What went by without being worth an event each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,14 +50,26 @@ pub struct Counters {
     pub wrong_format: u64,
     /// Caller audio dropped since the provider could not take it.
     pub trimmed: Duration,
+    /// Sessions that took the place of another.
+    pub rotated: u64,
+    /// Times that the caller was silent for so long that the assistant asked.
+    pub idle: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Unconnected,
-    AwaitingCreated { by: Instant },
-    AwaitingUpdated { by: Instant },
+    AwaitingCreated {
+        by: Instant,
+    },
+    AwaitingUpdated {
+        by: Instant,
+    },
     Ready,
+    /// A session that was to take over is not to be had, and is asked for again then.
+    Waiting {
+        until: Instant,
+    },
     Over,
 }
 
@@ -67,7 +87,15 @@ pub struct Session {
     tools: Tools,
     /// Truncations sent: event id, item id.
     truncations: VecDeque<(String, String)>,
+    /// Items of the caller's silence; what a model finds written in them was not said.
+    silences: VecDeque<String>,
+    memory: Memory,
+    rotation: Rotation,
+    /// The end of the caller's audio, [`RECENT`] of it or more.
+    recent: Vec<u8>,
     next_event: u64,
+    /// Calls of a server of tools that were approved; each is an item of its own name.
+    approvals: u64,
     unknown_kinds: BTreeMap<String, u64>,
     counters: Counters,
 }
@@ -78,6 +106,7 @@ impl Session {
         let bytes = |duration| config.format.bytes_in(duration);
         let outbox = Outbox::new([bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND)], wire::append);
         let spoken = Spoken::new(config.format);
+        let rotation = Rotation::new(config.rotate_after);
         Self {
             config,
             phase: Phase::Unconnected,
@@ -88,7 +117,12 @@ impl Session {
             spoken,
             tools: Tools::default(),
             truncations: VecDeque::new(),
+            silences: VecDeque::new(),
+            memory: Memory::default(),
+            rotation,
+            recent: Vec::new(),
             next_event: 0,
+            approvals: 0,
             unknown_kinds: BTreeMap::new(),
             counters: Counters::default(),
         }
@@ -153,8 +187,12 @@ impl Session {
 
     fn forget(&mut self, unheard: &Unheard) {
         match unheard {
-            Unheard::Whole { item_id } => self.delete(item_id),
+            Unheard::Whole { item_id } => {
+                self.memory.forget(item_id);
+                self.delete(item_id);
+            }
             Unheard::After { item_id, heard_ms } => {
+                self.memory.cut(item_id, *heard_ms, self.spoken.received_ms(item_id));
                 let event_id = self.event_id();
                 let truncate = ClientEvent::ItemTruncate {
                     event_id: &event_id,
@@ -184,6 +222,39 @@ impl Session {
         }
     }
 
+    /// Leaves the session for a fresh one, which is told what was said.
+    fn rotate(&mut self, now: Instant) {
+        for utterance in self.spoken.leave() {
+            self.events.push_back(Event::UtteranceDone(utterance));
+        }
+        let owes_an_answer = self.responses.leave();
+        self.tools = Tools::default();
+        self.truncations.clear();
+        self.memory.settle();
+        self.rotation.closed();
+        self.outbox.hold();
+        let bytes = self.config.format.bytes_in(RECENT).min(self.recent.len());
+        self.outbox.rewind(self.recent.split_at(self.recent.len().saturating_sub(bytes)).1);
+        if owes_an_answer {
+            self.tell(Item::system(GO_ON));
+            self.responses.want(Plan::default());
+        }
+        self.counters.rotated = self.counters.rotated.saturating_add(1);
+        self.connect_again();
+        self.pump(now);
+    }
+
+    fn connect_again(&mut self) {
+        self.phase = Phase::Unconnected;
+        self.events.push_back(Event::Reconnect);
+    }
+
+    /// Nobody speaks or waits for an answer, and all that was said is known.
+    fn is_calm(&self) -> bool {
+        let settled = self.spoken.is_settled() && self.tools.is_settled();
+        settled && self.responses.is_idle() && !self.memory.is_waiting()
+    }
+
     fn settle_tools(&mut self, settled: Settled) {
         match settled {
             Settled::Speak => self.responses.want(Plan::default()),
@@ -203,6 +274,7 @@ impl Session {
             | Phase::AwaitingCreated { .. }
             | Phase::AwaitingUpdated { .. }
             | Phase::Ready
+            | Phase::Waiting { .. }
             | Phase::Over => {}
         }
     }
@@ -213,8 +285,12 @@ impl Dialect for Session {
         let separator = if self.config.url.contains('?') { '&' } else { '?' };
         let url = format!("{}{separator}model={}", self.config.url, query_value(&self.config.model));
         // The header OpenAI-Beta must not be sent: it selects an API that is gone, and the server closes with 4000.
-        let headers = vec![("Authorization".to_owned(), format!("Bearer {}", self.config.api_key))];
-        Endpoint::WebSocket { url, headers }
+        let key = &self.config.api_key;
+        let header = match self.config.auth {
+            Auth::Bearer => ("Authorization".to_owned(), format!("Bearer {key}")),
+            Auth::ApiKey => ("api-key".to_owned(), key.clone()),
+        };
+        Endpoint::WebSocket { url, headers: vec![header] }
     }
 
     fn formats(&self) -> Formats {
@@ -233,8 +309,10 @@ impl Dialect for Session {
     }
 
     fn handle_incoming(&mut self, message: Incoming, now: Instant) {
-        if self.phase == Phase::Over {
-            return;
+        match self.phase {
+            // What a session says that was left means nothing.
+            Phase::Unconnected | Phase::Waiting { .. } | Phase::Over => return,
+            Phase::AwaitingCreated { .. } | Phase::AwaitingUpdated { .. } | Phase::Ready => {}
         }
         match message {
             Incoming::Text(text) => self.handle_text(&text, now),
@@ -247,8 +325,23 @@ impl Dialect for Session {
         self.pump(now);
     }
 
-    fn handle_disconnected(&mut self, how: Disconnect, _now: Instant) {
-        self.fail(fault::disconnected(how));
+    fn handle_disconnected(&mut self, how: Disconnect, now: Instant) {
+        let failure = fault::disconnected(how);
+        match (self.phase, failure.kind) {
+            (Phase::Ready, FailureKind::SessionExpired) if self.rotation.has_lasted(now) => self.rotate(now),
+            (
+                Phase::Unconnected | Phase::AwaitingCreated { .. } | Phase::AwaitingUpdated { .. },
+                FailureKind::Connection | FailureKind::Unavailable,
+            ) => match self.rotation.again(now) {
+                Some(until) => {
+                    self.warn(failure.message);
+                    self.outbox.hold();
+                    self.phase = Phase::Waiting { until };
+                }
+                None => self.fail(failure),
+            },
+            _ => self.fail(failure),
+        }
     }
 
     fn handle_audio(&mut self, audio: &Audio, _now: Instant) {
@@ -262,21 +355,22 @@ impl Dialect for Session {
             self.counters.wrong_format = self.counters.wrong_format.saturating_add(1);
             return;
         };
+        let kept = self.config.format.bytes_in(RECENT);
+        if self.recent.len() >= kept.saturating_mul(2) {
+            self.recent.drain(..kept);
+        }
+        self.recent.extend_from_slice(&bytes);
         let untrimmed = self.outbox.trimmed() == 0;
         if self.outbox.push_audio(&bytes) && untrimmed {
             self.warn("the provider does not take the caller's audio: the oldest is dropped");
         }
     }
 
-    fn handle_speech(&mut self, speech: Speech, _now: Instant) {
+    fn handle_speech(&mut self, speech: Speech, now: Instant) {
         match speech {
             // The server listens for itself, and the call says `interrupt` when it has decided.
-            Speech::Suspected
-            | Speech::Refuted
-            | Speech::Confirmed
-            | Speech::Yielded
-            | Speech::Insisted
-            | Speech::Ended { .. } => {}
+            Speech::Suspected | Speech::Confirmed | Speech::Insisted => self.rotation.stirred(now),
+            Speech::Refuted | Speech::Yielded | Speech::Ended { .. } => {}
         }
     }
 
@@ -288,12 +382,15 @@ impl Dialect for Session {
         if self.phase == Phase::Over {
             return;
         }
-        self.tell(Item::user(&keys::in_words(self.config.language.as_deref(), keys)));
+        let words = keys::in_words(self.config.language.as_deref(), keys);
+        self.memory.note(&words);
+        self.tell(Item::user(&words));
         self.responses.want(Plan::default());
         self.pump(now);
     }
 
-    fn handle_played_out(&mut self, heard: Heard, _now: Instant) {
+    fn handle_played_out(&mut self, heard: Heard, now: Instant) {
+        self.rotation.stirred(now);
         self.spoken.played_out(heard.utterance);
     }
 
@@ -301,6 +398,7 @@ impl Dialect for Session {
         if self.phase != Phase::Ready {
             return;
         }
+        self.rotation.stirred(now);
         // By name: the server may have cancelled it already and be making the next.
         if let Some(id) = self.responses.cut() {
             self.cancel(&id);
@@ -352,8 +450,14 @@ impl Dialect for Session {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.not_ready_in_time(now);
-        if self.phase != Phase::Ready {
-            return;
+        match self.phase {
+            Phase::Ready => {}
+            Phase::Waiting { until } if until <= now => return self.connect_again(),
+            Phase::Unconnected
+            | Phase::AwaitingCreated { .. }
+            | Phase::AwaitingUpdated { .. }
+            | Phase::Waiting { .. }
+            | Phase::Over => return,
         }
         match self.responses.overdue(now) {
             Some(Overdue::Created(plan)) => self.recover(plan, "no response.created in time".to_owned(), now),
@@ -366,6 +470,10 @@ impl Dialect for Session {
             None => {}
         }
         self.pump(now);
+        let is_calm = self.is_calm();
+        if self.rotation.is_due(is_calm, now) {
+            self.rotate(now);
+        }
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
@@ -379,7 +487,8 @@ impl Dialect for Session {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.phase {
             Phase::AwaitingCreated { by } | Phase::AwaitingUpdated { by } => Some((by, "openai session ready")),
-            Phase::Ready => self.responses.deadline(),
+            Phase::Ready => [self.responses.deadline(), self.rotation.deadline()].into_iter().flatten().min(),
+            Phase::Waiting { until } => Some((until, "openai next session")),
             Phase::Unconnected | Phase::Over => None,
         }
     }

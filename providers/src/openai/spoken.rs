@@ -60,6 +60,13 @@ pub(super) struct Spoken {
 }
 
 impl Spoken {
+    /// Another session takes over, which knows none of these: the utterances that are still open.
+    pub(super) fn leave(&mut self) -> Vec<UtteranceId> {
+        let open = self.items.iter_mut().filter_map(complete).collect();
+        self.items.clear();
+        open
+    }
+
     /// Nothing yet, in this format.
     pub(super) const fn new(format: Format) -> Self {
         Self { format, items: VecDeque::new(), next: 0 }
@@ -102,6 +109,17 @@ impl Spoken {
     /// No more audio of this response will come; the utterances that were still open.
     pub(super) fn complete_response(&mut self, response_id: &str) -> Vec<UtteranceId> {
         self.items.iter_mut().filter(|item| item.response == response_id).filter_map(complete).collect()
+    }
+
+    /// Whether all that was said was heard or cut.
+    pub(super) fn is_settled(&self) -> bool {
+        self.items.iter().all(|item| item.fate != Fate::Pending)
+    }
+
+    /// How much audio of an item arrived, milliseconds.
+    pub(super) fn received_ms(&self, item_id: &str) -> u64 {
+        let item = self.items.iter().rev().find(|item| item.id == item_id);
+        item.map_or(0, |item| item.received) / (self.format.bytes_in(Duration::from_millis(1)) as u64).max(1)
     }
 
     /// Whether any audio of this response arrived.

@@ -198,6 +198,15 @@ scripts!(
     unknown_and_malformed,
     session_expired,
     quota_after_open,
+    caller_is_silent,
+    mcp_call,
+    mcp_call_fails_after_its_response,
+    mcp_approval,
+    rotation_between_turns,
+    rotation_waits_for_a_pause,
+    rotation_without_a_pause,
+    a_session_that_ends_early_is_followed_by_another,
+    rate_limits,
 );
 
 /// A session that is up and was greeted by nobody.
@@ -379,4 +388,90 @@ fn a_custom_voice_and_semantic_detection_are_written_as_the_server_wants_them() 
         "output": {"format": {"type": "audio/pcmu"}, "voice": {"id": "voice_123"}, "speed": 1.1},
     });
     assert_eq!(update["session"]["audio"], expected);
+}
+
+#[test]
+fn every_setting_is_written_as_the_server_wants_it_and_no_secret_is_shown() {
+    let server = McpServer {
+        label: "stock".into(),
+        url: "https://tools.example/mcp".into(),
+        authorization: Some("very-secret".into()),
+        allowed_tools: vec!["look_up".into()],
+    };
+    let open = McpServer { authorization: None, allowed_tools: Vec::new(), ..server.clone() };
+    let detection = TurnDetection::ServerVad {
+        threshold: 0.6,
+        prefix_padding: Duration::from_millis(300),
+        silence_duration: Duration::from_millis(400),
+        idle: Some(Duration::from_secs(10)),
+        interrupts: Interrupts::ByServer,
+    };
+    let settings = Config {
+        turn_detection: detection,
+        noise_reduction: NoiseReduction::FarField,
+        tool_choice: ToolChoice::Function("transfer".into()),
+        mcp: vec![server, open],
+        bounds: Bounds {
+            reasoning: Some(Effort::ExtraHigh),
+            max_output_tokens: Some(1_000),
+            truncation: Some(Truncation::Retain(0.8)),
+        },
+        ..Config::new("k", Format::G711(Law::Mu))
+    };
+    let update: Value = serde_json::from_str(&wire::session_update(&settings, "e1")).unwrap();
+    let session = &update["session"];
+    let tools = json!([
+        {"type": "mcp", "server_label": "stock", "server_url": "https://tools.example/mcp",
+            "authorization": "very-secret", "allowed_tools": ["look_up"], "require_approval": "never"},
+        {"type": "mcp", "server_label": "stock", "server_url": "https://tools.example/mcp", "require_approval": "never"},
+    ]);
+    assert_eq!(session["tools"], tools);
+    assert_eq!(session["tool_choice"], json!({"type": "function", "name": "transfer"}));
+    assert_eq!(session["reasoning"], json!({"effort": "xhigh"}));
+    assert_eq!(session["max_output_tokens"], 1_000);
+    assert_eq!(session["truncation"], json!({"type": "retention_ratio", "retention_ratio": 0.8}));
+    assert_eq!(session["audio"]["input"]["turn_detection"]["idle_timeout_ms"], 10_000);
+    assert_eq!(session["audio"]["input"]["noise_reduction"], json!({"type": "far_field"}));
+    let shown = format!("{settings:?} {:?}", settings.mcp);
+    assert!(shown.contains("tools.example") && !shown.contains("very-secret"), "{shown}");
+}
+
+#[test]
+fn azure_takes_the_key_in_a_header_of_its_own_and_a_deployment_for_a_model() {
+    let url = "wss://res.openai.azure.com/openai/v1/realtime".to_owned();
+    let config = Config { url, auth: Auth::ApiKey, model: "my deployment".into(), ..config() };
+    let Endpoint::WebSocket { url, headers } = Session::new(config).endpoint() else { panic!("no WebSocket") };
+    assert_eq!(url, "wss://res.openai.azure.com/openai/v1/realtime?model=my%20deployment");
+    assert_eq!(headers, [("api-key".to_owned(), "sk-secret".to_owned())]);
+}
+
+/// The caller may begin to speak while the session is left: the next one hears the last second again, once.
+#[test]
+fn a_session_that_takes_over_hears_the_last_of_the_caller_and_all_that_came_since() {
+    let mut player = ready();
+    let frame = |value: u8| Audio::G711 { law: Law::A, bytes: vec![value; 160] };
+    let mut value = 0;
+    let mut speak = |player: &mut Player, frames: usize| {
+        for _ in 0..frames {
+            player.session.handle_audio(&frame(value), player.now);
+            value += 1;
+        }
+    };
+    speak(&mut player, 70);
+    while player.session.poll_outgoing().is_some() {}
+    player.wait(Duration::from_secs(50 * 60));
+    assert_eq!(player.session.poll_event(), Some(Event::Reconnect));
+    speak(&mut player, 30);
+    assert_eq!(player.sent(), None, "it waits");
+    player.session.handle_connected(player.now);
+    for kind in ["session.created", "session.updated"] {
+        let text = json!({"type": kind, "event_id": "e", "session": {}}).to_string();
+        player.session.handle_incoming(Incoming::Text(text), player.now);
+    }
+    let sent: Vec<Value> = std::iter::from_fn(|| player.sent()).collect();
+    let audio = sent.iter().filter_map(|message| message["audio"].as_str());
+    let audio: Vec<u8> = audio.flat_map(|text| base64_simd::STANDARD.decode_to_vec(text).unwrap()).collect();
+    let expected: Vec<u8> = (20..100).flat_map(|value| [value; 160]).collect();
+    assert_eq!(audio, expected);
+    assert_eq!((player.session.poll_event(), player.session.counters().rotated), (None, 1));
 }

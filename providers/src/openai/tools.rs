@@ -7,7 +7,7 @@ const REMEMBERED: usize = 16;
 
 /// Whether the assistant may speak about a batch's results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Settled {
+pub(crate) enum Settled {
     /// Answers or the end of the response are missing.
     NotYet,
     /// All is there, and somebody wants words about it.
@@ -18,7 +18,7 @@ pub(super) enum Settled {
 
 /// Why an answer was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotAsked {
+pub(crate) enum NotAsked {
     /// No such call, or an answer was given before.
     UnknownCall,
 }
@@ -44,13 +44,13 @@ impl Batch {
 
 /// The tool calls of a conversation.
 #[derive(Debug, Default)]
-pub(super) struct Tools {
+pub(crate) struct Tools {
     batches: VecDeque<Batch>,
 }
 
 impl Tools {
     /// A call arrived; false when it is known, since servers tell of it twice.
-    pub(super) fn open(&mut self, response_id: &str, call_id: &str) -> bool {
+    pub(crate) fn open(&mut self, response_id: &str, call_id: &str) -> bool {
         let known = |batch: &Batch| batch.pending.iter().chain(&batch.answered).any(|id| id == call_id);
         if self.batches.iter().any(known) {
             return false;
@@ -72,12 +72,17 @@ impl Tools {
         true
     }
 
+    /// Whether no answer is awaited.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.batches.iter().all(|batch| batch.pending.is_empty())
+    }
+
     /// A call was answered.
     ///
     /// # Errors
     ///
     /// When it was not asked, or not any more.
-    pub(super) fn answer(&mut self, call_id: &str, respond: Respond) -> Result<Settled, NotAsked> {
+    pub(crate) fn answer(&mut self, call_id: &str, respond: Respond) -> Result<Settled, NotAsked> {
         let asked = |batch: &&mut Batch| batch.pending.iter().any(|id| id == call_id);
         let batch = self.batches.iter_mut().find(asked).ok_or(NotAsked::UnknownCall)?;
         batch.pending.retain(|id| id != call_id);
@@ -89,7 +94,7 @@ impl Tools {
     }
 
     /// The response that called is over.
-    pub(super) fn response_over(&mut self, response_id: &str) -> Settled {
+    pub(crate) fn response_over(&mut self, response_id: &str) -> Settled {
         let Some(batch) = self.batches.iter_mut().find(|batch| batch.response == response_id) else {
             return Settled::Silent;
         };

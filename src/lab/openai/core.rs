@@ -1,6 +1,8 @@
 //! One connection of the simulated server, without a socket and without a clock.
 mod conversation;
 mod hear;
+mod idle;
+mod mcp;
 mod settings;
 mod speak;
 
@@ -29,7 +31,13 @@ pub struct Handshake {
 /// Something that will happen whatever the client does.
 #[derive(Clone, Debug)]
 enum Task {
-    Transcribe { item_id: String, text: String, speech_ms: u64 },
+    Transcribe {
+        item_id: String,
+        text: String,
+        speech_ms: u64,
+    },
+    /// The caller has been silent since this many things happened.
+    Idle(u64),
     Message(String),
     Quota,
     Expire,
@@ -63,6 +71,8 @@ pub struct Core {
     turns: usize,
     active: Option<Active>,
     replies: usize,
+    /// Turns and responses so far.
+    stirred: u64,
     greeted: bool,
     /// Tokens of the previous response's input: the next finds them cached.
     cached: (u64, u64),
@@ -87,6 +97,7 @@ impl Core {
             turns: 0,
             active: None,
             replies: 0,
+            stirred: 0,
             greeted: false,
             cached: (0, 0),
         };
@@ -184,8 +195,8 @@ impl Core {
                 (Some(task), Some(beat)) if task > beat => self.beat(beat),
                 (None, Some(beat)) => self.beat(beat),
                 (Some(_), _) => {
-                    if let Some((_, task)) = self.agenda.pop_first() {
-                        self.perform(task);
+                    if let Some(((at, _), task)) = self.agenda.pop_first() {
+                        self.perform(task, at);
                     }
                 }
             }
@@ -207,8 +218,9 @@ impl Core {
         self.departures.pop_front()
     }
 
-    fn perform(&mut self, task: Task) {
+    fn perform(&mut self, task: Task, at: Instant) {
         match task {
+            Task::Idle(stirred) => self.idle(stirred, at),
             Task::Transcribe { item_id, text, speech_ms } => self.transcribed(&item_id, &text, speech_ms),
             Task::Message(text) => {
                 self.departures.push_back(Departure::Message { kind: "scripted".into(), text });

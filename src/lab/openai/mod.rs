@@ -2,15 +2,17 @@
 //! a model. It hears by volume, speaks by diphones or tones, delivers faster than real time and is strict about what
 //! it is sent.
 //!
-//! Not simulated: out-of-band responses, text-only output, images, MCP, `idle_timeout_ms`, WebRTC and SIP.
+//! At the path `/openai/v1/realtime` it is Azure, which takes the key as `api-key`.
+//!
+//! Not simulated: out-of-band responses, text-only output, images, approvals of MCP calls, WebRTC and SIP.
 mod core;
-mod schema;
+pub(in crate::lab) mod schema;
 mod script;
 mod server;
 
 pub use self::{
     core::{Core, Handshake},
-    script::{Faults, Reply, Script, ScriptedFailure},
+    script::{Faults, Reply, Script, ScriptedFailure, ScriptedMcp},
 };
 pub use super::{
     script::{Say, ScriptedCall, TimedMessage},

@@ -3,14 +3,15 @@ use serde_json::Value;
 
 /// Why a message was refused, as `error.code` and `error.param`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) code: &'static str,
-    pub(super) param: String,
-    pub(super) message: String,
+pub(in crate::lab) struct Refusal {
+    pub(in crate::lab) code: &'static str,
+    pub(in crate::lab) param: String,
+    pub(in crate::lab) message: String,
 }
 
+/// What a value may be.
 #[derive(Clone, Copy)]
-enum Shape {
+pub(in crate::lab) enum Shape {
     Anything,
     Text,
     Word(&'static [&'static str]),
@@ -33,17 +34,20 @@ enum Shape {
     Either(&'static Shape, &'static Shape),
 }
 
-struct Field {
+/// A member of an object.
+pub(in crate::lab) struct Field {
     key: &'static str,
     needed: bool,
     shape: Shape,
 }
 
-const fn need(key: &'static str, shape: Shape) -> Field {
+/// One that must be there.
+pub(in crate::lab) const fn need(key: &'static str, shape: Shape) -> Field {
     Field { key, needed: true, shape }
 }
 
-const fn may(key: &'static str, shape: Shape) -> Field {
+/// One that may.
+pub(in crate::lab) const fn may(key: &'static str, shape: Shape) -> Field {
     Field { key, needed: false, shape }
 }
 
@@ -57,12 +61,26 @@ const FORMAT: Shape = Shape::Kind(&[
 const VOICE: Shape = Shape::Either(&Shape::Object(&[need("id", Shape::Text)]), &Shape::Text);
 const TOOL_CHOICE: Shape = Shape::Either(
     &Shape::Word(&["none", "auto", "required"]),
-    &Shape::Kind(&[("function", &[need("name", Shape::Text)])]),
+    &Shape::Kind(&[
+        ("function", &[need("name", Shape::Text)]),
+        ("mcp", &[need("server_label", Shape::Text), may("name", Shape::Text)]),
+    ]),
 );
-const TOOLS: Shape = Shape::List(&Shape::Kind(&[(
-    "function",
-    &[need("name", Shape::Text), may("description", Shape::Text), may("parameters", Shape::Anything)],
-)]));
+const TOOLS: Shape = Shape::List(&Shape::Kind(&[
+    ("function", &[need("name", Shape::Text), may("description", Shape::Text), may("parameters", Shape::Anything)]),
+    (
+        "mcp",
+        &[
+            need("server_label", Shape::Text),
+            may("server_url", Shape::Text),
+            may("connector_id", Shape::Text),
+            may("authorization", Shape::Text),
+            may("allowed_tools", Shape::List(&Shape::Text)),
+            may("require_approval", Shape::Word(&["never", "always"])),
+            may("server_description", Shape::Text),
+        ],
+    ),
+]));
 const TURN_DETECTION: Shape = Shape::Kind(&[
     (
         "server_vad",
@@ -185,6 +203,15 @@ const ITEM: Shape = Shape::Kind(&[
             need("output", Shape::Text),
         ],
     ),
+    (
+        "mcp_approval_response",
+        &[
+            need("id", Shape::Text),
+            need("approval_request_id", Shape::Text),
+            need("approve", Shape::Truth),
+            may("reason", Shape::Text),
+        ],
+    ),
 ]);
 const EVENT: Shape = Shape::Kind(&[
     ("session.update", &[may("event_id", Shape::Text), need("session", SESSION)]),
@@ -212,7 +239,12 @@ const EVENT: Shape = Shape::Kind(&[
 
 /// Checks a client event.
 pub(super) fn check(event: &Value) -> Result<(), Refusal> {
-    matches(event, &EVENT, "")
+    obeys(event, &EVENT)
+}
+
+/// Checks a message against a shape.
+pub(in crate::lab) fn obeys(message: &Value, shape: &Shape) -> Result<(), Refusal> {
+    matches(message, shape, "")
 }
 
 fn matches(value: &Value, shape: &Shape, at: &str) -> Result<(), Refusal> {

@@ -25,6 +25,8 @@ pub struct Script {
     /// The first response that is created with instructions; without it such a response says what follows the first
     /// line of its instructions, as a model would that was told to say something word for word.
     pub greeting: Option<Reply>,
+    /// What is said when the caller was silent for `idle_timeout_ms`; else it asks in English whether somebody is there.
+    pub idle: Option<Reply>,
     /// The other responses, in order; the last is repeated.
     pub replies: Vec<Reply>,
     /// What the caller's turns are transcribed as, in order; after the last, how long they were.
@@ -45,6 +47,7 @@ impl Default for Script {
             ignore_cancel: false,
             anonymous_errors: false,
             greeting: None,
+            idle: None,
             replies: Vec::new(),
             caller: Vec::new(),
             faults: Faults::default(),
@@ -62,6 +65,8 @@ pub struct Reply {
     pub transcript: Option<String>,
     /// Tools it calls after speaking.
     pub calls: Vec<ScriptedCall>,
+    /// Tools of MCP servers it calls after speaking; it says nothing about them before it is asked for a response.
+    pub mcp: Vec<ScriptedMcp>,
     /// In place of the script's.
     pub first_audio_ms: Option<u64>,
     /// In place of the script's.
@@ -82,6 +87,20 @@ impl Reply {
     pub fn tone(tone_hz: u32, ms: u64) -> Self {
         Self { say: Some(Say::Tone { tone_hz, ms }), ..Self::default() }
     }
+}
+
+/// A call of a tool of an MCP server.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScriptedMcp {
+    /// The server's label.
+    pub server: String,
+    /// The tool.
+    pub name: String,
+    /// How long it takes, milliseconds.
+    pub takes_ms: u64,
+    /// What it yields; nothing when it fails.
+    pub output: Option<String>,
 }
 
 /// How a response fails.
@@ -124,6 +143,8 @@ pub struct Faults {
     pub no_updated: bool,
     /// `session.update` is refused.
     pub refuse_update: bool,
+    /// MCP servers do not tell their tools.
+    pub mcp_list_fails: bool,
     /// The quota error, then a close.
     pub quota_after_ms: Option<u64>,
     /// The session reaches its longest life: error, then close 1001.
@@ -147,6 +168,7 @@ impl Default for Faults {
             mute: false,
             no_updated: false,
             refuse_update: false,
+            mcp_list_fails: false,
             quota_after_ms: None,
             expire_after_ms: None,
             close_after_ms: None,

@@ -19,8 +19,14 @@ impl Simulated for Core {
         if let Some(status) = script.faults.refuse_status {
             return Some(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
         }
-        let given = request.headers().get("Authorization").and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.strip_prefix("Bearer "));
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let bearer = header("Authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let given = match request.uri().path() {
+            // Azure's v1 surface, which takes either.
+            "/openai/v1/realtime" => header("api-key").or(bearer),
+            path if path.starts_with("/openai/") => return Some(StatusCode::NOT_FOUND),
+            _ => bearer,
+        };
         match (given, script.api_key.as_deref()) {
             (None, _) => Some(StatusCode::UNAUTHORIZED),
             (Some(given), Some(wanted)) if given != wanted => Some(StatusCode::UNAUTHORIZED),

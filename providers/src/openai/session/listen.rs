@@ -1,20 +1,23 @@
 //! What the server says, and what follows from it.
-use super::{Phase, Session};
+use super::{Phase, REMEMBERED, Session};
 use crate::{
-    dialect::{Event, ToolCallId, Usage},
+    dialect::{Event, FailureKind, Respond, ToolCallId, Usage},
     openai::{
         fault::{self, Fault},
+        memory,
         response::{Created, Plan},
         wire::{
-            self, AudioDelta, DoneResponse, ErrorBody, Item, OutputItem, ServerEvent, Status, TokenUsage,
-            TranscriptUsage,
+            self, AudioDelta, ClientEvent, DoneResponse, ErrorBody, Item, Outcome, OutputItem, RateLimit, ServerEvent,
+            Status, TokenUsage, Transcribed, TranscriptUsage,
         },
     },
-    past::{GO_ON, Next, Past, Said},
+    past::{GO_ON, Next, Past},
 };
 use media::UtteranceId;
 use std::time::{Duration, Instant};
 
+/// Words of the past that a fresh session is told, bytes: about 8,000 tokens.
+const TOLD: usize = 24_000;
 /// Unknown kinds told apart; beyond it they are only counted.
 const KINDS_REMEMBERED: usize = 32;
 /// OpenAI counts one token for each 100 ms of the caller's audio.
@@ -29,7 +32,7 @@ impl Session {
         };
         match event {
             ServerEvent::SessionCreated => self.session_created(),
-            ServerEvent::SessionUpdated => self.session_updated(),
+            ServerEvent::SessionUpdated => self.session_updated(now),
             ServerEvent::Error(error) => self.error(&error, now),
             ServerEvent::SpeechStarted => {
                 self.responses.caller_started(now);
@@ -39,14 +42,11 @@ impl Session {
                 self.responses.caller_stopped(now);
                 self.events.push_back(Event::SpeechStopped);
             }
-            ServerEvent::Transcribed(said) => {
-                self.transcription_usage(said.usage.as_ref());
-                let words = said.transcript.trim();
-                if !words.is_empty() {
-                    self.events.push_back(Event::CallerText(words.to_owned()));
-                }
-            }
-            ServerEvent::TranscriptionFailed(error) => {
+            ServerEvent::Committed { item_id } => self.committed(&item_id),
+            ServerEvent::Idle { item_id } => self.idle(item_id),
+            ServerEvent::Transcribed(said) => self.transcribed(&said),
+            ServerEvent::TranscriptionFailed { item_id, error } => {
+                self.memory.caller(&item_id, "");
                 self.warn(format!("the caller's words were not transcribed: {}", fault::words(&error)));
             }
             ServerEvent::ResponseCreated { id } => self.response_created(id, now),
@@ -60,13 +60,22 @@ impl Session {
             ServerEvent::TranscriptDelta(delta) => {
                 self.responses.progress(&delta.response_id, now);
                 if let Some(utterance) = self.utterance(&delta.item_id, &delta.response_id) {
+                    self.memory.assistant(&delta.item_id, &delta.delta);
                     self.events.push_back(Event::AssistantText { utterance, delta: delta.delta });
                 }
             }
+            ServerEvent::ItemAdded { response_id, item } => {
+                self.responses.progress(&response_id, now);
+                self.mcp_call(&response_id, &item);
+            }
             ServerEvent::ItemDone { response_id, item } => {
                 self.responses.progress(&response_id, now);
-                self.tool_call(&response_id, &item);
+                self.item_done(&response_id, &item, now);
             }
+            ServerEvent::McpBusy => self.responses.alive(now),
+            ServerEvent::McpAnswered { item_id, outcome } => self.mcp_answered(&item_id, outcome, now),
+            ServerEvent::McpToolsFailed => self.warn("a server of tools (MCP) does not tell which it has"),
+            ServerEvent::RateLimits(limits) => self.rate_limits(&limits),
             ServerEvent::Ignored { response_id } => {
                 if let Some(id) = response_id {
                     self.responses.progress(&id, now);
@@ -98,13 +107,20 @@ impl Session {
         self.outbox.push_setup(wire::session_update(&self.config, &event_id));
     }
 
-    fn session_updated(&mut self) {
+    fn session_updated(&mut self, now: Instant) {
         let Phase::AwaitingUpdated { .. } = self.phase else { return };
         self.phase = Phase::Ready;
+        let takes_over = self.rotation.opened(now);
+        if takes_over {
+            self.remember();
+        }
         self.outbox.open();
+        if takes_over {
+            return;
+        }
         self.events.push_back(Event::Ready);
         if let Some(past) = self.past.take() {
-            return self.remember(&past);
+            return self.take_up(&past);
         }
         if let Some(words) = &self.config.first_message {
             let instructions = Some(format!(
@@ -115,13 +131,13 @@ impl Session {
         }
     }
 
-    /// What another provider's conversation left becomes the beginning of this one.
-    fn remember(&mut self, past: &Past) {
+    /// What another provider's conversation left becomes the beginning of this one, and of those that follow it.
+    fn take_up(&mut self, past: &Past) {
         for said in &past.said {
-            self.tell(match said {
-                Said::Caller(words) => Item::user(words),
-                Said::Assistant(words) => Item::assistant(words),
-            });
+            self.memory.recall(said.clone());
+        }
+        for item in memory::items(&past.said) {
+            self.tell(item);
         }
         match past.next {
             Next::Listen => {}
@@ -132,12 +148,60 @@ impl Session {
         }
     }
 
+    /// Tells a fresh session what was said, ahead of all that waits.
+    fn remember(&mut self) {
+        let items = memory::items(self.memory.told(TOLD));
+        let first = self.next_event.saturating_add(1);
+        for (id, item) in (first..).zip(items) {
+            let event_id = format!("ramal_{id}");
+            self.outbox.push_setup(ClientEvent::ItemCreate { event_id: &event_id, item }.to_text());
+            self.next_event = id;
+        }
+    }
+
+    fn committed(&mut self, item_id: &str) {
+        let is_silence = self.silences.iter().any(|silence| silence == item_id);
+        if self.config.transcription_model.is_some() && !is_silence {
+            self.memory.expect_words(item_id);
+        }
+    }
+
+    /// The caller was silent for long: the server makes the response in which the assistant asks whether somebody is there.
+    fn idle(&mut self, item_id: String) {
+        self.counters.idle = self.counters.idle.saturating_add(1);
+        if self.silences.len() >= REMEMBERED {
+            self.silences.pop_front();
+        }
+        self.silences.push_back(item_id);
+    }
+
+    fn transcribed(&mut self, said: &Transcribed) {
+        self.transcription_usage(said.usage.as_ref());
+        // A model writes down words that nobody said, of nothing but silence.
+        let is_silence = self.silences.contains(&said.item_id);
+        let words = if is_silence { "" } else { said.transcript.trim() };
+        if !is_silence {
+            self.memory.caller(&said.item_id, words);
+        }
+        if !words.is_empty() {
+            self.events.push_back(Event::CallerText(words.to_owned()));
+        }
+    }
+
+    fn rate_limits(&mut self, limits: &[RateLimit]) {
+        for limit in limits.iter().filter(|limit| limit.remaining.is_some_and(|remaining| remaining <= 0.0)) {
+            let seconds = limit.reset_seconds.unwrap_or_default();
+            self.warn(format!("the provider's limit of {} is used up for {seconds} s", limit.name));
+        }
+    }
+
     fn error(&mut self, error: &ErrorBody, now: Instant) {
         if self.phase != Phase::Ready {
             return self.give_up(Fault::before_ready(error), fault::words(error));
         }
         let event_id = error.event_id.as_deref().unwrap_or_default();
         match Fault::of(error) {
+            Fault::Fatal(FailureKind::SessionExpired) if self.rotation.has_lasted(now) => self.rotate(now),
             Fault::Fatal(kind) => self.give_up(kind, fault::words(error)),
             Fault::AlreadyActive => {
                 self.counters.benign_errors = self.counters.benign_errors.saturating_add(1);
@@ -172,7 +236,7 @@ impl Session {
             self.events.push_back(Event::Usage(usage_of(usage)));
         }
         for item in &response.output {
-            self.tool_call(&response.id, item);
+            self.item_done(&response.id, item, now);
         }
         let audible = self.spoken.is_audible(&response.id);
         self.complete_response(&response.id);
@@ -236,12 +300,60 @@ impl Session {
         self.events.push_back(Event::Audio { utterance, audio });
     }
 
-    /// A finished item, if it is a call; told by `response.output_item.done` and again by `response.done`.
-    fn tool_call(&mut self, response_id: &str, item: &OutputItem) {
-        let finished = matches!(item.status, None | Some(Status::Completed));
-        if item.kind != "function_call" || !finished || self.responses.is_cut(response_id) {
+    /// A finished item; told by `response.output_item.done` and again by `response.done`.
+    fn item_done(&mut self, response_id: &str, item: &OutputItem, now: Instant) {
+        if self.responses.is_cut(response_id) {
             return;
         }
+        match item.kind.as_str() {
+            "function_call" if matches!(item.status, None | Some(Status::Completed)) => {
+                self.tool_call(response_id, item);
+            }
+            "mcp_call" => {
+                self.mcp_call(response_id, item);
+                if item.error.is_some() {
+                    self.mcp_answered(&item.id, Outcome::Failed, now);
+                } else if item.output.is_some() {
+                    self.mcp_answered(&item.id, Outcome::Completed, now);
+                }
+            }
+            "mcp_approval_request" => self.approve(response_id, &item.id),
+            _ => {}
+        }
+    }
+
+    /// A call of the provider's own: like one of ours, but somebody else answers it.
+    fn mcp_call(&mut self, response_id: &str, item: &OutputItem) {
+        if item.kind == "mcp_call" && !item.id.is_empty() && !self.responses.is_cut(response_id) {
+            self.tools.open(response_id, &item.id);
+        }
+    }
+
+    /// The model has what it asked for, and is silent until it is told to speak about it.
+    fn mcp_answered(&mut self, item_id: &str, outcome: Outcome, now: Instant) {
+        self.responses.alive(now);
+        // It is told twice, and of calls of a response that was cut, for which nobody waits.
+        let Ok(settled) = self.tools.answer(item_id, Respond::Yes) else { return };
+        if outcome == Outcome::Failed {
+            self.warn("a call of a server of tools (MCP) failed");
+        }
+        self.settle_tools(settled);
+    }
+
+    /// Who set the server up said that none of its calls needs approval.
+    fn approve(&mut self, response_id: &str, request: &str) {
+        if request.is_empty() || !self.tools.open(response_id, request) {
+            return;
+        }
+        self.approvals = self.approvals.saturating_add(1);
+        let id = format!("approval_{}", self.approvals);
+        self.tell(Item::McpApprovalResponse { id: &id, approval_request_id: request, approve: true });
+        if let Ok(settled) = self.tools.answer(request, Respond::Yes) {
+            self.settle_tools(settled);
+        }
+    }
+
+    fn tool_call(&mut self, response_id: &str, item: &OutputItem) {
         let (Some(call_id), Some(name)) = (&item.call_id, &item.name) else {
             return self.malformed("a function call without name or call_id");
         };

@@ -1,5 +1,7 @@
 //! Client events.
-use super::super::config::{self, Config, Eagerness, Interrupts, NoiseReduction, TurnDetection};
+use super::super::config::{
+    self, Config, Eagerness, Effort, Interrupts, McpServer, NoiseReduction, ToolChoice, TurnDetection,
+};
 use crate::dialect::Tool;
 use media::{Law, SampleRate};
 use serde::Serialize;
@@ -11,7 +13,7 @@ use std::time::Duration;
 #[serde(tag = "type")]
 pub(crate) enum ClientEvent<'a> {
     #[serde(rename = "session.update")]
-    SessionUpdate { event_id: &'a str, session: Session<'a> },
+    SessionUpdate { event_id: &'a str, session: Box<Session<'a>> },
     #[serde(rename = "conversation.item.create")]
     ItemCreate { event_id: &'a str, item: Item<'a> },
     #[serde(rename = "conversation.item.truncate")]
@@ -52,6 +54,7 @@ pub(crate) struct ResponseParams<'a> {
 pub(crate) enum Item<'a> {
     Message { role: &'static str, content: [InputText<'a>; 1] },
     FunctionCallOutput { call_id: &'a str, output: &'a str },
+    McpApprovalResponse { id: &'a str, approval_request_id: &'a str, approve: bool },
 }
 
 impl<'a> Item<'a> {
@@ -89,7 +92,7 @@ pub(crate) fn append(audio: &[u8]) -> String {
     text
 }
 
-/// The only `session.update` of a conversation.
+/// The only `session.update` of a session.
 pub(crate) fn session_update(config: &Config, event_id: &str) -> String {
     let format = Format::of(config.format);
     let language = config.language.as_deref().and_then(|tag| tag.split(['-', '_']).next());
@@ -106,10 +109,13 @@ pub(crate) fn session_update(config: &Config, event_id: &str) -> String {
             },
             output: Output { format, voice: Voice::of(&config.voice), speed: config.speed },
         },
-        tools: config.tools.iter().map(Function::of).collect(),
-        tool_choice: "auto",
+        tools: config.tools.iter().map(ToolSpec::of).chain(config.mcp.iter().map(ToolSpec::of_server)).collect(),
+        tool_choice: Choice::of(&config.tool_choice),
+        reasoning: config.bounds.reasoning.map(Reasoning::of),
+        max_output_tokens: config.bounds.max_output_tokens,
+        truncation: config.bounds.truncation.map(Truncation::of),
     };
-    ClientEvent::SessionUpdate { event_id, session }.to_text()
+    ClientEvent::SessionUpdate { event_id, session: Box::new(session) }.to_text()
 }
 
 /// `type` is required on every `session.update`; any unknown key makes the server refuse the whole of it.
@@ -120,8 +126,75 @@ pub(crate) struct Session<'a> {
     output_modalities: [&'static str; 1],
     instructions: &'a str,
     audio: AudioSettings<'a>,
-    tools: Vec<Function<'a>>,
-    tool_choice: &'static str,
+    tools: Vec<ToolSpec<'a>>,
+    tool_choice: Choice<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncation: Option<Truncation>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Choice<'a> {
+    Mode(&'static str),
+    Function {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        name: &'a str,
+    },
+}
+
+impl<'a> Choice<'a> {
+    fn of(choice: &'a ToolChoice) -> Self {
+        match choice {
+            ToolChoice::Auto => Self::Mode("auto"),
+            ToolChoice::None => Self::Mode("none"),
+            ToolChoice::Required => Self::Mode("required"),
+            ToolChoice::Function(name) => Self::Function { kind: "function", name },
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Reasoning {
+    effort: &'static str,
+}
+
+impl Reasoning {
+    const fn of(effort: Effort) -> Self {
+        let effort = match effort {
+            Effort::Minimal => "minimal",
+            Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+            Effort::ExtraHigh => "xhigh",
+        };
+        Self { effort }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Truncation {
+    Named(&'static str),
+    Retention {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        retention_ratio: f64,
+    },
+}
+
+impl Truncation {
+    const fn of(setting: config::Truncation) -> Self {
+        match setting {
+            config::Truncation::Auto => Self::Named("auto"),
+            config::Truncation::Disabled => Self::Named("disabled"),
+            config::Truncation::Retain(retention_ratio) => Self::Retention { kind: "retention_ratio", retention_ratio },
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -170,13 +243,13 @@ impl Format {
 /// Built-in voices go by name, custom ones as an object with their id.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Voice<'a> {
+pub(crate) enum Voice<'a> {
     Named(&'a str),
     Custom { id: &'a str },
 }
 
 impl<'a> Voice<'a> {
-    fn of(voice: &'a str) -> Self {
+    pub(crate) fn of(voice: &'a str) -> Self {
         if voice.starts_with("voice_") { Self::Custom { id: voice } } else { Self::Named(voice) }
     }
 }
@@ -212,6 +285,8 @@ enum Detection {
         threshold: f64,
         prefix_padding_ms: u64,
         silence_duration_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        idle_timeout_ms: Option<u64>,
         create_response: bool,
         interrupt_response: bool,
     },
@@ -225,13 +300,16 @@ enum Detection {
 impl Detection {
     fn of(setting: TurnDetection) -> Self {
         match setting {
-            TurnDetection::ServerVad { threshold, prefix_padding, silence_duration, interrupts } => Self::ServerVad {
-                threshold,
-                prefix_padding_ms: milliseconds(prefix_padding),
-                silence_duration_ms: milliseconds(silence_duration),
-                create_response: true,
-                interrupt_response: interrupts == Interrupts::ByServer,
-            },
+            TurnDetection::ServerVad { threshold, prefix_padding, silence_duration, idle, interrupts } => {
+                Self::ServerVad {
+                    threshold,
+                    prefix_padding_ms: milliseconds(prefix_padding),
+                    silence_duration_ms: milliseconds(silence_duration),
+                    idle_timeout_ms: idle.map(milliseconds),
+                    create_response: true,
+                    interrupt_response: interrupts == Interrupts::ByServer,
+                }
+            }
             TurnDetection::SemanticVad { eagerness, interrupts } => Self::SemanticVad {
                 eagerness: match eagerness {
                     Eagerness::Low => "low",
@@ -252,16 +330,37 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// Flat in GA: name and parameters are not nested under `function`.
 #[derive(Debug, Serialize)]
-struct Function<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: &'a str,
-    description: &'a str,
-    parameters: &'a Value,
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ToolSpec<'a> {
+    Function {
+        name: &'a str,
+        description: &'a str,
+        parameters: &'a Value,
+    },
+    Mcp {
+        server_label: &'a str,
+        server_url: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        authorization: Option<&'a str>,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        allowed_tools: &'a [String],
+        require_approval: &'static str,
+    },
 }
 
-impl<'a> Function<'a> {
-    fn of(tool: &'a Tool) -> Self {
-        Self { kind: "function", name: &tool.name, description: &tool.description, parameters: &tool.parameters }
+impl<'a> ToolSpec<'a> {
+    pub(crate) fn of(tool: &'a Tool) -> Self {
+        Self::Function { name: &tool.name, description: &tool.description, parameters: &tool.parameters }
+    }
+
+    /// Nobody is there to approve of a call while a caller waits.
+    fn of_server(server: &'a McpServer) -> Self {
+        Self::Mcp {
+            server_label: &server.label,
+            server_url: &server.url,
+            authorization: server.authorization.as_deref(),
+            allowed_tools: &server.allowed_tools,
+            require_approval: "never",
+        }
     }
 }

@@ -2,7 +2,9 @@
 mod client;
 mod server;
 
-pub(super) use client::{ClientEvent, Item, append, session_update};
+pub(super) use client::{ClientEvent, append, session_update};
+pub(crate) use client::{Item, ToolSpec, Voice};
 pub(super) use server::{
-    AudioDelta, DoneResponse, ErrorBody, OutputItem, ServerEvent, Status, TokenUsage, TranscriptUsage, parse,
+    AudioDelta, DoneResponse, Outcome, RateLimit, ServerEvent, Status, TokenUsage, Transcribed, TranscriptUsage, parse,
 };
+pub(crate) use server::{ErrorBody, OutputItem};

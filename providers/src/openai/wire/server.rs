@@ -1,5 +1,5 @@
 //! Server events: those that mean something to a call; the others are told apart as known or unknown.
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::borrow::Cow;
 
 /// A server event. Fields a call has no use for are not read, and unknown ones never matter.
@@ -10,8 +10,19 @@ pub(crate) enum ServerEvent<'a> {
     Error(ErrorBody),
     SpeechStarted,
     SpeechStopped,
+    /// The caller's turn, or a silence, became an item.
+    Committed {
+        item_id: String,
+    },
+    /// The caller was silent for `idle_timeout_ms`: a response follows, to an item without words.
+    Idle {
+        item_id: String,
+    },
     Transcribed(Transcribed),
-    TranscriptionFailed(ErrorBody),
+    TranscriptionFailed {
+        item_id: String,
+        error: ErrorBody,
+    },
     ResponseCreated {
         id: String,
     },
@@ -21,10 +32,24 @@ pub(crate) enum ServerEvent<'a> {
         item_id: String,
     },
     TranscriptDelta(TranscriptDelta),
+    ItemAdded {
+        response_id: String,
+        item: OutputItem,
+    },
     ItemDone {
         response_id: String,
         item: OutputItem,
     },
+    /// A server of tools works, which belongs to whatever response is being made.
+    McpBusy,
+    /// It has answered a call, or failed to.
+    McpAnswered {
+        item_id: String,
+        outcome: Outcome,
+    },
+    /// It does not tell its tools.
+    McpToolsFailed,
+    RateLimits(Vec<RateLimit>),
     /// Known, and of no consequence here. Keeps a response alive when it belongs to one.
     Ignored {
         response_id: Option<Cow<'a, str>>,
@@ -76,9 +101,27 @@ pub(crate) struct TranscriptDelta {
     pub(crate) delta: String,
 }
 
+/// What became of a call of the provider's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Completed,
+    Failed,
+}
+
+/// One of `rate_limits.updated`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RateLimit {
+    pub(crate) name: String,
+    pub(crate) remaining: Option<f64>,
+    pub(crate) reset_seconds: Option<f64>,
+}
+
 /// `conversation.item.input_audio_transcription.completed`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Transcribed {
+    #[serde(default)]
+    pub(crate) item_id: String,
     pub(crate) transcript: String,
     #[serde(default)]
     pub(crate) usage: Option<TranscriptUsage>,
@@ -96,6 +139,8 @@ pub(crate) struct TranscriptUsage {
 /// An item of a response, whole.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OutputItem {
+    #[serde(default)]
+    pub(crate) id: String,
     #[serde(rename = "type", default)]
     pub(crate) kind: String,
     #[serde(default)]
@@ -106,6 +151,12 @@ pub(crate) struct OutputItem {
     pub(crate) call_id: Option<String>,
     #[serde(default)]
     pub(crate) arguments: Option<String>,
+    /// What a call of the provider's own yielded.
+    #[serde(default)]
+    pub(crate) output: Option<IgnoredAny>,
+    /// Why it yielded nothing.
+    #[serde(default)]
+    pub(crate) error: Option<IgnoredAny>,
 }
 
 /// State of an item or of a response.
@@ -175,7 +226,21 @@ struct WithError {
 
 #[derive(Deserialize)]
 struct WithItemId {
+    #[serde(default)]
     item_id: String,
+}
+
+#[derive(Deserialize)]
+struct FailedItem {
+    #[serde(default)]
+    item_id: String,
+    error: ErrorBody,
+}
+
+#[derive(Deserialize)]
+struct WithRateLimits {
+    #[serde(default)]
+    rate_limits: Vec<RateLimit>,
 }
 
 #[derive(Deserialize)]
@@ -211,8 +276,11 @@ pub(crate) fn parse(text: &str) -> Result<ServerEvent<'_>, serde_json::Error> {
             ServerEvent::Transcribed(serde_json::from_str(text)?)
         }
         "conversation.item.input_audio_transcription.failed" => {
-            ServerEvent::TranscriptionFailed(serde_json::from_str::<WithError>(text)?.error)
+            let FailedItem { item_id, error } = serde_json::from_str(text)?;
+            ServerEvent::TranscriptionFailed { item_id, error }
         }
+        "input_audio_buffer.committed" => ServerEvent::Committed { item_id: item_id(text)? },
+        "input_audio_buffer.timeout_triggered" => ServerEvent::Idle { item_id: item_id(text)? },
         "response.created" => {
             ServerEvent::ResponseCreated { id: serde_json::from_str::<WithResponse<Named>>(text)?.response.id }
         }
@@ -220,22 +288,35 @@ pub(crate) fn parse(text: &str) -> Result<ServerEvent<'_>, serde_json::Error> {
             ServerEvent::ResponseDone(serde_json::from_str::<WithResponse<DoneResponse>>(text)?.response)
         }
         "response.output_audio.delta" => ServerEvent::AudioDelta(serde_json::from_str(text)?),
-        "response.output_audio.done" => {
-            ServerEvent::AudioDone { item_id: serde_json::from_str::<WithItemId>(text)?.item_id }
-        }
+        "response.output_audio.done" => ServerEvent::AudioDone { item_id: item_id(text)? },
         "response.output_audio_transcript.delta" => ServerEvent::TranscriptDelta(serde_json::from_str(text)?),
+        "response.output_item.added" => {
+            let WithItem { response_id, item } = serde_json::from_str(text)?;
+            ServerEvent::ItemAdded { response_id, item }
+        }
         "response.output_item.done" => {
             let WithItem { response_id, item } = serde_json::from_str(text)?;
             ServerEvent::ItemDone { response_id, item }
         }
+        "rate_limits.updated" => ServerEvent::RateLimits(serde_json::from_str::<WithRateLimits>(text)?.rate_limits),
+        "mcp_list_tools.failed" => ServerEvent::McpToolsFailed,
+        "response.mcp_call.completed" => {
+            ServerEvent::McpAnswered { item_id: item_id(text)?, outcome: Outcome::Completed }
+        }
+        "response.mcp_call.failed" => ServerEvent::McpAnswered { item_id: item_id(text)?, outcome: Outcome::Failed },
+        "response.mcp_call.in_progress" => ServerEvent::McpBusy,
         kind if is_of_no_consequence(kind) => ServerEvent::Ignored { response_id: head.response_id },
         _ => ServerEvent::Unknown { kind: head.kind },
     })
 }
 
+fn item_id(text: &str) -> Result<String, serde_json::Error> {
+    Ok(serde_json::from_str::<WithItemId>(text)?.item_id)
+}
+
 /// The rest of the GA vocabulary.
 fn is_of_no_consequence(kind: &str) -> bool {
-    const KINDS: [&str; 33] = [
+    const KINDS: [&str; 25] = [
         "conversation.created",
         "conversation.item.added",
         "conversation.item.created",
@@ -246,27 +327,19 @@ fn is_of_no_consequence(kind: &str) -> bool {
         "conversation.item.retrieved",
         "conversation.item.truncated",
         "input_audio_buffer.cleared",
-        "input_audio_buffer.committed",
         "input_audio_buffer.dtmf_event_received",
-        "input_audio_buffer.timeout_triggered",
         "mcp_list_tools.completed",
-        "mcp_list_tools.failed",
         "mcp_list_tools.in_progress",
         "output_audio_buffer.cleared",
         "output_audio_buffer.started",
         "output_audio_buffer.stopped",
-        "rate_limits.updated",
         "response.content_part.added",
         "response.content_part.done",
         "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
-        "response.mcp_call.in_progress",
         "response.mcp_call_arguments.delta",
         "response.mcp_call_arguments.done",
         "response.output_audio_transcript.done",
-        "response.output_item.added",
         "response.output_text.delta",
         "response.output_text.done",
     ];

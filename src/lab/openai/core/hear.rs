@@ -28,6 +28,7 @@ impl Core {
     fn noticed(&mut self, noticed: Noticed, detection: Detection, now: Instant) {
         match noticed {
             Noticed::Started { audio_start_ms } => {
+                self.stirred += 1;
                 let item_id = self.id("item");
                 self.turn_item = Some(item_id.clone());
                 let fields = json!({"audio_start_ms": audio_start_ms, "item_id": item_id});
@@ -65,7 +66,7 @@ impl Core {
         self.send("input_audio_buffer.cleared", json!({}));
     }
 
-    fn commit(&mut self, speech_ms: u64, now: Instant) {
+    pub(super) fn commit(&mut self, speech_ms: u64, now: Instant) {
         let item_id = match self.turn_item.take() {
             Some(item_id) => item_id,
             None => self.id("item"),

@@ -97,6 +97,10 @@ impl Settings {
         self.at("/audio/input/transcription/model").and_then(Value::as_str)
     }
 
+    pub(super) fn idle_timeout_ms(&self) -> Option<u64> {
+        self.at("/audio/input/turn_detection/idle_timeout_ms").and_then(Value::as_u64)
+    }
+
     /// Semantic detection is played by volume too, with a silence that stands for its patience.
     pub(super) fn detection(&self) -> Option<Detection> {
         let detection = self.at("/audio/input/turn_detection")?;
@@ -138,6 +142,7 @@ impl Core {
         merge(&mut self.settings.session, session, 0);
         let updated = json!({"session": self.settings.session()});
         self.send("session.updated", updated);
+        self.list_tools(session);
     }
 }
 

@@ -1,5 +1,8 @@
 //! Responses: created, delivered faster than they can be played, completed, cancelled or failed.
-use super::{super::script::Reply, Core};
+use super::{
+    super::script::{Reply, ScriptedMcp},
+    Core,
+};
 use crate::lab::script::{Say, ScriptedCall};
 use serde_json::{Value, json};
 use std::{
@@ -41,6 +44,8 @@ enum Beat {
     Delta { words: String, audio: Vec<u8>, ms: u64 },
     CloseMessage,
     Call(ScriptedCall),
+    Mcp(ScriptedMcp),
+    McpDone { call: ScriptedMcp, item_id: String, output_index: usize },
     Complete,
     Fail { status: String, details: Value },
 }
@@ -49,6 +54,10 @@ impl Core {
     /// When the response in progress goes on.
     pub(super) fn next_beat(&self) -> Option<Instant> {
         self.active.as_ref()?.beats.front().map(|(at, _)| *at)
+    }
+
+    pub(super) fn is_responding(&self) -> bool {
+        self.active.is_some()
     }
 
     pub(super) fn respond_to_client(&mut self, instructions: Option<&str>, event_id: Option<&str>, now: Instant) {
@@ -93,7 +102,8 @@ impl Core {
         reply.unwrap_or_else(|| Reply::words("I am a simulated model. I have nothing to say."))
     }
 
-    fn respond(&mut self, reply: Reply, now: Instant) {
+    pub(super) fn respond(&mut self, reply: Reply, now: Instant) {
+        self.stirred += 1;
         let id = self.id("resp");
         let beats = self.plan(reply, now);
         let response = self.response(&id, "in_progress", &Value::Null, &[], &Value::Null);
@@ -125,6 +135,11 @@ impl Core {
             beats.push_back((at, Beat::CloseMessage));
         }
         beats.extend(reply.calls.into_iter().map(|call| (at, Beat::Call(call))));
+        for call in reply.mcp {
+            let takes = Duration::from_millis(call.takes_ms);
+            beats.push_back((at, Beat::Mcp(call)));
+            at += takes;
+        }
         let last = match reply.fail {
             None => Beat::Complete,
             Some(fail) if fail.status == "incomplete" => {
@@ -168,7 +183,13 @@ impl Core {
             Beat::Delta { words, audio, ms } => self.delta(&words, &audio, ms),
             Beat::CloseMessage => self.close_message("completed"),
             Beat::Call(call) => self.call(&call),
-            Beat::Complete => self.finish("completed", &Value::Null),
+            Beat::Mcp(call) => self.begin_mcp(call, at),
+            Beat::McpDone { call, item_id, output_index } => self.end_mcp(&call, &item_id, output_index),
+            Beat::Complete => {
+                let spoken_ms = active.spoken_ms;
+                self.finish("completed", &Value::Null);
+                self.await_caller(spoken_ms, at);
+            }
             Beat::Fail { status, details } => {
                 self.close_message("incomplete");
                 self.finish(&status, &details);
@@ -249,6 +270,24 @@ impl Core {
         self.finish_item(&done);
         let fields = json!({"response_id": response_id, "output_index": output_index, "item": done});
         self.send("response.output_item.done", fields);
+    }
+
+    fn begin_mcp(&mut self, call: ScriptedMcp, at: Instant) {
+        let item_id = self.id("mcp");
+        let Some(active) = &mut self.active else { return };
+        let (response_id, output_index) = (active.id.clone(), active.output.len());
+        let ends = at + Duration::from_millis(call.takes_ms);
+        let done = Beat::McpDone { call: call.clone(), item_id: item_id.clone(), output_index };
+        active.beats.push_front((ends, done));
+        self.mcp_begins(&call, &item_id, &response_id, output_index);
+    }
+
+    fn end_mcp(&mut self, call: &ScriptedMcp, item_id: &str, output_index: usize) {
+        let Some(response_id) = self.active.as_ref().map(|active| active.id.clone()) else { return };
+        let item = self.mcp_ends(call, item_id, &response_id, output_index);
+        if let Some(active) = &mut self.active {
+            active.output.push(item);
+        }
     }
 
     fn finish(&mut self, status: &str, details: &Value) {

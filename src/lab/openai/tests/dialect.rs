@@ -3,13 +3,14 @@ use super::*;
 use media::{Audio, Heard, Law, UtteranceId};
 use providers::{
     Dialect, Event, Incoming, Note, Outgoing, Respond, Tool,
-    openai::{Config, Format, Interrupts, Session, TurnDetection},
+    openai::{Config, Format, Interrupts, McpServer, Session, TurnDetection},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
 
 /// A phone that plays 20 ms for every 20 ms that pass, and a caller who says what is queued.
 struct World {
+    script: Script,
     bench: Bench,
     session: Session,
     /// Audio of the assistant not yet played.
@@ -23,11 +24,11 @@ struct World {
 
 impl World {
     fn new(script: Script, config: Config) -> Self {
-        let bench = Bench::new(script);
+        let bench = Bench::new(script.clone());
         let mut session = Session::new(config);
         session.handle_connected(bench.now);
         let (queued, caller, events, sent, refused) = (vec![], vec![], vec![], vec![], vec![]);
-        let mut world = Self { bench, session, queued, heard: None, caller, events, sent, refused };
+        let mut world = Self { script, bench, session, queued, heard: None, caller, events, sent, refused };
         world.settle();
         world
     }
@@ -56,6 +57,13 @@ impl World {
             }
         }
         while let Some(event) = self.session.poll_event() {
+            if event == Event::Reconnect {
+                let script = Arc::new(self.script.clone());
+                self.bench.core = Core::new(script, Arc::clone(&VOICE), 2, &ga(), self.bench.now);
+                self.session.handle_connected(self.bench.now);
+                self.events.push(event);
+                return self.settle();
+            }
             if let Event::Audio { utterance, audio } = &event {
                 self.queued.push((*utterance, audio.duration()));
             } else {
@@ -193,6 +201,7 @@ fn what_is_truncated_is_what_was_played_whenever_the_caller_cuts_in() {
             threshold: 0.5,
             prefix_padding: Duration::from_millis(300),
             silence_duration: Duration::from_millis(500),
+            idle: None,
             interrupts,
         };
         let script = Script {
@@ -299,4 +308,73 @@ fn whatever_happens_no_message_is_refused_and_the_assistant_can_still_be_reached
         assert!(world.heard.unwrap().utterance > before, "seed {seed}: nobody answers");
         assert!(!world.events.iter().any(|event| matches!(event, Event::Failed(_))), "seed {seed}");
     }
+}
+
+#[test]
+fn a_caller_who_is_silent_is_asked_whether_somebody_is_there() {
+    let detection = TurnDetection::ServerVad {
+        threshold: 0.5,
+        prefix_padding: Duration::from_millis(300),
+        silence_duration: Duration::from_millis(500),
+        idle: Some(Duration::from_secs(5)),
+        interrupts: Interrupts::ByServer,
+    };
+    let mut world = World::new(Script::default(), Config { turn_detection: detection, ..config() });
+    world.run(12_000);
+    assert_eq!(world.assistant_text(), "Good morning, how can I help you today?Are you still there?");
+    assert_eq!(world.session.counters().idle, 1);
+    assert!(!world.events.iter().any(|event| matches!(event, Event::CallerText(_))), "nobody said anything");
+    assert_eq!(world.refused, Vec::<Value>::new());
+}
+
+#[test]
+fn a_tool_that_the_provider_calls_by_itself_is_spoken_about_when_it_has_answered() {
+    for (output, words) in [(Some("3 left"), "Three are left."), (None, "I could not find out.")] {
+        let call = ScriptedMcp {
+            server: "stock".into(),
+            name: "look_up".into(),
+            takes_ms: 1_500,
+            output: output.map(str::to_owned),
+        };
+        let replies = vec![Reply { mcp: vec![call], ..Reply::words("One moment.") }, Reply::words(words)];
+        let server = McpServer {
+            label: "stock".into(),
+            url: "https://tools.example/mcp".into(),
+            authorization: Some("token".into()),
+            allowed_tools: vec!["look_up".into()],
+        };
+        let mut world = World::new(Script { replies, ..Script::default() }, Config { mcp: vec![server], ..config() });
+        world.run(4_000);
+        world.caller = speech(800);
+        world.run(8_000);
+        assert!(world.assistant_text().ends_with(&format!("One moment.{words}")), "{}", world.assistant_text());
+        let warned = world.events.iter().any(|event| matches!(event, Event::Warning(_)));
+        assert_eq!(warned, output.is_none(), "{:?}", world.events);
+        assert_eq!(world.refused, Vec::<Value>::new());
+    }
+}
+
+#[test]
+fn a_session_is_left_in_a_pause_and_the_next_knows_what_was_said() {
+    let (caller, replies) = (vec!["Where are you?".to_owned()], vec![Reply::words("Round the corner.")]);
+    let script = Script { caller, replies, ..Script::default() };
+    let mut world = World::new(script, Config { rotate_after: Duration::from_secs(9), ..config() });
+    world.run(3_000);
+    world.session.handle_played_out(world.heard.unwrap(), world.bench.now);
+    world.caller = speech(800);
+    world.run(5_000);
+    world.session.handle_played_out(world.heard.unwrap(), world.bench.now);
+    world.run(3_000);
+    assert_eq!(world.events.iter().filter(|event| **event == Event::Reconnect).count(), 1);
+    assert_eq!(world.events.iter().filter(|event| **event == Event::Ready).count(), 1, "it goes on");
+    let told: Vec<_> = world.sent.iter().filter(|it| it["type"] == "conversation.item.create").collect();
+    let told: Vec<_> = told.iter().map(|it| (&it["item"]["role"], &it["item"]["content"][0]["text"])).collect();
+    let (assistant, user) = (json!("assistant"), json!("user"));
+    let (hello, where_, corner) =
+        (json!("Good morning, how can I help you today?"), json!("Where are you?"), json!("Round the corner."));
+    assert_eq!(told, [(&assistant, &hello), (&user, &where_), (&assistant, &corner)]);
+    world.caller = speech(800);
+    world.run(4_000);
+    assert!(world.assistant_text().ends_with("Round the corner.Round the corner."), "it answers, and does not greet");
+    assert_eq!(world.refused, Vec::<Value>::new());
 }

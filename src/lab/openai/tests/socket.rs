@@ -142,3 +142,25 @@ async fn a_wrong_key_is_refused_and_a_session_ends_with_its_reason() {
     let Event::Failed(failure) = client.until(|event| matches!(event, Event::Failed(_))).await else { panic!() };
     assert_eq!(failure.kind, FailureKind::SessionExpired);
 }
+
+#[tokio::test]
+async fn azure_is_another_path_and_another_header() {
+    let script = Script { api_key: Some("key".into()), ..Script::default() };
+    let server = Server::start("127.0.0.1:0".parse().unwrap(), script, Tls::Off, None).await.unwrap();
+    let azure = server.url().replace("/v1/", "/openai/v1/");
+    let preview = server.url().replace("/v1/", "/openai/");
+    let cases = [
+        (&azure, openai::Auth::ApiKey, "key", None),
+        (&azure, openai::Auth::ApiKey, "another", Some(401)),
+        (&server.url(), openai::Auth::ApiKey, "key", Some(401)),
+        (&preview, openai::Auth::ApiKey, "key", Some(404)),
+    ];
+    for (url, auth, key, expected) in cases {
+        let settings =
+            openai::Config { url: url.clone(), auth, ..openai::Config::new(key, openai::Format::G711(Law::Mu)) };
+        let refused = connect(&openai::Session::new(settings), None).await.err();
+        let status =
+            refused.map(|error| if let Error::Http(response) = *error { response.status().as_u16() } else { 0 });
+        assert_eq!(status, expected, "{url} {auth:?} {key}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The JSON of OpenAI Live. Its keys appear nowhere else.
+mod client;
+mod server;
+
+pub(super) use client::{ClientEvent, append, start};
+pub(super) use server::{Backend, BackendUsage, ServerEvent, parse};
