@@ -134,6 +134,9 @@ def main():
         "openai": openai,
         "gemini": gemini,
         "elevenlabs": lambda path: elevenlabs(path, home),
+        "openai-resumed": openai,
+        "gemini-resumed": gemini,
+        "elevenlabs-resumed": lambda path: elevenlabs(path, home),
         "elevenlabs-error": lambda path: elevenlabs(path, home),
         "elevenlabs-record": elevenlabs_record,
     }
