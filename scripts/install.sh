@@ -4,9 +4,9 @@
 set -euo pipefail
 
 BUILD=(build-essential cmake pkg-config clang libclang-dev ca-certificates)
-SPEECH=(python3 python3-pip)
-# The judge (a second speech recogniser) lives in a Python environment of its own.
-TEST=(sip-tester baresip-core linphone-cli dnsmasq-base postgresql sox python3-venv iproute2 procps strace tshark)
+SPEECH=(python3 python3-pip python3-venv)
+# The judge (a second speech recogniser) and the vendors' models live in Python environments of their own (SPEECH).
+TEST=(sip-tester baresip-core linphone-cli dnsmasq-base postgresql sox iproute2 procps strace tshark)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -503,6 +503,13 @@ impl Config {
     pub fn parse(text: &str, name: &str, env: &Environment) -> Result<Self, ConfigError> {
         sections::parse(text, name, env)
     }
+
+    /// Authorities of the administrator's own, by the section that names them: each is believed by all providers.
+    pub fn authorities(&self) -> Vec<(&'static str, &Path)> {
+        let Self { openai, gemini, elevenlabs, .. } = self;
+        let named = [("openai", &openai.ca_file), ("gemini", &gemini.ca_file), ("elevenlabs", &elevenlabs.ca_file)];
+        named.into_iter().filter_map(|(section, path)| Some((section, path.as_deref()?))).collect()
+    }
 }
 
 impl Database {

@@ -23,7 +23,7 @@ pub mod signed_url;
 pub mod sip_socket;
 pub mod takeover;
 pub mod tap;
-mod trust;
+pub(crate) mod trust;
 pub mod ws_client;
 
 use std::{

@@ -3,14 +3,20 @@ use super::https;
 use crate::{record::MicroUsd, store::Store};
 use providers::{Bill, Disconnect, Receipt};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::sleep,
+};
 use tracing::{debug, warn};
 use ureq::Agent;
 use uuid::Uuid;
 
 /// Receipts that may wait to be asked for; what comes on top keeps its estimate.
 const QUEUE: usize = 1_024;
-/// Receipts asked for at once; the others wait for a place.
+/// Calls whose cost is waited for; those beyond wait in the queue.
+const WAITING: usize = 1_024;
+/// Questions at once; the others wait for a place, which each has for the length of one answer.
 const AT_ONCE: usize = 32;
 /// Before each question. Providers reckon within seconds as a rule; after the last the estimate stands.
 const WAITS: [Duration; 6] = [
@@ -43,32 +49,35 @@ pub fn start(http: Agent, store: Arc<dyn Store>) -> mpsc::Sender<Owed> {
 }
 
 async fn run(mut queue: mpsc::Receiver<Owed>, http: Agent, store: Arc<dyn Store>) {
-    let mut asking = JoinSet::new();
+    let (mut waiting, places) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
     while let Some(owed) = queue.recv().await {
-        while asking.try_join_next().is_some() {}
-        if asking.len() >= AT_ONCE {
-            asking.join_next().await;
+        while waiting.try_join_next().is_some() {}
+        if waiting.len() >= WAITING {
+            waiting.join_next().await;
         }
-        asking.spawn(settle(owed, http.clone(), Arc::clone(&store), &WAITS));
+        let asker = Asker { http: http.clone(), places: Arc::clone(&places) };
+        waiting.spawn(settle(owed, asker, Arc::clone(&store), &WAITS));
     }
 }
 
-/// Asks until all is told, and keeps the sum.
-async fn settle(owed: Owed, http: Agent, store: Arc<dyn Store>, waits: &[Duration]) {
+/// Asks until all is told, and keeps the sum; part of a sum is none.
+async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Duration]) {
     let Owed { domain, conversation, receipts: mut open } = owed;
-    let mut total = None;
+    let mut cost: u64 = 0;
     for wait in waits {
         sleep(*wait).await;
         let mut later = Vec::new();
         for receipt in open {
-            match ask(&http, &receipt).await {
-                Bill::Cost(cost) => total = Some(cost.saturating_add(total.unwrap_or(0))),
+            match asker.ask(&receipt).await {
+                Bill::Cost(one) => cost = cost.saturating_add(one),
                 Bill::NotYet => later.push(receipt),
-                Bill::Untold => warn!(%conversation, "The provider does not tell what a call cost"),
+                Bill::Untold => return warn!(%conversation, "The provider does not tell what a call cost"),
             }
         }
         open = later;
-        let Some(cost) = total.filter(|_| open.is_empty()) else { continue };
+        if !open.is_empty() {
+            continue;
+        }
         // The record may still be on its way into the database.
         match store.bill(domain, conversation, MicroUsd(cost)).await {
             Ok(true) => return debug!(%conversation, cost, "What a call cost is in its record"),
@@ -76,17 +85,27 @@ async fn settle(owed: Owed, http: Agent, store: Arc<dyn Store>, waits: &[Duratio
             Err(problem) => debug!(%conversation, %problem, "What a call cost is not kept yet"),
         }
     }
-    debug!(%conversation, ?total, "What a call cost is not in its record");
+    debug!(%conversation, "What a call cost is not in its record");
 }
 
-async fn ask(http: &Agent, receipt: &Receipt) -> Bill {
-    let request = https::Request { url: receipt.url.clone(), headers: receipt.headers.clone() };
-    match https::get(http.clone(), request, MAX_ANSWER).await {
-        Ok(body) => receipt.read(&body),
-        Err(Disconnect::Refused(401 | 403)) => Bill::Untold,
-        Err(error) => {
-            debug!(?error, "What a call cost is not known yet");
-            Bill::NotYet
+/// Who asks.
+struct Asker {
+    http: Agent,
+    places: Arc<Semaphore>,
+}
+
+impl Asker {
+    async fn ask(&self, receipt: &Receipt) -> Bill {
+        // Nobody closes it.
+        let Ok(_place) = self.places.acquire().await else { return Bill::NotYet };
+        let request = https::Request { url: receipt.url.clone(), headers: receipt.headers.clone() };
+        match https::get(self.http.clone(), request, MAX_ANSWER).await {
+            Ok(body) => receipt.read(&body),
+            Err(Disconnect::Refused(401 | 403)) => Bill::Untold,
+            Err(error) => {
+                debug!(?error, "What a call cost is not known yet");
+                Bill::NotYet
+            }
         }
     }
 }
@@ -96,6 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Environment},
+        drivers::trust,
         store,
     };
     use providers::{Dialect, Event, Incoming, elevenlabs};
@@ -106,6 +126,11 @@ mod tests {
         time::Instant,
     };
 
+    const DONE: (&str, &str) = ("200 OK", r#"{"status":"done","metadata":{"cost_fiat":0.5}}"#);
+    const NOT_YET: (&str, &str) = ("200 OK", r#"{"status":"processing"}"#);
+    const AWAY: (&str, &str) = ("503 Service Unavailable", "");
+    const NO: (&str, &str) = ("401 Unauthorized", "{}");
+    const UNTOLD: (&str, &str) = ("200 OK", r#"{"status":"done","metadata":{"cost":5}}"#);
     const SOON: &[Duration] = &[Duration::ZERO, Duration::from_millis(1), Duration::from_millis(1)];
 
     /// A server that answers these, one after another; where it is, and how many it was asked.
@@ -145,29 +170,30 @@ mod tests {
     }
 
     /// What a provider that answers these is asked, with no conversation in the database to bill.
-    async fn asked(answers: Vec<(&'static str, &'static str)>) -> usize {
+    async fn asked(answers: Vec<(&'static str, &'static str)>, waits: &[Duration]) -> usize {
         let (url, server) = server(answers);
         let text = "[database]\nurl = \"sqlite::memory:\"\n";
         let database = Config::parse(text, "test", &Environment::new()).unwrap().database;
         let store = store::connect(&database).await.unwrap();
         let owed = Owed { domain: Uuid::new_v4(), conversation: Uuid::new_v4(), receipts: vec![receipt(url)] };
-        let provider = rustls::crypto::ring::default_provider();
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
-        let tls = tls.unwrap().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        settle(owed, https::agent(Arc::new(tls)), store, SOON).await;
+        let http = https::agent(trust::client(rustls::RootCertStore::empty()).unwrap());
+        settle(owed, Asker { http, places: Semaphore::new(1).into() }, store, waits).await;
         server.join().unwrap()
     }
 
     #[tokio::test]
     async fn a_provider_is_asked_until_it_tells_and_no_longer_than_that() {
-        const DONE: (&str, &str) = ("200 OK", r#"{"status":"done","metadata":{"cost_fiat":0.5}}"#);
-        const NOT_YET: (&str, &str) = ("200 OK", r#"{"status":"processing"}"#);
-        const AWAY: (&str, &str) = ("503 Service Unavailable", "");
-        const NO: (&str, &str) = ("401 Unauthorized", "{}");
-        const UNTOLD: (&str, &str) = ("200 OK", r#"{"status":"done","metadata":{"cost":5}}"#);
         for answers in [vec![DONE], vec![NOT_YET, DONE], vec![AWAY, NOT_YET, AWAY], vec![NO], vec![AWAY, UNTOLD]] {
             let wanted = answers.len();
-            assert_eq!(asked(answers.clone()).await, wanted, "{answers:?}");
+            assert_eq!(asked(answers.clone(), SOON).await, wanted, "{answers:?}");
+        }
+    }
+    #[tokio::test]
+    async fn a_provider_that_will_not_tell_is_not_waited_for() {
+        let waits = [Duration::ZERO, Duration::from_secs(3_600)];
+        for answer in [NO, UNTOLD] {
+            let asked = tokio::time::timeout(Duration::from_secs(20), asked(vec![answer], &waits)).await;
+            assert_eq!(asked, Ok(1), "{answer:?}");
         }
     }
 }

@@ -320,7 +320,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[sip]", sip(old) != sip(new)),
         ("[rtp] address and ports", (&old.rtp.addresses, old.rtp.ports) != (&new.rtp.addresses, new.rtp.ports)),
         ("[database]", old.database != new.database),
-        ("ca_file of the providers", trust::authorities(old) != trust::authorities(new)),
+        ("ca_file of the providers", old.authorities() != new.authorities()),
         ("[local] models_dir and threads", old.local != new.local),
         ("[media] threads", old.media.threads != new.media.threads),
         ("[recording] files", files(old) != files(new)),

@@ -37,6 +37,7 @@ fn unreachable(why: &str) -> Disconnect {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::trust::client;
     use std::{
         io::{Read, Write},
         net::TcpListener,
@@ -46,10 +47,7 @@ mod tests {
 
     /// Nobody is trusted: these requests are plain.
     fn trust() -> Arc<rustls::ClientConfig> {
-        let provider = rustls::crypto::ring::default_provider();
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider));
-        let config = config.with_safe_default_protocol_versions().unwrap();
-        Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+        client(rustls::RootCertStore::empty()).unwrap()
     }
 
     /// What a server that answers like this makes of it, and what it was asked.

@@ -275,7 +275,10 @@ fn authority(uri: &Uri) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::https, *};
+    use super::{
+        super::{https, trust::client},
+        *,
+    };
     use std::{
         io::{Read, Write},
         net::{TcpListener, TcpStream},
@@ -295,10 +298,7 @@ mod tests {
 
     /// Nobody is trusted: these connections are plain.
     fn trust() -> Arc<rustls::ClientConfig> {
-        let provider = rustls::crypto::ring::default_provider();
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider));
-        let config = config.with_safe_default_protocol_versions().unwrap();
-        Arc::new(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+        client(rustls::RootCertStore::empty()).unwrap()
     }
 
     fn open(url: String) -> Connection {

@@ -50,11 +50,12 @@ pub(in crate::lab) struct Hearing {
     pitch: Pitch,
 }
 
-/// How high the loud frames of a turn are: what is below zero becomes positive once a period.
+/// How high the loud frames of a turn are: what is well below zero becomes well positive once a period. What a resampler
+/// adds where a tone sets in also passes zero, but is small.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pitch {
     samples: u32,
-    last: i16,
+    was_low: bool,
     rises: u32,
     /// Of the first rise and of the last; what is before and after may be silence.
     between: (u32, u32),
@@ -62,13 +63,15 @@ struct Pitch {
 
 impl Pitch {
     fn hear(&mut self, frame: &[i16]) {
+        let well = frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or_default() / 4;
         for sample in frame {
-            if self.last < 0 && *sample >= 0 {
+            let is_well = sample.unsigned_abs() > well;
+            if self.was_low && is_well && *sample > 0 {
                 let first = if self.rises == 0 { self.samples } else { self.between.0 };
                 self.between = (first, self.samples);
                 self.rises += 1;
             }
-            self.last = *sample;
+            self.was_low = if is_well { *sample < 0 } else { self.was_low };
             self.samples += 1;
         }
     }

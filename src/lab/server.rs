@@ -185,6 +185,7 @@ impl<S: Simulated> Server<S> {
             voice: Arc::new(Voice::default()),
             acceptor,
             log: Log { to: log, unlogged: Arc::clone(&unlogged) },
+            upgrades: Arc::default(),
         };
         let task = tokio::spawn(accept(listener, shared));
         Ok(Self { simulated: PhantomData, address, certificate_pem, unlogged, task })
@@ -217,12 +218,15 @@ struct Shared<S: Simulated> {
     voice: Arc<Voice>,
     acceptor: Option<TlsAcceptor>,
     log: Log,
+    /// How many there were.
+    upgrades: Arc<AtomicU64>,
 }
 
 impl<S: Simulated> Clone for Shared<S> {
     fn clone(&self) -> Self {
         let (script, voice) = (Arc::clone(&self.script), Arc::clone(&self.voice));
-        Self { script, voice, acceptor: self.acceptor.clone(), log: self.log.clone() }
+        let (acceptor, log, upgrades) = (self.acceptor.clone(), self.log.clone(), Arc::clone(&self.upgrades));
+        Self { script, voice, acceptor, log, upgrades }
     }
 }
 
@@ -254,41 +258,49 @@ fn self_signed() -> anyhow::Result<(TlsAcceptor, String)> {
     Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
 }
 
+/// What a client is told to trust in a test: this certificate, in PEM.
+#[cfg(test)]
+pub(in crate::lab) fn trusting(pem: &str) -> Arc<rustls::ClientConfig> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    crate::drivers::trust::client(roots).unwrap()
+}
+
 async fn accept<S: Simulated>(listener: TcpListener, shared: Shared<S>) {
     let mut connections = JoinSet::new();
-    let mut count = 0;
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = listener.accept().await else { continue };
-        count += 1;
-        connections.spawn(connection(stream, shared.clone(), count));
+        connections.spawn(connection(stream, shared.clone()));
     }
 }
 
-async fn connection<S: Simulated>(stream: TcpStream, shared: Shared<S>, number: u64) {
+async fn connection<S: Simulated>(stream: TcpStream, shared: Shared<S>) {
     // Deltas are small and their timing is what is measured; without it the kernel would gather them.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     match shared.acceptor.clone() {
-        None => upgrade(stream, shared, number).await,
+        None => upgrade(stream, shared).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(OPEN, acceptor.accept(stream)).await {
-                upgrade(stream, shared, number).await;
+                upgrade(stream, shared).await;
             }
         }
     }
 }
 
-async fn upgrade<S: Simulated, T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, shared: Shared<S>, number: u64) {
+async fn upgrade<S: Simulated, T: AsyncRead + AsyncWrite + Unpin>(mut stream: T, shared: Shared<S>) {
     let Ok(Some((head, request))) = timeout(OPEN, head(&mut stream)).await else { return };
-    let Shared { script, voice, log, acceptor } = shared;
+    let Shared { script, voice, log, acceptor, upgrades } = shared;
     if !request.headers().contains_key("upgrade") {
         let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
         let base = format!("{}://{host}", if acceptor.is_some() { "wss" } else { "ws" });
         let answer = S::answer(&request, &script, &base, Instant::now());
         return reply(stream, &answer).await;
     }
+    let number = upgrades.fetch_add(1, Ordering::Relaxed) + 1;
     // What was read of it is read again.
     let (rest, write) = split(stream);
     let stream = join(Cursor::new(head).chain(rest), write);

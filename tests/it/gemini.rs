@@ -37,11 +37,10 @@ fn house(script: &str, stage: &mut Stage) -> Result<(Process, Ramal)> {
     let url = serde_json::from_str::<Value>(&listening)?["listening"].as_str().context("no address")?.to_owned();
     let settings = Settings::default().with(&format!(
         r#"
-[openai]
-ca_file = "{}"
 [gemini]
 url = "{url}"
 api_key = "test-key"
+ca_file = "{}"
 [[secretaries]]
 domain = "demo.example"
 name = "demo"

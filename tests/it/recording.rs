@@ -90,6 +90,9 @@ fn envelope(sound: &Sound) -> Sound {
 /// What is late by more than phones wait for shifts all after it.
 const SLACK_MS: i64 = 160;
 
+/// So much of that may be on one side only, on a machine that has nothing else to do: three packets.
+const APART_MS: i64 = 60;
+
 /// The share of the seconds with sound that rise and fall in the same way. Each may lie `SLACK_MS` off.
 fn alike(early: &Sound, late: &Sound, offset_ms: i64) -> f64 {
     const SECOND: usize = 1_000;
@@ -136,8 +139,7 @@ fn both_sides_are_recorded_as_the_phone_spoke_and_heard_them() -> Result<()> {
     let (left, right) = (by_level(caller, spoken), by_level(assistant, heard));
     let alike = [alike(caller, spoken, left.0), alike(assistant, heard, right.0)];
     ensure!(alike.iter().all(|share| *share > 0.8), "of the seconds with sound {alike:?} are the same");
-    // The caller's side is written as it comes: on a slow machine all that follows a late packet is late too.
-    ensure!((left.0 - right.0).abs() <= SLACK_MS, "the sides are apart: {left:?}, {right:?}");
+    ensure!((left.0 - right.0).abs() <= APART_MS, "the sides are apart: {left:?}, {right:?}");
     ramal.end()?;
     stage.clear()
 }

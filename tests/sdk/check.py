@@ -8,6 +8,15 @@ from pathlib import Path
 
 # Of ElevenLabs' types, what has no `type`.
 AUDIO = "UserAudio"
+# What a client sends to ElevenLabs beside audio; the types do not say whose they are.
+ELEVENLABS_CLIENT = {
+    "client_tool_result",
+    "contextual_update",
+    "conversation_initiation_client_data",
+    "pong",
+    "user_activity",
+    "user_message",
+}
 # OpenAI's models of a session that the server tells of are those of one that a client asks for, without what identifies it.
 OPENAI_SESSION = {".session.id", ".session.object", ".session.expires_at"}
 
@@ -79,10 +88,12 @@ def elevenlabs(path, home):
     declarations = home / "node_modules/@elevenlabs/types/dist/generated/types/asyncapi-types.d.ts"
     kinds = interfaces(declarations.read_text(encoding="utf-8"))
     lines = []
-    for number, _, message in messages(path):
+    for number, side, message in messages(path):
         kind = message.get("type")
         if kind is not None and kind not in kinds:
             raise ValueError(f"line {number}: there is no {kind}")
+        if (side == "client") != (kind is None or kind in ELEVENLABS_CLIENT):
+            raise ValueError(f"line {number}: {kind} is not for the {side} to send")
         name = AUDIO if kind is None else kinds[kind]
         lines.append(f'export const line{number}: types.{name} = {json.dumps(message)};')
     source = home / f"{path.stem}.mts"
@@ -123,6 +134,9 @@ def main():
         "openai": openai,
         "gemini": gemini,
         "elevenlabs": lambda path: elevenlabs(path, home),
+        "openai-resumed": openai,
+        "gemini-resumed": gemini,
+        "elevenlabs-resumed": lambda path: elevenlabs(path, home),
         "elevenlabs-error": lambda path: elevenlabs(path, home),
         "elevenlabs-record": elevenlabs_record,
     }

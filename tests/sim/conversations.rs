@@ -3,7 +3,9 @@
 use crate::house::{House, Provider};
 use base64_simd::STANDARD;
 use media::{Audio, AudioFormat, Frame, Heard, UtteranceId, codec::g711};
-use providers::{Dialect, Disconnect, Event, Note, Outgoing, Respond, Tool, elevenlabs, gemini, openai};
+use providers::{
+    Dialect, Disconnect, Event, Next, Note, Outgoing, Past, Respond, Said, Tool, elevenlabs, gemini, openai,
+};
 use ramal::lab::{
     elevenlabs as agents, gemini as live,
     openai::{self as realtime, Departure, ScriptedCall},
@@ -42,6 +44,23 @@ struct Exchange {
 
 impl Exchange {
     fn new(house: impl Into<House>, dialect: impl Dialect + 'static) -> Self {
+        Self::with(house, dialect, None)
+    }
+
+    /// One that goes on with what another provider's conversation left.
+    fn resumed(house: impl Into<House>, dialect: impl Dialect + 'static) -> Self {
+        let said = vec![
+            Said::Assistant("Hello.".to_owned()),
+            Said::Caller("Is sales there?".to_owned()),
+            Said::Assistant("One moment.".to_owned()),
+        ];
+        Self::with(house, dialect, Some(Past { said, next: Next::GoOn }))
+    }
+
+    fn with(house: impl Into<House>, mut dialect: impl Dialect + 'static, past: Option<Past>) -> Self {
+        if let Some(past) = past {
+            dialect.resume(past);
+        }
         let mut exchange = Self {
             house: house.into(),
             provider: None,
@@ -67,7 +86,10 @@ impl Exchange {
     }
 
     fn write_down(&mut self, from: &str, text: &str) {
-        let mut message = serde_json::from_str(text).unwrap();
+        let mut message: Value = serde_json::from_str(text).unwrap();
+        if let Some(version) = message.pointer_mut("/source_info/version") {
+            *version = json!("0.0.0");
+        }
         let (side, is_audio) = (usize::from(from == "server"), shorten(&mut message));
         if !(is_audio && self.audio[side]) {
             self.lines.push(json!({"from": from, "message": message}));
@@ -375,6 +397,37 @@ fn a_conversation_with_elevenlabs_is_as_written_down() {
     ]);
     assert_eq!(exchange.kinds("server", by_type), told);
     exchange.check("elevenlabs");
+}
+
+/// The caller waits for an answer, is given it, and asks something else.
+#[test]
+fn a_conversation_that_another_provider_began_is_as_written_down() {
+    let (answer, words) = ("Nobody is there.", "And tomorrow?");
+    let mut config = openai::Config::new("sk-test", openai::Format::G711(media::Law::Mu));
+    config.first_message = Some("Hello.".into());
+    let reply = realtime::Reply { transcript: Some(answer.into()), ..realtime::Reply::tone(500, 800) };
+    let script = realtime::Script { replies: vec![reply], caller: vec![words.into()], ..realtime::Script::default() };
+    let openai = Exchange::resumed(script, openai::Session::new(config));
+
+    let mut config = gemini::Config::new("g-test");
+    config.first_message = Some("Hello.".into());
+    let reply = live::Reply { transcript: Some(answer.into()), ..live::Reply::tone(500, 800) };
+    let script = live::Script { replies: vec![reply], caller: vec![words.into()], ..live::Script::default() };
+    let gemini = Exchange::resumed(script, gemini::Session::new(config));
+
+    let reply = agents::Reply { transcript: Some(answer.into()), ..agents::Reply::tone(500, 800) };
+    let script = agents::Script { replies: vec![reply], caller: vec![words.into()], ..agents::Script::default() };
+    let elevenlabs = Exchange::resumed(script, elevenlabs::Session::new(agent()));
+
+    let all = [("openai-resumed", openai), ("gemini-resumed", gemini), ("elevenlabs-resumed", elevenlabs)];
+    for (name, mut exchange) in all {
+        exchange.pass(3_000);
+        let told = exchange.lines.iter().filter(|line| line["from"] == "client");
+        assert!(told.clone().any(|line| line.to_string().contains("Is sales there?")), "{name}: what was said is told");
+        exchange.say(600);
+        exchange.pass(4_000);
+        exchange.check(name);
+    }
 }
 
 /// What the cost is read from.

@@ -238,6 +238,7 @@ impl Dialect for Session {
         let failure = fault::disconnected(how, self.talked);
         if self.phase == Phase::Ready && ended_by_agent && failure.kind == FailureKind::Connection {
             // The agent hung up, which it tells by closing: what it said last is still to be heard.
+            self.agent_done();
             let id = ToolCallId("close".to_owned());
             if self.tools.open(&id.0, Owner::Provider) {
                 let (name, arguments) = ("end_call".to_owned(), "{}".to_owned());

@@ -37,20 +37,41 @@ const ECHO: &str = "[[replies]]\nsay = { echo_ms = 800 }\n";
 #[derive(Clone, Copy, Debug)]
 struct Dialect {
     name: &'static str,
-    /// Its section, with the simulator in place of the real one; nothing for the one that is built in.
-    section: Option<fn(&Lab) -> String>,
+    simulated: Option<Simulated>,
 }
 
-const DIALECTS: [Dialect; 3] = [
+/// What takes the place of the real one; nothing does for the one that is built in.
+#[derive(Clone, Copy, Debug)]
+struct Simulated {
+    /// What its script says beside [`ECHO`].
+    script: &'static str,
+    /// Its section. One file has the certificates of all.
+    section: fn(&Lab) -> String,
+}
+
+const DIALECTS: [Dialect; 4] = [
     Dialect {
         name: "openai",
-        section: Some(|lab| format!("[openai]\napi_key = \"none\"\nca_file = \"labs.pem\"\nurl = \"{}\"\n", lab.url)),
+        simulated: Some(Simulated {
+            script: "",
+            section: |lab| format!("[openai]\napi_key = \"none\"\nca_file = \"labs.pem\"\nurl = \"{}\"\n", lab.url),
+        }),
     },
     Dialect {
         name: "gemini",
-        section: Some(|lab| format!("[gemini]\napi_key = \"none\"\nurl = \"{}\"\n", lab.host())),
+        simulated: Some(Simulated {
+            script: "",
+            section: |lab| format!("[gemini]\napi_key = \"none\"\nurl = \"{}\"\n", lab.host()),
+        }),
     },
-    Dialect { name: "local", section: None },
+    Dialect {
+        name: "elevenlabs",
+        simulated: Some(Simulated {
+            script: "allowed = [\"prompt\", \"language\"]\n",
+            section: |lab| format!("[elevenlabs]\napi_key = \"none\"\nagent_id = \"agent\"\nurl = \"{}\"\n", lab.url),
+        }),
+    },
+    Dialect { name: "local", simulated: None },
 ];
 
 /// Calls that were held.
@@ -77,12 +98,13 @@ pub(crate) struct Dialects {
 /// Each alone, then all together.
 pub(crate) fn measure(stage: &Stage<'_>, length: Duration) -> Result<Dialects> {
     let load_before = machine::load();
-    let labs = DIALECTS.iter().filter(|dialect| dialect.section.is_some());
-    let labs =
-        labs.map(|dialect| Lab::start(stage.program, stage.folder, dialect.name, ECHO)).collect::<Result<Vec<_>>>()?;
+    let simulated = || DIALECTS.iter().filter_map(|dialect| Some((dialect.name, dialect.simulated?)));
+    let lab =
+        |(name, Simulated { script, .. })| Lab::start(stage.program, stage.folder, name, &format!("{script}{ECHO}"));
+    let labs = simulated().map(lab).collect::<Result<Vec<_>>>()?;
     let certificates: Vec<&str> = labs.iter().map(|lab| lab.certificate.as_str()).collect();
     fs::write(stage.folder.join("labs.pem"), certificates.concat())?;
-    let sections = DIALECTS.iter().filter_map(|dialect| dialect.section).zip(&labs).map(|(section, lab)| section(lab));
+    let sections = simulated().zip(&labs).map(|((_, simulated), lab)| (simulated.section)(lab));
     let sections = sections.collect::<Vec<_>>().concat();
     let mut rows = Vec::new();
     for dialect in &DIALECTS {
@@ -116,7 +138,7 @@ fn hold(stage: &Stage<'_>, sections: &str, through: &[Dialect], (calls, length):
     ensure!(server.end()?, "the server did not end by itself after SIGTERM");
     let mut answers = Answers::default();
     for (number, (_, one)) in heard.iter().enumerate() {
-        if through.get(number % through.len()).is_some_and(|dialect| dialect.section.is_some()) {
+        if through.get(number % through.len()).is_some_and(|dialect| dialect.simulated.is_some()) {
             answers.asked += one.asked;
             answers.own += one.own;
             answers.strange.extend(&one.strange);

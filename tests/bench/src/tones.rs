@@ -32,6 +32,8 @@ const SAYS: Duration = Duration::from_millis(1_000);
 const APART: Duration = Duration::from_millis(40);
 /// Below this a packet is silence, in 16-bit steps.
 const LOUD: f64 = 500.0;
+/// A quarter of the tones' peak.
+const WELL: u16 = 2_000;
 /// What is shorter is no answer but a remainder of one, packets.
 const SHORTEST: u32 = 15;
 /// So far from its own tone a phone may hear, Hz: less than half of the way to the next.
@@ -67,9 +69,9 @@ struct Phone {
 struct Run {
     packets: u32,
     samples: u32,
-    last: i16,
+    was_low: bool,
     rises: u32,
-    /// Of the first rise through zero and of the last; a packet at either end may be silence in part.
+    /// Of the first rise from well below zero and of the last; a packet at either end may be silence in part.
     between: (u32, u32),
 }
 
@@ -77,12 +79,14 @@ impl Run {
     fn hear(&mut self, samples: &[i16]) {
         self.packets += 1;
         for sample in samples {
-            if self.last < 0 && *sample >= 0 {
+            // What a resampler adds where a tone sets in passes zero, too, but is small.
+            let is_well = sample.unsigned_abs() > WELL;
+            if self.was_low && is_well && *sample > 0 {
                 let first = if self.rises == 0 { self.samples } else { self.between.0 };
                 self.between = (first, self.samples);
                 self.rises += 1;
             }
-            self.last = *sample;
+            self.was_low = if is_well { *sample < 0 } else { self.was_low };
             self.samples += 1;
         }
     }
@@ -98,6 +102,8 @@ impl Run {
 struct Ear {
     line: Line,
     answers: Answers,
+    /// It is saying its tone, or the rest of one that began before its call.
+    says: bool,
     run: Run,
 }
 
@@ -155,7 +161,8 @@ fn run(phones: &[Phone], stop: &AtomicBool) -> Vec<(Line, Answers)> {
             ear.hear(number, &phone.socket);
             if let Some(remote) = phone.remote.get() {
                 let said = said(number, slot);
-                ear.answers.asked += usize::from(said == Some(0));
+                ear.answers.asked += usize::from(said.is_some() && !ear.says);
+                ear.says = said.is_some();
                 let sent = ear.line.sent.len();
                 let payload = said.and_then(|packet| tone.chunks(SAMPLES).nth(packet)).unwrap_or(&[0xff; SAMPLES]);
                 // A packet the kernel does not take is lost: nobody counts it here.

@@ -28,11 +28,7 @@ impl Session {
             ServerEvent::Metadata(metadata) => self.metadata(&metadata, now),
             ServerEvent::Audio(chunk) => self.audio(&chunk, now),
             ServerEvent::AgentText(text) => self.agent_text(text.trim()),
-            ServerEvent::AgentDone => {
-                if let Some(utterance) = self.spoken.complete() {
-                    self.events.push_back(Event::UtteranceDone(utterance));
-                }
-            }
+            ServerEvent::AgentDone => self.agent_done(),
             ServerEvent::Correction { original, corrected } => {
                 if let Some((utterance, text)) = self.spoken.corrected(&original, &corrected) {
                     self.events.push_back(Event::AssistantHeard { utterance, text });
@@ -49,6 +45,7 @@ impl Session {
             }
             ServerEvent::ToolCall { id, name, arguments } => self.tool_call(id, name, arguments, Owner::Client),
             ServerEvent::ToolRan { id, name, failed: false } if name == "end_call" => {
+                self.agent_done();
                 self.tool_call(id, name, "{}".to_owned(), Owner::Provider);
             }
             ServerEvent::ToolRan { .. } | ServerEvent::Ignored => {}
@@ -115,6 +112,13 @@ impl Session {
                 self.events.push_back(Event::Audio { utterance, audio });
             }
             None => self.counters.stale = self.counters.stale.saturating_add(1),
+        }
+    }
+
+    /// What the agent was saying is complete, also where it says so by hanging up.
+    pub(super) fn agent_done(&mut self) {
+        if let Some(utterance) = self.spoken.complete() {
+            self.events.push_back(Event::UtteranceDone(utterance));
         }
     }
 

@@ -5,19 +5,11 @@ use crate::drivers::{
     signed_url::Request,
     ws_client::{Connection, FromProvider},
 };
+use crate::lab::server::trusting;
 use providers::Endpoint;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn trusting(pem: &str) -> Arc<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
-}
 
 async fn server(script: Script) -> (Server, Arc<rustls::ClientConfig>) {
     let script = Script { api_key: Some("sk_1".into()), first_audio_ms: 5, burst: 100.0, ..script };
@@ -54,7 +46,7 @@ async fn a_url_is_signed_opens_one_conversation_and_what_that_cost_is_told_after
     let mut connection = open(&session, &tls);
     timeout(PATIENCE, greeted(&mut session, &mut connection)).await.expect("the greeting came");
     drop(connection);
-    let url = format!("https://{}/v1/convai/conversations/conv_lab_000002", server.address());
+    let url = format!("https://{}/v1/convai/conversations/conv_lab_000001", server.address());
     let ask = || https::Request { url: url.clone(), headers: vec![("xi-api-key".into(), "sk_1".into())] };
     let done = async {
         loop {

@@ -1,8 +1,8 @@
 //! Over loopback TCP with TLS.
 use super::*;
+use crate::lab::server::trusting;
 use futures_util::{SinkExt, StreamExt};
 use providers::Endpoint;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::timeout;
 use tokio_tungstenite::{
     Connector, connect_async_tls_with_config,
@@ -21,18 +21,6 @@ fn request(session: &Session) -> tokio_tungstenite::tungstenite::http::Request<(
     request
 }
 
-fn trusting(pem: &str) -> Connector {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Connector::Rustls(Arc::new(config))
-}
-
 #[tokio::test]
 async fn a_greeting_comes_in_binary_frames_and_a_wrong_key_is_refused() {
     let script = Script { api_key: Some("k".into()), first_audio_ms: 5, burst: 100.0, ..script(Vec::new()) };
@@ -41,12 +29,14 @@ async fn a_greeting_comes_in_binary_frames_and_a_wrong_key_is_refused() {
     let config = Config { url: server.url(), ..config() };
 
     let stranger = Session::new(Config { api_key: "wrong".into(), ..config.clone() });
-    let refused = connect_async_tls_with_config(request(&stranger), None, true, Some(trusting(&pem))).await;
+    let refused =
+        connect_async_tls_with_config(request(&stranger), None, true, Some(Connector::Rustls(trusting(&pem)))).await;
     let Err(Error::Http(response)) = refused else { panic!("not refused by HTTP") };
     assert_eq!(response.status(), 400);
 
     let mut session = Session::new(config);
-    let connected = connect_async_tls_with_config(request(&session), None, true, Some(trusting(&pem))).await;
+    let connected =
+        connect_async_tls_with_config(request(&session), None, true, Some(Connector::Rustls(trusting(&pem)))).await;
     let (mut socket, _) = connected.unwrap();
     session.handle_connected(Instant::now());
     let carry = async {

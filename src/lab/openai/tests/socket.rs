@@ -1,9 +1,9 @@
 //! The same over loopback TCP, plain and with TLS.
 use super::*;
+use crate::lab::server::trusting;
 use futures_util::{SinkExt, StreamExt};
 use media::{Audio, Heard, Law, UtteranceId};
 use providers::{Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Outgoing, openai};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
@@ -21,17 +21,7 @@ async fn connect(session: &openai::Session, trusted: Option<&str>) -> Result<Soc
         let name: tokio_tungstenite::tungstenite::http::HeaderName = name.parse().unwrap();
         request.headers_mut().insert(name, HeaderValue::from_str(&value).unwrap());
     }
-    let connector = trusted.map(|pem| {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Connector::Rustls(Arc::new(config))
-    });
+    let connector = trusted.map(|pem| Connector::Rustls(trusting(pem)));
     connect_async_tls_with_config(request, None, true, connector).await.map(|(socket, _)| socket).map_err(Box::new)
 }
 
