@@ -14,6 +14,7 @@ mod gemini;
 mod hostile;
 mod kamailio;
 mod keys;
+mod live;
 mod openai;
 mod phone;
 mod phones;

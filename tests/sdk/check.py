@@ -43,19 +43,31 @@ def unknown(model, at=""):
             yield from unknown(getattr(model, name), f"{at}.{name}")
 
 
-def openai(path):
-    from openai.types.realtime import RealtimeClientEvent, RealtimeServerEvent
+def typed(path, client, server, known=frozenset()):
+    """Messages that say of which type they are; fields that are in order though the models do not know them."""
     from pydantic import TypeAdapter
 
-    readers = {"client": TypeAdapter(RealtimeClientEvent), "server": TypeAdapter(RealtimeServerEvent)}
+    readers = {"client": TypeAdapter(client), "server": TypeAdapter(server)}
     for number, side, message in messages(path):
-        # Its unions would rather take a message for one of another kind than refuse it.
+        # Unions would rather take a message for one of another kind than refuse it.
         read = readers[side].validate_python(message)
         if read.type != message["type"]:
             raise ValueError(f"line {number}: {message['type']} is read as {read.type}")
-        extra = [name for name in unknown(read) if name not in OPENAI_SESSION]
+        extra = [name for name in unknown(read) if name not in known]
         if extra:
             raise ValueError(f"line {number}: {message['type']}: not known: {', '.join(extra)}")
+
+
+def openai(path):
+    from openai.types.realtime import RealtimeClientEvent, RealtimeServerEvent
+
+    typed(path, RealtimeClientEvent, RealtimeServerEvent, OPENAI_SESSION)
+
+
+def openai_live(path):
+    from openai.types.live import ClientEvent, ServerEvent
+
+    typed(path, ClientEvent, ServerEvent)
 
 
 def gemini(path):
@@ -134,7 +146,9 @@ def main():
         "openai": openai,
         "gemini": gemini,
         "elevenlabs": lambda path: elevenlabs(path, home),
+        "openai-live": openai_live,
         "openai-resumed": openai,
+        "openai-live-resumed": openai_live,
         "gemini-resumed": gemini,
         "elevenlabs-resumed": lambda path: elevenlabs(path, home),
         "elevenlabs-error": lambda path: elevenlabs(path, home),

@@ -2,12 +2,13 @@
 //! `tests/fixtures/conversations`. Models of the vendors' own are asked about each line there: see `tests/sdk`.
 use crate::house::{House, Provider};
 use base64_simd::STANDARD;
-use media::{Audio, AudioFormat, Frame, Heard, UtteranceId, codec::g711};
+use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId, codec::g711};
 use providers::{
-    Dialect, Disconnect, Event, Next, Note, Outgoing, Past, Respond, Said, Tool, elevenlabs, gemini, openai,
+    Dialect, Disconnect, Event, Next, Note, Outgoing, Past, Respond, Said, Tool, elevenlabs, gemini, live as duplex,
+    openai,
 };
 use ramal::lab::{
-    elevenlabs as agents, gemini as live,
+    elevenlabs as agents, gemini as live, live as full_duplex,
     openai::{self as realtime, Departure, ScriptedCall},
 };
 use serde_json::{Value, json};
@@ -36,6 +37,8 @@ struct Exchange {
     heard: Option<Heard>,
     /// Frames of speech the caller has still to say.
     speech: u64,
+    /// For how many frames they have spoken.
+    spoken: u64,
     calls: usize,
     lines: Vec<Value>,
     /// Of either side, whether its last message was audio: one stands for all in a row.
@@ -70,6 +73,7 @@ impl Exchange {
             queued: VecDeque::new(),
             heard: None,
             speech: 0,
+            spoken: 0,
             calls: 0,
             lines: Vec::new(),
             audio: [false; 2],
@@ -137,18 +141,36 @@ impl Exchange {
         match event {
             Event::Reconnect => self.connect(),
             Event::Audio { utterance, audio } => self.queued.push_back((utterance, audio.duration())),
-            Event::SpeechStarted => {
-                self.queued.clear();
-                if let Some(heard) = self.heard.take() {
-                    self.dialect.interrupt(heard, self.now);
-                }
-            }
+            Event::SpeechStarted => self.interrupt(),
             Event::ToolCall { id, name, .. } => {
                 self.calls += usize::from(name == "transfer");
                 let output = json!({"status": "error", "reason": "nobody is there"}).to_string();
                 self.dialect.answer_tool(id, output, Respond::Yes, self.now);
             }
             _ => {}
+        }
+    }
+
+    fn interrupt(&mut self) {
+        self.queued.clear();
+        if let Some(heard) = self.heard.take() {
+            self.dialect.interrupt(heard, self.now);
+        }
+    }
+
+    /// Our own detector, for a model that has no events of turns.
+    fn detect(&mut self) {
+        let speech = match (self.speech, self.spoken) {
+            (0, 0) => return,
+            (0, _) => Speech::Ended { last_voice: self.now },
+            (_, 2) => Speech::Suspected,
+            (_, 8) => Speech::Confirmed,
+            _ => return self.spoken += 1,
+        };
+        self.spoken = if self.speech > 0 { self.spoken + 1 } else { 0 };
+        self.dialect.handle_speech(speech, self.now);
+        if speech == Speech::Confirmed && matches!(self.house, House::OpenAiLive(_)) {
+            self.interrupt();
         }
     }
 
@@ -169,6 +191,7 @@ impl Exchange {
             }
             self.play();
             if on_the_line {
+                self.detect();
                 self.hear();
             }
             self.settle();
@@ -321,6 +344,41 @@ fn a_conversation_with_openai_is_as_written_down() {
 }
 
 #[test]
+fn a_conversation_with_openai_live_is_as_written_down() {
+    let reply = |words: &str, ms| full_duplex::Reply {
+        say: Some(full_duplex::Say::Tone { tone_hz: 500, ms }),
+        transcript: Some(words.into()),
+        ..full_duplex::Reply::default()
+    };
+    let asks = full_duplex::Reply { calls: vec![transfer()], ..reply("One moment.", 400) };
+    let script = full_duplex::Script {
+        greeting: Some(reply("Hello.", 600)),
+        replies: vec![asks, reply("one two three four", 4_000), reply("All right.", 600)],
+        caller: caller(),
+        yields_ms: 900,
+        ..full_duplex::Script::default()
+    };
+    let mut config = duplex::Config::new("sk-test", openai::Format::G711(media::Law::Mu));
+    config.instructions = "Be brief.".into();
+    config.first_message = Some("Hello.".into());
+    config.language = Some("en".into());
+    config.tools = tools();
+    let mut exchange = Exchange::new(script, duplex::Session::new(config));
+    exchange.converse();
+    let sent = set(&[
+        "session.start",
+        "session.input_audio.append",
+        "session.commentary.append",
+        "session.instructions.append",
+        "session.thinking.append",
+        "response.item.create",
+        "response.create",
+    ]);
+    assert_eq!(exchange.kinds("client", by_type), sent);
+    exchange.check("openai-live");
+}
+
+#[test]
 fn a_conversation_with_gemini_is_as_written_down() {
     let reply = |words: &str, ms| live::Reply { transcript: Some(words.into()), ..live::Reply::tone(500, ms) };
     let asks = live::Reply { calls: vec![transfer()], ..reply("One moment.", 400) };
@@ -409,6 +467,13 @@ fn a_conversation_that_another_provider_began_is_as_written_down() {
     let script = realtime::Script { replies: vec![reply], caller: vec![words.into()], ..realtime::Script::default() };
     let openai = Exchange::resumed(script, openai::Session::new(config));
 
+    let mut config = duplex::Config::new("sk-test", openai::Format::G711(media::Law::Mu));
+    config.first_message = Some("Hello.".into());
+    let reply = full_duplex::Reply { transcript: Some(answer.into()), ..full_duplex::Reply::words(answer) };
+    let script =
+        full_duplex::Script { replies: vec![reply], caller: vec![words.into()], ..full_duplex::Script::default() };
+    let openai_live = Exchange::resumed(script, duplex::Session::new(config));
+
     let mut config = gemini::Config::new("g-test");
     config.first_message = Some("Hello.".into());
     let reply = live::Reply { transcript: Some(answer.into()), ..live::Reply::tone(500, 800) };
@@ -419,7 +484,12 @@ fn a_conversation_that_another_provider_began_is_as_written_down() {
     let script = agents::Script { replies: vec![reply], caller: vec![words.into()], ..agents::Script::default() };
     let elevenlabs = Exchange::resumed(script, elevenlabs::Session::new(agent()));
 
-    let all = [("openai-resumed", openai), ("gemini-resumed", gemini), ("elevenlabs-resumed", elevenlabs)];
+    let all = [
+        ("openai-resumed", openai),
+        ("openai-live-resumed", openai_live),
+        ("gemini-resumed", gemini),
+        ("elevenlabs-resumed", elevenlabs),
+    ];
     for (name, mut exchange) in all {
         exchange.pass(3_000);
         let told = exchange.lines.iter().filter(|line| line["from"] == "client");

@@ -1,9 +1,9 @@
 //! Simulated providers, as the world needs them.
-use providers::{Incoming, elevenlabs as agents, gemini as dialect, local, openai as model};
+use providers::{Incoming, elevenlabs as agents, gemini as dialect, live as duplex, local, openai as model};
 use ramal::{
     call::Rung,
     lab::{
-        elevenlabs, gemini,
+        elevenlabs, gemini, live,
         openai::{self, Departure, Voice},
     },
 };
@@ -20,6 +20,7 @@ static VOICE: LazyLock<Arc<Voice>> = LazyLock::new(|| Arc::new(Voice::default())
 /// A provider and what it says, one connection after another.
 pub(crate) enum House {
     OpenAi(Arc<openai::Script>),
+    OpenAiLive(Arc<live::Script>),
     Gemini(Arc<gemini::Script>),
     ElevenLabs(Arc<elevenlabs::House>),
     /// The speech engine of the process: no connection.
@@ -29,6 +30,12 @@ pub(crate) enum House {
 impl From<openai::Script> for House {
     fn from(script: openai::Script) -> Self {
         Self::OpenAi(Arc::new(script))
+    }
+}
+
+impl From<live::Script> for House {
+    fn from(script: live::Script) -> Self {
+        Self::OpenAiLive(Arc::new(script))
     }
 }
 
@@ -61,6 +68,9 @@ impl House {
                 let core = openai::Core::new(Arc::clone(script), voice, number, &handshake, now);
                 Provider::OpenAi(Box::new(core))
             }
+            Self::OpenAiLive(script) => {
+                Provider::OpenAiLive(Box::new(live::Core::new(Arc::clone(script), voice, number, now)))
+            }
             Self::Gemini(script) => {
                 Provider::Gemini(Box::new(gemini::Core::new(Arc::clone(script), voice, number, now)))
             }
@@ -74,7 +84,7 @@ impl House {
     /// A message in the kind of frame it comes in.
     pub(crate) fn framed(&self, text: String) -> Incoming {
         match self {
-            Self::OpenAi(_) | Self::ElevenLabs(_) | Self::Local => Incoming::Text(text),
+            Self::OpenAi(_) | Self::OpenAiLive(_) | Self::ElevenLabs(_) | Self::Local => Incoming::Text(text),
             Self::Gemini(_) => Incoming::Binary(text.into_bytes()),
         }
     }
@@ -85,6 +95,12 @@ impl House {
         let url = format!("wss://rung-{number}.test");
         match self {
             Self::OpenAi(_) => Rung::OpenAi(Box::new(model::Config { url, ..(**own).clone() })),
+            Self::OpenAiLive(_) => Rung::OpenAiLive(Box::new(duplex::Config {
+                url,
+                first_message: own.first_message.clone(),
+                tools: own.tools.clone(),
+                ..duplex::Config::new("sk-test", own.format)
+            })),
             Self::Gemini(_) => Rung::Gemini(Box::new(dialect::Config {
                 url,
                 first_message: own.first_message.clone(),
@@ -118,6 +134,7 @@ const ANSWER: &str = "From nine to six.";
 /// One connection.
 pub(crate) enum Provider {
     OpenAi(Box<openai::Core>),
+    OpenAiLive(Box<live::Core>),
     Gemini(Box<gemini::Core>),
     ElevenLabs(Box<elevenlabs::Core>),
 }
@@ -126,6 +143,7 @@ impl Provider {
     pub(crate) fn handle_text(&mut self, text: &str, now: Instant) {
         match self {
             Self::OpenAi(core) => core.handle_text(text, now),
+            Self::OpenAiLive(core) => core.handle_text(text, now),
             Self::Gemini(core) => core.handle_text(text, now),
             Self::ElevenLabs(core) => core.handle_text(text, now),
         }
@@ -134,6 +152,7 @@ impl Provider {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::OpenAi(core) => core.handle_timeout(now),
+            Self::OpenAiLive(core) => core.handle_timeout(now),
             Self::Gemini(core) => core.handle_timeout(now),
             Self::ElevenLabs(core) => core.handle_timeout(now),
         }
@@ -142,6 +161,7 @@ impl Provider {
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self {
             Self::OpenAi(core) => core.poll_timeout(),
+            Self::OpenAiLive(core) => core.poll_timeout(),
             Self::Gemini(core) => core.poll_timeout(),
             Self::ElevenLabs(core) => core.poll_timeout(),
         }
@@ -150,6 +170,7 @@ impl Provider {
     pub(crate) fn poll_departure(&mut self) -> Option<Departure> {
         match self {
             Self::OpenAi(core) => core.poll_departure(),
+            Self::OpenAiLive(core) => core.poll_departure(),
             Self::Gemini(core) => core.poll_departure(),
             Self::ElevenLabs(core) => core.poll_departure(),
         }

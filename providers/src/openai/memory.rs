@@ -23,11 +23,9 @@ struct Line {
     words: Words,
 }
 
-impl Line {
-    fn words_said(&self) -> &str {
-        let (Said::Caller(words) | Said::Assistant(words)) = &self.said;
-        words.trim()
-    }
+fn words(said: &Said) -> &str {
+    let (Said::Caller(words) | Said::Assistant(words)) = said;
+    words.trim()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,14 +116,14 @@ impl Memory {
 
     /// The words of an item.
     pub(crate) fn words_of(&self, item_id: &str) -> &str {
-        self.lines.iter().rev().find(|line| line.item_id == item_id).map_or("", |line| line.words_said())
+        self.lines.iter().rev().find(|line| line.item_id == item_id).map_or("", |line| words(&line.said))
     }
 
     /// What the next session is told, oldest first: the last of it, in so many bytes.
     pub(crate) fn told(&self, most: usize) -> impl Iterator<Item = &Said> {
         let mut left = most;
         let fits = |line: &&Line| {
-            let length = line.words_said().len();
+            let length = words(&line.said).len();
             let fits = length <= left;
             left = left.saturating_sub(length);
             fits
@@ -151,7 +149,7 @@ mod tests {
 
     fn told(memory: &mut Memory) -> Vec<&str> {
         memory.settle();
-        memory.told(1_000).map(Said::words).collect()
+        memory.told(1_000).map(words).collect()
     }
 
     #[test]
