@@ -379,6 +379,9 @@ impl Live {
             return;
         }
         self.open = Some(utterance);
+        if matches!(self.assistant, Assistant::Present) {
+            desk.speaks();
+        }
         self.debt.audio(now);
         self.filler.dismiss();
         desk.log.transcript.generated(utterance, audio.duration(), now);

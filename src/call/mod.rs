@@ -33,6 +33,7 @@ pub use settings::{Patiences, Settings};
 pub use tools::tools;
 
 use crate::{
+    breaker::Sign,
     record::{Conversation, Outcome},
     secretary::Secretary,
 };
@@ -45,7 +46,7 @@ use media::{
     sdp, vad,
 };
 use numbered::Numbered;
-use providers::{Dialect, Disconnect, FailureKind, Incoming, Job, JobId, Outgoing};
+use providers::{Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
@@ -107,6 +108,8 @@ struct Desk {
     /// The present one.
     rung: Rung,
     succession: Succession,
+    /// Whether its conversation has been heard to speak.
+    spoke: bool,
     standby: Option<Standby>,
     settings: Settings,
     local: SocketAddr,
@@ -185,6 +188,7 @@ impl Call {
             secretary,
             rung,
             succession: Succession::new(below),
+            spoke: false,
             standby,
             settings,
             local,
@@ -495,7 +499,7 @@ impl Call {
     fn answer(&mut self, now: Instant) {
         let State::Ringing(ringing) = std::mem::replace(&mut self.state, State::Over) else { return };
         let Ringing { answer, provider, failed, .. } = *ringing;
-        self.desk.went(Ok(()));
+        self.desk.reports(Sign::Ready);
         if let Some(failed) = failed {
             self.desk.changed(failed, Duration::ZERO, now);
         }
@@ -601,6 +605,7 @@ impl Call {
 impl Desk {
     /// The provider of a call that sounds like this, not connected yet.
     fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
+        self.spoke = false;
         let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
         Box::new(Numbered::new(dialect, self.succession.take_seat()))
     }
@@ -612,10 +617,17 @@ impl Desk {
         if alone { ready } else { replacement }
     }
 
-    /// A conversation with the present provider is ready, or failed.
-    fn went(&mut self, went: Result<(), FailureKind>) {
+    /// What the conversation with the present provider came to.
+    fn reports(&mut self, sign: Sign) {
         if let Some(circuit) = self.rung.circuit() {
-            self.emit(Event::Provider { circuit, went });
+            self.emit(Event::Provider { circuit, sign });
+        }
+    }
+
+    /// The caller is about to hear the present provider.
+    fn speaks(&mut self) {
+        if !std::mem::replace(&mut self.spoke, true) {
+            self.reports(Sign::Spoke);
         }
     }
 

@@ -404,7 +404,7 @@ impl Task {
                 self.record = Some(record.clone());
             }
             Event::Measured(quality) => return self.tell(News::Measured(self.uuid, quality)),
-            Event::Provider { circuit, went } => return self.shared.circuits.report(&circuit, went),
+            Event::Provider { circuit, sign } => return self.shared.circuits.report(&circuit, sign),
             Event::AssistantSpeaks { latency: Some(latency), waterfall, .. } => {
                 self.tell(News::Replied(latency, waterfall));
             }

@@ -2,6 +2,7 @@
 //! caller said meanwhile. Where none is left, a voice of this process says so, and the caller is put through to a person.
 use super::{Desk, Event, FALLBACK, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer};
 use crate::{
+    breaker::Sign,
     call::{
         End, Hangup,
         numbered::{Numbered, Seat},
@@ -200,7 +201,7 @@ impl Live {
         // It may have settled what it hears just now.
         let format = self.provider.formats().uplink;
         self.media.feed(format);
-        desk.went(Ok(()));
+        desk.reports(Sign::Ready);
         let Assistant::Replacing(replacing) = std::mem::replace(&mut self.assistant, Assistant::Present) else {
             return;
         };
@@ -244,7 +245,7 @@ impl Live {
             desk.emit(Event::Warning(format!("the voice that stood in failed ({kind:?}): {message}")));
             return self.nothing_more_to_hear(desk, now);
         }
-        desk.went(Err(kind));
+        desk.reports(Sign::Failed(kind));
         let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
         match &self.phase {
             Phase::Closing { outcome, cause: ending, .. } => {
