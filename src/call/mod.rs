@@ -45,7 +45,7 @@ use media::{
     prompt::{Form, Prompt},
     sdp, vad,
 };
-use numbered::Numbered;
+use numbered::{Numbered, Seat};
 use providers::{Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
@@ -140,7 +140,10 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 enum Provider {
     Ready,
-    Expected,
+    /// It has not, and who fills the silence sits here.
+    Expected {
+        filler: Seat,
+    },
 }
 
 /// Why and how a call ends.
@@ -491,9 +494,11 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
         };
+        // Whoever speaks later has the higher seat.
+        let filler = self.desk.succession.take_seat();
         let provider = self.desk.open(negotiated.codec.format());
         self.desk.emit(Event::Connect(provider.endpoint()));
-        self.go_live(negotiated, provider, Provider::Expected, now);
+        self.go_live(negotiated, provider, Provider::Expected { filler }, now);
     }
 
     fn answer(&mut self, now: Instant) {
@@ -512,7 +517,7 @@ impl Call {
             Ok(mut live) => {
                 match standing {
                     Provider::Ready => {}
-                    Provider::Expected => live.expect_provider(&mut self.desk, now),
+                    Provider::Expected { filler } => live.expect_provider(filler, &self.desk, now),
                 }
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);

@@ -77,7 +77,8 @@ impl Replacing {
 pub(super) struct Filler {
     /// When it speaks, unless something is heard before.
     at: Option<Instant>,
-    seat: Seat,
+    /// Below that of the provider it waits for, so that a cut of its words makes nothing of that one's stale.
+    seat: Option<Seat>,
     voice: Option<Numbered>,
 }
 
@@ -85,7 +86,7 @@ impl Filler {
     /// The caller waits, and hears nothing from then on.
     fn arm(&mut self, at: Instant, seat: Seat) {
         self.at.get_or_insert(at);
-        (self.seat, self.voice) = (seat, None);
+        (self.seat, self.voice) = (Some(seat), None);
     }
 
     /// Something is heard until then.
@@ -101,8 +102,8 @@ impl Filler {
     }
 
     /// Whether an utterance is one of its own.
-    pub(super) const fn says(&self, utterance: UtteranceId) -> bool {
-        self.seat.has(utterance) && !self.seat.is_first()
+    pub(super) fn says(&self, utterance: UtteranceId) -> bool {
+        self.seat.is_some_and(|seat| seat.has(utterance))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<providers::Event> {
@@ -142,10 +143,10 @@ impl Live {
         self.provider.handle_connected(now);
     }
 
-    /// The provider is connected while audio flows already.
-    pub(in crate::call) fn expect_provider(&mut self, desk: &mut Desk, now: Instant) {
+    /// The provider is connected while audio flows already. Until then a voice in this seat fills the silence.
+    pub(in crate::call) fn expect_provider(&mut self, filler: Seat, desk: &Desk, now: Instant) {
         self.assistant = Assistant::expected(now + desk.patience());
-        self.filler.arm(now + desk.settings.ladder.filler, desk.succession.take_seat());
+        self.filler.arm(now + desk.settings.ladder.filler, filler);
         self.kept.gap_began();
     }
 
@@ -373,8 +374,7 @@ impl Live {
         if self.media.playing().is_some() || self.kept.in_turn() {
             return;
         }
-        let Some(standby) = &desk.standby else { return self.filler.dismiss() };
-        let seat = self.filler.seat;
+        let (Some(standby), Some(seat)) = (&desk.standby, self.filler.seat) else { return self.filler.dismiss() };
         let voice = self.filler.voice.get_or_insert_with(|| Numbered::new(standby.open(Occasion::Moment), seat));
         voice.handle_connected(now);
     }
