@@ -13,6 +13,8 @@ use std::time::Duration;
 pub enum Event {
     /// Connect to the provider; answer with `handle_connected` or `handle_disconnected`.
     Connect(Endpoint),
+    /// Drop the connection to the provider, if there is one: what still comes of it is nobody's.
+    Disconnect,
     /// A provider will tell there, when the call is over, what it cost.
     Receipt(Receipt),
     /// 200 went out: the conversation begins.

@@ -326,6 +326,10 @@ impl Live {
 
     fn on_provider(&mut self, event: providers::Event, desk: &mut Desk, now: Instant) -> Flow {
         match event {
+            providers::Event::Usage(usage) => desk.log.used(&usage),
+            providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
+            providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
+            _ if self.is_abandoned() => {}
             providers::Event::Audio { utterance, audio } => self.on_audio(utterance, &audio, desk, now),
             providers::Event::UtteranceDone(utterance) => {
                 self.media.finish(utterance, now);
@@ -364,9 +368,6 @@ impl Live {
                 self.want_answer(desk.settings.ladder.answer, desk, now);
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
-            providers::Event::Usage(usage) => desk.log.used(&usage),
-            providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
-            providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
             providers::Event::Reconnect => desk.emit(Event::Connect(self.provider.endpoint())),
             providers::Event::Ready => self.on_ready(desk, now),

@@ -398,6 +398,7 @@ impl Task {
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
+            Event::Disconnect => return self.provider = Provider::None,
             Event::Receipt(receipt) => return self.owe(receipt),
             Event::Ended(ref record) => {
                 self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
@@ -502,6 +503,7 @@ fn log(event: &Event) {
         Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
         // Numbers, digits and words of callers are nobody's business above TRACE.
         Event::Connect(_)
+        | Event::Disconnect
         | Event::Receipt(_)
         | Event::Provider { .. }
         | Event::AssistantSpeaks { .. }

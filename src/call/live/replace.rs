@@ -180,6 +180,11 @@ impl Live {
         matches!(self.assistant, Assistant::Present | Assistant::Gone { .. })
     }
 
+    /// Whether nobody is behind the dialect any more: what it still makes up is not said by anybody.
+    pub(super) const fn is_abandoned(&self) -> bool {
+        matches!(self.assistant, Assistant::Gone { voice: false, .. })
+    }
+
     /// Something is to be said to the caller within this time.
     pub(super) fn want_answer(&mut self, within: Duration, desk: &Desk, now: Instant) {
         // Of a provider that hears by our detector each step has a deadline of its own.
@@ -247,6 +252,8 @@ impl Live {
             return self.nothing_more_to_hear(desk, now);
         }
         desk.reports(Sign::Failed(kind));
+        // It may be alive, and must not be heard while nobody has taken its place.
+        desk.emit(Event::Disconnect);
         let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
         match &self.phase {
             Phase::Closing { outcome, cause: ending, .. } => {
