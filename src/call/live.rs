@@ -365,7 +365,7 @@ impl Live {
                 self.want_answer(desk.settings.ladder.answer, desk, now);
             }
             providers::Event::ToolCall { id, name, arguments } => {
-                self.want_answer(desk.settings.ladder.answer, desk, now);
+                self.debt.begun();
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
@@ -407,6 +407,7 @@ impl Live {
             tools::Request::Record(order) => self.on_recording_tool(id, order, desk, now),
             tools::Request::Unknown(reason) => {
                 let output = json!({"status": "error", "reason": reason});
+                self.want_answer(desk.settings.ladder.answer, desk, now);
                 self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
             }
         }
@@ -414,6 +415,7 @@ impl Live {
     }
 
     fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {
+        self.want_answer(desk.settings.ladder.answer, desk, now);
         let (name, destination) = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
             Ok(rule) => (rule.name.clone(), rule.destination.clone()),
             Err(refusal) => {
