@@ -24,10 +24,15 @@ use providers::{Dialect, Note, Respond, ToolCallId};
 use replace::{Assistant, Filler};
 use serde_json::json;
 use sip::{Command, ReferProgress, TerminatedBy};
-use std::{ops::ControlFlow, time::Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 type Flow = ControlFlow<End>;
 const GO_ON: Flow = ControlFlow::Continue(());
+/// Between words nobody is quiet for longer.
+const DIP: Duration = Duration::from_millis(200);
 /// What the transfer to the extension is called that is there for a call without an assistant.
 const FALLBACK: &str = "fallback";
 
@@ -44,6 +49,8 @@ pub(super) struct Live {
     open: Option<UtteranceId>,
     /// The last utterance that was cut: its audio, and that of any before it, is stale.
     cut: Option<UtteranceId>,
+    /// Our detector hears the caller speak.
+    speaking: bool,
     /// The caller's last voice of a turn nobody has answered yet.
     unanswered: Option<Instant>,
     /// `max_duration_seconds` after the answer.
@@ -110,6 +117,7 @@ impl Live {
             phase: Phase::Talking,
             open: None,
             cut: None,
+            speaking: false,
             unanswered: None,
             ends_by: now + secretary.max_duration,
             hold: Hold::Resumed,
@@ -360,9 +368,12 @@ impl Live {
                 let stopped = self.media.last_voice().unwrap_or(now);
                 desk.log.transcript.caller_stopped(stopped);
                 self.unanswered.get_or_insert(stopped);
-                self.kept.speech_ended();
                 self.debt.decided(now);
-                self.want_answer(desk.settings.ladder.answer, desk, now);
+                if self.is_quiet(stopped, now) {
+                    self.kept.speech_ended();
+                    self.debt.turn_passed();
+                    self.want_answer(desk.settings.ladder.answer, desk, now);
+                }
             }
             providers::Event::ToolCall { id, name, arguments } => {
                 self.debt.begun();

@@ -4,7 +4,7 @@ use super::{Desk, Event, FALLBACK, Flow, GO_ON, Live, Phase, Spoken, Step, Trans
 use crate::{
     breaker::Sign,
     call::{
-        End, Hangup,
+        End, Hangup, Patiences,
         numbered::{Numbered, Seat},
         reason,
         rung::Occasion,
@@ -193,13 +193,16 @@ impl Live {
 
     /// Our detector heard the end of a turn.
     pub(super) fn turn_heard(&mut self, last_voice: Instant, desk: &Desk, now: Instant) {
-        let hears_turns = desk.rung.hears_turns();
+        let Patiences { answer, filler, .. } = desk.settings.ladder;
         // The provider may wait longer than we do for more of the turn, and then owes us its word that it is over.
-        self.debt.turn_heard(last_voice, hears_turns.then_some(now + 2 * desk.settings.ladder.answer));
-        if !hears_turns {
+        let within = if self.debt.is_decided() { answer } else { 2 * answer };
+        if self.debt.turn_heard(last_voice) {
+            self.want_answer(within, desk, now);
+        }
+        if !desk.rung.hears_turns() {
             self.debt.decided(now);
         }
-        self.filler.put_off(now + desk.settings.ladder.filler);
+        self.filler.put_off(now + filler);
     }
 
     /// The provider is ready: from here on it hears the caller.
@@ -345,7 +348,7 @@ impl Live {
             Assistant::Present if self.debt.deadline().is_some_and(|by| by <= now) => {
                 let attentive = matches!(self.phase, Phase::Talking) && self.hold == super::Hold::Resumed;
                 self.debt.begun();
-                if !attentive || self.media.playing().is_some() || self.kept.in_turn() {
+                if !attentive || self.media.playing().is_some() || self.speaking || self.kept.in_turn() {
                     return GO_ON;
                 }
                 let message = "it answers nothing".to_owned();

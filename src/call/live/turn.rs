@@ -1,5 +1,5 @@
 //! Whose turn it is to speak: what becomes of the assistant when the caller is heard.
-use super::{Desk, Event, Live, Phase};
+use super::{DIP, Desk, Event, Live, Phase};
 use media::Speech;
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ impl Live {
             }
             Speech::Confirmed => {
                 desk.log.transcript.caller_speaks(now);
+                self.speaking = true;
                 self.caller_began(now);
                 desk.emit(Event::CallerSpeaks);
                 if matches!(self.phase, Phase::Talking) {
@@ -31,11 +32,14 @@ impl Live {
             Speech::Ended { last_voice } => {
                 self.media.resume(now);
                 self.wait_for_keys(desk, now);
-                // While she goes on with what she was saying, nothing is answered.
+                self.speaking = false;
                 self.kept.speech_ended();
+                // While she goes on with what she was saying, nothing is answered.
                 if self.media.playing().is_none() {
                     self.unanswered = Some(last_voice);
                     self.turn_heard(last_voice, desk, now);
+                } else {
+                    self.debt.turn_passed();
                 }
                 desk.log.transcript.caller_stopped(last_voice);
             }
@@ -43,6 +47,12 @@ impl Live {
         if self.hears() {
             self.provider.handle_speech(speech, now);
         }
+    }
+
+    /// Whether the caller has stopped for our detector as well, whose last voice was then: servers tell of every dip, and
+    /// may be sooner than the silence it waits out.
+    pub(super) fn is_quiet(&self, last_voice: Instant, now: Instant) -> bool {
+        !self.speaking || now.saturating_duration_since(last_voice) >= DIP
     }
 
     /// The caller is known to speak, to our detector or to the provider.
