@@ -371,6 +371,7 @@ impl Live {
                 self.debt.decided(now);
                 if self.is_quiet(stopped, now) {
                     self.kept.speech_ended();
+                    self.kept.asked();
                     self.debt.turn_passed();
                     self.want_answer(desk.settings.ladder.answer, desk, now);
                 }

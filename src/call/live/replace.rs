@@ -164,14 +164,16 @@ impl Live {
 
     /// The caller's next piece of audio.
     pub(super) fn hear(&mut self, audio: Audio, now: Instant) {
-        self.kept.hear(&audio);
         if !self.hears() {
-            return;
-        }
-        for piece in self.replay.push(audio) {
-            for message in self.bundle.push(piece).into_iter().flatten() {
+            self.kept.hear(audio);
+        } else if self.replay.is_over() {
+            for message in self.bundle.push(audio).into_iter().flatten() {
                 self.provider.handle_audio(&message, now);
+                self.kept.hear(message);
             }
+        } else {
+            self.kept.hear(audio.clone());
+            self.replay.push(audio).iter().for_each(|piece| self.provider.handle_audio(piece, now));
         }
     }
 
@@ -197,6 +199,7 @@ impl Live {
         // The provider may wait longer than we do for more of the turn, and then owes us its word that it is over.
         let within = if self.debt.is_decided() { answer } else { 2 * answer };
         if self.debt.turn_heard(last_voice) {
+            self.kept.asked();
             self.want_answer(within, desk, now);
         }
         if !desk.rung.hears_turns() {
@@ -227,7 +230,7 @@ impl Live {
         if !keys.is_empty() {
             self.provider.handle_keys(&keys, now);
         }
-        if self.debt.is_owed() || self.kept.has_speech() {
+        if self.debt.is_owed() || self.kept.asks() {
             self.want_answer(desk.settings.ladder.answer, desk, now);
         } else {
             self.filler.dismiss();
@@ -296,9 +299,9 @@ impl Live {
             self.debt.wait(None);
         }
         self.debt.begun();
+        self.bundle.take().into_iter().for_each(|waiting| self.kept.hear(waiting));
         self.kept.gap_began();
         self.replay = super::Replay::default();
-        self.bundle.clear();
         let step = Way::Waiting { until: now + wait };
         self.assistant = Assistant::Replacing(Box::new(Replacing { failed: Some(failed), step, keys }));
         if wait.is_zero() {
@@ -438,12 +441,12 @@ impl Live {
     /// What the next provider is told; nothing where the conversation has yet to begin.
     fn past(&self, desk: &Desk) -> Option<Past> {
         let said = desk.log.transcript.said();
-        let spoken = self.kept.has_speech();
-        if said.is_empty() && !spoken {
+        // A turn that is heard again is answered without being asked for; a cough is not, and hides no debt.
+        let asks = self.kept.asks();
+        if said.is_empty() && !asks {
             return None;
         }
-        // Speech that is heard again is answered without being asked for.
-        let next = if self.debt.is_owed() && !spoken { Next::GoOn } else { Next::Listen };
+        let next = if self.debt.is_owed() && !asks { Next::GoOn } else { Next::Listen };
         Some(Past { said, next })
     }
 
