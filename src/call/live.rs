@@ -356,6 +356,7 @@ impl Live {
             providers::Event::AssistantHeard { utterance, text } => desk.log.transcript.heard(utterance, text, now),
             providers::Event::CallerText(text) => {
                 desk.log.transcript.caller(text.clone(), now);
+                self.goes_on();
                 self.kept.worded();
                 desk.emit(Event::CallerText(text));
             }
@@ -395,6 +396,7 @@ impl Live {
         if matches!(self.assistant, Assistant::Present) {
             desk.speaks();
         }
+        self.goes_on();
         self.debt.audio(now);
         self.filler.dismiss();
         desk.log.transcript.generated(utterance, audio.duration(), now);

@@ -61,6 +61,13 @@ impl Live {
         self.debt.caller_speaks(now);
     }
 
+    /// The provider answers, or wrote the turn down: one that only it heard is over. Not all tell when.
+    pub(super) fn goes_on(&mut self) {
+        if !self.speaking {
+            self.kept.speech_ended();
+        }
+    }
+
     /// Cuts the assistant off, if it speaks and may be interrupted. No await between this and silence.
     pub(super) fn barge_in(&mut self, desk: &mut Desk, now: Instant) {
         if !matches!(self.phase, Phase::Talking) {
