@@ -80,6 +80,8 @@ pub(super) struct Filler {
     /// Below that of the provider it waits for, so that a cut of its words makes nothing of that one's stale.
     seat: Option<Seat>,
     voice: Option<Numbered>,
+    /// What it is in the middle of.
+    open: Option<UtteranceId>,
 }
 
 impl Filler {
@@ -293,6 +295,7 @@ impl Live {
             Verdict::Exhausted => return self.exhausted(cause, desk, now),
         };
         desk.emit(Event::Warning(cause));
+        self.end_filler(now);
         self.filler.arm(now + desk.settings.ladder.filler.max(self.media.queued()), desk.succession.take_seat());
         self.provider = desk.open(self.negotiated.codec.format());
         if self.open.is_some() {
@@ -384,9 +387,11 @@ impl Live {
             return self.filler.dismiss();
         }
         self.filler.at = Some(now + desk.settings.ladder.filler.max(self.media.queued()));
-        if self.media.playing().is_some() || self.kept.in_turn() {
+        if !self.media.queued().is_zero() || self.filler.open.is_some() || self.kept.in_turn() {
             return;
         }
+        // What is in front, and starves, would hold it up.
+        self.break_off(desk, now);
         let (Some(standby), Some(seat)) = (&desk.standby, self.filler.seat) else { return self.filler.dismiss() };
         let voice = self.filler.voice.get_or_insert_with(|| Numbered::new(standby.open(Occasion::Moment), seat));
         voice.handle_connected(now);
@@ -397,6 +402,7 @@ impl Live {
         match event {
             providers::Event::Audio { utterance, audio } if wanted && !self.is_stale(utterance) => {
                 desk.log.transcript.generated(utterance, audio.duration(), now);
+                self.filler.open = Some(utterance);
                 self.media.play(utterance, &audio, now);
                 self.filler.put_off(now + self.media.queued() + desk.settings.ladder.filler);
             }
@@ -404,11 +410,15 @@ impl Live {
                 desk.log.transcript.text(utterance, &delta, now);
                 desk.emit(Event::AssistantText { utterance, delta });
             }
-            providers::Event::UtteranceDone(utterance) => self.media.finish(utterance, now),
+            providers::Event::UtteranceDone(utterance) => {
+                self.filler.open = None;
+                self.media.finish(utterance, now);
+            }
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(Failure { message, .. }) => {
                 desk.emit(Event::Warning(format!("no voice says that another provider is on its way: {message}")));
                 self.filler.voice = None;
+                self.end_filler(now);
             }
             // It hears nothing, asks for nothing, and speaks to nobody who is not there any more.
             providers::Event::Audio { .. }
@@ -422,6 +432,13 @@ impl Live {
             | providers::Event::ToolCall { .. }
             | providers::Event::Usage(_)
             | providers::Event::Receipt(_) => {}
+        }
+    }
+
+    /// The voice that fills silences makes no more of what it is in the middle of.
+    fn end_filler(&mut self, now: Instant) {
+        if let Some(utterance) = self.filler.open.take() {
+            self.media.finish(utterance, now);
         }
     }
 
