@@ -35,6 +35,11 @@ impl Debt {
         }
     }
 
+    /// The caller waits for an answer from here on: what was decided and made before is none.
+    pub(super) fn asked(&mut self) {
+        (self.decided, self.audio) = (None, None);
+    }
+
     /// Our detector heard the end of a turn, whose last voice was then; true if it is worth an answer.
     pub(super) fn turn_heard(&mut self, last_voice: Instant) -> bool {
         let worth = |speech| last_voice.saturating_duration_since(speech) >= WORTH_AN_ANSWER || self.decided.is_some();
@@ -141,5 +146,8 @@ mod tests {
         let steps = Waterfall { decided: Some(ms(500)), audio: ms(800) };
         assert_eq!(debt.waterfall(voice), Some(steps));
         assert_eq!(debt.waterfall(voice), None, "told once");
+        debt.audio(voice);
+        debt.asked();
+        assert_eq!(debt.waterfall(voice + ms(900)), None, "that audio answered nothing");
     }
 }

@@ -368,7 +368,7 @@ impl Live {
             providers::Event::SpeechStopped => {
                 let stopped = self.media.last_voice().unwrap_or(now);
                 desk.log.transcript.caller_stopped(stopped);
-                self.unanswered.get_or_insert(stopped);
+                self.asked(stopped);
                 self.debt.decided(now);
                 if self.is_quiet(stopped, now) {
                     self.kept.speech_ended();

@@ -36,6 +36,7 @@ impl Live {
                 self.kept.speech_ended();
                 // While she goes on with what she was saying, nothing is answered.
                 if self.media.playing().is_none() {
+                    self.asked(last_voice);
                     self.unanswered = Some(last_voice);
                     self.turn_heard(last_voice, desk, now);
                 } else {
@@ -53,6 +54,14 @@ impl Live {
     /// may be sooner than the silence it waits out.
     pub(super) fn is_quiet(&self, last_voice: Instant, now: Instant) -> bool {
         !self.speaking || now.saturating_duration_since(last_voice) >= DIP
+    }
+
+    /// The caller waits for an answer since then, unless they do already.
+    pub(super) fn asked(&mut self, at: Instant) {
+        if self.unanswered.is_none() {
+            self.unanswered = Some(at);
+            self.debt.asked();
+        }
     }
 
     /// The caller is known to speak, to our detector or to the provider.
