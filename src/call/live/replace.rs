@@ -533,11 +533,14 @@ impl Live {
         self.when_silent(desk, now)
     }
 
-    /// A transfer failed, and the assistant died meanwhile: the menu, or the end.
+    /// A transfer failed, and the assistant died meanwhile: the menu, the fallback extension, or the end.
     pub(super) fn left_alone(&mut self, name: &str, cause: String, desk: &mut Desk, now: Instant) -> Flow {
-        if name != FALLBACK && self.keypad.keys().work_alone() {
-            self.fall_back_on_keys(cause, desk, now);
-            return GO_ON;
+        if name != FALLBACK {
+            if self.keypad.keys().work_alone() {
+                self.fall_back_on_keys(cause, desk, now);
+                return GO_ON;
+            }
+            return self.without_assistant(cause, desk, now);
         }
         if let Assistant::Gone { voice: true, .. } = self.assistant {
             self.announce_end(cause, None, desk, now);
