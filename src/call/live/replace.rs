@@ -52,13 +52,19 @@ enum Way {
     /// It is not asked before then.
     Waiting { until: Instant },
     /// It has to be ready by then.
-    Connecting { by: Instant },
+    Connecting { within: Duration, by: Instant },
+}
+
+impl Way {
+    fn connecting(within: Duration, now: Instant) -> Self {
+        Self::Connecting { within, by: now + within }
+    }
 }
 
 impl Assistant {
     /// The first of a call whose audio flows already.
-    pub(super) fn expected(by: Instant) -> Self {
-        let step = Way::Connecting { by };
+    pub(super) fn expected(within: Duration, now: Instant) -> Self {
+        let step = Way::connecting(within, now);
         Self::Replacing(Box::new(Replacing { failed: None, step, keys: String::new() }))
     }
 }
@@ -147,7 +153,7 @@ impl Live {
 
     /// The provider is connected while audio flows already. Until then a voice in this seat fills the silence.
     pub(in crate::call) fn expect_provider(&mut self, filler: Seat, desk: &Desk, now: Instant) {
-        self.assistant = Assistant::expected(now + desk.patience());
+        self.assistant = Assistant::expected(desk.patience(), now);
         self.filler.arm(now + desk.settings.ladder.filler, filler);
         self.kept.gap_began();
     }
@@ -315,7 +321,7 @@ impl Live {
 
     fn connect(&mut self, desk: &mut Desk, now: Instant) {
         let Assistant::Replacing(replacing) = &mut self.assistant else { return };
-        replacing.step = Way::Connecting { by: now + desk.settings.ladder.replacement };
+        replacing.step = Way::connecting(desk.settings.ladder.replacement, now);
         desk.emit(Event::Connect(self.provider.endpoint()));
     }
 
@@ -345,8 +351,8 @@ impl Live {
                     self.connect(desk, now);
                     GO_ON
                 }
-                Way::Connecting { by } if by <= now => {
-                    let message = format!("not ready within {:?}", desk.settings.ladder.replacement);
+                Way::Connecting { within, by } if by <= now => {
+                    let message = format!("not ready within {within:?}");
                     self.on_provider_failed(Failure { kind: FailureKind::Connection, message }, desk, now)
                 }
                 Way::Waiting { .. } | Way::Connecting { .. } => GO_ON,
@@ -368,7 +374,7 @@ impl Live {
         match &self.assistant {
             Assistant::Replacing(replacing) => Some(match replacing.step {
                 Way::Waiting { until } => (until, "provider is tried again"),
-                Way::Connecting { by } => (by, "replacement ready"),
+                Way::Connecting { by, .. } => (by, "replacement ready"),
             }),
             Assistant::Present => self.debt.deadline().map(|by| (by, "answer of the provider")),
             Assistant::Gone { .. } => None,
