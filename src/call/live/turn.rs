@@ -6,8 +6,13 @@ use std::time::Instant;
 impl Live {
     /// The detector changed its mind about the caller.
     pub(super) fn on_speech(&mut self, speech: Speech, desk: &mut Desk, now: Instant) {
+        if let Speech::Ended { .. } = speech {
+            self.speaking = false;
+            self.kept.speech_ended();
+        }
         if !self.with_the_caller() {
-            return;
+            // What was said to somebody else wants no answer of ours.
+            return self.debt.turn_passed();
         }
         match speech {
             Speech::Suspected => self.media.duck(now),
@@ -32,8 +37,6 @@ impl Live {
             Speech::Ended { last_voice } => {
                 self.media.resume(now);
                 self.wait_for_keys(desk, now);
-                self.speaking = false;
-                self.kept.speech_ended();
                 // While she goes on with what she was saying, nothing is answered.
                 if self.media.playing().is_none() {
                     self.asked(last_voice);
