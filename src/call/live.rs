@@ -59,6 +59,8 @@ pub(super) struct Live {
     keypad: Keypad,
     relay: Relay,
     assistant: Assistant,
+    /// A provider has been ready: the caller is greeted, or about to be.
+    begun: bool,
     debt: Debt,
     /// What no provider has turned into words yet, and what of it the present one is still to be given.
     kept: Kept,
@@ -124,6 +126,7 @@ impl Live {
             keypad: Keypad::new(secretary.keys.clone()),
             relay: Relay::default(),
             assistant: Assistant::Present,
+            begun: true,
             debt: Debt::default(),
             kept: Kept::default(),
             replay: Replay::default(),

@@ -154,6 +154,7 @@ impl Live {
     /// The provider is connected while audio flows already. Until then a voice in this seat fills the silence.
     pub(in crate::call) fn expect_provider(&mut self, filler: Seat, desk: &Desk, now: Instant) {
         self.assistant = Assistant::expected(desk.patience(), now);
+        self.begun = false;
         self.filler.arm(now + desk.settings.ladder.filler, filler);
         self.kept.gap_began();
     }
@@ -222,6 +223,7 @@ impl Live {
         let format = self.provider.formats().uplink;
         self.media.feed(format);
         desk.reports(Sign::Ready);
+        self.begun = true;
         let Assistant::Replacing(replacing) = std::mem::replace(&mut self.assistant, Assistant::Present) else {
             return;
         };
@@ -463,7 +465,8 @@ impl Live {
 
     /// What the next provider is told; nothing where the conversation has yet to begin.
     fn past(&self, desk: &Desk) -> Option<Past> {
-        let said = desk.log.transcript.said();
+        // "One moment" is no conversation yet.
+        let said = if self.begun { desk.log.transcript.said() } else { Vec::new() };
         // A turn that is heard again is answered without being asked for; a cough is not, and hides no debt.
         let asks = self.kept.asks();
         if said.is_empty() && !asks {
