@@ -100,6 +100,17 @@ impl Kept {
     /// Somebody hears again: what is to be heard first, in that one's format, and how much was lost.
     pub(super) fn replay(&mut self, format: AudioFormat) -> (Replay, Duration) {
         let wanted = self.unworded.max(self.gap.take()).unwrap_or_default();
+        (self.last(wanted, format), std::mem::take(&mut self.lost))
+    }
+
+    /// The turn the caller is in, so far, and what was to be heard besides: for a provider that goes on over another
+    /// connection.
+    pub(super) fn turn_so_far(&self, waiting: &Replay, format: AudioFormat) -> Replay {
+        self.last(self.turn.unwrap_or_default().max(waiting.length()), format)
+    }
+
+    /// So much of the end.
+    fn last(&self, wanted: Duration, format: AudioFormat) -> Replay {
         let (mut dropped, mut length) = (0, self.length);
         for piece in self.pieces.iter().map(|piece| piece.audio.duration()) {
             if length - piece < wanted {
@@ -108,7 +119,7 @@ impl Kept {
             (dropped, length) = (dropped + 1, length - piece);
         }
         let pieces = self.pieces.iter().skip(dropped).map(|piece| piece.audio.clone());
-        (Replay(converted(pieces, format)), std::mem::take(&mut self.lost))
+        Replay(converted(pieces, format))
     }
 
     fn trim(&mut self) {
@@ -139,6 +150,10 @@ impl Replay {
     /// Whether the provider has heard all of it.
     pub(super) fn is_over(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn length(&self) -> Duration {
+        self.0.iter().map(Audio::duration).sum()
     }
 
     /// Takes what the caller says at this moment; gives what the provider is to hear.
@@ -213,10 +228,6 @@ mod tests {
         (0..packets).for_each(|number| kept.hear(packet(u8::try_from(number % 251).unwrap())));
     }
 
-    fn length(replay: &Replay) -> Duration {
-        replay.0.iter().map(Audio::duration).sum()
-    }
-
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
@@ -227,7 +238,7 @@ mod tests {
         hear(&mut kept, 500);
         assert_eq!((kept.length, kept.has_speech()), (PRE_ROLL, false));
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (ms(0), ms(0)));
+        assert_eq!((replay.length(), lost), (ms(0), ms(0)));
     }
 
     #[test]
@@ -240,7 +251,7 @@ mod tests {
         kept.gap_began();
         hear(&mut kept, 25);
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (PRE_ROLL + ms(2_500), ms(0)));
+        assert_eq!((replay.length(), lost), (PRE_ROLL + ms(2_500), ms(0)));
     }
 
     #[test]
@@ -250,7 +261,7 @@ mod tests {
         kept.gap_began();
         hear(&mut kept, 10);
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (UNDETECTED + ms(200), ms(0)));
+        assert_eq!((replay.length(), lost), (UNDETECTED + ms(200), ms(0)));
     }
 
     #[test]
@@ -265,10 +276,26 @@ mod tests {
         kept.worded();
         assert!(kept.has_speech() && kept.in_turn());
         let (replay, _) = kept.replay(ULAW);
-        assert_eq!(length(&replay), PRE_ROLL + ms(200));
+        assert_eq!(replay.length(), PRE_ROLL + ms(200));
         kept.speech_ended();
         kept.worded();
         assert!(!kept.has_speech());
+    }
+
+    #[test]
+    fn over_another_connection_the_turn_is_heard_from_its_beginning() {
+        let mut kept = Kept::default();
+        kept.speech_began();
+        hear(&mut kept, 50);
+        kept.speech_ended();
+        hear(&mut kept, 50);
+        kept.speech_began();
+        hear(&mut kept, 10);
+        let (heard, waiting) = (Replay::default(), Replay((0..60).map(packet).collect()));
+        assert_eq!(kept.turn_so_far(&heard, ULAW).length(), PRE_ROLL + ms(200));
+        assert_eq!(kept.turn_so_far(&waiting, ULAW).length(), ms(1_200), "what had yet to be heard is not forgotten");
+        let (replay, lost) = kept.replay(ULAW);
+        assert_eq!((replay.length(), lost), (ms(2_200), ms(0)), "it is no more text than before");
     }
 
     #[test]
@@ -278,7 +305,7 @@ mod tests {
         kept.speech_began();
         hear(&mut kept, 600);
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (LONGEST, ms(2_000)));
+        assert_eq!((replay.length(), lost), (LONGEST, ms(2_000)));
     }
 
     #[test]
@@ -332,7 +359,7 @@ mod tests {
         hear(&mut kept, 50);
         let wide = AudioFormat::Pcm(SampleRate::HZ_24000);
         let (replay, _) = kept.replay(wide);
-        let length = length(&replay);
+        let length = replay.length();
         assert!(replay.whole().iter().all(|piece| of(piece) == wide));
         assert!(length.abs_diff(ms(1_000)) < ms(20), "{length:?}");
     }

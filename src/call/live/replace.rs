@@ -327,6 +327,15 @@ impl Live {
         desk.emit(Event::Connect(self.provider.endpoint()));
     }
 
+    /// The provider goes on over another connection: what the one before heard of the turn the caller is in is heard again.
+    pub(super) fn reconnect(&mut self, desk: &mut Desk) {
+        if matches!(self.assistant, Assistant::Present) && self.kept.in_turn() {
+            self.bundle.take().into_iter().for_each(|waiting| self.kept.hear(waiting));
+            self.replay = self.kept.turn_so_far(&self.replay, self.provider.formats().uplink);
+        }
+        desk.emit(Event::Connect(self.provider.endpoint()));
+    }
+
     /// Nobody is left to go on.
     fn exhausted(&mut self, cause: String, desk: &mut Desk, now: Instant) -> Flow {
         self.filler.dismiss();
