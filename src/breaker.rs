@@ -254,6 +254,11 @@ mod tests {
         breakers.report(&here, Failed(Quota), now);
         assert!(breakers.admits(&here, now + NO_CREDIT));
         assert!(!breakers.admits(&here, now + NO_CREDIT + TRIAL - Duration::from_millis(1)));
+        assert_eq!(
+            breakers.standing(now + NO_CREDIT + TRIAL)[0].open_for,
+            None,
+            "with nobody calling it is not degraded"
+        );
         assert!(breakers.admits(&here, now + NO_CREDIT + TRIAL));
     }
 
