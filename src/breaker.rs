@@ -1,7 +1,7 @@
 //! Circuit breakers: whether calls begin with a provider, by what became of the calls before. PURE: time is an argument.
 //!
 //! ```text
-//! Closed ──three failures in a row──▶ Open ──its time is over──▶ HalfOpen ──one call works──▶ Closed
+//! Closed ──three failures in a row──▶ Open ──its time is over──▶ HalfOpen ──one call is spoken to──▶ Closed
 //!                                       ◀──────────the call that tries fails─────┘
 //! ```
 use providers::FailureKind;
@@ -19,8 +19,8 @@ const ROW: Duration = Duration::from_secs(120);
 const OPEN: Duration = Duration::from_secs(15);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(300);
-/// A key that is refused, or an account without credit, is mended by a person.
-const REFUSED: Duration = Duration::from_secs(60);
+/// An account without credit is one for all calls, and a person has to mend it.
+const NO_CREDIT: Duration = Duration::from_secs(60);
 /// How long the call that tries may stay without news, before another tries.
 const TRIAL: Duration = Duration::from_secs(30);
 /// Circuits kept: far more than anybody configures. Beyond it a new one is not kept, and so never opens.
@@ -43,7 +43,7 @@ pub enum State {
     Closed,
     /// They do not.
     Open,
-    /// One does, to see.
+    /// The next one does, to see, or one has.
     HalfOpen,
 }
 
@@ -72,8 +72,19 @@ pub struct Standing {
     pub ready: u64,
     /// Failures by kind, in the order of their first.
     pub failures: Vec<(FailureKind, u64)>,
-    /// How long calls will not begin there.
+    /// How long calls will not begin there, unless one that tries it brings better news.
     pub open_for: Option<Duration>,
+}
+
+/// What calls report of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It is ready, which many a provider is that answers nothing.
+    Ready,
+    /// The assistant was heard: it works.
+    Spoke,
+    /// It failed.
+    Failed(FailureKind),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,18 +125,16 @@ impl Breakers {
         }
     }
 
-    /// A conversation there is ready, or failed.
-    pub fn report(&mut self, circuit: &Circuit, went: Result<(), FailureKind>, now: Instant) {
+    /// What a conversation there came to.
+    pub fn report(&mut self, circuit: &Circuit, sign: Sign, now: Instant) {
         if !self.0.contains_key(circuit) && self.0.len() >= MOST {
             return;
         }
         let breaker = self.0.entry(circuit.clone()).or_default();
-        match went {
-            Ok(()) => {
-                breaker.ready = breaker.ready.saturating_add(1);
-                breaker.phase = Phase::Closed { failures: 0, last: None };
-            }
-            Err(kind) => {
+        match sign {
+            Sign::Ready => breaker.ready = breaker.ready.saturating_add(1),
+            Sign::Spoke => breaker.phase = Phase::Closed { failures: 0, last: None },
+            Sign::Failed(kind) => {
                 breaker.count(kind);
                 breaker.failed(kind, now);
             }
@@ -148,10 +157,11 @@ impl Breaker {
 
     fn failed(&mut self, kind: FailureKind, now: Instant) {
         let least = match kind {
-            // It did what it said it would do.
-            FailureKind::SessionExpired => return,
-            FailureKind::Authentication | FailureKind::Quota => Some(REFUSED),
-            FailureKind::Protocol
+            // It did what it said it would do; or a message, a model or an agent of one tenant is wrong.
+            FailureKind::SessionExpired | FailureKind::Protocol => return,
+            FailureKind::Quota => Some(NO_CREDIT),
+            // What is refused may be one tenant's agent: it takes a row of them, like anything else.
+            FailureKind::Authentication
             | FailureKind::Connection
             | FailureKind::Unavailable
             | FailureKind::Rate
@@ -179,9 +189,11 @@ impl Breaker {
     fn standing(&self, circuit: &Circuit, now: Instant) -> Standing {
         let (state, open_for) = match self.phase {
             Phase::Closed { .. } => (State::Closed, None),
-            Phase::Open { until, .. } if until > now => (State::Open, Some(until.saturating_duration_since(now))),
+            Phase::Open { until, .. } if until > now => (State::Open, Some(until)),
+            Phase::HalfOpen { until, .. } if until > now => (State::HalfOpen, Some(until)),
             Phase::Open { .. } | Phase::HalfOpen { .. } => (State::HalfOpen, None),
         };
+        let open_for = open_for.map(|until| until.saturating_duration_since(now));
         Standing { circuit: circuit.clone(), state, ready: self.ready, failures: self.failures.clone(), open_for }
     }
 }
@@ -190,7 +202,8 @@ impl Breaker {
 #[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 mod tests {
     use super::*;
-    use FailureKind::{Authentication, Connection, SessionExpired, Silence};
+    use FailureKind::{Authentication, Connection, Protocol, Quota, SessionExpired, Silence};
+    use Sign::{Failed, Ready, Spoke};
 
     fn circuit(at: &str) -> Circuit {
         Circuit { provider: "openai", at: at.to_owned() }
@@ -203,65 +216,90 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_open_a_circuit_and_a_success_between_them_does_not() {
         let (now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
-        for went in [Err(Connection), Err(Silence), Ok(()), Err(Connection), Err(Connection)] {
-            breakers.report(&here, went, now);
+        for sign in [Failed(Connection), Failed(Silence), Ready, Spoke, Failed(Connection), Ready, Failed(Connection)] {
+            breakers.report(&here, sign, now);
             assert!(breakers.admits(&here, now));
         }
-        breakers.report(&here, Err(Connection), now);
+        breakers.report(&here, Failed(Connection), now);
         assert!(!breakers.admits(&here, now));
         assert!(breakers.admits(&circuit("elsewhere"), now), "another region is another circuit");
         let standing = &breakers.standing(now)[0];
-        assert_eq!((standing.ready, standing.open_for), (1, Some(OPEN)));
+        assert_eq!((standing.ready, standing.open_for), (2, Some(OPEN)));
         assert_eq!(standing.failures, [(Connection, 4), (Silence, 1)]);
     }
 
     #[test]
     fn one_call_tries_when_the_time_is_over_and_the_others_wait_for_what_becomes_of_it() {
         let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
-        breakers.report(&here, Err(Authentication), now);
-        assert!(!breakers.admits(&here, now), "a refused key needs no row");
-        now += REFUSED;
+        breakers.report(&here, Failed(Quota), now);
+        assert!(!breakers.admits(&here, now), "an account without credit needs no row");
+        now += NO_CREDIT;
         assert_eq!(state(&breakers, now), State::HalfOpen);
         assert!(breakers.admits(&here, now));
         assert!(!breakers.admits(&here, now), "one is enough");
-        breakers.report(&here, Err(Authentication), now);
-        assert_eq!(breakers.standing(now)[0].open_for, Some(2 * REFUSED));
-        now += 2 * REFUSED;
+        assert_eq!(breakers.standing(now)[0].open_for, Some(TRIAL), "unless it brings news");
+        breakers.report(&here, Ready, now);
+        assert_eq!(state(&breakers, now), State::HalfOpen, "it has not been heard");
+        breakers.report(&here, Failed(Quota), now);
+        assert_eq!(breakers.standing(now)[0].open_for, Some(2 * NO_CREDIT));
+        now += 2 * NO_CREDIT;
         assert!(breakers.admits(&here, now));
-        breakers.report(&here, Ok(()), now);
+        breakers.report(&here, Spoke, now);
         assert_eq!(state(&breakers, now), State::Closed);
     }
 
     #[test]
     fn a_trial_without_news_is_followed_by_another() {
         let (now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
-        breakers.report(&here, Err(Authentication), now);
-        assert!(breakers.admits(&here, now + REFUSED));
-        assert!(!breakers.admits(&here, now + REFUSED + TRIAL - Duration::from_millis(1)));
-        assert!(breakers.admits(&here, now + REFUSED + TRIAL));
+        breakers.report(&here, Failed(Quota), now);
+        assert!(breakers.admits(&here, now + NO_CREDIT));
+        assert!(!breakers.admits(&here, now + NO_CREDIT + TRIAL - Duration::from_millis(1)));
+        assert_eq!(
+            breakers.standing(now + NO_CREDIT + TRIAL)[0].open_for,
+            None,
+            "with nobody calling it is not degraded"
+        );
+        assert!(breakers.admits(&here, now + NO_CREDIT + TRIAL));
     }
 
     #[test]
     fn failures_that_lie_apart_and_sessions_that_ended_as_announced_open_nothing() {
         let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
         for _ in 0..10 {
-            breakers.report(&here, Err(Connection), now);
-            breakers.report(&here, Err(SessionExpired), now);
+            breakers.report(&here, Failed(Connection), now);
+            breakers.report(&here, Failed(SessionExpired), now);
+            breakers.report(&here, Failed(Protocol), now);
             now += ROW;
         }
         assert_eq!(state(&breakers, now), State::Closed);
     }
 
     #[test]
+    fn an_agent_of_one_tenant_that_is_refused_once_does_not_shut_out_the_others() {
+        let (now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        for sign in [Failed(Authentication), Failed(Authentication), Spoke, Failed(Authentication)] {
+            breakers.report(&here, sign, now);
+            assert_eq!(state(&breakers, now), State::Closed);
+        }
+    }
+
+    #[test]
+    fn a_circuit_that_nobody_has_used_since_holds_no_call_back() {
+        let (now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        breakers.report(&here, Failed(Quota), now);
+        assert_eq!(breakers.standing(now + NO_CREDIT)[0].open_for, None);
+    }
+
+    #[test]
     fn it_is_never_open_for_longer_than_the_longest() {
         let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
-        breakers.report(&here, Err(Authentication), now);
+        breakers.report(&here, Failed(Quota), now);
         for _ in 0..10 {
             let left = breakers.standing(now)[0].open_for.unwrap();
             assert!(left <= LONGEST);
             now += left;
             assert!(breakers.admits(&here, now));
-            breakers.report(&here, Err(Connection), now);
+            breakers.report(&here, Failed(Connection), now);
         }
     }
 }

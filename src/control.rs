@@ -257,7 +257,7 @@ pub struct Health {
 impl From<Status> for Health {
     fn from(status: Status) -> Self {
         let Status { version, up_s, calls, providers, .. } = status;
-        let degraded = providers.iter().any(|provider| provider.state != State::Closed);
+        let degraded = providers.iter().any(|provider| provider.open_for_s.is_some());
         let status = if degraded { "degraded" } else { "ok" }.to_owned();
         Self { status, version, up_s, calls, providers }
     }
@@ -276,7 +276,7 @@ pub struct ProviderStatus {
     pub ready: u64,
     /// Failures by kind.
     pub failures: BTreeMap<String, u64>,
-    /// How long calls will not begin there.
+    /// How long calls will not begin there, unless one that tries it brings better news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_for_s: Option<u64>,
 }

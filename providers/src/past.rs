@@ -36,7 +36,7 @@ pub struct Past {
     pub next: Next,
 }
 
-/// Asks a model for what the one before it owes.
+/// Asks a model for what it owes, or the one before it.
 pub(crate) const GO_ON: &str = "There was a gap on the line, and the caller waits for you. Go on from what was said \
                                 last, in the language of the conversation. Do not greet the caller again.";
 

@@ -52,9 +52,9 @@ impl Bundle {
         self.room = room;
     }
 
-    /// What waits is of no use any more.
-    pub(super) fn clear(&mut self) {
-        self.waiting = None;
+    /// What waits, since it is not to go up any more.
+    pub(super) fn take(&mut self) -> Option<Audio> {
+        self.waiting.take()
     }
 
     /// Takes a packet's audio; gives what is due to go up. Audio in another format than what waits goes up after it, by

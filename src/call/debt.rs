@@ -35,18 +35,29 @@ impl Debt {
         }
     }
 
-    /// Our detector heard the end of a turn, whose last voice was then. Whether it is worth an answer the provider knows
-    /// better, so it may take its time.
-    pub(super) fn turn_heard(&mut self, last_voice: Instant, by: Option<Instant>) {
-        let Some(speech) = self.speech.take() else { return };
-        if last_voice.saturating_duration_since(speech) >= WORTH_AN_ANSWER {
-            self.wait(by);
-        }
+    /// The caller waits for an answer from here on: what was decided and made before is none.
+    pub(super) fn asked(&mut self) {
+        (self.decided, self.audio) = (None, None);
+    }
+
+    /// Our detector heard the end of a turn, whose last voice was then; true if it is worth an answer.
+    pub(super) fn turn_heard(&mut self, last_voice: Instant) -> bool {
+        let worth = |speech| last_voice.saturating_duration_since(speech) >= WORTH_AN_ANSWER || self.decided.is_some();
+        self.speech.take().is_some_and(worth)
+    }
+
+    /// The turn is no matter of our detector any more: the provider decided, or nobody means to answer.
+    pub(super) fn turn_passed(&mut self) {
+        self.speech = None;
+    }
+
+    /// Whether the provider has decided that the turn is over.
+    pub(super) const fn is_decided(&self) -> bool {
+        self.decided.is_some()
     }
 
     /// The turn is over for whoever decides that.
     pub(super) fn decided(&mut self, now: Instant) {
-        self.speech = None;
         if self.audio.is_none() {
             self.decided = Some(now);
         }
@@ -112,10 +123,10 @@ mod tests {
     fn a_cough_is_owed_nothing_and_the_sooner_deadline_counts() {
         let (now, mut debt) = (Instant::now(), Debt::default());
         debt.caller_speaks(now);
-        debt.turn_heard(now + ms(100), Some(now + ms(16_000)));
-        assert!(!debt.is_owed());
+        assert!(!debt.turn_heard(now + ms(100)));
         debt.caller_speaks(now);
-        debt.turn_heard(now + ms(400), Some(now + ms(16_000)));
+        assert!(debt.turn_heard(now + ms(400)));
+        debt.wait(Some(now + ms(16_000)));
         debt.wait(Some(now + ms(8_000)));
         assert_eq!(debt.deadline(), Some(now + ms(8_000)));
         debt.begun();
@@ -135,5 +146,8 @@ mod tests {
         let steps = Waterfall { decided: Some(ms(500)), audio: ms(800) };
         assert_eq!(debt.waterfall(voice), Some(steps));
         assert_eq!(debt.waterfall(voice), None, "told once");
+        debt.audio(voice);
+        debt.asked();
+        assert_eq!(debt.waterfall(voice + ms(900)), None, "that audio answered nothing");
     }
 }

@@ -1,11 +1,11 @@
 //! What a call tells its driver.
 use super::recording::Order;
 use crate::{
-    breaker::Circuit,
+    breaker::{Circuit, Sign},
     record::{Change, Conversation, MediaQuality, Waterfall},
 };
 use media::{Heard, UtteranceId};
-use providers::{Endpoint, FailureKind, Receipt};
+use providers::{Endpoint, Receipt};
 use std::time::Duration;
 
 /// Something the driver must do, or a person watching wants to see.
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub enum Event {
     /// Connect to the provider; answer with `handle_connected` or `handle_disconnected`.
     Connect(Endpoint),
+    /// Drop the connection to the provider, if there is one: what still comes of it is nobody's.
+    Disconnect,
     /// A provider will tell there, when the call is over, what it cost.
     Receipt(Receipt),
     /// 200 went out: the conversation begins.
@@ -55,12 +57,12 @@ pub enum Event {
         /// In plain English.
         reason: String,
     },
-    /// A conversation with a provider is ready, or failed: for whoever decides where the next calls begin.
+    /// What a conversation with a provider came to: for whoever decides where the next calls begin.
     Provider {
         /// Which provider, and where.
         circuit: Circuit,
-        /// How it went.
-        went: Result<(), FailureKind>,
+        /// What it came to.
+        sign: Sign,
     },
     /// Another provider goes on, or the same again.
     Changed(Box<Change>),

@@ -1,7 +1,6 @@
 //! The caller's last words as sound, for the provider that comes after one that did not turn them into text.
 //!
-//! Overflow policy: at most ten seconds are kept; beyond it the oldest are dropped, and counted when they were speech or
-//! said to nobody.
+//! Overflow policy: at most ten seconds are kept; beyond it the oldest are dropped, and counted when they were speech.
 use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711, resample::Resampler};
 use std::{collections::VecDeque, time::Duration};
 
@@ -14,27 +13,37 @@ const UNDETECTED: Duration = Duration::from_millis(300);
 /// Given out at once: ten times as fast as it was said.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
+/// Some of the caller's audio.
+#[derive(Debug)]
+struct Piece {
+    audio: Audio,
+    /// The caller was known to speak.
+    spoken: bool,
+}
+
 /// What a provider may still have to hear.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    pieces: VecDeque<Audio>,
+    pieces: VecDeque<Piece>,
     length: Duration,
     /// So much of the end belongs to speech that is no text yet.
     unworded: Option<Duration>,
+    /// A turn that wants an answer is in it.
+    asked: bool,
     /// So much of the end belongs to the turn that the caller is in.
     turn: Option<Duration>,
     /// Nobody hears the caller: so much of the end is heard by nobody.
     gap: Option<Duration>,
-    /// Speech, or what was said in a gap, that was not kept.
+    /// Speech that is no text yet and was not kept.
     lost: Duration,
 }
 
 impl Kept {
     /// The caller's next piece.
-    pub(super) fn hear(&mut self, audio: &Audio) {
+    pub(super) fn hear(&mut self, audio: Audio) {
         let length = audio.duration();
         self.length += length;
-        self.pieces.push_back(audio.clone());
+        self.pieces.push_back(Piece { audio, spoken: self.turn.is_some() });
         for part in [&mut self.unworded, &mut self.turn, &mut self.gap].into_iter().flatten() {
             *part += length;
         }
@@ -53,9 +62,18 @@ impl Kept {
         self.turn = None;
     }
 
+    /// What they said wants an answer.
+    pub(super) fn asked(&mut self) {
+        self.asked = true;
+    }
+
     /// What the caller said is text, but for the turn they are in.
     pub(super) fn worded(&mut self) {
-        self.unworded = self.turn;
+        // Of a turn that is longer than what is kept something is lost still.
+        if self.turn.is_none_or(|turn| turn < self.length) {
+            self.lost = Duration::ZERO;
+        }
+        (self.unworded, self.asked) = (self.turn, false);
         self.trim();
     }
 
@@ -69,6 +87,11 @@ impl Kept {
         self.unworded.is_some()
     }
 
+    /// Whether there is, or is to come, what wants an answer: more than a cough.
+    pub(super) const fn asks(&self) -> bool {
+        self.turn.is_some() || (self.asked && self.unworded.is_some())
+    }
+
     /// Whether the caller is in the middle of it.
     pub(super) const fn in_turn(&self) -> bool {
         self.turn.is_some()
@@ -77,22 +100,40 @@ impl Kept {
     /// Somebody hears again: what is to be heard first, in that one's format, and how much was lost.
     pub(super) fn replay(&mut self, format: AudioFormat) -> (Replay, Duration) {
         let wanted = self.unworded.max(self.gap.take()).unwrap_or_default();
-        let (mut pieces, mut length) = (self.pieces.clone(), self.length);
-        while let Some(first) = pieces.front().map(Audio::duration).filter(|first| length - *first >= wanted) {
-            length -= first;
-            pieces.pop_front();
+        (self.last(wanted, format), std::mem::take(&mut self.lost))
+    }
+
+    /// The turn the caller is in, so far, and what was to be heard besides: for a provider that goes on over another
+    /// connection.
+    pub(super) fn turn_so_far(&self, waiting: &Replay, format: AudioFormat) -> Replay {
+        self.last(self.turn.unwrap_or_default().max(waiting.length()), format)
+    }
+
+    /// So much of the end.
+    fn last(&self, wanted: Duration, format: AudioFormat) -> Replay {
+        let (mut dropped, mut length) = (0, self.length);
+        for piece in self.pieces.iter().map(|piece| piece.audio.duration()) {
+            if length - piece < wanted {
+                break;
+            }
+            (dropped, length) = (dropped + 1, length - piece);
         }
-        (Replay(converted(pieces, format)), std::mem::take(&mut self.lost))
+        let pieces = self.pieces.iter().skip(dropped).map(|piece| piece.audio.clone());
+        Replay(converted(pieces, format))
     }
 
     fn trim(&mut self) {
         let needed = self.unworded.max(self.gap).unwrap_or_default();
         let limit = needed.clamp(PRE_ROLL, LONGEST);
-        while let Some(first) = self.pieces.front().map(Audio::duration).filter(|first| self.length - *first >= limit) {
-            self.length -= first;
+        while let Some(first) = self.pieces.front() {
+            let (length, spoken) = (first.audio.duration(), first.spoken);
+            if self.length - length < limit {
+                break;
+            }
+            self.length -= length;
             self.pieces.pop_front();
-            if needed > LONGEST {
-                self.lost += first;
+            if spoken && self.unworded.is_some_and(|unworded| unworded > self.length) {
+                self.lost += length;
             }
         }
         for part in [&mut self.unworded, &mut self.turn, &mut self.gap].into_iter().flatten() {
@@ -106,11 +147,17 @@ impl Kept {
 pub(super) struct Replay(VecDeque<Audio>);
 
 impl Replay {
+    /// Whether the provider has heard all of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn length(&self) -> Duration {
+        self.0.iter().map(Audio::duration).sum()
+    }
+
     /// Takes what the caller says at this moment; gives what the provider is to hear.
     pub(super) fn push(&mut self, audio: Audio) -> Vec<Audio> {
-        if self.0.is_empty() {
-            return vec![audio];
-        }
         self.0.push_back(audio);
         let (mut given, mut length) = (Vec::new(), Duration::ZERO);
         while length < AT_ONCE {
@@ -128,9 +175,9 @@ impl Replay {
 }
 
 /// The same pieces in one format. Formats that rubato cannot convert are none that a provider has.
-fn converted(pieces: VecDeque<Audio>, format: AudioFormat) -> VecDeque<Audio> {
+fn converted(pieces: impl Iterator<Item = Audio>, format: AudioFormat) -> VecDeque<Audio> {
     let mut resampler: Option<Resampler> = None;
-    let mut all = VecDeque::with_capacity(pieces.len());
+    let mut all = VecDeque::new();
     for piece in pieces {
         if of(&piece) == format {
             all.push_back(piece);
@@ -178,11 +225,7 @@ mod tests {
     }
 
     fn hear(kept: &mut Kept, packets: u32) {
-        (0..packets).for_each(|number| kept.hear(&packet(u8::try_from(number % 251).unwrap())));
-    }
-
-    fn length(replay: &Replay) -> Duration {
-        replay.0.iter().map(Audio::duration).sum()
+        (0..packets).for_each(|number| kept.hear(packet(u8::try_from(number % 251).unwrap())));
     }
 
     fn ms(ms: u64) -> Duration {
@@ -195,7 +238,7 @@ mod tests {
         hear(&mut kept, 500);
         assert_eq!((kept.length, kept.has_speech()), (PRE_ROLL, false));
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (ms(0), ms(0)));
+        assert_eq!((replay.length(), lost), (ms(0), ms(0)));
     }
 
     #[test]
@@ -208,7 +251,7 @@ mod tests {
         kept.gap_began();
         hear(&mut kept, 25);
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (PRE_ROLL + ms(2_500), ms(0)));
+        assert_eq!((replay.length(), lost), (PRE_ROLL + ms(2_500), ms(0)));
     }
 
     #[test]
@@ -218,7 +261,7 @@ mod tests {
         kept.gap_began();
         hear(&mut kept, 10);
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (UNDETECTED + ms(200), ms(0)));
+        assert_eq!((replay.length(), lost), (UNDETECTED + ms(200), ms(0)));
     }
 
     #[test]
@@ -233,33 +276,80 @@ mod tests {
         kept.worded();
         assert!(kept.has_speech() && kept.in_turn());
         let (replay, _) = kept.replay(ULAW);
-        assert_eq!(length(&replay), PRE_ROLL + ms(200));
+        assert_eq!(replay.length(), PRE_ROLL + ms(200));
         kept.speech_ended();
         kept.worded();
         assert!(!kept.has_speech());
     }
 
     #[test]
+    fn over_another_connection_the_turn_is_heard_from_its_beginning() {
+        let mut kept = Kept::default();
+        kept.speech_began();
+        hear(&mut kept, 50);
+        kept.speech_ended();
+        hear(&mut kept, 50);
+        kept.speech_began();
+        hear(&mut kept, 10);
+        let (heard, waiting) = (Replay::default(), Replay((0..60).map(packet).collect()));
+        assert_eq!(kept.turn_so_far(&heard, ULAW).length(), PRE_ROLL + ms(200));
+        assert_eq!(kept.turn_so_far(&waiting, ULAW).length(), ms(1_200), "what had yet to be heard is not forgotten");
+        let (replay, lost) = kept.replay(ULAW);
+        assert_eq!((replay.length(), lost), (ms(2_200), ms(0)), "it is no more text than before");
+    }
+
+    #[test]
     fn beyond_ten_seconds_the_oldest_go_and_are_counted() {
         let mut kept = Kept::default();
         kept.gap_began();
+        kept.speech_began();
         hear(&mut kept, 600);
         let (replay, lost) = kept.replay(ULAW);
-        assert_eq!((length(&replay), lost), (LONGEST, ms(2_000)));
+        assert_eq!((replay.length(), lost), (LONGEST, ms(2_000)));
+    }
+
+    #[test]
+    fn silence_is_no_loss_and_neither_is_what_has_become_text() {
+        let mut kept = Kept::default();
+        kept.gap_began();
+        hear(&mut kept, 600);
+        kept.speech_began();
+        hear(&mut kept, 100);
+        kept.speech_ended();
+        assert_eq!(kept.replay(ULAW).1, ms(0), "all but silence is kept");
+        hear(&mut kept, 600);
+        assert_eq!(kept.lost, ms(2_000), "of the speech, and nothing of the silence after it");
+        kept.worded();
+        assert_eq!(kept.replay(ULAW).1, ms(0));
+    }
+
+    #[test]
+    fn a_cough_asks_nothing_and_a_turn_does_until_it_is_text() {
+        let mut kept = Kept::default();
+        kept.speech_began();
+        assert!(kept.asks(), "it may become a turn");
+        kept.speech_ended();
+        assert!(kept.has_speech() && !kept.asks());
+        kept.speech_began();
+        kept.speech_ended();
+        kept.asked();
+        assert!(kept.asks());
+        kept.worded();
+        assert!(!kept.asks());
     }
 
     #[test]
     fn a_replay_is_ten_times_as_fast_and_keeps_its_order() {
         let mut kept = Kept::default();
         kept.gap_began();
-        (0..50).for_each(|number| kept.hear(&packet(number)));
+        (0..50).for_each(|number| kept.hear(packet(number)));
         let (mut replay, _) = kept.replay(ULAW);
         let mut heard = Vec::new();
         for number in 50..60 {
             heard.extend(replay.push(packet(number)));
         }
         assert_eq!(heard, (0..60).map(packet).collect::<Vec<_>>());
-        assert_eq!(replay.push(packet(60)), [packet(60)]);
+        assert!(replay.is_over());
     }
 
     #[test]
@@ -269,7 +359,7 @@ mod tests {
         hear(&mut kept, 50);
         let wide = AudioFormat::Pcm(SampleRate::HZ_24000);
         let (replay, _) = kept.replay(wide);
-        let length = length(&replay);
+        let length = replay.length();
         assert!(replay.whole().iter().all(|piece| of(piece) == wide));
         assert!(length.abs_diff(ms(1_000)) < ms(20), "{length:?}");
     }

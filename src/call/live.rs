@@ -24,10 +24,15 @@ use providers::{Dialect, Note, Respond, ToolCallId};
 use replace::{Assistant, Filler};
 use serde_json::json;
 use sip::{Command, ReferProgress, TerminatedBy};
-use std::{ops::ControlFlow, time::Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 type Flow = ControlFlow<End>;
 const GO_ON: Flow = ControlFlow::Continue(());
+/// Between words nobody is quiet for longer.
+const DIP: Duration = Duration::from_millis(200);
 /// What the transfer to the extension is called that is there for a call without an assistant.
 const FALLBACK: &str = "fallback";
 
@@ -44,6 +49,8 @@ pub(super) struct Live {
     open: Option<UtteranceId>,
     /// The last utterance that was cut: its audio, and that of any before it, is stale.
     cut: Option<UtteranceId>,
+    /// Our detector hears the caller speak.
+    speaking: bool,
     /// The caller's last voice of a turn nobody has answered yet.
     unanswered: Option<Instant>,
     /// `max_duration_seconds` after the answer.
@@ -52,6 +59,8 @@ pub(super) struct Live {
     keypad: Keypad,
     relay: Relay,
     assistant: Assistant,
+    /// A provider has been ready: the caller is greeted, or about to be.
+    begun: bool,
     debt: Debt,
     /// What no provider has turned into words yet, and what of it the present one is still to be given.
     kept: Kept,
@@ -110,12 +119,14 @@ impl Live {
             phase: Phase::Talking,
             open: None,
             cut: None,
+            speaking: false,
             unanswered: None,
             ends_by: now + secretary.max_duration,
             hold: Hold::Resumed,
             keypad: Keypad::new(secretary.keys.clone()),
             relay: Relay::default(),
             assistant: Assistant::Present,
+            begun: true,
             debt: Debt::default(),
             kept: Kept::default(),
             replay: Replay::default(),
@@ -326,6 +337,10 @@ impl Live {
 
     fn on_provider(&mut self, event: providers::Event, desk: &mut Desk, now: Instant) -> Flow {
         match event {
+            providers::Event::Usage(usage) => desk.log.used(&usage),
+            providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
+            providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
+            _ if self.is_abandoned() => {}
             providers::Event::Audio { utterance, audio } => self.on_audio(utterance, &audio, desk, now),
             providers::Event::UtteranceDone(utterance) => {
                 self.media.finish(utterance, now);
@@ -344,6 +359,7 @@ impl Live {
             providers::Event::AssistantHeard { utterance, text } => desk.log.transcript.heard(utterance, text, now),
             providers::Event::CallerText(text) => {
                 desk.log.transcript.caller(text.clone(), now);
+                self.goes_on();
                 self.kept.worded();
                 desk.emit(Event::CallerText(text));
             }
@@ -355,20 +371,21 @@ impl Live {
             providers::Event::SpeechStopped => {
                 let stopped = self.media.last_voice().unwrap_or(now);
                 desk.log.transcript.caller_stopped(stopped);
-                self.unanswered.get_or_insert(stopped);
-                self.kept.speech_ended();
+                self.asked(stopped);
                 self.debt.decided(now);
-                self.want_answer(desk.settings.ladder.answer, desk, now);
+                if self.is_quiet(stopped, now) {
+                    self.kept.speech_ended();
+                    self.kept.asked();
+                    self.debt.turn_passed();
+                    self.want_answer(desk.settings.ladder.answer, desk, now);
+                }
             }
             providers::Event::ToolCall { id, name, arguments } => {
-                self.want_answer(desk.settings.ladder.answer, desk, now);
+                self.debt.begun();
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
-            providers::Event::Usage(usage) => desk.log.used(&usage),
-            providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
-            providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
-            providers::Event::Reconnect => desk.emit(Event::Connect(self.provider.endpoint())),
+            providers::Event::Reconnect => self.reconnect(desk),
             providers::Event::Ready => self.on_ready(desk, now),
         }
         GO_ON
@@ -379,6 +396,10 @@ impl Live {
             return;
         }
         self.open = Some(utterance);
+        if matches!(self.assistant, Assistant::Present) {
+            desk.speaks();
+        }
+        self.goes_on();
         self.debt.audio(now);
         self.filler.dismiss();
         desk.log.transcript.generated(utterance, audio.duration(), now);
@@ -403,6 +424,7 @@ impl Live {
             tools::Request::Record(order) => self.on_recording_tool(id, order, desk, now),
             tools::Request::Unknown(reason) => {
                 let output = json!({"status": "error", "reason": reason});
+                self.want_answer(desk.settings.ladder.answer, desk, now);
                 self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
             }
         }
@@ -410,6 +432,7 @@ impl Live {
     }
 
     fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {
+        self.want_answer(desk.settings.ladder.answer, desk, now);
         let (name, destination) = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
             Ok(rule) => (rule.name.clone(), rule.destination.clone()),
             Err(refusal) => {

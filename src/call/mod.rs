@@ -33,6 +33,7 @@ pub use settings::{Patiences, Settings};
 pub use tools::tools;
 
 use crate::{
+    breaker::Sign,
     record::{Conversation, Outcome},
     secretary::Secretary,
 };
@@ -44,8 +45,8 @@ use media::{
     prompt::{Form, Prompt},
     sdp, vad,
 };
-use numbered::Numbered;
-use providers::{Dialect, Disconnect, FailureKind, Incoming, Job, JobId, Outgoing};
+use numbered::{Numbered, Seat};
+use providers::{Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
@@ -107,6 +108,8 @@ struct Desk {
     /// The present one.
     rung: Rung,
     succession: Succession,
+    /// Whether its conversation has been heard to speak.
+    spoke: bool,
     standby: Option<Standby>,
     settings: Settings,
     local: SocketAddr,
@@ -137,7 +140,10 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 enum Provider {
     Ready,
-    Expected,
+    /// It has not, and who fills the silence sits here.
+    Expected {
+        filler: Seat,
+    },
 }
 
 /// Why and how a call ends.
@@ -185,6 +191,7 @@ impl Call {
             secretary,
             rung,
             succession: Succession::new(below),
+            spoke: false,
             standby,
             settings,
             local,
@@ -487,15 +494,17 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
         };
+        // Whoever speaks later has the higher seat.
+        let filler = self.desk.succession.take_seat();
         let provider = self.desk.open(negotiated.codec.format());
         self.desk.emit(Event::Connect(provider.endpoint()));
-        self.go_live(negotiated, provider, Provider::Expected, now);
+        self.go_live(negotiated, provider, Provider::Expected { filler }, now);
     }
 
     fn answer(&mut self, now: Instant) {
         let State::Ringing(ringing) = std::mem::replace(&mut self.state, State::Over) else { return };
         let Ringing { answer, provider, failed, .. } = *ringing;
-        self.desk.went(Ok(()));
+        self.desk.reports(Sign::Ready);
         if let Some(failed) = failed {
             self.desk.changed(failed, Duration::ZERO, now);
         }
@@ -508,7 +517,7 @@ impl Call {
             Ok(mut live) => {
                 match standing {
                     Provider::Ready => {}
-                    Provider::Expected => live.expect_provider(&mut self.desk, now),
+                    Provider::Expected { filler } => live.expect_provider(filler, &self.desk, now),
                 }
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);
@@ -601,6 +610,7 @@ impl Call {
 impl Desk {
     /// The provider of a call that sounds like this, not connected yet.
     fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
+        self.spoke = false;
         let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
         Box::new(Numbered::new(dialect, self.succession.take_seat()))
     }
@@ -612,10 +622,17 @@ impl Desk {
         if alone { ready } else { replacement }
     }
 
-    /// A conversation with the present provider is ready, or failed.
-    fn went(&mut self, went: Result<(), FailureKind>) {
+    /// What the conversation with the present provider came to.
+    fn reports(&mut self, sign: Sign) {
         if let Some(circuit) = self.rung.circuit() {
-            self.emit(Event::Provider { circuit, went });
+            self.emit(Event::Provider { circuit, sign });
+        }
+    }
+
+    /// The caller is about to hear the present provider.
+    fn speaks(&mut self) {
+        if !std::mem::replace(&mut self.spoke, true) {
+            self.reports(Sign::Spoke);
         }
     }
 

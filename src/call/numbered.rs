@@ -24,11 +24,6 @@ impl Seat {
         self.inside(utterance.0).is_some()
     }
 
-    /// Whether it is that of the voice a call began with.
-    pub(super) const fn is_first(self) -> bool {
-        self.0 == 0
-    }
-
     const fn outside(self, number: u64) -> u64 {
         self.0.saturating_mul(ROOM).saturating_add(number)
     }

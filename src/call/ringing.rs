@@ -1,6 +1,6 @@
 //! A call that rings: the provider is being connected, and the caller hears ringing.
 use super::{Desk, End, Event, Hangup, succession::Failed};
-use crate::record::Outcome;
+use crate::{breaker::Sign, record::Outcome};
 use media::sdp;
 use providers::{Dialect, Failure, FailureKind};
 use std::{ops::ControlFlow, time::Instant};
@@ -25,7 +25,7 @@ impl Ringing {
     /// The provider failed: the next is connected, or the call refused, so that the phone system can go elsewhere.
     pub(super) fn next(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> ControlFlow<End> {
         let Failure { kind, message } = failure;
-        desk.went(Err(kind));
+        desk.reports(Sign::Failed(kind));
         let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
         let failed = Failed::new(&desk.rung, kind, &message, now);
         let Some(rung) = desk.succession.next() else {

@@ -83,6 +83,7 @@ impl LiveView {
                 return Some(*record);
             }
             E::Connect(_)
+            | E::Disconnect
             | E::Receipt(_)
             | E::CallerSpeaks
             | E::Measured(_)

@@ -1,10 +1,9 @@
 //! The circuit breakers of this process: admission asks, calls report.
 use crate::{
-    breaker::{Breakers, Circuit, Standing},
+    breaker::{Breakers, Circuit, Sign, Standing},
     call::Rung,
     ladder::Rungs,
 };
-use providers::FailureKind;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -15,9 +14,9 @@ use std::{
 pub struct Circuits(Mutex<Breakers>);
 
 impl Circuits {
-    /// A conversation with a provider is ready, or failed.
-    pub fn report(&self, circuit: &Circuit, went: Result<(), FailureKind>) {
-        self.breakers().report(circuit, went, Instant::now());
+    /// What a conversation with a provider came to.
+    pub fn report(&self, circuit: &Circuit, sign: Sign) {
+        self.breakers().report(circuit, sign, Instant::now());
     }
 
     /// How each stands.
@@ -26,7 +25,7 @@ impl Circuits {
     }
 
     /// The ladder of a call that begins: rungs whose circuit is open are last, since they are better than nothing. Says
-    /// how many those are.
+    /// how many of them would have been asked before the first: none where all are open, and the order is what it was.
     pub fn order(&self, rungs: Rungs) -> (Rung, Vec<Rung>, usize) {
         let (mut breakers, now) = (self.breakers(), Instant::now());
         let all = std::iter::once(rungs.first.clone()).chain(rungs.below);
@@ -37,7 +36,7 @@ impl Circuits {
             chosen |= admitted;
             !admitted
         });
-        let skipped = open.len();
+        let skipped = if closed.is_empty() { 0 } else { open.len() };
         let mut ordered = closed.into_iter().chain(open);
         let first = ordered.next().unwrap_or(rungs.first);
         (first, ordered.collect(), skipped)
@@ -53,7 +52,7 @@ impl Circuits {
 mod tests {
     use super::*;
     use media::Law;
-    use providers::openai;
+    use providers::{FailureKind, openai};
 
     fn rung(host: &str) -> Rung {
         let config = openai::Config::new("k", openai::Format::G711(Law::Mu));
@@ -71,9 +70,18 @@ mod tests {
     fn a_call_begins_where_the_circuit_is_closed_and_keeps_the_others_for_the_end() {
         let circuits = Circuits::default();
         assert_eq!(hosts(&circuits), (["a.test", "b.test", "c.test"].map(String::from).to_vec(), 0));
-        circuits.report(&rung("a.test").circuit().unwrap(), Err(FailureKind::Quota));
+        circuits.report(&rung("a.test").circuit().unwrap(), Sign::Failed(FailureKind::Quota));
         assert_eq!(hosts(&circuits), (["b.test", "c.test", "a.test"].map(String::from).to_vec(), 1));
-        circuits.report(&rung("a.test").circuit().unwrap(), Ok(()));
+        circuits.report(&rung("a.test").circuit().unwrap(), Sign::Spoke);
         assert_eq!(hosts(&circuits).1, 0);
+    }
+
+    #[test]
+    fn where_every_circuit_is_open_a_call_begins_as_ever_and_nothing_was_skipped() {
+        let circuits = Circuits::default();
+        for host in ["a.test", "b.test", "c.test"] {
+            circuits.report(&rung(host).circuit().unwrap(), Sign::Failed(FailureKind::Quota));
+        }
+        assert_eq!(hosts(&circuits), (["a.test", "b.test", "c.test"].map(String::from).to_vec(), 0));
     }
 }

@@ -398,13 +398,14 @@ impl Task {
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
+            Event::Disconnect => return self.provider = Provider::None,
             Event::Receipt(receipt) => return self.owe(receipt),
             Event::Ended(ref record) => {
                 self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
                 self.record = Some(record.clone());
             }
             Event::Measured(quality) => return self.tell(News::Measured(self.uuid, quality)),
-            Event::Provider { circuit, went } => return self.shared.circuits.report(&circuit, went),
+            Event::Provider { circuit, sign } => return self.shared.circuits.report(&circuit, sign),
             Event::AssistantSpeaks { latency: Some(latency), waterfall, .. } => {
                 self.tell(News::Replied(latency, waterfall));
             }
@@ -502,6 +503,7 @@ fn log(event: &Event) {
         Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
         // Numbers, digits and words of callers are nobody's business above TRACE.
         Event::Connect(_)
+        | Event::Disconnect
         | Event::Receipt(_)
         | Event::Provider { .. }
         | Event::AssistantSpeaks { .. }

@@ -514,6 +514,7 @@ fn deliver_last(call: mpsc::Sender<Event>, event: Event) {
 mod tests {
     use super::*;
     use crate::{
+        breaker::{Circuit, Sign},
         config::Environment,
         drivers::{
             call_task,
@@ -523,11 +524,13 @@ mod tests {
         record::{Conversation, Outcome},
         store::{Found, Lookup},
     };
+    use providers::FailureKind;
     use sip::{Command, IncomingInvite, TerminatedBy};
     use std::{
         path::{Path, PathBuf},
         time::Instant,
     };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     fn config(text: &str) -> Config {
         Config::parse(text, "test.toml", &Environment::default()).unwrap()
@@ -672,6 +675,32 @@ mod tests {
         assert_eq!(queue.recv().await, Some(info()));
         assert_eq!(queue.recv().await, Some(last));
         assert_eq!(queue.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn health_and_metrics_are_answered_over_http_and_tell_of_a_provider_that_is_avoided() {
+        let http = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (server, folder) = start("39340-39341", &format!("[control]\nhttp = \"{http}\"\n")).await;
+        let get = async |path: &str| {
+            let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+            (head.lines().next().unwrap().to_owned(), body.to_owned())
+        };
+        let (status, body) = get("/health").await;
+        assert!(status == "HTTP/1.1 200 OK" && body.contains(r#""status":"ok""#), "{status} {body}");
+        let circuit = Circuit { provider: "openai", at: "api.example".into() };
+        server.admission.shared.circuits.report(&circuit, Sign::Failed(FailureKind::Quota));
+        assert!(get("/health").await.1.contains(r#""status":"degraded""#));
+        let (status, body) = get("/metrics").await;
+        let open = r#"ramal_provider_circuit{provider="openai",at="api.example",state="open"} 1"#;
+        assert!(status == "HTTP/1.1 200 OK" && body.lines().any(|line| line == open), "{status} {body}");
+        assert_eq!(get("/").await.0, "HTTP/1.1 404 Not Found");
+        server.stop(std::future::ready(())).await;
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 mod detector;
 mod elevenlabs;
 mod keys;
+mod ladder;
 mod wideband;
 
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};

@@ -316,6 +316,7 @@ impl Walk {
                 self.ended = true;
             }
             Event::Connect(_)
+            | Event::Disconnect
             | Event::CallerSpeaks
             | Event::CallerText(_)
             | Event::Dtmf(_)

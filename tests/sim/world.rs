@@ -477,6 +477,7 @@ impl World {
                     Some(Fault::Muted | Fault::Closed) | None => self.post(HANDSHAKE, Wire::Opened),
                 }
             }
+            Event::Disconnect => (self.provider, self.wire) = (None, BTreeMap::new()),
             Event::Answered => self.log.answered = Some(self.now),
             Event::AssistantSpeaks { .. } => self.log.voiced.push(0),
             Event::BargeIn(_) => {

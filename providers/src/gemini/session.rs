@@ -18,7 +18,7 @@ use crate::{
     },
     keys,
     outbox::Outbox,
-    past::{Next, Past},
+    past::{GO_ON, Next, Past},
 };
 use media::{Audio, AudioFormat, Heard, Speech};
 use std::{
@@ -32,9 +32,6 @@ const LONGEST_PIECE: Duration = Duration::from_secs(1);
 const AUDIO_PAUSE: Duration = Duration::from_secs(1);
 /// How long after the caller stopped the server may take to find words in it; it waits for the end of the turn itself.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
-/// What is said when the model fell silent, or was cut off with its connection.
-const GO_ON: &str = "There was a gap on the line, and the caller waits for you. Go on with your answer to what the \
-                     caller said last, in the language you have been speaking.";
 
 /// What went by without being worth an event each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

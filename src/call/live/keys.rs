@@ -112,16 +112,16 @@ impl Live {
     }
 
     fn tell(&mut self, keys: &str, desk: &Desk, now: Instant) {
+        if !matches!(self.assistant, Assistant::Gone { .. }) {
+            self.unanswered = None;
+            self.asked(now);
+        }
         match &mut self.assistant {
             Assistant::Present => {
-                self.unanswered = Some(now);
                 self.want_answer(desk.settings.ladder.answer, desk, now);
                 self.provider.handle_keys(keys, now);
             }
-            Assistant::Replacing(replacing) => {
-                self.unanswered = Some(now);
-                replacing.press(keys);
-            }
+            Assistant::Replacing(replacing) => replacing.press(keys),
             Assistant::Gone { .. } => self.keypad.listen_as_menu(),
         }
     }
@@ -129,7 +129,8 @@ impl Live {
     fn say(&mut self, text: Option<String>, desk: &mut Desk, now: Instant) {
         let Some(text) = text.filter(|_| self.can_speak()) else { return };
         self.barge_in(desk, now);
-        self.unanswered = Some(now);
+        self.unanswered = None;
+        self.asked(now);
         self.provider.inform(Note::Say { text }, now);
     }
 

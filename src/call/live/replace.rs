@@ -2,8 +2,9 @@
 //! caller said meanwhile. Where none is left, a voice of this process says so, and the caller is put through to a person.
 use super::{Desk, Event, FALLBACK, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer};
 use crate::{
+    breaker::Sign,
     call::{
-        End, Hangup,
+        End, Hangup, Patiences,
         numbered::{Numbered, Seat},
         reason,
         rung::Occasion,
@@ -51,13 +52,19 @@ enum Way {
     /// It is not asked before then.
     Waiting { until: Instant },
     /// It has to be ready by then.
-    Connecting { by: Instant },
+    Connecting { within: Duration, by: Instant },
+}
+
+impl Way {
+    fn connecting(within: Duration, now: Instant) -> Self {
+        Self::Connecting { within, by: now + within }
+    }
 }
 
 impl Assistant {
     /// The first of a call whose audio flows already.
-    pub(super) fn expected(by: Instant) -> Self {
-        let step = Way::Connecting { by };
+    pub(super) fn expected(within: Duration, now: Instant) -> Self {
+        let step = Way::connecting(within, now);
         Self::Replacing(Box::new(Replacing { failed: None, step, keys: String::new() }))
     }
 }
@@ -76,15 +83,18 @@ impl Replacing {
 pub(super) struct Filler {
     /// When it speaks, unless something is heard before.
     at: Option<Instant>,
-    seat: Seat,
+    /// Below that of the provider it waits for, so that a cut of its words makes nothing of that one's stale.
+    seat: Option<Seat>,
     voice: Option<Numbered>,
+    /// What it is in the middle of.
+    open: Option<UtteranceId>,
 }
 
 impl Filler {
     /// The caller waits, and hears nothing from then on.
     fn arm(&mut self, at: Instant, seat: Seat) {
         self.at.get_or_insert(at);
-        (self.seat, self.voice) = (seat, None);
+        (self.seat, self.voice) = (Some(seat), None);
     }
 
     /// Something is heard until then.
@@ -100,8 +110,8 @@ impl Filler {
     }
 
     /// Whether an utterance is one of its own.
-    pub(super) const fn says(&self, utterance: UtteranceId) -> bool {
-        self.seat.has(utterance) && !self.seat.is_first()
+    pub(super) fn says(&self, utterance: UtteranceId) -> bool {
+        self.seat.is_some_and(|seat| seat.has(utterance))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<providers::Event> {
@@ -141,10 +151,11 @@ impl Live {
         self.provider.handle_connected(now);
     }
 
-    /// The provider is connected while audio flows already.
-    pub(in crate::call) fn expect_provider(&mut self, desk: &mut Desk, now: Instant) {
-        self.assistant = Assistant::expected(now + desk.patience());
-        self.filler.arm(now + desk.settings.ladder.filler, desk.succession.take_seat());
+    /// The provider is connected while audio flows already. Until then a voice in this seat fills the silence.
+    pub(in crate::call) fn expect_provider(&mut self, filler: Seat, desk: &Desk, now: Instant) {
+        self.assistant = Assistant::expected(desk.patience(), now);
+        self.begun = false;
+        self.filler.arm(now + desk.settings.ladder.filler, filler);
         self.kept.gap_began();
     }
 
@@ -162,20 +173,27 @@ impl Live {
 
     /// The caller's next piece of audio.
     pub(super) fn hear(&mut self, audio: Audio, now: Instant) {
-        self.kept.hear(&audio);
         if !self.hears() {
-            return;
-        }
-        for piece in self.replay.push(audio) {
-            for message in self.bundle.push(piece).into_iter().flatten() {
+            self.kept.hear(audio);
+        } else if self.replay.is_over() {
+            for message in self.bundle.push(audio).into_iter().flatten() {
                 self.provider.handle_audio(&message, now);
+                self.kept.hear(message);
             }
+        } else {
+            self.kept.hear(audio.clone());
+            self.replay.push(audio).iter().for_each(|piece| self.provider.handle_audio(piece, now));
         }
     }
 
     /// Whether somebody hears the caller.
     pub(super) const fn hears(&self) -> bool {
         matches!(self.assistant, Assistant::Present | Assistant::Gone { .. })
+    }
+
+    /// Whether nobody is behind the dialect any more: what it still makes up is not said by anybody.
+    pub(super) const fn is_abandoned(&self) -> bool {
+        matches!(self.assistant, Assistant::Gone { voice: false, .. })
     }
 
     /// Something is to be said to the caller within this time.
@@ -186,13 +204,17 @@ impl Live {
 
     /// Our detector heard the end of a turn.
     pub(super) fn turn_heard(&mut self, last_voice: Instant, desk: &Desk, now: Instant) {
-        let hears_turns = desk.rung.hears_turns();
+        let Patiences { answer, filler, .. } = desk.settings.ladder;
         // The provider may wait longer than we do for more of the turn, and then owes us its word that it is over.
-        self.debt.turn_heard(last_voice, hears_turns.then_some(now + 2 * desk.settings.ladder.answer));
-        if !hears_turns {
+        let within = if self.debt.is_decided() { answer } else { 2 * answer };
+        if self.debt.turn_heard(last_voice) {
+            self.kept.asked();
+            self.want_answer(within, desk, now);
+        }
+        if !desk.rung.hears_turns() {
             self.debt.decided(now);
         }
-        self.filler.put_off(now + desk.settings.ladder.filler);
+        self.filler.put_off(now + filler);
     }
 
     /// The provider is ready: from here on it hears the caller.
@@ -200,7 +222,8 @@ impl Live {
         // It may have settled what it hears just now.
         let format = self.provider.formats().uplink;
         self.media.feed(format);
-        desk.went(Ok(()));
+        desk.reports(Sign::Ready);
+        self.begun = true;
         let Assistant::Replacing(replacing) = std::mem::replace(&mut self.assistant, Assistant::Present) else {
             return;
         };
@@ -217,7 +240,7 @@ impl Live {
         if !keys.is_empty() {
             self.provider.handle_keys(&keys, now);
         }
-        if self.debt.is_owed() || self.kept.has_speech() {
+        if self.debt.is_owed() || self.kept.asks() {
             self.want_answer(desk.settings.ladder.answer, desk, now);
         } else {
             self.filler.dismiss();
@@ -244,7 +267,9 @@ impl Live {
             desk.emit(Event::Warning(format!("the voice that stood in failed ({kind:?}): {message}")));
             return self.nothing_more_to_hear(desk, now);
         }
-        desk.went(Err(kind));
+        desk.reports(Sign::Failed(kind));
+        // It may be alive, and must not be heard while nobody has taken its place.
+        desk.emit(Event::Disconnect);
         let cause = format!("{} failed ({kind:?}): {message}", desk.rung.provider());
         match &self.phase {
             Phase::Closing { outcome, cause: ending, .. } => {
@@ -278,15 +303,16 @@ impl Live {
             Verdict::Exhausted => return self.exhausted(cause, desk, now),
         };
         desk.emit(Event::Warning(cause));
+        self.end_filler(now);
         self.filler.arm(now + desk.settings.ladder.filler.max(self.media.queued()), desk.succession.take_seat());
         self.provider = desk.open(self.negotiated.codec.format());
         if self.open.is_some() {
             self.debt.wait(None);
         }
         self.debt.begun();
+        self.bundle.take().into_iter().for_each(|waiting| self.kept.hear(waiting));
         self.kept.gap_began();
         self.replay = super::Replay::default();
-        self.bundle.clear();
         let step = Way::Waiting { until: now + wait };
         self.assistant = Assistant::Replacing(Box::new(Replacing { failed: Some(failed), step, keys }));
         if wait.is_zero() {
@@ -297,7 +323,16 @@ impl Live {
 
     fn connect(&mut self, desk: &mut Desk, now: Instant) {
         let Assistant::Replacing(replacing) = &mut self.assistant else { return };
-        replacing.step = Way::Connecting { by: now + desk.settings.ladder.replacement };
+        replacing.step = Way::connecting(desk.settings.ladder.replacement, now);
+        desk.emit(Event::Connect(self.provider.endpoint()));
+    }
+
+    /// The provider goes on over another connection: what the one before heard of the turn the caller is in is heard again.
+    pub(super) fn reconnect(&mut self, desk: &mut Desk) {
+        if matches!(self.assistant, Assistant::Present) && self.kept.in_turn() {
+            self.bundle.take().into_iter().for_each(|waiting| self.kept.hear(waiting));
+            self.replay = self.kept.turn_so_far(&self.replay, self.provider.formats().uplink);
+        }
         desk.emit(Event::Connect(self.provider.endpoint()));
     }
 
@@ -327,8 +362,8 @@ impl Live {
                     self.connect(desk, now);
                     GO_ON
                 }
-                Way::Connecting { by } if by <= now => {
-                    let message = format!("not ready within {:?}", desk.settings.ladder.replacement);
+                Way::Connecting { within, by } if by <= now => {
+                    let message = format!("not ready within {within:?}");
                     self.on_provider_failed(Failure { kind: FailureKind::Connection, message }, desk, now)
                 }
                 Way::Waiting { .. } | Way::Connecting { .. } => GO_ON,
@@ -336,7 +371,7 @@ impl Live {
             Assistant::Present if self.debt.deadline().is_some_and(|by| by <= now) => {
                 let attentive = matches!(self.phase, Phase::Talking) && self.hold == super::Hold::Resumed;
                 self.debt.begun();
-                if !attentive || self.media.playing().is_some() || self.kept.in_turn() {
+                if !attentive || self.media.playing().is_some() || self.speaking || self.kept.in_turn() {
                     return GO_ON;
                 }
                 let message = "it answers nothing".to_owned();
@@ -350,7 +385,7 @@ impl Live {
         match &self.assistant {
             Assistant::Replacing(replacing) => Some(match replacing.step {
                 Way::Waiting { until } => (until, "provider is tried again"),
-                Way::Connecting { by } => (by, "replacement ready"),
+                Way::Connecting { by, .. } => (by, "replacement ready"),
             }),
             Assistant::Present => self.debt.deadline().map(|by| (by, "answer of the provider")),
             Assistant::Gone { .. } => None,
@@ -369,11 +404,12 @@ impl Live {
             return self.filler.dismiss();
         }
         self.filler.at = Some(now + desk.settings.ladder.filler.max(self.media.queued()));
-        if self.media.playing().is_some() || self.kept.in_turn() {
+        if !self.media.queued().is_zero() || self.filler.open.is_some() || self.kept.in_turn() {
             return;
         }
-        let Some(standby) = &desk.standby else { return self.filler.dismiss() };
-        let seat = self.filler.seat;
+        // What is in front, and starves, would hold it up.
+        self.break_off(desk, now);
+        let (Some(standby), Some(seat)) = (&desk.standby, self.filler.seat) else { return self.filler.dismiss() };
         let voice = self.filler.voice.get_or_insert_with(|| Numbered::new(standby.open(Occasion::Moment), seat));
         voice.handle_connected(now);
     }
@@ -383,6 +419,7 @@ impl Live {
         match event {
             providers::Event::Audio { utterance, audio } if wanted && !self.is_stale(utterance) => {
                 desk.log.transcript.generated(utterance, audio.duration(), now);
+                self.filler.open = Some(utterance);
                 self.media.play(utterance, &audio, now);
                 self.filler.put_off(now + self.media.queued() + desk.settings.ladder.filler);
             }
@@ -390,11 +427,15 @@ impl Live {
                 desk.log.transcript.text(utterance, &delta, now);
                 desk.emit(Event::AssistantText { utterance, delta });
             }
-            providers::Event::UtteranceDone(utterance) => self.media.finish(utterance, now),
+            providers::Event::UtteranceDone(utterance) => {
+                self.filler.open = None;
+                self.media.finish(utterance, now);
+            }
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             providers::Event::Failed(Failure { message, .. }) => {
                 desk.emit(Event::Warning(format!("no voice says that another provider is on its way: {message}")));
                 self.filler.voice = None;
+                self.end_filler(now);
             }
             // It hears nothing, asks for nothing, and speaks to nobody who is not there any more.
             providers::Event::Audio { .. }
@@ -408,6 +449,13 @@ impl Live {
             | providers::Event::ToolCall { .. }
             | providers::Event::Usage(_)
             | providers::Event::Receipt(_) => {}
+        }
+    }
+
+    /// The voice that fills silences makes no more of what it is in the middle of.
+    fn end_filler(&mut self, now: Instant) {
+        if let Some(utterance) = self.filler.open.take() {
+            self.media.finish(utterance, now);
         }
     }
 
@@ -426,13 +474,14 @@ impl Live {
 
     /// What the next provider is told; nothing where the conversation has yet to begin.
     fn past(&self, desk: &Desk) -> Option<Past> {
-        let said = desk.log.transcript.said();
-        let spoken = self.kept.has_speech();
-        if said.is_empty() && !spoken {
+        // "One moment" is no conversation yet.
+        let said = if self.begun { desk.log.transcript.said() } else { Vec::new() };
+        // A turn that is heard again is answered without being asked for; a cough is not, and hides no debt.
+        let asks = self.kept.asks();
+        if said.is_empty() && !asks {
             return None;
         }
-        // Speech that is heard again is answered without being asked for.
-        let next = if self.debt.is_owed() && !spoken { Next::GoOn } else { Next::Listen };
+        let next = if self.debt.is_owed() && !asks { Next::GoOn } else { Next::Listen };
         Some(Past { said, next })
     }
 
@@ -502,11 +551,14 @@ impl Live {
         self.when_silent(desk, now)
     }
 
-    /// A transfer failed, and the assistant died meanwhile: the menu, or the end.
+    /// A transfer failed, and the assistant died meanwhile: the menu, the fallback extension, or the end.
     pub(super) fn left_alone(&mut self, name: &str, cause: String, desk: &mut Desk, now: Instant) -> Flow {
-        if name != FALLBACK && self.keypad.keys().work_alone() {
-            self.fall_back_on_keys(cause, desk, now);
-            return GO_ON;
+        if name != FALLBACK {
+            if self.keypad.keys().work_alone() {
+                self.fall_back_on_keys(cause, desk, now);
+                return GO_ON;
+            }
+            return self.without_assistant(cause, desk, now);
         }
         if let Assistant::Gone { voice: true, .. } = self.assistant {
             self.announce_end(cause, None, desk, now);

@@ -1,13 +1,18 @@
 //! Whose turn it is to speak: what becomes of the assistant when the caller is heard.
-use super::{Desk, Event, Live, Phase};
+use super::{DIP, Desk, Event, Live, Phase};
 use media::Speech;
 use std::time::Instant;
 
 impl Live {
     /// The detector changed its mind about the caller.
     pub(super) fn on_speech(&mut self, speech: Speech, desk: &mut Desk, now: Instant) {
+        if let Speech::Ended { .. } = speech {
+            self.speaking = false;
+            self.kept.speech_ended();
+        }
         if !self.with_the_caller() {
-            return;
+            // What was said to somebody else wants no answer of ours.
+            return self.debt.turn_passed();
         }
         match speech {
             Speech::Suspected => self.media.duck(now),
@@ -18,6 +23,7 @@ impl Live {
             }
             Speech::Confirmed => {
                 desk.log.transcript.caller_speaks(now);
+                self.speaking = true;
                 self.caller_began(now);
                 desk.emit(Event::CallerSpeaks);
                 if matches!(self.phase, Phase::Talking) {
@@ -32,10 +38,12 @@ impl Live {
                 self.media.resume(now);
                 self.wait_for_keys(desk, now);
                 // While she goes on with what she was saying, nothing is answered.
-                self.kept.speech_ended();
                 if self.media.playing().is_none() {
+                    self.asked(last_voice);
                     self.unanswered = Some(last_voice);
                     self.turn_heard(last_voice, desk, now);
+                } else {
+                    self.debt.turn_passed();
                 }
                 desk.log.transcript.caller_stopped(last_voice);
             }
@@ -45,10 +53,31 @@ impl Live {
         }
     }
 
+    /// Whether the caller has stopped for our detector as well, whose last voice was then: servers tell of every dip, and
+    /// may be sooner than the silence it waits out.
+    pub(super) fn is_quiet(&self, last_voice: Instant, now: Instant) -> bool {
+        !self.speaking || now.saturating_duration_since(last_voice) >= DIP
+    }
+
+    /// The caller waits for an answer since then, unless they do already.
+    pub(super) fn asked(&mut self, at: Instant) {
+        if self.unanswered.is_none() {
+            self.unanswered = Some(at);
+            self.debt.asked();
+        }
+    }
+
     /// The caller is known to speak, to our detector or to the provider.
     pub(super) fn caller_began(&mut self, now: Instant) {
         self.kept.speech_began();
         self.debt.caller_speaks(now);
+    }
+
+    /// The provider answers, or wrote the turn down: one that only it heard is over. Not all tell when.
+    pub(super) fn goes_on(&mut self) {
+        if !self.speaking {
+            self.kept.speech_ended();
+        }
     }
 
     /// Cuts the assistant off, if it speaks and may be interrupted. No await between this and silence.
