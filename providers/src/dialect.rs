@@ -108,6 +108,8 @@ pub enum Outgoing {
     Binary(Vec<u8>),
     /// Work for the engine.
     Job(JobId, Job),
+    /// WebSocket text frame for the connection that was asked for by [`Event::Prepare`].
+    Ahead(String),
     /// Close the connection normally; nothing follows.
     Close,
 }
@@ -132,6 +134,15 @@ pub enum Disconnect {
     Refused(u16),
     /// A close frame, or `None` when the connection broke without one.
     Closed(Option<(u16, String)>),
+}
+
+/// How it is with the connection that was asked for by [`Event::Prepare`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// It is open.
+    Open,
+    /// It is not to be had, or not any more.
+    Lost,
 }
 
 /// A function the assistant may call.
@@ -261,8 +272,11 @@ pub struct Failure {
 pub enum Event {
     /// The session is configured; the first message is on its way. Once in a conversation.
     Ready,
-    /// The conversation goes on over a new connection: the one there is, if any, is to be dropped and
-    /// [`Dialect::endpoint`] connected again. What waits to be sent waits for it.
+    /// The conversation will go on over a new connection: it is to be opened now, to [`Dialect::endpoint`], beside the one
+    /// there is, and what it says to be kept until [`Self::Reconnect`]. It takes the place of one asked for before.
+    Prepare,
+    /// The conversation goes on over a new connection: the one there is, if any, is to be dropped, and the prepared one used
+    /// or, where there is none, [`Dialect::endpoint`] connected again. What waits to be sent waits for it.
     Reconnect,
     /// The provider heard the caller start to speak.
     SpeechStarted,
@@ -326,6 +340,8 @@ pub trait Dialect: Debug + Send {
     fn resume(&mut self, _past: Past) {}
     /// The connection is open.
     fn handle_connected(&mut self, now: Instant);
+    /// How it is with the connection that [`Event::Prepare`] asked for.
+    fn handle_ahead(&mut self, _ahead: Ahead, _now: Instant) {}
     /// A message from the provider.
     fn handle_incoming(&mut self, message: Incoming, now: Instant);
     /// There is no connection, or no longer.

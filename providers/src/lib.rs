@@ -16,8 +16,8 @@ mod redact;
 mod url;
 
 pub use dialect::{
-    Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
-    KeysTaken, Note, Outgoing, Respond, Tool, ToolCallId, Usage,
+    Ahead, Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId,
+    JobOutput, KeysTaken, Note, Outgoing, Respond, Tool, ToolCallId, Usage,
 };
 pub use past::{Next, Past, Said};
 pub use receipt::{Bill, Receipt};

@@ -15,6 +15,11 @@ pub enum Event {
     Connect(Endpoint),
     /// Drop the connection to the provider, if there is one: what still comes of it is nobody's.
     Disconnect,
+    /// Connect beside the connection that is in use, and keep what is heard; answer with `handle_ahead`.
+    Prepare(Endpoint),
+    /// Go on over the connection that was prepared or, without one, connect again; answer as to `Connect`, and with what
+    /// was heard.
+    Reconnect(Endpoint),
     /// A provider will tell there, when the call is over, what it cost.
     Receipt(Receipt),
     /// 200 went out: the conversation begins.

@@ -385,6 +385,7 @@ impl Live {
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
+            providers::Event::Prepare => desk.emit(Event::Prepare(self.provider.endpoint())),
             providers::Event::Reconnect => self.reconnect(desk),
             providers::Event::Ready => self.on_ready(desk, now),
         }

@@ -46,7 +46,7 @@ use media::{
     sdp, vad,
 };
 use numbered::{Numbered, Seat};
-use providers::{Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
+use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
@@ -259,6 +259,16 @@ impl Call {
         match &mut self.state {
             State::Ringing(ringing) => ringing.provider.handle_connected(now),
             State::Live(live) => live.connected(&mut self.desk, now),
+            State::Offering | State::Over => return,
+        }
+        self.settle(now);
+    }
+
+    /// How it is with the connection asked for with [`Event::Prepare`].
+    pub fn handle_ahead(&mut self, ahead: Ahead, now: Instant) {
+        match &mut self.state {
+            State::Ringing(ringing) => ringing.provider.handle_ahead(ahead, now),
+            State::Live(live) => live.provider.handle_ahead(ahead, now),
             State::Offering | State::Over => return,
         }
         self.settle(now);
@@ -556,9 +566,10 @@ impl Call {
                 let flow = ringing.next(failure, &mut self.desk, now);
                 self.follow(flow, now);
             }
-            providers::Event::Reconnect => {
-                let endpoint = self.provider().map(|provider| provider.endpoint());
-                endpoint.into_iter().for_each(|endpoint| self.desk.emit(Event::Connect(endpoint)));
+            providers::Event::Prepare | providers::Event::Reconnect => {
+                let State::Ringing(ringing) = &self.state else { return };
+                let (endpoint, prepares) = (ringing.provider.endpoint(), event == providers::Event::Prepare);
+                self.desk.emit(if prepares { Event::Prepare(endpoint) } else { Event::Reconnect(endpoint) });
             }
             providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
             providers::Event::Usage(usage) => self.desk.log.used(&usage),

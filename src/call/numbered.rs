@@ -1,7 +1,7 @@
 //! Dialects that follow one another in a call: utterances and jobs of each are told apart from those of all others.
 use media::{Audio, Heard, Speech, UtteranceId};
 use providers::{
-    Dialect, Disconnect, Endpoint, Event, Formats, Incoming, JobId, KeysTaken, Note, Outgoing, Past, Respond,
+    Ahead, Dialect, Disconnect, Endpoint, Event, Formats, Incoming, JobId, KeysTaken, Note, Outgoing, Past, Respond,
     ToolCallId,
 };
 use std::time::Instant;
@@ -77,6 +77,10 @@ impl Dialect for Numbered {
         self.dialect.handle_connected(now);
     }
 
+    fn handle_ahead(&mut self, ahead: Ahead, now: Instant) {
+        self.dialect.handle_ahead(ahead, now);
+    }
+
     fn handle_incoming(&mut self, message: Incoming, now: Instant) {
         match message {
             Incoming::Job(mut done) => {
@@ -136,7 +140,7 @@ impl Dialect for Numbered {
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
         Some(match self.dialect.poll_outgoing()? {
             Outgoing::Job(id, job) => Outgoing::Job(JobId(self.seat.outside(id.0)), job),
-            sent @ (Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Close) => sent,
+            sent @ (Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Ahead(_) | Outgoing::Close) => sent,
         })
     }
 
@@ -151,6 +155,7 @@ impl Dialect for Numbered {
                 Event::AssistantHeard { utterance: self.outside(utterance), text }
             }
             event @ (Event::Ready
+            | Event::Prepare
             | Event::Reconnect
             | Event::SpeechStarted
             | Event::SpeechStopped

@@ -83,6 +83,8 @@ impl LiveView {
                 return Some(*record);
             }
             E::Connect(_)
+            | E::Prepare(_)
+            | E::Reconnect(_)
             | E::Disconnect
             | E::Receipt(_)
             | E::CallerSpeaks

@@ -5,6 +5,7 @@ use super::{
     facts::Facts,
     https,
     media_board::News,
+    next_connection::NextConnection,
     receipts::Owed,
     recorder::{Recorder, Sink, Title},
     rtp_socket::Pair,
@@ -21,7 +22,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use media::{Channel, Unbelieved};
-use providers::{Endpoint, Incoming, Outgoing, Receipt};
+use providers::{Ahead, Endpoint, Incoming, Outgoing, Receipt};
 use sip::{Command, Reason};
 use std::{
     cell::Cell,
@@ -197,6 +198,8 @@ struct Task {
     rtcp: UdpSocket,
     shared: Shared,
     provider: Provider,
+    /// Takes its place when the dialect says so.
+    next: Option<NextConnection>,
     jobs_done: mpsc::Sender<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
@@ -223,6 +226,7 @@ async fn drive(
         rtcp,
         shared,
         provider: Provider::None,
+        next: None,
         jobs_done,
         counted: Unbelieved::default(),
     };
@@ -241,6 +245,7 @@ async fn drive(
             }
             Some(event) = sip.recv() => task.call.handle_sip(event, Instant::now()),
             message = from_provider(&mut task.provider) => task.on_provider(message),
+            ahead = of_next(&mut task.next) => task.on_ahead(ahead),
             Some(Done { job, prompt }) = finished_jobs.recv() => {
                 if let Some(prompt) = prompt {
                     task.call.prepare(prompt);
@@ -274,6 +279,13 @@ async fn from_provider(provider: &mut Provider) -> FromProvider {
     match provider {
         Provider::Socket(connection) => connection.next().await,
         Provider::None | Provider::Engine => std::future::pending().await,
+    }
+}
+
+async fn of_next(next: &mut Option<NextConnection>) -> Ahead {
+    match next {
+        Some(next) => next.change().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -317,7 +329,10 @@ impl Task {
             Provider::Socket(connection) => {
                 while connection.takes_more() {
                     let Some(message) = self.call.poll_outgoing() else { break };
-                    connection.send(message);
+                    match (message, &mut self.next) {
+                        (Outgoing::Ahead(text), Some(next)) => next.send(text),
+                        (message, _) => connection.send(message),
+                    }
                 }
             }
             Provider::Engine => {
@@ -393,12 +408,21 @@ impl Task {
         }
     }
 
+    fn on_ahead(&mut self, ahead: Ahead) {
+        if ahead == Ahead::Lost {
+            self.next = None;
+        }
+        self.call.handle_ahead(ahead, Instant::now());
+    }
+
     fn on_event(&mut self, event: Event) {
         log(&event);
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
-            Event::Disconnect => return self.provider = Provider::None,
+            Event::Disconnect => return (self.provider, self.next) = (Provider::None, None),
+            Event::Prepare(endpoint) => return self.next = self.open(endpoint).map(NextConnection::new),
+            Event::Reconnect(endpoint) => return self.reconnect(endpoint),
             Event::Receipt(receipt) => return self.owe(receipt),
             Event::Ended(ref record) => {
                 self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
@@ -442,20 +466,38 @@ impl Task {
     }
 
     fn connect(&mut self, endpoint: Endpoint) {
-        match endpoint {
-            Endpoint::WebSocket { url, headers } => {
-                let tls = Arc::clone(&self.shared.tls);
-                self.provider = Provider::Socket(Connection::open(url, headers, tls));
-            }
-            Endpoint::SignedWebSocket { request: url, headers, member } => {
-                let request = signed_url::Request { ask: https::Request { url, headers }, member };
-                let (http, tls) = (self.shared.http.clone(), Arc::clone(&self.shared.tls));
-                self.provider = Provider::Socket(Connection::open_signed(request, http, tls));
-            }
-            Endpoint::Engine => {
+        self.next = None;
+        match self.open(endpoint) {
+            Some(connection) => self.provider = Provider::Socket(connection),
+            None => {
                 self.provider = Provider::Engine;
                 self.call.handle_connected(Instant::now());
             }
+        }
+    }
+
+    /// Goes on over the connection that was prepared, if there is one.
+    fn reconnect(&mut self, endpoint: Endpoint) {
+        let Some(next) = self.next.take() else { return self.connect(endpoint) };
+        let (connection, is_open, said) = next.take();
+        self.provider = Provider::Socket(connection);
+        let now = Instant::now();
+        if is_open {
+            self.call.handle_connected(now);
+        }
+        said.into_iter().for_each(|message| self.call.handle_provider(message, now));
+    }
+
+    /// Begins to open a connection; `None` where there is no need of one.
+    fn open(&self, endpoint: Endpoint) -> Option<Connection> {
+        let tls = Arc::clone(&self.shared.tls);
+        match endpoint {
+            Endpoint::WebSocket { url, headers } => Some(Connection::open(url, headers, tls)),
+            Endpoint::SignedWebSocket { request: url, headers, member } => {
+                let request = signed_url::Request { ask: https::Request { url, headers }, member };
+                Some(Connection::open_signed(request, self.shared.http.clone(), tls))
+            }
+            Endpoint::Engine => None,
         }
     }
 }
@@ -504,6 +546,8 @@ fn log(event: &Event) {
         // Numbers, digits and words of callers are nobody's business above TRACE.
         Event::Connect(_)
         | Event::Disconnect
+        | Event::Prepare(_)
+        | Event::Reconnect(_)
         | Event::Receipt(_)
         | Event::Provider { .. }
         | Event::AssistantSpeaks { .. }

@@ -12,6 +12,7 @@ pub mod leases;
 pub mod media_board;
 pub mod media_threads;
 pub mod names;
+pub mod next_connection;
 mod pages;
 pub mod phone_task;
 pub mod receipts;

@@ -108,7 +108,8 @@ impl Connection {
             // Its frame goes out when it is dropped.
             Outgoing::Close => self.0 = State::Closed,
             // An engine's job has no business on a socket; the dialect's endpoint says which it is.
-            Outgoing::Job(..) => {}
+            // Nor has what is meant for another connection.
+            Outgoing::Job(..) | Outgoing::Ahead(_) => {}
         }
     }
 

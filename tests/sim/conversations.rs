@@ -4,8 +4,8 @@ use crate::house::{House, Provider};
 use base64_simd::STANDARD;
 use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId, codec::g711};
 use providers::{
-    Dialect, Disconnect, Event, Next, Note, Outgoing, Past, Respond, Said, Tool, elevenlabs, gemini, live as duplex,
-    openai,
+    Ahead, Dialect, Disconnect, Event, Next, Note, Outgoing, Past, Respond, Said, Tool, elevenlabs, gemini,
+    live as duplex, openai,
 };
 use ramal::lab::{
     elevenlabs as agents, gemini as live, live as full_duplex,
@@ -29,6 +29,8 @@ const KEPT: usize = 16;
 struct Exchange {
     house: House,
     provider: Option<Provider>,
+    /// The connection that will follow.
+    ahead: Option<Provider>,
     dialect: Box<dyn Dialect>,
     connections: u64,
     now: Instant,
@@ -67,6 +69,7 @@ impl Exchange {
         let mut exchange = Self {
             house: house.into(),
             provider: None,
+            ahead: None,
             dialect: Box::new(dialect),
             connections: 0,
             now: Instant::now(),
@@ -83,9 +86,13 @@ impl Exchange {
         exchange
     }
 
-    fn connect(&mut self) {
+    fn open(&mut self) -> Option<Provider> {
         self.connections += 1;
-        self.provider = self.house.open(self.connections, self.now);
+        self.house.open(self.connections, self.now)
+    }
+
+    fn connect(&mut self) {
+        self.provider = self.ahead.take().or_else(|| self.open());
         self.dialect.handle_connected(self.now);
     }
 
@@ -105,10 +112,16 @@ impl Exchange {
         loop {
             let before = self.lines.len();
             let mut moved = false;
-            while let Some(Outgoing::Text(text)) = self.dialect.poll_outgoing() {
+            while let Some(outgoing) = self.dialect.poll_outgoing() {
                 moved = true;
+                let (text, is_ahead) = match outgoing {
+                    Outgoing::Text(text) => (text, false),
+                    Outgoing::Ahead(text) => (text, true),
+                    Outgoing::Binary(_) | Outgoing::Job(..) | Outgoing::Close => continue,
+                };
                 self.write_down("client", &text);
-                self.provider.iter_mut().for_each(|provider| provider.handle_text(&text, self.now));
+                let provider = if is_ahead { &mut self.ahead } else { &mut self.provider };
+                provider.iter_mut().for_each(|provider| provider.handle_text(&text, self.now));
             }
             while let Some(departure) = self.provider.as_mut().and_then(Provider::poll_departure) {
                 moved = true;
@@ -139,6 +152,10 @@ impl Exchange {
 
     fn on_event(&mut self, event: Event) {
         match event {
+            Event::Prepare => {
+                self.ahead = self.open();
+                self.dialect.handle_ahead(Ahead::Open, self.now);
+            }
             Event::Reconnect => self.connect(),
             Event::Audio { utterance, audio } => self.queued.push_back((utterance, audio.duration())),
             Event::SpeechStarted => self.interrupt(),
@@ -345,11 +362,8 @@ fn a_conversation_with_openai_is_as_written_down() {
 
 #[test]
 fn a_conversation_with_openai_live_is_as_written_down() {
-    let reply = |words: &str, ms| full_duplex::Reply {
-        say: Some(full_duplex::Say::Tone { tone_hz: 500, ms }),
-        transcript: Some(words.into()),
-        ..full_duplex::Reply::default()
-    };
+    let reply =
+        |words: &str, ms| full_duplex::Reply { transcript: Some(words.into()), ..full_duplex::Reply::tone(500, ms) };
     let asks = full_duplex::Reply { calls: vec![transfer()], ..reply("One moment.", 400) };
     let script = full_duplex::Script {
         greeting: Some(reply("Hello.", 600)),
@@ -420,7 +434,7 @@ fn a_conversation_with_gemini_is_as_written_down() {
         "serverContent+usageMetadata.turnComplete",
     ]);
     assert_eq!(exchange.kinds("server", by_member), told);
-    assert_eq!(exchange.connections, 2);
+    assert!(exchange.connections >= 2, "one that follows was opened");
     exchange.check("gemini");
 }
 
@@ -469,7 +483,7 @@ fn a_conversation_that_another_provider_began_is_as_written_down() {
 
     let mut config = duplex::Config::new("sk-test", openai::Format::G711(media::Law::Mu));
     config.first_message = Some("Hello.".into());
-    let reply = full_duplex::Reply { transcript: Some(answer.into()), ..full_duplex::Reply::words(answer) };
+    let reply = full_duplex::Reply { transcript: Some(answer.into()), ..full_duplex::Reply::tone(500, 800) };
     let script =
         full_duplex::Script { replies: vec![reply], caller: vec![words.into()], ..full_duplex::Script::default() };
     let openai_live = Exchange::resumed(script, duplex::Session::new(config));

@@ -275,7 +275,7 @@ fn text(value: Value) -> Incoming {
 pub(crate) fn sent(outgoing: &[Outgoing], kind: &str) -> Vec<Value> {
     let parsed = outgoing.iter().filter_map(|message| match message {
         Outgoing::Text(text) => serde_json::from_str::<Value>(text).ok(),
-        Outgoing::Binary(_) | Outgoing::Job(..) | Outgoing::Close => None,
+        Outgoing::Binary(_) | Outgoing::Ahead(_) | Outgoing::Job(..) | Outgoing::Close => None,
     });
     parsed.filter(|value| value["type"] == kind).collect()
 }

@@ -316,6 +316,8 @@ impl Walk {
                 self.ended = true;
             }
             Event::Connect(_)
+            | Event::Prepare(_)
+            | Event::Reconnect(_)
             | Event::Disconnect
             | Event::CallerSpeaks
             | Event::CallerText(_)

@@ -6,7 +6,7 @@ use crate::{
     network::{Datagram, Network, Path},
 };
 use media::{Channel, codec::Codec};
-use providers::{Disconnect, Endpoint as Address, Incoming, Outgoing};
+use providers::{Ahead, Disconnect, Endpoint as Address, Incoming, Outgoing};
 use ramal::{
     call::{self, Call, Event},
     dtmf::Dtmf,
@@ -84,6 +84,9 @@ enum Wire {
     Opened,
     Refused(Disconnect),
     ToProvider(String),
+    /// The same on the connection that will follow.
+    Ahead(String),
+    AheadOpened,
     ToRamal(Departure),
 }
 
@@ -104,12 +107,16 @@ pub(crate) struct World {
     /// What is wrong with each.
     faults: BTreeMap<usize, Fault>,
     provider: Option<Provider>,
+    /// The connection that will follow.
+    ahead: Option<Provider>,
     engine: Engine,
     standby: Option<call::Standby>,
     /// How long providers are waited for.
     pub(crate) patience: call::Patiences,
     /// Connections to the provider so far.
     pub(crate) connections: u64,
+    /// Connections opened in advance and not used.
+    pub(crate) unused: u64,
     wire: BTreeMap<(Instant, u64), Wire>,
     sent: u64,
     pub(crate) log: Log,
@@ -186,7 +193,9 @@ impl World {
             engine: Engine::default(),
             standby: None,
             patience: call::Patiences::default(),
+            ahead: None,
             connections: 0,
+            unused: 0,
             wire: BTreeMap::new(),
             sent: 0,
             log: Log::default(),
@@ -212,6 +221,9 @@ impl World {
             Fault::TooMany => Disconnect::Closed(Some((1013, "Too many requests".into()))),
             Fault::Closed => Disconnect::Closed(Some((1011, "Internal error".into()))),
         };
+        if self.ahead.take().is_some() {
+            self.call.iter_mut().for_each(|call| call.handle_ahead(Ahead::Lost, self.now));
+        }
         if self.provider.take().is_some() {
             self.wire.clear();
             self.call.iter_mut().for_each(|call| call.handle_disconnected(how.clone(), self.now));
@@ -348,7 +360,7 @@ impl World {
         let muted = self.faults.get(&self.house) == Some(&Fault::Muted);
         let Some(call) = &mut self.call else { return };
         match wire {
-            Wire::ToProvider(_) | Wire::ToRamal(_) if muted => {}
+            Wire::ToProvider(_) | Wire::Ahead(_) | Wire::ToRamal(_) if muted => {}
             Wire::Refused(how) => call.handle_disconnected(how, self.now),
             Wire::Opened => {
                 self.connections += 1;
@@ -358,6 +370,13 @@ impl World {
                     self.hit(Fault::Closed);
                 }
             }
+            Wire::AheadOpened => {
+                self.connections += 1;
+                let next = self.houses[self.house].open(self.connections, self.now);
+                self.unused += u64::from(std::mem::replace(&mut self.ahead, next).is_some());
+                call.handle_ahead(Ahead::Open, self.now);
+            }
+            Wire::Ahead(text) => self.ahead.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
             Wire::ToProvider(text) => self.provider.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
             Wire::ToRamal(Departure::Message { text, .. }) => {
                 call.handle_provider(self.houses[self.house].framed(text), self.now)
@@ -438,6 +457,7 @@ impl World {
                     self.log.message(&text, self.now);
                     self.post(TO_PROVIDER, Wire::ToProvider(text));
                 }
+                Outgoing::Ahead(text) => self.post(TO_PROVIDER, Wire::Ahead(text)),
                 Outgoing::Job(id, job) => self.engine.submit(id, job, self.now),
                 Outgoing::Binary(_) | Outgoing::Close => {}
             }
@@ -460,9 +480,14 @@ impl World {
 
     fn on_event(&mut self, event: Event, call: &mut Call) {
         match event {
-            Event::Connect(address) => {
+            Event::Prepare(_) => self.post(HANDSHAKE, Wire::AheadOpened),
+            Event::Reconnect(_) if self.ahead.is_some() => {
+                (self.provider, self.wire) = (self.ahead.take(), BTreeMap::new());
+                call.handle_connected(self.now);
+            }
+            Event::Connect(address) | Event::Reconnect(address) => {
                 // What was on its way on a connection before goes with it.
-                (self.provider, self.wire) = (None, BTreeMap::new());
+                (self.provider, self.ahead, self.wire) = (None, None, BTreeMap::new());
                 let Address::WebSocket { url, .. } = address else {
                     self.house = self.houses.len().saturating_sub(1);
                     return call.handle_connected(self.now);
@@ -485,7 +510,10 @@ impl World {
                 self.log.interrupted.push(self.log.voiced.len().saturating_sub(1));
             }
             Event::Warning(text) => self.log.warnings.push(text),
-            Event::Ended(record) => self.log.records.push(*record),
+            Event::Ended(record) => {
+                (self.provider, self.ahead) = (None, None);
+                self.log.records.push(*record);
+            }
             Event::CallerSpeaks => self.log.caller_speaks = Some(self.now),
             Event::CallerText(_)
             | Event::Provider { .. }

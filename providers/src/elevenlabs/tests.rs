@@ -140,6 +140,7 @@ fn heard(utterance: u64, ms: u64) -> Heard {
 fn show(event: &Event) -> String {
     match event {
         Event::Ready => "Ready".into(),
+        Event::Prepare => "Prepare".into(),
         Event::Reconnect => "Reconnect".into(),
         Event::SpeechStarted => "SpeechStarted".into(),
         Event::SpeechStopped => "SpeechStopped".into(),

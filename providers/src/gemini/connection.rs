@@ -7,6 +7,10 @@ const SETUP_WITHIN: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(55 * 60);
 /// How long after [`LONGEST`] a pause in the conversation is waited for.
 const LINGER: Duration = Duration::from_secs(120);
+/// How long the connection that is to follow may take to open while the one there is serves on.
+const PREPARED_WITHIN: Duration = Duration::from_secs(3);
+/// How long it is given to be set up before it takes over, where there is time.
+const SET_UP_WITHIN: Duration = Duration::from_millis(500);
 /// Of the time the server leaves us, so much is ours to leave in.
 const MARGIN: Duration = Duration::from_secs(2);
 /// What a connection that works is open for at the least.
@@ -69,12 +73,33 @@ enum Handle {
     Past(String),
 }
 
+/// The connection that is to follow, opened while there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ahead {
+    /// What it goes on with.
+    handle: String,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Asked for, and not waited for beyond then.
+    Asked { until: Instant },
+    /// It is there and `setup` is sent; the server is given until then to do it.
+    SetUp { until: Instant },
+    /// It can take over at any time.
+    Ready,
+    /// It was not to be had in time, or is not any more.
+    GivenUp,
+}
+
 /// The connections of one conversation.
 #[derive(Debug)]
 pub(super) struct Connection {
     phase: Phase,
     opened: Opened,
     handle: Handle,
+    ahead: Option<Ahead>,
     /// When it was set up.
     since: Option<Instant>,
     /// Connections in a row that were left or broke before they had worked.
@@ -83,7 +108,8 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Opening, opened: Opened::First, handle: Handle::None, since: None, fruitless: 0 }
+        let (opened, handle) = (Opened::First, Handle::None);
+        Self { phase: Phase::Opening, opened, handle, ahead: None, since: None, fruitless: 0 }
     }
 
     /// It is there; false when it was not asked for.
@@ -143,19 +169,70 @@ impl Connection {
         }
     }
 
-    /// Leaves it for another if that is due, and nobody would notice or there is no time to wait for that; true if so.
-    pub(super) fn leave(&mut self, is_silent: bool, now: Instant) -> bool {
+    /// Whether the connection that is to follow is to be opened now; one that was opened before goes on from too early.
+    pub(super) fn prepare(&mut self, now: Instant) -> bool {
         let Phase::Open { leave } = &mut self.phase else { return false };
         if let Leave::NotBefore(at) = *leave
             && at <= now
         {
             *leave = Leave::By(at + LINGER);
         }
+        let (Leave::By(by), Handle::Current(current)) = (*leave, &self.handle) else { return false };
+        if let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.handle == *current) {
+            ahead.stage = match ahead.stage {
+                Stage::Asked { until } if until <= now => Stage::GivenUp,
+                Stage::SetUp { until } if until <= now => Stage::Ready,
+                stage => stage,
+            };
+            return false;
+        }
+        if by <= now {
+            return false; // there is no time for it
+        }
+        self.ahead = Some(Ahead { handle: current.clone(), stage: Stage::Asked { until: now + PREPARED_WITHIN } });
+        true
+    }
+
+    /// The connection that is to follow is there: the handle for its `setup`; `None` when it was not asked for.
+    pub(super) fn prepared(&mut self, now: Instant) -> Option<&str> {
+        let ahead = self.ahead.as_mut()?;
+        let Stage::Asked { .. } = ahead.stage else { return None };
+        ahead.stage = Stage::SetUp { until: now + SET_UP_WITHIN };
+        Some(&ahead.handle)
+    }
+
+    /// The connection that was to follow is not to be had, or not any more: it is not waited for.
+    pub(super) fn unprepared(&mut self) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.stage = Stage::GivenUp;
+        }
+    }
+
+    /// Until when the connection that is to follow is waited for.
+    fn waits_until(&self) -> Option<Instant> {
+        match self.ahead.as_ref()?.stage {
+            Stage::Asked { until } | Stage::SetUp { until } => Some(until),
+            Stage::Ready | Stage::GivenUp => None,
+        }
+    }
+
+    /// The one that follows takes over.
+    fn follow(&mut self, now: Instant) {
+        self.phase = match self.ahead.take().map(|ahead| ahead.stage) {
+            Some(Stage::SetUp { .. } | Stage::Ready) => Phase::Setup { by: now + SETUP_WITHIN },
+            Some(Stage::Asked { .. } | Stage::GivenUp) | None => Phase::Opening,
+        };
+    }
+
+    /// Leaves it for another if that is due, and nobody would notice or there is no time to wait for that; true if so.
+    pub(super) fn leave(&mut self, is_silent: bool, now: Instant) -> bool {
+        let waits = self.waits_until().is_some_and(|until| until > now);
+        let Phase::Open { leave: leave @ Leave::By(_) } = &mut self.phase else { return false };
         let Leave::By(by) = *leave else { return false };
         match &self.handle {
-            Handle::Current(_) if (is_silent || by <= now) && self.fruitless < BACK_OFF.len() => {
+            Handle::Current(_) if ((is_silent && !waits) || by <= now) && self.fruitless < BACK_OFF.len() => {
                 self.fruitless = self.fruitless.saturating_add(1);
-                self.phase = Phase::Opening;
+                self.follow(now);
                 true
             }
             Handle::None | Handle::Current(_) | Handle::Past(_) if by <= now => {
@@ -167,10 +244,10 @@ impl Connection {
     }
 
     /// Leaves it at once, if there is anything to go on with.
-    pub(super) fn replace(&mut self) -> bool {
+    pub(super) fn replace(&mut self, now: Instant) -> bool {
         let can = matches!(self.phase, Phase::Open { .. }) && self.handle != Handle::None;
         if can {
-            self.phase = Phase::Opening;
+            self.follow(now);
         }
         can
     }
@@ -189,7 +266,7 @@ impl Connection {
         match self.phase {
             Phase::Setup { by } if by <= now => Some(Due::NoSetupComplete),
             Phase::Broken { until } if until <= now => {
-                self.phase = Phase::Opening;
+                self.follow(now);
                 Some(Due::Reconnect)
             }
             Phase::Opening | Phase::Setup { .. } | Phase::Open { .. } | Phase::Broken { .. } | Phase::Over => None,
@@ -209,10 +286,13 @@ impl Connection {
         self.phase == Phase::Over
     }
 
-    pub(super) const fn deadline(&self) -> Option<(Instant, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         match self.phase {
             Phase::Setup { by } => Some((by, "gemini setup complete")),
-            Phase::Open { leave: Leave::NotBefore(at) | Leave::By(at) } => Some((at, "gemini end of a connection")),
+            Phase::Open { leave: Leave::NotBefore(at) } => Some((at, "gemini end of a connection")),
+            Phase::Open { leave: Leave::By(by) } => {
+                Some((self.waits_until().unwrap_or(by).min(by), "gemini end of a connection"))
+            }
             Phase::Broken { until } => Some((until, "gemini next connection")),
             Phase::Open { leave: Leave::Never } | Phase::Opening | Phase::Over => None,
         }

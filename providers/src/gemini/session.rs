@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     dialect::{
-        Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing,
-        Respond, ToolCallId,
+        Ahead, Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note,
+        Outgoing, Respond, ToolCallId,
     },
     keys,
     outbox::Outbox,
@@ -78,6 +78,8 @@ pub struct Session {
     resumed: Option<Next>,
     connection: Connection,
     outbox: Outbox,
+    /// For the connection that is to follow.
+    ahead: Option<String>,
     events: VecDeque<Event>,
     turns: Turns,
     patience: Patience,
@@ -101,6 +103,7 @@ impl Session {
             resumed: None,
             connection: Connection::new(),
             outbox,
+            ahead: None,
             events: VecDeque::new(),
             turns: Turns::new(),
             patience: Patience::new(),
@@ -183,6 +186,9 @@ impl Session {
 
     /// Sends what may be sent, and leaves the connection when that is due.
     fn pump(&mut self, now: Instant) {
+        if self.connection.prepare(now) {
+            self.events.push_back(Event::Prepare);
+        }
         if self.connection.leave(self.is_silent(), now) {
             return self.reconnect();
         }
@@ -225,7 +231,7 @@ impl Session {
             Silence::GiveUp => self.give_up(FailureKind::Silence, "the model fell silent, and stayed so"),
             Silence::AskAgain => {
                 self.warn("the model fell silent: it is asked again");
-                if self.connection.replace() {
+                if self.connection.replace(now) {
                     self.reconnect();
                 } else {
                     // What was being said is given up: what comes next is the answer.
@@ -283,6 +289,16 @@ impl Dialect for Session {
     fn handle_connected(&mut self, now: Instant) {
         if self.connection.connected(now) {
             self.outbox.push_setup(wire::setup(&self.config, self.connection.handle()));
+        }
+    }
+
+    fn handle_ahead(&mut self, ahead: Ahead, now: Instant) {
+        match ahead {
+            Ahead::Open => {
+                let setup = |handle| wire::setup(&self.config, Some(handle));
+                self.ahead = self.connection.prepared(now).map(setup);
+            }
+            Ahead::Lost => self.connection.unprepared(),
         }
     }
 
@@ -466,7 +482,7 @@ impl Dialect for Session {
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
-        self.outbox.poll().map(Outgoing::Text)
+        self.ahead.take().map(Outgoing::Ahead).or_else(|| self.outbox.poll().map(Outgoing::Text))
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
 use crate::dialect::{
-    Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, Tool, ToolCallId,
+    Ahead, Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, Tool, ToolCallId,
 };
 use media::{Audio, Frame, Heard, Law, SampleRate, Speech, UtteranceId};
 use serde_json::{Value, json};
@@ -76,10 +76,15 @@ impl Player {
 
     /// What was sent; of a setup only what changes between connections.
     fn sent(&mut self) -> Option<Value> {
-        let Outgoing::Text(text) = self.session.poll_outgoing()? else { panic!("{}: not text", self.label) };
+        let (text, is_ahead) = match self.session.poll_outgoing()? {
+            Outgoing::Text(text) => (text, false),
+            Outgoing::Ahead(text) => (text, true),
+            other => panic!("{}: {other:?}", self.label),
+        };
         let message: Value = serde_json::from_str(&text).unwrap();
         let resumption = message.pointer("/setup/sessionResumption").cloned();
-        Some(resumption.map_or(message, |resumption| json!({"setup": {"sessionResumption": resumption}})))
+        let message = resumption.map_or(message, |resumption| json!({"setup": {"sessionResumption": resumption}}));
+        Some(if is_ahead { json!({"ahead": message}) } else { message })
     }
 
     fn assert_silent(&mut self) {
@@ -105,6 +110,8 @@ impl Player {
         let number = |n: usize| words[n].parse::<u64>().unwrap();
         match verb {
             "connected" => self.session.handle_connected(self.now),
+            "ahead_is_open" => self.session.handle_ahead(Ahead::Open, self.now),
+            "ahead_is_lost" => self.session.handle_ahead(Ahead::Lost, self.now),
             "audio" => self.session.handle_audio(&audio(number(0)), self.now),
             "speaks" => self.session.handle_speech(Speech::Confirmed, self.now),
             "stops" => self.session.handle_speech(Speech::Ended { last_voice: self.now }, self.now),
@@ -138,6 +145,7 @@ fn heard(utterance: u64, ms: u64) -> Heard {
 fn show(event: &Event) -> String {
     match event {
         Event::Ready => "Ready".into(),
+        Event::Prepare => "Prepare".into(),
         Event::Reconnect => "Reconnect".into(),
         Event::SpeechStarted => "SpeechStarted".into(),
         Event::SpeechStopped => "SpeechStopped".into(),
@@ -177,6 +185,7 @@ scripts!(
     goodbye_does_not_wait,
     go_away_between_turns,
     go_away_without_a_pause,
+    the_next_connection_is_not_to_be_had,
     broken_connection_is_resumed,
     resumption_is_refused,
     context_is_full,
@@ -306,7 +315,9 @@ fn a_connection_is_left_before_it_is_closed_for_its_age() {
     player.wait(Duration::from_secs(55 * 60 - 1));
     player.assert_silent();
     player.wait(Duration::from_secs(1));
-    assert_eq!(player.session.poll_event(), Some(Event::Reconnect));
+    assert_eq!(player.session.poll_event(), Some(Event::Prepare));
+    player.wait(Duration::from_secs(3));
+    assert_eq!(player.session.poll_event(), Some(Event::Reconnect), "the next is not waited for");
 }
 
 #[test]

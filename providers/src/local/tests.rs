@@ -60,6 +60,7 @@ impl World {
                 Event::Warning(text) => Some(format!("warn {text}")),
                 Event::Failed(failure) => Some(format!("fail {:?}", failure.kind)),
                 Event::Ready
+                | Event::Prepare
                 | Event::Reconnect
                 | Event::Usage(_)
                 | Event::Receipt(_)

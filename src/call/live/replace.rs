@@ -134,7 +134,7 @@ impl Filler {
     pub(in crate::call) fn poll_job(&mut self) -> Option<(JobId, providers::Job)> {
         match self.voice.as_mut()?.poll_outgoing()? {
             Outgoing::Job(id, job) => Some((id, job)),
-            Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Close => None,
+            Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Ahead(_) | Outgoing::Close => None,
         }
     }
 }
@@ -333,7 +333,7 @@ impl Live {
             self.bundle.take().into_iter().for_each(|waiting| self.kept.hear(waiting));
             self.replay = self.kept.turn_so_far(&self.replay, self.provider.formats().uplink);
         }
-        desk.emit(Event::Connect(self.provider.endpoint()));
+        desk.emit(Event::Reconnect(self.provider.endpoint()));
     }
 
     /// Nobody is left to go on.
@@ -441,6 +441,7 @@ impl Live {
             providers::Event::Audio { .. }
             | providers::Event::AssistantText { .. }
             | providers::Event::Ready
+            | providers::Event::Prepare
             | providers::Event::Reconnect
             | providers::Event::SpeechStarted
             | providers::Event::SpeechStopped

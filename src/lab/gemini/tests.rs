@@ -5,7 +5,7 @@ mod socket;
 use super::*;
 use media::{Audio, Frame, Heard, SampleRate, UtteranceId};
 use providers::{
-    Dialect, Disconnect, Event, FailureKind, Incoming, Outgoing, Respond, Tool,
+    Ahead, Dialect, Disconnect, Event, FailureKind, Incoming, Outgoing, Respond, Tool,
     gemini::{Config, Session},
 };
 use serde_json::{Value, json};
@@ -24,7 +24,11 @@ static VOICE: LazyLock<Arc<Voice>> = LazyLock::new(|| Arc::new(Voice::default())
 struct World {
     script: Arc<Script>,
     core: Option<Core>,
+    /// The connection that is to follow.
+    ahead: Option<Core>,
     connections: u64,
+    /// How many of them came to be used.
+    used: u64,
     session: Session,
     now: Instant,
     /// Audio of the assistant not yet played.
@@ -42,7 +46,9 @@ impl World {
         let mut world = Self {
             script: Arc::new(script),
             core: None,
+            ahead: None,
             connections: 0,
+            used: 0,
             session: Session::new(config),
             now: Instant::now(),
             queued: VecDeque::new(),
@@ -57,19 +63,34 @@ impl World {
         world
     }
 
-    fn connect(&mut self) {
+    fn open(&mut self) -> Core {
         self.connections += 1;
-        self.core = Some(Core::new(Arc::clone(&self.script), Arc::clone(&VOICE), self.connections, self.now));
+        Core::new(Arc::clone(&self.script), Arc::clone(&VOICE), self.connections, self.now)
+    }
+
+    fn connect(&mut self) {
+        self.used += 1;
+        self.core = Some(self.ahead.take().unwrap_or_else(|| self.open()));
         self.session.handle_connected(self.now);
+    }
+
+    fn prepare(&mut self) {
+        self.ahead = Some(self.open());
+        self.session.handle_ahead(Ahead::Open, self.now);
     }
 
     fn settle(&mut self) {
         loop {
             let mut quiet = true;
-            while let Some(Outgoing::Text(text)) = self.session.poll_outgoing() {
+            while let Some(outgoing) = self.session.poll_outgoing() {
                 quiet = false;
+                let (text, core) = match outgoing {
+                    Outgoing::Text(text) => (text, &mut self.core),
+                    Outgoing::Ahead(text) => (text, &mut self.ahead),
+                    other => panic!("{other:?}"),
+                };
                 self.sent.push(serde_json::from_str(&text).unwrap());
-                self.core.iter_mut().for_each(|core| core.handle_text(&text, self.now));
+                core.iter_mut().for_each(|core| core.handle_text(&text, self.now));
             }
             while let Some(departure) = self.core.as_mut().and_then(Core::poll_departure) {
                 quiet = false;
@@ -100,6 +121,7 @@ impl World {
 
     fn on_event(&mut self, event: Event) {
         match &event {
+            Event::Prepare => self.prepare(),
             Event::Reconnect => self.connect(),
             Event::Audio { utterance, audio } => self.queued.push_back((*utterance, audio.duration())),
             Event::SpeechStarted => {
@@ -226,7 +248,7 @@ fn a_conversation_outlives_its_connections() {
         let script = Script { faults, ..script(vec![reply("From nine.", 400)]) };
         let mut world = World::new(script, config());
         world.pass(2_000);
-        assert_eq!(world.connections, 2, "{case}");
+        assert_eq!(world.used, 2, "{case}");
         world.speak(400, 8_000.0);
         world.pass(2_500);
         assert_eq!(

@@ -49,7 +49,7 @@ fn heard(world: &World) -> Vec<usize> {
             let message: Value = serde_json::from_str(text).ok()?;
             Some(STANDARD.decode_to_vec(message.get("user_audio_chunk")?.as_str()?).ok()?.len())
         }
-        Outgoing::Binary(_) | Outgoing::Job(..) | Outgoing::Close => None,
+        Outgoing::Binary(_) | Outgoing::Ahead(_) | Outgoing::Job(..) | Outgoing::Close => None,
     };
     world.outgoing.iter().filter_map(chunk).collect()
 }

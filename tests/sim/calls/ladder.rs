@@ -43,7 +43,7 @@ impl World {
     fn spoken(&mut self) -> Vec<String> {
         let asked = std::mem::take(&mut self.outgoing).into_iter().filter_map(|outgoing| match outgoing {
             Outgoing::Job(id, job) => Some((id, job)),
-            Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Close => None,
+            Outgoing::Text(_) | Outgoing::Binary(_) | Outgoing::Ahead(_) | Outgoing::Close => None,
         });
         let mut jobs: Vec<_> = asked.collect();
         jobs.extend(std::iter::from_fn(|| self.call.poll_job()));
