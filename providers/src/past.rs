@@ -63,7 +63,7 @@ impl Past {
 #[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 mod tests {
     use super::*;
-    use crate::{Dialect, Incoming, Job, Outgoing, elevenlabs, gemini, local, openai};
+    use crate::{Dialect, Incoming, Job, Outgoing, elevenlabs, gemini, live, local, openai};
     use media::Law;
     use std::time::Instant;
 
@@ -87,7 +87,7 @@ mod tests {
             sent.extend(std::iter::from_fn(|| dialect.poll_outgoing()).filter_map(|message| match message {
                 Outgoing::Text(text) => Some(text),
                 Outgoing::Job(_, Job::Speak { text, .. }) => Some(text),
-                Outgoing::Job(..) | Outgoing::Binary(_) | Outgoing::Close => None,
+                Outgoing::Job(..) | Outgoing::Binary(_) | Outgoing::Ahead(_) | Outgoing::Close => None,
             }));
         }
         sent
@@ -110,6 +110,21 @@ mod tests {
         let going_on = sent(session(), &ready, Next::GoOn);
         assert!(going_on[3].contains("There was a gap") && going_on[4].contains("response.create"), "{going_on:?}");
         assert!(!going_on.concat().contains("Welcome."), "nobody is greeted again");
+    }
+
+    #[test]
+    fn openai_live_is_told_the_past_when_it_starts() {
+        let session = || {
+            let config = live::Config::new("k", openai::Format::G711(Law::Mu));
+            live::Session::new(live::Config { first_message: Some("Welcome.".into()), ..config })
+        };
+        let started =
+            [r#"{"type":"session.started","event_id":"e","session":{"id":"s","model":"m","status":"active"}}"#];
+        let listening = sent(session(), &started, Next::Listen);
+        let [start] = &listening[..] else { panic!("{listening:?}") };
+        assert!(start.contains("\"text\":\"Hello.\"") && start.contains("\"text\":\"When are you open?\""), "{start}");
+        let going_on = sent(session(), &started, Next::GoOn);
+        assert!(going_on[1].contains("There was a gap") && !going_on.concat().contains("Welcome."), "{going_on:?}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::{
         wire::Item,
     },
     outbox::Outbox,
+    past::{Next, Past},
 };
 use media::{Audio, Heard, Speech, UtteranceId};
 use std::{
@@ -80,6 +81,8 @@ pub struct Session {
     metered: Duration,
     /// Whether the caller has been greeted.
     began: bool,
+    /// Who had the word when another provider left the conversation to us, until it is taken.
+    resumed: Option<Next>,
     next_event: u64,
     unknown_kinds: BTreeMap<String, u64>,
     counters: Counters,
@@ -102,6 +105,7 @@ impl Session {
             memory: Memory::default(),
             metered: Duration::ZERO,
             began: false,
+            resumed: None,
             next_event: 0,
             unknown_kinds: BTreeMap::new(),
             counters: Counters::default(),
@@ -246,6 +250,12 @@ impl Dialect for Session {
     fn formats(&self) -> Formats {
         let format = self.config.format.audio();
         Formats { uplink: format, downlink: format }
+    }
+
+    fn resume(&mut self, past: Past) {
+        past.said.into_iter().for_each(|said| self.memory.recall(said));
+        self.memory.settle();
+        self.resumed = Some(past.next);
     }
 
     fn handle_connected(&mut self, now: Instant) {

@@ -60,6 +60,11 @@ impl Reply {
     pub fn words(text: impl Into<String>) -> Self {
         Self { say: Some(Say::Words(text.into())), ..Self::default() }
     }
+
+    /// A reply that is a pure tone, to be measured.
+    pub fn tone(tone_hz: u32, ms: u64) -> Self {
+        Self { say: Some(Say::Tone { tone_hz, ms }), ..Self::default() }
+    }
 }
 
 /// What goes wrong with a connection, in milliseconds from its opening.

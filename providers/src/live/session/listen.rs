@@ -10,6 +10,7 @@ use crate::{
         fault::{self, Fault},
         wire::{ErrorBody, OutputItem},
     },
+    past::{GO_ON, Next},
 };
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,11 @@ impl Session {
             return;
         }
         self.events.push_back(Event::Ready);
+        match self.resumed.take() {
+            Some(Next::GoOn) => return self.comment(GO_ON, None),
+            Some(Next::Listen) => return,
+            None => {}
+        }
         if let Some(words) = self.config.first_message.clone() {
             self.comment(
                 &format!(
