@@ -64,8 +64,6 @@ pub struct Playout {
     fade: Option<Taken>,
     /// The caller has the word; what waits is kept.
     paused: bool,
-    /// It fell silent in mid-sound: what comes next rises out of silence.
-    rises: bool,
     /// Frame times the part of a frame in front has waited for the rest.
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
@@ -87,7 +85,6 @@ impl Playout {
             gain: Gain::FULL,
             fade: None,
             paused: false,
-            rises: false,
             waited: 0,
             sounding: false,
             prompts: VecDeque::new(),
@@ -165,8 +162,9 @@ impl Playout {
         }
     }
 
-    /// The next frame, `None` for silence. Where an utterance ends, or follows another at once, or goes on after it
-    /// starved, and that would click, it fades.
+    /// The next frame, `None` for silence. Where an utterance ends or follows another at once, and that would click, it
+    /// fades; where it stopped in its middle, for a pause or because it starved, it always does: one sample does not tell
+    /// what is around it.
     pub fn take(&mut self) -> Option<Taken> {
         if let Some(fade) = self.fade.take() {
             return Some(fade);
@@ -182,18 +180,25 @@ impl Playout {
         let complete = waiting >= self.frame || front.finished || followed || self.waited >= PATIENCE;
         if waiting == 0 || !complete {
             self.waited += u32::from(waiting > 0);
-            self.rises |= before;
+            front.rises = front.rises.or(before.then_some(0.0));
             return None;
         }
-        (self.waited, self.sounding) = (0, true);
+        let ends = front.finished || followed;
+        // What is left when nothing follows in time is in mid-sound.
+        let starves = waiting < self.frame && !ends;
+        (self.waited, self.sounding) = (0, !starves);
         let first = front.played == 0 && front.before.played.is_zero();
-        let seam = std::mem::take(&mut self.rises) || (first && before);
-        if seam && front.clicks() {
-            self.gain.rise();
+        let seam = (first && before && front.clicks()).then_some(0.0);
+        if let Some(volume) = std::mem::replace(&mut front.rises, starves.then_some(0.0)).or(seam) {
+            self.gain.rise(volume);
         }
         let utterance = front.utterance;
-        let ends = front.finished || followed;
-        let fade = if ends { front.ending(self.frame, self.codec.sample_rate().samples_in(FADE)) } else { 0 };
+        let longest = self.codec.sample_rate().samples_in(FADE);
+        let fade = match (ends, starves) {
+            (true, _) => front.ending(self.frame, longest),
+            (false, true) => longest.min(waiting),
+            (false, false) => 0,
+        };
         let untouched = fade == 0 && self.gain.is_full();
         let packet = if untouched { front.packet(self.frame) } else { None };
         let mut audio = front.take_fading(self.frame, fade);
@@ -215,7 +220,9 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(self.gain);
         }
-        self.rises |= self.sounding;
+        if let Some(front) = self.utterances.front_mut() {
+            front.rises = front.rises.or(self.sounding.then_some(0.0));
+        }
         self.sounding = false;
         self.paused = true;
     }
@@ -233,8 +240,7 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(gain);
         }
-        (self.sounding, self.paused, self.rises) = (false, false, false);
-        self.waited = 0;
+        (self.sounding, self.paused, self.waited) = (false, false, 0);
         let cut: Vec<Heard> = self.utterances.drain(..).map(|queued| queued.heard()).collect();
         for heard in &cut {
             self.close(*heard, End::Cut);

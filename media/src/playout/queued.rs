@@ -29,6 +29,8 @@ pub(super) struct Queued {
     pub(super) finished: bool,
     /// How many samples fade at its end, once that is near.
     ending: Option<usize>,
+    /// It fell silent in mid-sound, or went down to so much of its volume: what comes next rises out of that.
+    pub(super) rises: Option<f32>,
     /// The last push did not fit.
     pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
@@ -62,6 +64,7 @@ impl Queued {
             before: Before::default(),
             finished: false,
             ending: None,
+            rises: None,
             refused: false,
             resampler: None,
             runs: VecDeque::new(),
@@ -78,6 +81,7 @@ impl Queued {
     }
 
     pub(super) fn push(&mut self, audio: &Audio, room: Duration) {
+        self.extend();
         let room = self.line.rate().samples_in(room);
         match audio {
             Audio::G711 { law, bytes } => match self.line.push_bytes(*law, bytes, room) {
@@ -90,6 +94,7 @@ impl Queued {
 
     /// The same of a prompt in the line's form, if all of it fits.
     pub(super) fn push_prompt(&mut self, prompt: Prompt) {
+        self.extend();
         self.settle();
         let next = self.played + self.line.len();
         let accepted = self.line.push_pcm(&prompt.samples, prompt.samples.len());
@@ -106,6 +111,13 @@ impl Queued {
     pub(super) fn finish(&mut self) {
         self.finished = true;
         self.settle();
+    }
+
+    /// What waits is not the end. What has begun to fade for it comes back.
+    fn extend(&mut self) {
+        if let Some(fade) = self.ending.take().filter(|fade| self.line.len() < *fade) {
+            self.rises = Some(gain::half_cosine(self.line.len() as f32 / fade as f32));
+        }
     }
 
     /// What the resampler keeps back belongs before what comes next.
@@ -153,12 +165,13 @@ impl Queued {
         *self.ending.get_or_insert(if clicks { longest.min(waiting) } else { 0 })
     }
 
-    /// Whether what comes next would click after silence.
+    /// Whether its beginning would click after somebody else's end.
     pub(super) fn clicks(&self) -> bool {
         self.line.first().unsigned_abs() > CLICK
     }
 
     pub(super) fn transcode(&mut self, codec: Codec) {
+        self.extend();
         let (heard, waiting) = (self.heard(), self.line.len());
         let waiting_for = self.line.rate().duration_of(waiting);
         let rest = self.line.take(waiting);
