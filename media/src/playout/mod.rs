@@ -49,7 +49,7 @@ pub struct Taken {
     pub utterance: UtteranceId,
     /// It is the first of its utterance.
     pub first: bool,
-    /// The same as it was encoded beforehand, after those of the frames before from a reset of the encoder on.
+    /// The same as it was encoded beforehand, behind the packets of the frames before.
     pub packet: Option<Vec<u8>>,
 }
 
@@ -69,6 +69,8 @@ pub struct Playout {
     /// The frame before was of the utterance in front: a cut needs a fade.
     sounding: bool,
     prompts: VecDeque<Prompt>,
+    /// The frame before was silence or a prompt's: a decoder that heard it is ready for a prompt's next packet.
+    ready: bool,
     ended: VecDeque<Heard>,
     closed: VecDeque<Heard>,
     dropped: Duration,
@@ -88,6 +90,7 @@ impl Playout {
             waited: 0,
             sounding: false,
             prompts: VecDeque::new(),
+            ready: true,
             ended: VecDeque::new(),
             closed: VecDeque::new(),
             dropped: Duration::ZERO,
@@ -99,7 +102,7 @@ impl Playout {
         self.frame = codec.sample_rate().samples_in(ptime);
         self.fade = None;
         self.prompts.clear();
-        self.utterances.iter_mut().for_each(Queued::forget_packets);
+        self.interrupt();
         if codec == self.codec {
             return;
         }
@@ -107,6 +110,12 @@ impl Playout {
         for queued in &mut self.utterances {
             queued.transcode(codec);
         }
+    }
+
+    /// Something else is sent in between: what is queued of prompts is to be encoded anew.
+    pub fn interrupt(&mut self) {
+        self.utterances.iter_mut().for_each(Queued::forget_packets);
+        self.ready = false;
     }
 
     /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
@@ -166,9 +175,16 @@ impl Playout {
     /// fades; where it stopped in its middle, for a pause or because it starved, it always does: one sample does not tell
     /// what is around it.
     pub fn take(&mut self) -> Option<Taken> {
+        let ready = std::mem::replace(&mut self.ready, false);
         if let Some(fade) = self.fade.take() {
             return Some(fade);
         }
+        let taken = self.take_audio(ready);
+        self.ready = taken.as_ref().is_none_or(|taken| taken.packet.is_some());
+        taken
+    }
+
+    fn take_audio(&mut self, ready: bool) -> Option<Taken> {
         self.retire();
         let before = std::mem::take(&mut self.sounding);
         if self.paused {
@@ -200,7 +216,7 @@ impl Playout {
             (false, false) => 0,
         };
         let untouched = fade == 0 && self.gain.is_full();
-        let packet = if untouched { front.packet(self.frame) } else { None };
+        let packet = if untouched && ready { front.packet(self.frame) } else { None };
         let mut audio = front.take_fading(self.frame, fade);
         if !self.gain.is_full() {
             audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));

@@ -40,7 +40,7 @@ pub(super) struct Queued {
 }
 
 /// Packets of a prompt that are not sent yet. Each was encoded after the one before: once one of them is passed over, the
-/// rest fits no decoder.
+/// rest fits no decoder. So none is sent of a prompt that follows live audio at once, and begins in the middle of a frame.
 #[derive(Debug)]
 struct Run {
     /// Where the first of them begins, counted as `Queued::played` is.
