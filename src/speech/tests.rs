@@ -7,7 +7,7 @@ use media::{
     sdp,
 };
 use providers::{Job, JobId, JobOutput};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
 
 fn bare() -> EngineConfig {
@@ -18,7 +18,7 @@ fn ask(engine: &Engine, job: Job) -> Result<JobOutput, String> {
     ask_for(engine, job, None).0
 }
 
-fn ask_for(engine: &Engine, job: Job, form: Option<Form>) -> (Result<JobOutput, String>, Option<Prompt>) {
+fn ask_for(engine: &Engine, job: Job, form: Option<Form>) -> (Result<JobOutput, String>, Option<Arc<Prompt>>) {
     let (reply, mut done) = mpsc::channel(1);
     engine.submit(JobId(7), job, form, reply);
     let Done { job, prompt } = done.blocking_recv().expect("every job is answered");

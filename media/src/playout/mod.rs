@@ -12,7 +12,7 @@ mod queued;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
     audio::{Audio, Heard, UtteranceId},
@@ -68,7 +68,7 @@ pub struct Playout {
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
     sounding: bool,
-    prompts: VecDeque<Prompt>,
+    prompts: VecDeque<Arc<Prompt>>,
     /// The frame before was silence or a prompt's: a decoder that heard it is ready for a prompt's next packet.
     ready: bool,
     ended: VecDeque<Heard>,
@@ -119,7 +119,7 @@ impl Playout {
     }
 
     /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
-    pub fn prepare(&mut self, prompt: Prompt) {
+    pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         if self.prompts.len() >= PROMPTS {
             self.prompts.pop_front();
         }

@@ -1,5 +1,5 @@
 //! One utterance in the queue, and how much of it was heard.
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     gain,
@@ -45,7 +45,9 @@ pub(super) struct Queued {
 struct Run {
     /// Where the first of them begins, counted as `Queued::played` is.
     next: usize,
-    packets: VecDeque<Vec<u8>>,
+    prompt: Arc<Prompt>,
+    /// How many of its packets were sent.
+    sent: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,13 +95,13 @@ impl Queued {
     }
 
     /// The same of a prompt in the line's form, if all of it fits.
-    pub(super) fn push_prompt(&mut self, prompt: Prompt) {
+    pub(super) fn push_prompt(&mut self, prompt: Arc<Prompt>) {
         self.extend();
         self.settle();
         let next = self.played + self.line.len();
         let accepted = self.line.push_pcm(&prompt.samples, prompt.samples.len());
         self.count(accepted, accepted);
-        self.runs.push_back(Run { next, packets: prompt.packets.into() });
+        self.runs.push_back(Run { next, prompt, sent: 0 });
     }
 
     /// What waits is to be encoded anew.
@@ -131,14 +133,15 @@ impl Queued {
     /// The packet that is the next `count` samples, which are to be taken then.
     pub(super) fn packet(&mut self, count: usize) -> Option<Vec<u8>> {
         let run = self.runs.front_mut().filter(|run| run.next == self.played)?;
-        run.next += count;
-        run.packets.pop_front()
+        let packet = run.prompt.packets.get(run.sent).cloned();
+        (run.next, run.sent) = (run.next + count, run.sent + 1);
+        packet
     }
 
     /// At most `count` samples for sending.
     pub(super) fn take(&mut self, count: usize) -> Audio {
         self.played += count.min(self.line.len());
-        while self.runs.front().is_some_and(|run| run.next < self.played || run.packets.is_empty()) {
+        while self.runs.front().is_some_and(|run| run.next < self.played || run.sent >= run.prompt.packets.len()) {
             self.runs.pop_front();
         }
         self.line.take(count)

@@ -24,6 +24,7 @@ mod voice;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -393,7 +394,7 @@ impl Session {
 
     /// A sentence that [`Self::play`] is about to be given has been encoded for calls of this form. Where it is played as it
     /// is, neither ducked nor fading, its packets leave as they are; for calls of another form it means nothing.
-    pub fn prepare(&mut self, prompt: Prompt) {
+    pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         if self.form() == Some(prompt.form()) {
             self.downlink.playout.prepare(prompt);
         }

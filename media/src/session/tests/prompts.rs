@@ -47,7 +47,7 @@ fn a_prompt_leaves_as_it_was_encoded_and_counts_as_what_it_is() {
     let mut call = call(Codec::Opus);
     let sentences = [sentence(0..1_005), sentence(1_005..1_505)];
     let form = call.session.form().unwrap();
-    let prompts = sentences.clone().map(|sentence| form.encode(&sentence).unwrap());
+    let prompts = sentences.clone().map(|sentence| form.encode(&sentence).map(Arc::new).unwrap());
     prompts.iter().for_each(|prompt| call.session.prepare(prompt.clone()));
     for frame in sentences {
         call.session.play(ONE, &Audio::Pcm(frame), call.now);
@@ -66,7 +66,7 @@ fn a_prompt_leaves_as_it_was_encoded_and_counts_as_what_it_is() {
 /// A sentence, encoded beforehand or not. What is heard is the same.
 fn say(call: &mut Call, sentence: &Frame, prepared: bool) {
     let form = Form::of(&media(Codec::Opus, Direction::SendRecv)).unwrap();
-    let prompt = form.encode(sentence).unwrap();
+    let prompt = form.encode(sentence).map(Arc::new).unwrap();
     let whole = Frame { rate: SampleRate::HZ_16000, samples: prompt.samples.clone() };
     if prepared {
         call.session.prepare(prompt);
@@ -132,7 +132,7 @@ fn a_call_with_prompts_sounds_like_one_without() {
 #[test]
 fn a_prompt_right_behind_live_speech_is_live_speech() {
     let mut call = call(Codec::Opus);
-    let prompt = call.session.form().unwrap().encode(&sentence(820..2_300)).unwrap();
+    let prompt = call.session.form().unwrap().encode(&sentence(820..2_300)).map(Arc::new).unwrap();
     call.session.play(ONE, &Audio::Pcm(sentence(0..820)), call.now);
     call.session.prepare(prompt.clone());
     call.session.play(TWO, &Audio::Pcm(sentence(820..2_300)), call.now);
@@ -153,8 +153,8 @@ fn a_prompt_of_another_form_or_of_another_sentence_is_not_used() {
     let talk = media(Codec::Opus, Direction::SendRecv);
     let limited = opus::Receiver { bit_rate: Some(8_000), ..opus::Receiver::default() };
     let others = [Negotiated { ptime: ms(40), ..talk.clone() }, Negotiated { opus: limited, ..talk.clone() }];
-    let mut prompts = others.map(|other| form(other).encode(&sentence(0..1_000)).unwrap()).to_vec();
-    prompts.push(form(talk).encode(&sentence(0..800)).unwrap());
+    let mut prompts = others.map(|other| form(other).encode(&sentence(0..1_000)).map(Arc::new).unwrap()).to_vec();
+    prompts.push(form(talk).encode(&sentence(0..800)).map(Arc::new).unwrap());
     prompts.iter().for_each(|prompt| call.session.prepare(prompt.clone()));
     call.session.play(ONE, &Audio::Pcm(sentence(0..1_000)), call.now);
     call.session.finish(ONE, call.now);
@@ -181,7 +181,8 @@ fn no_prompts_are_made_for_codecs_other_than_opus() {
 fn prompts_of_sentences_that_are_never_played_are_few() {
     let mut call = call(Codec::Opus);
     let form = call.session.form().unwrap();
-    let prompts: Vec<_> = (0..20).map(|n| form.encode(&sentence(20 * n..400 + 20 * n)).unwrap()).collect();
+    let prompts: Vec<_> =
+        (0..20).map(|n| form.encode(&sentence(20 * n..400 + 20 * n)).map(Arc::new).unwrap()).collect();
     prompts.iter().for_each(|prompt| call.session.prepare(prompt.clone()));
     call.session.play(ONE, &Audio::Pcm(sentence(0..400)), call.now);
     call.session.finish(ONE, call.now);
