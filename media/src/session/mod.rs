@@ -41,7 +41,7 @@ use crate::{
     sdp::{Direction, Negotiated},
     vad,
 };
-use collision::Collision;
+use collision::Collisions;
 use downlink::Downlink;
 use meter::Meters;
 pub use meter::{Jitter, Poor, Quality, Way, WayQuality};
@@ -160,7 +160,7 @@ pub struct Session {
     tones: Option<Tones>,
     downlink: Downlink,
     reports: Reports,
-    collision: Collision,
+    collisions: Collisions,
     /// SRTP, if it was agreed on.
     protection: Option<Protection>,
     /// The recording, if there is one.
@@ -193,7 +193,7 @@ impl Session {
             presses: dtmf::Receiver::new(event_clock(&media)),
             tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.since_1970, now)),
-            collision: Collision::default(),
+            collisions: Collisions::default(),
             downlink,
             protection: media.srtp.clone().map(Protection::new),
             media,
@@ -364,7 +364,11 @@ impl Session {
             return self.refuse(from);
         }
         let Some(datagram) = self.bare(Protocol::Rtcp, datagram) else { return };
-        if rtcp::source(&datagram).is_some_and(|ssrc| !self.is_not_ours(ssrc, from, now)) {
+        let Some(source) = rtcp::source(&datagram) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if !self.is_not_ours(source, from, now) {
             return;
         }
         if !self.reports.handle(from, &datagram, &self.media, now) {
