@@ -31,9 +31,10 @@ encoding. G.711 passes untouched where the provider takes it, as OpenAI does: it
 stands here is the local provider's share. The share of a core is both ways, 50 packets a second each, at the median.
 
 Prompt is what is left of the way down where the local provider speaks (8 kHz) and a sentence was spoken before: its packets are copied
-from the engine's cache. PCMU, PCMA and L16 have no prompts, since a copy costs what their look-up does.
+from the engine's cache. Only Opus has prompts: a copy costs what the look-up of PCMU, PCMA and L16 does, and what is said in G.722
+depends on all that was said before in the call.
 
-Opus repairs lost packets (28 kbit/s, complexity 5).
+Opus repairs lost packets (40 kbit/s, complexity 5).
 ";
 
 fn main() -> Result<()> {

@@ -1,39 +1,45 @@
-//! What is said in many calls, encoded once: a sentence as the packets of a codec whose encoder takes its time.
+//! What is said in many calls, encoded once: a sentence as packets of Opus, whose encoder takes its time.
+//!
+//! Each packet of Opus begins afresh but for what a decoder keeps in its filters, so that one who heard silence before
+//! plays a sentence as it was meant. Where it is left, the encoder of the call is told of its last packets. Neither works
+//! in G.722, where either side follows the other bit by bit; it is cheap to encode.
 use crate::{
-    audio::{Audio, Frame},
+    audio::{Audio, Frame, SampleRate},
     codec::{Codec, Encoder, opus},
     resample::Resampler,
     sdp::Negotiated,
 };
 use std::time::Duration;
 
+/// An encoder of Opus holds so much back until the next packet (6.5 ms, rounded up): a sentence ends with as much silence.
+const DELAY: Duration = Duration::from_millis(7);
+const RATE: SampleRate = Codec::Opus.sample_rate();
+
 /// What packets of a sentence depend on: those made for one call serve in every other of the same form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    codec: Codec,
     ptime: Duration,
     receiver: opus::Receiver,
 }
 
 impl Form {
-    /// The form of a call; `None` where a prompt gains nothing, since G.711 and L16 are a look-up for each sample.
+    /// The form of a call; `None` where it gains nothing, or cannot be.
     pub fn of(media: &Negotiated) -> Option<Self> {
         match media.codec {
-            Codec::G722 | Codec::Opus => Some(Self { codec: media.codec, ptime: media.ptime, receiver: media.opus }),
-            Codec::Pcmu | Codec::Pcma | Codec::L16Narrow | Codec::L16Wide => None,
+            Codec::Opus => Some(Self { ptime: media.ptime, receiver: media.opus }),
+            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => None,
         }
     }
 
     /// Encodes a sentence from a reset of the encoder on, with silence up to a whole packet at its end. `None` if its rate
     /// cannot be converted or libopus fails: then each call encodes it by itself, and counts why that fails.
     pub fn encode(&self, sentence: &Frame) -> Option<Prompt> {
-        let rate = self.codec.sample_rate();
-        let mut resampler = Resampler::new(sentence.rate, rate).ok()?;
+        let mut resampler = Resampler::new(sentence.rate, RATE).ok()?;
         let mut samples = resampler.process(&sentence.samples);
         samples.extend(resampler.flush());
-        let frame = rate.samples_in(self.ptime).max(1);
-        samples.resize(samples.len().next_multiple_of(frame), 0);
-        let mut encoder = Encoder::new(self.codec, self.receiver).ok()?;
+        let frame = RATE.samples_in(self.ptime).max(1);
+        samples.resize((samples.len() + RATE.samples_in(DELAY)).next_multiple_of(frame), 0);
+        let mut encoder = Encoder::new(Codec::Opus, self.receiver).ok()?;
         let packets = samples.chunks(frame).map(|frame| encoder.encode(frame)).collect::<Result<_, _>>().ok()?;
         Some(Prompt { form: *self, sentence: sentence.clone(), samples, packets })
     }
@@ -44,7 +50,7 @@ impl Form {
 pub struct Prompt {
     form: Form,
     sentence: Frame,
-    /// At the rate of the codec: what is counted, recorded and kept from coming back as an echo.
+    /// At the rate of Opus: what is counted, recorded and kept from coming back as an echo.
     pub(crate) samples: Vec<i16>,
     /// One for every packet time of `samples`.
     pub(crate) packets: Vec<Vec<u8>>,

@@ -2,7 +2,7 @@
 use crate::audio::SampleRate;
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, ResamplerConstructionError, WindowFunction};
-use std::{fmt, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 /// One transform takes this much input: 2.5 ms of delay, flat beyond the telephone band. (The same filter as 20 ms in
 /// four sub-chunks, but packets of 10 and 30 ms need not wait for the next.)
@@ -141,6 +141,9 @@ impl Filter {
 pub struct Tuner {
     current: Resampler,
     others: Vec<Resampler>,
+    /// What a filter still held when its rate ended: a filter begins with as much silence, and there it belongs. Where
+    /// the rate needs no filter, the last of what came stays here, so that all of the stream is as late.
+    held: VecDeque<i16>,
 }
 
 impl Tuner {
@@ -149,7 +152,7 @@ impl Tuner {
     /// # Errors
     /// As there.
     pub fn new(from: SampleRate, to: SampleRate) -> Result<Self, Error> {
-        Ok(Self { current: Resampler::new(from, to)?, others: Vec::new() })
+        Ok(Self { current: Resampler::new(from, to)?, others: Vec::new(), held: VecDeque::new() })
     }
 
     /// The rate taken.
@@ -157,7 +160,7 @@ impl Tuner {
         self.current.from()
     }
 
-    /// What follows is of this rate, and silence is behind it: what is still inside is dropped.
+    /// What follows is of this rate. What is still inside comes out with it.
     ///
     /// # Errors
     /// As in [`Resampler::new`]; then nothing changes.
@@ -170,15 +173,38 @@ impl Tuner {
             None => Resampler::new(from, self.current.to())?,
         };
         let mut before = std::mem::replace(&mut self.current, next);
-        before.reset();
+        let mut rest = before.flush();
+        add(&mut rest, &mut self.held);
+        self.held.extend(rest);
         self.others.push(before);
         Ok(())
     }
 
     /// As [`Resampler::process`].
     pub fn process(&mut self, samples: &[i16]) -> Vec<i16> {
-        self.current.process(samples)
+        let mut output = self.current.process(samples);
+        if self.held.is_empty() {
+            return output;
+        }
+        if self.current.filter.is_some() {
+            add(&mut output, &mut self.held);
+            return output;
+        }
+        self.held.extend(output);
+        self.held.drain(..samples.len()).collect()
     }
+
+    /// The stream went on elsewhere: what is still inside is dropped.
+    pub fn reset(&mut self) {
+        self.current.reset();
+        self.held.clear();
+    }
+}
+
+/// Moves the first of `held` into `samples`.
+fn add(samples: &mut [i16], held: &mut VecDeque<i16>) {
+    let count = held.len().min(samples.len());
+    samples.iter_mut().zip(held.drain(..count)).for_each(|(sample, held)| *sample = sample.saturating_add(held));
 }
 
 /// One block through the filter.
@@ -316,6 +342,31 @@ mod tests {
         second.extend(resampler.flush());
         assert_eq!(first, second);
         assert!(resampler.flush().iter().all(|sample| *sample == 0), "nothing is left but silence");
+    }
+
+    /// A filter's last 2.5 ms are in it when the rate changes.
+    #[test]
+    fn a_rate_that_changes_with_every_packet_leaves_no_gaps() {
+        let [narrow, wide] = [SampleRate::HZ_8000, SampleRate::HZ_16000];
+        for to in RATES {
+            let mut tuner = Tuner::new(narrow, to).unwrap();
+            let (mut output, [low, high]) =
+                (Vec::new(), [narrow, wide].map(|rate| tone(rate, 437.0, rate.hz() as usize)));
+            for n in 0..50 {
+                let (from, samples) = if n % 3 == 0 { (narrow, &low) } else { (wide, &high) };
+                tuner.tune(from).unwrap();
+                let packet = from.samples_in(Duration::from_millis(20));
+                let converted = tuner.process(&samples[n * packet..(n + 1) * packet]);
+                assert_eq!(converted.len(), to.samples_in(Duration::from_millis(20)), "{to:?}");
+                output.extend(converted);
+            }
+            let late = to.samples_in(Duration::from_micros(2_500));
+            let expected = tone(to, 437.0, output.len());
+            // From the second packet on: what is said at the rate wanted waits for nothing before the first change.
+            let begin = to.samples_in(Duration::from_millis(25));
+            let error: Vec<i16> = (begin..output.len()).map(|n| output[n] - expected[n - late]).collect();
+            assert!(decibels(rms(&error) / rms(&expected)) < -25.0, "{to:?}: {:.0}", rms(&error));
+        }
     }
 
     #[test]

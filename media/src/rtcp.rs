@@ -228,9 +228,14 @@ impl Control {
     }
 }
 
-/// Whose a compound packet is: the SSRC of its first, which is a report (§6.4). `None` if it is too short to be any.
+/// Whose a compound packet is: the SSRC of its first, which is a report (§6.4). `None` if it is no compound packet.
 pub fn source(datagram: &[u8]) -> Option<u32> {
-    datagram.get(4..8)?.try_into().ok().map(u32::from_be_bytes)
+    let packets: Vec<Packet<'_>> = Compound::parse(datagram).ok()?.collect::<Result<_, _>>().ok()?;
+    match packets.first()? {
+        Packet::Sr(report) => Some(report.ssrc()),
+        Packet::Rr(report) => Some(report.ssrc()),
+        _ => None,
+    }
 }
 
 /// The part of a second, out of 2³².

@@ -53,6 +53,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     ops::ControlFlow,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use succession::{Failed, Succession};
@@ -295,7 +296,7 @@ impl Call {
     }
 
     /// A sentence that the provider is about to be given has been encoded for calls of some form.
-    pub fn prepare(&mut self, prompt: Prompt) {
+    pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         match &mut self.state {
             State::Live(live) => live.media.prepare(prompt),
             State::Ringing(_) | State::Offering | State::Over => {}

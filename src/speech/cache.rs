@@ -4,7 +4,10 @@ use media::{
     prompt::{Form, Prompt},
 };
 use providers::local::Language;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// A least-recently-used cache, bounded in bytes.
 #[derive(Debug)]
@@ -21,13 +24,13 @@ pub(super) struct Cache {
 #[derive(Debug)]
 struct Sentence {
     used: u64,
-    frame: Frame,
-    prompts: Vec<Prompt>,
+    frame: Arc<Frame>,
+    prompts: Vec<Arc<Prompt>>,
 }
 
 impl Sentence {
     fn size(&self) -> usize {
-        size_of_val(self.frame.samples.as_slice()) + self.prompts.iter().map(Prompt::size).sum::<usize>()
+        size_of_val(self.frame.samples.as_slice()) + self.prompts.iter().map(|prompt| prompt.size()).sum::<usize>()
     }
 }
 
@@ -43,7 +46,7 @@ impl Cache {
         language: Language,
         text: &str,
         form: Option<Form>,
-    ) -> Option<(Frame, Option<Prompt>)> {
+    ) -> Option<(Arc<Frame>, Option<Arc<Prompt>>)> {
         let key = (language, text.to_owned());
         let sentence = self.sentences.get_mut(&key)?;
         self.uses.remove(&sentence.used);
@@ -51,7 +54,7 @@ impl Cache {
         sentence.used = self.clock;
         self.uses.insert(self.clock, key);
         let prompt = form.and_then(|form| sentence.prompts.iter().find(|prompt| prompt.form() == form).cloned());
-        Some((sentence.frame.clone(), prompt))
+        Some((Arc::clone(&sentence.frame), prompt))
     }
 
     /// Keeps a sentence; those not used for longest make room.
@@ -61,7 +64,7 @@ impl Cache {
         }
         let key = (language, text.to_owned());
         self.clock += 1;
-        let sentence = Sentence { used: self.clock, frame: frame.clone(), prompts: Vec::new() };
+        let sentence = Sentence { used: self.clock, frame: Arc::new(frame.clone()), prompts: Vec::new() };
         self.held += sentence.size();
         if let Some(old) = self.sentences.insert(key.clone(), sentence) {
             self.uses.remove(&old.used);
@@ -72,12 +75,12 @@ impl Cache {
     }
 
     /// Keeps what a sentence was encoded as, for as long as the sentence is kept.
-    pub(super) fn keep_prompt(&mut self, language: Language, text: &str, prompt: &Prompt) {
+    pub(super) fn keep_prompt(&mut self, language: Language, text: &str, prompt: &Arc<Prompt>) {
         let Some(sentence) = self.sentences.get_mut(&(language, text.to_owned())) else { return };
         if sentence.prompts.iter().any(|other| other.form() == prompt.form()) {
             return; // another call was as quick
         }
-        sentence.prompts.push(prompt.clone());
+        sentence.prompts.push(Arc::clone(prompt));
         self.held += prompt.size();
         self.make_room();
     }
@@ -95,11 +98,11 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{SampleRate, codec::Codec};
+    use media::SampleRate;
 
     #[test]
     fn what_was_not_used_for_longest_makes_room() {
-        let frame = |len| Frame { rate: SampleRate::HZ_8000, samples: vec![1; len] };
+        let frame = |len| Arc::new(Frame { rate: SampleRate::HZ_8000, samples: vec![1; len] });
         let mut cache = Cache::new(200);
         let en = Language::EnUs;
         let find = |cache: &mut Cache, language, text| cache.find(language, text, None).map(|(frame, _)| frame);
@@ -123,19 +126,20 @@ mod tests {
 
     #[test]
     fn packets_take_room_too_and_go_with_their_sentence() {
-        let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![1; 800] };
-        let [g722, opus] = [Codec::G722, Codec::Opus].map(super::super::tests::form);
+        let frame = Arc::new(Frame { rate: SampleRate::HZ_8000, samples: vec![1; 800] });
+        let [one, other] = [None, Some(8_000)].map(super::super::tests::form);
         let en = Language::EnUs;
         let mut cache = Cache::new(16_000);
         cache.keep(en, "a", &frame);
-        let prompt = g722.encode(&frame).unwrap();
+        let prompt = Arc::new(one.encode(&frame).unwrap());
         cache.keep_prompt(en, "a", &prompt);
         cache.keep_prompt(en, "a", &prompt);
         assert_eq!(cache.held, 1_600 + prompt.size(), "once");
-        assert_eq!(cache.find(en, "a", Some(g722)), Some((frame.clone(), Some(prompt.clone()))));
-        assert_eq!(cache.find(en, "a", Some(opus)), Some((frame.clone(), None)), "a form of its own");
+        let (_, found) = cache.find(en, "a", Some(one)).unwrap();
+        assert!(found.is_some_and(|found| Arc::ptr_eq(&found, &prompt)), "not a copy");
+        assert_eq!(cache.find(en, "a", Some(other)), Some((frame.clone(), None)), "a form of its own");
         cache.keep_prompt(en, "b", &prompt);
         (0..8).for_each(|n| cache.keep(en, &n.to_string(), &frame));
-        assert_eq!((cache.find(en, "a", Some(g722)), cache.held), (None, 8 * 1_600));
+        assert_eq!((cache.find(en, "a", Some(one)), cache.held), (None, 8 * 1_600));
     }
 }

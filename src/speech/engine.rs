@@ -85,7 +85,7 @@ pub struct Done {
     /// For the dialect.
     pub job: JobDone,
     /// The sentence encoded for the call, if it was worth it: a sentence is, from the second time on that it is spoken.
-    pub prompt: Option<Prompt>,
+    pub prompt: Option<Arc<Prompt>>,
 }
 
 struct Shared {
@@ -228,7 +228,7 @@ fn work(shared: &Shared, queue: &Mutex<Receiver<Work>>) {
 }
 
 impl Shared {
-    fn deliver(&self, reply: &Sender<Done>, id: JobId, result: Result<(JobOutput, Option<Prompt>), String>) {
+    fn deliver(&self, reply: &Sender<Done>, id: JobId, result: Result<(JobOutput, Option<Arc<Prompt>>), String>) {
         let (result, prompt) = match result {
             Ok((output, prompt)) => (Ok(output), prompt),
             Err(error) => (Err(error), None),
@@ -243,7 +243,7 @@ impl Shared {
         job: Job,
         form: Option<Form>,
         listener: &mut Option<Listener>,
-    ) -> Result<(JobOutput, Option<Prompt>), Error> {
+    ) -> Result<(JobOutput, Option<Arc<Prompt>>), Error> {
         match job {
             Job::Transcribe { speech, language } => {
                 let text = self.transcribe(&speech, &language, listener)?;
@@ -266,15 +266,16 @@ impl Shared {
         listener.transcribe(speech, language, whisper::idle_threads())
     }
 
-    fn speak(&self, text: &str, tag: &str, form: Option<Form>) -> Result<(Frame, Option<Prompt>), Error> {
+    fn speak(&self, text: &str, tag: &str, form: Option<Form>) -> Result<(Frame, Option<Arc<Prompt>>), Error> {
         let language = Language::from_tag(tag).ok_or_else(|| Error::Language(tag.to_owned()))?;
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody else waits for the cache while this sentence is encoded.
+        // Nobody else waits for the cache while this sentence is copied or encoded.
         let found = cache().find(language, text, form);
         if let Some((frame, prompt)) = found {
+            let frame = Frame::clone(&frame);
             self.counts.cached.fetch_add(1, Ordering::Relaxed);
             let Some(form) = form.filter(|_| prompt.is_none()) else { return Ok((frame, prompt)) };
-            let prompt = form.encode(&frame);
+            let prompt = form.encode(&frame).map(Arc::new);
             if let Some(prompt) = &prompt {
                 self.counts.encoded.fetch_add(1, Ordering::Relaxed);
                 cache().keep_prompt(language, text, prompt);

@@ -7,7 +7,7 @@ use media::{
     sdp,
 };
 use providers::{Job, JobId, JobOutput};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
 
 fn bare() -> EngineConfig {
@@ -18,7 +18,7 @@ fn ask(engine: &Engine, job: Job) -> Result<JobOutput, String> {
     ask_for(engine, job, None).0
 }
 
-fn ask_for(engine: &Engine, job: Job, form: Option<Form>) -> (Result<JobOutput, String>, Option<Prompt>) {
+fn ask_for(engine: &Engine, job: Job, form: Option<Form>) -> (Result<JobOutput, String>, Option<Arc<Prompt>>) {
     let (reply, mut done) = mpsc::channel(1);
     engine.submit(JobId(7), job, form, reply);
     let Done { job, prompt } = done.blocking_recv().expect("every job is answered");
@@ -26,15 +26,15 @@ fn ask_for(engine: &Engine, job: Job, form: Option<Form>) -> (Result<JobOutput, 
     (job.result, prompt)
 }
 
-/// Of a call in this codec.
-pub(super) fn form(codec: Codec) -> Form {
+/// Of a call in Opus whose peer wants no more than so many bits a second.
+pub(super) fn form(bit_rate: Option<i32>) -> Form {
     let remote = "192.0.2.1:4000".parse().unwrap();
     let media = sdp::Negotiated {
         remote,
         remote_rtcp: remote,
-        codec,
+        codec: Codec::Opus,
         rtcp_mux: false,
-        opus: opus::Receiver::default(),
+        opus: opus::Receiver { bit_rate, ..opus::Receiver::default() },
         payload_type: sdp::PayloadType::same(96),
         others: Vec::new(),
         telephone_event: None,
@@ -68,7 +68,7 @@ fn english_is_always_spoken_and_the_second_time_remembered() {
 #[test]
 fn a_hundred_calls_that_open_with_the_same_greeting_have_it_spoken_and_encoded_once() {
     let engine = Engine::start(&bare());
-    let opus = Some(form(Codec::Opus));
+    let opus = Some(form(None));
     let (first, none) = ask_for(&engine, speak("Good morning.", "en-US"), opus);
     let (again, second) = ask_for(&engine, speak("Good morning.", "en-US"), opus);
     assert_eq!((&again, none), (&first, None));
@@ -78,8 +78,9 @@ fn a_hundred_calls_that_open_with_the_same_greeting_have_it_spoken_and_encoded_o
     }
     let counted = Counters { spoken: 100, cached: 99, encoded: 1, ..Counters::default() };
     assert_eq!(engine.counters(), counted);
-    let (_, wide) = ask_for(&engine, speak("Good morning.", "en-US"), Some(form(Codec::G722)));
-    assert_eq!(wide.map(|prompt| prompt.form()), Some(form(Codec::G722)));
+    let narrow = Some(form(Some(8_000)));
+    let (_, other) = ask_for(&engine, speak("Good morning.", "en-US"), narrow);
+    assert_eq!(other.map(|prompt| prompt.form()), narrow);
 }
 
 #[test]

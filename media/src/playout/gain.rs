@@ -29,9 +29,9 @@ impl Gain {
         self.go_to(1.0);
     }
 
-    /// What follows comes out of silence.
-    pub(super) fn rise(&mut self) {
-        *self = Self { from: 0.0, to: self.to, way: 0.0 };
+    /// What follows comes out of silence, or of a fade that has left so much.
+    pub(super) fn rise(&mut self, left: f32) {
+        *self = Self { from: left * self.volume(), to: self.to, way: 0.0 };
     }
 
     fn go_to(&mut self, to: f32) {
@@ -79,7 +79,7 @@ pub(super) fn fade_to_end(samples: &mut [i16], to_end: usize, length: usize) {
 }
 
 /// From 0 to 1, without corners.
-fn half_cosine(way: f32) -> f32 {
+pub(super) fn half_cosine(way: f32) -> f32 {
     (1.0 - (way * std::f32::consts::PI).cos()) / 2.0
 }
 

@@ -12,7 +12,7 @@ mod queued;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
     audio::{Audio, Heard, UtteranceId},
@@ -49,7 +49,7 @@ pub struct Taken {
     pub utterance: UtteranceId,
     /// It is the first of its utterance.
     pub first: bool,
-    /// The same as it was encoded beforehand, after those of the frames before from a reset of the encoder on.
+    /// The same as it was encoded beforehand, behind the packets of the frames before.
     pub packet: Option<Vec<u8>>,
 }
 
@@ -64,13 +64,13 @@ pub struct Playout {
     fade: Option<Taken>,
     /// The caller has the word; what waits is kept.
     paused: bool,
-    /// It fell silent in mid-sound: what comes next rises out of silence.
-    rises: bool,
     /// Frame times the part of a frame in front has waited for the rest.
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
     sounding: bool,
-    prompts: VecDeque<Prompt>,
+    prompts: VecDeque<Arc<Prompt>>,
+    /// The frame before was silence or a prompt's: a decoder that heard it is ready for a prompt's next packet.
+    ready: bool,
     ended: VecDeque<Heard>,
     closed: VecDeque<Heard>,
     dropped: Duration,
@@ -87,10 +87,10 @@ impl Playout {
             gain: Gain::FULL,
             fade: None,
             paused: false,
-            rises: false,
             waited: 0,
             sounding: false,
             prompts: VecDeque::new(),
+            ready: true,
             ended: VecDeque::new(),
             closed: VecDeque::new(),
             dropped: Duration::ZERO,
@@ -102,7 +102,7 @@ impl Playout {
         self.frame = codec.sample_rate().samples_in(ptime);
         self.fade = None;
         self.prompts.clear();
-        self.utterances.iter_mut().for_each(Queued::forget_packets);
+        self.interrupt();
         if codec == self.codec {
             return;
         }
@@ -112,8 +112,14 @@ impl Playout {
         }
     }
 
+    /// Something else is sent in between: what is queued of prompts is to be encoded anew.
+    pub fn interrupt(&mut self) {
+        self.utterances.iter_mut().for_each(Queued::forget_packets);
+        self.ready = false;
+    }
+
     /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
-    pub fn prepare(&mut self, prompt: Prompt) {
+    pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         if self.prompts.len() >= PROMPTS {
             self.prompts.pop_front();
         }
@@ -165,12 +171,20 @@ impl Playout {
         }
     }
 
-    /// The next frame, `None` for silence. Where an utterance ends, or follows another at once, or goes on after it
-    /// starved, and that would click, it fades.
+    /// The next frame, `None` for silence. Where an utterance ends or follows another at once, and that would click, it
+    /// fades; where it stopped in its middle, for a pause or because it starved, it always does: one sample does not tell
+    /// what is around it.
     pub fn take(&mut self) -> Option<Taken> {
+        let ready = std::mem::replace(&mut self.ready, false);
         if let Some(fade) = self.fade.take() {
             return Some(fade);
         }
+        let taken = self.take_audio(ready);
+        self.ready = taken.as_ref().is_none_or(|taken| taken.packet.is_some());
+        taken
+    }
+
+    fn take_audio(&mut self, ready: bool) -> Option<Taken> {
         self.retire();
         let before = std::mem::take(&mut self.sounding);
         if self.paused {
@@ -182,20 +196,27 @@ impl Playout {
         let complete = waiting >= self.frame || front.finished || followed || self.waited >= PATIENCE;
         if waiting == 0 || !complete {
             self.waited += u32::from(waiting > 0);
-            self.rises |= before;
+            front.rises = front.rises.or(before.then_some(0.0));
             return None;
         }
-        (self.waited, self.sounding) = (0, true);
+        let ends = front.finished || followed;
+        // What is left when nothing follows in time is in mid-sound.
+        let starves = waiting < self.frame && !ends;
+        (self.waited, self.sounding) = (0, !starves);
         let first = front.played == 0 && front.before.played.is_zero();
-        let seam = std::mem::take(&mut self.rises) || (first && before);
-        if seam && front.clicks() {
-            self.gain.rise();
+        let seam = (first && before && front.clicks()).then_some(0.0);
+        if let Some(volume) = std::mem::replace(&mut front.rises, starves.then_some(0.0)).or(seam) {
+            self.gain.rise(volume);
         }
         let utterance = front.utterance;
-        let ends = front.finished || followed;
-        let fade = if ends { front.ending(self.frame, self.codec.sample_rate().samples_in(FADE)) } else { 0 };
+        let longest = self.codec.sample_rate().samples_in(FADE);
+        let fade = match (ends, starves) {
+            (true, _) => front.ending(self.frame, longest),
+            (false, true) => longest.min(waiting),
+            (false, false) => 0,
+        };
         let untouched = fade == 0 && self.gain.is_full();
-        let packet = if untouched { front.packet(self.frame) } else { None };
+        let packet = if untouched && ready { front.packet(self.frame) } else { None };
         let mut audio = front.take_fading(self.frame, fade);
         if !self.gain.is_full() {
             audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));
@@ -215,7 +236,9 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(self.gain);
         }
-        self.rises |= self.sounding;
+        if let Some(front) = self.utterances.front_mut() {
+            front.rises = front.rises.or(self.sounding.then_some(0.0));
+        }
         self.sounding = false;
         self.paused = true;
     }
@@ -233,8 +256,7 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(gain);
         }
-        (self.sounding, self.paused, self.rises) = (false, false, false);
-        self.waited = 0;
+        (self.sounding, self.paused, self.waited) = (false, false, 0);
         let cut: Vec<Heard> = self.utterances.drain(..).map(|queued| queued.heard()).collect();
         for heard in &cut {
             self.close(*heard, End::Cut);

@@ -1,5 +1,5 @@
 //! One utterance in the queue, and how much of it was heard.
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     gain,
@@ -29,6 +29,8 @@ pub(super) struct Queued {
     pub(super) finished: bool,
     /// How many samples fade at its end, once that is near.
     ending: Option<usize>,
+    /// It fell silent in mid-sound, or went down to so much of its volume: what comes next rises out of that.
+    pub(super) rises: Option<f32>,
     /// The last push did not fit.
     pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
@@ -38,12 +40,14 @@ pub(super) struct Queued {
 }
 
 /// Packets of a prompt that are not sent yet. Each was encoded after the one before: once one of them is passed over, the
-/// rest fits no decoder.
+/// rest fits no decoder. So none is sent of a prompt that follows live audio at once, and begins in the middle of a frame.
 #[derive(Debug)]
 struct Run {
     /// Where the first of them begins, counted as `Queued::played` is.
     next: usize,
-    packets: VecDeque<Vec<u8>>,
+    prompt: Arc<Prompt>,
+    /// How many of its packets were sent.
+    sent: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +66,7 @@ impl Queued {
             before: Before::default(),
             finished: false,
             ending: None,
+            rises: None,
             refused: false,
             resampler: None,
             runs: VecDeque::new(),
@@ -78,6 +83,7 @@ impl Queued {
     }
 
     pub(super) fn push(&mut self, audio: &Audio, room: Duration) {
+        self.extend();
         let room = self.line.rate().samples_in(room);
         match audio {
             Audio::G711 { law, bytes } => match self.line.push_bytes(*law, bytes, room) {
@@ -89,12 +95,13 @@ impl Queued {
     }
 
     /// The same of a prompt in the line's form, if all of it fits.
-    pub(super) fn push_prompt(&mut self, prompt: Prompt) {
+    pub(super) fn push_prompt(&mut self, prompt: Arc<Prompt>) {
+        self.extend();
         self.settle();
         let next = self.played + self.line.len();
         let accepted = self.line.push_pcm(&prompt.samples, prompt.samples.len());
         self.count(accepted, accepted);
-        self.runs.push_back(Run { next, packets: prompt.packets.into() });
+        self.runs.push_back(Run { next, prompt, sent: 0 });
     }
 
     /// What waits is to be encoded anew.
@@ -108,6 +115,13 @@ impl Queued {
         self.settle();
     }
 
+    /// What waits is not the end. What has begun to fade for it comes back.
+    fn extend(&mut self) {
+        if let Some(fade) = self.ending.take().filter(|fade| self.line.len() < *fade) {
+            self.rises = Some(gain::half_cosine(self.line.len() as f32 / fade as f32));
+        }
+    }
+
     /// What the resampler keeps back belongs before what comes next.
     fn settle(&mut self) {
         if let Some(mut resampler) = self.resampler.take() {
@@ -119,14 +133,15 @@ impl Queued {
     /// The packet that is the next `count` samples, which are to be taken then.
     pub(super) fn packet(&mut self, count: usize) -> Option<Vec<u8>> {
         let run = self.runs.front_mut().filter(|run| run.next == self.played)?;
-        run.next += count;
-        run.packets.pop_front()
+        let packet = run.prompt.packets.get(run.sent).cloned();
+        (run.next, run.sent) = (run.next + count, run.sent + 1);
+        packet
     }
 
     /// At most `count` samples for sending.
     pub(super) fn take(&mut self, count: usize) -> Audio {
         self.played += count.min(self.line.len());
-        while self.runs.front().is_some_and(|run| run.next < self.played || run.packets.is_empty()) {
+        while self.runs.front().is_some_and(|run| run.next < self.played || run.sent >= run.prompt.packets.len()) {
             self.runs.pop_front();
         }
         self.line.take(count)
@@ -153,12 +168,13 @@ impl Queued {
         *self.ending.get_or_insert(if clicks { longest.min(waiting) } else { 0 })
     }
 
-    /// Whether what comes next would click after silence.
+    /// Whether its beginning would click after somebody else's end.
     pub(super) fn clicks(&self) -> bool {
         self.line.first().unsigned_abs() > CLICK
     }
 
     pub(super) fn transcode(&mut self, codec: Codec) {
+        self.extend();
         let (heard, waiting) = (self.heard(), self.line.len());
         let waiting_for = self.line.rate().duration_of(waiting);
         let rest = self.line.take(waiting);

@@ -202,6 +202,85 @@ fn who_starved_goes_on_out_of_silence() {
     assert_eq!(playout.heard(one).map(|heard| heard.played), Some(Duration::from_millis(120)));
 }
 
+/// The part of a frame that is left is known to be the last for a while.
+#[test]
+fn a_part_of_a_frame_that_nothing_follows_fades_and_so_does_what_comes_after_it() {
+    for rest in [1, 40, 159] {
+        let (mut playout, one) = (playout(), UtteranceId(1));
+        let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+        playout.play(one, &mu(loud(320 + rest)));
+        let line: Vec<u8> = (0..2).flat_map(|_| bytes(playout.take())).collect();
+        assert_eq!(line, loud(320));
+        assert_eq!([playout.take(), playout.take(), playout.take()], [None, None, None]);
+        let blip = bytes(playout.take());
+        assert!(steepest(&blip) <= 512, "{rest}: {}", steepest(&blip));
+        playout.play(one, &mu(loud(640)));
+        let line: Vec<u8> = (0..4).flat_map(|_| bytes(playout.take())).collect();
+        let rise = [vec![0xff], line[..480].to_vec()].concat();
+        let samples = crate::codec::g711::decode(Law::Mu, &rise);
+        assert!(samples.windows(2).all(|w| w[0].abs_diff(w[1]) <= 512), "{rest}: {samples:?}");
+        assert_eq!(line[320..], loud(320));
+        let played = SampleRate::HZ_8000.duration_of(960 + rest);
+        assert_eq!(playout.heard(one).map(|heard| heard.played), Some(played));
+    }
+}
+
+/// The sample at the seam may be near nothing in the middle of a loud sound.
+#[test]
+fn what_goes_on_after_a_pause_or_a_gap_rises_whatever_its_first_sample_is() {
+    let wave = |n: usize| if n.is_multiple_of(160) { 0 } else { 8_000 };
+    let loud = crate::codec::g711::encode(Law::Mu, &(0..640).map(wave).collect::<Vec<i16>>());
+    for starves in [false, true] {
+        let (mut playout, one) = (playout(), UtteranceId(1));
+        playout.play(one, &mu(loud[..if starves { 320 } else { 640 }].to_vec()));
+        playout.take();
+        if starves {
+            playout.take();
+            assert_eq!(playout.take(), None);
+            playout.play(one, &mu(loud[320..].to_vec()));
+        } else {
+            playout.pause(Tail::Fade);
+            playout.take();
+            playout.resume();
+        }
+        let samples = crate::codec::g711::decode(Law::Mu, &bytes(playout.take()));
+        assert!(samples[..10].iter().all(|sample| sample.abs() < 100), "{starves}: {:?}", &samples[..10]);
+    }
+}
+
+/// An utterance begins by itself, also behind one that starved and was finished only then.
+#[test]
+fn a_beginning_behind_one_that_starved_passes_untouched() {
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(vec![0x20; 160]));
+    playout.take();
+    assert_eq!(playout.take(), None);
+    playout.finish(one);
+    playout.play(two, &mu(vec![0x20; 320]));
+    assert_eq!(bytes(playout.take()), [0x20; 160]);
+}
+
+/// More of an utterance that another has followed already: its end is elsewhere then, and what began to fade comes back.
+#[test]
+fn an_end_that_was_not_the_end_is_forgotten() {
+    let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+    for recoded in [false, true] {
+        let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+        playout.play(one, &mu(loud(200)));
+        playout.play(two, &mu(loud(160)));
+        let mut line = bytes(playout.take()); // the fade has begun
+        playout.play(one, &mu(loud(960)));
+        if recoded {
+            playout.renegotiate(Codec::Pcma, PTIME);
+            playout.renegotiate(Codec::Pcmu, PTIME);
+        }
+        line.extend(std::iter::from_fn(|| playout.take()).flat_map(|taken| bytes(Some(taken))));
+        assert!(steepest(&line[..1_280]) <= 512, "{}", steepest(&line[..1_280]));
+        let samples = crate::codec::g711::decode(Law::Mu, &line);
+        assert!(samples[480..960].iter().all(|sample| (7_800..8_200).contains(sample)), "{:?}", &samples[400..960]);
+    }
+}
+
 #[test]
 fn a_pause_that_ends_in_a_cut_is_over() {
     let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));

@@ -8,10 +8,28 @@ use std::{
 /// An address that collided is remembered for ten report intervals: what bears our new SSRC too is our own, come back.
 const REMEMBERED: Duration = Duration::from_secs(50);
 
-/// Where the last collision came from, and until when that is remembered. By address alone: a peer's RTP and RTCP have
-/// two ports.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Collision(Option<(IpAddr, Instant)>);
+/// A peer's RTP and RTCP may have two; one more for where it moves to. Of more, the oldest is forgotten.
+const ADDRESSES: usize = 4;
+
+/// Where collisions came from, and until when that is remembered. By address alone: RTP and RTCP have two ports.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Collisions(Vec<(IpAddr, Instant)>);
+
+impl Collisions {
+    /// Whether the address is new.
+    fn note(&mut self, address: IpAddr, now: Instant) -> bool {
+        let Self(addresses) = self;
+        addresses.retain(|(_, until)| now < *until);
+        let before = addresses.len();
+        addresses.retain(|(other, _)| *other != address);
+        let is_new = addresses.len() == before;
+        if addresses.len() >= ADDRESSES {
+            addresses.remove(0);
+        }
+        addresses.push((address, now + REMEMBERED));
+        is_new
+    }
+}
 
 impl Session {
     /// Whether a packet with this SSRC is the peer's. One that bears ours is, and makes us take another, with BYE for the
@@ -20,9 +38,7 @@ impl Session {
         if ssrc != self.downlink.sender.ssrc() {
             return true;
         }
-        let Collision(last) = self.collision;
-        self.collision = Collision(Some((from.ip(), now + REMEMBERED)));
-        if last.is_some_and(|(ip, until)| ip == from.ip() && now < until) {
+        if !self.collisions.note(from.ip(), now) {
             self.stats.foreign += 1;
             return false;
         }

@@ -20,6 +20,10 @@ use crate::{
     sdp::{Direction, Negotiated},
 };
 
+/// Packets of the past that an encoder must know to go on where others were sent in its place: with five it makes what it
+/// would have made.
+const PAST: usize = 5;
+
 /// The sending half of a session.
 #[derive(Debug)]
 pub(super) struct Downlink {
@@ -30,8 +34,8 @@ pub(super) struct Downlink {
     media: Negotiated,
     /// `None` after libopus failed to set up: nothing can be sent until the next description.
     encoder: Option<Encoder>,
-    /// Packets that it did not make were sent: it knows nothing of what the peer's decoder heard.
-    bypassed: bool,
+    /// What went past it as packets made beforehand, the last of it: it is told before it makes the next.
+    bypassed: VecDeque<Vec<i16>>,
     /// RTP ticks from the first slot to the next.
     ticks: u64,
     /// The next packet begins a talkspurt (RFC 3551 §4.1), if it is speech.
@@ -61,7 +65,7 @@ impl Downlink {
             digits: dtmf::Sender::default(),
             pace: Pace::new(now, media.ptime),
             encoder: Encoder::new(media.codec, media.opus).ok(), // `Session::new` has shown that it works
-            bypassed: false,
+            bypassed: VecDeque::new(),
             media: media.clone(),
             ticks: 0,
             after_silence: true,
@@ -76,6 +80,9 @@ impl Downlink {
         self.playout.renegotiate(media.codec, media.ptime);
         if (media.codec, media.opus) != (self.media.codec, self.media.opus) {
             self.encoder = Encoder::new(media.codec, media.opus).ok(); // without one nothing is sent; the peer's watchdog sees it
+        }
+        if media.codec != self.media.codec {
+            self.bypassed.clear();
         }
         if media.ptime != self.pace.ptime() {
             self.pace.change(media.ptime);
@@ -145,6 +152,7 @@ impl Downlink {
         let step = self.digits.step(self.pace.ptime(), self.means());
         if step.is_some() {
             self.pause = Pause::default();
+            self.playout.interrupt();
         }
         match step {
             Some(Step::Event { event, first }) => Some(self.event(event, first, timestamp)),
@@ -227,8 +235,13 @@ impl Downlink {
 
     fn payload(&mut self, filling: Filling) -> Option<Vec<u8>> {
         let samples = match filling {
-            Filling::Speech(_, Some(packet)) => {
-                self.bypassed = true;
+            Filling::Speech(audio, Some(packet)) => {
+                if self.bypassed.len() >= PAST {
+                    self.bypassed.pop_front();
+                }
+                if let Audio::Pcm(frame) = audio {
+                    self.bypassed.push_back(frame.samples);
+                }
                 return Some(packet);
             }
             Filling::Speech(Audio::G711 { law, bytes }, None) if self.media.codec.law() == Some(law) => {
@@ -238,10 +251,11 @@ impl Downlink {
             Filling::Speech(Audio::Pcm(frame), None) => frame.samples,
             Filling::Silence => vec![0; self.samples_per_slot()],
         };
-        if std::mem::take(&mut self.bypassed) {
-            self.encoder = Encoder::new(self.media.codec, self.media.opus).ok(); // as in `renegotiate`
+        let encoder = self.encoder.as_mut()?;
+        for frame in self.bypassed.drain(..) {
+            encoder.encode(&frame).ok()?;
         }
-        self.encoder.as_mut()?.encode(&samples).ok()
+        encoder.encode(&samples).ok()
     }
 
     /// RFC 4733 §2.5.1.2: all packets of a press carry the timestamp of its start.

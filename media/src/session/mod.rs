@@ -24,6 +24,7 @@ mod voice;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -40,7 +41,7 @@ use crate::{
     sdp::{Direction, Negotiated},
     vad,
 };
-use collision::Collision;
+use collision::Collisions;
 use downlink::Downlink;
 use meter::Meters;
 pub use meter::{Jitter, Poor, Quality, Way, WayQuality};
@@ -159,7 +160,7 @@ pub struct Session {
     tones: Option<Tones>,
     downlink: Downlink,
     reports: Reports,
-    collision: Collision,
+    collisions: Collisions,
     /// SRTP, if it was agreed on.
     protection: Option<Protection>,
     /// The recording, if there is one.
@@ -192,7 +193,7 @@ impl Session {
             presses: dtmf::Receiver::new(event_clock(&media)),
             tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.since_1970, now)),
-            collision: Collision::default(),
+            collisions: Collisions::default(),
             downlink,
             protection: media.srtp.clone().map(Protection::new),
             media,
@@ -363,7 +364,11 @@ impl Session {
             return self.refuse(from);
         }
         let Some(datagram) = self.bare(Protocol::Rtcp, datagram) else { return };
-        if rtcp::source(&datagram).is_some_and(|ssrc| !self.is_not_ours(ssrc, from, now)) {
+        let Some(source) = rtcp::source(&datagram) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if !self.is_not_ours(source, from, now) {
             return;
         }
         if !self.reports.handle(from, &datagram, &self.media, now) {
@@ -393,7 +398,7 @@ impl Session {
 
     /// A sentence that [`Self::play`] is about to be given has been encoded for calls of this form. Where it is played as it
     /// is, neither ducked nor fading, its packets leave as they are; for calls of another form it means nothing.
-    pub fn prepare(&mut self, prompt: Prompt) {
+    pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         if self.form() == Some(prompt.form()) {
             self.downlink.playout.prepare(prompt);
         }

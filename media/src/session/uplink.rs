@@ -363,7 +363,10 @@ impl Uplink {
     /// In the provider's format; bytes of its own law pass untouched.
     fn convert(&mut self, samples: &[i16], payload: Option<&[u8]>) -> Option<Audio> {
         match (self.format, payload) {
-            (AudioFormat::G711(law), Some(payload)) if self.codec.law() == Some(law) => Some(g711_audio(law, payload)),
+            (AudioFormat::G711(law), Some(payload)) if self.codec.law() == Some(law) => {
+                self.resampler.as_mut()?.reset();
+                Some(g711_audio(law, payload))
+            }
             (AudioFormat::G711(law), _) => {
                 let samples = self.resampler.as_mut()?.process(samples);
                 Some(Audio::G711 { law, bytes: g711::encode(law, &samples) })

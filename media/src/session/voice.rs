@@ -54,7 +54,7 @@ impl Voice {
             return;
         }
         let samples = match audio {
-            Audio::G711 { law, bytes } => g711::decode(*law, bytes),
+            Audio::G711 { law, bytes } => self.ours.process(&g711::decode(*law, bytes)),
             Audio::Pcm(frame) => self.ours.process(&frame.samples),
         };
         self.guard.played(&samples, at);

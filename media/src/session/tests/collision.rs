@@ -62,6 +62,45 @@ fn rfc3550_8_2_our_own_packets_that_come_back_change_it_once_and_are_not_heard()
     assert!(call.session.quality().downlink.is_none(), "our own reports tell us nothing");
 }
 
+/// Reports may have an address of their own (RFC 3605), and come back from it as packets do from theirs.
+#[test]
+fn rfc3550_8_2_what_comes_back_from_two_addresses_changes_it_once_for_each() {
+    let mut config = config(MU, vad::Engine::Off);
+    config.media.remote_rtcp = address("192.0.2.2:4001");
+    let mut call = Call::with(config);
+    let mut seen = 0;
+    for _ in 0..2_000 {
+        call.run(PTIME);
+        let back: Vec<Transmit> = call.sent[seen..].iter().map(|(_, it)| it.clone()).collect();
+        seen = call.sent.len();
+        for Transmit { channel, remote, bytes } in back {
+            match channel {
+                Channel::Rtp => call.receive(PHONE, &bytes),
+                Channel::Rtcp => call.session.handle_rtcp(remote, &bytes, call.now),
+            }
+        }
+    }
+    assert_eq!(left(&call).len(), 2, "{:x?}", sources(&call, 0));
+    assert!(call.session.stats().foreign > 1_900, "{:?}", call.session.stats());
+}
+
+/// What is no report tells of no source.
+#[test]
+fn rfc3550_8_2_a_broken_report_with_our_ssrc_changes_nothing() {
+    let mut call = Call::new(MU);
+    call.run(ms(200));
+    let ours = sources(&call, 0)[0].to_be_bytes();
+    for head in [[0x80, 201, 0, 9], [0x80, 203, 0, 1], [0x9f, 200, 0, 1], [0, 201, 0, 1]] {
+        call.session.handle_rtcp(address("192.0.2.1:4001"), &[head, ours].concat(), call.now);
+    }
+    call.run(ms(200));
+    assert_eq!((sources(&call, 0).len(), left(&call).len()), (1, 0));
+    assert_eq!(call.session.stats().malformed, 4);
+    call.session.handle_rtcp(address("192.0.2.1:4001"), &[[0x80, 201, 0, 1], ours].concat(), call.now);
+    call.run(PTIME);
+    assert_eq!(left(&call).len(), 1);
+}
+
 /// The peer goes on to believe us under SRTP, whose numbers begin again with the new source.
 #[test]
 fn rfc3711_a_new_ssrc_is_another_stream_under_the_same_key() {
