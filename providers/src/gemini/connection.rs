@@ -100,6 +100,8 @@ pub(super) struct Connection {
     opened: Opened,
     handle: Handle,
     ahead: Option<Ahead>,
+    /// The one ahead went on from too early when it was to take over.
+    outdated: bool,
     /// When it was set up.
     since: Option<Instant>,
     /// Connections in a row that were left or broke before they had worked.
@@ -109,7 +111,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) const fn new() -> Self {
         let (opened, handle) = (Opened::First, Handle::None);
-        Self { phase: Phase::Opening, opened, handle, ahead: None, since: None, fruitless: 0 }
+        Self { phase: Phase::Opening, opened, handle, ahead: None, outdated: false, since: None, fruitless: 0 }
     }
 
     /// It is there; false when it was not asked for.
@@ -177,13 +179,16 @@ impl Connection {
         {
             *leave = Leave::By(at + LINGER);
         }
-        let (Leave::By(by), Handle::Current(current)) = (*leave, &self.handle) else { return false };
-        if let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.handle == *current) {
+        let leave = *leave;
+        if let Some(ahead) = &mut self.ahead {
             ahead.stage = match ahead.stage {
                 Stage::Asked { until } if until <= now => Stage::GivenUp,
                 Stage::SetUp { until } if until <= now => Stage::Ready,
                 stage => stage,
             };
+        }
+        let (Leave::By(by), Handle::Current(current)) = (leave, &self.handle) else { return false };
+        if self.ahead.as_ref().is_some_and(|ahead| ahead.handle == *current) {
             return false;
         }
         if by <= now {
@@ -216,12 +221,19 @@ impl Connection {
         }
     }
 
-    /// The one that follows takes over.
+    /// The one that follows takes over, if it goes on from where the conversation is.
     fn follow(&mut self, now: Instant) {
-        self.phase = match self.ahead.take().map(|ahead| ahead.stage) {
+        let ahead = self.ahead.take();
+        self.outdated = ahead.as_ref().is_some_and(|ahead| self.handle() != Some(&ahead.handle));
+        self.phase = match ahead.filter(|_| !self.outdated).map(|ahead| ahead.stage) {
             Some(Stage::SetUp { .. } | Stage::Ready) => Phase::Setup { by: now + SETUP_WITHIN },
             Some(Stage::Asked { .. } | Stage::GivenUp) | None => Phase::Opening,
         };
+    }
+
+    /// Whether the one that was opened before is of no use to what follows.
+    pub(super) fn was_outdated(&mut self) -> bool {
+        std::mem::take(&mut self.outdated)
     }
 
     /// Leaves it for another if that is due, and nobody would notice or there is no time to wait for that; true if so.

@@ -210,6 +210,14 @@ impl Session {
     fn reconnect(&mut self) {
         self.end_turn();
         self.outbox.hold();
+        if self.connection.was_outdated() {
+            self.ahead = None;
+            self.events.push_back(Event::Prepare);
+        }
+        // The one left took nothing any more, not even for the one that follows.
+        if let Some(setup) = self.ahead.take() {
+            self.outbox.push_setup(setup);
+        }
         self.counters.resumed = self.counters.resumed.saturating_add(1);
         self.events.push_back(Event::Reconnect);
     }
@@ -298,7 +306,10 @@ impl Dialect for Session {
                 let setup = |handle| wire::setup(&self.config, Some(handle));
                 self.ahead = self.connection.prepared(now).map(setup);
             }
-            Ahead::Lost => self.connection.unprepared(),
+            Ahead::Lost => {
+                self.connection.unprepared();
+                self.pump(now);
+            }
         }
     }
 

@@ -186,6 +186,8 @@ scripts!(
     go_away_between_turns,
     go_away_without_a_pause,
     the_next_connection_is_not_to_be_had,
+    the_next_connection_waits_for_a_handle,
+    the_next_connection_went_on_from_too_early,
     broken_connection_is_resumed,
     resumption_is_refused,
     context_is_full,
