@@ -34,6 +34,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     let silence_duration_ms = number("silence_duration_ms", raw.silence_duration_ms);
     let max_duration_seconds = number("max_duration_seconds", raw.max_duration_seconds);
     let max_turns = number("max_turns", raw.max_turns);
+    let max_concurrent_calls = number("max_concurrent_calls", raw.max_concurrent_calls);
     let provider_config = provider_config(
         [
             ("model", raw.model),
@@ -66,6 +67,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
         max_turns,
         recording: check.flag(at("recording"), raw.recording),
         recording_pause: check.flag(at("recording_pause"), raw.recording_pause),
+        max_concurrent_calls,
         enabled: check.flag(at("enabled"), raw.enabled),
     };
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)

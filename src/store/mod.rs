@@ -6,6 +6,7 @@ mod registrations;
 mod rows;
 mod spill;
 mod sqlite;
+mod tenants;
 mod writer;
 
 use crate::{
@@ -20,6 +21,7 @@ pub use queries::Sql;
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
+pub use tenants::{SealedKey, Tenants};
 use uuid::Uuid;
 pub use writer::{Pace, Recorder, Writer, recorder};
 
@@ -120,6 +122,9 @@ pub trait Store: Debug + Send + Sync {
         owner: &'a str,
         standing: &'a Standing,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The settings of tenants, and their money.
+    fn tenants(&self) -> &dyn Tenants;
 }
 
 /// Opens the configured database and brings its tables up to date.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 mod cluster;
 mod spilling;
+mod tenants;
 
 /// A database that is gone after the test.
 struct Scratch {
@@ -79,7 +80,11 @@ on_both! {
     starting_again_changes_nothing
     an_account_has_one_owner_who_says_how_it_stands
     accounts_that_are_switched_off_are_not_there
+    settings_of_a_tenant_are_its_own
+    a_month_costs_what_its_rows_cost
 }
+
+use tenants::{a_month_costs_what_its_rows_cost, settings_of_a_tenant_are_its_own};
 
 fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
     SecretaryEntry {
@@ -394,6 +399,7 @@ async fn tables_that_fusionpbx_made_get_defaults_keys_and_checks() {
             "v_voice_secretaries_processing_mode_check",
             "v_voice_secretaries_realtime_domain_fk",
             "v_voice_secretaries_realtime_mode_check",
+            "v_voice_tenants_domain_fk",
         ]
     );
     pool.close().await;
@@ -413,8 +419,16 @@ async fn the_tables_are_those_of_the_first_design() {
         order by table_name, ordinal_position";
     let designed: Vec<String> = sqlx::query_scalar(sql).bind("design").fetch_all(&mut *connection).await.unwrap();
     let mut ours: Vec<String> = sqlx::query_scalar(sql).bind("public").fetch_all(&mut *connection).await.unwrap();
-    let later =
-        [" processing_mode ", " dtmf_menu ", " recording ", " recording_pause ", " media_quality ", " billed_cost "];
+    let later = [
+        " processing_mode ",
+        " dtmf_menu ",
+        " recording ",
+        " recording_pause ",
+        " media_quality ",
+        " billed_cost ",
+        " max_concurrent_calls ",
+        " cost_micro_usd ",
+    ];
     ours.retain(|column| !later.iter().any(|name| column.contains(name)));
     assert_eq!(designed.len(), 41);
     assert_eq!(ours, designed);

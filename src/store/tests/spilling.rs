@@ -64,6 +64,10 @@ impl Store for Unpluggable {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.store.note(place, owner, standing)
     }
+
+    fn tenants(&self) -> &dyn Tenants {
+        self.store.tenants()
+    }
 }
 
 struct World {
