@@ -1,7 +1,7 @@
 //! What a conversation costs at list price, in whole micro-dollars. Prices are data with the day they took effect.
 use crate::dialect::Usage;
 use serde::Deserialize;
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 /// The shipped files, one per vendor.
 const SHIPPED: [&str; 4] = [
@@ -48,7 +48,12 @@ struct MinutePrice {
 
 impl Prices {
     /// The list in this binary.
-    pub fn shipped() -> Self {
+    pub fn shipped() -> &'static Self {
+        static SHIPPED_PRICES: LazyLock<Prices> = LazyLock::new(Prices::read_shipped);
+        &SHIPPED_PRICES
+    }
+
+    fn read_shipped() -> Self {
         let mut all = Self::default();
         for file in SHIPPED {
             // A test reads every shipped file; one that cannot be read has no prices, and costs are then unknown.

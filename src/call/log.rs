@@ -117,6 +117,11 @@ impl Log {
         self.answered.map_or(Duration::ZERO, |answered| at.saturating_duration_since(answered))
     }
 
+    /// What it costs at list price, with this provider as the present one; whoever has no price costs nothing.
+    pub(super) fn cost(&self, rung: &Rung) -> MicroUsd {
+        MicroUsd(self.spent.saturating_add(rung.cost(&self.present).unwrap_or(0)))
+    }
+
     /// The assistant answered the caller; returns how often it has by now.
     pub(super) fn replied(&mut self) -> u32 {
         self.replies += 1;
@@ -167,7 +172,7 @@ impl Log {
             input_tokens: usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio,
             output_tokens: usage.output_text + usage.output_audio,
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
-            estimated_cost: MicroUsd(self.spent + rung.and_then(|rung| rung.cost(&self.present)).unwrap_or(0)),
+            estimated_cost: rung.map_or(MicroUsd(self.spent), |rung| self.cost(rung)),
             billed_cost: None,
             provider: self.provider.clone(),
             engine: self.engine.clone(),

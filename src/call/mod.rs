@@ -34,7 +34,7 @@ pub use tools::tools;
 
 use crate::{
     breaker::Sign,
-    record::{Conversation, Outcome},
+    record::{Conversation, MicroUsd, Outcome},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -46,7 +46,7 @@ use media::{
     sdp, vad,
 };
 use numbered::{Numbered, Seat};
-use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
+use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing, Usage};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
@@ -117,6 +117,8 @@ struct Desk {
     seed: u64,
     sdp: sdp::Negotiation,
     log: Log,
+    /// What `log` has of usage, at list price.
+    spent: MicroUsd,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     /// The last packets of a call that is over.
@@ -199,6 +201,7 @@ impl Call {
             seed,
             sdp,
             log,
+            spent: MicroUsd(0),
             commands,
             events,
             farewell,
@@ -327,6 +330,14 @@ impl Call {
         self.end(End { outcome, cause: cause.into(), hangup }, now);
     }
 
+    /// The money of the call's tenant is spent: the assistant takes leave of the caller.
+    pub fn handle_budget_spent(&mut self, now: Instant) {
+        if let State::Live(live) = &mut self.state {
+            live.out_of_money(&mut self.desk, now);
+            self.settle(now);
+        }
+    }
+
     /// Advances time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let flow = match &mut self.state {
@@ -406,6 +417,11 @@ impl Call {
             State::Live(live) => Some(live.media.stats()),
             State::Ringing(_) | State::Offering | State::Over => None,
         }
+    }
+
+    /// What the call has cost so far, as far as the provider has told.
+    pub fn spent(&self) -> MicroUsd {
+        self.desk.spent
     }
 
     fn provider(&mut self) -> Option<&mut Box<dyn Dialect>> {
@@ -573,7 +589,7 @@ impl Call {
                 self.desk.emit(if prepares { Event::Prepare(endpoint) } else { Event::Reconnect(endpoint) });
             }
             providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
-            providers::Event::Usage(usage) => self.desk.log.used(&usage),
+            providers::Event::Usage(usage) => self.desk.used(&usage),
             providers::Event::Receipt(receipt) => self.desk.emit(Event::Receipt(receipt)),
             // Nobody listens before the answer, and a dialect says nothing before `Ready`.
             providers::Event::SpeechStarted
@@ -654,6 +670,11 @@ impl Desk {
         let change = failed.change(&self.rung, at, lost, now);
         self.log.changed(change.clone(), &self.rung);
         self.emit(Event::Changed(Box::new(change)));
+    }
+
+    fn used(&mut self, usage: &Usage) {
+        self.log.used(usage);
+        self.spent = self.log.cost(&self.rung);
     }
 
     fn emit(&mut self, event: Event) {

@@ -116,6 +116,14 @@ impl Rung {
         Some(Circuit { provider: self.provider(), at: host.rsplit('@').next().unwrap_or(host).to_owned() })
     }
 
+    /// Whether it costs nothing, however long it speaks.
+    pub const fn is_free(&self) -> bool {
+        match self {
+            Self::OpenAi(_) | Self::Azure { .. } | Self::OpenAiLive(_) | Self::Gemini(_) | Self::ElevenLabs(_) => false,
+            Self::Local { .. } => true,
+        }
+    }
+
     /// Whether it finds the caller's turns in the audio by itself, without our detector.
     pub const fn hears_turns(&self) -> bool {
         match self {
