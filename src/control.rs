@@ -211,12 +211,47 @@ pub struct Status {
     pub providers: Vec<ProviderStatus>,
     /// How calls sound that have been measured.
     pub media: Vec<CallMedia>,
+    /// Limits and budgets.
+    #[serde(default)]
+    pub tenancy: TenancyStatus,
     /// SIP.
     pub sip: SipStatus,
     /// SRTP.
     pub srtp: SrtpStatus,
     /// What is kept for `ramal trace`.
     pub trace: Counters,
+}
+
+/// What holds calls back, and how often it did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TenancyStatus {
+    /// Calls refused, by limit.
+    pub refused: BTreeMap<String, u64>,
+    /// Whether the Redis answers that limits are shared through; `None` without one.
+    pub redis: Option<bool>,
+    /// Calls let in by the limits of this server alone, since Redis did not answer.
+    pub alone: u64,
+    /// Calls ended for want of money.
+    pub out_of_money: u64,
+    /// Budgets of which somebody was told that they are nearly spent.
+    pub alerts: u64,
+    /// Budgets of tenants that had a call.
+    pub budgets: Vec<BudgetStatus>,
+}
+
+/// How the budget of a tenant stands, in micro-dollars.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// The tenant's name.
+    pub domain: String,
+    /// `2026-11`.
+    pub month: String,
+    /// What may be spent.
+    pub limit: u64,
+    /// What is.
+    pub spent: u64,
+    /// What calls that are up may spend beyond that.
+    pub reserved: u64,
 }
 
 /// Packets of calls that were not believed.

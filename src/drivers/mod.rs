@@ -5,7 +5,9 @@ pub mod breakers;
 pub mod call_task;
 pub mod control;
 pub mod dns;
+pub mod entrance;
 pub mod facts;
+pub mod gate;
 pub mod hep_socket;
 pub mod https;
 pub mod leases;
@@ -24,6 +26,7 @@ pub mod signed_url;
 pub mod sip_socket;
 pub mod takeover;
 pub mod tap;
+pub mod till;
 pub(crate) mod trust;
 pub mod ws_client;
 

@@ -4,6 +4,7 @@ use super::{
     call_task::Shared,
     control::{self, Sources},
     dns::Dns,
+    gate::Gate,
     hep_socket, https,
     leases::{Held, Leases},
     media_board,
@@ -17,6 +18,7 @@ use super::{
     sip_socket::{self, Request, Sockets, tls::Tls},
     takeover::Line,
     tap::{self, Tap},
+    till::Till,
     trust,
 };
 use crate::{
@@ -46,7 +48,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -121,6 +123,9 @@ impl Server {
             threads: MediaThreads::start(threads(&now, cores), &shared.orders, &stopped)?,
             ears: ears(&engine),
             registrars: registrars.known.clone(),
+            gate: Gate::start(now.tenancy.redis.as_ref())?,
+            notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
+            till: Till::new(Arc::clone(&store), shared.http.clone()),
             shared,
             store: Arc::clone(&store),
             config: configs,
@@ -320,6 +325,8 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[sip]", sip(old) != sip(new)),
         ("[rtp] address and ports", (&old.rtp.addresses, old.rtp.ports) != (&new.rtp.addresses, new.rtp.ports)),
         ("[database]", old.database != new.database),
+        ("[redis]", old.tenancy.redis != new.tenancy.redis),
+        ("[limits] notices", old.tenancy.limits.notices != new.tenancy.limits.notices),
         ("ca_file of the providers", old.authorities() != new.authorities()),
         ("[local] models_dir and threads", old.local != new.local),
         ("[media] threads", old.media.threads != new.media.threads),
@@ -597,27 +604,78 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_whose_task_breaks_is_recorded_and_its_leg_taken_down() {
-        let (server, folder) = start("39320-39321", ANA).await;
-        let lookup = Lookup { extension: "8000".into(), domain: None };
-        let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("no Ana") };
+    async fn a_tenant_without_room_or_money_is_refused_with_a_reason_and_the_call_recorded() {
+        for (ports, limit, status, why) in [
+            ("39340-39341", "max_concurrent_calls = 0", "SIP/2.0 486", "the tenant has as many calls as it may"),
+            ("39342-39343", "calls_per_minute = 0\nrefusal = 503", "SIP/2.0 503", "as many new calls in this minute"),
+            ("39344-39345", "monthly_budget_usd = 0.2", "SIP/2.0 486", "the budget of the month is used up"),
+            ("39346-39347", "[limits]\nprovider_calls = { openai = 0 }", "SIP/2.0 503", "the provider has as many"),
+        ] {
+            let (server, folder) = start(ports, &format!("{ANA}[[tenants]]\ndomain = \"a.example\"\n{limit}\n")).await;
+            let response = refused(server.bound[0].1).await;
+            assert!(response.starts_with(status) && response.contains(why), "{limit}: {response}");
+            let refusals =
+                server.admission.gate.count().refused.iter().sum::<u64>() + server.admission.till.count().refused;
+            assert_eq!(refusals, 1, "{limit}");
+            let records = records(server, &folder).await;
+            assert!(records[0].end_reason.contains(why), "{limit}: {}", records[0].end_reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tenants_own_key_is_used_for_its_calls_and_nobody_elses() {
+        let neighbour =
+            "[[secretaries]]\ndomain = \"b.example\"\nname = \"Bia\"\nextension = \"8001\"\nprovider = \"openai\"\n";
+        let secrets = format!("[secrets]\nmaster_keys = [\"{}\"]\n", "07".repeat(32));
+        let (server, folder) = start("39350-39351", &format!("{ANA}{neighbour}{secrets}")).await;
+        let (tenants, admission) = (server.store.tenants(), &server.admission);
+        let domain = tenants.domain(&"a.example".into()).await.unwrap().unwrap();
+        let place = crate::vault::Place { domain, provider: "openai" };
+        let keys = server.config.borrow().tenancy.master_keys.clone();
+        let sealed = keys.seal(&crate::config::Secret::new("sk-own"), &place, [1; 16]).unwrap();
+        tenants.set_key(domain, "openai", &sealed).await.unwrap();
+        for (extension, key) in [("8000", "sk-own"), ("8001", "x")] {
+            let facts = facts(&server, extension).await;
+            let tenant = admission.tenant(&facts.secretary).await.unwrap_or_default();
+            let Ok(entrance) = admission.let_in(&facts, &tenant).await else { panic!("{extension} is refused") };
+            assert_eq!(entrance.config.openai.api_key.as_ref().unwrap().expose(), key);
+        }
+        let other = tenants.domain(&"b.example".into()).await.unwrap().unwrap();
+        tenants.set_key(other, "openai", &sealed).await.unwrap();
+        let bia = facts(&server, "8001").await;
+        let tenant = admission.tenant(&bia.secretary).await.unwrap_or_default();
+        let refusal = admission.let_in(&bia, &tenant).await.map(drop).unwrap_err();
+        assert!(refusal.why.contains("sealed for another tenant"), "{}", refusal.why);
+        records(server, &folder).await;
+    }
+
+    /// An INVITE for that extension.
+    async fn facts(server: &Server, extension: &str) -> Facts {
+        let lookup = Lookup { extension: extension.into(), domain: None };
+        let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("nobody") };
         let invite = IncomingInvite {
             listener: sip::ListenerId(0),
             remote: "127.0.0.1:9".parse().unwrap(),
             user: None,
             transport: Transport::Udp,
             call_id: "x".into(),
-            request_user: "8000".into(),
+            request_user: extension.into(),
             request_host: "a.example".into(),
             from_user: "1".into(),
             from_display: String::new(),
-            to_user: "8000".into(),
+            to_user: extension.into(),
             x_headers: Vec::new(),
             offer: None,
         };
         let clock = (chrono::Utc::now(), Instant::now());
-        let conversation_uuid = Uuid::new_v4();
-        let facts = Facts { leg: LegId(7), invite, secretary: *secretary, conversation_uuid, clock };
+        Facts { leg: LegId(7), invite, secretary: *secretary, conversation_uuid: Uuid::new_v4(), clock }
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_task_breaks_is_recorded_and_its_leg_taken_down() {
+        let (server, folder) = start("39320-39321", ANA).await;
+        let facts = facts(&server, "8000").await;
+        let conversation_uuid = facts.conversation_uuid;
         let (sip, mut commands) = mpsc::channel(4);
         let shared = Shared { sip, ..server.admission.shared.clone() };
         let mut watch = server.watch();
