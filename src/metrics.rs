@@ -124,6 +124,7 @@ fn providers(providers: &[ProviderStatus], page: &mut Page) {
 }
 
 fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
+    type Sum = fn(&BudgetStatus) -> u64;
     use Kind::{Counter, Gauge};
     let refused = "ramal_calls_refused_total";
     page.head(refused, Counter, "Calls refused for a limit or a budget.");
@@ -143,7 +144,7 @@ fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
         page.head(name, Counter, help);
         page.sample(name, "", value);
     }
-    let sums: [(&str, &str, fn(&BudgetStatus) -> u64); 3] = [
+    let sums: [(&str, &str, Sum); 3] = [
         ("ramal_budget_limit_usd", "What a tenant may spend in the month.", |budget| budget.limit),
         ("ramal_budget_spent_usd", "What a tenant has spent in the month.", |budget| budget.spent),
         ("ramal_budget_reserved_usd", "What calls that are up may spend beyond that.", |budget| budget.reserved),

@@ -278,6 +278,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a whole page")]
     fn the_state_of_a_server_reads_at_a_glance() {
         let registered = |state, code, next_in_s| Registered {
             account: "2000@pbx.example".into(),

@@ -20,6 +20,7 @@ const MENU: &str =
 const FUNCTIONS: &str = "must be a list of { name = \"…\", description = \"…\", parameters = { … } }";
 
 /// Reads one entry; `None` when it has a mistake.
+#[expect(clippy::too_many_lines, reason = "a line for each key")]
 pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> Option<SecretaryEntry> {
     let at = |key| Place { section, key };
     let before = check.problems.len();

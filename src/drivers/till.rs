@@ -284,27 +284,27 @@ mod tests {
         assert_eq!(till.count(), Counts { refused: 1, ..Counts::default() });
     }
 
+    /// Once all calls are up, talks on until the money is spent; what that cost.
+    async fn talk(till: Till, budget: Budget, all: Arc<tokio::sync::Barrier>) -> u64 {
+        let mut tab = till.open(PAYER, &budget, STEP, Utc::now()).await.unwrap();
+        all.wait().await;
+        let mut total = STEP.0 / 10;
+        while !tab.charge(MicroUsd(total)) {
+            total += STEP.0 / 10;
+            tokio::task::yield_now().await;
+        }
+        total
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn fifty_calls_at_once_overspend_by_a_reservation_each_at_most() {
         const CALLS: u64 = 50;
-        let (till, now) = (till().await, Utc::now());
+        let till = till().await;
         let budget = budget(CALLS + 1, None);
         let mut calls = tokio::task::JoinSet::new();
         let all = Arc::new(tokio::sync::Barrier::new(usize::try_from(CALLS).unwrap()));
         for _ in 0..CALLS {
-            let (till, budget, all) = (till.clone(), budget.clone(), Arc::clone(&all));
-            calls.spawn(async move {
-                let mut tab = till.open(PAYER, &budget, STEP, now).await.unwrap();
-                all.wait().await;
-                let mut total = 0;
-                loop {
-                    total += STEP.0 / 10;
-                    if tab.charge(MicroUsd(total)) {
-                        return total;
-                    }
-                    tokio::task::yield_now().await;
-                }
-            });
+            calls.spawn(talk(till.clone(), budget.clone(), Arc::clone(&all)));
         }
         let spent: u64 = calls.join_all().await.into_iter().sum();
         let overspent = spent.saturating_sub(budget.monthly.0);
