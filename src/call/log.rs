@@ -101,7 +101,8 @@ impl Log {
 
     /// This provider is left: what it cost is known.
     pub(super) fn leave(&mut self, rung: &Rung) {
-        self.spent = self.spent.saturating_add(rung.cost(&std::mem::take(&mut self.present)).unwrap_or(0));
+        let used = std::mem::take(&mut self.present);
+        self.spent = self.spent.saturating_add(rung.cost(&used, self.clock.0).unwrap_or(0));
     }
 
     /// Somebody goes on with the conversation.
@@ -119,7 +120,7 @@ impl Log {
 
     /// What it costs at list price, with this provider as the present one; whoever has no price costs nothing.
     pub(super) fn cost(&self, rung: &Rung) -> MicroUsd {
-        MicroUsd(self.spent.saturating_add(rung.cost(&self.present).unwrap_or(0)))
+        MicroUsd(self.spent.saturating_add(rung.cost(&self.present, self.clock.0).unwrap_or(0)))
     }
 
     /// The assistant answered the caller; returns how often it has by now.

@@ -120,7 +120,8 @@ impl Admission {
         let Some(budget) = tenant.budget.as_ref().filter(|_| !rungs.iter().all(Rung::is_free)) else {
             return Ok(None);
         };
-        for rung in rungs.iter().filter(|rung| rung.cost(&providers::Usage::default()).is_none()) {
+        let (started_at, _) = facts.clock;
+        for rung in rungs.iter().filter(|rung| rung.cost(&providers::Usage::default(), started_at).is_none()) {
             warn!(
                 engine = rung.engine(),
                 "there is no price of this model: the tenant's budget does not count its calls"

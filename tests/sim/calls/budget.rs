@@ -1,6 +1,11 @@
 //! The money is spent in the middle of a call.
 use super::*;
 
+const USED: &str = r#"{"type":"response.done","event_id":"e","response":{"id":"r","object":"realtime.response","status":"completed",
+    "output":[],"usage":{"total_tokens":300,"input_tokens":100,"output_tokens":200,
+    "input_token_details":{"text_tokens":40,"audio_tokens":60,"cached_tokens":0},
+    "output_token_details":{"text_tokens":50,"audio_tokens":150}}}}"#;
+
 fn spent(fallback: Option<&str>) -> World {
     let now = Instant::now();
     let invite = (LEG, model::invite(Some(model::offer(""))));
@@ -63,14 +68,23 @@ fn a_call_that_is_being_handed_over_goes_on() {
 }
 
 #[test]
+fn a_call_costs_nothing_on_a_day_without_a_price() {
+    let now = Instant::now();
+    let invite = (LEG, model::invite(Some(model::offer(""))));
+    let mut setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    setup.started_at = chrono::DateTime::from_timestamp(1_500_000_000, 0).unwrap();
+    let mut world = World::of(Call::new(setup, now), now);
+    world.call.handle_connected(now);
+    world.provider(vec![Model::created(), Model::updated()]);
+    world.provider(vec![Incoming::Text(USED.into())]);
+    assert_eq!(world.call.spent().0, 0, "in 2017 nobody sold this");
+}
+
+#[test]
 fn what_a_call_has_cost_is_what_its_record_says() {
     let mut world = World::answered(|_| ());
-    let usage = r#"{"type":"response.done","event_id":"e","response":{"id":"r","object":"realtime.response","status":"completed",
-        "output":[],"usage":{"total_tokens":300,"input_tokens":100,"output_tokens":200,
-        "input_token_details":{"text_tokens":40,"audio_tokens":60,"cached_tokens":0},
-        "output_token_details":{"text_tokens":50,"audio_tokens":150}}}}"#;
     for turn in 1..=3 {
-        world.provider(vec![Incoming::Text(usage.into())]);
+        world.provider(vec![Incoming::Text(USED.into())]);
         // 40 text and 60 audio tokens in, 50 and 150 out, at 4, 32, 24 and 64 dollars a million.
         assert_eq!(world.call.spent().0, turn * (160 + 1_920 + 1_200 + 9_600));
     }
