@@ -69,12 +69,28 @@ impl Admission {
     /// Lets a call in, or says why not.
     pub(super) async fn let_in(&self, facts: &Facts, tenant: &Tenant) -> Result<Entrance, Refusal> {
         let config = self.config_of(&facts.secretary, tenant)?;
-        let (rung, below) = self.ladder(&facts.secretary, &config)?;
-        let claim = claim(facts, tenant, &rung, &config);
-        let permit = self.gate.admit(claim).await.map_err(|limit| refusal(tenant, &config, limit))?;
-        let rungs = [std::slice::from_ref(&rung), &below].concat();
-        let tab = self.tab(facts, tenant, &rungs, &config).await?;
-        Ok(Entrance { config, rung, below, held: Held { room: Room::Call(permit), tab } })
+        let (first, below) = self.ladder(&facts.secretary, &config)?;
+        let mut rungs: Vec<Rung> = std::iter::once(first).chain(below).collect();
+        let claims: Vec<Claim> = rungs.iter().map(|rung| claim(facts, tenant, rung, &config)).collect();
+        let (begins_with, permit) =
+            self.gate.admit_by_any(claims).await.map_err(|limit| refusal(tenant, &config, limit))?;
+        if begins_with > 0 {
+            warn!(skipped = begins_with, "This call begins further down the ladder: the provider has no room");
+            rungs.rotate_left(begins_with);
+        }
+        let tab = match self.tab(facts, tenant, &rungs, &config).await {
+            // Who begins costs nothing; those below it would.
+            Err(refused) if rungs.first().is_some_and(Rung::is_free) => {
+                warn!("This call goes on with nobody who asks for money: {refused}");
+                rungs.retain(Rung::is_free);
+                None
+            }
+            Err(refused) => return Err(self.without_money(tenant, &config, &refused)),
+            Ok(tab) => tab,
+        };
+        let mut rungs = rungs.into_iter();
+        let rung = rungs.next().ok_or_else(|| Refusal::new(503, "no provider is left"))?;
+        Ok(Entrance { config, rung, below: rungs.collect(), held: Held { room: Room::Call(permit), tab } })
     }
 
     /// The notice for a caller who is not let in, if there is one and room for it; else the refusal again.
@@ -116,7 +132,7 @@ impl Admission {
         tenant: &Tenant,
         rungs: &[Rung],
         config: &Config,
-    ) -> Result<Option<Tab>, Refusal> {
+    ) -> Result<Option<Tab>, Refused> {
         let Some(budget) = tenant.budget.as_ref().filter(|_| !rungs.iter().all(Rung::is_free)) else {
             return Ok(None);
         };
@@ -129,11 +145,16 @@ impl Admission {
         }
         let payer =
             Payer { domain: facts.secretary.domain_uuid, name: &facts.secretary.domain_name, zone: tenant.time_zone };
-        let (started_at, _) = facts.clock;
-        match self.till.open(payer, budget, config.tenancy.limits.reservation, started_at).await {
-            Ok(tab) => Ok(Some(tab)),
-            Err(Refused::Exhausted(why)) => Err(turned_away(tenant, config, why.to_string())),
-            Err(Refused::Unknown(error)) => Err(Refusal::new(503, error.to_string())),
+        self.till.open(payer, budget, config.tenancy.limits.reservation, started_at).await.map(Some)
+    }
+
+    fn without_money(&self, tenant: &Tenant, config: &Config, refused: &Refused) -> Refusal {
+        match refused {
+            Refused::Exhausted(why) => {
+                self.till.refuse();
+                turned_away(tenant, config, why.to_string())
+            }
+            Refused::Unknown(_) => Refusal::new(503, refused.to_string()),
         }
     }
 }

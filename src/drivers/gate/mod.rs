@@ -88,15 +88,39 @@ impl Gate {
     /// # Errors
     /// That limit.
     pub async fn admit(&self, claim: Claim) -> Result<Permit, Limit> {
+        self.admit_by_any([claim]).await.map(|(_, permit)| permit)
+    }
+
+    /// Lets a call in that may begin with several providers, by the first of these claims whose provider has room; says
+    /// which one that is.
+    ///
+    /// # Errors
+    /// The limit that it would break.
+    pub async fn admit_by_any(&self, claims: impl IntoIterator<Item = Claim>) -> Result<(usize, Permit), Limit> {
+        let mut broken = Limit::ProviderCalls;
+        for (index, claim) in claims.into_iter().enumerate() {
+            match self.attempt(claim).await {
+                Ok(permit) => return Ok((index, permit)),
+                Err(Limit::ProviderCalls) => {}
+                Err(limit) => {
+                    broken = limit;
+                    break;
+                }
+            }
+        }
+        self.refused(broken);
+        Err(broken)
+    }
+
+    async fn attempt(&self, claim: Claim) -> Result<Permit, Limit> {
         let lease = Lease(Uuid::new_v4());
         // What is too much for this process is too much for all.
-        self.limits().take(lease, &claim, Instant::now()).inspect_err(|limit| self.refused(*limit))?;
+        self.limits().take(lease, &claim, Instant::now())?;
         let permit = Permit { lease, gate: self.clone() };
         match self.ask(lease, claim).await {
             Some(Ok(())) => {}
             Some(Err(limit)) => {
                 self.limits().retract(lease);
-                self.refused(limit);
                 return Err(limit);
             }
             None if self.0.shared.is_some() => self.counts().alone += 1,
@@ -165,6 +189,26 @@ mod tests {
         assert!(broken.await.is_err());
         assert!(gate.admit(claim(1)).await.is_ok());
         assert_eq!(gate.count(), Counts { refused: [1, 0, 0, 0], ..Counts::default() });
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_provider_is_full_begins_with_another_and_a_full_tenant_has_none() {
+        let gate = Gate::start(None).unwrap();
+        let by = |provider: &str, calls| {
+            let caps = Caps { domain: Some(3), provider: Some(calls), ..Caps::default() };
+            Claim { provider: provider.into(), caps, ..claim(0) }
+        };
+        let ladder = || [by("openai", 1), by("gemini", 1), by("local", 9)];
+        let mut up = Vec::new();
+        for expected in 0..3 {
+            let (index, permit) = gate.admit_by_any(ladder()).await.unwrap();
+            assert_eq!(index, expected);
+            up.push(permit);
+        }
+        assert_eq!(gate.admit_by_any(ladder()).await.unwrap_err(), Limit::DomainCalls);
+        up.pop();
+        assert_eq!(gate.admit_by_any([by("openai", 1), by("gemini", 1)]).await.unwrap_err(), Limit::ProviderCalls);
+        assert_eq!(gate.count().refused.iter().sum::<u64>(), 2, "a provider that was passed over is no refusal");
     }
 
     #[tokio::test]
