@@ -235,6 +235,9 @@ pub struct TenancyStatus {
     pub out_of_money: u64,
     /// Budgets of which somebody was told that they are nearly spent.
     pub alerts: u64,
+    /// Calls that went by what was known of secretary or tenant, since the database was away.
+    #[serde(default)]
+    pub by_memory: u64,
     /// Budgets of tenants that had a call.
     pub budgets: Vec<BudgetStatus>,
 }

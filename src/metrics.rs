@@ -137,6 +137,11 @@ fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
     }
     let single = [
         ("ramal_limits_alone_total", "Calls let in by local limits, since Redis did not answer.", tenancy.alone),
+        (
+            "ramal_by_memory_total",
+            "Answers about secretaries and tenants while the database was away.",
+            tenancy.by_memory,
+        ),
         ("ramal_budget_ended_total", "Calls ended for want of money.", tenancy.out_of_money),
         ("ramal_budget_alerts_total", "Budgets that were told to be nearly spent.", tenancy.alerts),
     ];

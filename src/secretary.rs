@@ -326,7 +326,7 @@ pub struct Identity {
 }
 
 /// A tenant, as somebody may call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DomainRef {
     /// `v_domains.domain_name`, compared without case.
     Name(String),

@@ -20,7 +20,7 @@ use crate::{
     ladder::{self, Ears},
     routing,
     secretary::Secretary,
-    store::{Found, Lookup, Store},
+    store::{Directory, Found, Lookup},
 };
 use chrono::Utc;
 use media::{
@@ -34,15 +34,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{Span, field, info, trace, warn};
 use uuid::Uuid;
 
-/// How long the database may take to name the secretary.
-pub(super) const LOOKUP: Duration = Duration::from_secs(3);
 /// What a refused peer is told to wait, in seconds, when the trouble is ours.
 const RETRY_AFTER: &str = "5";
 
@@ -51,8 +46,8 @@ const RETRY_AFTER: &str = "5";
 pub struct Admission {
     /// The configuration; each call keeps the one it began with.
     pub config: watch::Receiver<Arc<Config>>,
-    /// Where secretaries are.
-    pub store: Arc<dyn Store>,
+    /// Where secretaries and tenants are.
+    pub directory: Arc<Directory>,
     /// RTP ports, of one address of each family at most.
     pub ports: Vec<Ports>,
     /// Where calls run.
@@ -163,7 +158,8 @@ impl Admission {
 
     /// Who speaks by the configuration of this call, and who goes on when that one fails.
     pub(super) fn ladder(&self, secretary: &Secretary, config: &Config) -> Result<(Rung, Vec<Rung>), Refusal> {
-        let rungs = ladder::rungs(secretary, config, &self.ears).map_err(|error| Refusal::new(503, error.to_string()))?;
+        let rungs =
+            ladder::rungs(secretary, config, &self.ears).map_err(|error| Refusal::new(503, error.to_string()))?;
         for warning in &rungs.warnings {
             warn!("a rung of the ladder is missing: {warning}");
         }
@@ -210,17 +206,16 @@ impl Admission {
     pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
         let wanted = routing::wanted(invite, &self.config.borrow(), &self.registrars.borrow());
         let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
-        match timeout(LOOKUP, self.store.find_secretary(&lookup)).await {
-            Ok(Ok(Found::Secretary(secretary))) => Ok(*secretary),
-            Ok(Ok(Found::Nothing)) => Err(Refusal::new(404, "no secretary has that extension")),
-            Ok(Ok(Found::Ambiguous { domains })) => {
+        match self.directory.find(&lookup).await {
+            Ok(Found::Secretary(secretary)) => Ok(*secretary),
+            Ok(Found::Nothing) => Err(Refusal::new(404, "no secretary has that extension")),
+            Ok(Found::Ambiguous { domains }) => {
                 let tenants = domains.join(", ");
                 Err(Refusal::new(404, format!("{tenants} have that extension, and nothing says which is meant")))
             }
-            Ok(Ok(Found::Disabled { secretary })) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
-            Ok(Ok(Found::Invalid(error))) => Err(Refusal::new(500, error.to_string())),
-            Ok(Err(error)) => Err(Refusal::new(503, format!("the database: {error}"))),
-            Err(_) => Err(Refusal::new(503, "the database did not answer in time")),
+            Ok(Found::Disabled { secretary }) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
+            Ok(Found::Invalid(error)) => Err(Refusal::new(500, error.to_string())),
+            Err(error) => Err(Refusal::new(503, format!("the database: {error}"))),
         }
     }
 

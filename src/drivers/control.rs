@@ -364,6 +364,7 @@ fn tenancy(admission: &Admission) -> TenancyStatus {
         alone: counts.alone,
         out_of_money: money.ended,
         alerts: money.alerts,
+        by_memory: admission.directory.stale(),
         budgets: budgets.collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a call may begin: what its tenant is held to, whose key pays, and whether there is room and money for it.
 use super::{
-    admission::{Admission, LOOKUP, Refusal},
+    admission::{Admission, Refusal},
     facts::Facts,
     gate::Permit,
     till::{Payer, Refused, Tab},
@@ -17,7 +17,7 @@ use crate::{
     vault::Place,
 };
 use std::sync::Arc;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 /// What a call may begin with.
@@ -57,12 +57,11 @@ impl Admission {
         if let Some(tenant) = self.config.borrow().tenant(secretary) {
             return Ok(tenant.clone());
         }
-        match timeout(LOOKUP, self.store.tenants().find(secretary.domain_uuid)).await {
-            Ok(Ok(None)) => Ok(Tenant::default()),
+        match self.directory.tenant(secretary.domain_uuid).await {
+            Ok(None) => Ok(Tenant::default()),
             // Without its limits a tenant would be without limits.
-            Ok(Ok(Some(row))) => Tenant::parse(row).map_err(|error| Refusal::new(500, error.to_string())),
-            Ok(Err(error)) => Err(Refusal::new(503, format!("the database: {error}"))),
-            Err(_) => Err(Refusal::new(503, "the database did not answer in time")),
+            Ok(Some(row)) => Tenant::parse(row).map_err(|error| Refusal::new(500, error.to_string())),
+            Err(error) => Err(Refusal::new(503, format!("the database: {error}"))),
         }
     }
 

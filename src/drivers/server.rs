@@ -27,7 +27,7 @@ use crate::{
     config::{self, Config},
     ladder::Ears,
     speech::{Engine, EngineConfig},
-    store::{self, Pace, Spill, Store},
+    store::{self, Changes, Directory, Pace, Spill, Store},
     trace::{self, Entry},
 };
 use anyhow::Context;
@@ -88,7 +88,7 @@ pub struct Server {
     following: JoinHandle<()>,
     config: watch::Sender<Arc<Config>>,
     sip: JoinHandle<()>,
-    /// Whoever answers questions: on the control socket, and over HTTP.
+    /// Whoever answers questions, on the control socket and over HTTP, and who has an ear on the database.
     asked: Vec<JoinHandle<()>>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -109,6 +109,7 @@ impl Server {
         let following = tokio::spawn(Tls::follow(now.tls.clone(), Arc::clone(&sip_tls)));
         // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
         let (store, records, writer) = open_store(&now).await?;
+        let (directory, follower) = follow(&store);
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
         rehearse(&engine);
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
@@ -128,7 +129,7 @@ impl Server {
             notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
             till: Till::new(Arc::clone(&store), shared.http.clone()),
             shared,
-            store: Arc::clone(&store),
+            directory,
             config: configs,
         });
         let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher(), names));
@@ -146,7 +147,7 @@ impl Server {
             following,
             config,
             sip,
-            asked: Vec::new(),
+            asked: vec![follower],
             dispatcher,
             writer,
         };
@@ -347,6 +348,14 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, store::R
     }
     let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
     Ok((store, records, tokio::spawn(writer.run())))
+}
+
+/// What is known of secretaries and tenants, and who has an ear on their changes.
+fn follow(store: &Arc<dyn Store>) -> (Arc<Directory>, JoinHandle<()>) {
+    let (changes, seen) = watch::channel(Changes::default());
+    let directory = Arc::new(Directory::new(Arc::clone(store), seen));
+    let store = Arc::clone(store);
+    (directory, tokio::spawn(async move { store.follow(changes).await }))
 }
 
 /// The tap on the SIP sockets as configured, and what it shows its followers.
@@ -644,8 +653,17 @@ mod tests {
         let other = tenants.domain(&"b.example".into()).await.unwrap().unwrap();
         tenants.set_key(other, "openai", &sealed).await.unwrap();
         let bia = facts(&server, "8001").await;
-        let tenant = admission.tenant(&bia.secretary).await.unwrap_or_default();
-        let refusal = admission.let_in(&bia, &tenant).await.map(drop).unwrap_err();
+        // A file is looked at four times a second.
+        let refused = async {
+            loop {
+                let tenant = admission.tenant(&bia.secretary).await.unwrap_or_default();
+                match admission.let_in(&bia, &tenant).await {
+                    Err(refusal) => return refusal,
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let refusal = timeout(Duration::from_secs(10), refused).await.unwrap();
         assert!(refusal.why.contains("sealed for another tenant"), "{}", refusal.why);
         records(server, &folder).await;
     }

@@ -1,5 +1,7 @@
 //! Where secretaries come from and conversations go: PostgreSQL (FusionPBX's) or a SQLite file, behind one trait.
+mod directory;
 mod error;
+mod follow;
 mod postgres;
 mod queries;
 mod registrations;
@@ -15,13 +17,16 @@ use crate::{
     record::{Conversation, MicroUsd},
     secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryError},
 };
+pub use directory::Directory;
 pub use error::StoreError;
+pub use follow::Changes;
 use futures_util::future::BoxFuture;
 pub use queries::Sql;
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 pub use tenants::{SealedKey, Tenants};
+use tokio::sync::watch;
 use uuid::Uuid;
 pub use writer::{Pace, Recorder, Writer, recorder};
 
@@ -33,7 +38,7 @@ const ACQUIRE_DEADLINE: Duration = Duration::from_secs(3);
 const MIGRATIONS_TABLE: &str = "_ramal_migrations";
 
 /// Which secretary is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lookup {
     /// What was dialled.
     pub extension: String,
@@ -122,6 +127,9 @@ pub trait Store: Debug + Send + Sync {
         owner: &'a str,
         standing: &'a Standing,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Says there when secretaries or tenants change, until nobody listens.
+    fn follow(&self, changes: watch::Sender<Changes>) -> BoxFuture<'_, ()>;
 
     /// The settings of tenants, and their money.
     fn tenants(&self) -> &dyn Tenants;

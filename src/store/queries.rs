@@ -1,6 +1,6 @@
 //! The questions, each written once for both databases.
 use super::{
-    Found, Lease, Lookup, QUERY_DEADLINE, Store, StoreError, Tenants,
+    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Store, StoreError, Tenants, follow,
     rows::{ConversationColumns, SecretaryColumns, choose},
 };
 use crate::{
@@ -12,6 +12,7 @@ use chrono::Utc;
 use futures_util::future::BoxFuture;
 use sqlx::{PgPool, SqlitePool, types::Json};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// One of two pools.
@@ -206,6 +207,10 @@ impl Store for Sql {
         standing: &'a Standing,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.note_standing(place, owner, standing))
+    }
+
+    fn follow(&self, changes: watch::Sender<Changes>) -> BoxFuture<'_, ()> {
+        Box::pin(async move { follow::follow(self, &changes).await })
     }
 
     fn tenants(&self) -> &dyn Tenants {

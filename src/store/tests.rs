@@ -10,6 +10,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 mod cluster;
+mod directory;
 mod spilling;
 mod tenants;
 
@@ -82,7 +83,15 @@ on_both! {
     accounts_that_are_switched_off_are_not_there
     settings_of_a_tenant_are_its_own
     a_month_costs_what_its_rows_cost
+    a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for
+    an_invalid_row_takes_one_secretary_out_until_it_is_mended
+    calls_go_by_what_was_known_while_the_database_is_away
 }
+
+use directory::{
+    a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for,
+    an_invalid_row_takes_one_secretary_out_until_it_is_mended, calls_go_by_what_was_known_while_the_database_is_away,
+};
 
 use tenants::{a_month_costs_what_its_rows_cost, settings_of_a_tenant_are_its_own};
 
