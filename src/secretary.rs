@@ -72,6 +72,8 @@ pub struct Secretary {
     pub max_concurrent_calls: Option<u32>,
     /// Whether it takes calls.
     pub enabled: bool,
+    /// What her tenant says of her calls.
+    pub of_tenant: OfTenant,
     /// What was found odd and ignored, for the log: unknown keys in JSON columns.
     pub warnings: Vec<String>,
 }
@@ -325,6 +327,15 @@ pub struct Identity {
     pub domain_name: String,
 }
 
+/// What a tenant says of the calls of its secretaries, and they do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfTenant {
+    /// At which provider it has a key of its own.
+    pub own_key: Option<ProviderKind>,
+    /// Numbers of cards and e-mail addresses are not kept.
+    pub redact: bool,
+}
+
 /// A tenant, as somebody may call it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DomainRef {
@@ -408,6 +419,7 @@ impl Secretary {
             recording_pause: row.recording_pause.unwrap_or(false),
             max_concurrent_calls: checked.max_concurrent_calls,
             enabled: row.enabled.unwrap_or(true),
+            of_tenant: OfTenant::default(),
             secretary_name: row.secretary_name,
             warnings,
         })

@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording},
+    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, TurnRecord, redacted},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -36,6 +36,8 @@ pub(super) struct Log {
     /// Assistant utterances that answered the caller.
     replies: u32,
     recording: Option<Recording>,
+    /// Numbers of cards and e-mail addresses are not kept.
+    redact: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Log {
             changes: Vec::new(),
             replies: 0,
             recording: None,
+            redact: secretary.of_tenant.redact,
         }
     }
 
@@ -147,6 +150,15 @@ impl Log {
         self.replies
     }
 
+    /// What was said, as it may be kept.
+    fn turns(&self) -> Vec<TurnRecord> {
+        let mut turns = self.transcript.turns();
+        if self.redact {
+            turns.iter_mut().for_each(|turn| turn.text = redacted(&turn.text));
+        }
+        turns
+    }
+
     /// The finished record.
     pub(super) fn conversation(
         &self,
@@ -165,7 +177,7 @@ impl Log {
             destination: self.identity.destination.clone(),
             started_at: self.wall(self.answered.unwrap_or(self.clock.1)),
             ended_at: self.wall(now),
-            turns: self.transcript.turns(),
+            turns: self.turns(),
             changes: self.changes.clone(),
             outcome,
             end_reason: cause,

@@ -196,6 +196,7 @@ raw!(
         budget_alert_percent,
         budget_webhook,
         recording,
+        redact,
         retention_days,
         refusal,
         notice,

@@ -161,6 +161,7 @@ pub(super) fn entry(raw: RawTenant, section: &str, check: &mut Check<'_>) -> Opt
         budget_alert_percent,
         budget_webhook: check.text(at("budget_webhook"), raw.budget_webhook),
         recording: check.flag(at("recording"), raw.recording),
+        redact_transcripts: check.flag(at("redact"), raw.redact),
         retention_days,
         refusal_status,
         refusal_notice: check.text(at("notice"), raw.notice),
@@ -212,6 +213,7 @@ fn key_of(column: &'static str) -> &'static str {
     match column {
         "realtime_provider" => "provider",
         "default_voice" => "voice",
+        "redact_transcripts" => "redact",
         "refusal_status" => "refusal",
         "refusal_notice" => "notice",
         same => same,

@@ -1,6 +1,7 @@
 //! Where time, sockets, threads and tasks enter. Nothing here decides anything: cores do.
 #![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
 pub mod admission;
+pub mod archive;
 pub mod breakers;
 pub mod call_task;
 pub mod control;

@@ -1,6 +1,7 @@
 //! The whole server: what `ramal serve` and the demo run.
 use super::{
     admission::Admission,
+    archive,
     call_task::Shared,
     control::{self, Sources},
     dns::Dns,
@@ -151,6 +152,7 @@ impl Server {
             dispatcher,
             writer,
         };
+        server.asked.push(tokio::spawn(archive::run(Arc::clone(&server.store), server.config.subscribe())));
         server.asked.extend(control::start(server.sources(&messages)).context("[control] socket")?);
         server.asked.extend(control::start_pages(server.sources(&messages)).await.context("[control] http")?);
         Ok(server)

@@ -4,6 +4,7 @@ mod error;
 mod follow;
 mod postgres;
 mod queries;
+mod records;
 mod registrations;
 mod rows;
 mod spill;
@@ -22,6 +23,7 @@ pub use error::StoreError;
 pub use follow::Changes;
 use futures_util::future::BoxFuture;
 pub use queries::Sql;
+pub use records::{Deed, Query, Records, Retention};
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -133,6 +135,9 @@ pub trait Store: Debug + Send + Sync {
 
     /// The settings of tenants, and their money.
     fn tenants(&self) -> &dyn Tenants;
+
+    /// What is kept, by tenant.
+    fn records(&self) -> &dyn Records;
 }
 
 /// Opens the configured database and brings its tables up to date.
@@ -154,6 +159,13 @@ pub async fn connect_existing(database: &Database) -> Result<Arc<dyn Store>, Sto
     connect(database).await
 }
 
+/// Who this process is, for what is told of changes: whoever runs it.
+pub fn actor() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let known: String = user.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
+    if known.is_empty() { "ramal".to_owned() } else { format!("ramal:{known}") }
+}
+
 async fn open(database: &Database) -> Result<Sql, StoreError> {
     if database.is_sqlite() {
         sqlite::open(database, sqlite::Absent::Make).await
@@ -163,4 +175,4 @@ async fn open(database: &Database) -> Result<Sql, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

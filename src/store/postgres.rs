@@ -1,5 +1,5 @@
 //! A PostgreSQL server, mostly FusionPBX's own.
-use super::{ACQUIRE_DEADLINE, MIGRATIONS_TABLE, QUERY_DEADLINE, Sql, StoreError};
+use super::{ACQUIRE_DEADLINE, MIGRATIONS_TABLE, QUERY_DEADLINE, Sql, StoreError, actor};
 use crate::config::Database;
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
@@ -25,9 +25,12 @@ pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
     };
     migrator.run(&mut connection).await?;
     connection.close().await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(database.pool)
-        .acquire_timeout(ACQUIRE_DEADLINE)
-        .connect_lazy_with(options.options([("statement_timeout", QUERY_DEADLINE.as_millis().to_string())]));
+    let pool = PgPoolOptions::new().max_connections(database.pool).acquire_timeout(ACQUIRE_DEADLINE).connect_lazy_with(
+        options.options([
+            ("statement_timeout", QUERY_DEADLINE.as_millis().to_string()),
+            // What is told of changes has an author (the triggers `ramal_audit`).
+            ("ramal.actor", actor()),
+        ]),
+    );
     Ok(Sql::Postgres(pool))
 }

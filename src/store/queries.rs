@@ -1,6 +1,6 @@
 //! The questions, each written once for both databases.
 use super::{
-    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Store, StoreError, Tenants, follow,
+    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Store, StoreError, Tenants, follow,
     rows::{ConversationColumns, SecretaryColumns, choose},
 };
 use crate::{
@@ -79,19 +79,32 @@ const FIND_BY_UUID: &str = select_secretary!("and s.domain_uuid = $2");
 const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uuid, domain_uuid, secretary_realtime_uuid, \
     call_uuid, caller_id, destination, started_at, ended_at, duration_seconds, total_turns, avg_latency_ms, transcript, \
     outcome, transfer_destination, input_tokens, output_tokens, audio_seconds, estimated_cost, recording, media_quality, \
-    cost_micro_usd) \
+    cost_micro_usd, search_text) \
     values ($1, $2, \
     (select s.secretary_realtime_uuid from v_voice_secretaries_realtime s where s.secretary_realtime_uuid = $3), \
-    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) \
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
     on conflict (conversation_uuid) do nothing";
 
-const LAST: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, \
-    cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, started_at, \
-    ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, input_tokens, output_tokens, \
-    cast(audio_seconds as double precision) as audio_seconds, cast(estimated_cost as double precision) as estimated_cost, \
-    cost_micro_usd, cast(billed_cost as double precision) as billed_cost, \
-    cast(recording as text) as recording, cast(media_quality as text) as media_quality \
-    from v_voice_conversations_realtime order by started_at desc limit $1";
+/// The columns of [`ConversationColumns`], and which rows.
+macro_rules! select_conversations {
+    ($which:literal) => {
+        concat!(
+            "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, ",
+            "cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, ",
+            "started_at, ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, ",
+            "input_tokens, output_tokens, cast(audio_seconds as double precision) as audio_seconds, ",
+            "cast(estimated_cost as double precision) as estimated_cost, cost_micro_usd, ",
+            "cast(billed_cost as double precision) as billed_cost, ",
+            "cast(recording as text) as recording, cast(media_quality as text) as media_quality ",
+            "from v_voice_conversations_realtime ",
+            $which
+        )
+    };
+}
+
+pub(super) use select_conversations;
+
+const LAST: &str = select_conversations!("order by started_at desc limit $1");
 
 const BILL: &str = "update v_voice_conversations_realtime set billed_cost = $3 \
     where domain_uuid = $1 and conversation_uuid = $2";
@@ -154,6 +167,7 @@ impl Store for Sql {
                     .bind(c.recording.as_ref().map(Json))
                     .bind(c.media_quality.as_ref().map(Json))
                     .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
+                    .bind(c.words())
                     .execute(pool)
                     .await
                     .map(drop)
@@ -214,6 +228,10 @@ impl Store for Sql {
     }
 
     fn tenants(&self) -> &dyn Tenants {
+        self
+    }
+
+    fn records(&self) -> &dyn Records {
         self
     }
 }

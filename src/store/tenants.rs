@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// The budget as text, so that it is read exactly.
 const FIND: &str = "select realtime_provider, api_key_encrypted, default_voice, language, time_zone, max_concurrent_calls, \
     calls_per_minute, cast(monthly_budget_usd as text) as monthly_budget_usd, budget_alert_percent, budget_webhook, recording, \
-    retention_days, refusal_status, refusal_notice \
+    redact_transcripts, retention_days, refusal_status, refusal_notice \
     from v_voice_tenants where domain_uuid = $1";
 
 /// Rows from before `cost_micro_usd` have what is left of it.
@@ -53,6 +53,7 @@ struct Columns {
     budget_alert_percent: Option<i32>,
     budget_webhook: Option<String>,
     recording: Option<bool>,
+    redact_transcripts: Option<bool>,
     retention_days: Option<i32>,
     refusal_status: Option<i32>,
     refusal_notice: Option<String>,
@@ -72,6 +73,7 @@ impl From<Columns> for TenantRow {
             budget_alert_percent: columns.budget_alert_percent,
             budget_webhook: columns.budget_webhook,
             recording: columns.recording,
+            redact_transcripts: columns.redact_transcripts,
             retention_days: columns.retention_days,
             refusal_status: columns.refusal_status,
             refusal_notice: columns.refusal_notice,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 mod cluster;
 mod directory;
+mod records;
 mod spilling;
 mod tenants;
 
@@ -86,6 +87,10 @@ on_both! {
     a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for
     an_invalid_row_takes_one_secretary_out_until_it_is_mended
     calls_go_by_what_was_known_while_the_database_is_away
+    what_was_said_is_found_by_its_words_in_its_tenant_alone
+    a_conversation_is_forgotten_by_its_tenant_alone
+    changes_of_secretaries_and_tenants_are_told_without_what_was_changed
+    tenants_say_how_long_they_keep_conversations
 }
 
 use directory::{
@@ -93,6 +98,11 @@ use directory::{
     an_invalid_row_takes_one_secretary_out_until_it_is_mended, calls_go_by_what_was_known_while_the_database_is_away,
 };
 
+use records::{
+    a_conversation_is_forgotten_by_its_tenant_alone,
+    changes_of_secretaries_and_tenants_are_told_without_what_was_changed, tenants_say_how_long_they_keep_conversations,
+    what_was_said_is_found_by_its_words_in_its_tenant_alone,
+};
 use tenants::{a_month_costs_what_its_rows_cost, settings_of_a_tenant_are_its_own};
 
 fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
@@ -161,7 +171,8 @@ fn media_quality() -> MediaQuality {
     }
 }
 
-fn conversation(of: &Secretary) -> Conversation {
+/// A conversation with her, as any other.
+pub(crate) fn conversation(of: &Secretary) -> Conversation {
     let started_at = DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap();
     let turn = |who, text: &str, heard, cut, latency| TurnRecord {
         who,
@@ -437,11 +448,12 @@ async fn the_tables_are_those_of_the_first_design() {
         " billed_cost ",
         " max_concurrent_calls ",
         " cost_micro_usd ",
+        " search_text ",
     ];
     ours.retain(|column| !later.iter().any(|name| column.contains(name)));
     assert_eq!(designed.len(), 41);
     assert_eq!(ours, designed);
-    let indexes = "select indexname from pg_indexes where schemaname = $1 and tablename like 'v_voice_%_realtime' and indexname like 'idx_%' order by 1";
+    let indexes = "select indexname from pg_indexes where schemaname = $1 and tablename like 'v_voice_%_realtime' and indexname like 'idx_%' and indexname not like 'idx_voice_%' order by 1";
     let designed: Vec<String> = sqlx::query_scalar(indexes).bind("design").fetch_all(&mut *connection).await.unwrap();
     let ours: Vec<String> = sqlx::query_scalar(indexes).bind("public").fetch_all(&mut *connection).await.unwrap();
     assert_eq!(ours, designed);

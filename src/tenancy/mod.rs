@@ -6,7 +6,7 @@ mod month;
 use crate::{
     config::Secret,
     record::MicroUsd,
-    secretary::{self, ProviderKind, Secretary},
+    secretary::{self, OfTenant, ProviderKind, Secretary},
 };
 use chrono_tz::Tz;
 pub use month::Month;
@@ -33,6 +33,8 @@ pub struct Tenant {
     pub language: Option<String>,
     /// Whether calls are recorded whose secretary does not say.
     pub recording: Option<bool>,
+    /// Whether numbers of cards and e-mail addresses are left out of what is kept of a conversation.
+    pub redact: bool,
     /// How long conversations and recordings are to be kept, in days; `None` for ever.
     pub retention_days: Option<u32>,
     /// Most calls at once.
@@ -56,6 +58,7 @@ impl Default for Tenant {
             default_voice: None,
             language: None,
             recording: None,
+            redact: false,
             retention_days: None,
             max_concurrent_calls: None,
             calls_per_minute: None,
@@ -158,6 +161,8 @@ pub struct TenantRow {
     pub budget_webhook: Option<String>,
     /// `recording`.
     pub recording: Option<bool>,
+    /// `redact_transcripts`.
+    pub redact_transcripts: Option<bool>,
     /// `retention_days`.
     pub retention_days: Option<i32>,
     /// `refusal_status`.
@@ -209,6 +214,7 @@ impl Tenant {
             default_voice: words("default_voice", row.default_voice)?,
             language,
             recording: row.recording,
+            redact: row.redact_transcripts.unwrap_or(false),
             retention_days: within("retention_days", row.retention_days, 1..=36_500)?,
             max_concurrent_calls: within("max_concurrent_calls", row.max_concurrent_calls, 0..=MOST_CALLS)?,
             calls_per_minute: within("calls_per_minute", row.calls_per_minute, 0..=MOST_CALLS)?,
@@ -233,6 +239,8 @@ impl Tenant {
             secretary.provider_config.language.clone_from(&self.language);
         }
         secretary.recording = secretary.recording.or(self.recording);
+        let own_key = self.provider.clone().filter(|_| self.api_key != ApiKey::OfServer);
+        secretary.of_tenant = OfTenant { own_key, redact: self.redact };
     }
 }
 
@@ -338,6 +346,19 @@ mod tests {
         ] {
             assert_eq!(dollars(text).ok().map(|MicroUsd(micros)| micros), micros, "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_secretary_does_not_say_holds_for_her_calls() {
+        let text = |text: &str| Some(text.to_owned());
+        let mut row =
+            TenantRow { realtime_provider: text("openai"), redact_transcripts: Some(true), ..TenantRow::default() };
+        let mut ana = secretary(|_| ());
+        Tenant::parse(row.clone()).unwrap().complete(&mut ana);
+        assert_eq!(ana.of_tenant, OfTenant { own_key: None, redact: true });
+        row.api_key_encrypted = text("v1.x");
+        Tenant::parse(row).unwrap().complete(&mut ana);
+        assert_eq!(ana.of_tenant.own_key, Some(ProviderKind::OpenAi));
     }
 
     #[test]

@@ -96,6 +96,10 @@ impl Store for Unpluggable {
     fn tenants(&self) -> &dyn Tenants {
         self.store.tenants()
     }
+
+    fn records(&self) -> &dyn Records {
+        self.store.records()
+    }
 }
 
 struct World {
