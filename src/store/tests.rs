@@ -12,6 +12,7 @@ use uuid::Uuid;
 mod cluster;
 mod directory;
 mod records;
+mod roles;
 mod spilling;
 mod tenants;
 
