@@ -295,7 +295,8 @@ pub struct Health {
 impl From<Status> for Health {
     fn from(status: Status) -> Self {
         let Status { version, up_s, calls, providers, .. } = status;
-        let degraded = providers.iter().any(|provider| provider.open_for_s.is_some());
+        // A tenant's own key is for the tenant to mend.
+        let degraded = providers.iter().any(|provider| provider.key_of.is_none() && provider.open_for_s.is_some());
         let status = if degraded { "degraded" } else { "ok" }.to_owned();
         Self { status, version, up_s, calls, providers }
     }
@@ -308,6 +309,9 @@ pub struct ProviderStatus {
     pub provider: String,
     /// Its host.
     pub at: String,
+    /// The tenant whose own key these calls have; `None` for the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_of: Option<String>,
     /// Whether calls begin there.
     pub state: State,
     /// Conversations that became ready.
@@ -325,6 +329,7 @@ impl From<breaker::Standing> for ProviderStatus {
         Self {
             provider: circuit.provider.to_owned(),
             at: circuit.at,
+            key_of: circuit.key_of,
             state,
             ready,
             failures: failures.into_iter().map(|(kind, count)| (kind.as_str().to_owned(), count)).collect(),

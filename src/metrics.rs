@@ -101,7 +101,10 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, w
 
 /// The circuits of providers.
 fn providers(providers: &[ProviderStatus], page: &mut Page) {
-    let labels = |of: &ProviderStatus| format!("provider=\"{}\",at=\"{}\"", of.provider, of.at);
+    let labels = |of: &ProviderStatus| {
+        let key = of.key_of.as_ref().map(|tenant| format!(",key_of=\"{}\"", escaped(tenant))).unwrap_or_default();
+        format!("provider=\"{}\",at=\"{}\"{key}", of.provider, of.at)
+    };
     let (state, ready, failures) =
         ("ramal_provider_circuit", "ramal_provider_ready_total", "ramal_provider_failures_total");
     page.head(state, Kind::Gauge, "Whether calls begin with a provider: 1 for the state its circuit is in.");
@@ -157,11 +160,15 @@ fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
     for (name, help, of) in sums {
         page.head(name, Gauge, help);
         for budget in &tenancy.budgets {
-            // A domain's name is whatever somebody wrote there.
-            let domain = budget.domain.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let domain = escaped(&budget.domain);
             page.number(name, &format!("{{domain=\"{domain}\"}}"), MicroUsd(of(budget)).dollars());
         }
     }
+}
+
+/// A domain's name is whatever somebody wrote there.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 struct Page(String);
@@ -214,6 +221,7 @@ mod tests {
             providers: vec![ProviderStatus {
                 provider: "openai".into(),
                 at: "api.openai.com".into(),
+                key_of: None,
                 state: State::Open,
                 ready: 10,
                 failures: [("connection".to_owned(), 3)].into(),

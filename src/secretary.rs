@@ -2,6 +2,7 @@
 mod keys;
 mod rungs;
 
+use crate::breaker::Circuit;
 pub use keys::{KeyAction, KeyOption, Keys};
 pub use rungs::{RawRung, RungConfig};
 
@@ -330,10 +331,18 @@ pub struct Identity {
 /// What a tenant says of the calls of its secretaries, and they do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfTenant {
-    /// At which provider it has a key of its own.
-    pub own_key: Option<ProviderKind>,
+    /// At which provider it has a key of its own, and what it is called.
+    pub own_key: Option<(ProviderKind, String)>,
     /// Numbers of cards and e-mail addresses are not kept.
     pub redact: bool,
+}
+
+impl OfTenant {
+    /// The circuit of a provider, for those with the key that its calls have.
+    pub fn circuit(&self, of: Circuit) -> Circuit {
+        let own = self.own_key.as_ref().filter(|(provider, _)| provider.as_str() == of.provider);
+        Circuit { key_of: own.map(|(_, tenant)| tenant.clone()), ..of }
+    }
 }
 
 /// A tenant, as somebody may call it.

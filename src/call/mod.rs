@@ -653,6 +653,7 @@ impl Desk {
     /// What the conversation with the present provider came to.
     fn reports(&mut self, sign: Sign) {
         if let Some(circuit) = self.rung.circuit() {
+            let circuit = self.secretary.of_tenant.circuit(circuit);
             self.emit(Event::Provider { circuit, sign });
         }
     }

@@ -102,7 +102,7 @@ impl Rung {
         format!("{} {}", self.provider(), self.engine()).trim_end().to_owned()
     }
 
-    /// What fails together with it; nothing where no network is in between.
+    /// What fails together with it, if its key is the server's; nothing where no network is in between.
     pub fn circuit(&self) -> Option<Circuit> {
         let url = match self {
             Self::OpenAi(config) | Self::Azure { config, .. } => &config.url,
@@ -114,7 +114,8 @@ impl Rung {
         // Scheme and host: what follows may name a deployment, or a person.
         let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         let host = host.split(['/', '?']).next().unwrap_or(host);
-        Some(Circuit { provider: self.provider(), at: host.rsplit('@').next().unwrap_or(host).to_owned() })
+        let at = host.rsplit('@').next().unwrap_or(host).to_owned();
+        Some(Circuit { provider: self.provider(), at, key_of: None })
     }
 
     /// Whether it costs nothing, however long it speaks.

@@ -218,8 +218,9 @@ fn provider_line(provider: &ProviderStatus, paint: Paint) -> String {
     notes.extend(provider.failures.iter().map(|(kind, count)| format!("{count} failed ({kind})")));
     notes.extend(provider.open_for_s.map(|seconds| format!("for another {}", span(seconds))));
     let state = paint.on(colour, &format!("{word:<10}"));
+    let key = provider.key_of.as_ref().map(|tenant| format!(" with the key of {}", plain(tenant))).unwrap_or_default();
     format!(
-        "  {state}  {} at {}  {}\n",
+        "  {state}  {} at {}{key}  {}\n",
         plain(&provider.provider),
         plain(&provider.at),
         paint.on("2", &notes.join(", "))
@@ -301,6 +302,7 @@ mod tests {
             providers: vec![ProviderStatus {
                 provider: "openai".into(),
                 at: "api.openai.com".into(),
+                key_of: None,
                 state: State::Open,
                 ready: 7,
                 failures: [("connection".to_owned(), 3)].into(),

@@ -163,7 +163,7 @@ impl Admission {
         for warning in &rungs.warnings {
             warn!("a rung of the ladder is missing: {warning}");
         }
-        let (first, below, skipped) = self.shared.circuits.order(rungs);
+        let (first, below, skipped) = self.shared.circuits.order(rungs, &secretary.of_tenant);
         if skipped > 0 {
             warn!(
                 skipped,

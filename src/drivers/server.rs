@@ -771,7 +771,7 @@ mod tests {
         };
         let (status, body) = get("/health").await;
         assert!(status == "HTTP/1.1 200 OK" && body.contains(r#""status":"ok""#), "{status} {body}");
-        let circuit = Circuit { provider: "openai", at: "api.example".into() };
+        let circuit = Circuit { provider: "openai", at: "api.example".into(), key_of: None };
         server.admission.shared.circuits.report(&circuit, Sign::Failed(FailureKind::Quota));
         assert!(get("/health").await.1.contains(r#""status":"degraded""#));
         let (status, body) = get("/metrics").await;

@@ -240,6 +240,7 @@ impl Tenant {
         }
         secretary.recording = secretary.recording.or(self.recording);
         let own_key = self.provider.clone().filter(|_| self.api_key != ApiKey::OfServer);
+        let own_key = own_key.map(|provider| (provider, secretary.domain_name.clone()));
         secretary.of_tenant = OfTenant { own_key, redact: self.redact };
     }
 }
@@ -291,7 +292,10 @@ fn dollars(text: &str) -> Result<MicroUsd, TenantError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secretary::{Identity, SecretaryRow};
+    use crate::{
+        breaker::Circuit,
+        secretary::{Identity, SecretaryRow},
+    };
     use uuid::Uuid;
 
     fn secretary(change: impl FnOnce(&mut SecretaryRow)) -> Secretary {
@@ -358,7 +362,9 @@ mod tests {
         assert_eq!(ana.of_tenant, OfTenant { own_key: None, redact: true });
         row.api_key_encrypted = text("v1.x");
         Tenant::parse(row).unwrap().complete(&mut ana);
-        assert_eq!(ana.of_tenant.own_key, Some(ProviderKind::OpenAi));
+        let circuit = |provider| Circuit { provider, at: "here".into(), key_of: None };
+        assert_eq!(ana.of_tenant.circuit(circuit("openai")).key_of.as_deref(), Some("a.example"));
+        assert_eq!(ana.of_tenant.circuit(circuit("gemini")).key_of, None);
     }
 
     #[test]
