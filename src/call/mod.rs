@@ -46,7 +46,7 @@ use media::{
     sdp, vad,
 };
 use numbered::{Numbered, Seat};
-use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing, Usage};
+use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
@@ -330,14 +330,6 @@ impl Call {
         self.end(End { outcome, cause: cause.into(), hangup }, now);
     }
 
-    /// The money of the call's tenant is spent: the assistant takes leave of the caller.
-    pub fn handle_budget_spent(&mut self, now: Instant) {
-        if let State::Live(live) = &mut self.state {
-            live.out_of_money(&mut self.desk, now);
-            self.settle(now);
-        }
-    }
-
     /// Advances time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let flow = match &mut self.state {
@@ -417,11 +409,6 @@ impl Call {
             State::Live(live) => Some(live.media.stats()),
             State::Ringing(_) | State::Offering | State::Over => None,
         }
-    }
-
-    /// What the call has cost so far, as far as the provider has told.
-    pub fn spent(&self) -> MicroUsd {
-        self.desk.spent
     }
 
     fn provider(&mut self) -> Option<&mut Box<dyn Dialect>> {
@@ -671,11 +658,6 @@ impl Desk {
         let change = failed.change(&self.rung, at, lost, now);
         self.log.changed(change.clone(), &self.rung);
         self.emit(Event::Changed(Box::new(change)));
-    }
-
-    fn used(&mut self, usage: &Usage) {
-        self.log.used(usage);
-        self.spent = self.log.cost(&self.rung);
     }
 
     fn emit(&mut self, event: Event) {

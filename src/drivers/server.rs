@@ -100,7 +100,6 @@ impl Server {
     ///
     /// # Errors
     /// The first thing that cannot be had, with its name.
-    #[expect(clippy::too_many_lines, reason = "a line for each part of the server, in the order they need each other")]
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let (config, configs) = watch::channel(Arc::new(config));
         let now = Arc::clone(&config.borrow());

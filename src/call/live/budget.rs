@@ -1,16 +1,42 @@
 //! The money is spent: who is up is not cut off, but taken leave of.
 use super::{Desk, FALLBACK, Live, Phase, Spoken, Step, Transfer};
-use crate::record::Outcome;
-use providers::Note;
+use crate::{
+    call::{Call, State},
+    record::{MicroUsd, Outcome},
+};
+use providers::{Note, Usage};
 use std::time::Instant;
 
 /// Why the call ends, for the record.
 pub(super) const SPENT: &str = "the budget of this month is used up";
 
+impl Call {
+    /// The money of the call's tenant is spent: the assistant takes leave of the caller.
+    pub fn handle_budget_spent(&mut self, now: Instant) {
+        if let State::Live(live) = &mut self.state {
+            live.out_of_money(&mut self.desk, now);
+            self.settle(now);
+        }
+    }
+
+    /// What the call has cost so far, as far as the provider has told.
+    pub fn spent(&self) -> MicroUsd {
+        self.desk.spent
+    }
+}
+
+impl Desk {
+    /// The present provider told what it was used for.
+    pub(in crate::call) fn used(&mut self, usage: &Usage) {
+        self.log.used(usage);
+        self.spent = self.log.cost(&self.rung);
+    }
+}
+
 impl Live {
     /// Says goodbye, and sends the caller to the fallback extension if there is one, else home. A call that ends already, or
     /// is being handed over, goes on.
-    pub(in crate::call) fn out_of_money(&mut self, desk: &mut Desk, now: Instant) {
+    fn out_of_money(&mut self, desk: &mut Desk, now: Instant) {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
