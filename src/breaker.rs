@@ -23,16 +23,19 @@ const LONGEST: Duration = Duration::from_secs(300);
 const NO_CREDIT: Duration = Duration::from_secs(60);
 /// How long the call that tries may stay without news, before another tries.
 const TRIAL: Duration = Duration::from_secs(30);
-/// Circuits kept: far more than anybody configures. Beyond it a new one is not kept, and so never opens.
-const MOST: usize = 256;
+/// Circuits kept: more than tenants with keys of their own on one server. Beyond it a new one is not kept, and so never opens.
+const MOST: usize = 4_096;
 
-/// What fails together: a provider at an address.
+/// What fails together: a provider at an address, with a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Circuit {
     /// As in the `realtime_provider` column.
     pub provider: &'static str,
     /// Its host, and a port where it has one: a region fails by itself.
     pub at: String,
+    /// The tenant whose own key it is; `None` for the server's. A key that is refused, or an account without credit, is nothing
+    /// to calls with another.
+    pub key_of: Option<String>,
 }
 
 /// Whether calls begin there.
@@ -206,7 +209,7 @@ mod tests {
     use Sign::{Failed, Ready, Spoke};
 
     fn circuit(at: &str) -> Circuit {
-        Circuit { provider: "openai", at: at.to_owned() }
+        Circuit { provider: "openai", at: at.to_owned(), key_of: None }
     }
 
     fn state(breakers: &Breakers, now: Instant) -> State {
@@ -246,6 +249,15 @@ mod tests {
         assert!(breakers.admits(&here, now));
         breakers.report(&here, Spoke, now);
         assert_eq!(state(&breakers, now), State::Closed);
+    }
+
+    #[test]
+    fn the_key_of_one_tenant_shuts_out_nobody_else() {
+        let (now, mut breakers, shared) = (Instant::now(), Breakers::default(), circuit("here"));
+        let own = |tenant: &str| Circuit { key_of: Some(tenant.to_owned()), ..shared.clone() };
+        breakers.report(&own("a.example"), Failed(Quota), now);
+        let admitted = [own("a.example"), own("b.example"), shared.clone()].map(|of| breakers.admits(&of, now));
+        assert_eq!(admitted, [false, true, true]);
     }
 
     #[test]

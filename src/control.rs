@@ -211,12 +211,50 @@ pub struct Status {
     pub providers: Vec<ProviderStatus>,
     /// How calls sound that have been measured.
     pub media: Vec<CallMedia>,
+    /// Limits and budgets.
+    #[serde(default)]
+    pub tenancy: TenancyStatus,
     /// SIP.
     pub sip: SipStatus,
     /// SRTP.
     pub srtp: SrtpStatus,
     /// What is kept for `ramal trace`.
     pub trace: Counters,
+}
+
+/// What holds calls back, and how often it did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TenancyStatus {
+    /// Calls refused, by limit.
+    pub refused: BTreeMap<String, u64>,
+    /// Whether the Redis answers that limits are shared through; `None` without one.
+    pub redis: Option<bool>,
+    /// Calls let in by the limits of this server alone, since Redis did not answer.
+    pub alone: u64,
+    /// Calls ended for want of money.
+    pub out_of_money: u64,
+    /// Budgets of which somebody was told that they are nearly spent.
+    pub alerts: u64,
+    /// Calls that went by what was known of secretary or tenant, since the database was away.
+    #[serde(default)]
+    pub by_memory: u64,
+    /// Budgets of tenants that had a call.
+    pub budgets: Vec<BudgetStatus>,
+}
+
+/// How the budget of a tenant stands, in micro-dollars.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// The tenant's name.
+    pub domain: String,
+    /// `2026-11`.
+    pub month: String,
+    /// What may be spent.
+    pub limit: u64,
+    /// What is.
+    pub spent: u64,
+    /// What calls that are up may spend beyond that.
+    pub reserved: u64,
 }
 
 /// Packets of calls that were not believed.
@@ -257,7 +295,8 @@ pub struct Health {
 impl From<Status> for Health {
     fn from(status: Status) -> Self {
         let Status { version, up_s, calls, providers, .. } = status;
-        let degraded = providers.iter().any(|provider| provider.open_for_s.is_some());
+        // A tenant's own key is for the tenant to mend.
+        let degraded = providers.iter().any(|provider| provider.key_of.is_none() && provider.open_for_s.is_some());
         let status = if degraded { "degraded" } else { "ok" }.to_owned();
         Self { status, version, up_s, calls, providers }
     }
@@ -270,6 +309,9 @@ pub struct ProviderStatus {
     pub provider: String,
     /// Its host.
     pub at: String,
+    /// The tenant whose own key these calls have; `None` for the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_of: Option<String>,
     /// Whether calls begin there.
     pub state: State,
     /// Conversations that became ready.
@@ -287,6 +329,7 @@ impl From<breaker::Standing> for ProviderStatus {
         Self {
             provider: circuit.provider.to_owned(),
             at: circuit.at,
+            key_of: circuit.key_of,
             state,
             ready,
             failures: failures.into_iter().map(|(kind, count)| (kind.as_str().to_owned(), count)).collect(),

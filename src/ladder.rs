@@ -317,6 +317,19 @@ fn turn_detection(secretary: &Secretary, tuning: &config::Tuning) -> openai::Tur
     }
 }
 
+/// A voice of this process for a secretary who [says only a notice](Secretary::saying_only): that this call is refused, and
+/// `why` for the record.
+///
+/// # Errors
+/// As [`rungs`].
+pub fn notice(secretary: &Secretary, why: &str, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
+    let (mut voice, _) = receptionist(secretary, config, ears)?;
+    // Whoever is sent away need not know by what.
+    voice.disclosure = local::Disclosure::Omitted;
+    voice.hearing = local::Hearing::Words;
+    Ok(Rung::Local { config: Box::new(voice), engine: format!("notice: {why}") })
+}
+
 /// What speaks to the caller while no provider does; nothing where this process has no voice.
 pub fn standby(secretary: &Secretary, config: &Config, ears: &Ears) -> Option<Standby> {
     if ears.voices.is_empty() {
@@ -334,6 +347,16 @@ fn voice(language: local::Language, ears: &Ears) -> local::Language {
 }
 
 fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Unavailable> {
+    let (receptionist, language) = receptionist(secretary, config, ears)?;
+    let engine = ears.engines.iter().find(|(of, _)| *of == language).map(|(_, engine)| engine.clone());
+    Ok(Rung::Local { config: Box::new(receptionist), engine: engine.unwrap_or_default() })
+}
+
+fn receptionist(
+    secretary: &Secretary,
+    config: &Config,
+    ears: &Ears,
+) -> Result<(local::Config, local::Language), Unavailable> {
     let tag = secretary.provider_config.language.as_deref().unwrap_or(&config.local.language);
     let Some(language) = local::Language::from_tag(tag) else {
         let (secretary, language) = (secretary.secretary_name.clone(), tag.to_owned());
@@ -350,8 +373,7 @@ fn local(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Un
     let rules = secretary.transfer_rules.iter().filter(|rule| rule.enabled);
     rung.transfers =
         rules.map(|r| local::TransferTarget { name: r.name.clone(), aliases: r.aliases.clone() }).collect();
-    let engine = ears.engines.iter().find(|(of, _)| *of == language).map(|(_, engine)| engine.clone());
-    Ok(Rung::Local { config: Box::new(rung), engine: engine.unwrap_or_default() })
+    Ok((rung, language))
 }
 
 #[cfg(test)]

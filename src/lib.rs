@@ -21,5 +21,7 @@ pub mod seal;
 pub mod secretary;
 pub mod speech;
 pub mod store;
+pub mod tenancy;
 pub mod trace;
+pub mod vault;
 pub mod wav;

@@ -5,7 +5,8 @@ mod waits;
 
 use crate::{
     breaker::State,
-    control::{ProviderStatus, Standing, Status},
+    control::{BudgetStatus, ProviderStatus, Standing, Status, TenancyStatus},
+    record::MicroUsd,
     trace::{Carrier, Direction},
 };
 pub use media::Media;
@@ -54,6 +55,7 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, w
             page.sample("ramal_sip_messages_total", &labels, messages.of(carrier, direction));
         }
     }
+    tenancy(&mut page, &status.tenancy);
     let sip = &status.sip;
     let single = [
         ("ramal_calls", Gauge, "Calls with a secretary.", status.calls),
@@ -99,7 +101,10 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, w
 
 /// The circuits of providers.
 fn providers(providers: &[ProviderStatus], page: &mut Page) {
-    let labels = |of: &ProviderStatus| format!("provider=\"{}\",at=\"{}\"", of.provider, of.at);
+    let labels = |of: &ProviderStatus| {
+        let key = of.key_of.as_ref().map(|tenant| format!(",key_of=\"{}\"", escaped(tenant))).unwrap_or_default();
+        format!("provider=\"{}\",at=\"{}\"{key}", of.provider, of.at)
+    };
     let (state, ready, failures) =
         ("ramal_provider_circuit", "ramal_provider_ready_total", "ramal_provider_failures_total");
     page.head(state, Kind::Gauge, "Whether calls begin with a provider: 1 for the state its circuit is in.");
@@ -119,6 +124,51 @@ fn providers(providers: &[ProviderStatus], page: &mut Page) {
             page.sample(failures, &format!("{{{},kind=\"{kind}\"}}", labels(of)), *count);
         }
     }
+}
+
+fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
+    type Sum = fn(&BudgetStatus) -> u64;
+    use Kind::{Counter, Gauge};
+    let refused = "ramal_calls_refused_total";
+    page.head(refused, Counter, "Calls refused for a limit or a budget.");
+    for (limit, count) in &tenancy.refused {
+        page.sample(refused, &format!("{{limit=\"{limit}\"}}"), *count);
+    }
+    if let Some(answers) = tenancy.redis {
+        page.head("ramal_limits_shared", Gauge, "Whether the Redis answers that limits are shared through.");
+        page.sample("ramal_limits_shared", "", answers.into());
+    }
+    let single = [
+        ("ramal_limits_alone_total", "Calls let in by local limits, since Redis did not answer.", tenancy.alone),
+        (
+            "ramal_by_memory_total",
+            "Answers about secretaries and tenants while the database was away.",
+            tenancy.by_memory,
+        ),
+        ("ramal_budget_ended_total", "Calls ended for want of money.", tenancy.out_of_money),
+        ("ramal_budget_alerts_total", "Budgets that were told to be nearly spent.", tenancy.alerts),
+    ];
+    for (name, help, value) in single {
+        page.head(name, Counter, help);
+        page.sample(name, "", value);
+    }
+    let sums: [(&str, &str, Sum); 3] = [
+        ("ramal_budget_limit_usd", "What a tenant may spend in the month.", |budget| budget.limit),
+        ("ramal_budget_spent_usd", "What a tenant has spent in the month.", |budget| budget.spent),
+        ("ramal_budget_reserved_usd", "What calls that are up may spend beyond that.", |budget| budget.reserved),
+    ];
+    for (name, help, of) in sums {
+        page.head(name, Gauge, help);
+        for budget in &tenancy.budgets {
+            let domain = escaped(&budget.domain);
+            page.number(name, &format!("{{domain=\"{domain}\"}}"), MicroUsd(of(budget)).dollars());
+        }
+    }
+}
+
+/// A domain's name is whatever somebody wrote there.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 struct Page(String);
@@ -171,11 +221,24 @@ mod tests {
             providers: vec![ProviderStatus {
                 provider: "openai".into(),
                 at: "api.openai.com".into(),
+                key_of: None,
                 state: State::Open,
                 ready: 10,
                 failures: [("connection".to_owned(), 3)].into(),
                 open_for_s: Some(12),
             }],
+            tenancy: TenancyStatus {
+                refused: [("domain_calls".to_owned(), 4)].into(),
+                redis: Some(true),
+                budgets: vec![BudgetStatus {
+                    domain: "a\"b".into(),
+                    month: "2026-11".into(),
+                    limit: 100_000_000,
+                    spent: 1_500_000,
+                    reserved: 250_000,
+                }],
+                ..TenancyStatus::default()
+            },
             sip: SipStatus::from(sip::Stats { legs: 4, parse_errors: 5, ..sip::Stats::default() }),
             srtp: SrtpStatus { unauthentic: 8, replayed: 9 },
             trace: Counters { calls: 6, ..Counters::default() },
@@ -193,6 +256,9 @@ mod tests {
             "ramal_sip_messages_total{transport=\"tcp\",direction=\"out\"} 1",
             "ramal_sip_messages_total{transport=\"tcp\",direction=\"in\"} 0",
             "ramal_calls 3",
+            "ramal_calls_refused_total{limit=\"domain_calls\"} 4",
+            "ramal_limits_shared 1",
+            "ramal_budget_spent_usd{domain=\"a\\\"b\"} 1.5",
             "ramal_sip_legs 4",
             "ramal_sip_parse_errors_total 5",
             "ramal_srtp_unauthentic_total 8",

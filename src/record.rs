@@ -2,16 +2,20 @@
 mod change;
 mod quality;
 mod recording;
+mod redact;
 mod waterfall;
+mod words;
 
 pub use change::Change;
 use chrono::{DateTime, Utc};
 pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
+pub use redact::redacted;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 pub use waterfall::Waterfall;
+pub use words::words;
 
 /// One conversation, finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -243,6 +247,7 @@ mod optional_millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn turn(who: Speaker, at: u64, heard: Option<u64>, latency: Option<u64>) -> TurnRecord {
         TurnRecord {
@@ -319,6 +324,56 @@ mod tests {
         );
         let back: Vec<TranscriptEntry> = serde_json::from_value(json).unwrap();
         assert_eq!(back, conversation().transcript());
+    }
+
+    /// What of JSON Schema `docs/transcript.schema.json` is written in; a word it does not know fails.
+    fn check(schema: &Value, value: &Value) -> Result<(), String> {
+        let of_type = match schema["type"].as_str() {
+            Some("array") => value.is_array(),
+            Some("object") => value.is_object(),
+            Some("string") => value.is_string(),
+            Some("integer") => value.is_u64(),
+            Some("boolean") => value.is_boolean(),
+            other => return Err(format!("type {other:?}")),
+        };
+        let listed = schema["enum"].as_array().is_none_or(|all| all.contains(value));
+        if !of_type || !listed {
+            return Err(format!("{value} is not {schema}"));
+        }
+        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+            check(schema["prefixItems"].get(index).unwrap_or(&schema["items"]), item)?;
+        }
+        for required in schema["required"].as_array().into_iter().flatten() {
+            let there = value.get(required.as_str().unwrap_or_default()).is_some();
+            there.then_some(()).ok_or_else(|| format!("{value} lacks {required}"))?;
+        }
+        for (key, member) in value.as_object().into_iter().flatten() {
+            check(schema["properties"].get(key).ok_or_else(|| format!("{key} is not there"))?, member)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_transcript_is_as_its_schema_says() {
+        let schema: Value = serde_json::from_str(include_str!("../docs/transcript.schema.json")).unwrap();
+        let mut whole = conversation();
+        let ms = Duration::from_millis;
+        let (from, to, why) = ("openai m".to_owned(), "local".to_owned(), "connection: it broke".to_owned());
+        whole.changes = vec![Change { at: ms(1), from, to, why, gap: ms(2), lost: ms(3) }];
+        whole.turns[2].waterfall = Some(Waterfall { decided: Some(ms(4)), audio: ms(5) });
+        let transcript = serde_json::to_value(whole.transcript()).unwrap();
+        check(&schema, &transcript).unwrap();
+        let properties =
+            [&schema["prefixItems"][0], &schema["prefixItems"][0]["properties"]["changes"]["items"], &schema["items"]];
+        let told = [&transcript[0], &transcript[0]["changes"][0], &transcript[3]];
+        for (schema, told) in properties.into_iter().zip(told) {
+            let keys =
+                |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(keys(&schema["properties"]), keys(told), "each key is met once");
+        }
+        let mut wrong = transcript;
+        wrong[1]["text"] = 7.into();
+        assert!(check(&schema, &wrong).is_err());
     }
 
     #[test]

@@ -62,8 +62,14 @@ impl Key {
 
     /// The key of one file.
     fn file(&self, salt: &[u8; SALT]) -> Option<LessSafeKey> {
+        self.derived(salt, MAGIC)
+    }
+
+    /// A key of its own for one thing; for another salt or purpose it is another.
+    pub(crate) fn derived(&self, salt: &[u8], purpose: &[u8]) -> Option<LessSafeKey> {
         let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(&self.0);
-        let key = derived.expand(&[MAGIC], &CHACHA20_POLY1305).ok()?;
+        let purpose = [purpose];
+        let key = derived.expand(&purpose, &CHACHA20_POLY1305).ok()?;
         Some(LessSafeKey::new(UnboundKey::from(key)))
     }
 }

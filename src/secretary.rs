@@ -2,6 +2,7 @@
 mod keys;
 mod rungs;
 
+use crate::breaker::Circuit;
 pub use keys::{KeyAction, KeyOption, Keys};
 pub use rungs::{RawRung, RungConfig};
 
@@ -15,6 +16,8 @@ use uuid::Uuid;
 const MAX_DESTINATION: usize = 64;
 /// Longest call a secretary may be configured for, in seconds: a day.
 const MAX_DURATION_SECONDS: i32 = 86_400;
+/// Most calls at once that a secretary may be configured for.
+const MAX_CALLS: i32 = 100_000;
 /// Most turns a secretary may be configured for.
 const MAX_TURNS: i32 = 10_000;
 
@@ -66,8 +69,12 @@ pub struct Secretary {
     pub recording: Option<bool>,
     /// Whether the model may pause the recording.
     pub recording_pause: bool,
+    /// Most calls with her at once; `None` for any number.
+    pub max_concurrent_calls: Option<u32>,
     /// Whether it takes calls.
     pub enabled: bool,
+    /// What her tenant says of her calls.
+    pub of_tenant: OfTenant,
     /// What was found odd and ignored, for the log: unknown keys in JSON columns.
     pub warnings: Vec<String>,
 }
@@ -304,6 +311,8 @@ pub struct SecretaryRow {
     pub recording: Option<bool>,
     /// `recording_pause`.
     pub recording_pause: Option<bool>,
+    /// `max_concurrent_calls`.
+    pub max_concurrent_calls: Option<i32>,
     /// `enabled`.
     pub enabled: Option<bool>,
 }
@@ -319,8 +328,25 @@ pub struct Identity {
     pub domain_name: String,
 }
 
+/// What a tenant says of the calls of its secretaries, and they do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfTenant {
+    /// At which provider it has a key of its own, and what it is called.
+    pub own_key: Option<(ProviderKind, String)>,
+    /// Numbers of cards and e-mail addresses are not kept.
+    pub redact: bool,
+}
+
+impl OfTenant {
+    /// The circuit of a provider, for those with the key that its calls have.
+    pub fn circuit(&self, of: Circuit) -> Circuit {
+        let own = self.own_key.as_ref().filter(|(provider, _)| provider.as_str() == of.provider);
+        Circuit { key_of: own.map(|(_, tenant)| tenant.clone()), ..of }
+    }
+}
+
 /// A tenant, as somebody may call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DomainRef {
     /// `v_domains.domain_name`, compared without case.
     Name(String),
@@ -400,10 +426,31 @@ impl Secretary {
             max_turns: checked.max_turns,
             recording: row.recording,
             recording_pause: row.recording_pause.unwrap_or(false),
+            max_concurrent_calls: checked.max_concurrent_calls,
             enabled: row.enabled.unwrap_or(true),
+            of_tenant: OfTenant::default(),
             secretary_name: row.secretary_name,
             warnings,
         })
+    }
+}
+
+impl Secretary {
+    /// Says this by the voice of this process, and goodbye: it listens to nothing, and sends the caller nowhere.
+    pub fn saying_only(self, notice: String) -> Self {
+        Self {
+            provider: ProviderKind::Local,
+            provider_config: ProviderConfig { language: self.provider_config.language, ..ProviderConfig::default() },
+            first_message: Some(notice),
+            enable_functions: false,
+            functions: Vec::new(),
+            transfer_rules: Vec::new(),
+            keys: Keys::default(),
+            max_turns: 0,
+            recording: Some(false),
+            recording_pause: false,
+            ..self
+        }
     }
 }
 
@@ -422,6 +469,7 @@ struct Checked {
     keys: Keys,
     max_duration: Duration,
     max_turns: u32,
+    max_concurrent_calls: Option<u32>,
 }
 
 impl Checked {
@@ -446,6 +494,10 @@ impl Checked {
             transfer_rules,
             max_duration: Duration::from_secs(seconds.into()),
             max_turns: within("max_turns", row.max_turns, 50, 1..=MAX_TURNS)?,
+            max_concurrent_calls: match row.max_concurrent_calls {
+                None => None,
+                most => Some(within("max_concurrent_calls", most, 0, 0..=MAX_CALLS)?),
+            },
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a conversation costs at list price, in whole micro-dollars. Prices are data with the day they took effect.
 use crate::dialect::Usage;
 use serde::Deserialize;
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 /// The shipped files, one per vendor.
 const SHIPPED: [&str; 4] = [
@@ -48,7 +48,12 @@ struct MinutePrice {
 
 impl Prices {
     /// The list in this binary.
-    pub fn shipped() -> Self {
+    pub fn shipped() -> &'static Self {
+        static SHIPPED_PRICES: LazyLock<Prices> = LazyLock::new(Prices::read_shipped);
+        &SHIPPED_PRICES
+    }
+
+    fn read_shipped() -> Self {
         let mut all = Self::default();
         for file in SHIPPED {
             // A test reads every shipped file; one that cannot be read has no prices, and costs are then unknown.
@@ -108,23 +113,20 @@ fn by_the_minute(prices: &[MinutePrice], time: Duration, model: &str, day: &str)
     rounded(time.as_micros().checked_mul(u128::from(price.per_minute))?, MICROS_PER_MINUTE)
 }
 
-/// What these tokens cost at the newest shipped price; `None` when the model has none.
-pub fn cost_micro_usd(usage: &Usage, model: &str) -> Option<u64> {
-    Prices::shipped().tokens(usage, model, NEWEST)
+/// What these tokens cost at the shipped price of a day (`YYYY-MM-DD`); `None` when the model has none.
+pub fn cost_micro_usd(usage: &Usage, model: &str, day: &str) -> Option<u64> {
+    Prices::shipped().tokens(usage, model, day)
 }
 
-/// What writing down this much caller audio costs at the newest shipped price; `None` when the model has none.
-pub fn transcription_micro_usd(transcribed: Duration, model: &str) -> Option<u64> {
-    Prices::shipped().transcription(transcribed, model, NEWEST)
+/// What writing down this much caller audio costs at the shipped price of a day; `None` when the model has none.
+pub fn transcription_micro_usd(transcribed: Duration, model: &str, day: &str) -> Option<u64> {
+    Prices::shipped().transcription(transcribed, model, day)
 }
 
-/// What a conversation of this length costs at the newest shipped price; `None` when the model has none.
-pub fn conversation_micro_usd(connected: Duration, model: &str) -> Option<u64> {
-    Prices::shipped().conversation(connected, model, NEWEST)
+/// What a conversation of this length costs at the shipped price of a day; `None` when the model has none.
+pub fn conversation_micro_usd(connected: Duration, model: &str, day: &str) -> Option<u64> {
+    Prices::shipped().conversation(connected, model, day)
 }
-
-/// A day after any price took effect.
-const NEWEST: &str = "9999-12-31";
 
 /// Whether a model is the listed one or a dated snapshot of it, e.g. `gpt-realtime-2025-08-28` of `gpt-realtime`.
 fn is_of(listed: &str, model: &str) -> bool {
@@ -150,6 +152,9 @@ fn rounded(numerator: u128, denominator: u128) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// When every shipped price had taken effect.
+    const DAY: &str = "2026-11-26";
+
     #[test]
     fn every_shipped_file_is_read_and_every_day_is_a_day() {
         for file in SHIPPED {
@@ -166,12 +171,12 @@ mod tests {
     fn a_minute_each_way_costs_what_the_vendor_says() {
         let heard = Usage { input_audio: 600, ..Usage::default() };
         let said = Usage { output_audio: 1_200, ..Usage::default() };
-        assert_eq!(cost_micro_usd(&heard, "gpt-realtime-2.1"), Some(19_200));
-        assert_eq!(cost_micro_usd(&said, "gpt-realtime-2.1"), Some(76_800));
-        assert_eq!(cost_micro_usd(&heard, "gpt-realtime-2.1-mini"), Some(6_000));
-        assert_eq!(cost_micro_usd(&said, "gpt-realtime-2.1-mini"), Some(24_000));
-        assert_eq!(transcription_micro_usd(Duration::from_secs(60), "gpt-4o-mini-transcribe"), Some(3_000));
-        assert_eq!(conversation_micro_usd(Duration::from_secs(90), "elevenlabs-agents"), Some(120_000));
+        assert_eq!(cost_micro_usd(&heard, "gpt-realtime-2.1", DAY), Some(19_200));
+        assert_eq!(cost_micro_usd(&said, "gpt-realtime-2.1", DAY), Some(76_800));
+        assert_eq!(cost_micro_usd(&heard, "gpt-realtime-2.1-mini", DAY), Some(6_000));
+        assert_eq!(cost_micro_usd(&said, "gpt-realtime-2.1-mini", DAY), Some(24_000));
+        assert_eq!(transcription_micro_usd(Duration::from_secs(60), "gpt-4o-mini-transcribe", DAY), Some(3_000));
+        assert_eq!(conversation_micro_usd(Duration::from_secs(90), "elevenlabs-agents", DAY), Some(120_000));
     }
 
     #[test]
@@ -183,11 +188,11 @@ mod tests {
             output_text: 1_000_000,
             ..Usage::default()
         };
-        assert_eq!(cost_micro_usd(&usage, "gpt-realtime-2.1"), Some(400_000 + 400_000 + 24_000_000 + 4));
+        assert_eq!(cost_micro_usd(&usage, "gpt-realtime-2.1", DAY), Some(400_000 + 400_000 + 24_000_000 + 4));
         let small = Usage { cached_text: 1, ..Usage::default() };
-        assert_eq!(cost_micro_usd(&small, "gpt-realtime-2.1"), Some(0));
+        assert_eq!(cost_micro_usd(&small, "gpt-realtime-2.1", DAY), Some(0));
         let two = Usage { cached_text: 1, cached_audio: 1, ..Usage::default() };
-        assert_eq!(cost_micro_usd(&two, "gpt-realtime-2.1"), Some(1), "0.4 + 0.4");
+        assert_eq!(cost_micro_usd(&two, "gpt-realtime-2.1", DAY), Some(1), "0.4 + 0.4");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
+mod budget;
 mod keys;
 mod replace;
 mod turn;
@@ -337,7 +338,7 @@ impl Live {
 
     fn on_provider(&mut self, event: providers::Event, desk: &mut Desk, now: Instant) -> Flow {
         match event {
-            providers::Event::Usage(usage) => desk.log.used(&usage),
+            providers::Event::Usage(usage) => desk.used(&usage),
             providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
             providers::Event::Warning(text) => desk.emit(Event::Warning(text)),
             _ if self.is_abandoned() => {}
@@ -448,9 +449,9 @@ impl Live {
             "status": "transferring",
             "instruction": "Tell the caller in one short sentence that they are being transferred now."
         });
-        self.provider.answer_tool(id.clone(), output.to_string(), respond, now);
+        self.provider.answer_tool(id, output.to_string(), respond, now);
         let until = now + desk.settings.announce_deadline;
-        let step = Step::Announcing { tool: id, until, spoken: Spoken::NotYet };
+        let step = Step::Announcing { until, spoken: Spoken::NotYet };
         self.phase = Phase::Transferring(Transfer { name, destination, step });
     }
 
@@ -537,6 +538,10 @@ impl Live {
             }
             let cause = format!("{why}; the transfer to {destination} failed, too: {reason}");
             return self.left_alone(&name, cause, desk, now);
+        }
+        if name == FALLBACK {
+            let cause = format!("{}; the transfer to {destination} failed, too: {reason}", budget::SPENT);
+            return self.say_what_is_left(Outcome::Timeout, &cause, desk, now);
         }
         self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
         GO_ON

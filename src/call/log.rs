@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording},
+    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, TurnRecord, redacted},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -36,6 +36,8 @@ pub(super) struct Log {
     /// Assistant utterances that answered the caller.
     replies: u32,
     recording: Option<Recording>,
+    /// Numbers of cards and e-mail addresses are not kept.
+    redact: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Log {
             changes: Vec::new(),
             replies: 0,
             recording: None,
+            redact: secretary.of_tenant.redact,
         }
     }
 
@@ -101,7 +104,8 @@ impl Log {
 
     /// This provider is left: what it cost is known.
     pub(super) fn leave(&mut self, rung: &Rung) {
-        self.spent = self.spent.saturating_add(rung.cost(&std::mem::take(&mut self.present)).unwrap_or(0));
+        let used = std::mem::take(&mut self.present);
+        self.spent = self.spent.saturating_add(rung.cost(&used, self.clock.0).unwrap_or(0));
     }
 
     /// Somebody goes on with the conversation.
@@ -115,6 +119,11 @@ impl Log {
     /// The time since the call was answered.
     pub(super) fn since_answer(&self, at: Instant) -> Duration {
         self.answered.map_or(Duration::ZERO, |answered| at.saturating_duration_since(answered))
+    }
+
+    /// What it costs at list price, with this provider as the present one; whoever has no price costs nothing.
+    pub(super) fn cost(&self, rung: &Rung) -> MicroUsd {
+        MicroUsd(self.spent.saturating_add(rung.cost(&self.present, self.clock.0).unwrap_or(0)))
     }
 
     /// The assistant answered the caller; returns how often it has by now.
@@ -141,6 +150,15 @@ impl Log {
         self.replies
     }
 
+    /// What was said, as it may be kept.
+    fn turns(&self) -> Vec<TurnRecord> {
+        let mut turns = self.transcript.turns();
+        if self.redact {
+            turns.iter_mut().for_each(|turn| turn.text = redacted(&turn.text));
+        }
+        turns
+    }
+
     /// The finished record.
     pub(super) fn conversation(
         &self,
@@ -159,7 +177,7 @@ impl Log {
             destination: self.identity.destination.clone(),
             started_at: self.wall(self.answered.unwrap_or(self.clock.1)),
             ended_at: self.wall(now),
-            turns: self.transcript.turns(),
+            turns: self.turns(),
             changes: self.changes.clone(),
             outcome,
             end_reason: cause,
@@ -167,7 +185,7 @@ impl Log {
             input_tokens: usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio,
             output_tokens: usage.output_text + usage.output_audio,
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
-            estimated_cost: MicroUsd(self.spent + rung.and_then(|rung| rung.cost(&self.present)).unwrap_or(0)),
+            estimated_cost: rung.map_or(MicroUsd(self.spent), |rung| self.cost(rung)),
             billed_cost: None,
             provider: self.provider.clone(),
             engine: self.engine.clone(),

@@ -34,7 +34,7 @@ pub use tools::tools;
 
 use crate::{
     breaker::Sign,
-    record::{Conversation, Outcome},
+    record::{Conversation, MicroUsd, Outcome},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -117,6 +117,8 @@ struct Desk {
     seed: u64,
     sdp: sdp::Negotiation,
     log: Log,
+    /// What `log` has of usage, at list price.
+    spent: MicroUsd,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     /// The last packets of a call that is over.
@@ -199,6 +201,7 @@ impl Call {
             seed,
             sdp,
             log,
+            spent: MicroUsd(0),
             commands,
             events,
             farewell,
@@ -573,7 +576,7 @@ impl Call {
                 self.desk.emit(if prepares { Event::Prepare(endpoint) } else { Event::Reconnect(endpoint) });
             }
             providers::Event::Warning(text) => self.desk.emit(Event::Warning(text)),
-            providers::Event::Usage(usage) => self.desk.log.used(&usage),
+            providers::Event::Usage(usage) => self.desk.used(&usage),
             providers::Event::Receipt(receipt) => self.desk.emit(Event::Receipt(receipt)),
             // Nobody listens before the answer, and a dialect says nothing before `Ready`.
             providers::Event::SpeechStarted
@@ -637,6 +640,7 @@ impl Desk {
     /// What the conversation with the present provider came to.
     fn reports(&mut self, sign: Sign) {
         if let Some(circuit) = self.rung.circuit() {
+            let circuit = self.secretary.of_tenant.circuit(circuit);
             self.emit(Event::Provider { circuit, sign });
         }
     }

@@ -1,5 +1,6 @@
 //! One rung of a secretary's ladder: a provider with all it needs, ready to be opened once the call's codec is known.
 use crate::breaker::Circuit;
+use chrono::{DateTime, Utc};
 use media::{AudioFormat, SampleRate};
 pub(super) use providers::local::Occasion;
 use providers::{Dialect, Usage, elevenlabs, gemini, live, local, openai};
@@ -101,7 +102,7 @@ impl Rung {
         format!("{} {}", self.provider(), self.engine()).trim_end().to_owned()
     }
 
-    /// What fails together with it; nothing where no network is in between.
+    /// What fails together with it, if its key is the server's; nothing where no network is in between.
     pub fn circuit(&self) -> Option<Circuit> {
         let url = match self {
             Self::OpenAi(config) | Self::Azure { config, .. } => &config.url,
@@ -113,7 +114,16 @@ impl Rung {
         // Scheme and host: what follows may name a deployment, or a person.
         let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         let host = host.split(['/', '?']).next().unwrap_or(host);
-        Some(Circuit { provider: self.provider(), at: host.rsplit('@').next().unwrap_or(host).to_owned() })
+        let at = host.rsplit('@').next().unwrap_or(host).to_owned();
+        Some(Circuit { provider: self.provider(), at, key_of: None })
+    }
+
+    /// Whether it costs nothing, however long it speaks.
+    pub const fn is_free(&self) -> bool {
+        match self {
+            Self::OpenAi(_) | Self::Azure { .. } | Self::OpenAiLive(_) | Self::Gemini(_) | Self::ElevenLabs(_) => false,
+            Self::Local { .. } => true,
+        }
     }
 
     /// Whether it finds the caller's turns in the audio by itself, without our detector.
@@ -135,26 +145,31 @@ impl Rung {
         }
     }
 
-    /// List price of this usage in micro-dollars; `None` when the model has no price on file.
-    pub fn cost(&self, usage: &Usage) -> Option<u64> {
+    /// List price of this usage, in micro-dollars, in a call that came in at this time: the day (UTC) says which prices hold.
+    /// `None` when the model has no price of that day on file.
+    pub fn cost(&self, usage: &Usage, at: DateTime<Utc>) -> Option<u64> {
+        let day = at.format("%Y-%m-%d").to_string();
         match self {
-            Self::OpenAi(config) => realtime_cost(config, &config.model, usage),
-            Self::Azure { config, model } => realtime_cost(config, model, usage),
+            Self::OpenAi(config) => realtime_cost(config, &config.model, usage, &day),
+            Self::Azure { config, model } => realtime_cost(config, model, usage, &day),
             Self::OpenAiLive(config) => {
-                let backend = providers::price::cost_micro_usd(usage, &config.backend_model).unwrap_or(0);
-                providers::price::conversation_micro_usd(usage.connected, &config.model).map(|spoken| spoken + backend)
+                let backend = providers::price::cost_micro_usd(usage, &config.backend_model, &day).unwrap_or(0);
+                let spoken = providers::price::conversation_micro_usd(usage.connected, &config.model, &day);
+                spoken.map(|spoken| spoken + backend)
             }
-            Self::Gemini(config) => providers::price::cost_micro_usd(usage, &config.model),
-            Self::ElevenLabs(config) => providers::price::conversation_micro_usd(usage.connected, config.priced_as()),
+            Self::Gemini(config) => providers::price::cost_micro_usd(usage, &config.model, &day),
+            Self::ElevenLabs(config) => {
+                providers::price::conversation_micro_usd(usage.connected, config.priced_as(), &day)
+            }
             Self::Local { .. } => Some(0),
         }
     }
 }
 
-fn realtime_cost(config: &openai::Config, model: &str, usage: &Usage) -> Option<u64> {
+fn realtime_cost(config: &openai::Config, model: &str, usage: &Usage, day: &str) -> Option<u64> {
     let transcription = config.transcription_model.as_deref().unwrap_or_default();
-    let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription).unwrap_or(0);
-    providers::price::cost_micro_usd(usage, model).map(|tokens| tokens + heard)
+    let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription, day).unwrap_or(0);
+    providers::price::cost_micro_usd(usage, model, day).map(|tokens| tokens + heard)
 }
 
 impl About<'_> {

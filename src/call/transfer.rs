@@ -1,6 +1,6 @@
 //! Where a caller may be sent, and what the evidence of a REFER means.
 use crate::secretary::TransferRule;
-use providers::{ToolCallId, accent};
+use providers::accent;
 use std::time::{Duration, Instant};
 
 /// A blind transfer under way.
@@ -17,7 +17,7 @@ pub(super) struct Transfer {
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     /// The assistant tells the caller; REFER follows when that has been heard, or at the deadline.
-    Announcing { tool: ToolCallId, until: Instant, spoken: Spoken },
+    Announcing { until: Instant, spoken: Spoken },
     /// REFER is out since then, no answer yet.
     Referred { at: Instant },
     /// 202: taken on. A BYE of the peer from here on is the handover.

@@ -1,11 +1,14 @@
 //! `ramal conversations`: what was said, from the database.
+mod keeping;
+mod table;
+
 use super::config::written;
 use crate::{
     paint::{Paint, plain},
     record::{Change, Conversation, Outcome, Speaker, TurnRecord, Waterfall},
-    store,
+    store::{self, Query},
 };
-use chrono::{DateTime, FixedOffset, Local};
+use chrono::{DateTime, FixedOffset, Local, Utc};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -16,44 +19,148 @@ use std::{
 /// The longest step of a picture, in letters: two seconds.
 const WIDEST: usize = 40;
 
-/// Lists stored conversations with what was said.
+/// So many are shown where nothing else is said.
+const SHOWN: u32 = 10;
+/// So many are meant where it is said which.
+const MEANT: u32 = 100_000;
+
+/// Lists stored conversations with what was said; finds, exports and deletes those of a tenant.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum What {
+    /// Deletes what is kept of a caller, recordings included
+    Erase(Erase),
+    /// Shows who changed secretaries and settings, and who exported or deleted what
+    Audit(Audit),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Erase {
+    /// Configuration file, for database and recordings; else that of the variable RAMAL_CONFIG
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The tenant: a domain name or UUID
+    #[arg(long, value_name = "DOMAIN")]
+    domain: String,
+    /// The caller's number as it is kept
+    #[arg(long, value_name = "NUMBER")]
+    caller: String,
+    /// Only conversations that began before this day or moment
+    #[arg(long, value_name = "TIME", value_parser = keeping::moment)]
+    to: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Audit {
     /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The tenant: a domain name or UUID
+    #[arg(long, value_name = "DOMAIN")]
+    domain: String,
     /// How many, the newest last
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 50)]
     last: u32,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct List {
+    /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How many, the newest last; 10, or with --domain all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MEANT)))]
+    last: Option<u32>,
+    /// Only those of a tenant: a domain name or UUID
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Only those in which these words were said, or words that begin so
+    #[arg(long, value_name = "WORDS", requires = "domain")]
+    search: Option<String>,
+    /// Only those with this caller
+    #[arg(long, value_name = "NUMBER", requires = "domain")]
+    caller: Option<String>,
+    /// Only those that began on this day (2026-11-26) or at this moment (RFC 3339), or later
+    #[arg(long, value_name = "TIME", value_parser = keeping::moment, requires = "domain")]
+    from: Option<DateTime<Utc>>,
+    /// Only those that began before
+    #[arg(long, value_name = "TIME", value_parser = keeping::moment, requires = "domain")]
+    to: Option<DateTime<Utc>>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// A table for other programs
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// A wrong configuration, a database that cannot be read.
+/// A wrong configuration, a database that cannot be read, a recording that cannot be deleted.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let text = match &args.what {
+        None => list(&args.list).await?,
+        Some(What::Erase(Erase { config, domain, caller, to })) => {
+            let query = Query { caller: Some(caller.clone()), to: *to, ..Query::default() };
+            keeping::erase(&super::load(config.as_deref())?, domain, query).await?
+        }
+        Some(What::Audit(Audit { config, domain, last })) => {
+            keeping::deeds(&super::load(config.as_deref())?, domain, *last).await?
+        }
+    };
+    Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
+}
+
+async fn list(args: &List) -> anyhow::Result<String> {
     let config = super::load(args.config.as_deref())?;
     let store = store::connect_existing(&config.database).await?;
-    let mut conversations = store.conversations(args.last).await?;
+    let mut conversations = match &args.domain {
+        None => store.conversations(args.last.unwrap_or(SHOWN)).await?,
+        Some(name) => {
+            let List { search, caller, from, to, last, .. } = args.clone();
+            let domain = keeping::domain(&*store, name).await?;
+            let (words, last) = (search.unwrap_or_default(), last.unwrap_or(MEANT));
+            let found = store.records().search(&Query { domain, words, caller, from, to, last }).await?;
+            if args.json || args.csv {
+                let what = ("export", "conversations".to_owned());
+                keeping::tell(&*store, domain, what, format!("{} exported", found.len())).await?;
+            }
+            found
+        }
+    };
     conversations.reverse();
     let mut text = String::new();
     let paint = super::paint();
+    if args.csv {
+        text.push_str(table::HEAD);
+    }
     for conversation in &conversations {
         if args.json {
             text.push_str(&serde_json::to_string(conversation)?);
             text.push('\n');
+        } else if args.csv {
+            text.push_str(&table::line(conversation));
         } else {
             let started = conversation.started_at.with_timezone(&Local).fixed_offset();
             text.push_str(&show(conversation, started, paint));
         }
     }
-    if conversations.is_empty() && !args.json {
-        text.push_str("No conversation is stored yet. Start a server with `ramal serve` and call it: `ramal call sip:8000@127.0.0.1:5070`.\n");
+    if conversations.is_empty() && !args.json && !args.csv {
+        text.push_str(match args.domain {
+            Some(_) => "There is no such conversation.\n",
+            None => "No conversation is stored yet. Start a server with `ramal serve` and call it: `ramal call sip:8000@127.0.0.1:5070`.\n",
+        });
     }
-    Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
+    Ok(text)
 }
 
 /// One conversation: a line about it, how it ended, a line for each turn.
@@ -148,14 +255,13 @@ fn picture(waterfall: Waterfall, latency: Duration) -> String {
 mod tests {
     use super::*;
     use crate::record::MicroUsd;
-    use chrono::Utc;
     use uuid::Uuid;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn conversation() -> Conversation {
+    pub(super) fn conversation() -> Conversation {
         let started_at = DateTime::<Utc>::from_timestamp(1_790_000_000, 0).unwrap();
         let turn = |who, text: &str, at, cut, latency| TurnRecord {
             who,

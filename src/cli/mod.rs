@@ -4,6 +4,7 @@ pub mod call;
 pub mod config;
 pub mod conversations;
 pub mod demo;
+pub mod keys;
 pub mod live;
 pub mod logging;
 pub mod record;
@@ -48,6 +49,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Prints the default configuration, or checks one
     Config(config::Args),
+    /// Sets tenants' own provider keys, and seals them anew with another master key
+    Keys(keys::Args),
     /// Lists stored conversations with what was said
     Conversations(conversations::Args),
     /// Shows the SIP messages of a call, or of all as they pass
@@ -98,6 +101,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Conversations(args) => {
             logging::start_quietly();
             runtime()?.block_on(conversations::run(&args))?;
+        }
+        Command::Keys(args) => {
+            logging::start_quietly();
+            runtime()?.block_on(keys::run(args))?;
         }
         Command::Trace(args) => trace::run(&args)?,
         Command::Record(args) => record::run(args)?,

@@ -2,9 +2,11 @@
 use super::{ask::Where, config::written};
 use crate::{
     breaker::State,
-    control::{Ask, CallMedia, ProviderStatus, Registered, Reply, RtpStatus, Standing, Status},
+    control::{
+        Ask, BudgetStatus, CallMedia, ProviderStatus, Registered, Reply, RtpStatus, Standing, Status, TenancyStatus,
+    },
     paint::{Paint, plain},
-    record::{MediaQuality, WayQuality},
+    record::{MediaQuality, MicroUsd, WayQuality},
 };
 use anyhow::Context;
 use std::{
@@ -80,10 +82,11 @@ fn show(status: &Status, paint: Paint) -> String {
         text.push_str(&provider_line(provider, paint));
     }
     let sip = &status.sip;
+    let limits = limits(&status.tenancy, paint);
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "\n{}\n  {} with a secretary, {} legs, {} transactions\n  {}\n{}\n{}\n",
+        "\n{}\n  {} with a secretary, {} legs, {} transactions\n  {}\n{}{limits}\n{}\n",
         paint.on("1", "Calls"),
         status.calls,
         sip.legs,
@@ -122,6 +125,36 @@ fn ports(rtp: &RtpStatus, paint: Paint) -> String {
     let RtpStatus { pairs, free, refused } = rtp;
     let text = format!("{free} of {pairs} pairs of RTP ports are free, {refused} calls got none");
     if *refused > 0 { paint.on("33", &text) } else { text }
+}
+
+/// What limits and budgets did, where they did anything.
+fn limits(tenancy: &TenancyStatus, paint: Paint) -> String {
+    let mut text = String::new();
+    let refused: Vec<String> = tenancy
+        .refused
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(limit, count)| format!("{count} for {}", limit.replace('_', " ")))
+        .collect();
+    if !refused.is_empty() {
+        let line = format!("refused by limits: {}", refused.join(", "));
+        text.push_str(&format!("  {}\n", paint.on("33", &line)));
+    }
+    let alone = tenancy.alone;
+    match tenancy.redis {
+        Some(true) => text.push_str(&format!("  limits are shared; {alone} calls were let in without Redis\n")),
+        Some(false) => {
+            let line = format!("Redis does not answer: limits are local; {alone} calls were let in without it");
+            text.push_str(&format!("  {}\n", paint.on("31", &line)));
+        }
+        None => {}
+    }
+    for BudgetStatus { domain, month, limit, spent, reserved } in &tenancy.budgets {
+        let [limit, spent, reserved] = [limit, spent, reserved].map(|micros| MicroUsd(*micros).dollars());
+        let line = format!("{} spent ${spent:.2} of ${limit:.2} in {month}, ${reserved:.2} reserved", plain(domain));
+        text.push_str(&format!("  {}\n", if spent >= limit { paint.on("31", &line) } else { line }));
+    }
+    text
 }
 
 /// The calls that were measured, the worst first.
@@ -185,8 +218,9 @@ fn provider_line(provider: &ProviderStatus, paint: Paint) -> String {
     notes.extend(provider.failures.iter().map(|(kind, count)| format!("{count} failed ({kind})")));
     notes.extend(provider.open_for_s.map(|seconds| format!("for another {}", span(seconds))));
     let state = paint.on(colour, &format!("{word:<10}"));
+    let key = provider.key_of.as_ref().map(|tenant| format!(" with the key of {}", plain(tenant))).unwrap_or_default();
     format!(
-        "  {state}  {} at {}  {}\n",
+        "  {state}  {} at {}{key}  {}\n",
         plain(&provider.provider),
         plain(&provider.at),
         paint.on("2", &notes.join(", "))
@@ -245,6 +279,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a whole page")]
     fn the_state_of_a_server_reads_at_a_glance() {
         let registered = |state, code, next_in_s| Registered {
             account: "2000@pbx.example".into(),
@@ -267,12 +302,26 @@ mod tests {
             providers: vec![ProviderStatus {
                 provider: "openai".into(),
                 at: "api.openai.com".into(),
+                key_of: None,
                 state: State::Open,
                 ready: 7,
                 failures: [("connection".to_owned(), 3)].into(),
                 open_for_s: Some(12),
             }],
             media: vec![measured_call()],
+            tenancy: TenancyStatus {
+                refused: [("domain_calls".to_owned(), 4), ("budget".to_owned(), 0)].into(),
+                redis: Some(false),
+                alone: 2,
+                budgets: vec![BudgetStatus {
+                    domain: "a.example".into(),
+                    month: "2026-11".into(),
+                    limit: 100_000_000,
+                    spent: 1_500_000,
+                    reserved: 250_000,
+                }],
+                ..TenancyStatus::default()
+            },
             sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
             srtp: SrtpStatus::default(),
             trace: Counters { calls: 3, bytes: 1 << 19, ..Counters::default() },
@@ -292,6 +341,9 @@ Calls
   1 with a secretary, 1 legs, 0 transactions
   499 of 500 pairs of RTP ports are free, 0 calls got none
   00000000-0000-0000-0000-000000000001  PCMU 192.0.2.1:4000  up MOS 3.56 (7.0 % lost, jitter 2 ms), down not reported, round trip 42 ms, 3 foreign packets, the first from 203.0.113.9:5000
+  refused by limits: 4 for domain calls
+  Redis does not answer: limits are local; 2 calls were let in without it
+  a.example spent $1.50 of $100.00 in 2026-11, $0.25 reserved
 
 SIP since the start
         12  messages read

@@ -13,6 +13,7 @@ mod recording;
 mod secret;
 mod secretaries;
 mod sections;
+mod tenants;
 
 use crate::{
     call::Patiences,
@@ -40,6 +41,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+pub use tenants::{Limits, Tenancy, TenantEntry};
 
 /// The default configuration, every key with a comment: what `ramal config --print-default` prints.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -83,6 +85,8 @@ pub struct Config {
     pub media: Media,
     /// `[recording]`
     pub recording: Recording,
+    /// `[limits]`, `[redis]`, `[secrets]` and `[[tenants]]`
+    pub tenancy: Tenancy,
     /// `[log]`
     pub log: Log,
     /// `[trace]`

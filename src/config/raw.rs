@@ -170,6 +170,39 @@ raw!(
     }
 );
 raw!(
+    /// `[limits]`
+    RawLimits { provider_calls, refusal, notice, notices, reservation_usd }
+);
+raw!(
+    /// `[redis]`
+    RawRedis { url }
+);
+raw!(
+    /// `[secrets]`
+    RawSecrets { master_keys }
+);
+raw!(
+    /// One `[[tenants]]`
+    RawTenant {
+        domain,
+        provider,
+        api_key,
+        voice,
+        language,
+        time_zone,
+        max_concurrent_calls,
+        calls_per_minute,
+        monthly_budget_usd,
+        budget_alert_percent,
+        budget_webhook,
+        recording,
+        redact,
+        retention_days,
+        refusal,
+        notice,
+    }
+);
+raw!(
     /// `[log]`
     RawLog { level, json }
 );
@@ -210,12 +243,13 @@ raw!(
         max_turns,
         recording,
         recording_pause,
+        max_concurrent_calls,
         enabled,
     }
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 16] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 19] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
@@ -229,15 +263,19 @@ pub(super) const SECTIONS: [(&str, &[&str]); 16] = [
     ("call", RawCall::KEYS),
     ("media", RawMedia::KEYS),
     ("recording", RawRecording::KEYS),
+    ("limits", RawLimits::KEYS),
+    ("redis", RawRedis::KEYS),
+    ("secrets", RawSecrets::KEYS),
     ("log", RawLog::KEYS),
     ("trace", RawTrace::KEYS),
     ("control", RawControl::KEYS),
 ];
 
 /// Sections that are lists of tables.
-pub(super) const LISTS: [(&str, &[&str]); 4] = [
+pub(super) const LISTS: [(&str, &[&str]); 5] = [
     ("listeners", RawListener::KEYS),
     ("peers", RawPeer::KEYS),
     ("registrations", RawRegistration::KEYS),
+    ("tenants", RawTenant::KEYS),
     ("secretaries", RawSecretary::KEYS),
 ];

@@ -20,6 +20,7 @@ const MENU: &str =
 const FUNCTIONS: &str = "must be a list of { name = \"…\", description = \"…\", parameters = { … } }";
 
 /// Reads one entry; `None` when it has a mistake.
+#[expect(clippy::too_many_lines, reason = "a line for each key")]
 pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> Option<SecretaryEntry> {
     let at = |key| Place { section, key };
     let before = check.problems.len();
@@ -34,6 +35,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     let silence_duration_ms = number("silence_duration_ms", raw.silence_duration_ms);
     let max_duration_seconds = number("max_duration_seconds", raw.max_duration_seconds);
     let max_turns = number("max_turns", raw.max_turns);
+    let max_concurrent_calls = number("max_concurrent_calls", raw.max_concurrent_calls);
     let provider_config = provider_config(
         [
             ("model", raw.model),
@@ -66,6 +68,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
         max_turns,
         recording: check.flag(at("recording"), raw.recording),
         recording_pause: check.flag(at("recording_pause"), raw.recording_pause),
+        max_concurrent_calls,
         enabled: check.flag(at("enabled"), raw.enabled),
     };
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)

@@ -1,7 +1,7 @@
 //! From the written sections to the checked ones.
 use super::{
     Call, Config, ConfigError, Database, ElevenLabs, Environment, Gemini, Listener, Local, Log, Media, OpenAi,
-    PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp,
+    PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp, Tenancy,
     callers::{self, loopback, peer},
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,
@@ -11,7 +11,7 @@ use super::{
         self, RawCall, RawDatabase, RawElevenLabs, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration,
         RawRtp, RawSip,
     },
-    recording, secretaries,
+    recording, secretaries, tenants,
 };
 use crate::{accounts::Written, call::Patiences, secretary};
 use media::{Patience, codec::Codec, latch::Policy, vad};
@@ -70,12 +70,19 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
         recording: recording::recording(section(&mut table, "recording", check), check),
+        tenancy: Tenancy {
+            limits: tenants::limits(section(&mut table, "limits", check), check),
+            redis: tenants::redis(section(&mut table, "redis", check), check),
+            master_keys: tenants::master_keys(section(&mut table, "secrets", check), check),
+            tenants: entries(&mut table, "tenants", check, tenants::entry),
+        },
         log: log(section(&mut table, "log", check), check),
         trace: diagnosis::trace(section(&mut table, "trace", check), check),
         control: diagnosis::control(section(&mut table, "control", check), check),
         secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
     };
     secretaries::unique(&config.secretaries, check);
+    tenants::unique(&config.tenancy.tenants, check);
     callers::distinct(&config.peers, check);
     callers::known(&config.sip.listeners, &config.peers, check);
     listeners::reachable(&config, check);

@@ -46,11 +46,13 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         "OPENAI_API_KEY",
         "ELEVENLABS_API_KEY",
         "HEP_PASSWORD",
+        "PBX_EXAMPLE_OPENAI_KEY",
         "PBX_PASSWORD",
         "S3_SECRET_KEY",
     ];
     let mut env = environment(&secrets.map(|name| (name, "1")));
     env.insert("RECORDING_KEY".to_owned(), "1f".repeat(32));
+    env.insert("RAMAL_MASTER_KEY".to_owned(), "2f".repeat(32));
     let shown = shown.replace("/etc/ramal/lab-ca.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let config = Config::parse(&shown, "shown", &env).unwrap();
     assert_eq!(config.registrations[0].password.expose(), "1");
@@ -591,4 +593,47 @@ fn how_openai_holds_a_conversation_is_read_and_refused_by_name() {
         assert!(error.contains(key), "{key} is not named in {error}");
     }
     assert_eq!(error.matches("openai.mcp_servers").count(), 2, "{error}");
+}
+
+#[test]
+fn an_entry_says_of_a_tenant_what_a_row_would_and_its_key_is_not_shown() {
+    let text = "[secrets]\nmaster_keys = \"env:MASTER\"\n[redis]\nurl = \"redis://:hush@localhost\"\n\
+                [[tenants]]\ndomain = \"A.example\"\nprovider = \"openai\"\napi_key = \"sk-hush\"\n\
+                monthly_budget_usd = 0.3\ntime_zone = \"America/Sao_Paulo\"\nrefusal = 503\n";
+    let config = Config::parse(text, "t", &environment(&[("MASTER", &"1f".repeat(32))])).unwrap();
+    let identity = |name: &str| Identity {
+        secretary_realtime_uuid: Uuid::nil(),
+        domain_uuid: Uuid::nil(),
+        domain_name: name.to_owned(),
+    };
+    let of = |name: &str| {
+        let row = crate::secretary::SecretaryRow { secretary_name: "Ana".into(), ..Default::default() };
+        config.tenant(&Secretary::parse(identity(name), row).unwrap()).cloned()
+    };
+    let tenant = of("a.EXAMPLE").unwrap();
+    assert_eq!(tenant.budget.unwrap().monthly, crate::record::MicroUsd(300_000));
+    assert_eq!(tenant.refusal.status.unwrap().code(), 503);
+    assert_eq!(of("b.example"), None);
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
+fn what_an_entry_of_a_tenant_may_not_say_is_named() {
+    let entry = |keys: &str| parse(&format!("[[tenants]]\ndomain = \"a.example\"\n{keys}\n")).unwrap_err();
+    for (keys, named) in [
+        ("api_key = \"sk\"", "tenants[0].provider"),
+        ("provider = \"acme\"", "tenants[0].provider"),
+        ("refusal = 404", "tenants[0].refusal"),
+        ("time_zone = \"Mars\"", "tenants[0].time_zone"),
+        ("monthly_budget_usd = -1", "tenants[0].monthly_budget_usd"),
+        ("max_concurrent_calls = 100001", "tenants[0].max_concurrent_calls"),
+        ("[[tenants]]\ndomain = \"A.example\"", "tenants.domain"),
+        ("[redis]\nurl = \"http://x\"", "redis.url"),
+        ("[secrets]\nmaster_keys = [\"abc\"]", "secrets.master_keys"),
+        ("[limits]\nprovider_calls = { openai = -1 }", "limits.provider_calls"),
+        ("[limits]\nreservation_usd = 0", "limits.reservation_usd"),
+    ] {
+        let error = entry(keys);
+        assert!(error.contains(named), "{keys}: {error}");
+    }
 }

@@ -1,13 +1,16 @@
 //! From an INVITE to a call on a media thread, or to a refusal that says why.
 use super::{
     call_task::{NewCall, Shared},
+    entrance::Entrance,
     facts::Facts,
+    gate::Gate,
     ice_secret,
     media_threads::MediaThreads,
     rtp_socket::Ports,
     seed,
     sip_socket::Request,
     srtp_secret,
+    till::Till,
 };
 use crate::{
     accounts::Known,
@@ -17,7 +20,7 @@ use crate::{
     ladder::{self, Ears},
     routing,
     secretary::Secretary,
-    store::{Found, Lookup, Store},
+    store::{Directory, Found, Lookup},
 };
 use chrono::Utc;
 use media::{
@@ -31,15 +34,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{Span, field, info, trace, warn};
 use uuid::Uuid;
 
-/// How long the database may take to name the secretary.
-const LOOKUP: Duration = Duration::from_secs(3);
 /// What a refused peer is told to wait, in seconds, when the trouble is ours.
 const RETRY_AFTER: &str = "5";
 
@@ -48,8 +46,8 @@ const RETRY_AFTER: &str = "5";
 pub struct Admission {
     /// The configuration; each call keeps the one it began with.
     pub config: watch::Receiver<Arc<Config>>,
-    /// Where secretaries are.
-    pub store: Arc<dyn Store>,
+    /// Where secretaries and tenants are.
+    pub directory: Arc<Directory>,
     /// RTP ports, of one address of each family at most.
     pub ports: Vec<Ports>,
     /// Where calls run.
@@ -58,19 +56,32 @@ pub struct Admission {
     pub ears: Ears,
     /// Those we register with, for the tenants of their calls.
     pub registrars: watch::Receiver<Known>,
+    /// How many calls there may be.
+    pub gate: Gate,
+    /// How many callers may be told at once that they are not let in.
+    pub notices: Arc<Semaphore>,
+    /// What they may cost.
+    pub till: Till,
     /// What every call shares.
     pub shared: Shared,
 }
 
 /// Why an INVITE is refused.
+#[derive(Debug)]
 pub(super) struct Refusal {
     status: u16,
-    why: String,
+    pub(super) why: String,
+    /// Said to the caller first, if there is a voice for it.
+    pub(super) notice: Option<String>,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, why: impl Into<String>) -> Self {
-        Self { status, why: why.into() }
+        Self { status, why: why.into(), notice: None }
+    }
+
+    pub(super) fn with_notice(self, notice: Option<String>) -> Self {
+        Self { notice, ..self }
     }
 }
 
@@ -92,24 +103,30 @@ impl Admission {
 
     async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let clock = (Utc::now(), Instant::now());
-        let secretary = self.secretary(&invite).await?;
+        let mut secretary = self.secretary(&invite).await?;
+        let tenant = self.tenant(&secretary).await?;
+        tenant.complete(&mut secretary);
         for warning in &secretary.warnings {
             warn!(secretary = %secretary.secretary_name, "{warning}");
         }
-        let facts = Facts { leg, invite, secretary, conversation_uuid: Uuid::new_v4(), clock };
+        let mut facts = Facts { leg, invite, secretary, conversation_uuid: Uuid::new_v4(), clock };
         Span::current()
             .record("id", field::display(facts.conversation_uuid))
             .record("domain", facts.secretary.domain_name.as_str());
         self.name(&facts);
-        self.start(facts.clone(), sip).inspect_err(|refusal| {
+        let entrance = match self.let_in(&facts, &tenant).await {
+            Err(refusal) => self.tell(&mut facts, refusal),
+            entrance => entrance,
+        };
+        entrance.and_then(|entrance| self.start(facts.clone(), entrance, sip)).inspect_err(|refusal| {
             self.shared.records.record(facts.failed(&refusal.why, Utc::now()));
         })
     }
 
     /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
-    fn start(&self, facts: Facts, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
+    fn start(&self, facts: Facts, entrance: Entrance, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
         let unavailable = |why: String| Refusal::new(503, why);
-        let (rung, below) = self.ladder(&facts.secretary).map_err(|error| unavailable(error.to_string()))?;
+        let Entrance { config, rung, below, held } = entrance;
         let peer = facts.invite.offer.as_deref().and_then(sdp::audio_address).unwrap_or(facts.invite.remote.ip());
         let near = self.ports.iter().find(|ports| ports.reach(peer)).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
@@ -117,7 +134,7 @@ impl Admission {
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
-        let standby = ladder::standby(&secretary, &self.config.borrow(), &self.ears);
+        let standby = ladder::standby(&secretary, &config, &self.ears);
         let settings = self.settings(&invite);
         let (seed, ice, srtp) = (seed(), ice_secret(), self.srtp(&invite));
         let setup = Setup {
@@ -135,17 +152,18 @@ impl Admission {
             conversation_uuid,
             started_at,
         };
-        let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), span: Span::current() };
+        let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), held, span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
     }
 
-    /// Who speaks, and who goes on when that one fails.
-    fn ladder(&self, secretary: &Secretary) -> Result<(Rung, Vec<Rung>), ladder::Unavailable> {
-        let rungs = ladder::rungs(secretary, &self.config.borrow(), &self.ears)?;
+    /// Who speaks by the configuration of this call, and who goes on when that one fails.
+    pub(super) fn ladder(&self, secretary: &Secretary, config: &Config) -> Result<(Rung, Vec<Rung>), Refusal> {
+        let rungs =
+            ladder::rungs(secretary, config, &self.ears).map_err(|error| Refusal::new(503, error.to_string()))?;
         for warning in &rungs.warnings {
             warn!("a rung of the ladder is missing: {warning}");
         }
-        let (first, below, skipped) = self.shared.circuits.order(rungs);
+        let (first, below, skipped) = self.shared.circuits.order(rungs, &secretary.of_tenant);
         if skipped > 0 {
             warn!(
                 skipped,
@@ -188,17 +206,16 @@ impl Admission {
     pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
         let wanted = routing::wanted(invite, &self.config.borrow(), &self.registrars.borrow());
         let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
-        match timeout(LOOKUP, self.store.find_secretary(&lookup)).await {
-            Ok(Ok(Found::Secretary(secretary))) => Ok(*secretary),
-            Ok(Ok(Found::Nothing)) => Err(Refusal::new(404, "no secretary has that extension")),
-            Ok(Ok(Found::Ambiguous { domains })) => {
+        match self.directory.find(&lookup).await {
+            Ok(Found::Secretary(secretary)) => Ok(*secretary),
+            Ok(Found::Nothing) => Err(Refusal::new(404, "no secretary has that extension")),
+            Ok(Found::Ambiguous { domains }) => {
                 let tenants = domains.join(", ");
                 Err(Refusal::new(404, format!("{tenants} have that extension, and nothing says which is meant")))
             }
-            Ok(Ok(Found::Disabled { secretary })) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
-            Ok(Ok(Found::Invalid(error))) => Err(Refusal::new(500, error.to_string())),
-            Ok(Err(error)) => Err(Refusal::new(503, format!("the database: {error}"))),
-            Err(_) => Err(Refusal::new(503, "the database did not answer in time")),
+            Ok(Found::Disabled { secretary }) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
+            Ok(Found::Invalid(error)) => Err(Refusal::new(500, error.to_string())),
+            Err(error) => Err(Refusal::new(503, format!("the database: {error}"))),
         }
     }
 

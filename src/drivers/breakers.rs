@@ -3,6 +3,7 @@ use crate::{
     breaker::{Breakers, Circuit, Sign, Standing},
     call::Rung,
     ladder::Rungs,
+    secretary::OfTenant,
 };
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -24,15 +25,15 @@ impl Circuits {
         self.breakers().standing(Instant::now())
     }
 
-    /// The ladder of a call that begins: rungs whose circuit is open are last, since they are better than nothing. Says
+    /// The ladder of a call of this tenant that begins: rungs whose circuit is open are last, since they are better than nothing. Says
     /// how many of them would have been asked before the first: none where all are open, and the order is what it was.
-    pub fn order(&self, rungs: Rungs) -> (Rung, Vec<Rung>, usize) {
+    pub fn order(&self, rungs: Rungs, of: &OfTenant) -> (Rung, Vec<Rung>, usize) {
         let (mut breakers, now) = (self.breakers(), Instant::now());
         let all = std::iter::once(rungs.first.clone()).chain(rungs.below);
         let mut chosen = false;
         let (open, closed): (Vec<Rung>, Vec<Rung>) = all.partition(|rung| {
             // The call that tries a half-open circuit must be one that begins there.
-            let admitted = chosen || rung.circuit().is_none_or(|circuit| breakers.admits(&circuit, now));
+            let admitted = chosen || rung.circuit().is_none_or(|circuit| breakers.admits(&of.circuit(circuit), now));
             chosen |= admitted;
             !admitted
         });
@@ -61,7 +62,7 @@ mod tests {
 
     fn hosts(circuits: &Circuits) -> (Vec<String>, usize) {
         let rungs = Rungs { first: rung("a.test"), below: vec![rung("b.test"), rung("c.test")], warnings: Vec::new() };
-        let (first, below, skipped) = circuits.order(rungs);
+        let (first, below, skipped) = circuits.order(rungs, &OfTenant::default());
         let host = |rung: Rung| rung.circuit().unwrap().at;
         (std::iter::once(first).chain(below).map(host).collect(), skipped)
     }

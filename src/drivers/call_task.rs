@@ -2,6 +2,7 @@
 use super::{
     Alarm,
     breakers::Circuits,
+    entrance::Held,
     facts::Facts,
     https,
     media_board::News,
@@ -11,6 +12,7 @@ use super::{
     rtp_socket::Pair,
     signed_url,
     sip_socket::Request,
+    till::Tab,
     ws_client::{Connection, FromProvider},
 };
 use crate::{
@@ -129,6 +131,8 @@ pub struct NewCall {
     pub sip: mpsc::Receiver<sip::Event>,
     /// What it shares with all others.
     pub shared: Shared,
+    /// What it holds until it is over.
+    pub held: Held,
     /// What its log lines are within.
     pub span: Span,
 }
@@ -145,9 +149,10 @@ pub struct Thread {
 /// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
 /// a record and a leg that is taken down like any other.
 pub async fn run(new: NewCall, thread: Thread) {
-    let NewCall { facts, setup, sockets, sip, shared, span } = new;
-    let task = spawn_local(drive(setup, sockets, sip, shared.clone(), thread).instrument(span.clone()));
+    let NewCall { facts, setup, sockets, sip, shared, held: Held { room, tab }, span } = new;
+    let task = spawn_local(drive((setup, tab), sockets, sip, shared.clone(), thread).instrument(span.clone()));
     supervise(task, &facts, &shared).instrument(span).await;
+    drop(room);
 }
 
 /// Waits for the end of a call's task, and sees to the leg and the record of one that broke.
@@ -203,10 +208,12 @@ struct Task {
     jobs_done: mpsc::Sender<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
+    /// What it costs, if its tenant has a budget.
+    tab: Option<Tab>,
 }
 
 async fn drive(
-    setup: Setup,
+    (setup, tab): (Setup, Option<Tab>),
     sockets: Pair,
     mut sip: mpsc::Receiver<sip::Event>,
     shared: Shared,
@@ -229,6 +236,7 @@ async fn drive(
         next: None,
         jobs_done,
         counted: Unbelieved::default(),
+        tab,
     };
     let (mut alarm, mut stopping) = (Alarm::new(), false);
     let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
@@ -292,6 +300,7 @@ async fn of_next(next: &mut Option<NextConnection>) -> Ahead {
 impl Task {
     /// Carries everything the call wants carried; false when it is over and nothing is left.
     fn drain(&mut self) -> bool {
+        self.pay();
         while let Some(event) = self.call.poll_event() {
             self.on_event(event);
         }
@@ -321,6 +330,12 @@ impl Task {
         if stats.unbelieved != self.counted {
             self.shared.unbelieved.add(self.counted, stats.unbelieved);
             self.counted = stats.unbelieved;
+        }
+    }
+
+    fn pay(&mut self) {
+        if self.tab.as_mut().is_some_and(|tab| tab.charge(self.call.spent())) {
+            self.call.handle_budget_spent(Instant::now());
         }
     }
 

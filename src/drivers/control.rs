@@ -13,10 +13,11 @@ use crate::{
     call::Order,
     config::Config,
     control::{
-        self, Ask, CallMedia, LONGEST_REQUEST, RecordOrder, Registered, Reply, RtpStatus, SipStatus, Standing, Status,
-        VERSION,
+        self, Ask, BudgetStatus, CallMedia, LONGEST_REQUEST, RecordOrder, Registered, Reply, RtpStatus, SipStatus,
+        Standing, Status, TenancyStatus, VERSION,
     },
     metrics,
+    tenancy::limits::Limit,
     trace::{Entry, Which},
 };
 use sip::{RegistrationState, Transport};
@@ -328,6 +329,7 @@ impl Sources {
             rtp: rtp_ports(&admission),
             providers: admission.shared.circuits.standing().into_iter().map(Into::into).collect(),
             media: media.collect(),
+            tenancy: tenancy(&admission),
             sip: SipStatus::from(report.stats),
             srtp: admission.shared.unbelieved.status(),
             trace: report.kept,
@@ -343,6 +345,27 @@ impl Sources {
             board.await.ok()
         };
         timeout(ANSWER, asked).await.ok()?
+    }
+}
+
+fn tenancy(admission: &Admission) -> TenancyStatus {
+    let (counts, money) = (admission.gate.count(), admission.till.count());
+    let by_limit = Limit::ALL.iter().map(|limit| limit.as_str().to_owned()).zip(counts.refused);
+    let budgets = admission.till.balances().into_iter().map(|balance| BudgetStatus {
+        domain: balance.domain,
+        month: balance.month.to_string(),
+        limit: balance.limit.0,
+        spent: balance.standing.spent.0,
+        reserved: balance.standing.reserved.0,
+    });
+    TenancyStatus {
+        refused: by_limit.chain([("budget".to_owned(), money.refused)]).collect(),
+        redis: counts.redis,
+        alone: counts.alone,
+        out_of_money: money.ended,
+        alerts: money.alerts,
+        by_memory: admission.directory.stale(),
+        budgets: budgets.collect(),
     }
 }
 

@@ -1,11 +1,14 @@
 //! Where time, sockets, threads and tasks enter. Nothing here decides anything: cores do.
 #![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
 pub mod admission;
+pub mod archive;
 pub mod breakers;
 pub mod call_task;
 pub mod control;
 pub mod dns;
+pub mod entrance;
 pub mod facts;
+pub mod gate;
 pub mod hep_socket;
 pub mod https;
 pub mod leases;
@@ -24,6 +27,7 @@ pub mod signed_url;
 pub mod sip_socket;
 pub mod takeover;
 pub mod tap;
+pub mod till;
 pub(crate) mod trust;
 pub mod ws_client;
 

@@ -1,9 +1,11 @@
 //! The whole server: what `ramal serve` and the demo run.
 use super::{
     admission::Admission,
+    archive,
     call_task::Shared,
     control::{self, Sources},
     dns::Dns,
+    gate::Gate,
     hep_socket, https,
     leases::{Held, Leases},
     media_board,
@@ -17,6 +19,7 @@ use super::{
     sip_socket::{self, Request, Sockets, tls::Tls},
     takeover::Line,
     tap::{self, Tap},
+    till::Till,
     trust,
 };
 use crate::{
@@ -25,7 +28,7 @@ use crate::{
     config::{self, Config},
     ladder::Ears,
     speech::{Engine, EngineConfig},
-    store::{self, Pace, Spill, Store},
+    store::{self, Changes, Directory, Pace, Spill, Store},
     trace::{self, Entry},
 };
 use anyhow::Context;
@@ -46,7 +49,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -86,7 +89,7 @@ pub struct Server {
     following: JoinHandle<()>,
     config: watch::Sender<Arc<Config>>,
     sip: JoinHandle<()>,
-    /// Whoever answers questions: on the control socket, and over HTTP.
+    /// Whoever answers questions, on the control socket and over HTTP, and who has an ear on the database.
     asked: Vec<JoinHandle<()>>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -106,6 +109,7 @@ impl Server {
         let following = tokio::spawn(Tls::follow(now.tls.clone(), Arc::clone(&sip_tls)));
         // From here on OPTIONS is answered. An INVITE is told 100, and waits for what follows.
         let (store, records, writer) = open_store(&now).await?;
+        let (directory, follower) = follow(&store);
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
         rehearse(&engine);
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
@@ -121,8 +125,11 @@ impl Server {
             threads: MediaThreads::start(threads(&now, cores), &shared.orders, &stopped)?,
             ears: ears(&engine),
             registrars: registrars.known.clone(),
+            gate: Gate::start(now.tenancy.redis.as_ref())?,
+            notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
+            till: Till::new(Arc::clone(&store), shared.http.clone()),
             shared,
-            store: Arc::clone(&store),
+            directory,
             config: configs,
         });
         let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher(), names));
@@ -140,10 +147,11 @@ impl Server {
             following,
             config,
             sip,
-            asked: Vec::new(),
+            asked: vec![follower],
             dispatcher,
             writer,
         };
+        server.asked.push(tokio::spawn(archive::run(Arc::clone(&server.store), server.config.subscribe())));
         server.asked.extend(control::start(server.sources(&messages)).context("[control] socket")?);
         server.asked.extend(control::start_pages(server.sources(&messages)).await.context("[control] http")?);
         Ok(server)
@@ -320,6 +328,8 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[sip]", sip(old) != sip(new)),
         ("[rtp] address and ports", (&old.rtp.addresses, old.rtp.ports) != (&new.rtp.addresses, new.rtp.ports)),
         ("[database]", old.database != new.database),
+        ("[redis]", old.tenancy.redis != new.tenancy.redis),
+        ("[limits] notices", old.tenancy.limits.notices != new.tenancy.limits.notices),
         ("ca_file of the providers", old.authorities() != new.authorities()),
         ("[local] models_dir and threads", old.local != new.local),
         ("[media] threads", old.media.threads != new.media.threads),
@@ -339,6 +349,14 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, store::R
     }
     let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
     Ok((store, records, tokio::spawn(writer.run())))
+}
+
+/// What is known of secretaries and tenants, and who has an ear on their changes.
+fn follow(store: &Arc<dyn Store>) -> (Arc<Directory>, JoinHandle<()>) {
+    let (changes, seen) = watch::channel(Changes::default());
+    let directory = Arc::new(Directory::new(Arc::clone(store), seen));
+    let store = Arc::clone(store);
+    (directory, tokio::spawn(async move { store.follow(changes).await }))
 }
 
 /// The tap on the SIP sockets as configured, and what it shows its followers.
@@ -597,27 +615,87 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_whose_task_breaks_is_recorded_and_its_leg_taken_down() {
-        let (server, folder) = start("39320-39321", ANA).await;
-        let lookup = Lookup { extension: "8000".into(), domain: None };
-        let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("no Ana") };
+    async fn a_tenant_without_room_or_money_is_refused_with_a_reason_and_the_call_recorded() {
+        for (ports, limit, status, why) in [
+            ("39340-39341", "max_concurrent_calls = 0", "SIP/2.0 486", "the tenant has as many calls as it may"),
+            ("39342-39343", "calls_per_minute = 0\nrefusal = 503", "SIP/2.0 503", "as many new calls in this minute"),
+            ("39344-39345", "monthly_budget_usd = 0.2", "SIP/2.0 486", "the budget of the month is used up"),
+            ("39346-39347", "[limits]\nprovider_calls = { openai = 0 }", "SIP/2.0 503", "the provider has as many"),
+        ] {
+            let (server, folder) = start(ports, &format!("{ANA}[[tenants]]\ndomain = \"a.example\"\n{limit}\n")).await;
+            let response = refused(server.bound[0].1).await;
+            assert!(response.starts_with(status) && response.contains(why), "{limit}: {response}");
+            let refusals =
+                server.admission.gate.count().refused.iter().sum::<u64>() + server.admission.till.count().refused;
+            assert_eq!(refusals, 1, "{limit}");
+            let records = records(server, &folder).await;
+            assert!(records[0].end_reason.contains(why), "{limit}: {}", records[0].end_reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tenants_own_key_is_used_for_its_calls_and_nobody_elses() {
+        let neighbour =
+            "[[secretaries]]\ndomain = \"b.example\"\nname = \"Bia\"\nextension = \"8001\"\nprovider = \"openai\"\n";
+        let secrets = format!("[secrets]\nmaster_keys = [\"{}\"]\n", "07".repeat(32));
+        let (server, folder) = start("39350-39351", &format!("{ANA}{neighbour}{secrets}")).await;
+        let (tenants, admission) = (server.store.tenants(), &server.admission);
+        let domain = tenants.domain(&"a.example".into()).await.unwrap().unwrap();
+        let place = crate::vault::Place { domain, provider: "openai" };
+        let keys = server.config.borrow().tenancy.master_keys.clone();
+        let sealed = keys.seal(&crate::config::Secret::new("sk-own"), &place, [1; 16]).unwrap();
+        tenants.set_key(domain, "openai", &sealed).await.unwrap();
+        for (extension, key) in [("8000", "sk-own"), ("8001", "x")] {
+            let facts = facts(&server, extension).await;
+            let tenant = admission.tenant(&facts.secretary).await.unwrap_or_default();
+            let Ok(entrance) = admission.let_in(&facts, &tenant).await else { panic!("{extension} is refused") };
+            assert_eq!(entrance.config.openai.api_key.as_ref().unwrap().expose(), key);
+        }
+        let other = tenants.domain(&"b.example".into()).await.unwrap().unwrap();
+        tenants.set_key(other, "openai", &sealed).await.unwrap();
+        let bia = facts(&server, "8001").await;
+        // A file is looked at four times a second.
+        let refused = async {
+            loop {
+                let tenant = admission.tenant(&bia.secretary).await.unwrap_or_default();
+                match admission.let_in(&bia, &tenant).await {
+                    Err(refusal) => return refusal,
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let refusal = timeout(Duration::from_secs(10), refused).await.unwrap();
+        assert!(refusal.why.contains("sealed for another tenant"), "{}", refusal.why);
+        records(server, &folder).await;
+    }
+
+    /// An INVITE for that extension.
+    async fn facts(server: &Server, extension: &str) -> Facts {
+        let lookup = Lookup { extension: extension.into(), domain: None };
+        let Ok(Found::Secretary(secretary)) = server.store.find_secretary(&lookup).await else { panic!("nobody") };
         let invite = IncomingInvite {
             listener: sip::ListenerId(0),
             remote: "127.0.0.1:9".parse().unwrap(),
             user: None,
             transport: Transport::Udp,
             call_id: "x".into(),
-            request_user: "8000".into(),
+            request_user: extension.into(),
             request_host: "a.example".into(),
             from_user: "1".into(),
             from_display: String::new(),
-            to_user: "8000".into(),
+            to_user: extension.into(),
             x_headers: Vec::new(),
             offer: None,
         };
         let clock = (chrono::Utc::now(), Instant::now());
-        let conversation_uuid = Uuid::new_v4();
-        let facts = Facts { leg: LegId(7), invite, secretary: *secretary, conversation_uuid, clock };
+        Facts { leg: LegId(7), invite, secretary: *secretary, conversation_uuid: Uuid::new_v4(), clock }
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_task_breaks_is_recorded_and_its_leg_taken_down() {
+        let (server, folder) = start("39320-39321", ANA).await;
+        let facts = facts(&server, "8000").await;
+        let conversation_uuid = facts.conversation_uuid;
         let (sip, mut commands) = mpsc::channel(4);
         let shared = Shared { sip, ..server.admission.shared.clone() };
         let mut watch = server.watch();
@@ -692,7 +770,7 @@ mod tests {
         };
         let (status, body) = get("/health").await;
         assert!(status == "HTTP/1.1 200 OK" && body.contains(r#""status":"ok""#), "{status} {body}");
-        let circuit = Circuit { provider: "openai", at: "api.example".into() };
+        let circuit = Circuit { provider: "openai", at: "api.example".into(), key_of: None };
         server.admission.shared.circuits.report(&circuit, Sign::Failed(FailureKind::Quota));
         assert!(get("/health").await.1.contains(r#""status":"degraded""#));
         let (status, body) = get("/metrics").await;

@@ -1,11 +1,15 @@
 //! Where secretaries come from and conversations go: PostgreSQL (FusionPBX's) or a SQLite file, behind one trait.
+mod directory;
 mod error;
+mod follow;
 mod postgres;
 mod queries;
+mod records;
 mod registrations;
 mod rows;
 mod spill;
 mod sqlite;
+mod tenants;
 mod writer;
 
 use crate::{
@@ -14,12 +18,17 @@ use crate::{
     record::{Conversation, MicroUsd},
     secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryError},
 };
+pub use directory::Directory;
 pub use error::StoreError;
+pub use follow::Changes;
 use futures_util::future::BoxFuture;
 pub use queries::Sql;
+pub use records::{Deed, Query, Records, Retention};
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
+pub use tenants::{SealedKey, Tenants};
+use tokio::sync::watch;
 use uuid::Uuid;
 pub use writer::{Pace, Recorder, Writer, recorder};
 
@@ -31,7 +40,7 @@ const ACQUIRE_DEADLINE: Duration = Duration::from_secs(3);
 const MIGRATIONS_TABLE: &str = "_ramal_migrations";
 
 /// Which secretary is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lookup {
     /// What was dialled.
     pub extension: String,
@@ -120,6 +129,15 @@ pub trait Store: Debug + Send + Sync {
         owner: &'a str,
         standing: &'a Standing,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Says there when secretaries or tenants change, until nobody listens.
+    fn follow(&self, changes: watch::Sender<Changes>) -> BoxFuture<'_, ()>;
+
+    /// The settings of tenants, and their money.
+    fn tenants(&self) -> &dyn Tenants;
+
+    /// What is kept, by tenant.
+    fn records(&self) -> &dyn Records;
 }
 
 /// Opens the configured database and brings its tables up to date.
@@ -141,6 +159,13 @@ pub async fn connect_existing(database: &Database) -> Result<Arc<dyn Store>, Sto
     connect(database).await
 }
 
+/// Who this process is, for what is told of changes: whoever runs it.
+pub fn actor() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let known: String = user.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
+    if known.is_empty() { "ramal".to_owned() } else { format!("ramal:{known}") }
+}
+
 async fn open(database: &Database) -> Result<Sql, StoreError> {
     if database.is_sqlite() {
         sqlite::open(database, sqlite::Absent::Make).await
@@ -150,4 +175,4 @@ async fn open(database: &Database) -> Result<Sql, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,9 @@
 //! A PostgreSQL server, mostly FusionPBX's own.
-use super::{ACQUIRE_DEADLINE, MIGRATIONS_TABLE, QUERY_DEADLINE, Sql, StoreError};
+use super::{ACQUIRE_DEADLINE, MIGRATIONS_TABLE, QUERY_DEADLINE, Sql, StoreError, actor};
 use crate::config::Database;
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
+    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::str::FromStr;
@@ -12,6 +13,9 @@ pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
     let options = PgConnectOptions::from_str(database.url.expose())
         .map_err(|error| StoreError::Url(error.to_string()))?
         .application_name("ramal")
+        // A statement that was prepared before FusionPBX's upgrader altered its table fails from then on ("cached plan must not
+        // change result type"), and behind a pooler another's connection does not know it.
+        .statement_cache_capacity(0)
         // A statement that takes long is logged whole, with nothing a person can act on.
         .disable_statement_logging();
     let mut migrator = sqlx::migrate!("migrations/postgres");
@@ -23,11 +27,27 @@ pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
         })?,
         Err(_) => return Err(StoreError::Unavailable(format!("no connection within {QUERY_DEADLINE:?}"))),
     };
-    migrator.run(&mut connection).await?;
+    if !is_up_to_date(&mut connection, &migrator).await {
+        migrator.run(&mut connection).await?;
+    }
     connection.close().await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(database.pool)
-        .acquire_timeout(ACQUIRE_DEADLINE)
-        .connect_lazy_with(options.options([("statement_timeout", QUERY_DEADLINE.as_millis().to_string())]));
+    let pool = PgPoolOptions::new().max_connections(database.pool).acquire_timeout(ACQUIRE_DEADLINE).connect_lazy_with(
+        options.options([
+            ("statement_timeout", QUERY_DEADLINE.as_millis().to_string()),
+            // What is told of changes has an author (the triggers `ramal_audit`).
+            ("ramal.actor", actor()),
+        ]),
+    );
     Ok(Sql::Postgres(pool))
+}
+
+/// Whether just these migrations ran, so that nobody has to own the tables.
+async fn is_up_to_date(connection: &mut PgConnection, migrator: &Migrator) -> bool {
+    let ran =
+        sqlx::query_as("select version, checksum from _ramal_migrations where success").fetch_all(connection).await;
+    let ran: Vec<(i64, Vec<u8>)> = ran.unwrap_or_default();
+    let known = |(version, checksum): &(i64, Vec<u8>)| {
+        migrator.iter().any(|migration| migration.version == *version && *migration.checksum == checksum[..])
+    };
+    ran.len() == migrator.iter().count() && ran.iter().all(known)
 }

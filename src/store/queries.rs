@@ -1,6 +1,6 @@
 //! The questions, each written once for both databases.
 use super::{
-    Found, Lease, Lookup, QUERY_DEADLINE, Store, StoreError,
+    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Store, StoreError, Tenants, follow,
     rows::{ConversationColumns, SecretaryColumns, choose},
 };
 use crate::{
@@ -12,6 +12,7 @@ use chrono::Utc;
 use futures_util::future::BoxFuture;
 use sqlx::{PgPool, SqlitePool, types::Json};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// One of two pools.
@@ -60,7 +61,8 @@ macro_rules! select_secretary {
             "cast(s.functions_config as text) as functions_config, cast(s.transfer_rules as text) as transfer_rules, ",
             "cast(s.dtmf_menu as text) as dtmf_menu, ",
             "s.max_duration_seconds as max_duration_seconds, s.max_turns as max_turns, s.enabled as enabled, ",
-            "s.recording as recording, s.recording_pause as recording_pause ",
+            "s.recording as recording, s.recording_pause as recording_pause, ",
+            "s.max_concurrent_calls as max_concurrent_calls ",
             "from v_voice_secretaries_realtime s join v_domains d on d.domain_uuid = s.domain_uuid ",
             "where s.extension = $1 ",
             $condition,
@@ -76,19 +78,33 @@ const FIND_BY_UUID: &str = select_secretary!("and s.domain_uuid = $2");
 /// A secretary that was deleted during the call leaves NULL, and not a lost record.
 const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uuid, domain_uuid, secretary_realtime_uuid, \
     call_uuid, caller_id, destination, started_at, ended_at, duration_seconds, total_turns, avg_latency_ms, transcript, \
-    outcome, transfer_destination, input_tokens, output_tokens, audio_seconds, estimated_cost, recording, media_quality) \
+    outcome, transfer_destination, input_tokens, output_tokens, audio_seconds, estimated_cost, recording, media_quality, \
+    cost_micro_usd, search_text) \
     values ($1, $2, \
     (select s.secretary_realtime_uuid from v_voice_secretaries_realtime s where s.secretary_realtime_uuid = $3), \
-    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+    $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
     on conflict (conversation_uuid) do nothing";
 
-const LAST: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, \
-    cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, started_at, \
-    ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, input_tokens, output_tokens, \
-    cast(audio_seconds as double precision) as audio_seconds, cast(estimated_cost as double precision) as estimated_cost, \
-    cast(billed_cost as double precision) as billed_cost, \
-    cast(recording as text) as recording, cast(media_quality as text) as media_quality \
-    from v_voice_conversations_realtime order by started_at desc limit $1";
+/// The columns of [`ConversationColumns`], and which rows.
+macro_rules! select_conversations {
+    ($which:literal) => {
+        concat!(
+            "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, ",
+            "cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, ",
+            "started_at, ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, ",
+            "input_tokens, output_tokens, cast(audio_seconds as double precision) as audio_seconds, ",
+            "cast(estimated_cost as double precision) as estimated_cost, cost_micro_usd, ",
+            "cast(billed_cost as double precision) as billed_cost, ",
+            "cast(recording as text) as recording, cast(media_quality as text) as media_quality ",
+            "from v_voice_conversations_realtime ",
+            $which
+        )
+    };
+}
+
+pub(super) use select_conversations;
+
+const LAST: &str = select_conversations!("order by started_at desc limit $1");
 
 const BILL: &str = "update v_voice_conversations_realtime set billed_cost = $3 \
     where domain_uuid = $1 and conversation_uuid = $2";
@@ -97,14 +113,14 @@ const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $
     realtime_provider = $5, provider_config = $6, voice_id = $7, voice_settings = $8, system_prompt = $9, \
     first_message = $10, vad_threshold = $11, silence_duration_ms = $12, enable_functions = $13, functions_config = $14, \
     transfer_rules = $15, max_duration_seconds = $16, max_turns = $17, enabled = $18, updated_at = $19, recording = $20, \
-    recording_pause = $21, dtmf_menu = $22 \
+    recording_pause = $21, dtmf_menu = $22, max_concurrent_calls = $23 \
     where domain_uuid = $1 and extension = $2";
 
 const INSERT: &str = "insert into v_voice_secretaries_realtime (domain_uuid, extension, secretary_name, processing_mode, \
     realtime_provider, provider_config, voice_id, voice_settings, system_prompt, first_message, vad_threshold, \
     silence_duration_ms, enable_functions, functions_config, transfer_rules, max_duration_seconds, max_turns, enabled, \
-    updated_at, recording, recording_pause, dtmf_menu, secretary_realtime_uuid) \
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)";
+    updated_at, recording, recording_pause, dtmf_menu, max_concurrent_calls, secretary_realtime_uuid) \
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 
 impl Store for Sql {
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
@@ -150,6 +166,8 @@ impl Store for Sql {
                     .bind(c.estimated_cost.dollars())
                     .bind(c.recording.as_ref().map(Json))
                     .bind(c.media_quality.as_ref().map(Json))
+                    .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
+                    .bind(c.words())
                     .execute(pool)
                     .await
                     .map(drop)
@@ -203,6 +221,18 @@ impl Store for Sql {
         standing: &'a Standing,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.note_standing(place, owner, standing))
+    }
+
+    fn follow(&self, changes: watch::Sender<Changes>) -> BoxFuture<'_, ()> {
+        Box::pin(async move { follow::follow(self, &changes).await })
+    }
+
+    fn tenants(&self) -> &dyn Tenants {
+        self
+    }
+
+    fn records(&self) -> &dyn Records {
+        self
     }
 }
 
@@ -289,7 +319,8 @@ impl Sql {
                 .bind(Utc::now())
                 .bind(checked.recording)
                 .bind(checked.recording_pause)
-                .bind(json(row.dtmf_menu.as_deref(), "{}"));
+                .bind(json(row.dtmf_menu.as_deref(), "{}"))
+                .bind(row.max_concurrent_calls);
             let query = if sql == INSERT { query.bind(id(new)) } else { query };
             query.execute(pool).await.map(|done| done.rows_affected() > 0)
         })

@@ -36,6 +36,7 @@ pub(super) struct SecretaryColumns {
     enabled: Option<bool>,
     recording: Option<bool>,
     recording_pause: Option<bool>,
+    max_concurrent_calls: Option<i32>,
 }
 
 impl SecretaryColumns {
@@ -78,6 +79,7 @@ impl SecretaryColumns {
             enabled: self.enabled,
             recording: self.recording,
             recording_pause: self.recording_pause,
+            max_concurrent_calls: self.max_concurrent_calls,
         };
         match Secretary::parse(identity, row) {
             Ok(secretary) => Found::Secretary(Box::new(secretary)),
@@ -119,6 +121,7 @@ pub(super) struct ConversationColumns {
     audio_seconds: Option<f64>,
     estimated_cost: Option<f64>,
     billed_cost: Option<f64>,
+    cost_micro_usd: Option<i64>,
     recording: Option<String>,
     media_quality: Option<String>,
 }
@@ -151,6 +154,9 @@ impl ConversationColumns {
             None => None,
         };
         let micro = |dollars: f64| MicroUsd((dollars * 1_000_000.0).round() as u64);
+        let rounded = || micro(self.estimated_cost.unwrap_or(0.0));
+        let cost =
+            self.cost_micro_usd.and_then(|micros| u64::try_from(micros).ok().map(MicroUsd)).unwrap_or_else(rounded);
         Ok(Conversation {
             conversation_uuid: uuid(&self.conversation_uuid),
             domain_uuid: uuid(&self.domain_uuid),
@@ -168,7 +174,7 @@ impl ConversationColumns {
             input_tokens: self.input_tokens.unwrap_or(0).max(0).unsigned_abs().into(),
             output_tokens: self.output_tokens.unwrap_or(0).max(0).unsigned_abs().into(),
             audio: Duration::try_from_secs_f64(self.audio_seconds.unwrap_or(0.0)).unwrap_or_default(),
-            estimated_cost: micro(self.estimated_cost.unwrap_or(0.0)),
+            estimated_cost: cost,
             billed_cost: self.billed_cost.map(micro),
             provider,
             engine,

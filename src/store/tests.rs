@@ -10,7 +10,11 @@ use sqlx::Row;
 use uuid::Uuid;
 
 mod cluster;
+mod directory;
+mod records;
+mod roles;
 mod spilling;
+mod tenants;
 
 /// A database that is gone after the test.
 struct Scratch {
@@ -79,7 +83,28 @@ on_both! {
     starting_again_changes_nothing
     an_account_has_one_owner_who_says_how_it_stands
     accounts_that_are_switched_off_are_not_there
+    settings_of_a_tenant_are_its_own
+    a_month_costs_what_its_rows_cost
+    a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for
+    an_invalid_row_takes_one_secretary_out_until_it_is_mended
+    calls_go_by_what_was_known_while_the_database_is_away
+    what_was_said_is_found_by_its_words_in_its_tenant_alone
+    a_conversation_is_forgotten_by_its_tenant_alone
+    changes_of_secretaries_and_tenants_are_told_without_what_was_changed
+    tenants_say_how_long_they_keep_conversations
 }
+
+use directory::{
+    a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for,
+    an_invalid_row_takes_one_secretary_out_until_it_is_mended, calls_go_by_what_was_known_while_the_database_is_away,
+};
+
+use records::{
+    a_conversation_is_forgotten_by_its_tenant_alone,
+    changes_of_secretaries_and_tenants_are_told_without_what_was_changed, tenants_say_how_long_they_keep_conversations,
+    what_was_said_is_found_by_its_words_in_its_tenant_alone,
+};
+use tenants::{a_month_costs_what_its_rows_cost, settings_of_a_tenant_are_its_own};
 
 fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
     SecretaryEntry {
@@ -147,7 +172,8 @@ fn media_quality() -> MediaQuality {
     }
 }
 
-fn conversation(of: &Secretary) -> Conversation {
+/// A conversation with her, as any other.
+pub(crate) fn conversation(of: &Secretary) -> Conversation {
     let started_at = DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap();
     let turn = |who, text: &str, heard, cut, latency| TurnRecord {
         who,
@@ -394,6 +420,7 @@ async fn tables_that_fusionpbx_made_get_defaults_keys_and_checks() {
             "v_voice_secretaries_processing_mode_check",
             "v_voice_secretaries_realtime_domain_fk",
             "v_voice_secretaries_realtime_mode_check",
+            "v_voice_tenants_domain_fk",
         ]
     );
     pool.close().await;
@@ -413,12 +440,21 @@ async fn the_tables_are_those_of_the_first_design() {
         order by table_name, ordinal_position";
     let designed: Vec<String> = sqlx::query_scalar(sql).bind("design").fetch_all(&mut *connection).await.unwrap();
     let mut ours: Vec<String> = sqlx::query_scalar(sql).bind("public").fetch_all(&mut *connection).await.unwrap();
-    let later =
-        [" processing_mode ", " dtmf_menu ", " recording ", " recording_pause ", " media_quality ", " billed_cost "];
+    let later = [
+        " processing_mode ",
+        " dtmf_menu ",
+        " recording ",
+        " recording_pause ",
+        " media_quality ",
+        " billed_cost ",
+        " max_concurrent_calls ",
+        " cost_micro_usd ",
+        " search_text ",
+    ];
     ours.retain(|column| !later.iter().any(|name| column.contains(name)));
     assert_eq!(designed.len(), 41);
     assert_eq!(ours, designed);
-    let indexes = "select indexname from pg_indexes where schemaname = $1 and tablename like 'v_voice_%_realtime' and indexname like 'idx_%' order by 1";
+    let indexes = "select indexname from pg_indexes where schemaname = $1 and tablename like 'v_voice_%_realtime' and indexname like 'idx_%' and indexname not like 'idx_voice_%' order by 1";
     let designed: Vec<String> = sqlx::query_scalar(indexes).bind("design").fetch_all(&mut *connection).await.unwrap();
     let ours: Vec<String> = sqlx::query_scalar(indexes).bind("public").fetch_all(&mut *connection).await.unwrap();
     assert_eq!(ours, designed);

@@ -14,6 +14,7 @@ mod gemini;
 mod hostile;
 mod kamailio;
 mod keys;
+mod limits;
 mod live;
 mod openai;
 mod phone;

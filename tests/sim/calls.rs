@@ -1,4 +1,5 @@
 //! What a call does, step by step, on a virtual clock.
+mod budget;
 mod detector;
 mod elevenlabs;
 mod keys;

@@ -104,7 +104,7 @@ pub(crate) fn setup(
         ice: media::ice::Secret::new([7; 32]),
         srtp: None,
         conversation_uuid: Uuid::from_u128(u128::from(seed)),
-        started_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+        started_at: DateTime::from_timestamp(1_795_700_000, 0).unwrap(),
     }
 }
 

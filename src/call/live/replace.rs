@@ -13,7 +13,7 @@ use crate::{
     record::Outcome,
 };
 use media::{Audio, Speech, UtteranceId};
-use providers::{Dialect, Failure, FailureKind, Incoming, JobDone, JobId, Next, Note, Outgoing, Past, ToolCallId};
+use providers::{Dialect, Failure, FailureKind, Incoming, JobDone, JobId, Next, Note, Outgoing, Past};
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -522,8 +522,7 @@ impl Live {
         self.phase = match destination {
             Some(destination) => {
                 desk.emit(Event::Warning(cause));
-                let (tool, until) = (ToolCallId(FALLBACK.to_owned()), now + desk.settings.announce_deadline);
-                let step = Step::Announcing { tool, until, spoken: Spoken::NotYet };
+                let step = Step::Announcing { until: now + desk.settings.announce_deadline, spoken: Spoken::NotYet };
                 Phase::Transferring(Transfer { name: FALLBACK.to_owned(), destination, step })
             }
             None => {

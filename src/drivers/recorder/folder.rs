@@ -64,11 +64,15 @@ pub(super) fn part(path: &Path) -> PathBuf {
 
 /// Lists a recording as unfinished.
 pub(super) fn list(directory: &Path, conversation_uuid: Uuid, path: &str) -> io::Result<PathBuf> {
-    let folder = directory.join(UNFINISHED);
-    make(&folder)?;
-    let entry = folder.join(conversation_uuid.to_string());
+    make(&directory.join(UNFINISHED))?;
+    let entry = entry(directory, conversation_uuid);
     create(&entry)?.write_all(path.as_bytes())?;
     Ok(entry)
+}
+
+/// The entry in that list.
+pub(super) fn entry(directory: &Path, conversation_uuid: Uuid) -> PathBuf {
+    directory.join(UNFINISHED).join(conversation_uuid.to_string())
 }
 
 /// What is listed as unfinished: each entry, and the path of its file.
@@ -87,7 +91,7 @@ fn listed(directory: &Path) -> Vec<(PathBuf, String)> {
 }
 
 /// Whether a path leads to nowhere but into the folder of recordings.
-fn is_ours(path: &str) -> bool {
+pub(super) fn is_ours(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
 }
 

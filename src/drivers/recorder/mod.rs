@@ -3,6 +3,7 @@
 //! A call hands its blocks over in batches and never waits. Overflow policy: a batch that finds no room is dropped, and
 //! the file has silence of its length, which the record lists as a gap. Files are written by the blocking threads of the
 //! runtime, a few at a time, so that a disk that stalls holds up recordings and nothing else.
+mod erase;
 mod file;
 pub(crate) mod folder;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::{
     seal::Key,
 };
 use chrono::{DateTime, Utc};
+pub use erase::Eraser;
 use file::{Closed, Tapefile};
 use folder::Then;
 use media::{SampleRate, recording::Block};

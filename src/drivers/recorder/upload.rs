@@ -33,7 +33,7 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 
 /// A store, and how it is reached.
 #[derive(Debug)]
-struct Store {
+pub(super) struct Store {
     bucket: Bucket,
     credentials: Credentials,
     agent: Agent,
@@ -84,7 +84,7 @@ async fn send_all(store: &Arc<Store>) -> usize {
 }
 
 impl Store {
-    fn new(config: &Recording, s3: S3) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Recording, s3: S3) -> anyhow::Result<Self> {
         let endpoint = s3.endpoint.parse().context("[recording] s3_endpoint")?;
         let bucket = Bucket::new(endpoint, UrlStyle::Path, s3.bucket.clone(), s3.region.clone())?;
         let credentials = Credentials::new(s3.access_key.clone(), s3.secret_key.expose());
@@ -117,6 +117,17 @@ impl Store {
         fs::remove_file(entry)?;
         info!(%path, bucket = %self.s3.bucket, %key, "Recording uploaded");
         Ok(())
+    }
+
+    /// Deletes a file that is there; one that is not is as good as deleted.
+    pub(super) fn delete(&self, url: &str, path: &str) -> anyhow::Result<()> {
+        let key = self.s3.key(path);
+        ensure!(url == format!("s3://{}/{key}", self.s3.bucket), "{url} is not in the store of [recording]");
+        let delete = self.bucket.delete_object(Some(&self.credentials), &key);
+        match self.agent.delete(delete.sign(SIGNED_FOR).as_str()).call() {
+            Ok(_) | Err(ureq::Error::StatusCode(404)) => Ok(()),
+            Err(error) => Err(error).context("the store does not delete it"),
+        }
     }
 
     fn confirm(&self, key: &str, length: u64, checksum: &str) -> anyhow::Result<()> {

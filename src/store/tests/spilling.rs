@@ -2,22 +2,46 @@
 use super::*;
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use tokio::sync::Notify;
 
 /// A real store that can be unplugged, and tells of each try.
 #[derive(Debug)]
-struct Unpluggable {
+pub(super) struct Unpluggable {
     store: Sql,
     away: AtomicBool,
     tried: Notify,
     order: Mutex<Vec<Uuid>>,
+    /// How often somebody asked for a secretary.
+    asked: AtomicUsize,
+}
+
+impl Unpluggable {
+    pub(super) fn new(store: Sql, away: bool) -> Self {
+        let (tried, order, asked) = (Notify::new(), Mutex::default(), AtomicUsize::new(0));
+        Self { store, away: away.into(), tried, order, asked }
+    }
+
+    /// From now on it is away, or back.
+    pub(super) fn unplug(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
 }
 
 impl Store for Unpluggable {
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
-        self.store.find_secretary(lookup)
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            match self.away.load(Ordering::SeqCst) {
+                true => Err(StoreError::Unavailable("unplugged".into())),
+                false => self.store.find_secretary(lookup).await,
+            }
+        })
     }
 
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -64,6 +88,18 @@ impl Store for Unpluggable {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.store.note(place, owner, standing)
     }
+
+    fn follow(&self, changes: tokio::sync::watch::Sender<Changes>) -> BoxFuture<'_, ()> {
+        self.store.follow(changes)
+    }
+
+    fn tenants(&self) -> &dyn Tenants {
+        self.store.tenants()
+    }
+
+    fn records(&self) -> &dyn Records {
+        self.store.records()
+    }
 }
 
 struct World {
@@ -80,12 +116,7 @@ async fn world(away: bool) -> World {
     let scratch = sqlite().await.unwrap();
     scratch.store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
     let ana = found(&scratch.store, "8000", None).await;
-    let store = Arc::new(Unpluggable {
-        store: scratch.store.clone(),
-        away: away.into(),
-        tried: Notify::new(),
-        order: Mutex::default(),
-    });
+    let store = Arc::new(Unpluggable::new(scratch.store.clone(), away));
     let spill = Spill::new(&scratch.database.spill);
     World { scratch, store, spill, ana }
 }
@@ -130,7 +161,7 @@ async fn a_database_that_is_away_costs_no_record_even_over_a_restart() {
     drop(recorder);
     writer.run().await;
     assert_eq!((world.saved().await, world.spilled()), (0, 5));
-    world.store.away.store(false, Ordering::SeqCst);
+    world.store.unplug(false);
     let (recorder, writer) = world.recorder(NEVER);
     let reloaded = async {
         while world.saved().await < 5 {
@@ -153,7 +184,7 @@ async fn a_database_that_comes_back_gets_what_was_spilled() {
             tokio::task::yield_now().await;
         }
         recorder.record(conversation(&world.ana));
-        world.store.away.store(false, Ordering::SeqCst);
+        world.store.unplug(false);
         while world.saved().await < 2 {
             world.store.tried.notified().await;
         }
@@ -161,6 +192,36 @@ async fn a_database_that_comes_back_gets_what_was_spilled() {
     };
     tokio::join!(writer.run(), script);
     assert_eq!((world.saved().await, world.spilled()), (2, 0));
+}
+
+/// A call a second ends, and each is tried for as long as one is; only the waits are shorter.
+#[tokio::test]
+async fn five_minutes_without_a_database_lose_nothing() {
+    const CALLS: usize = 300;
+    let world = world(true).await;
+    let (recorder, writer) = world.recorder(Duration::from_millis(200));
+    let mut expected = std::collections::BTreeSet::new();
+    let script = async {
+        for call in 1..=CALLS {
+            let ended = conversation(&world.ana);
+            expected.insert(ended.conversation_uuid);
+            recorder.record(ended);
+            while call % 100 == 0 && world.spilled() < call {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(world.saved().await, 0);
+        world.store.unplug(false);
+        while world.saved().await < CALLS {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    tokio::join!(writer.run(), script);
+    let saved = world.scratch.store.conversations(10_000).await.unwrap();
+    let saved: std::collections::BTreeSet<Uuid> = saved.into_iter().map(|kept| kept.conversation_uuid).collect();
+    assert!(saved == expected, "{} of {CALLS} are kept", saved.intersection(&expected).count());
+    assert_eq!((world.spilled(), world.refused()), (0, String::new()));
 }
 
 #[tokio::test]

@@ -1,0 +1,33 @@
+-- The role of a running server, which may do what it does and nothing else. Run it as the owner of the tables, in FusionPBX's
+-- database, after `ramal serve` (or `ramal conversations`) has once made them as that owner, and again after an upgrade of Ramal:
+--
+--     psql -d fusionpbx -f postgres-role.sql
+--     psql -d fusionpbx -c "\password ramal"
+--
+-- Then database.url = "postgres://ramal:…@127.0.0.1/fusionpbx". Such a server makes no tables and no domains. When a version of
+-- Ramal comes with changes of the tables it says so at the start, and has to be run once as their owner.
+
+do $$
+begin
+    create role ramal login;
+exception when duplicate_object or unique_violation then null;
+end $$;
+
+do $$
+begin
+    execute format('grant connect on database %I to ramal', current_database());
+    execute format('grant usage on schema %I to ramal', current_schema());
+end $$;
+
+-- Which migrations ran, and which tenants there are.
+grant select on _ramal_migrations, v_domains to ramal;
+-- Secretaries, and those of the configuration file.
+grant select, insert, update on v_voice_secretaries_realtime to ramal;
+-- Accounts: who has each, and how it stands.
+grant select, update (owner, lease_until, state, status_code, state_at, next_at) on v_voice_registrations to ramal;
+-- Tenants, and their own keys (`ramal keys`).
+grant select, insert, update (realtime_provider, api_key_encrypted, update_date) on v_voice_tenants to ramal;
+-- Conversations: kept, billed, and deleted when their time is over or somebody asks for it.
+grant select, insert, update (billed_cost), delete on v_voice_conversations_realtime to ramal;
+-- Who did what: written, never changed.
+grant select, insert on v_voice_audit to ramal;

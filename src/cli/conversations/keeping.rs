@@ -1,0 +1,90 @@
+//! What is kept of a caller, and for whom: to be deleted, and to be accounted for.
+use crate::{
+    config::Config,
+    drivers::{
+        archive::{self, Forgotten},
+        recorder::Eraser,
+    },
+    paint::plain,
+    secretary::DomainRef,
+    store::{self, Deed, Query, Store},
+};
+use anyhow::{Context, bail};
+use chrono::{DateTime, Local, NaiveDate, NaiveTime, TimeZone, Utc};
+use std::{fmt::Write as _, sync::Arc};
+use uuid::Uuid;
+
+/// Which tenant is meant.
+///
+/// # Errors
+/// There is none of that name.
+pub(super) async fn domain(store: &dyn Store, name: &str) -> anyhow::Result<Uuid> {
+    let found = store.tenants().domain(&DomainRef::from(name)).await?;
+    found.with_context(|| format!("there is no domain {name:?} in this database"))
+}
+
+/// A day (its beginning, here) or a moment (RFC 3339).
+pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(moment.to_utc());
+    }
+    let day: NaiveDate =
+        text.parse().map_err(|_| "is neither a day (2026-11-26) nor a moment of RFC 3339".to_owned())?;
+    let midnight = Local.from_local_datetime(&day.and_time(NaiveTime::MIN)).earliest();
+    midnight.map(|midnight| midnight.to_utc()).ok_or_else(|| "does not begin at midnight here".to_owned())
+}
+
+/// Notes what was done by whoever runs this.
+pub(super) async fn tell(store: &dyn Store, domain: Uuid, what: (&str, String), detail: String) -> anyhow::Result<()> {
+    let (action, target) = (what.0.to_owned(), what.1);
+    let deed = Deed { domain, at: Utc::now(), actor: store::actor(), action, target, detail: Some(detail) };
+    Ok(store.records().tell(&deed).await?)
+}
+
+/// Deletes conversations of a caller, with their recordings.
+///
+/// # Errors
+/// A recording cannot be deleted, or the database does not answer.
+pub(super) async fn erase(config: &Config, name: &str, query: Query) -> anyhow::Result<String> {
+    let store = store::connect_existing(&config.database).await?;
+    let domain = domain(&*store, name).await?;
+    let eraser = Arc::new(Eraser::new(&config.recording)?);
+    let Forgotten { gone, left } = archive::forget(&store, &eraser, Query { domain, ..query }).await?;
+    // Whose, would be to keep what was to be forgotten.
+    tell(&*store, domain, ("erase", "conversations of a caller".to_owned()), format!("{gone} deleted, {left} left"))
+        .await?;
+    if left > 0 {
+        bail!("{gone} conversations are deleted; {left} are left, whose recordings could not be");
+    }
+    Ok(format!("{gone} conversations are deleted\n"))
+}
+
+/// What was done in a tenant, the newest last.
+///
+/// # Errors
+/// The database does not answer.
+pub(super) async fn deeds(config: &Config, name: &str, last: u32) -> anyhow::Result<String> {
+    let store = store::connect_existing(&config.database).await?;
+    let domain = domain(&*store, name).await?;
+    let mut text = String::new();
+    for Deed { at, actor, action, target, detail, .. } in store.records().deeds(domain, last).await?.iter().rev() {
+        let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
+        let detail = plain(detail.as_deref().unwrap_or_default());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{at}  {}  {action}  {}  {detail}", plain(actor), plain(target));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_day_or_more_exact() {
+        assert_eq!(moment("2026-11-26T10:00:00-03:00").unwrap().to_rfc3339(), "2026-11-26T13:00:00+00:00");
+        let day = moment("2026-11-26").unwrap().with_timezone(&Local);
+        assert_eq!(day.naive_local().to_string(), "2026-11-26 00:00:00");
+        assert!(moment("yesterday").is_err());
+    }
+}

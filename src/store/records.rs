@@ -1,0 +1,207 @@
+//! Conversations of a tenant: found, and forgotten; and who did what.
+use super::{
+    StoreError,
+    queries::{Sql, on_pool, select_conversations, within_deadline},
+    rows::ConversationColumns,
+};
+use crate::record::{Conversation, words};
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use sqlx::FromRow;
+use std::fmt::Debug;
+use uuid::Uuid;
+
+/// Which conversations of a tenant are meant: those that are all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The tenant.
+    pub domain: Uuid,
+    /// Words that were said, or how they begin; in any order, whatever their case and accents.
+    pub words: String,
+    /// The caller's number as it is kept.
+    pub caller: Option<String>,
+    /// Which began then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Which began before.
+    pub to: Option<DateTime<Utc>>,
+    /// This many of them, the newest.
+    pub last: u32,
+}
+
+/// A tenant that keeps conversations for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The tenant.
+    pub domain: Uuid,
+    /// How long it keeps them.
+    pub days: u32,
+}
+
+/// Somebody did something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// In which tenant.
+    pub domain: Uuid,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub actor: String,
+    /// What, in one word: `insert`, `update`, `delete`, `export`, `erase`, `retention`.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// Which columns, or how many; never what stood in them.
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, FromRow)]
+struct DeedColumns {
+    happened_at: DateTime<Utc>,
+    actor: String,
+    action: String,
+    target: Option<String>,
+    detail: Option<String>,
+}
+
+const CONDITIONS_OF_SQLITE: &str = select_conversations!(
+    "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
+     and (cast($3 as text) is null or started_at >= $3) and (cast($4 as text) is null or started_at < $4) \
+     and not exists (select 1 from json_each($5) as word \
+         where instr(coalesce(search_text, ''), ' ' || word.value) = 0) \
+     order by started_at desc, conversation_uuid limit $6"
+);
+const CONDITIONS: &str = select_conversations!(
+    "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
+     and (cast($3 as timestamptz) is null or started_at >= $3) and (cast($4 as timestamptz) is null or started_at < $4) \
+     order by started_at desc, conversation_uuid limit $5"
+);
+/// With words: by their index.
+const CONDITIONS_AND_WORDS: &str = select_conversations!(
+    "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
+     and (cast($3 as timestamptz) is null or started_at >= $3) and (cast($4 as timestamptz) is null or started_at < $4) \
+     and to_tsvector('simple', coalesce(search_text, '')) @@ to_tsquery('simple', $5) \
+     order by started_at desc, conversation_uuid limit $6"
+);
+const FORGET: &str = "delete from v_voice_conversations_realtime where domain_uuid = $1 and conversation_uuid = $2";
+/// For the one process that keeps them all to their time.
+const RETENTIONS: &str =
+    "select cast(domain_uuid as text), retention_days from v_voice_tenants where retention_days > 0 order by 1";
+const TELL: &str = "insert into v_voice_audit (voice_audit_uuid, domain_uuid, happened_at, actor, action, target, detail) \
+    values ($1, $2, $3, $4, $5, $6, $7)";
+const DEEDS: &str = "select happened_at, actor, action, target, detail from v_voice_audit where domain_uuid = $1 \
+    order by happened_at desc limit $2";
+/// Its clock has milliseconds, in which much is done.
+const DEEDS_OF_SQLITE: &str = "select happened_at, actor, action, target, detail from v_voice_audit where domain_uuid = $1 \
+    order by happened_at desc, rowid desc limit $2";
+
+/// What somebody who keeps records needs of a database.
+pub trait Records: Debug + Send + Sync {
+    /// The conversations that are meant, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn search<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Vec<Conversation>, StoreError>>;
+
+    /// Deletes a conversation of a tenant; `false` if it has none such. Its recording is deleted before, by whoever has it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn forget(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// The tenants that keep conversations for a time.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn retentions(&self) -> BoxFuture<'_, Result<Vec<Retention>, StoreError>>;
+
+    /// Keeps what somebody did.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn tell<'a>(&'a self, deed: &'a Deed) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// What was done last in a tenant, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn deeds(&self, domain: Uuid, last: u32) -> BoxFuture<'_, Result<Vec<Deed>, StoreError>>;
+}
+
+impl Records for Sql {
+    fn search<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Vec<Conversation>, StoreError>> {
+        Box::pin(async move {
+            let Query { domain, caller, from, to, last, .. } = query;
+            let asked = words(&query.words);
+            let asked: Vec<&str> = asked.split_whitespace().collect();
+            let rows: Result<Vec<ConversationColumns>, StoreError> = match self {
+                Self::Sqlite(pool) => {
+                    let query = sqlx::query_as(CONDITIONS_OF_SQLITE).bind(domain.hyphenated()).bind(caller).bind(from);
+                    within_deadline(
+                        query.bind(to).bind(sqlx::types::Json(asked)).bind(i64::from(*last)).fetch_all(pool),
+                    )
+                    .await
+                }
+                Self::Postgres(pool) if asked.is_empty() => {
+                    let query = sqlx::query_as(CONDITIONS).bind(domain).bind(caller).bind(from).bind(to);
+                    within_deadline(query.bind(i64::from(*last)).fetch_all(pool)).await
+                }
+                Self::Postgres(pool) => {
+                    // Letters and digits alone: nothing of it is an operator.
+                    let beginnings: Vec<String> = asked.iter().map(|word| format!("{word}:*")).collect();
+                    let query = sqlx::query_as(CONDITIONS_AND_WORDS).bind(domain).bind(caller).bind(from).bind(to);
+                    within_deadline(query.bind(beginnings.join(" & ")).bind(i64::from(*last)).fetch_all(pool)).await
+                }
+            };
+            rows?.into_iter().map(ConversationColumns::read).collect()
+        })
+    }
+
+    fn forget(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            on_pool!(self, |pool, id| {
+                let query = sqlx::query(FORGET).bind(id(domain)).bind(id(conversation));
+                query.execute(pool).await.map(|done| done.rows_affected() > 0)
+            })
+        })
+    }
+
+    fn retentions(&self) -> BoxFuture<'_, Result<Vec<Retention>, StoreError>> {
+        Box::pin(async move {
+            let rows: Vec<(String, i32)> =
+                on_pool!(self, |pool, _id| sqlx::query_as(RETENTIONS).fetch_all(pool).await)?;
+            // A row that says nonsense deletes nothing.
+            let read = |(domain, days): (String, i32)| {
+                Some(Retention { domain: domain.parse().ok()?, days: u32::try_from(days).ok()? })
+            };
+            Ok(rows.into_iter().filter_map(read).collect())
+        })
+    }
+
+    fn tell<'a>(&'a self, deed: &'a Deed) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            on_pool!(self, |pool, id| {
+                let query = sqlx::query(TELL).bind(id(Uuid::new_v4())).bind(id(deed.domain)).bind(deed.at);
+                let query = query.bind(&deed.actor).bind(&deed.action).bind(&deed.target).bind(deed.detail.as_deref());
+                query.execute(pool).await.map(drop)
+            })
+        })
+    }
+
+    fn deeds(&self, domain: Uuid, last: u32) -> BoxFuture<'_, Result<Vec<Deed>, StoreError>> {
+        Box::pin(async move {
+            let sql = if matches!(self, Self::Sqlite(_)) { DEEDS_OF_SQLITE } else { DEEDS };
+            let rows: Vec<DeedColumns> = on_pool!(self, |pool, id| {
+                sqlx::query_as(sql).bind(id(domain)).bind(i64::from(last)).fetch_all(pool).await
+            })?;
+            let read = |columns: DeedColumns| Deed {
+                domain,
+                at: columns.happened_at,
+                actor: columns.actor,
+                action: columns.action,
+                target: columns.target.unwrap_or_default(),
+                detail: columns.detail,
+            };
+            Ok(rows.into_iter().map(read).collect())
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! What is kept is found by its words, forgotten when it is asked for, and changes have an author.
+use super::*;
+
+/// Keeps conversations of two tenants; returns the domain of the first and its conversations, the oldest first.
+async fn kept(store: &Sql) -> (Uuid, Vec<Conversation>) {
+    for domain in ["a.example", "b.example"] {
+        store.upsert_secretary(&entry(domain, "8000", "Ana")).await.unwrap();
+    }
+    let (ana, other) = (found(store, "8000", Some("a.example")).await, found(store, "8000", Some("b.example")).await);
+    let mut all = Vec::new();
+    for (day, (of, caller, said)) in [
+        (&ana, "100", "Não recebi o BOLETO de março"),
+        (&ana, "200", "Quero pagar um boleto."),
+        (&ana, "100", "' OR 1=1 -- % _ \\ :* & |"),
+        (&other, "100", "O boleto do outro"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut conversation = conversation(of);
+        conversation.started_at += Duration::from_secs(86_400 * day as u64);
+        conversation.caller_id = caller.into();
+        conversation.turns[1].text = said.into();
+        store.save_conversation(&conversation).await.unwrap();
+        all.push(conversation);
+    }
+    all.pop();
+    (ana.domain_uuid, all)
+}
+
+pub(super) async fn what_was_said_is_found_by_its_words_in_its_tenant_alone(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let found = async |query: Query| {
+        let found = store.search(&Query { domain, last: 10, ..query }).await.unwrap();
+        found.iter().map(|one| all.iter().position(|other| other == one).unwrap()).collect::<Vec<_>>()
+    };
+    for (words, want) in [
+        ("", vec![2, 1, 0]),
+        ("boleto", vec![1, 0]),
+        ("NAO bole", vec![0]),
+        ("marco", vec![0]),
+        ("oleto", vec![]),
+        ("boleto dinheiro", vec![]),
+        ("outro", vec![]),
+        ("1=1", vec![2]),
+        ("' | & ! : * % \\", vec![2, 1, 0]),
+    ] {
+        assert_eq!(found(Query { words: words.into(), ..Query::default() }).await, want, "{words}");
+    }
+    assert_eq!(found(Query { caller: Some("100".into()), ..Query::default() }).await, [2, 0]);
+    let (from, to) = (Some(all[1].started_at), Some(all[2].started_at));
+    assert_eq!(found(Query { from, to, ..Query::default() }).await, [1]);
+    assert_eq!(store.search(&Query { domain, last: 1, ..Query::default() }).await.unwrap(), [all[2].clone()]);
+}
+
+pub(super) async fn a_conversation_is_forgotten_by_its_tenant_alone(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let first = all[0].conversation_uuid;
+    assert!(!store.forget(Uuid::new_v4(), first).await.unwrap(), "of another tenant");
+    assert!(store.forget(domain, first).await.unwrap());
+    assert!(!store.forget(domain, first).await.unwrap());
+    assert_eq!(store.conversations(10).await.unwrap().len(), 3);
+}
+
+pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was_changed(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let domain = found(store, "8000", None).await.domain_uuid;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let mut changed = entry("a.example", "8000", "Bia");
+    changed.row.system_prompt = Some("a secret of the house".into());
+    store.upsert_secretary(&changed).await.unwrap();
+    store.set_key(domain, "openai", "v1.sealed").await.unwrap();
+    store.set_key(domain, "openai", "v1.another").await.unwrap();
+    execute(store, "delete from v_voice_secretaries_realtime".into()).await;
+    let deeds = store.deeds(domain, 10).await.unwrap();
+    let mut told: Vec<(&str, Option<&str>)> =
+        deeds.iter().map(|deed| (deed.action.as_str(), deed.detail.as_deref())).collect();
+    told.reverse();
+    assert_eq!(
+        told,
+        [
+            ("insert", None),
+            ("update", Some("secretary_name system_prompt")),
+            ("insert", None),
+            ("update", Some("api_key_encrypted")),
+            ("delete", None),
+        ]
+    );
+    assert!(deeds[0].target.starts_with("v_voice_secretaries_realtime Bia"), "{}", deeds[0].target);
+    assert!(deeds.iter().all(|deed| !deed.actor.is_empty()));
+    assert!(!format!("{deeds:?}").contains("secret of") && !format!("{deeds:?}").contains("v1."));
+    let deed = Deed {
+        domain,
+        at: DateTime::from_timestamp(1_900_000_000, 0).unwrap(),
+        actor: "ramal root".into(),
+        action: "erase".into(),
+        target: "a caller".into(),
+        detail: Some("1 deleted, 0 left".into()),
+    };
+    store.tell(&deed).await.unwrap();
+    assert_eq!(store.deeds(domain, 1).await.unwrap(), [deed]);
+    assert_eq!(store.deeds(Uuid::new_v4(), 10).await.unwrap(), [], "of another tenant");
+}
+
+pub(super) async fn tenants_say_how_long_they_keep_conversations(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, _) = kept(store).await;
+    store.set_key(domain, "openai", "v1.x").await.unwrap();
+    assert_eq!(store.retentions().await.unwrap(), []);
+    execute(store, "update v_voice_tenants set retention_days = 90".into()).await;
+    assert_eq!(store.retentions().await.unwrap(), [Retention { domain, days: 90 }]);
+    execute(store, "update v_voice_tenants set retention_days = -1".into()).await;
+    assert_eq!(store.retentions().await.unwrap(), []);
+}

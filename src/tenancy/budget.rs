@@ -1,0 +1,301 @@
+//! What the calls of a month may cost. PURE.
+//!
+//! ```text
+//! open: reserve a step ──charge──▶ the step is spent: reserve another ──▶ … ──settle──▶ what it cost is spent, the rest free
+//!   └ nothing left: the call is refused     └ nothing left: the assistant says goodbye
+//! ```
+//! Every call reserves before it spends, so that calls at the same time cannot spend the same money: each overspends by
+//! what it is charged between its last reservation and its goodbye, and by no more.
+use super::Month;
+use crate::record::MicroUsd;
+use std::collections::BTreeMap;
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Whose money, of which month.
+pub type Account = (Uuid, Month);
+
+/// What a call is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// All calls of the month together.
+    pub limit: MicroUsd,
+    /// When this much is spent, somebody is told.
+    pub alert_at: MicroUsd,
+    /// How much a call reserves at a time.
+    pub step: MicroUsd,
+}
+
+/// There is not enough left for another reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the budget of the month is used up")]
+pub struct Exhausted;
+
+/// What a call has reserved and spent. It ends with [`Ledger::settle`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Bill {
+    account: Account,
+    terms: Terms,
+    reserved: u64,
+    spent: u64,
+    /// Nothing was left when it asked; it is told once.
+    dry: bool,
+}
+
+impl Bill {
+    /// Whose.
+    pub const fn account(&self) -> Account {
+        self.account
+    }
+
+    /// What it is held to.
+    pub const fn terms(&self) -> Terms {
+        self.terms
+    }
+}
+
+/// What a charge led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charged {
+    /// Nothing is left: the call has to end. Said once a call.
+    pub exhausted: bool,
+    /// So much of the month is spent, and somebody is to be told. Said once a month.
+    pub alert: Option<MicroUsd>,
+}
+
+/// How an account stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// By calls that ended, and by those that are up.
+    pub spent: MicroUsd,
+    /// Beyond that, by calls that are up.
+    pub reserved: MicroUsd,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    /// By calls that ended.
+    settled: u64,
+    /// Of calls that are up, including what they have spent of it.
+    reserved: u64,
+    /// By calls that are up.
+    live: u64,
+    alerted: bool,
+}
+
+impl Sums {
+    const fn spent(&self) -> u64 {
+        self.settled.saturating_add(self.live)
+    }
+
+    const fn committed(&self) -> u64 {
+        self.settled.saturating_add(self.reserved)
+    }
+
+    /// Whether the threshold is crossed by this, for the first time.
+    fn crosses(&mut self, alert_at: MicroUsd, before: u64) -> Option<MicroUsd> {
+        let MicroUsd(at) = alert_at;
+        let crossed = before < at && self.spent() >= at && !self.alerted;
+        self.alerted |= crossed;
+        crossed.then(|| MicroUsd(self.spent()))
+    }
+}
+
+/// The accounts of all tenants that have a budget.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(BTreeMap<Account, Sums>);
+
+impl Ledger {
+    /// So much has been spent by calls that ended, as the database knows it. Calls of this process that ended count at
+    /// once, those of others when the database has them: whichever sum is larger is true.
+    pub fn observe(&mut self, account: Account, MicroUsd(spent): MicroUsd) {
+        let (domain, month) = account;
+        self.0.retain(|(of, earlier), sums| *of != domain || *earlier >= month || sums.reserved > 0);
+        let sums = self.0.entry(account).or_default();
+        sums.settled = sums.settled.max(spent);
+    }
+
+    /// Reserves the first step of a call.
+    ///
+    /// # Errors
+    /// Less than a step is left.
+    pub fn open(&mut self, account: Account, terms: Terms) -> Result<Bill, Exhausted> {
+        let mut bill = Bill { account, terms, reserved: 0, spent: 0, dry: false };
+        self.reserve(&mut bill)?;
+        Ok(bill)
+    }
+
+    /// A call has cost so much since it began: reserves what it needs to go on.
+    pub fn charge(&mut self, bill: &mut Bill, MicroUsd(total): MicroUsd) -> Charged {
+        let more = total.saturating_sub(bill.spent);
+        bill.spent = bill.spent.saturating_add(more);
+        let sums = self.0.entry(bill.account).or_default();
+        let before = sums.spent();
+        sums.live = sums.live.saturating_add(more);
+        let alert = sums.crosses(bill.terms.alert_at, before);
+        let was_dry = bill.dry;
+        while bill.spent > bill.reserved {
+            if self.reserve(bill).is_err() {
+                bill.dry = true;
+                self.overdraw(bill);
+            }
+        }
+        Charged { exhausted: bill.dry && !was_dry, alert }
+    }
+
+    /// A call has ended: what it cost is spent, and what it reserved beyond is free.
+    pub fn settle(&mut self, bill: Bill) {
+        let sums = self.0.entry(bill.account).or_default();
+        sums.reserved = sums.reserved.saturating_sub(bill.reserved);
+        sums.live = sums.live.saturating_sub(bill.spent);
+        sums.settled = sums.settled.saturating_add(bill.spent);
+    }
+
+    /// How an account stands.
+    pub fn standing(&self, account: Account) -> Standing {
+        let sums = self.0.get(&account).copied().unwrap_or_default();
+        let reserved = sums.reserved.saturating_sub(sums.live);
+        Standing { spent: MicroUsd(sums.spent()), reserved: MicroUsd(reserved) }
+    }
+
+    fn reserve(&mut self, bill: &mut Bill) -> Result<(), Exhausted> {
+        let sums = self.0.entry(bill.account).or_default();
+        // A step of nothing would let calls go on for ever.
+        let step = bill.terms.step.0.max(1);
+        let committed = sums.committed().checked_add(step).ok_or(Exhausted)?;
+        if bill.dry || committed > bill.terms.limit.0 {
+            return Err(Exhausted);
+        }
+        sums.reserved = sums.reserved.saturating_add(step);
+        bill.reserved = bill.reserved.saturating_add(step);
+        Ok(())
+    }
+
+    /// What is spent beyond any reservation is missing all the same.
+    fn overdraw(&mut self, bill: &mut Bill) {
+        let beyond = bill.spent.saturating_sub(bill.reserved);
+        let sums = self.0.entry(bill.account).or_default();
+        sums.reserved = sums.reserved.saturating_add(beyond);
+        bill.reserved = bill.reserved.saturating_add(beyond);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, Utc};
+    use chrono_tz::Tz;
+
+    const STEP: u64 = 250_000;
+
+    fn account(month: &str) -> Account {
+        let at: DateTime<Utc> = format!("{month}-15T00:00:00Z").parse().unwrap();
+        (Uuid::nil(), Month::of(at, Tz::UTC))
+    }
+
+    fn terms(limit: u64) -> Terms {
+        Terms { limit: MicroUsd(limit), alert_at: MicroUsd(limit / 10 * 8), step: MicroUsd(STEP) }
+    }
+
+    fn spent(ledger: &Ledger) -> u64 {
+        ledger.standing(account("2026-11")).spent.0
+    }
+
+    #[test]
+    fn a_call_reserves_before_it_spends_and_gives_back_what_it_did_not() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let mut bill = ledger.open(here, terms(10 * STEP)).unwrap();
+        assert_eq!(ledger.standing(here), Standing { spent: MicroUsd(0), reserved: MicroUsd(STEP) });
+        ledger.charge(&mut bill, MicroUsd(STEP + 1));
+        assert_eq!(ledger.standing(here), Standing { spent: MicroUsd(STEP + 1), reserved: MicroUsd(STEP - 1) });
+        ledger.settle(bill);
+        assert_eq!(ledger.standing(here), Standing { spent: MicroUsd(STEP + 1), reserved: MicroUsd(0) });
+    }
+
+    #[test]
+    fn fifty_calls_at_once_cannot_spend_the_same_money() {
+        const CALLS: u64 = 50;
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let limit = (CALLS + 1) * STEP;
+        let mut bills: Vec<Bill> = (0..CALLS).map(|_| ledger.open(here, terms(limit)).unwrap()).collect();
+        // All talk on, an eighth of a step at a time, until told to stop; then each says goodbye for half a step more.
+        let (mut totals, mut stopped) = (vec![0; bills.len()], vec![false; bills.len()]);
+        while stopped.contains(&false) {
+            for ((bill, total), stopped) in bills.iter_mut().zip(&mut totals).zip(&mut stopped) {
+                if !*stopped {
+                    *total += STEP / 8;
+                    *stopped = ledger.charge(bill, MicroUsd(*total)).exhausted;
+                }
+            }
+        }
+        for (bill, total) in bills.iter_mut().zip(&mut totals) {
+            *total += STEP / 2;
+            assert!(!ledger.charge(bill, MicroUsd(*total)).exhausted, "a call is told once");
+        }
+        let overspent = spent(&ledger).saturating_sub(limit);
+        assert!(overspent > 0 && overspent <= CALLS * STEP, "{overspent}");
+        assert_eq!(ledger.open(here, terms(limit)), Err(Exhausted));
+        bills.into_iter().for_each(|bill| ledger.settle(bill));
+        assert_eq!(ledger.standing(here), Standing { spent: MicroUsd(totals.iter().sum()), reserved: MicroUsd(0) });
+    }
+
+    #[test]
+    fn calls_that_stay_within_their_reservation_overspend_nothing() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let limit = 51 * STEP;
+        let opened = std::iter::from_fn(|| ledger.open(here, terms(limit)).ok()).collect::<Vec<_>>();
+        assert_eq!(opened.len(), 51, "the next call finds nothing left");
+        for mut bill in opened {
+            assert!(!ledger.charge(&mut bill, MicroUsd(STEP)).exhausted);
+            ledger.settle(bill);
+        }
+        assert_eq!(spent(&ledger), limit);
+    }
+
+    #[test]
+    fn an_alert_is_given_once_a_month_when_the_threshold_is_crossed() {
+        let mut ledger = Ledger::default();
+        let mut charge = |month, total| {
+            let mut bill = ledger.open(account(month), terms(10 * STEP)).unwrap();
+            let alert = ledger.charge(&mut bill, MicroUsd(total)).alert;
+            ledger.settle(bill);
+            alert
+        };
+        assert_eq!(charge("2026-11", 7 * STEP), None);
+        assert_eq!(charge("2026-11", STEP), Some(MicroUsd(8 * STEP)));
+        assert_eq!(charge("2026-11", STEP / 2), None);
+        assert_eq!(charge("2026-12", 8 * STEP), Some(MicroUsd(8 * STEP)));
+    }
+
+    #[test]
+    fn a_restart_finds_what_was_spent_and_no_alert_is_given_twice() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        ledger.observe(here, MicroUsd(9 * STEP));
+        let mut bill = ledger.open(here, terms(10 * STEP)).unwrap();
+        assert_eq!(ledger.charge(&mut bill, MicroUsd(STEP)), Charged::default());
+        assert_eq!(ledger.open(here, terms(10 * STEP)), Err(Exhausted));
+    }
+
+    #[test]
+    fn what_the_database_has_not_heard_of_yet_counts_and_what_it_has_counts_once() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let mut bill = ledger.open(here, terms(10 * STEP)).unwrap();
+        ledger.charge(&mut bill, MicroUsd(STEP));
+        ledger.settle(bill);
+        for (in_database, expected) in [(0, STEP), (STEP, STEP), (3 * STEP, 3 * STEP)] {
+            ledger.observe(here, MicroUsd(in_database));
+            assert_eq!(spent(&ledger), expected);
+        }
+    }
+
+    #[test]
+    fn a_month_is_forgotten_when_the_next_has_come_and_its_last_call_is_over() {
+        let (mut ledger, old, new) = (Ledger::default(), account("2026-11"), account("2026-12"));
+        let bill = ledger.open(old, terms(10 * STEP)).unwrap();
+        ledger.observe(new, MicroUsd(0));
+        assert_eq!(ledger.0.len(), 2);
+        ledger.settle(bill);
+        ledger.observe(new, MicroUsd(0));
+        assert_eq!(ledger.0.keys().collect::<Vec<_>>(), [&new]);
+    }
+}
