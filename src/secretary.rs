@@ -1,8 +1,10 @@
 //! A secretary: one row of `v_voice_secretaries_realtime`, parsed once at the border. A call takes a snapshot of it.
 mod keys;
+mod parts;
 mod rungs;
 
 pub use keys::{KeyAction, KeyOption, Keys};
+pub use parts::{LOCAL, Part, Parts};
 pub use rungs::{RawRung, RungConfig};
 
 use serde::Deserialize;
@@ -108,6 +110,10 @@ pub enum ProviderKind {
     Gemini,
     /// An agent at ElevenLabs.
     ElevenLabs,
+    /// Separate parts that hear, answer and speak, as the words come.
+    Pipeline,
+    /// The same, turn by turn.
+    TurnBased,
     /// The engine inside this process; no key, no network.
     Local,
     /// A name this version has no dialect for. Its calls are refused with this name in the log.
@@ -123,6 +129,8 @@ impl ProviderKind {
             Self::OpenAiLive => "openai-live",
             Self::Gemini => "gemini",
             Self::ElevenLabs => "elevenlabs",
+            Self::Pipeline => "pipeline",
+            Self::TurnBased => "turn_based",
             Self::Local => "local",
             Self::Unknown(name) => name,
         }
@@ -136,6 +144,8 @@ impl ProviderKind {
             "openai-live" => Self::OpenAiLive,
             "gemini" => Self::Gemini,
             "elevenlabs" => Self::ElevenLabs,
+            "pipeline" => Self::Pipeline,
+            "turn_based" => Self::TurnBased,
             "local" => Self::Local,
             _ => Self::Unknown(name.trim().to_owned()),
         }
@@ -161,6 +171,8 @@ pub struct ProviderConfig {
     pub transcription_model: Option<String>,
     /// How the provider finds the end of a turn.
     pub turn_detection: TurnDetection,
+    /// What hears, answers and speaks, where that is her choice.
+    pub parts: Parts,
     /// What the local provider may answer, verbatim.
     pub answers: Vec<Answer>,
     /// Who goes on when the provider fails, in this order.
@@ -515,6 +527,8 @@ struct RawProviderConfig {
     language: Option<String>,
     transcription_model: Option<String>,
     turn_detection: Option<RawTurnDetection>,
+    #[serde(flatten)]
+    parts: parts::RawParts,
     #[serde(default)]
     answers: Vec<Answer>,
     #[serde(default)]
@@ -560,6 +574,7 @@ fn provider_config(text: Option<&str>, warnings: &mut Vec<String>) -> Result<Pro
         language: words(raw.language),
         transcription_model: words(raw.transcription_model),
         turn_detection,
+        parts: parts::read(raw.parts).map_err(|problem| (COLUMN, problem))?,
         answers: raw.answers,
         ladder: rungs::read(raw.ladder).map_err(|problem| (COLUMN, problem))?,
     })

@@ -27,16 +27,13 @@ mod transfer;
 
 pub use bundle::Room;
 pub use event::{Event, Hold};
+pub use log::refused;
 pub use recording::{Order, Recording};
-pub use rung::{Rung, Standby};
+pub use rung::{PartPrices, Pipeline, Rung, Standby};
 pub use settings::{Patiences, Settings};
 pub use tools::tools;
 
-use crate::{
-    breaker::Sign,
-    record::{Conversation, Outcome},
-    secretary::Secretary,
-};
+use crate::{breaker::Sign, record::Outcome, secretary::Secretary};
 use chrono::{DateTime, Utc};
 use live::Live;
 use log::Log;
@@ -46,7 +43,7 @@ use media::{
     sdp, vad,
 };
 use numbered::{Numbered, Seat};
-use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
+use providers::{Ahead, Dialect, Disconnect, Errand, Incoming, Job, JobId, Outgoing, Part, RequestId};
 use ringing::Ringing;
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
@@ -117,6 +114,8 @@ struct Desk {
     seed: u64,
     sdp: sdp::Negotiation,
     log: Log,
+    /// A provider that is gone may have asked for something.
+    strays: bool,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     /// The last packets of a call that is over.
@@ -199,6 +198,7 @@ impl Call {
             seed,
             sdp,
             log,
+            strays: false,
             commands,
             events,
             farewell,
@@ -303,6 +303,14 @@ impl Call {
         }
     }
 
+    /// A part of the answer to a request of [`Self::poll_errand`].
+    pub fn handle_answer(&mut self, id: RequestId, part: Part, now: Instant) {
+        if let Some(provider) = self.provider() {
+            provider.handle_answer(id, part, now);
+            self.settle(now);
+        }
+    }
+
     /// There is no connection to the provider, or no longer.
     pub fn handle_disconnected(&mut self, how: Disconnect, now: Instant) {
         if let Some(provider) = self.provider() {
@@ -375,6 +383,14 @@ impl Call {
     /// The next message to the provider.
     pub fn poll_outgoing(&mut self) -> Option<Outgoing> {
         self.provider()?.poll_outgoing()
+    }
+
+    /// The next thing the provider wants beside its connection.
+    pub fn poll_errand(&mut self) -> Option<Errand> {
+        if std::mem::take(&mut self.desk.strays) {
+            return Some(Errand::AbortAll);
+        }
+        self.provider()?.poll_errand()
     }
 
     /// The next job for the speech engine, of a voice that speaks beside the provider; answered like all jobs.
@@ -583,6 +599,7 @@ impl Call {
             | providers::Event::AssistantText { .. }
             | providers::Event::AssistantHeard { .. }
             | providers::Event::CallerText(_)
+            | providers::Event::Thought
             | providers::Event::ToolCall { .. } => {}
         }
     }
@@ -623,6 +640,7 @@ impl Desk {
     /// The provider of a call that sounds like this, not connected yet.
     fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
         self.spoke = false;
+        self.strays = true;
         let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
         Box::new(Numbered::new(dialect, self.succession.take_seat()))
     }
@@ -681,16 +699,4 @@ impl Desk {
             self.commands.push_back(Command::RefuseOffer { leg: *leg, status: 481 });
         }
     }
-}
-
-/// The record of a call that was refused before it could ring, for a reason the administrator has to mend.
-pub fn refused(
-    invite: &IncomingInvite,
-    secretary: &Secretary,
-    provider: &str,
-    (conversation_uuid, clock): (Uuid, (DateTime<Utc>, Instant)),
-    why: &str,
-) -> Conversation {
-    let log = Log::new(invite, secretary, (provider, ""), conversation_uuid, clock);
-    log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
 }

@@ -6,7 +6,7 @@ use super::{
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,
     listeners::{self, PROTOCOL, Protocol},
-    openai,
+    openai, parts,
     raw::{
         self, RawCall, RawDatabase, RawElevenLabs, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration,
         RawRtp, RawSip,
@@ -54,6 +54,13 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         true => entries(&mut table, "peers", check, peer),
         false => vec![loopback()],
     };
+    let services = entries(&mut table, "services", check, parts::service);
+    let services = parts::services(services, check);
+    let parts = parts::Parts {
+        pipeline: parts::pipeline(section(&mut table, "pipeline", check), &services, check),
+        turn_based: parts::turn_based(section(&mut table, "turn_based", check), &services, check),
+        services,
+    };
     let config = Config {
         sip,
         tls,
@@ -66,6 +73,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         live: openai::live(section(&mut table, "live", check), check),
         gemini: gemini(section(&mut table, "gemini", check), check),
         elevenlabs: elevenlabs(section(&mut table, "elevenlabs", check), check),
+        parts,
         local: local(section(&mut table, "local", check), check),
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
@@ -402,7 +410,7 @@ fn realtime(mut raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
 }
 
 /// A file of certificates, which must be there.
-fn authorities(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<PathBuf> {
+pub(super) fn authorities(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<PathBuf> {
     let path = check.text(place, value.clone()).map(PathBuf::from)?;
     if let Err(error) = File::open(&path) {
         check.refuse(place, value.as_ref(), format!("cannot be read: {error}"));

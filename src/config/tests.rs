@@ -45,6 +45,7 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         "STOCK_TOKEN",
         "OPENAI_API_KEY",
         "ELEVENLABS_API_KEY",
+        "GROQ_API_KEY",
         "HEP_PASSWORD",
         "PBX_PASSWORD",
         "S3_SECRET_KEY",
@@ -225,7 +226,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: log.level = \"info,=,=\": must be off, error, warn",
         "ramal.toml: log.json = \"yes\": must be true or false",
         "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
-        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\" or \"local\"",
+        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\", \"pipeline\", \"turn_based\" or \"local\"",
         "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
         "ramal.toml: secretaries[2].language = \"es-ES\": provider \"local\" speaks",
     ];
