@@ -16,6 +16,7 @@ mod kamailio;
 mod keys;
 mod live;
 mod openai;
+mod parts;
 mod phone;
 mod phones;
 mod recording;
