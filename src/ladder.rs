@@ -1,4 +1,6 @@
 //! From a secretary and the server's configuration to the provider that speaks for her.
+mod parts;
+
 use crate::{
     call::{Rung, Standby, tools},
     config::{self, Config, Secret},
@@ -47,13 +49,23 @@ pub enum Unavailable {
     },
     /// No such dialect in this version.
     #[error(
-        "secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, azure, openai-live, gemini, elevenlabs and local"
+        "secretary {secretary:?} has realtime_provider {provider:?}; this version knows openai, azure, openai-live, gemini, elevenlabs, pipeline, turn_based and local"
     )]
     UnknownProvider {
         /// Her name.
         secretary: String,
         /// What her row says.
         provider: String,
+    },
+    /// A part of a conversation is not there.
+    #[error("secretary {secretary:?}: what she speaks through lacks its {part}: {problem}")]
+    Part {
+        /// Her name.
+        secretary: String,
+        /// `stt`, `llm` or `tts`.
+        part: &'static str,
+        /// What is missing.
+        problem: String,
     },
     /// The `local` provider speaks two languages.
     #[error("secretary {secretary:?} has language {language:?}; the local provider speaks pt-BR and en-US")]
@@ -76,18 +88,29 @@ pub struct Rungs {
     pub warnings: Vec<String>,
 }
 
-/// The whole ladder of a secretary: her provider, then what her `ladder` names, and the built-in provider where her mode is
-/// `auto`. A rung that is not configured is skipped while there is another.
+/// The whole ladder of a secretary: her provider (in mode `turn_based`, the parts that take whole turns), then what her
+/// `ladder` names; and where her mode is `auto`, turn by turn as far as that is configured, and the built-in provider. A
+/// rung that is not configured is skipped while there is another.
 ///
 /// # Errors
 /// What the administrator has to mend, when no rung is left.
 pub fn rungs(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rungs, Unavailable> {
     let named = secretary.provider_config.ladder.iter().map(|rung| with(secretary, rung));
-    let mut secretaries: Vec<Secretary> = std::iter::once(secretary.clone()).chain(named).collect();
-    let local = secretaries.iter().any(|secretary| secretary.provider == ProviderKind::Local);
-    if secretary.processing_mode == ProcessingMode::Auto && !local {
-        let (provider, model, voice, agent_id) = (ProviderKind::Local, None, None, None);
-        secretaries.push(with(secretary, &RungConfig { provider, model, voice, agent_id }));
+    let own = match secretary.processing_mode {
+        ProcessingMode::TurnBased => Secretary { provider: ProviderKind::TurnBased, ..secretary.clone() },
+        ProcessingMode::Realtime | ProcessingMode::Auto => secretary.clone(),
+    };
+    let mut secretaries: Vec<Secretary> = std::iter::once(own).chain(named).collect();
+    let auto = secretary.processing_mode == ProcessingMode::Auto;
+    for provider in [ProviderKind::TurnBased, ProviderKind::Local] {
+        if auto && secretaries.iter().all(|secretary| secretary.provider != provider) {
+            let (model, voice, agent_id) = (None, None, None);
+            let last = with(secretary, &RungConfig { provider, model, voice, agent_id });
+            // Nobody asked for it by name: where it is not configured, nothing is missing.
+            if last.provider == ProviderKind::Local || rung(&last, config, ears).is_ok() {
+                secretaries.push(last);
+            }
+        }
     }
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for secretary in &secretaries {
@@ -125,6 +148,8 @@ fn rung(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung, Una
         ProviderKind::OpenAiLive => openai_live(secretary, config),
         ProviderKind::Gemini => gemini(secretary, config),
         ProviderKind::ElevenLabs => elevenlabs(secretary, config),
+        ProviderKind::Pipeline => parts::rung(secretary, config, ears, parts::Mode::AsTheyCome),
+        ProviderKind::TurnBased => parts::rung(secretary, config, ears, parts::Mode::TurnByTurn),
         ProviderKind::Local => local(secretary, config, ears),
         ProviderKind::Unknown(provider) => Err(Unavailable::UnknownProvider {
             secretary: secretary.secretary_name.clone(),
@@ -166,14 +191,14 @@ fn azure(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
 }
 
 fn openai_live(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
-    let Some(key) = config.live.api_key.as_ref().or(config.openai.api_key.as_ref()) else {
+    let Some(key) = config.openai.live.api_key.as_ref().or(config.openai.api_key.as_ref()) else {
         return Err(no_key(secretary, "live"));
     };
     let own = &secretary.provider_config;
     let mut rung = live::Config::new(key.expose(), openai::Format::G711(Law::Mu));
-    rung.url.clone_from(&config.live.url);
-    rung.model = own.model.clone().unwrap_or_else(|| config.live.model.clone());
-    rung.backend_model.clone_from(&config.live.backend_model);
+    rung.url.clone_from(&config.openai.live.url);
+    rung.model = own.model.clone().unwrap_or_else(|| config.openai.live.model.clone());
+    rung.backend_model.clone_from(&config.openai.live.backend_model);
     if let Some(voice) = &secretary.voice_id {
         rung.voice.clone_from(voice);
     }
@@ -398,12 +423,64 @@ mod tests {
 
     /// Names of the rungs, and what is missing, for a server with a key of OpenAI alone.
     fn ladder(secretary: &Secretary) -> Result<(Vec<String>, usize), Unavailable> {
+        ladder_of(secretary, "")
+    }
+
+    /// The same, for a server that has this in its configuration, too.
+    fn ladder_of(secretary: &Secretary, toml: &str) -> Result<(Vec<String>, usize), Unavailable> {
         let environment = [("RAMAL_OPENAI_API_KEY".to_owned(), "sk-test".to_owned())].into();
-        let config = Config::load(None, &environment).unwrap();
+        let config = Config::parse(toml, "ramal.toml", &environment).unwrap();
         let ears = Ears { hearing: local::Hearing::None, voices: vec![local::Language::EnUs], engines: Vec::new() };
         let Rungs { first, below, warnings } = rungs(secretary, &config, &ears)?;
         let names = std::iter::once(first).chain(below).map(|rung| rung.name()).collect();
         Ok((names, warnings.len()))
+    }
+
+    const KEYS: &str =
+        "[[services]]\nname = \"groq\"\napi_key = \"k\"\n[[services]]\nname = \"deepgram\"\napi_key = \"k\"\n";
+    const TURNS: &str = "turn_based groq:whisper-large-v3-turbo + groq:openai/gpt-oss-120b + local";
+
+    #[test]
+    fn parts_are_the_secretarys_or_the_servers() {
+        let english = r#"{"language": "en-US"}"#;
+        let (names, _) = ladder_of(&secretary("pipeline", "realtime", english), KEYS).unwrap();
+        assert_eq!(names, ["pipeline deepgram:flux-general-multi + groq:openai/gpt-oss-120b + local"]);
+        let own = r#"{"stt": "deepgram:nova-3", "tts": "deepgram", "model": "m", "language": "en-US"}"#;
+        let (names, _) = ladder_of(&secretary("pipeline", "realtime", own), KEYS).unwrap();
+        assert_eq!(names, ["pipeline deepgram:nova-3 + groq:m + deepgram"]);
+        let (names, _) = ladder_of(&secretary("openai", "turn_based", own), KEYS).unwrap();
+        assert_eq!(names, ["turn_based groq:whisper-large-v3-turbo + groq:m + deepgram"], "its ear takes whole turns");
+    }
+
+    #[test]
+    fn auto_goes_on_turn_by_turn_where_that_is_configured() {
+        let auto = secretary("openai", "auto", r#"{"language": "en-US"}"#);
+        let (names, missing) = ladder_of(&auto, KEYS).unwrap();
+        assert_eq!((&names[1..], missing), (&[TURNS.to_owned(), "local".to_owned()][..], 0));
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_is_named_with_what_it_lacks() {
+        let problem = |config: &str, toml: &str| {
+            ladder_of(&secretary("pipeline", "realtime", config), toml).unwrap_err().to_string()
+        };
+        let english = r#"{"language": "en-US"}"#;
+        for (config, toml, part, lacks) in [
+            (english, "", "stt", "\"deepgram\" has no api_key"),
+            (
+                r#"{"tts": "elevenlabs:eleven_flash_v2_5", "language": "en-US"}"#,
+                KEYS,
+                "tts",
+                "\"elevenlabs\" has no api_key",
+            ),
+            (r#"{"stt": "local", "language": "en-US"}"#, KEYS, "stt", "no recogniser"),
+            (r#"{"language": "es-ES"}"#, KEYS, "tts", "no voice for \"es-ES\""),
+            (r#"{"llm": "piper:x", "language": "en-US"}"#, KEYS, "llm", "has no language model"),
+            (r#"{"llm": "nobody:x", "language": "en-US"}"#, KEYS, "llm", "no service \"nobody\""),
+        ] {
+            let problem = problem(config, toml);
+            assert!(problem.contains(&format!("lacks its {part}: ")) && problem.contains(lacks), "{problem}");
+        }
     }
 
     #[test]

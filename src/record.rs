@@ -360,7 +360,7 @@ mod tests {
         let ms = Duration::from_millis;
         let (from, to, why) = ("openai m".to_owned(), "local".to_owned(), "connection: it broke".to_owned());
         whole.changes = vec![Change { at: ms(1), from, to, why, gap: ms(2), lost: ms(3) }];
-        whole.turns[2].waterfall = Some(Waterfall { decided: Some(ms(4)), audio: ms(5) });
+        whole.turns[2].waterfall = Some(Waterfall { decided: Some(ms(4)), thought: Some(ms(4)), audio: ms(5) });
         let transcript = serde_json::to_value(whole.transcript()).unwrap();
         check(&schema, &transcript).unwrap();
         let properties =

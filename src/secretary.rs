@@ -1,9 +1,13 @@
 //! A secretary: one row of `v_voice_secretaries_realtime`, parsed once at the border. A call takes a snapshot of it.
 mod keys;
+mod parts;
+mod provider;
 mod rungs;
 
 use crate::breaker::Circuit;
 pub use keys::{KeyAction, KeyOption, Keys};
+pub use parts::{LOCAL, Part, Parts};
+pub use provider::ProviderKind;
 pub use rungs::{RawRung, RungConfig};
 
 use serde::Deserialize;
@@ -102,59 +106,6 @@ impl ProcessingMode {
     }
 }
 
-/// Who speaks; the `realtime_provider` column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProviderKind {
-    /// OpenAI Realtime.
-    OpenAi,
-    /// OpenAI Realtime at Azure.
-    Azure,
-    /// OpenAI Live.
-    OpenAiLive,
-    /// Gemini Live.
-    Gemini,
-    /// An agent at ElevenLabs.
-    ElevenLabs,
-    /// The engine inside this process; no key, no network.
-    Local,
-    /// A name this version has no dialect for. Its calls are refused with this name in the log.
-    Unknown(String),
-}
-
-impl ProviderKind {
-    /// As in the column.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Azure => "azure",
-            Self::OpenAiLive => "openai-live",
-            Self::Gemini => "gemini",
-            Self::ElevenLabs => "elevenlabs",
-            Self::Local => "local",
-            Self::Unknown(name) => name,
-        }
-    }
-
-    /// From the column; never fails, since one secretary's provider must not hurt another's calls.
-    pub fn parse(name: &str) -> Self {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "openai" => Self::OpenAi,
-            "azure" => Self::Azure,
-            "openai-live" => Self::OpenAiLive,
-            "gemini" => Self::Gemini,
-            "elevenlabs" => Self::ElevenLabs,
-            "local" => Self::Local,
-            _ => Self::Unknown(name.trim().to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for ProviderKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// The `provider_config` column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProviderConfig {
@@ -168,6 +119,8 @@ pub struct ProviderConfig {
     pub transcription_model: Option<String>,
     /// How the provider finds the end of a turn.
     pub turn_detection: TurnDetection,
+    /// What hears, answers and speaks, where that is her choice.
+    pub parts: Parts,
     /// What the local provider may answer, verbatim.
     pub answers: Vec<Answer>,
     /// Who goes on when the provider fails, in this order.
@@ -567,6 +520,8 @@ struct RawProviderConfig {
     language: Option<String>,
     transcription_model: Option<String>,
     turn_detection: Option<RawTurnDetection>,
+    #[serde(flatten)]
+    parts: parts::RawParts,
     #[serde(default)]
     answers: Vec<Answer>,
     #[serde(default)]
@@ -612,6 +567,7 @@ fn provider_config(text: Option<&str>, warnings: &mut Vec<String>) -> Result<Pro
         language: words(raw.language),
         transcription_model: words(raw.transcription_model),
         turn_detection,
+        parts: parts::read(raw.parts).map_err(|problem| (COLUMN, problem))?,
         answers: raw.answers,
         ladder: rungs::read(raw.ladder).map_err(|problem| (COLUMN, problem))?,
     })

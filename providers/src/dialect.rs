@@ -1,6 +1,7 @@
 //! What a call needs of a provider, and what a provider tells a call. The call knows no vendor's name.
 use crate::past::Past;
 use crate::receipt::Receipt;
+use crate::request::{Errand, Part, RequestId};
 use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId};
 use std::{
     fmt::Debug,
@@ -27,7 +28,7 @@ pub enum Endpoint {
         /// Which member of the answer is the address.
         member: &'static str,
     },
-    /// The speech engine inside this process: [`Outgoing::Job`] only.
+    /// No connection: jobs for the speech engine inside this process ([`Outgoing::Job`]) and requests only.
     Engine,
 }
 
@@ -215,6 +216,8 @@ pub struct Usage {
     pub output_text: u64,
     /// Audio tokens out.
     pub output_audio: u64,
+    /// Characters that were made speech and are billed by their number.
+    pub spoken_characters: u64,
     /// Caller audio transcribed and billed by time.
     pub transcribed: Duration,
     /// Time of a conversation that is billed by its length.
@@ -307,6 +310,8 @@ pub enum Event {
     },
     /// What the caller said in a finished turn.
     CallerText(String),
+    /// Of a provider that is made of parts: its model begins to write an answer, whose speech is to follow.
+    Thought,
     /// The assistant wants something done; answer with [`Dialect::answer_tool`].
     ToolCall {
         /// To answer with.
@@ -366,6 +371,12 @@ pub trait Dialect: Debug + Send {
     fn handle_timeout(&mut self, now: Instant);
     /// The next message to send.
     fn poll_outgoing(&mut self) -> Option<Outgoing>;
+    /// The next thing wanted beside the connection; most dialects want nothing.
+    fn poll_errand(&mut self) -> Option<Errand> {
+        None
+    }
+    /// A part of the answer to a request of [`Dialect::poll_errand`].
+    fn handle_answer(&mut self, _id: RequestId, _part: Part, _now: Instant) {}
     /// The next event.
     fn poll_event(&mut self) -> Option<Event>;
     /// When `handle_timeout` is next wanted, and why.

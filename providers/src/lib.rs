@@ -1,4 +1,4 @@
-//! Dialects of the voice providers as state machines over WebSocket messages or engine jobs. No IO, no clock.
+//! Dialects of the voice providers as state machines over WebSocket messages, requests or engine jobs. No IO, no clock.
 pub mod accent;
 pub mod dialect;
 pub mod elevenlabs;
@@ -10,9 +10,11 @@ pub mod openai;
 mod outbox;
 mod past;
 mod pcm;
+pub mod pipeline;
 pub mod price;
 mod receipt;
 mod redact;
+mod request;
 mod url;
 
 pub use dialect::{
@@ -21,3 +23,4 @@ pub use dialect::{
 };
 pub use past::{Next, Past, Said};
 pub use receipt::{Bill, Receipt};
+pub use request::{Errand, HttpRequest, MOST_REQUESTS, Method, Part, RequestId};

@@ -4,11 +4,12 @@ use serde::Deserialize;
 use std::{sync::LazyLock, time::Duration};
 
 /// The shipped files, one per vendor.
-const SHIPPED: [&str; 4] = [
+const SHIPPED: [&str; 5] = [
     include_str!("elevenlabs/prices.json"),
     include_str!("gemini/prices.json"),
     include_str!("live/prices.json"),
     include_str!("openai/prices.json"),
+    include_str!("pipeline/prices.json"),
 ];
 /// Token prices are per million of them.
 const TOKENS: u128 = 1_000_000;
@@ -23,6 +24,8 @@ pub struct Prices {
     transcription: Vec<MinutePrice>,
     #[serde(default)]
     conversation: Vec<MinutePrice>,
+    #[serde(default)]
+    characters: Vec<CharacterPrice>,
 }
 
 /// Micro-dollars per million tokens.
@@ -46,6 +49,14 @@ struct MinutePrice {
     per_minute: u64,
 }
 
+/// Micro-dollars per million characters that were made speech.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+struct CharacterPrice {
+    model: String,
+    effective_from: String,
+    per_million: u64,
+}
+
 impl Prices {
     /// The list in this binary.
     pub fn shipped() -> &'static Self {
@@ -57,10 +68,11 @@ impl Prices {
         let mut all = Self::default();
         for file in SHIPPED {
             // A test reads every shipped file; one that cannot be read has no prices, and costs are then unknown.
-            let Self { tokens, transcription, conversation } = Self::parse(file).unwrap_or_default();
+            let Self { tokens, transcription, conversation, characters } = Self::parse(file).unwrap_or_default();
             all.tokens.extend(tokens);
             all.transcription.extend(transcription);
             all.conversation.extend(conversation);
+            all.characters.extend(characters);
         }
         all
     }
@@ -99,6 +111,20 @@ impl Prices {
         by_the_minute(&self.transcription, transcribed, model, day)
     }
 
+    /// What so many characters of speech cost with this model on a day. Voices are part of some models' names
+    /// (`aura-2-thalia-en` of `aura-2`), so the longest listed beginning counts.
+    pub fn characters(&self, characters: u64, model: &str, day: &str) -> Option<u64> {
+        let begins = |price: &&CharacterPrice| {
+            model.strip_prefix(&*price.model).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let price = self
+            .characters
+            .iter()
+            .filter(|price| begins(price) && price.effective_from.as_str() <= day)
+            .max_by_key(|price| (price.model.len(), &price.effective_from))?;
+        rounded(u128::from(characters) * u128::from(price.per_million), TOKENS)
+    }
+
     /// What a conversation of this length costs with this model on a day.
     pub fn conversation(&self, connected: Duration, model: &str, day: &str) -> Option<u64> {
         by_the_minute(&self.conversation, connected, model, day)
@@ -126,6 +152,11 @@ pub fn transcription_micro_usd(transcribed: Duration, model: &str, day: &str) ->
 /// What a conversation of this length costs at the shipped price of a day; `None` when the model has none.
 pub fn conversation_micro_usd(connected: Duration, model: &str, day: &str) -> Option<u64> {
     Prices::shipped().conversation(connected, model, day)
+}
+
+/// What so many characters of speech cost at the shipped price of a day; `None` when the model has none.
+pub fn characters_micro_usd(characters: u64, model: &str, day: &str) -> Option<u64> {
+    Prices::shipped().characters(characters, model, day)
 }
 
 /// Whether a model is the listed one or a dated snapshot of it, e.g. `gpt-realtime-2025-08-28` of `gpt-realtime`.
@@ -160,8 +191,9 @@ mod tests {
         for file in SHIPPED {
             let prices = Prices::parse(file).unwrap();
             let days = prices.tokens.iter().map(|price| &price.effective_from);
-            let minutes = prices.transcription.iter().chain(&prices.conversation);
-            for day in days.chain(minutes.map(|price| &price.effective_from)) {
+            let minutes = prices.transcription.iter().chain(&prices.conversation).map(|price| &price.effective_from);
+            let characters = prices.characters.iter().map(|price| &price.effective_from);
+            for day in days.chain(minutes).chain(characters) {
                 assert!(is_snapshot(&format!("-{day}")), "{day}");
             }
         }
@@ -177,6 +209,10 @@ mod tests {
         assert_eq!(cost_micro_usd(&said, "gpt-realtime-2.1-mini", DAY), Some(24_000));
         assert_eq!(transcription_micro_usd(Duration::from_secs(60), "gpt-4o-mini-transcribe", DAY), Some(3_000));
         assert_eq!(conversation_micro_usd(Duration::from_secs(90), "elevenlabs-agents", DAY), Some(120_000));
+        assert_eq!(transcription_micro_usd(Duration::from_secs(60), "nova-3", DAY), Some(4_800));
+        assert_eq!(characters_micro_usd(1_000, "aura-2-thalia-en", DAY), Some(30_000));
+        assert_eq!(characters_micro_usd(1_000, "eleven_flash_v2_5", DAY), Some(40_000));
+        assert_eq!(characters_micro_usd(1_000, "tts-1", DAY), Some(15_000));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) struct Debt {
     /// When the caller's speech was confirmed.
     speech: Option<Instant>,
     decided: Option<Instant>,
+    thought: Option<Instant>,
     audio: Option<Instant>,
 }
 
@@ -29,7 +30,7 @@ impl Debt {
     /// The caller speaks: whatever was owed, the answer is to what they say.
     pub(super) fn caller_speaks(&mut self, now: Instant) {
         self.speech.get_or_insert(now);
-        (self.decided, self.audio) = (None, None);
+        (self.decided, self.thought, self.audio) = (None, None, None);
         if let Owed::Answer { by } = &mut self.owed {
             *by = None;
         }
@@ -60,6 +61,13 @@ impl Debt {
     pub(super) fn decided(&mut self, now: Instant) {
         if self.audio.is_none() {
             self.decided = Some(now);
+        }
+    }
+
+    /// The model began to write. It may have begun before the turn was over, and again when it was not.
+    pub(super) fn thought(&mut self, now: Instant) {
+        if self.audio.is_none() {
+            self.thought = Some(now);
         }
     }
 
@@ -105,8 +113,8 @@ impl Debt {
     /// The first packet of the answer left: how it came about, since the caller's last voice.
     pub(super) fn waterfall(&mut self, voice: Instant) -> Option<Waterfall> {
         let since = |at: Instant| at.saturating_duration_since(voice);
-        let (decided, audio) = (self.decided.take(), self.audio.take());
-        audio.map(|audio| Waterfall { decided: decided.map(since), audio: since(audio) })
+        let (decided, thought, audio) = (self.decided.take(), self.thought.take(), self.audio.take());
+        audio.map(|audio| Waterfall { decided: decided.map(since), thought: thought.map(since), audio: since(audio) })
     }
 }
 
@@ -140,10 +148,12 @@ mod tests {
         let (voice, mut debt) = (Instant::now(), Debt::default());
         debt.caller_speaks(voice - ms(900));
         debt.decided(voice + ms(500));
+        debt.thought(voice + ms(450));
+        debt.thought(voice + ms(650));
         debt.audio(voice + ms(800));
         debt.audio(voice + ms(900));
         debt.decided(voice + ms(850));
-        let steps = Waterfall { decided: Some(ms(500)), audio: ms(800) };
+        let steps = Waterfall { decided: Some(ms(500)), thought: Some(ms(650)), audio: ms(800) };
         assert_eq!(debt.waterfall(voice), Some(steps));
         assert_eq!(debt.waterfall(voice), None, "told once");
         debt.audio(voice);

@@ -359,11 +359,15 @@ impl Live {
             }
             providers::Event::AssistantHeard { utterance, text } => desk.log.transcript.heard(utterance, text, now),
             providers::Event::CallerText(text) => {
-                desk.log.transcript.caller(text.clone(), now);
+                match desk.rung.words_end_turns() {
+                    true => desk.log.transcript.caller_turn(text.clone(), now),
+                    false => desk.log.transcript.caller(text.clone(), now),
+                }
                 self.goes_on();
                 self.kept.worded();
                 desk.emit(Event::CallerText(text));
             }
+            providers::Event::Thought => self.debt.thought(now),
             providers::Event::SpeechStarted => {
                 desk.log.transcript.caller_speaks(now);
                 self.caller_began(now);

@@ -195,6 +195,18 @@ impl Log {
     }
 }
 
+/// The record of a call that was refused before it could ring, for a reason the administrator has to mend.
+pub fn refused(
+    invite: &IncomingInvite,
+    secretary: &Secretary,
+    provider: &str,
+    (conversation_uuid, clock): (Uuid, (DateTime<Utc>, Instant)),
+    why: &str,
+) -> Conversation {
+    let log = Log::new(invite, secretary, (provider, ""), conversation_uuid, clock);
+    log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
+}
+
 fn add(sum: &mut Usage, usage: &Usage) {
     sum.input_text += usage.input_text;
     sum.input_audio += usage.input_audio;
@@ -202,6 +214,7 @@ fn add(sum: &mut Usage, usage: &Usage) {
     sum.cached_audio += usage.cached_audio;
     sum.output_text += usage.output_text;
     sum.output_audio += usage.output_audio;
+    sum.spoken_characters += usage.spoken_characters;
     sum.transcribed += usage.transcribed;
     sum.connected += usage.connected;
 }

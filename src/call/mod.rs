@@ -19,6 +19,7 @@ mod recording;
 mod ringing;
 mod rung;
 mod settings;
+mod setup;
 mod succession;
 mod takeover;
 mod tools;
@@ -27,17 +28,18 @@ mod transfer;
 
 pub use bundle::Room;
 pub use event::{Event, Hold};
+pub use log::refused;
 pub use recording::{Order, Recording};
-pub use rung::{Rung, Standby};
+pub use rung::{PartPrices, Pipeline, Rung, Standby};
 pub use settings::{Patiences, Settings};
+pub use setup::Setup;
 pub use tools::tools;
 
 use crate::{
     breaker::Sign,
-    record::{Conversation, MicroUsd, Outcome},
+    record::{MicroUsd, Outcome},
     secretary::Secretary,
 };
-use chrono::{DateTime, Utc};
 use live::Live;
 use log::Log;
 use media::{
@@ -46,9 +48,9 @@ use media::{
     sdp, vad,
 };
 use numbered::{Numbered, Seat};
-use providers::{Ahead, Dialect, Disconnect, Incoming, Job, JobId, Outgoing};
+use providers::{Ahead, Dialect, Disconnect, Errand, Incoming, Job, JobId, Outgoing, Part, RequestId};
 use ringing::Ringing;
-use sip::{Command, IncomingInvite, LegId, Reason};
+use sip::{Command, LegId, Reason};
 use std::{
     collections::VecDeque,
     net::SocketAddr,
@@ -57,42 +59,10 @@ use std::{
     time::{Duration, Instant},
 };
 use succession::{Failed, Succession};
-use uuid::Uuid;
 
 /// Commands and events that may wait for the driver. A driver drains both after every input; more than this means it
 /// does not, and the oldest event is dropped (commands never are: they are few by construction).
 const MAX_EVENTS: usize = 1_024;
-
-/// What a call is made of.
-#[derive(Debug)]
-pub struct Setup {
-    /// The leg its INVITE made.
-    pub leg: LegId,
-    /// That INVITE.
-    pub invite: IncomingInvite,
-    /// The secretary as she was at that moment.
-    pub secretary: Secretary,
-    /// Her provider.
-    pub rung: Rung,
-    /// Who goes on when it fails, in this order.
-    pub below: Vec<Rung>,
-    /// What speaks to the caller while none of them does.
-    pub standby: Option<Standby>,
-    /// What every call is held to.
-    pub settings: Settings,
-    /// Our RTP address as the peer must see it; RTCP is the next port.
-    pub local: SocketAddr,
-    /// Source of every random number of this call.
-    pub seed: u64,
-    /// What the peer has to know of before it can move the call's audio by ICE.
-    pub ice: media::ice::Secret,
-    /// With it the audio is SRTP, under keys made of it; without it, plain RTP.
-    pub srtp: Option<media::srtp::Secret>,
-    /// Identity of the record.
-    pub conversation_uuid: Uuid,
-    /// Wall time of `now` at [`Call::new`].
-    pub started_at: DateTime<Utc>,
-}
 
 /// One call.
 #[derive(Debug)]
@@ -119,6 +89,8 @@ struct Desk {
     log: Log,
     /// What `log` has of usage, at list price.
     spent: MicroUsd,
+    /// A provider that is gone may have asked for something.
+    strays: bool,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     /// The last packets of a call that is over.
@@ -202,6 +174,7 @@ impl Call {
             sdp,
             log,
             spent: MicroUsd(0),
+            strays: false,
             commands,
             events,
             farewell,
@@ -306,6 +279,14 @@ impl Call {
         }
     }
 
+    /// A part of the answer to a request of [`Self::poll_errand`].
+    pub fn handle_answer(&mut self, id: RequestId, part: Part, now: Instant) {
+        if let Some(provider) = self.provider() {
+            provider.handle_answer(id, part, now);
+            self.settle(now);
+        }
+    }
+
     /// There is no connection to the provider, or no longer.
     pub fn handle_disconnected(&mut self, how: Disconnect, now: Instant) {
         if let Some(provider) = self.provider() {
@@ -378,6 +359,14 @@ impl Call {
     /// The next message to the provider.
     pub fn poll_outgoing(&mut self) -> Option<Outgoing> {
         self.provider()?.poll_outgoing()
+    }
+
+    /// The next thing the provider wants beside its connection.
+    pub fn poll_errand(&mut self) -> Option<Errand> {
+        if std::mem::take(&mut self.desk.strays) {
+            return Some(Errand::AbortAll);
+        }
+        self.provider()?.poll_errand()
     }
 
     /// The next job for the speech engine, of a voice that speaks beside the provider; answered like all jobs.
@@ -586,6 +575,7 @@ impl Call {
             | providers::Event::AssistantText { .. }
             | providers::Event::AssistantHeard { .. }
             | providers::Event::CallerText(_)
+            | providers::Event::Thought
             | providers::Event::ToolCall { .. } => {}
         }
     }
@@ -626,6 +616,7 @@ impl Desk {
     /// The provider of a call that sounds like this, not connected yet.
     fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
         self.spoke = false;
+        self.strays = true;
         let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
         Box::new(Numbered::new(dialect, self.succession.take_seat()))
     }
@@ -685,16 +676,4 @@ impl Desk {
             self.commands.push_back(Command::RefuseOffer { leg: *leg, status: 481 });
         }
     }
-}
-
-/// The record of a call that was refused before it could ring, for a reason the administrator has to mend.
-pub fn refused(
-    invite: &IncomingInvite,
-    secretary: &Secretary,
-    provider: &str,
-    (conversation_uuid, clock): (Uuid, (DateTime<Utc>, Instant)),
-    why: &str,
-) -> Conversation {
-    let log = Log::new(invite, secretary, (provider, ""), conversation_uuid, clock);
-    log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
 }

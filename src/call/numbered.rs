@@ -1,8 +1,8 @@
 //! Dialects that follow one another in a call: utterances and jobs of each are told apart from those of all others.
 use media::{Audio, Heard, Speech, UtteranceId};
 use providers::{
-    Ahead, Dialect, Disconnect, Endpoint, Event, Formats, Incoming, JobId, KeysTaken, Note, Outgoing, Past, Respond,
-    ToolCallId,
+    Ahead, Dialect, Disconnect, Endpoint, Errand, Event, Formats, Incoming, JobId, KeysTaken, Note, Outgoing, Part,
+    Past, RequestId, Respond, ToolCallId,
 };
 use std::time::Instant;
 
@@ -144,6 +144,22 @@ impl Dialect for Numbered {
         })
     }
 
+    fn poll_errand(&mut self) -> Option<Errand> {
+        let outside = |id: RequestId| RequestId(self.seat.outside(id.0));
+        Some(match self.dialect.poll_errand()? {
+            Errand::Send(id, request) => Errand::Send(outside(id), request),
+            Errand::Abort(id) => Errand::Abort(outside(id)),
+            Errand::AbortAll => Errand::AbortAll,
+            Errand::Job(id, job) => Errand::Job(JobId(self.seat.outside(id.0)), job),
+        })
+    }
+
+    fn handle_answer(&mut self, id: RequestId, part: Part, now: Instant) {
+        if let Some(number) = self.seat.inside(id.0) {
+            self.dialect.handle_answer(RequestId(number), part, now);
+        }
+    }
+
     fn poll_event(&mut self) -> Option<Event> {
         Some(match self.dialect.poll_event()? {
             Event::Audio { utterance, audio } => Event::Audio { utterance: self.outside(utterance), audio },
@@ -160,6 +176,7 @@ impl Dialect for Numbered {
             | Event::SpeechStarted
             | Event::SpeechStopped
             | Event::CallerText(_)
+            | Event::Thought
             | Event::ToolCall { .. }
             | Event::Usage(_)
             | Event::Receipt(_)

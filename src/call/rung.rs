@@ -3,7 +3,7 @@ use crate::breaker::Circuit;
 use chrono::{DateTime, Utc};
 use media::{AudioFormat, SampleRate};
 pub(super) use providers::local::Occasion;
-use providers::{Dialect, Usage, elevenlabs, gemini, live, local, openai};
+use providers::{Dialect, Usage, elevenlabs, gemini, live, local, openai, pipeline, price};
 
 /// What the recogniser of the built-in provider hears at most.
 const RECOGNISED: SampleRate = SampleRate::HZ_16000;
@@ -26,6 +26,8 @@ pub enum Rung {
     Gemini(Box<gemini::Config>),
     /// An agent at ElevenLabs.
     ElevenLabs(Box<elevenlabs::Config>),
+    /// Separate parts that hear, answer and speak.
+    Pipeline(Box<Pipeline>),
     /// The built-in provider.
     Local {
         /// As which receptionist.
@@ -33,6 +35,30 @@ pub enum Rung {
         /// Recogniser and voice, with the hashes of their models.
         engine: String,
     },
+}
+
+/// A conversation of separate parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// The parts.
+    pub config: pipeline::Config,
+    /// Whether it is the rung of the mode `turn_based`.
+    pub turn_based: bool,
+    /// Services and models, for the record.
+    pub engine: String,
+    /// What they cost.
+    pub prices: PartPrices,
+}
+
+/// Prices that count before the shipped ones, of each part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartPrices {
+    /// Of what hears.
+    pub stt: price::Prices,
+    /// Of what answers.
+    pub llm: price::Prices,
+    /// Of what speaks.
+    pub tts: price::Prices,
 }
 
 /// The voice of this process, for a call whose provider died.
@@ -78,6 +104,9 @@ impl Rung {
                 let variables = about.variables();
                 Box::new(elevenlabs::Session::new(elevenlabs::Config { expected, variables, ..(**config).clone() }))
             }
+            Self::Pipeline(parts) => {
+                Box::new(pipeline::Session::new(pipeline::Config { call, ..parts.config.clone() }))
+            }
             Self::Local { config, .. } => {
                 let heard_at = call.rate().min(RECOGNISED);
                 Box::new(local::Session::new(local::Config { heard_at, ..(**config).clone() }))
@@ -93,6 +122,8 @@ impl Rung {
             Self::OpenAiLive(_) => "openai-live",
             Self::Gemini(_) => "gemini",
             Self::ElevenLabs(_) => "elevenlabs",
+            Self::Pipeline(parts) if parts.turn_based => "turn_based",
+            Self::Pipeline(_) => "pipeline",
             Self::Local { .. } => "local",
         }
     }
@@ -109,19 +140,25 @@ impl Rung {
             Self::OpenAiLive(config) => &config.url,
             Self::Gemini(config) => &config.url,
             Self::ElevenLabs(config) => &config.url,
+            Self::Pipeline(parts) => {
+                let mut hosts: Vec<&str> = parts.config.addresses().into_iter().map(host).collect();
+                hosts.dedup();
+                return Some(Circuit { provider: self.provider(), at: hosts.join("+"), key_of: None });
+            }
             Self::Local { .. } => return None,
         };
-        // Scheme and host: what follows may name a deployment, or a person.
-        let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let host = host.split(['/', '?']).next().unwrap_or(host);
-        let at = host.rsplit('@').next().unwrap_or(host).to_owned();
-        Some(Circuit { provider: self.provider(), at, key_of: None })
+        Some(Circuit { provider: self.provider(), at: host(url).to_owned(), key_of: None })
     }
 
     /// Whether it costs nothing, however long it speaks.
     pub const fn is_free(&self) -> bool {
         match self {
-            Self::OpenAi(_) | Self::Azure { .. } | Self::OpenAiLive(_) | Self::Gemini(_) | Self::ElevenLabs(_) => false,
+            Self::OpenAi(_)
+            | Self::Azure { .. }
+            | Self::OpenAiLive(_)
+            | Self::Gemini(_)
+            | Self::ElevenLabs(_)
+            | Self::Pipeline(_) => false,
             Self::Local { .. } => true,
         }
     }
@@ -130,8 +167,14 @@ impl Rung {
     pub const fn hears_turns(&self) -> bool {
         match self {
             Self::OpenAi(_) | Self::Azure { .. } | Self::Gemini(_) | Self::ElevenLabs(_) => true,
+            Self::Pipeline(parts) => matches!(parts.config.hearing, pipeline::Hearing::Flux { .. }),
             Self::OpenAiLive(_) | Self::Local { .. } => false,
         }
+    }
+
+    /// Whether it tells the words of a turn with its end: none of that turn come later.
+    pub const fn words_end_turns(&self) -> bool {
+        matches!(self, Self::Pipeline(_))
     }
 
     /// Model or engines: what exactly spoke.
@@ -141,6 +184,7 @@ impl Rung {
             Self::OpenAiLive(config) => &config.model,
             Self::Gemini(config) => &config.model,
             Self::ElevenLabs(config) => &config.agent_id,
+            Self::Pipeline(parts) => &parts.engine,
             Self::Local { engine, .. } => engine,
         }
     }
@@ -161,6 +205,9 @@ impl Rung {
             Self::ElevenLabs(config) => {
                 providers::price::conversation_micro_usd(usage.connected, config.priced_as(), &day)
             }
+            Self::Pipeline(parts) => {
+                parts.costs(usage, &day).into_iter().try_fold(0, |sum: u64, (_, cost)| Some(sum + cost?))
+            }
             Self::Local { .. } => Some(0),
         }
     }
@@ -170,6 +217,38 @@ fn realtime_cost(config: &openai::Config, model: &str, usage: &Usage, day: &str)
     let transcription = config.transcription_model.as_deref().unwrap_or_default();
     let heard = providers::price::transcription_micro_usd(usage.transcribed, transcription, day).unwrap_or(0);
     providers::price::cost_micro_usd(usage, model, day).map(|tokens| tokens + heard)
+}
+
+/// Host and port of an address: what follows may name a deployment, or a person.
+fn host(url: &str) -> &str {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', '?']).next().unwrap_or(host);
+    host.rsplit('@').next().unwrap_or(host)
+}
+
+impl Pipeline {
+    /// What each part cost by its list price of a day (`YYYY-MM-DD`), in micro-dollars; `None` for one whose price nobody knows.
+    pub fn costs(&self, usage: &Usage, day: &str) -> [(&'static str, Option<u64>); 3] {
+        let (config, own) = (&self.config, &self.prices);
+        let shipped = price::Prices::shipped();
+        // What was not used costs nothing, whatever it costs.
+        let of = |used: bool, cost: &dyn Fn(&price::Prices) -> Option<u64>, own: &price::Prices| {
+            if used { cost(own).or_else(|| cost(shipped)) } else { Some(0) }
+        };
+        let heard = |prices: &price::Prices| {
+            config.hearing.model().map_or(Some(0), |model| prices.transcription(usage.transcribed, model, day))
+        };
+        let answered = |prices: &price::Prices| prices.tokens(usage, &config.chat.model, day);
+        let spoken = |prices: &price::Prices| {
+            config.voice.model().map_or(Some(0), |model| prices.characters(usage.spoken_characters, model, day))
+        };
+        let tokens = usage.input_text + usage.cached_text + usage.output_text;
+        [
+            ("stt", of(!usage.transcribed.is_zero(), &heard, &own.stt)),
+            ("llm", of(tokens > 0, &answered, &own.llm)),
+            ("tts", of(usage.spoken_characters > 0, &spoken, &own.tts)),
+        ]
+    }
 }
 
 impl About<'_> {

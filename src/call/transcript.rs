@@ -28,6 +28,8 @@ pub(super) struct Transcript {
     entries: Vec<Entry>,
     /// The caller's speech whose words have not come yet.
     unworded: Option<Speech>,
+    /// When a turn was last in words, all of it.
+    worded: Option<Instant>,
     pauses: Vec<Pause>,
     /// Words that come before this belong to something said in a pause.
     unrecorded_until: Instant,
@@ -89,7 +91,7 @@ enum Fate {
 impl Transcript {
     pub(super) fn new(now: Instant) -> Self {
         let (entries, pauses) = (Vec::new(), Vec::new());
-        Self { began: now, entries, unworded: None, pauses, unrecorded_until: now, dropped: 0 }
+        Self { began: now, entries, unworded: None, worded: None, pauses, unrecorded_until: now, dropped: 0 }
     }
 
     /// From here on nothing is recorded, and what is said is not kept.
@@ -119,6 +121,9 @@ impl Transcript {
 
     /// The caller stopped speaking; the words come later, and belong here.
     pub(super) fn caller_stopped(&mut self, at: Instant) {
+        if self.worded.is_some_and(|worded| at <= worded) {
+            return;
+        }
         let speech = self.unworded.unwrap_or(Speech { from: at, last_from: at, stopped: None, speaking: false });
         self.unworded = Some(Speech { stopped: Some(at), speaking: false, ..speech });
     }
@@ -136,6 +141,12 @@ impl Transcript {
         });
         let text = if unrecorded { NOT_RECORDED.to_owned() } else { text };
         self.push(Entry::Caller { at, text });
+    }
+
+    /// Words of the caller, and all of their turn: our detector may hear its end later.
+    pub(super) fn caller_turn(&mut self, text: String, now: Instant) {
+        self.caller(text, now);
+        (self.unworded, self.worded) = (None, Some(now));
     }
 
     /// Whether words that come at `now`, of this speech, may have been said in a pause. In doubt they were.

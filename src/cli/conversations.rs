@@ -235,15 +235,16 @@ fn change_line(change: &Change, paint: Paint) -> String {
     format!("  {:>6.1} s  {}\n", change.at.as_secs_f64(), paint.on("33", &note))
 }
 
-/// What a reply waited for, a letter for 50 ms: `e`nd of turn, `p`rovider, and the way to the `w`ire.
+/// What a reply waited for, a letter for 50 ms: `e`nd of turn, `m`odel, where it is told apart, `p`rovider, and the way to
+/// the `w`ire.
 fn picture(waterfall: Waterfall, latency: Duration) -> String {
-    let Waterfall { decided, audio } = waterfall;
+    let Waterfall { decided, thought, audio } = waterfall;
     let decided = decided.unwrap_or_default().min(audio);
-    let steps = [
-        ('e', decided, "end of turn"),
-        ('p', audio.saturating_sub(decided), "first audio"),
-        ('w', latency.saturating_sub(audio), "first packet"),
-    ];
+    let thought = thought.map(|thought| thought.clamp(decided, audio));
+    let model = thought.map(|thought| ('m', thought.saturating_sub(decided), "first word"));
+    let speech = audio.saturating_sub(thought.unwrap_or(decided));
+    let (turn, wire) = (('e', decided, "end of turn"), ('w', latency.saturating_sub(audio), "first packet"));
+    let steps: Vec<_> = [turn].into_iter().chain(model).chain([('p', speech, "first audio"), wire]).collect();
     let letters = |length: Duration| usize::try_from(length.as_millis().div_ceil(50)).unwrap_or(WIDEST).min(WIDEST);
     let bar: String = steps.iter().map(|(letter, length, _)| letter.to_string().repeat(letters(*length))).collect();
     let legend: Vec<String> =
@@ -285,7 +286,7 @@ mod tests {
                 turn(Speaker::Assistant, "Olá, esta é", 0, true, None),
                 turn(Speaker::Caller, "Financeiro\x1b[2J", 2_100, false, None),
                 TurnRecord {
-                    waterfall: Some(Waterfall { decided: Some(ms(120)), audio: ms(260) }),
+                    waterfall: Some(Waterfall { decided: Some(ms(120)), thought: None, audio: ms(260) }),
                     ..turn(Speaker::Assistant, "Vou transferir.", 3_000, false, Some(ms(280)))
                 },
             ],
@@ -327,6 +328,15 @@ mod tests {
 
 ";
         assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn the_model_of_parts_has_a_step_of_its_own_unless_it_was_ready_before_the_turn_was_over() {
+        let shown =
+            |thought| picture(Waterfall { decided: Some(ms(100)), thought: Some(thought), audio: ms(300) }, ms(310));
+        let late = "|eemmmpw|  end of turn 100 ms, first word 150 ms, first audio 50 ms, first packet 10 ms";
+        assert_eq!(shown(ms(250)), late);
+        assert!(shown(ms(50)).contains("first word 0 ms, first audio 200 ms"));
     }
 
     #[test]

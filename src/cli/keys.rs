@@ -75,7 +75,9 @@ async fn set(config: &Config, (domain, provider): (&str, &str), key: &str) -> an
         | ProviderKind::OpenAiLive
         | ProviderKind::Gemini
         | ProviderKind::ElevenLabs => {}
-        ProviderKind::Local | ProviderKind::Unknown(_) => bail!("{provider:?} is no provider that takes a key"),
+        ProviderKind::Pipeline | ProviderKind::TurnBased | ProviderKind::Local | ProviderKind::Unknown(_) => {
+            bail!("{provider:?} is no provider that takes a key")
+        }
     }
     let store = tenants(config).await?;
     let found = store.tenants().domain(&DomainRef::from(domain)).await?;

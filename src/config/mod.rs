@@ -8,6 +8,7 @@ mod dtmf;
 mod environment;
 mod listeners;
 mod openai;
+mod parts;
 mod raw;
 mod recording;
 mod secret;
@@ -31,6 +32,7 @@ use media::{
     vad,
 };
 pub use openai::{Azure, Live, McpServer, Tuning};
+pub use parts::{Chain, Parts, Protocol, Service};
 pub use recording::{Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
@@ -67,16 +69,16 @@ pub struct Config {
     pub rtp: Rtp,
     /// `[database]`
     pub database: Database,
-    /// `[openai]`
+    /// `[openai]` and `[live]`
     pub openai: OpenAi,
     /// `[azure]`
     pub azure: Azure,
-    /// `[live]`
-    pub live: Live,
     /// `[gemini]`
     pub gemini: Gemini,
     /// `[elevenlabs]`
     pub elevenlabs: ElevenLabs,
+    /// `[[services]]`, `[pipeline]`, `[turn_based]`
+    pub parts: Parts,
     /// `[local]`
     pub local: Local,
     /// `[call]`
@@ -380,6 +382,8 @@ pub struct OpenAi {
     pub transcription_model: String,
     /// How conversations are held, at Azure too.
     pub tuning: Tuning,
+    /// OpenAI Live.
+    pub live: Live,
     /// Certificates to trust beside the public ones, PEM.
     pub ca_file: Option<PathBuf>,
 }
@@ -510,9 +514,10 @@ impl Config {
 
     /// Authorities of the administrator's own, by the section that names them: each is believed by all providers.
     pub fn authorities(&self) -> Vec<(&'static str, &Path)> {
-        let Self { openai, gemini, elevenlabs, .. } = self;
+        let Self { openai, gemini, elevenlabs, parts, .. } = self;
         let named = [("openai", &openai.ca_file), ("gemini", &gemini.ca_file), ("elevenlabs", &elevenlabs.ca_file)];
-        named.into_iter().filter_map(|(section, path)| Some((section, path.as_deref()?))).collect()
+        let services = parts.services.iter().map(|service| ("services", &service.ca_file));
+        named.into_iter().chain(services).filter_map(|(section, path)| Some((section, path.as_deref()?))).collect()
     }
 }
 

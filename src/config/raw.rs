@@ -126,6 +126,18 @@ raw!(
     RawElevenLabs { api_key, url, agent_id, ca_file }
 );
 raw!(
+    /// One `[[services]]`
+    RawService { name, protocol, url, api_key, ca_file, prices }
+);
+raw!(
+    /// `[pipeline]`
+    RawPipeline { stt, llm, tts, voice, reasoning_effort, endpointing_ms, filler }
+);
+raw!(
+    /// `[turn_based]`
+    RawTurnBased { stt, llm, tts, voice, reasoning_effort, filler }
+);
+raw!(
     /// `[local]`
     RawLocal { models_dir, threads, language }
 );
@@ -224,6 +236,9 @@ raw!(
         provider,
         ladder,
         model,
+        stt,
+        llm,
+        tts,
         agent_id,
         language,
         transcription_model,
@@ -249,7 +264,7 @@ raw!(
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 19] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 21] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
@@ -259,6 +274,8 @@ pub(super) const SECTIONS: [(&str, &[&str]); 19] = [
     ("live", RawLive::KEYS),
     ("gemini", RawGemini::KEYS),
     ("elevenlabs", RawElevenLabs::KEYS),
+    ("pipeline", RawPipeline::KEYS),
+    ("turn_based", RawTurnBased::KEYS),
     ("local", RawLocal::KEYS),
     ("call", RawCall::KEYS),
     ("media", RawMedia::KEYS),
@@ -272,10 +289,11 @@ pub(super) const SECTIONS: [(&str, &[&str]); 19] = [
 ];
 
 /// Sections that are lists of tables.
-pub(super) const LISTS: [(&str, &[&str]); 5] = [
+pub(super) const LISTS: [(&str, &[&str]); 6] = [
     ("listeners", RawListener::KEYS),
     ("peers", RawPeer::KEYS),
     ("registrations", RawRegistration::KEYS),
     ("tenants", RawTenant::KEYS),
+    ("services", RawService::KEYS),
     ("secretaries", RawSecretary::KEYS),
 ];

@@ -43,6 +43,9 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
             ("language", raw.language),
             ("transcription_model", raw.transcription_model),
             ("turn_detection", raw.turn_detection),
+            ("stt", raw.stt),
+            ("llm", raw.llm),
+            ("tts", raw.tts),
         ],
         (raw.answers, raw.ladder),
         section,
@@ -74,7 +77,7 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
     if let ProviderKind::Unknown(name) = ProviderKind::parse(&row.realtime_provider)
         && !name.is_empty()
     {
-        const KNOWN: &str = "must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\" or \"local\"";
+        const KNOWN: &str = "must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\", \"pipeline\", \"turn_based\" or \"local\"";
         check.refuse(at("provider"), provider.as_ref(), KNOWN);
     }
     let domain = DomainRef::from(&*check.required(at("domain"), raw.domain)?);
@@ -132,7 +135,7 @@ pub(super) fn unique(entries: &[SecretaryEntry], check: &mut Check<'_>) {
 }
 
 fn provider_config(
-    texts: [(&str, Option<Value>); 5],
+    texts: [(&str, Option<Value>); 8],
     (answers, ladder): (Option<Value>, Option<Value>),
     section: &str,
     check: &mut Check<'_>,

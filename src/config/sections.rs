@@ -1,12 +1,12 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, ElevenLabs, Environment, Gemini, Listener, Local, Log, Media, OpenAi,
+    Call, Config, ConfigError, Database, ElevenLabs, Environment, Gemini, Listener, Live, Local, Log, Media, OpenAi,
     PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp, Tenancy,
     callers::{self, loopback, peer},
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,
     listeners::{self, PROTOCOL, Protocol},
-    openai,
+    openai, parts,
     raw::{
         self, RawCall, RawDatabase, RawElevenLabs, RawGemini, RawLocal, RawLog, RawMedia, RawOpenAi, RawRegistration,
         RawRtp, RawSip,
@@ -54,6 +54,13 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         true => entries(&mut table, "peers", check, peer),
         false => vec![loopback()],
     };
+    let services = entries(&mut table, "services", check, parts::service);
+    let services = parts::services(services, check);
+    let parts = parts::Parts {
+        pipeline: parts::pipeline(section(&mut table, "pipeline", check), &services, check),
+        turn_based: parts::turn_based(section(&mut table, "turn_based", check), &services, check),
+        services,
+    };
     let config = Config {
         sip,
         tls,
@@ -61,11 +68,15 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         registrations: entries(&mut table, "registrations", check, registration),
         rtp: rtp(section(&mut table, "rtp", check), check),
         database: database(section(&mut table, "database", check), check),
-        openai: realtime(section(&mut table, "openai", check), check),
+        openai: realtime(
+            section(&mut table, "openai", check),
+            openai::live(section(&mut table, "live", check), check),
+            check,
+        ),
         azure: openai::azure(section(&mut table, "azure", check), check),
-        live: openai::live(section(&mut table, "live", check), check),
         gemini: gemini(section(&mut table, "gemini", check), check),
         elevenlabs: elevenlabs(section(&mut table, "elevenlabs", check), check),
+        parts,
         local: local(section(&mut table, "local", check), check),
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
@@ -386,7 +397,7 @@ fn beside(url: &Secret) -> PathBuf {
     }
 }
 
-fn realtime(mut raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
+fn realtime(mut raw: RawOpenAi, live: Live, check: &mut Check<'_>) -> OpenAi {
     let at = |key| Place { section: "openai", key };
     check.unknown("openai", &raw.unknown, RawOpenAi::KEYS);
     let written = raw.url.clone();
@@ -401,6 +412,7 @@ fn realtime(mut raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
         ),
         ca_file: authorities(at("ca_file"), raw.ca_file.take(), check),
         tuning: openai::tuning(raw, check),
+        live,
     };
     if !is_websocket(&openai.url) {
         check.refuse(at("url"), written.as_ref(), WEBSOCKET);
@@ -409,7 +421,7 @@ fn realtime(mut raw: RawOpenAi, check: &mut Check<'_>) -> OpenAi {
 }
 
 /// A file of certificates, which must be there.
-fn authorities(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<PathBuf> {
+pub(super) fn authorities(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Option<PathBuf> {
     let path = check.text(place, value.clone()).map(PathBuf::from)?;
     if let Err(error) = File::open(&path) {
         check.refuse(place, value.as_ref(), format!("cannot be read: {error}"));

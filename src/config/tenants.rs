@@ -69,10 +69,13 @@ impl Config {
         let place = match provider {
             ProviderKind::OpenAi => &mut self.openai.api_key,
             ProviderKind::Azure => &mut self.azure.api_key,
-            ProviderKind::OpenAiLive => &mut self.live.api_key,
+            ProviderKind::OpenAiLive => &mut self.openai.live.api_key,
             ProviderKind::Gemini => &mut self.gemini.api_key,
             ProviderKind::ElevenLabs => &mut self.elevenlabs.api_key,
-            ProviderKind::Local | ProviderKind::Unknown(_) => return false,
+            // Of a pipeline's services each has a key of its own.
+            ProviderKind::Pipeline | ProviderKind::TurnBased | ProviderKind::Local | ProviderKind::Unknown(_) => {
+                return false;
+            }
         };
         *place = Some(key);
         true
@@ -180,6 +183,8 @@ pub(super) fn entry(raw: RawTenant, section: &str, check: &mut Check<'_>) -> Opt
             | ProviderKind::OpenAiLive
             | ProviderKind::Gemini
             | ProviderKind::ElevenLabs
+            | ProviderKind::Pipeline
+            | ProviderKind::TurnBased
             | ProviderKind::Local,
         ) => {}
     }

@@ -45,6 +45,7 @@ fn the_printed_default_shows_every_key_and_all_of_them_work() {
         "STOCK_TOKEN",
         "OPENAI_API_KEY",
         "ELEVENLABS_API_KEY",
+        "GROQ_API_KEY",
         "HEP_PASSWORD",
         "PBX_EXAMPLE_OPENAI_KEY",
         "PBX_PASSWORD",
@@ -227,7 +228,7 @@ fn every_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         "ramal.toml: log.level = \"info,=,=\": must be off, error, warn",
         "ramal.toml: log.json = \"yes\": must be true or false",
         "ramal.toml: secretaries[0].extension: \"80 00\" is not an extension",
-        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\" or \"local\"",
+        "ramal.toml: secretaries[1].provider = \"alexa\": must be \"openai\", \"azure\", \"openai-live\", \"gemini\", \"elevenlabs\", \"pipeline\", \"turn_based\" or \"local\"",
         "ramal.toml: secretaries[1].transfer_rules: missing field `destination`",
         "ramal.toml: secretaries[2].language = \"es-ES\": provider \"local\" speaks",
     ];
@@ -577,7 +578,7 @@ fn how_openai_holds_a_conversation_is_read_and_refused_by_name() {
     assert_eq!(tuning.tool_choice, ToolChoice::Function("transfer".into()));
     assert_eq!(tuning.mcp_servers[0].authorization.as_ref().unwrap().expose(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
-    assert_eq!((config.azure.deployment.as_str(), config.live.model.as_str()), ("voice", "gpt-live-1.1"));
+    assert_eq!((config.azure.deployment.as_str(), config.openai.live.model.as_str()), ("voice", "gpt-live-1.1"));
 
     let wrong = r#"
         [openai]

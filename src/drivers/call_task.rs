@@ -9,6 +9,7 @@ use super::{
     next_connection::NextConnection,
     receipts::Owed,
     recorder::{Recorder, Sink, Title},
+    requests::Requests,
     rtp_socket::Pair,
     signed_url,
     sip_socket::Request,
@@ -205,6 +206,8 @@ struct Task {
     provider: Provider,
     /// Takes its place when the dialect says so.
     next: Option<NextConnection>,
+    /// What the provider asks beside its connection.
+    requests: Requests,
     jobs_done: mpsc::Sender<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
@@ -229,6 +232,7 @@ async fn drive(
         receipts: Vec::new(),
         record: None,
         call: Call::new(setup, Instant::now()),
+        requests: Requests::new(&shared.tls),
         rtp,
         rtcp,
         shared,
@@ -254,6 +258,7 @@ async fn drive(
             Some(event) = sip.recv() => task.call.handle_sip(event, Instant::now()),
             message = from_provider(&mut task.provider) => task.on_provider(message),
             ahead = of_next(&mut task.next) => task.on_ahead(ahead),
+            (id, part) = task.requests.next() => task.call.handle_answer(id, part, Instant::now()),
             Some(Done { job, prompt }) = finished_jobs.recv() => {
                 if let Some(prompt) = prompt {
                     task.call.prepare(prompt);
@@ -358,6 +363,11 @@ impl Task {
                 }
             }
             Provider::None => {}
+        }
+        while let Some(errand) = self.call.poll_errand() {
+            if let Some((id, job)) = self.requests.carry(errand) {
+                self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
+            }
         }
         while let Some((id, job)) = self.call.poll_job() {
             self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());

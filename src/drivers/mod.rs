@@ -21,6 +21,7 @@ pub mod phone_task;
 pub mod receipts;
 pub mod recorder;
 pub mod registrars;
+pub mod requests;
 pub mod rtp_socket;
 pub mod server;
 pub mod signed_url;

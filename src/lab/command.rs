@@ -11,7 +11,7 @@ use std::{
     fs,
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 use tokio::sync::mpsc;
@@ -57,20 +57,45 @@ where
         None => S::Script::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(serve::<S>(name, args, script))
+    runtime.block_on(async {
+        let (listen, tls, log, logged) = args.listening();
+        let server = Server::<S>::start(listen, script, tls, log).await?;
+        serve(name, args, (&server.url(), server.certificate_pem()), logged).await
+    })
 }
 
+impl Args {
+    /// The file of the script, if there is one.
+    pub(super) fn script(&self) -> Option<&Path> {
+        self.script.as_deref()
+    }
+
+    /// Where to listen and how, and both ends of the log.
+    pub(super) fn listening(&self) -> (SocketAddr, Tls, Option<mpsc::Sender<Logged>>, mpsc::Receiver<Logged>) {
+        let (log, logged) = mpsc::channel(LOG);
+        let tls = if self.tls { Tls::SelfSigned } else { Tls::Off };
+        (self.listen, tls, self.json.then_some(log), logged)
+    }
+}
+
+/// Tells where a server is, and then what passes, until interrupted.
+///
+/// # Errors
+///
+/// When the certificate cannot be written, or nothing can be told.
 #[expect(clippy::disallowed_methods, reason = "the origin of the times that are printed")]
-async fn serve<S: Simulated>(name: &str, args: &Args, script: S::Script) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    name: &str,
+    args: &Args,
+    (url, certificate_pem): (&str, Option<&str>),
+    mut logged: mpsc::Receiver<Logged>,
+) -> anyhow::Result<()> {
     let origin = Instant::now();
-    let (log, mut logged) = mpsc::channel(LOG);
-    let tls = if args.tls { Tls::SelfSigned } else { Tls::Off };
-    let server = Server::<S>::start(args.listen, script, tls, args.json.then_some(log)).await?;
-    if let Some(pem) = server.certificate_pem() {
+    if let Some(pem) = certificate_pem {
         let path = &args.certificate;
         fs::write(path, pem).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    announce(name, args, &server.url(), server.certificate_pem().is_some())?;
+    announce(name, args, url, certificate_pem.is_some())?;
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {

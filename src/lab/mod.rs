@@ -6,6 +6,7 @@ pub mod gemini;
 mod hearing;
 pub mod live;
 pub mod openai;
+pub mod parts;
 mod script;
 mod server;
 mod voice;
@@ -31,6 +32,9 @@ enum Command {
     Gemini(command::Args),
     /// An ElevenLabs Agents server that says what a script tells it to, and fails when told to
     Elevenlabs(command::Args),
+    /// All parts of a pipeline at one address: Deepgram's ears, a model behind chat completions, transcriptions, and the
+    /// voices of OpenAI, Deepgram, ElevenLabs and Piper
+    Parts(command::Args),
 }
 
 /// Runs a lab command until it is interrupted.
@@ -43,6 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Command::Openai(args) => command::run::<openai::Core>("OpenAI Realtime", args),
         Command::Live(args) => command::run::<live::Core>("OpenAI Live", args),
         Command::Gemini(args) => command::run::<gemini::Core>("Gemini Live", args),
+        Command::Parts(args) => parts::run(args),
         Command::Elevenlabs(args) => command::run::<elevenlabs::Core>("ElevenLabs Agents", args),
     }
 }

@@ -37,7 +37,7 @@ use tokio_tungstenite::{
 };
 
 /// How long TLS and the upgrade may take together.
-const OPEN: Duration = Duration::from_secs(10);
+pub(in crate::lab) const OPEN: Duration = Duration::from_secs(10);
 /// How long a client may take to answer a close.
 const CLOSE: Duration = Duration::from_secs(1);
 /// The longest head of a request.
@@ -246,7 +246,7 @@ impl Log {
     }
 }
 
-fn self_signed() -> anyhow::Result<(TlsAcceptor, String)> {
+pub(in crate::lab) fn self_signed() -> anyhow::Result<(TlsAcceptor, String)> {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));

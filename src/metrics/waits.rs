@@ -12,6 +12,7 @@ const GAP: [f64; 8] = [0.1, 0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 10.0];
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waits {
     decided: Histogram<{ STEP.len() }>,
+    thought: Histogram<{ STEP.len() }>,
     audio: Histogram<{ STEP.len() }>,
     packet: Histogram<{ STEP.len() }>,
     gap: Histogram<{ GAP.len() }>,
@@ -20,7 +21,7 @@ pub struct Waits {
 impl Default for Waits {
     fn default() -> Self {
         let step = || Histogram::new(STEP);
-        Self { decided: step(), audio: step(), packet: step(), gap: Histogram::new(GAP) }
+        Self { decided: step(), thought: step(), audio: step(), packet: step(), gap: Histogram::new(GAP) }
     }
 }
 
@@ -28,10 +29,13 @@ impl Waits {
     /// Counts a reply.
     pub fn replied(&mut self, latency: Duration, waterfall: Option<Waterfall>) {
         self.packet.add(latency.as_secs_f64());
-        let Some(Waterfall { decided, audio }) = waterfall else { return };
+        let Some(Waterfall { decided, thought, audio }) = waterfall else { return };
         self.audio.add(audio.as_secs_f64());
         if let Some(decided) = decided {
             self.decided.add(decided.as_secs_f64());
+        }
+        if let Some(thought) = thought {
+            self.thought.add(thought.as_secs_f64());
         }
     }
 
@@ -43,7 +47,9 @@ impl Waits {
     pub(super) fn write(&self, page: &mut Page) {
         let steps = "ramal_reply_seconds";
         page.head(steps, Kind::Histogram, "From the caller's last voice to each step of the reply.");
-        for (step, histogram) in [("decided", &self.decided), ("audio", &self.audio), ("packet", &self.packet)] {
+        let steps_of =
+            [("decided", &self.decided), ("thought", &self.thought), ("audio", &self.audio), ("packet", &self.packet)];
+        for (step, histogram) in steps_of {
             histogram.write(steps, &format!("step=\"{step}\""), page);
         }
         let gap = "ramal_provider_gap_seconds";
@@ -60,7 +66,7 @@ mod tests {
     fn each_step_of_a_reply_is_counted_from_the_same_moment() {
         let ms = Duration::from_millis;
         let mut waits = Waits::default();
-        waits.replied(ms(900), Some(Waterfall { decided: Some(ms(500)), audio: ms(850) }));
+        waits.replied(ms(900), Some(Waterfall { decided: Some(ms(500)), thought: None, audio: ms(850) }));
         waits.replied(ms(90), None);
         waits.changed(ms(400));
         let mut page = Page(String::new());

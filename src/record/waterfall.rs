@@ -8,6 +8,9 @@ pub struct Waterfall {
     /// The provider decided that the turn was over (where our detector decides: the detector did).
     #[serde(rename = "decided_ms", with = "super::optional_millis", default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Duration>,
+    /// The model of a provider that is made of parts wrote its first word; with an answer begun in advance, before the above.
+    #[serde(rename = "thought_ms", with = "super::optional_millis", default, skip_serializing_if = "Option::is_none")]
+    pub thought: Option<Duration>,
     /// The first audio of the reply came from the provider.
     #[serde(rename = "audio_ms", with = "super::millis")]
     pub audio: Duration,

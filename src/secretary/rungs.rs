@@ -53,7 +53,7 @@ pub(super) fn read(raw: Vec<RawRung>) -> Result<Vec<RungConfig>, String> {
     let words = |text: Option<String>| super::words(text);
     let rung = |(index, raw): (usize, RawRung)| match ProviderKind::parse(&raw.provider) {
         ProviderKind::Unknown(name) => Err(format!(
-            "ladder[{index}] has provider {name:?}; this version knows openai, gemini, elevenlabs and local"
+            "ladder[{index}] has provider {name:?}; this version knows openai, azure, openai-live, gemini, elevenlabs, pipeline, turn_based and local"
         )),
         provider => {
             let (model, voice, agent_id) = (words(raw.model), words(raw.voice), words(raw.agent_id));

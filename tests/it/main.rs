@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod live;
 mod openai;
+mod parts;
 mod phone;
 mod phones;
 mod recording;

@@ -1,5 +1,6 @@
 """Reads the conversations that are written down with the vendors' own models: what these do not know is a failure."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -140,6 +141,76 @@ def elevenlabs_record(path):
             raise ValueError(f"line {number}: not known: {', '.join(extra)}")
 
 
+def lost(given, read, at=""):
+    """Members of a request that a model of it dropped, wherever they are."""
+    if isinstance(given, dict):
+        known = read if isinstance(read, dict) else read.model_dump(exclude_unset=True)
+        for key, value in given.items():
+            if key not in known:
+                yield f"{at}.{key}"
+            else:
+                yield from lost(value, known[key], f"{at}.{key}")
+    elif isinstance(given, list):
+        for index, (one, other) in enumerate(zip(given, list(read), strict=True)):
+            yield from lost(one, other, f"{at}[{index}]")
+
+
+def parts(path):
+    """Separate parts: each line is for, or from, one service."""
+    from deepgram.listen.v1.client import V1Client
+    from deepgram.listen.v1.socket_client import V1SocketClientResponse
+    from deepgram.listen.v1.types import ListenV1Finalize
+    from deepgram.listen.v2.client import V2Client
+    from deepgram.listen.v2.socket_client import V2SocketClientResponse
+    from deepgram.speak.v1.audio.client import AudioClient
+    from elevenlabs.text_to_speech.client import TextToSpeechClient
+    from elevenlabs.types import VoiceSettings
+    from openai.types.audio import SpeechCreateParams, Transcription, TranscriptionCreateParams
+    from openai.types.chat import ChatCompletionChunk, CompletionCreateParams
+    from pydantic import TypeAdapter
+
+    def asks(method, names):
+        """Whether a method of the SDK has these parameters."""
+        extra = set(names) - set(inspect.signature(method).parameters)
+        if extra:
+            raise ValueError(f"line {number}: not known: {', '.join(sorted(extra))}")
+
+    def request(model, body):
+        adapter = TypeAdapter(model)  # what it reads of a list is read later, and needs it still
+        extra = list(lost(body, adapter.validate_python(body)))
+        if extra:
+            raise ValueError(f"line {number}: not known: {', '.join(extra)}")
+
+    events = {"v1": V1SocketClientResponse, "v2": V2SocketClientResponse}
+    for number, side, entry in messages(path):
+        service, body = entry["service"], entry.get("body")
+        if service == "listen" and "query" in entry:
+            asks({"v1": V1Client, "v2": V2Client}[entry["version"]].connect, entry["query"])
+        elif service == "listen" and side == "client":
+            ListenV1Finalize.model_validate(entry["message"])
+        elif service == "http" and entry["path"].endswith("/chat/completions"):
+            request(CompletionCreateParams, body)
+        elif service == "http" and entry["path"].endswith("/audio/speech"):
+            request(SpeechCreateParams, body)
+        elif service == "http" and entry["path"].endswith("/audio/transcriptions"):
+            request(TranscriptionCreateParams, body | {"file": b"RIFF"})
+        elif service == "http" and entry["path"] == "/v1/speak":
+            asks(AudioClient.generate, [*entry["query"], *body])
+        elif service == "http" and "/text-to-speech/" in entry["path"]:
+            asks(TextToSpeechClient.stream, [*entry["query"], *body])
+            extra = list(unknown(VoiceSettings.model_validate(body.get("voice_settings", {}))))
+            if extra:
+                raise ValueError(f"line {number}: not known: {', '.join(extra)}")
+        else:
+            model = {"chat": ChatCompletionChunk, "transcription": Transcription, "listen": events.get(entry.get("version"))}
+            read = TypeAdapter(model[service]).validate_python(entry["message"])
+            if getattr(read, "type", None) != entry["message"].get("type"):
+                raise ValueError(f"line {number}: {entry['message']['type']} is read as {read.type}")
+            extra = list(unknown(read))
+            if extra:
+                raise ValueError(f"line {number}: not known: {', '.join(extra)}")
+
+
 def main():
     folder, home = (Path(argument).resolve() for argument in sys.argv[1:3])
     checks = {
@@ -153,6 +224,8 @@ def main():
         "elevenlabs-resumed": lambda path: elevenlabs(path, home),
         "elevenlabs-error": lambda path: elevenlabs(path, home),
         "elevenlabs-record": elevenlabs_record,
+        "pipeline-flux": parts,
+        "pipeline-nova": parts,
     }
     paths = {path.stem: path for path in folder.glob("*.jsonl")}
     if paths.keys() != checks.keys():

@@ -91,7 +91,7 @@ impl Exchange {
 
     fn open(&mut self) -> Option<Provider> {
         self.connections += 1;
-        self.house.open(self.connections, self.now)
+        self.house.open("", self.connections, self.now)
     }
 
     fn connect(&mut self) {
@@ -282,20 +282,24 @@ impl Exchange {
         self.lines.iter().filter(|line| line["from"] == from).map(|line| kind(&line["message"])).collect()
     }
 
-    /// The conversation is the one that is written down; with RAMAL_WRITE_FIXTURES it is written down.
     fn check(&self, name: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/conversations/{name}.jsonl"));
-        let lines: Vec<_> = self.lines.iter().map(Value::to_string).collect();
-        if std::env::var_os("RAMAL_WRITE_FIXTURES").is_some() {
-            fs::write(&path, lines.join("\n") + "\n").unwrap();
-        }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        let hint = "if this is wanted, write it down with RAMAL_WRITE_FIXTURES=1";
-        for (number, (line, kept)) in lines.iter().zip(kept.lines()).enumerate() {
-            assert_eq!(line, kept, "{name}.jsonl:{}: {hint}", number + 1);
-        }
-        assert_eq!(lines.len(), kept.lines().count(), "{name}.jsonl: {hint}");
+        check(name, &self.lines);
     }
+}
+
+/// The conversation is the one that is written down; with RAMAL_WRITE_FIXTURES it is written down.
+pub(crate) fn check(name: &str, lines: &[Value]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/conversations/{name}.jsonl"));
+    let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
+    if std::env::var_os("RAMAL_WRITE_FIXTURES").is_some() {
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let hint = "if this is wanted, write it down with RAMAL_WRITE_FIXTURES=1";
+    for (number, (line, kept)) in lines.iter().zip(kept.lines()).enumerate() {
+        assert_eq!(line, kept, "{name}.jsonl:{}: {hint}", number + 1);
+    }
+    assert_eq!(lines.len(), kept.lines().count(), "{name}.jsonl: {hint}");
 }
 
 /// Cuts audio down to a piece that is still base64; whether there was any.
@@ -331,11 +335,11 @@ fn caller() -> Vec<String> {
     ["Is sales there?", "I see.", "And tomorrow?", "Goodbye."].map(str::to_owned).to_vec()
 }
 
-fn transfer() -> ScriptedCall {
+pub(crate) fn transfer() -> ScriptedCall {
     ScriptedCall { name: "transfer".into(), arguments: json!({"destination": "sales"}) }
 }
 
-fn tools() -> Vec<Tool> {
+pub(crate) fn tools() -> Vec<Tool> {
     let parameters = json!({"type": "object", "properties": {"destination": {"type": "string", "enum": ["sales"],
         "description": "Whom to call."}}, "required": ["destination"]});
     vec![Tool { name: "transfer".into(), description: "Transfers the caller.".into(), parameters }]

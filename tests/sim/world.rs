@@ -6,13 +6,16 @@ use crate::{
     network::{Datagram, Network, Path},
 };
 use media::{Channel, codec::Codec};
-use providers::{Ahead, Disconnect, Endpoint as Address, Incoming, Outgoing};
+use providers::{
+    Ahead, Disconnect, Endpoint as Address, Errand, HttpRequest, Incoming, Method, Outgoing, Part, RequestId,
+};
 use ramal::{
     call::{self, Call, Event},
     dtmf::Dtmf,
     lab::openai::Departure,
     phone::{HangUp, Phone, Plan, Report, Setup},
     record::{Conversation, Speaker},
+    secretary::SecretaryRow,
 };
 use serde_json::Value;
 use sip::{Config, Endpoint, Listener, ListenerId, OutgoingInvite, Transport, locate::Target};
@@ -27,6 +30,8 @@ const UDP: ListenerId = ListenerId(0);
 
 /// One way between Ramal and its provider.
 pub(crate) const TO_PROVIDER: Duration = Duration::from_millis(30);
+/// One way between Ramal and a service that is asked over a connection that is open.
+pub(crate) const TO_SERVICE: Duration = Duration::from_millis(10);
 /// One way between the phone and Ramal, at least.
 pub(crate) const TO_PHONE: Duration = Duration::from_millis(20);
 /// TCP, TLS and the upgrade: four times there or back.
@@ -81,12 +86,13 @@ impl Weather {
 
 /// What travels on the connection to the provider, in order.
 enum Wire {
-    Opened,
+    Opened(String),
     Refused(Disconnect),
     ToProvider(String),
     /// The same on the connection that will follow.
     Ahead(String),
     AheadOpened,
+    Heard(Vec<u8>),
     ToRamal(Departure),
 }
 
@@ -118,6 +124,12 @@ pub(crate) struct World {
     /// Connections opened in advance and not used.
     pub(crate) unused: u64,
     wire: BTreeMap<(Instant, u64), Wire>,
+    /// Answers on their way.
+    answers: BTreeMap<(Instant, u64), (RequestId, Part)>,
+    /// Paths of requests whose answers have not ended.
+    asked: BTreeMap<RequestId, String>,
+    /// What is different about the secretary.
+    pub(crate) secretary: fn(&mut SecretaryRow),
     sent: u64,
     pub(crate) log: Log,
 }
@@ -161,6 +173,9 @@ pub(crate) struct Log {
     pub(crate) caller_speaks: Option<Instant>,
     /// When a tool was last answered.
     pub(crate) tool_answered: Option<Instant>,
+    /// Paths of what was posted, and of what of it was dropped before its end.
+    pub(crate) posted: Vec<String>,
+    pub(crate) dropped: Vec<String>,
 }
 
 impl World {
@@ -197,6 +212,9 @@ impl World {
             connections: 0,
             unused: 0,
             wire: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            secretary: |_| (),
             sent: 0,
             log: Log::default(),
         };
@@ -212,17 +230,30 @@ impl World {
         self
     }
 
+    /// One more rung. Before anything passes.
+    pub(crate) fn add(&mut self, house: House) {
+        assert!(self.call.is_none(), "the call has begun");
+        self.houses.push(house);
+    }
+
     /// Something goes wrong with the provider that the call is connected with, or will be.
     pub(crate) fn hit(&mut self, fault: Fault) {
         self.faults.insert(self.house, fault);
         let how = match fault {
-            Fault::Muted => return,
+            Fault::Muted => return self.answers.clear(),
             Fault::Killed => Disconnect::Closed(None),
             Fault::TooMany => Disconnect::Closed(Some((1013, "Too many requests".into()))),
             Fault::Closed => Disconnect::Closed(Some((1011, "Internal error".into()))),
         };
         if self.ahead.take().is_some() {
             self.call.iter_mut().for_each(|call| call.handle_ahead(Ahead::Lost, self.now));
+        }
+        if fault != Fault::Closed {
+            self.answers.clear();
+            for id in std::mem::take(&mut self.asked).into_keys() {
+                let failed = Part::Failed("the connection broke".into());
+                self.call.iter_mut().for_each(|call| call.handle_answer(id, failed.clone(), self.now));
+            }
         }
         if self.provider.take().is_some() {
             self.wire.clear();
@@ -305,7 +336,8 @@ impl World {
         ];
         let deadlines = deadlines.into_iter().flatten().map(|(at, _)| at);
         let wire = self.wire.first_key_value().map(|((at, _), _)| *at);
-        deadlines.chain(self.network.next_arrival()).chain(wire).chain(self.engine.next()).min()
+        let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+        deadlines.chain(self.network.next_arrival()).chain(wire).chain(answer).chain(self.engine.next()).min()
     }
 
     /// Whatever is due at this instant.
@@ -317,6 +349,13 @@ impl World {
         while self.wire.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
             let Some((_, wire)) = self.wire.pop_first() else { break };
             self.carry(wire);
+        }
+        while self.answers.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
+            let Some((_, (id, part))) = self.answers.pop_first() else { break };
+            if matches!(part, Part::End | Part::Failed(_)) {
+                self.asked.remove(&id);
+            }
+            self.call.iter_mut().for_each(|call| call.handle_answer(id, part.clone(), now));
         }
         while let Some(done) = self.engine.poll(now) {
             self.call.iter_mut().for_each(|call| call.handle_provider(Incoming::Job(done.clone()), now));
@@ -360,11 +399,14 @@ impl World {
         let muted = self.faults.get(&self.house) == Some(&Fault::Muted);
         let Some(call) = &mut self.call else { return };
         match wire {
-            Wire::ToProvider(_) | Wire::Ahead(_) | Wire::ToRamal(_) if muted => {}
+            Wire::ToProvider(_) | Wire::Heard(_) | Wire::Ahead(_) | Wire::ToRamal(_) if muted => {}
             Wire::Refused(how) => call.handle_disconnected(how, self.now),
-            Wire::Opened => {
+            Wire::Opened(url) => {
                 self.connections += 1;
-                self.provider = self.houses[self.house].open(self.connections, self.now);
+                self.provider = self.houses[self.house].open(&url, self.connections, self.now);
+                if self.provider.is_none() {
+                    return call.handle_disconnected(Disconnect::Refused(401), self.now);
+                }
                 call.handle_connected(self.now);
                 if self.faults.get(&self.house) == Some(&Fault::Closed) {
                     self.hit(Fault::Closed);
@@ -372,12 +414,13 @@ impl World {
             }
             Wire::AheadOpened => {
                 self.connections += 1;
-                let next = self.houses[self.house].open(self.connections, self.now);
+                let next = self.houses[self.house].open("", self.connections, self.now);
                 self.unused += u64::from(std::mem::replace(&mut self.ahead, next).is_some());
                 call.handle_ahead(Ahead::Open, self.now);
             }
             Wire::Ahead(text) => self.ahead.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
             Wire::ToProvider(text) => self.provider.iter_mut().for_each(|core| core.handle_text(&text, self.now)),
+            Wire::Heard(bytes) => self.provider.iter_mut().for_each(|core| core.handle_binary(&bytes, self.now)),
             Wire::ToRamal(Departure::Message { text, .. }) => {
                 call.handle_provider(self.houses[self.house].framed(text), self.now)
             }
@@ -411,7 +454,8 @@ impl World {
             match event {
                 sip::Event::Incoming { leg, invite, .. } => {
                     assert!(self.call.is_none(), "one INVITE is one call");
-                    let setup = model::setup(model::secretary(|_| ()), (leg, *invite), at("ramal rtp"), self.seed);
+                    let setup =
+                        model::setup(model::secretary(self.secretary), (leg, *invite), at("ramal rtp"), self.seed);
                     let mut rungs =
                         self.houses.iter().enumerate().map(|(number, house)| house.rung(&setup.rung, number));
                     let (rung, below) = (rungs.next().unwrap(), rungs.collect());
@@ -459,8 +503,12 @@ impl World {
                 }
                 Outgoing::Ahead(text) => self.post(TO_PROVIDER, Wire::Ahead(text)),
                 Outgoing::Job(id, job) => self.engine.submit(id, job, self.now),
-                Outgoing::Binary(_) | Outgoing::Close => {}
+                Outgoing::Binary(bytes) => self.post(TO_PROVIDER, Wire::Heard(bytes)),
+                Outgoing::Close => {}
             }
+        }
+        while let Some(errand) = call.poll_errand() {
+            self.run(errand);
         }
         while let Some((id, job)) = call.poll_job() {
             self.engine.submit(id, job, self.now);
@@ -489,7 +537,8 @@ impl World {
                 // What was on its way on a connection before goes with it.
                 (self.provider, self.ahead, self.wire) = (None, None, BTreeMap::new());
                 let Address::WebSocket { url, .. } = address else {
-                    self.house = self.houses.len().saturating_sub(1);
+                    let engine = self.houses.iter().position(House::is_engine);
+                    self.house = engine.unwrap_or(self.houses.len().saturating_sub(1));
                     return call.handle_connected(self.now);
                 };
                 self.house = House::number(&url);
@@ -499,7 +548,7 @@ impl World {
                         self.post(2 * TO_PROVIDER, Wire::Refused(how));
                     }
                     Some(Fault::TooMany) => self.post(HANDSHAKE, Wire::Refused(Disconnect::Refused(429))),
-                    Some(Fault::Muted | Fault::Closed) | None => self.post(HANDSHAKE, Wire::Opened),
+                    Some(Fault::Muted | Fault::Closed) | None => self.post(HANDSHAKE, Wire::Opened(url)),
                 }
             }
             Event::Disconnect => (self.provider, self.wire) = (None, BTreeMap::new()),
@@ -527,6 +576,54 @@ impl World {
             | Event::Measured(_)
             | Event::Receipt(_)
             | Event::Recording(_) => {}
+        }
+    }
+
+    fn run(&mut self, errand: Errand) {
+        match errand {
+            Errand::Send(id, request) => self.ask(id, &request),
+            Errand::Abort(id) => {
+                self.answers.retain(|_, (asked, _)| *asked != id);
+                self.log.dropped.extend(self.asked.remove(&id));
+            }
+            Errand::AbortAll => {
+                self.answers.clear();
+                self.log.dropped.extend(std::mem::take(&mut self.asked).into_values());
+            }
+            Errand::Job(id, job) => self.engine.submit(id, job, self.now),
+        }
+    }
+
+    fn ask(&mut self, id: RequestId, request: &HttpRequest) {
+        let house = House::number(&request.url);
+        let path = request.url.split_once(".test").map_or("", |(_, rest)| rest.split('?').next().unwrap()).to_owned();
+        if request.method == Method::Post {
+            self.log.posted.push(path.clone());
+            if String::from_utf8_lossy(&request.body).contains(r#""role":"tool""#) {
+                self.log.tool_answered = Some(self.now);
+            }
+        }
+        self.asked.insert(id, path);
+        let mut parts = Vec::new();
+        match self.faults.get(&house) {
+            Some(Fault::Killed) => parts.push((self.now + TO_SERVICE, Part::Failed("connection refused".into()))),
+            Some(Fault::Muted) => {}
+            Some(Fault::TooMany) => {
+                let head = Part::Head { status: 429, retry_after: None };
+                parts.extend([head, Part::End].map(|part| (self.now + TO_SERVICE, part)));
+            }
+            Some(Fault::Closed) | None => {
+                let Some(answer) = self.houses[house].answer(request, self.now + TO_SERVICE) else { return };
+                let first = answer.pieces.first().map_or(self.now + TO_SERVICE, |(at, _)| *at);
+                let last = answer.pieces.last().map_or(first, |(at, _)| *at);
+                parts.push((first, Part::Head { status: answer.status, retry_after: None }));
+                parts.extend(answer.pieces.into_iter().map(|(at, piece)| (at, Part::Chunk(piece))));
+                parts.extend(answer.complete.then_some((last, Part::End)));
+            }
+        }
+        for (at, part) in parts {
+            self.sent += 1;
+            self.answers.insert((at + TO_SERVICE, self.sent), (id, part));
         }
     }
 

@@ -153,6 +153,7 @@ fn show(event: &Event) -> String {
         Event::UtteranceDone(utterance) => format!("UtteranceDone {}", utterance.0),
         Event::AssistantText { utterance, delta } => format!("AssistantText {} {delta}", utterance.0),
         Event::AssistantHeard { utterance, text } => format!("AssistantHeard {} {text}", utterance.0),
+        Event::Thought => "Thought".to_owned(),
         Event::CallerText(text) => format!("CallerText {text}"),
         Event::ToolCall { id, name, arguments } => format!("ToolCall {} {name} {arguments}", id.0),
         Event::Usage(u) => format!(

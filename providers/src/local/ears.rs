@@ -16,16 +16,16 @@ const LONGEST_TURN: Duration = Duration::from_secs(28);
 
 /// What the caller said in one turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// Pre-roll, speech and tail.
-    pub(super) speech: Frame,
+    pub(crate) speech: Frame,
     /// Whether some of it was not kept because it was too long.
-    pub(super) truncated: bool,
+    pub(crate) truncated: bool,
 }
 
 /// The caller's audio and the detector's verdict on it.
 #[derive(Debug)]
-pub(super) struct Ears {
+pub(crate) struct Ears {
     rate: SampleRate,
     recent: VecDeque<i16>,
     state: State,
@@ -48,21 +48,21 @@ struct Recording {
 
 impl Ears {
     /// For audio at this rate.
-    pub(super) fn new(rate: SampleRate) -> Self {
+    pub(crate) fn new(rate: SampleRate) -> Self {
         Self { rate, recent: VecDeque::with_capacity(rate.samples_in(PRE_ROLL)), state: State::Quiet }
     }
 
-    pub(super) fn rate(&self) -> SampleRate {
+    pub(crate) fn rate(&self) -> SampleRate {
         self.rate
     }
 
     /// Whether confirmed speech goes on.
-    pub(super) fn is_talking(&self) -> bool {
+    pub(crate) fn is_talking(&self) -> bool {
         matches!(self.state, State::Talking(_))
     }
 
     /// The caller's next samples.
-    pub(super) fn hear(&mut self, samples: &[i16]) {
+    pub(crate) fn hear(&mut self, samples: &[i16]) {
         match &mut self.state {
             State::Quiet => {}
             State::Suspicious(recording) | State::Talking(recording) => recording.push(samples),
@@ -73,7 +73,7 @@ impl Ears {
     }
 
     /// The detector's verdict; yields the turn that ended, unless it was too short to be words.
-    pub(super) fn judge(&mut self, speech: Speech, now: Instant) -> Option<Turn> {
+    pub(crate) fn judge(&mut self, speech: Speech, now: Instant) -> Option<Turn> {
         let state = std::mem::replace(&mut self.state, State::Quiet);
         self.state = match (speech, state) {
             (Speech::Suspected, State::Quiet) => State::Suspicious(self.record()),

@@ -6,7 +6,7 @@
 //! what it is.
 mod announcer;
 mod concepts;
-mod ears;
+pub(crate) mod ears;
 mod intent;
 mod language;
 mod menu;

@@ -62,6 +62,7 @@ impl World {
                 Event::Ready
                 | Event::Prepare
                 | Event::Reconnect
+                | Event::Thought
                 | Event::Usage(_)
                 | Event::Receipt(_)
                 | Event::SpeechStarted

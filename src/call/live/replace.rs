@@ -447,6 +447,7 @@ impl Live {
             | providers::Event::SpeechStopped
             | providers::Event::AssistantHeard { .. }
             | providers::Event::CallerText(_)
+            | providers::Event::Thought
             | providers::Event::ToolCall { .. }
             | providers::Event::Usage(_)
             | providers::Event::Receipt(_) => {}
@@ -491,6 +492,7 @@ impl Live {
         let Some(standby) = &desk.standby else { return false };
         let voice = Numbered::new(standby.open(occasion), desk.succession.take_seat());
         desk.emit(Event::Connect(voice.endpoint()));
+        desk.strays = true;
         self.provider = Box::new(voice);
         true
     }

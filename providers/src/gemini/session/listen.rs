@@ -213,7 +213,6 @@ fn usage_of(usage: &UsageMetadata) -> Usage {
         cached_audio,
         output_text: output_text.saturating_add(usage.thoughts_token_count),
         output_audio: of(response, "AUDIO"),
-        transcribed: Duration::ZERO,
-        connected: Duration::ZERO,
+        ..Usage::default()
     }
 }

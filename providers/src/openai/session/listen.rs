@@ -394,7 +394,6 @@ fn usage_of(usage: &TokenUsage) -> Usage {
         cached_audio,
         output_text: output.text_tokens,
         output_audio: output.audio_tokens,
-        transcribed: Duration::ZERO,
-        connected: Duration::ZERO,
+        ..Usage::default()
     }
 }

@@ -1,0 +1,273 @@
+//! What was said, as the model is told of it: of the assistant's words only those that were heard.
+use super::wire::chat::{Message, ToolCall};
+use crate::Said;
+use media::{Heard, UtteranceId};
+use std::{collections::VecDeque, time::Duration};
+
+/// Entries kept; beyond it the oldest goes.
+const MOST_ENTRIES: usize = 200;
+/// Characters kept, so that a long call does not outgrow a small model; beyond it the oldest entry goes.
+const MOST_CHARACTERS: usize = 48_000;
+/// What the model is told of a call that has no outcome yet: the service refuses a call without any.
+const PENDING: &str = r#"{"status":"pending"}"#;
+
+#[derive(Debug)]
+enum Entry {
+    /// From us.
+    Note(String),
+    Caller(String),
+    Assistant {
+        utterance: UtteranceId,
+        pieces: Vec<Piece>,
+    },
+    Called(Vec<(ToolCall, Option<String>)>),
+}
+
+/// Words and how long they take.
+#[derive(Debug)]
+struct Piece {
+    text: String,
+    length: Duration,
+}
+
+/// The conversation, oldest first.
+#[derive(Debug)]
+pub(super) struct History {
+    instructions: String,
+    entries: VecDeque<Entry>,
+}
+
+impl History {
+    /// Nothing was said.
+    pub(super) const fn new(instructions: String) -> Self {
+        Self { instructions, entries: VecDeque::new() }
+    }
+
+    /// Goes on from what was said before.
+    pub(super) fn resume(&mut self, before: Vec<Said>) {
+        for said in before.into_iter().filter(|said| !said.is_empty()) {
+            match said {
+                Said::Caller(text) => self.caller(text),
+                Said::Assistant(text) => {
+                    let pieces = vec![Piece { text, length: Duration::ZERO }];
+                    self.push(Entry::Assistant { utterance: UtteranceId(0), pieces });
+                }
+            }
+        }
+    }
+
+    /// The caller's next words; without an answer in between they belong to the last.
+    pub(super) fn caller(&mut self, text: String) {
+        match self.entries.back_mut() {
+            Some(Entry::Caller(last)) => *last = format!("{last} {text}"),
+            Some(Entry::Note(_) | Entry::Assistant { .. } | Entry::Called(_)) | None => self.push(Entry::Caller(text)),
+        }
+    }
+
+    /// Something the model must know.
+    pub(super) fn note(&mut self, text: String) {
+        self.push(Entry::Note(text));
+    }
+
+    /// The next words of an utterance begin to be heard.
+    pub(super) fn says(&mut self, utterance: UtteranceId, text: &str) {
+        let piece = Piece { text: text.to_owned(), length: Duration::ZERO };
+        let own = self.entries.iter_mut().rev().find_map(|entry| entry.pieces_of(utterance));
+        match own {
+            Some(pieces) => pieces.push(piece),
+            None => self.push(Entry::Assistant { utterance, pieces: vec![piece] }),
+        }
+    }
+
+    /// The words of an utterance that were last begun take this much longer.
+    pub(super) fn takes(&mut self, utterance: UtteranceId, length: Duration) {
+        let last = self.entries.iter_mut().rev().find_map(|entry| entry.pieces_of(utterance)?.last_mut());
+        if let Some(piece) = last {
+            piece.length += length;
+        }
+    }
+
+    /// What of an utterance was not heard was not said.
+    pub(super) fn cut(&mut self, heard: Heard) {
+        let Some(at) = self.entries.iter_mut().rposition(|entry| entry.pieces_of(heard.utterance).is_some()) else {
+            return;
+        };
+        let Some(pieces) = self.entries.get_mut(at).and_then(|entry| entry.pieces_of(heard.utterance)) else { return };
+        let mut left = heard.played;
+        for piece in pieces.iter_mut() {
+            piece.cut(&mut left);
+        }
+        pieces.retain(|piece| !piece.text.is_empty() || !piece.length.is_zero());
+        if pieces.iter().all(|piece| piece.text.is_empty()) {
+            self.entries.remove(at);
+        }
+    }
+
+    /// The model called these.
+    pub(super) fn called(&mut self, calls: Vec<ToolCall>) {
+        self.push(Entry::Called(calls.into_iter().map(|call| (call, None)).collect()));
+    }
+
+    /// A call's outcome. Whether all calls of that time have one.
+    pub(super) fn outcome(&mut self, id: &str, output: String) -> bool {
+        for entry in self.entries.iter_mut().rev() {
+            let Entry::Called(calls) = entry else { continue };
+            let Some((_, outcome)) = calls.iter_mut().find(|(call, _)| call.id == id) else { continue };
+            *outcome = Some(output);
+            return calls.iter().all(|(_, outcome)| outcome.is_some());
+        }
+        false
+    }
+
+    /// For the model, with words of the caller that may not be all yet.
+    pub(super) fn messages(&self, unfinished: Option<&str>) -> Vec<Message> {
+        let instructions =
+            (!self.instructions.is_empty()).then(|| Message::System { content: self.instructions.clone() });
+        let mut messages: Vec<Message> = instructions.into_iter().collect();
+        for entry in &self.entries {
+            entry.tell(&mut messages);
+        }
+        match (unfinished, messages.last_mut()) {
+            (Some(words), Some(Message::User { content })) => *content = format!("{content} {words}"),
+            (Some(words), _) => messages.push(Message::User { content: words.to_owned() }),
+            (None, _) => {}
+        }
+        messages
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+        let size = |entries: &VecDeque<Entry>| entries.iter().map(Entry::size).sum::<usize>();
+        while self.entries.len() > MOST_ENTRIES || (self.entries.len() > 1 && size(&self.entries) > MOST_CHARACTERS) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+impl Entry {
+    fn pieces_of(&mut self, of: UtteranceId) -> Option<&mut Vec<Piece>> {
+        match self {
+            Self::Assistant { utterance, pieces } if *utterance == of => Some(pieces),
+            Self::Assistant { .. } | Self::Note(_) | Self::Caller(_) | Self::Called(_) => None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Note(text) | Self::Caller(text) => text.len(),
+            Self::Assistant { pieces, .. } => pieces.iter().map(|piece| piece.text.len()).sum(),
+            Self::Called(calls) => calls
+                .iter()
+                .map(|(call, out)| call.function.arguments.len() + out.as_ref().map_or(0, String::len))
+                .sum(),
+        }
+    }
+
+    fn tell(&self, messages: &mut Vec<Message>) {
+        match self {
+            Self::Note(text) => messages.push(Message::System { content: text.clone() }),
+            Self::Caller(text) => messages.push(Message::User { content: text.clone() }),
+            Self::Assistant { pieces, .. } => {
+                let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+                let text = texts.join(" ").trim().to_owned();
+                if !text.is_empty() {
+                    messages.push(Message::Assistant { content: Some(text), tool_calls: Vec::new() });
+                }
+            }
+            Self::Called(calls) => {
+                let tool_calls = calls.iter().map(|(call, _)| call.clone()).collect();
+                messages.push(Message::Assistant { content: None, tool_calls });
+                messages.extend(calls.iter().map(|(call, outcome)| Message::Tool {
+                    tool_call_id: call.id.clone(),
+                    content: outcome.clone().unwrap_or_else(|| PENDING.to_owned()),
+                }));
+            }
+        }
+    }
+}
+
+impl Piece {
+    /// Keeps what fits into the time left, which it takes its share of; words are taken to be equally long.
+    fn cut(&mut self, left: &mut Duration) {
+        let heard = self.length.min(*left);
+        *left = left.saturating_sub(self.length);
+        if heard < self.length {
+            let words: Vec<&str> = self.text.split_whitespace().collect();
+            let kept = (words.len() as f64 * heard.as_secs_f64() / self.length.as_secs_f64()) as usize;
+            let kept = words.get(..kept).unwrap_or_default().join(" ");
+            self.text = if kept.is_empty() { kept } else { kept + "…" };
+            self.length = heard;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn shown(history: &History) -> String {
+        serde_json::to_string(&history.messages(None)).unwrap()
+    }
+
+    #[test]
+    fn what_was_not_heard_was_not_said() {
+        let utterance = UtteranceId(3);
+        let told = |played| {
+            let mut history = History::new(String::new());
+            history.caller("Hi".into());
+            history.says(utterance, "We are open");
+            history.takes(utterance, ms(600));
+            history.says(utterance, "from eight to six every day.");
+            history.takes(utterance, ms(1_200));
+            history.cut(Heard { utterance, played, queued: ms(1_000) });
+            match history.messages(None).pop() {
+                Some(Message::Assistant { content, .. }) => content.unwrap(),
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(told(ms(1_800)), "We are open from eight to six every day.");
+        assert_eq!(told(ms(1_000)), "We are open from eight…");
+        assert_eq!(told(ms(600)), "We are open");
+        assert_eq!(told(ms(250)), "We…");
+        assert!(told(ms(0)).contains("User"), "nothing was heard: nothing was said");
+    }
+
+    #[test]
+    fn every_call_has_an_outcome_and_the_callers_words_are_one_message() {
+        let mut history = History::new("Be brief.".into());
+        history.resume(vec![Said::Caller("A".into()), Said::Assistant("B".into())]);
+        history.caller("one".into());
+        history.caller("two".into());
+        let call = |id: &str| ToolCall {
+            id: id.into(),
+            kind: "function",
+            function: super::super::wire::chat::Called { name: "f".into(), arguments: "{}".into() },
+        };
+        history.called(vec![call("x"), call("y")]);
+        assert!(!history.outcome("x", "1".into()));
+        let want = concat!(
+            r#"[{"role":"system","content":"Be brief."},{"role":"user","content":"A"},{"role":"assistant","content":"B"},"#,
+            r#"{"role":"user","content":"one two"},{"role":"assistant","tool_calls":[{"id":"x","type":"function","#,
+            r#""function":{"name":"f","arguments":"{}"}},{"id":"y","type":"function","function":{"name":"f","arguments":"{}"}}]},"#,
+            r#"{"role":"tool","tool_call_id":"x","content":"1"},"#,
+            r#"{"role":"tool","tool_call_id":"y","content":"{\"status\":\"pending\"}"}]"#
+        );
+        assert_eq!(shown(&history), want);
+        assert!(history.outcome("y", "2".into()));
+        assert!(!history.outcome("z", "2".into()));
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut history = History::new(String::new());
+        for n in 0..1_000 {
+            history.note(format!("{n} {}", "x".repeat(400)));
+        }
+        assert!(shown(&history).len() < 60_000);
+        assert!(shown(&history).contains("999 x"));
+    }
+}

@@ -1,0 +1,105 @@
+//! Turn by turn.
+use super::world::{World, config, ms, transcriptions};
+use crate::{
+    Dialect, Endpoint, Event, Job, JobOutput,
+    pipeline::{Config, Credentials, Filler, Hearing, Voice},
+};
+use media::{Frame, SampleRate, Speech};
+use serde_json::json;
+
+#[test]
+fn a_turn_is_recorded_written_down_answered_and_spoken() {
+    let mut world = World::connected(config(transcriptions()));
+    assert_eq!(world.session.endpoint(), Endpoint::Engine);
+    world.speak(ms(1_000));
+    let (id, request) = world.requests[0].clone();
+    assert_eq!(request.url, "https://ear.example/v1/audio/transcriptions");
+    let body = String::from_utf8_lossy(&request.body);
+    for part in ["name=\"model\"\r\n\r\ngpt-transcribe\r\n", "name=\"language\"\r\n\r\nen\r\n", "RIFF", "WAVEfmt "] {
+        assert!(body.contains(part), "{part}");
+    }
+    assert!(request.body.len() > 16_000 * 2 / 2);
+    world.respond(id, 200, br#"{"text":" Hello? ","usage":{"type":"duration","seconds":2}}"#);
+    assert_eq!(world.caller(), ["Hello?"]);
+    world.write("Good morning! How are you? ");
+    world.written();
+    for voice in world.to("/v1/speak") {
+        world.voice(voice, ms(500));
+    }
+    assert_eq!(world.heard(), [(1, ms(1_000))]);
+}
+
+#[test]
+fn who_goes_on_is_answered_once() {
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    world.detector(Speech::Confirmed);
+    world.respond(world.requests[0].0, 200, br#"{"text":"I would like"}"#);
+    assert!(world.to("/chat/completions").is_empty() && world.caller().is_empty());
+    world.speak(ms(1_000));
+    world.respond(world.requests[1].0, 200, br#"{"text":"a room."}"#);
+    assert_eq!(world.caller(), ["I would like a room."]);
+    assert_eq!(world.told(), ["system: Be brief.", "user: I would like a room."]);
+}
+
+#[test]
+fn a_long_wait_is_filled_once_and_softly() {
+    let mut world = World::connected(Config { filler: Filler::Tones, ..config(transcriptions()) });
+    world.speak(ms(1_000));
+    world.respond(world.requests[0].0, 200, br#"{"text":"Hello?"}"#);
+    world.pass(ms(999));
+    assert!(world.heard().is_empty());
+    world.pass(ms(3_000));
+    assert_eq!(world.heard(), [(1, ms(280))]);
+    world.write("Good morning all of you! ");
+    world.voice(world.last("/v1/speak"), ms(500));
+    assert_eq!((world.heard(), world.said()), (vec![(1, ms(780))], "Good morning all of you!".to_owned()));
+    world.cut(1, ms(400));
+    world.speak(ms(1_000));
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":"What?"}"#);
+    assert_eq!(world.told()[1..], ["user: Hello?", "assistant: Good…", "user: What?"], "tones are not words");
+}
+
+#[test]
+fn ears_and_voice_may_be_those_of_this_process() {
+    let mut world = World::connected(Config { voice: Voice::Engine, ..config(Hearing::Engine) });
+    world.speak(ms(1_000));
+    let (id, job) = world.jobs[0].clone();
+    assert!(matches!(job, Job::Transcribe { .. }));
+    world.job_done(id, JobOutput::Text("Hello?".into()));
+    world.write("Good morning. ");
+    world.written();
+    let (id, job) = world.jobs[1].clone();
+    assert_eq!(job, Job::Speak { text: "Good morning.".into(), language: "en-US".into() });
+    let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![9; 8_000] };
+    world.job_done(id, JobOutput::Speech(frame));
+    assert_eq!(world.heard(), [(1, ms(1_000))]);
+}
+
+#[test]
+fn an_older_piper_is_found_and_its_files_are_played() {
+    let at = Credentials { url: "http://127.0.0.1:5000/".into(), api_key: None };
+    let voice = Voice::Piper { at, voice: None, speed: Some(0.5) };
+    let mut world =
+        World::connected(Config { voice, first_message: Some("Good morning.".into()), ..config(transcriptions()) });
+    let (id, request) = world.requests.last().unwrap().clone();
+    assert_eq!(request.url, "http://127.0.0.1:5000/synthesize");
+    assert_eq!(world.body(id), json!({"text": "Good morning.", "length_scale": 2.0}));
+    world.respond(id, 405, b"Method Not Allowed");
+    let (id, request) = world.requests.last().unwrap().clone();
+    assert_eq!(request.url, "http://127.0.0.1:5000/");
+    let rate = SampleRate::new(22_050).unwrap();
+    world.respond(id, 200, &crate::pipeline::sound::wav(&Frame { rate, samples: vec![5; 22_050] }));
+    assert_eq!(world.heard(), [(1, ms(1_000))]);
+}
+
+#[test]
+fn a_transcription_that_is_refused_ends_it_and_a_late_one_is_lost() {
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    world.pass(ms(10_000));
+    assert!(world.has(|event| matches!(event, Event::Warning(text) if text.contains("transcription"))));
+    world.speak(ms(1_000));
+    world.respond(world.last("/transcriptions"), 401, br#"{"error":{"message":"no"}}"#);
+    assert!(world.has(|event| matches!(event, Event::Failed(_))));
+}
