@@ -22,6 +22,7 @@ pub mod sdp;
 pub mod session;
 pub mod srtp;
 mod stun;
+pub mod suppress;
 pub mod vad;
 
 pub use audio::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, Speech, UtteranceId};

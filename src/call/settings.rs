@@ -43,6 +43,8 @@ pub struct Settings {
     pub farewell_deadline: Duration,
     /// How long a caller whose provider died may take to press a key of the secretary's menu.
     pub menu_deadline: Duration,
+    /// Whether noise is damped in what the provider hears of the caller.
+    pub suppress_noise: bool,
     /// Whether the tones of keys are listened to where `dtmf` leaves it open.
     pub inband_dtmf: bool,
     /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers with an ear of their own.
@@ -77,6 +79,7 @@ impl Default for Settings {
             bye_after_transfer: Duration::from_secs(1),
             farewell_deadline: Duration::from_secs(8),
             menu_deadline: Duration::from_secs(10),
+            suppress_noise: false,
             inband_dtmf: false,
             vad: vad::Engine::Silero,
             dtmf: Dtmf::Auto,

@@ -444,6 +444,8 @@ pub struct Media {
     pub reorder_window: Duration,
     /// Whether the tones of keys are listened to.
     pub inband_dtmf: bool,
+    /// Whether noise is damped in what providers hear of callers.
+    pub noise_suppression: bool,
     /// Who hears whether the caller speaks.
     pub vad: vad::Engine,
 }

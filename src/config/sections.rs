@@ -531,6 +531,7 @@ fn media(raw: RawMedia, check: &mut Check<'_>) -> Media {
         threads: threads(at("threads"), raw.threads, check),
         reorder_window: Duration::from_millis(window.into()),
         inband_dtmf: check.flag(at("inband_dtmf"), raw.inband_dtmf).unwrap_or(false),
+        noise_suppression: check.flag(at("noise_suppression"), raw.noise_suppression).unwrap_or(false),
         vad: detector::engine(at("vad"), raw.vad, check).unwrap_or(vad::Engine::Silero),
     }
 }

@@ -262,6 +262,7 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
         bye_after_transfer: call.bye_after_transfer,
         farewell_deadline: call.farewell_deadline,
         menu_deadline: call.menu_deadline,
+        suppress_noise: config.media.noise_suppression,
         inband_dtmf: config.media.inband_dtmf,
         vad: config.media.vad,
         dtmf,

@@ -279,6 +279,7 @@ impl Phone {
                 end: self.setup.plan.duration,
                 hold: self.setup.plan.duration,
             },
+            suppress_noise: false,
             poor_below: 1.0,
             since_1970: self.setup.since_1970,
         };

@@ -63,6 +63,7 @@ fn config(vad: vad::Config) -> Config {
         reorder_window: Duration::from_millis(40),
         max_queued: Duration::from_secs(180),
         patience: Patience { warning: FOREVER, end: FOREVER, hold: FOREVER },
+        suppress_noise: false,
         poor_below: 1.0,
         since_1970: Duration::ZERO,
     }

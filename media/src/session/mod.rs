@@ -63,6 +63,8 @@ pub struct Config {
     pub media: Negotiated,
     /// What the provider wants to be fed with.
     pub uplink: AudioFormat,
+    /// Whether noise is damped in what the provider is fed with; what is detected and recorded is as it came.
+    pub suppress_noise: bool,
     /// What hears the caller speak, and when.
     pub vad: vad::Config,
     /// SSRC, first sequence number, first timestamp and report times come from it.
@@ -182,7 +184,10 @@ impl Session {
         downlink::probe(config.media.codec)?;
         uplink::probe(config.media.codec, config.uplink)?;
         let media = config.media;
-        let uplink = Uplink::new(&media, config.uplink, now);
+        let mut uplink = Uplink::new(&media, config.uplink, now);
+        if config.suppress_noise {
+            uplink.suppress_noise()?;
+        }
         let downlink = Downlink::new(&media, config.seed, config.max_queued, now);
         Ok(Self {
             latch: Latch::new(media.remote, Policy::default(), now),

@@ -20,6 +20,7 @@ mod noise;
 mod prompts;
 mod robustness;
 mod secure;
+mod suppression;
 mod taping;
 mod turn;
 mod uplink;
@@ -68,6 +69,7 @@ fn config(uplink: AudioFormat, engine: vad::Engine) -> Config {
             end: Duration::from_secs(30),
             hold: Duration::from_secs(90),
         },
+        suppress_noise: false,
         poor_below: 3.6,
         since_1970: Duration::from_secs(1_790_000_000),
     }

@@ -11,8 +11,9 @@ use crate::{
     codec::{Codec, Decoder, g711},
     conceal::Concealer,
     noise::Noise,
-    resample::Tuner,
+    resample::{self, Tuner},
     sdp::{Direction, Negotiated},
+    suppress::Suppressor,
 };
 
 /// How long the phone may be late with a packet before audio is made up in its place, all that was due by then at once.
@@ -70,6 +71,8 @@ pub(super) struct Uplink {
     concealer: Concealer,
     /// To the provider's rate.
     resampler: Option<Tuner>,
+    /// At the provider's rate, if wanted.
+    suppressor: Option<Suppressor>,
     follows: Option<Follows>,
     /// Packets missing before the next.
     missing: u64,
@@ -108,6 +111,7 @@ impl Uplink {
             others: Vec::new(),
             concealer: Concealer::new(media.codec.decoded_at(format.rate())),
             resampler: None,
+            suppressor: None,
             follows: None,
             missing: 0,
             made_up: Duration::ZERO,
@@ -235,6 +239,12 @@ impl Uplink {
         self.format
     }
 
+    /// From here on noise is damped in what the provider is given.
+    pub(super) fn suppress_noise(&mut self) -> Result<(), resample::Error> {
+        self.suppressor = Some(Suppressor::new(self.format.rate())?);
+        Ok(())
+    }
+
     /// What it yields is in this format from here on.
     pub(super) fn feed(&mut self, format: AudioFormat) {
         self.format = format;
@@ -243,6 +253,11 @@ impl Uplink {
         self.others.clear();
         self.concealer = Concealer::new(self.rate);
         self.resampler = Tuner::new(self.rate, format.rate()).ok(); // `Session::new` has shown that it works
+        if let Some(suppressor) = &mut self.suppressor
+            && let Ok(anew) = Suppressor::new(format.rate())
+        {
+            *suppressor = anew;
+        }
         self.restart();
     }
 
@@ -360,22 +375,23 @@ impl Uplink {
         self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp });
     }
 
-    /// In the provider's format; bytes of its own law pass untouched.
+    /// In the provider's format; bytes of its own law pass untouched, unless noise is damped in them.
     fn convert(&mut self, samples: &[i16], payload: Option<&[u8]>) -> Option<Audio> {
-        match (self.format, payload) {
-            (AudioFormat::G711(law), Some(payload)) if self.codec.law() == Some(law) => {
-                self.resampler.as_mut()?.reset();
-                Some(g711_audio(law, payload))
-            }
-            (AudioFormat::G711(law), _) => {
-                let samples = self.resampler.as_mut()?.process(samples);
-                Some(Audio::G711 { law, bytes: g711::encode(law, &samples) })
-            }
-            (AudioFormat::Pcm(rate), _) => {
-                let samples = self.resampler.as_mut()?.process(samples);
-                Some(Audio::Pcm(Frame { rate, samples }))
-            }
+        let resampler = self.resampler.as_mut()?;
+        if let (AudioFormat::G711(law), Some(payload), None) = (self.format, payload, &self.suppressor)
+            && self.codec.law() == Some(law)
+        {
+            resampler.reset();
+            return Some(g711_audio(law, payload));
         }
+        let mut samples = resampler.process(samples);
+        if let Some(suppressor) = &mut self.suppressor {
+            samples = suppressor.process(&samples);
+        }
+        Some(match self.format {
+            AudioFormat::G711(law) => Audio::G711 { law, bytes: g711::encode(law, &samples) },
+            AudioFormat::Pcm(rate) => Audio::Pcm(Frame { rate, samples }),
+        })
     }
 }
 
