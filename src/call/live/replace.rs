@@ -212,7 +212,7 @@ impl Live {
             self.kept.asked();
             self.want_answer(within, desk, now);
         }
-        if !desk.rung.hears_turns() {
+        if !desk.rung.tells_turns() {
             self.debt.decided(now);
         }
         self.filler.put_off(now + filler);
