@@ -361,6 +361,11 @@ pub trait Dialect: Debug + Send {
     fn handle_keys(&mut self, keys: &str, now: Instant);
     /// All of an utterance has left as RTP.
     fn handle_played_out(&mut self, heard: Heard, now: Instant);
+    /// Words of the caller that had come and were not told yet, since they may be half of what was said: asked when it
+    /// failed, or the call is over. Whoever hears the caller again has no use for them.
+    fn take_half(&mut self) -> Option<String> {
+        None
+    }
     /// The caller cut the assistant off; the playout is already empty.
     fn interrupt(&mut self, heard: Heard, now: Instant);
     /// The outcome of a tool call, as JSON text.

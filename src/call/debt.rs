@@ -93,9 +93,11 @@ impl Debt {
         self.audio.get_or_insert(now);
     }
 
-    /// All of it was made.
+    /// All of what was being said was made; another answer may be waited for since.
     pub(super) fn settled(&mut self) {
-        self.owed = Owed::Nothing;
+        if let Owed::Answer { by: None } = self.owed {
+            self.owed = Owed::Nothing;
+        }
     }
 
     pub(super) const fn is_owed(&self) -> bool {
@@ -137,6 +139,8 @@ mod tests {
         debt.wait(Some(now + ms(16_000)));
         debt.wait(Some(now + ms(8_000)));
         assert_eq!(debt.deadline(), Some(now + ms(8_000)));
+        debt.settled();
+        assert_eq!(debt.deadline(), Some(now + ms(8_000)), "it was no answer to this that ended");
         debt.begun();
         assert_eq!((debt.deadline(), debt.is_owed()), (None, true));
         debt.settled();

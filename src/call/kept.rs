@@ -36,6 +36,8 @@ pub(super) struct Kept {
     gap: Option<Duration>,
     /// Speech that is no text yet and was not kept.
     lost: Duration,
+    /// What of it a provider had in words when it failed: perhaps not all.
+    half: Option<String>,
 }
 
 impl Kept {
@@ -77,6 +79,21 @@ impl Kept {
         self.trim();
     }
 
+    /// A provider that failed had these words of what is kept, perhaps not all.
+    pub(super) fn half_worded(&mut self, words: Option<String>) {
+        self.half = self.half.take().into_iter().chain(words).reduce(|before, words| format!("{before} {words}"));
+    }
+
+    /// Words of speech that cannot be heard again as a whole.
+    pub(super) fn take_unheard(&mut self) -> Option<String> {
+        self.half.take_if(|_| self.unworded.is_none() || !self.lost.is_zero())
+    }
+
+    /// Words of speech that nobody will hear again.
+    pub(super) fn take_half(&mut self) -> Option<String> {
+        self.half.take()
+    }
+
     /// From here on nobody hears the caller. A word that has just begun was heard by one who makes nothing of it.
     pub(super) fn gap_began(&mut self) {
         self.gap.get_or_insert(self.length.min(UNDETECTED));
@@ -99,6 +116,7 @@ impl Kept {
 
     /// Somebody hears again: what is to be heard first, in that one's format, and how much was lost.
     pub(super) fn replay(&mut self, format: AudioFormat) -> (Replay, Duration) {
+        self.half = None;
         let wanted = self.unworded.max(self.gap.take()).unwrap_or_default();
         (self.last(wanted, format), std::mem::take(&mut self.lost))
     }
@@ -321,6 +339,25 @@ mod tests {
         assert_eq!(kept.lost, ms(2_000), "of the speech, and nothing of the silence after it");
         kept.worded();
         assert_eq!(kept.replay(ULAW).1, ms(0));
+    }
+
+    #[test]
+    fn half_of_a_turn_in_words_is_no_use_to_whom_hears_all_of_it_again() {
+        let half = || Some("When are".to_owned());
+        let mut kept = Kept::default();
+        kept.half_worded(half());
+        assert_eq!(kept.take_unheard(), half(), "our detector heard nothing that could be heard again");
+        kept.speech_began();
+        hear(&mut kept, 100);
+        kept.half_worded(half());
+        assert_eq!(kept.take_unheard(), None);
+        kept.replay(ULAW);
+        assert_eq!(kept.take_half(), None, "it was heard again");
+        kept.half_worded(half());
+        hear(&mut kept, 500);
+        assert_eq!(kept.take_unheard(), half(), "the beginning of it is gone");
+        kept.half_worded(half());
+        assert_eq!(kept.take_half(), half(), "nobody came");
     }
 
     #[test]

@@ -215,6 +215,10 @@ impl Live {
         if let Some(heard) = self.media.cut(now) {
             desk.log.transcript.cut(heard, now);
         }
+        self.kept.half_worded(self.provider.take_half());
+        if let Some(words) = self.kept.take_half() {
+            desk.log.transcript.caller(words, now);
+        }
         desk.log.media_quality = Some(quality::measured(&self.media));
         self.media.end(now);
         self.finish_recording(desk);

@@ -658,10 +658,10 @@ impl Desk {
         self.events.push_back(event);
     }
 
-    /// Who hears whether the caller speaks. A provider without an ear of its own would never know.
+    /// Who hears whether the caller speaks. Of a provider that does not say so nobody would know.
     fn detector(&self) -> vad::Engine {
         match self.settings.vad {
-            vad::Engine::Off if !self.rungs().all(Rung::hears_turns) => vad::Engine::Silero,
+            vad::Engine::Off if !self.rungs().all(Rung::tells_turns) => vad::Engine::Silero,
             engine => engine,
         }
     }

@@ -119,6 +119,10 @@ impl Dialect for Numbered {
         }
     }
 
+    fn take_half(&mut self) -> Option<String> {
+        self.dialect.take_half()
+    }
+
     fn interrupt(&mut self, heard: Heard, now: Instant) {
         if let Some(heard) = self.seat.own(heard) {
             self.dialect.interrupt(heard, now);

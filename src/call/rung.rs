@@ -166,6 +166,16 @@ impl Rung {
     /// Whether it finds the caller's turns in the audio by itself, without our detector.
     pub const fn hears_turns(&self) -> bool {
         match self {
+            Self::OpenAi(_) | Self::Azure { .. } | Self::OpenAiLive(_) | Self::Gemini(_) | Self::ElevenLabs(_) => true,
+            Self::Pipeline(parts) => matches!(parts.config.hearing, pipeline::Hearing::Flux { .. }),
+            Self::Local { .. } => false,
+        }
+    }
+
+    /// Whether it says when they begin and end, so that a call can do without our detector. OpenAI Live hears them and
+    /// keeps it to itself.
+    pub const fn tells_turns(&self) -> bool {
+        match self {
             Self::OpenAi(_) | Self::Azure { .. } | Self::Gemini(_) | Self::ElevenLabs(_) => true,
             Self::Pipeline(parts) => matches!(parts.config.hearing, pipeline::Hearing::Flux { .. }),
             Self::OpenAiLive(_) | Self::Local { .. } => false,

@@ -681,7 +681,7 @@ impl World {
 
 impl Log {
     fn message(&mut self, text: &str, now: Instant) {
-        if text.contains("function_call_output") || text.contains("toolResponse") {
+        if ["function_call_output", "toolResponse", "client_tool_result"].iter().any(|answer| text.contains(answer)) {
             self.tool_answered = Some(now);
         }
         let message: Value = serde_json::from_str(text).unwrap();

@@ -136,7 +136,6 @@ impl Session {
         if self.connection.is_over() {
             return;
         }
-        self.tell_words();
         self.connection.end();
         self.outbox.clear();
         self.events.push_back(Event::Failed(failure));
@@ -149,11 +148,13 @@ impl Session {
 
     /// Tells what the caller has said so far.
     fn tell_words(&mut self) {
-        let Some((words, _)) = self.said.take() else { return };
-        let words = words.trim();
-        if !words.is_empty() {
-            self.events.push_back(Event::CallerText(words.to_owned()));
-        }
+        let words = self.take_words();
+        self.events.extend(words.map(Event::CallerText));
+    }
+
+    fn take_words(&mut self) -> Option<String> {
+        let (words, _) = self.said.take()?;
+        Some(words.trim().to_owned()).filter(|words| !words.is_empty())
     }
 
     /// Ends the model's turn.
@@ -401,6 +402,10 @@ impl Dialect for Session {
         }
         self.ask(keys::in_words(self.config.language.as_deref(), keys), Manners::Polite, now);
         self.pump(now);
+    }
+
+    fn take_half(&mut self) -> Option<String> {
+        self.take_words()
     }
 
     fn handle_played_out(&mut self, _heard: Heard, _now: Instant) {

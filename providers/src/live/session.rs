@@ -142,10 +142,9 @@ impl Session {
         self.events.push_back(Event::Failed(failure));
     }
 
-    /// The session is over: all that is known of it is told.
+    /// The session is over: what is certain of it is told.
     fn leave(&mut self, now: Instant) {
         self.meter(now, Duration::ZERO);
-        self.tell_words();
         if let Some(utterance) = self.stream.end() {
             self.events.push_back(Event::UtteranceDone(utterance));
         }
@@ -153,6 +152,7 @@ impl Session {
 
     /// The server ended a session that had its time: another follows, which is told what was said.
     fn follow(&mut self, now: Instant) {
+        self.tell_words();
         self.leave(now);
         self.tools = Tools::default();
         self.delegations.clear();
@@ -179,12 +179,15 @@ impl Session {
 
     /// Tells what the caller has said so far.
     fn tell_words(&mut self) {
-        let Some((words, _)) = self.said.take() else { return };
-        let words = words.trim();
-        if !words.is_empty() {
-            self.memory.caller("", words);
-            self.events.push_back(Event::CallerText(words.to_owned()));
+        if let Some(words) = self.take_words() {
+            self.memory.caller("", &words);
+            self.events.push_back(Event::CallerText(words));
         }
+    }
+
+    fn take_words(&mut self) -> Option<String> {
+        let (words, _) = self.said.take()?;
+        Some(words.trim().to_owned()).filter(|words| !words.is_empty())
     }
 
     /// What the model is to say at once.
@@ -331,6 +334,10 @@ impl Dialect for Session {
 
     fn handle_played_out(&mut self, _heard: Heard, _now: Instant) {
         // Nobody waits for it: the model listens and speaks at any time.
+    }
+
+    fn take_half(&mut self) -> Option<String> {
+        self.take_words()
     }
 
     fn interrupt(&mut self, heard: Heard, now: Instant) {

@@ -144,6 +144,7 @@ impl Live {
     pub(in crate::call) fn connected(&mut self, desk: &mut Desk, now: Instant) {
         if let Assistant::Replacing(_) = self.assistant {
             self.break_off(desk, now);
+            self.note_unheard(desk, now);
             if let Some(past) = self.past(desk) {
                 self.provider.resume(past);
             }
@@ -211,7 +212,7 @@ impl Live {
             self.kept.asked();
             self.want_answer(within, desk, now);
         }
-        if !desk.rung.hears_turns() {
+        if !desk.rung.tells_turns() {
             self.debt.decided(now);
         }
         self.filler.put_off(now + filler);
@@ -228,6 +229,7 @@ impl Live {
             return;
         };
         let Replacing { failed, keys, .. } = *replacing;
+        self.note_unheard(desk, now);
         let (replay, lost) = self.kept.replay(format);
         if let Some(failed) = failed {
             desk.changed(failed, lost, now);
@@ -244,6 +246,14 @@ impl Live {
             self.want_answer(desk.settings.ladder.answer, desk, now);
         } else {
             self.filler.dismiss();
+        }
+    }
+
+    /// Words that a failed provider left are written down where nobody hears all of that speech again.
+    fn note_unheard(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some(words) = self.kept.take_unheard() {
+            desk.log.transcript.caller(words.clone(), now);
+            desk.emit(Event::CallerText(words));
         }
     }
 
@@ -267,6 +277,7 @@ impl Live {
             desk.emit(Event::Warning(format!("the voice that stood in failed ({kind:?}): {message}")));
             return self.nothing_more_to_hear(desk, now);
         }
+        self.kept.half_worded(self.provider.take_half());
         desk.reports(Sign::Failed(kind));
         // It may be alive, and must not be heard while nobody has taken its place.
         desk.emit(Event::Disconnect);

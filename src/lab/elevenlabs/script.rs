@@ -36,7 +36,7 @@ pub struct Script {
     pub ping_ms: u64,
     /// From the end of a conversation to its cost, milliseconds.
     pub cost_after_ms: u64,
-    /// The agent's first message; without it, that of the client.
+    /// The agent's first message; without it, that of the client. Neither is said where the client's is empty.
     pub greeting: Option<Reply>,
     /// What answers the caller's turns, texts and results of tools, in order; the last is repeated.
     pub replies: Vec<Reply>,

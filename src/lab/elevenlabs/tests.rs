@@ -219,6 +219,18 @@ fn a_tool_is_called_answered_and_spoken_about_or_not() {
 }
 
 #[test]
+fn an_agent_whose_first_message_is_overridden_with_nothing_waits_for_the_caller() {
+    let mut config = config();
+    config.overrides.first_message = Some(String::new());
+    let mut world = World::new(script(vec![reply("From nine to six.", 400)]), config);
+    world.pass(1_500);
+    assert!(world.said().is_empty(), "{:?}", world.said());
+    world.speak(400);
+    world.pass(2_000);
+    assert_eq!(world.said(), ["From nine to six."]);
+}
+
+#[test]
 fn an_agent_hangs_up_when_its_goodbye_was_heard() {
     let mut world = World::new(script(vec![Reply { hang_up: true, ..reply("Goodbye.", 1_000) }]), config());
     world.pass(1_500);

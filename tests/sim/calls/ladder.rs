@@ -1,9 +1,9 @@
 //! A provider that fails while audio flows, step by step: what the caller hears meanwhile, and who is listened to.
 use super::*;
-use media::{Frame, SampleRate, vad};
-use providers::{Endpoint, Job, JobDone, JobOutput, elevenlabs, local};
+use media::{Frame, Law, SampleRate, vad};
+use providers::{Endpoint, Job, JobDone, JobOutput, elevenlabs, live, local, openai};
 use ramal::call::{Rung, Setup, Standby};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const MOMENT: &str = "One moment, please.";
 
@@ -197,6 +197,37 @@ fn a_server_that_tells_every_dip_does_not_end_the_callers_turn() {
     assert!(!world.warned("it answers nothing"), "{:?}", world.events);
     world.pass(ms(8_900), false);
     assert!(world.warned("it answers nothing"), "when they have stopped, it is asked for");
+}
+
+#[test]
+fn half_a_turn_in_words_is_heard_again_as_a_whole_or_written_down() {
+    for comes_back in [true, false] {
+        let mut world = answered(|setup| {
+            let config = live::Config::new("sk-test", openai::Format::G711(Law::Mu));
+            setup.rung = Rung::OpenAiLive(Box::new(config));
+        });
+        let event = |event: Value| Incoming::Text(event.to_string());
+        let started = || event(json!({"type": "session.started", "event_id": "e", "session": {}}));
+        world.provider(vec![started()]);
+        world.pass(secs(2), true);
+        let words = json!({"delta": "When are", "start_ms": 0, "end_ms": 900, "event_id": "e",
+            "type": "session.input_transcript.delta"});
+        world.provider(vec![event(words)]);
+        world.breaks();
+        world.outgoing.clear();
+        if comes_back {
+            world.call.handle_connected(world.now);
+            world.provider(vec![started()]);
+        }
+        world.pass(ms(300), true);
+        let heard = sent(&world.outgoing, "session.input_audio.append");
+        let bytes: usize = heard.iter().filter_map(|message| Some(message["audio"].as_str()?.len() / 4 * 3)).sum();
+        assert_eq!(bytes > 16_000, comes_back, "{bytes} bytes of two seconds");
+        world.sip(sip::Event::Bye { leg: LEG, reason: None });
+        let said = world.record().unwrap().turns.iter().map(|turn| turn.text.as_str());
+        let known: &[&str] = if comes_back { &[] } else { &["When are"] };
+        assert_eq!(said.collect::<Vec<_>>(), known);
+    }
 }
 
 #[test]

@@ -30,7 +30,11 @@ impl Core {
         self.metadata();
         self.agenda.schedule(now + Duration::from_millis(self.house.script.ping_ms.max(100)), Task::Ping);
         let own = overrides.pointer("/agent/first_message").and_then(Value::as_str);
-        let greeting = self.house.script.greeting.clone().or_else(|| own.map(Reply::words));
+        // An empty one waits for the caller, whatever the agent's is.
+        let greeting = match own {
+            Some("") => None,
+            own => self.house.script.greeting.clone().or_else(|| own.map(Reply::words)),
+        };
         if let Some(greeting) = greeting {
             self.respond(greeting, State::Greeting, now);
         }
