@@ -62,6 +62,7 @@ impl World {
                 Event::Ready
                 | Event::Prepare
                 | Event::Reconnect
+                | Event::Working(_)
                 | Event::Usage(_)
                 | Event::Receipt(_)
                 | Event::SpeechStarted
