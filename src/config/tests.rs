@@ -592,3 +592,22 @@ fn how_openai_holds_a_conversation_is_read_and_refused_by_name() {
     }
     assert_eq!(error.matches("openai.mcp_servers").count(), 2, "{error}");
 }
+
+#[test]
+fn what_openai_or_azure_would_refuse_in_every_call_is_refused_before_the_first() {
+    let cases = [
+        ("[openai]\ntool_choice = \"tranfer\"", "openai.tool_choice", "press_keys"),
+        (
+            "[openai]\nmcp_servers = [{ label = \"a\", url = \"https://a\" }, { label = \"a\", url = \"https://b\" }]",
+            "openai.mcp_servers",
+            "two servers have the label \"a\"",
+        ),
+        ("[azure]\nendpoint = \"wss://r.openai.azure.com/openai/v1\"", "azure.endpoint", "of the resource alone"),
+    ];
+    for (text, key, why) in cases {
+        let error = Config::parse(text, "ramal.toml", &environment(&[])).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(why), "{error}");
+    }
+    let slash = "[azure]\nendpoint = \"wss://r.openai.azure.com/\"";
+    assert!(Config::parse(slash, "ramal.toml", &environment(&[])).is_ok());
+}
