@@ -33,6 +33,14 @@ pub enum Unavailable {
         /// As in the column and in the configuration.
         provider: &'static str,
     },
+    /// Its section has a key of its own, and that of another will do.
+    #[error(
+        "secretary {secretary:?} speaks through openai-live, but neither [live] api_key nor [openai] api_key is set"
+    )]
+    NoLiveKey {
+        /// Her name.
+        secretary: String,
+    },
     /// Nobody said where.
     #[error("secretary {secretary:?} speaks through Azure, but [azure] endpoint is not set")]
     NoEndpoint {
@@ -119,7 +127,8 @@ pub fn rungs(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung
             Err(why) => missing.push(why),
         }
     }
-    let warnings = missing.iter().map(ToString::to_string).collect();
+    let noted = found.iter().flat_map(|rung| notes(rung, secretary, config));
+    let warnings = missing.iter().map(ToString::to_string).chain(noted).collect();
     let mut found = found.into_iter();
     match (found.next(), missing.into_iter().next()) {
         (Some(first), _) => Ok(Rungs { first, below: found.collect(), warnings }),
@@ -127,6 +136,19 @@ pub fn rungs(secretary: &Secretary, config: &Config, ears: &Ears) -> Result<Rung
         // Her own provider is always one or the other.
         (None, None) => rung(secretary, config, ears).map(|first| Rungs { first, below: Vec::new(), warnings }),
     }
+}
+
+/// What of the configuration a rung cannot do.
+fn notes(rung: &Rung, secretary: &Secretary, config: &Config) -> Vec<String> {
+    let name = &secretary.secretary_name;
+    let is_realtime = matches!(rung, Rung::OpenAi(_) | Rung::Azure { .. });
+    let is_semantic = matches!(secretary.provider_config.turn_detection, secretary::TurnDetection::SemanticVad { .. });
+    let idle = (is_realtime && is_semantic && config.openai.tuning.idle.is_some())
+        .then(|| format!("secretary {name:?} has semantic_vad, with which [openai] idle_timeout_ms does nothing"));
+    let unpriced = rung.unpriced().map(|model| {
+        format!("secretary {name:?}: {model} has no price here, so the cost of her calls is told without it")
+    });
+    idle.into_iter().chain(unpriced).collect()
 }
 
 /// The same secretary with another provider.
@@ -192,7 +214,7 @@ fn azure(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
 
 fn openai_live(secretary: &Secretary, config: &Config) -> Result<Rung, Unavailable> {
     let Some(key) = config.openai.live.api_key.as_ref().or(config.openai.api_key.as_ref()) else {
-        return Err(no_key(secretary, "live"));
+        return Err(Unavailable::NoLiveKey { secretary: secretary.secretary_name.clone() });
     };
     let own = &secretary.provider_config;
     let mut rung = live::Config::new(key.expose(), openai::Format::G711(Law::Mu));
@@ -223,7 +245,13 @@ fn realtime(key: &Secret, secretary: &Secretary, config: &Config) -> openai::Con
     rung.language = own.language.as_deref().and_then(|tag| tag.split('-').next()).map(str::to_ascii_lowercase);
     rung.speed = secretary.voice_settings.speed.map(f64::from);
     rung.tools = tools(secretary);
-    rung.tool_choice.clone_from(&tuning.tool_choice);
+    rung.tool_choice = match &tuning.tool_choice {
+        // The provider would refuse the whole session.
+        openai::ToolChoice::Function(name) if !rung.tools.iter().any(|tool| tool.name == *name) => {
+            openai::ToolChoice::Auto
+        }
+        choice => choice.clone(),
+    };
     rung.noise_reduction = tuning.noise_reduction;
     rung.bounds = openai::Bounds {
         reasoning: tuning.reasoning,

@@ -179,6 +179,15 @@ pub enum KeysTaken {
     AsEntry,
 }
 
+/// What the caller said that is no text yet, when a conversation goes on over a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unworded {
+    /// All of it: turns that are over and want an answer, too.
+    All,
+    /// The turn the caller is in.
+    Turn,
+}
+
 /// Something the assistant must know, from us and not from the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
@@ -281,6 +290,8 @@ pub enum Event {
     /// The conversation goes on over a new connection: the one there is, if any, is to be dropped, and the prepared one used
     /// or, where there is none, [`Dialect::endpoint`] connected again. What waits to be sent waits for it.
     Reconnect,
+    /// The assistant works on its answer without a word, by means of its own: it is not silent for this long from here on.
+    Working(Duration),
     /// The provider heard the caller start to speak.
     SpeechStarted,
     /// The provider heard the caller stop.
@@ -351,6 +362,16 @@ pub trait Dialect: Debug + Send {
     fn handle_incoming(&mut self, message: Incoming, now: Instant);
     /// There is no connection, or no longer.
     fn handle_disconnected(&mut self, how: Disconnect, now: Instant);
+    /// [`Event::Reconnect`] is about to be done: whether this is to be heard again over the new connection. If so,
+    /// [`Self::handle_audio`] is given it next, from its beginning, and caller audio that was not sent is of no use; whoever
+    /// hears a turn again owes it no other answer. Asked of the more first. Where the server remembers what it heard, only
+    /// the turn the caller is in is of use.
+    fn hears_again(&mut self, unworded: Unworded) -> bool {
+        match unworded {
+            Unworded::All => false,
+            Unworded::Turn => true,
+        }
+    }
     /// Caller audio in [`Formats::uplink`], in sequence and without gaps, silence included.
     fn handle_audio(&mut self, audio: &Audio, now: Instant);
     /// The local detector changed its mind about the caller.

@@ -66,6 +66,11 @@ impl Outbox {
         }
     }
 
+    /// Caller audio that waits is of no use: it will be given again.
+    pub(crate) fn drop_audio(&mut self) {
+        self.audio.clear();
+    }
+
     /// The conversation is over: nothing will go.
     pub(crate) fn clear(&mut self) {
         self.open = false;

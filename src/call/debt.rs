@@ -24,13 +24,15 @@ pub(super) struct Debt {
     decided: Option<Instant>,
     thought: Option<Instant>,
     audio: Option<Instant>,
+    /// The provider works on it so long, by its own account.
+    works: Option<Instant>,
 }
 
 impl Debt {
     /// The caller speaks: whatever was owed, the answer is to what they say.
     pub(super) fn caller_speaks(&mut self, now: Instant) {
         self.speech.get_or_insert(now);
-        (self.decided, self.thought, self.audio) = (None, None, None);
+        (self.decided, self.thought, self.audio, self.works) = (None, None, None, None);
         if let Owed::Answer { by } = &mut self.owed {
             *by = None;
         }
@@ -80,8 +82,14 @@ impl Debt {
         self.owed = Owed::Answer { by: known.into_iter().chain(by).min() };
     }
 
+    /// The provider works on it, and is not to be waited for in vain before then.
+    pub(super) fn works(&mut self, until: Instant) {
+        self.works = self.works.max(Some(until));
+    }
+
     /// The provider does something about it.
     pub(super) fn begun(&mut self) {
+        self.works = None;
         if let Owed::Answer { by } = &mut self.owed {
             *by = None;
         }
@@ -105,9 +113,9 @@ impl Debt {
     }
 
     /// When it has been waited for long enough.
-    pub(super) const fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match self.owed {
-            Owed::Answer { by } => by,
+            Owed::Answer { by } => by.map(|by| self.works.map_or(by, |works| works.max(by))),
             Owed::Nothing => None,
         }
     }
@@ -145,6 +153,18 @@ mod tests {
         assert_eq!((debt.deadline(), debt.is_owed()), (None, true));
         debt.settled();
         assert!(!debt.is_owed());
+    }
+
+    #[test]
+    fn who_works_without_a_word_is_waited_for_until_then_and_no_longer() {
+        let (now, mut debt) = (Instant::now(), Debt::default());
+        debt.wait(Some(now + ms(8_000)));
+        debt.works(now + ms(30_000));
+        debt.wait(Some(now + ms(9_000)));
+        assert_eq!(debt.deadline(), Some(now + ms(30_000)));
+        debt.caller_speaks(now);
+        debt.wait(Some(now + ms(8_000)));
+        assert_eq!(debt.deadline(), Some(now + ms(8_000)), "that was for an answer nobody wants any more");
     }
 
     #[test]

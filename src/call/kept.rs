@@ -2,6 +2,7 @@
 //!
 //! Overflow policy: at most ten seconds are kept; beyond it the oldest are dropped, and counted when they were speech.
 use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711, resample::Resampler};
+use providers::Unworded;
 use std::{collections::VecDeque, time::Duration};
 
 /// The most that is kept.
@@ -121,10 +122,13 @@ impl Kept {
         (self.last(wanted, format), std::mem::take(&mut self.lost))
     }
 
-    /// The turn the caller is in, so far, and what was to be heard besides: for a provider that goes on over another
-    /// connection.
-    pub(super) fn turn_so_far(&self, waiting: &Replay, format: AudioFormat) -> Replay {
-        self.last(self.turn.unwrap_or_default().max(waiting.length()), format)
+    /// What a provider that goes on over another connection is to hear again, and what it was to hear besides.
+    pub(super) fn again(&self, unworded: Unworded, waiting: &Replay, format: AudioFormat) -> Replay {
+        let wanted = match unworded {
+            Unworded::All => self.unworded.max(self.turn),
+            Unworded::Turn => self.turn,
+        };
+        self.last(wanted.unwrap_or_default().max(waiting.length()), format)
     }
 
     /// So much of the end.
@@ -310,8 +314,11 @@ mod tests {
         kept.speech_began();
         hear(&mut kept, 10);
         let (heard, waiting) = (Replay::default(), Replay((0..60).map(packet).collect()));
-        assert_eq!(kept.turn_so_far(&heard, ULAW).length(), PRE_ROLL + ms(200));
-        assert_eq!(kept.turn_so_far(&waiting, ULAW).length(), ms(1_200), "what had yet to be heard is not forgotten");
+        assert_eq!(kept.again(Unworded::Turn, &heard, ULAW).length(), PRE_ROLL + ms(200));
+        let again = kept.again(Unworded::Turn, &waiting, ULAW);
+        assert_eq!(again.length(), ms(1_200), "what had yet to be heard is not forgotten");
+        let all = kept.again(Unworded::All, &heard, ULAW);
+        assert_eq!(all.length(), ms(2_200), "the turn before it has no words yet");
         let (replay, lost) = kept.replay(ULAW);
         assert_eq!((replay.length(), lost), (ms(2_200), ms(0)), "it is no more text than before");
     }

@@ -396,7 +396,8 @@ impl Live {
             }
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),
             providers::Event::Prepare => desk.emit(Event::Prepare(self.provider.endpoint())),
-            providers::Event::Reconnect => self.reconnect(desk),
+            providers::Event::Reconnect => self.reconnect(desk, now),
+            providers::Event::Working(within) => self.debt.works(now + within),
             providers::Event::Ready => self.on_ready(desk, now),
         }
         GO_ON

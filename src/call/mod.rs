@@ -33,7 +33,7 @@ pub use recording::{Order, Recording};
 pub use rung::{PartPrices, Pipeline, Rung, Standby};
 pub use settings::{Patiences, Settings};
 pub use setup::Setup;
-pub use tools::tools;
+pub use tools::{NAMES as TOOLS, tools};
 
 use crate::{
     breaker::Sign,
@@ -568,7 +568,8 @@ impl Call {
             providers::Event::Usage(usage) => self.desk.used(&usage),
             providers::Event::Receipt(receipt) => self.desk.emit(Event::Receipt(receipt)),
             // Nobody listens before the answer, and a dialect says nothing before `Ready`.
-            providers::Event::SpeechStarted
+            providers::Event::Working(_)
+            | providers::Event::SpeechStarted
             | providers::Event::SpeechStopped
             | providers::Event::Audio { .. }
             | providers::Event::UtteranceDone(_)

@@ -2,7 +2,7 @@
 use media::{Audio, Heard, Speech, UtteranceId};
 use providers::{
     Ahead, Dialect, Disconnect, Endpoint, Errand, Event, Formats, Incoming, JobId, KeysTaken, Note, Outgoing, Part,
-    Past, RequestId, Respond, ToolCallId,
+    Past, RequestId, Respond, ToolCallId, Unworded,
 };
 use std::time::Instant;
 
@@ -97,6 +97,10 @@ impl Dialect for Numbered {
         self.dialect.handle_disconnected(how, now);
     }
 
+    fn hears_again(&mut self, unworded: Unworded) -> bool {
+        self.dialect.hears_again(unworded)
+    }
+
     fn handle_audio(&mut self, audio: &Audio, now: Instant) {
         self.dialect.handle_audio(audio, now);
     }
@@ -177,6 +181,7 @@ impl Dialect for Numbered {
             event @ (Event::Ready
             | Event::Prepare
             | Event::Reconnect
+            | Event::Working(_)
             | Event::SpeechStarted
             | Event::SpeechStopped
             | Event::CallerText(_)

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use media::{AudioFormat, SampleRate};
 pub(super) use providers::local::Occasion;
 use providers::{Dialect, Usage, elevenlabs, gemini, live, local, openai, pipeline, price};
+use std::time::Duration;
 
 /// What the recogniser of the built-in provider hears at most.
 const RECOGNISED: SampleRate = SampleRate::HZ_16000;
@@ -196,6 +197,24 @@ impl Rung {
             Self::ElevenLabs(config) => &config.agent_id,
             Self::Pipeline(parts) => &parts.engine,
             Self::Local { engine, .. } => engine,
+        }
+    }
+
+    /// A model besides the one that speaks which is paid for and has no price of any day on file.
+    pub fn unpriced(&self) -> Option<&str> {
+        let day = "9999-12-31";
+        let used = Usage { input_text: 1, transcribed: Duration::from_secs(1), ..Usage::default() };
+        match self {
+            Self::OpenAi(config) | Self::Azure { config, .. } => {
+                let model = config.transcription_model.as_deref()?;
+                let price = providers::price::transcription_micro_usd(used.transcribed, model, day);
+                price.is_none().then_some(model)
+            }
+            Self::OpenAiLive(config) => {
+                let price = providers::price::cost_micro_usd(&used, &config.backend_model, day);
+                (price.is_none() && !config.tools.is_empty()).then_some(config.backend_model.as_str())
+            }
+            Self::Gemini(_) | Self::ElevenLabs(_) | Self::Pipeline(_) | Self::Local { .. } => None,
         }
     }
 

@@ -30,6 +30,8 @@ struct PressArguments {
     keys: String,
 }
 
+/// What tools of an assistant are called; which of them one has depends on the secretary.
+pub const NAMES: [&str; 5] = ["transfer", "end_call", "press_keys", "pause_recording", "resume_recording"];
 /// The most keys that are pressed at a time.
 const MAX_KEYS: usize = 32;
 
@@ -100,6 +102,13 @@ fn plain(name: &str, description: &str) -> Tool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_tool_has_its_name_on_the_list() {
+        let is_known =
+            |name: &str| !matches!(request(name, "{}"), Request::Unknown(why) if why.contains("no tool called"));
+        assert!(NAMES.into_iter().all(is_known) && !is_known("sing"));
+    }
 
     #[test]
     fn arguments_of_a_model_are_read_or_refused_in_words() {

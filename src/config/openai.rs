@@ -5,6 +5,7 @@ use super::{
     raw::{RawAzure, RawLive, RawOpenAi},
     sections::{WEBSOCKET, is_websocket},
 };
+use crate::call::TOOLS;
 use providers::openai::{Effort, NoiseReduction, ToolChoice, Truncation};
 use serde::Deserialize;
 use std::time::Duration;
@@ -112,14 +113,21 @@ pub(super) fn tuning(raw: RawOpenAi, check: &mut Check<'_>) -> Tuning {
         reasoning,
         max_output_tokens: tokens.and_then(|tokens| u16::try_from(tokens).ok()),
         truncation: truncation(raw.truncation, check),
-        tool_choice: match check.text(at("tool_choice"), raw.tool_choice).as_deref() {
-            None | Some("auto") => ToolChoice::Auto,
-            Some("none") => ToolChoice::None,
-            Some("required") => ToolChoice::Required,
-            Some(name) => ToolChoice::Function(name.to_owned()),
-        },
+        tool_choice: tool_choice(raw.tool_choice, check),
         mcp_servers: mcp_servers(raw.mcp_servers, check),
     }
+}
+
+fn tool_choice(value: Option<Value>, check: &mut Check<'_>) -> ToolChoice {
+    let place = Place { section: "openai", key: "tool_choice" };
+    let allowed = format!("must be \"auto\", \"none\", \"required\" or a tool: {}", TOOLS.join(", "));
+    let read = |word: &str| match word {
+        "auto" => Some(ToolChoice::Auto),
+        "none" => Some(ToolChoice::None),
+        "required" => Some(ToolChoice::Required),
+        name => TOOLS.contains(&name).then(|| ToolChoice::Function(name.to_owned())),
+    };
+    word(place, value, &allowed, check, read).unwrap_or(ToolChoice::Auto)
 }
 
 fn word<T>(
@@ -169,6 +177,9 @@ fn mcp_servers(value: Option<Value>, check: &mut Check<'_>) -> Vec<McpServer> {
         if !url.starts_with("https://") {
             check.refuse(at(), None, format!("the url of {label:?} must start with \"https://\""));
         }
+        if read.iter().any(|server: &McpServer| server.label == label) {
+            check.refuse(at(), None, format!("two servers have the label {label:?}"));
+        }
         let authorization = check.secret(at(), authorization.map(Value::String));
         read.push(McpServer { label, url, authorization, allowed_tools });
     }
@@ -187,8 +198,15 @@ pub(super) fn azure(raw: RawAzure, check: &mut Check<'_>) -> Azure {
     let endpoint = check.text(at("endpoint"), raw.endpoint);
     if endpoint.as_deref().is_some_and(|endpoint| !is_websocket(endpoint)) {
         check.refuse(at("endpoint"), written.as_ref(), WEBSOCKET);
+    } else if endpoint.as_deref().is_some_and(has_path) {
+        const RESOURCE: &str = "must be of the resource alone, like \"wss://NAME.openai.azure.com\": its path is known";
+        check.refuse(at("endpoint"), written.as_ref(), RESOURCE);
     }
     Azure { api_key: check.secret(at("api_key"), raw.api_key), endpoint, deployment, model, transcription_model }
+}
+
+fn has_path(endpoint: &str) -> bool {
+    endpoint.split_once("://").is_some_and(|(_, host)| host.trim_end_matches('/').contains('/'))
 }
 
 /// `[live]`

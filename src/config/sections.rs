@@ -54,13 +54,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         true => entries(&mut table, "peers", check, peer),
         false => vec![loopback()],
     };
-    let services = entries(&mut table, "services", check, parts::service);
-    let services = parts::services(services, check);
-    let parts = parts::Parts {
-        pipeline: parts::pipeline(section(&mut table, "pipeline", check), &services, check),
-        turn_based: parts::turn_based(section(&mut table, "turn_based", check), &services, check),
-        services,
-    };
+    let parts = separate_parts(&mut table, check);
     let config = Config {
         sip,
         tls,
@@ -81,12 +75,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         call: call(section(&mut table, "call", check), check),
         media: media(section(&mut table, "media", check), check),
         recording: recording::recording(section(&mut table, "recording", check), check),
-        tenancy: Tenancy {
-            limits: tenants::limits(section(&mut table, "limits", check), check),
-            redis: tenants::redis(section(&mut table, "redis", check), check),
-            master_keys: tenants::master_keys(section(&mut table, "secrets", check), check),
-            tenants: entries(&mut table, "tenants", check, tenants::entry),
-        },
+        tenancy: tenancy(&mut table, check),
         log: log(section(&mut table, "log", check), check),
         trace: diagnosis::trace(section(&mut table, "trace", check), check),
         control: diagnosis::control(section(&mut table, "control", check), check),
@@ -106,6 +95,25 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         Ok(config)
     } else {
         Err(ConfigError { problems: std::mem::take(&mut check.problems) })
+    }
+}
+
+fn separate_parts(table: &mut Table, check: &mut Check<'_>) -> parts::Parts {
+    let services = entries(table, "services", check, parts::service);
+    let services = parts::services(services, check);
+    parts::Parts {
+        pipeline: parts::pipeline(section(table, "pipeline", check), &services, check),
+        turn_based: parts::turn_based(section(table, "turn_based", check), &services, check),
+        services,
+    }
+}
+
+fn tenancy(table: &mut Table, check: &mut Check<'_>) -> Tenancy {
+    Tenancy {
+        limits: tenants::limits(section(table, "limits", check), check),
+        redis: tenants::redis(section(table, "redis", check), check),
+        master_keys: tenants::master_keys(section(table, "secrets", check), check),
+        tenants: entries(table, "tenants", check, tenants::entry),
     }
 }
 

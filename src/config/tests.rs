@@ -638,3 +638,22 @@ fn what_an_entry_of_a_tenant_may_not_say_is_named() {
         assert!(error.contains(named), "{keys}: {error}");
     }
 }
+
+#[test]
+fn what_openai_or_azure_would_refuse_in_every_call_is_refused_before_the_first() {
+    let cases = [
+        ("[openai]\ntool_choice = \"tranfer\"", "openai.tool_choice", "press_keys"),
+        (
+            "[openai]\nmcp_servers = [{ label = \"a\", url = \"https://a\" }, { label = \"a\", url = \"https://b\" }]",
+            "openai.mcp_servers",
+            "two servers have the label \"a\"",
+        ),
+        ("[azure]\nendpoint = \"wss://r.openai.azure.com/openai/v1\"", "azure.endpoint", "of the resource alone"),
+    ];
+    for (text, key, why) in cases {
+        let error = Config::parse(text, "ramal.toml", &environment(&[])).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(why), "{error}");
+    }
+    let slash = "[azure]\nendpoint = \"wss://r.openai.azure.com/\"";
+    assert!(Config::parse(slash, "ramal.toml", &environment(&[])).is_ok());
+}

@@ -82,6 +82,9 @@ mod tests {
     fn a_provider_nobody_knows_is_named_with_its_place() {
         let problem = ladder(r#"[{"provider": "local"}, {"provider": "hal"}]"#).unwrap_err();
         assert!(problem.starts_with("ladder[1] has provider \"hal\""), "{problem}");
+        let known = problem.split_once("knows ").unwrap().1.replace(" and ", ", ");
+        let is_known = |name: &str| !matches!(ProviderKind::parse(name), ProviderKind::Unknown(_));
+        assert!(known.split(", ").all(is_known) && known.contains("azure, openai-live"), "{problem}");
         let many = format!("[{}]", [r#"{"provider": "local"}"#; MOST + 1].join(","));
         assert!(ladder(&many).unwrap_err().contains("9 rungs"));
     }

@@ -4,6 +4,7 @@ mod detector;
 mod elevenlabs;
 mod keys;
 mod ladder;
+mod rotation;
 mod wideband;
 
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};

@@ -332,8 +332,8 @@ fn conversations_of_separate_parts_are_as_written_down() {
         {
             assert!(text.contains(there), "{name}: {there}");
         }
-        let told = talk.lines.iter().map(Value::to_string).filter(|line| line.contains("/chat/completions"));
-        let last = told.last().unwrap();
+        let mut told = talk.lines.iter().map(Value::to_string).filter(|line| line.contains("/chat/completions"));
+        let last = told.next_back().unwrap();
         assert!(last.contains("Once upon") && !last.contains("a very long story"), "{name}: it is interrupted: {last}");
         check(name, &talk.lines);
     }

@@ -147,6 +147,7 @@ fn show(event: &Event) -> String {
         Event::Ready => "Ready".into(),
         Event::Prepare => "Prepare".into(),
         Event::Reconnect => "Reconnect".into(),
+        Event::Working(within) => format!("Working {within:?}"),
         Event::SpeechStarted => "SpeechStarted".into(),
         Event::SpeechStopped => "SpeechStopped".into(),
         Event::Audio { utterance, audio } => format!("Audio {} {:?}", utterance.0, audio.duration()),

@@ -28,6 +28,8 @@ pub struct Config {
     pub format: Format,
     /// What the assistant may ask us to do.
     pub tools: Vec<Tool>,
+    /// After so long a session is left for a fresh one, in the next pause. The provider ends each at a time of its own.
+    pub rotate_after: Duration,
     /// Least caller audio in one append message.
     pub batch: Duration,
     /// Most caller audio kept while the provider cannot take it; beyond it the oldest is dropped and counted.
@@ -48,6 +50,7 @@ impl Config {
             language: None,
             format,
             tools: Vec::new(),
+            rotate_after: Duration::from_secs(50 * 60),
             batch: Duration::from_millis(20),
             backlog: Duration::from_secs(5),
         }

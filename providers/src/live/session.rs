@@ -9,12 +9,13 @@ use super::{
 use crate::{
     dialect::{
         Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing,
-        Respond, ToolCallId, Usage,
+        Respond, ToolCallId, Unworded, Usage,
     },
     keys,
     openai::{
         fault,
         memory::{self, Memory},
+        rotation::Rotation,
         tools::{Settled, Tools},
         wire::Item,
     },
@@ -37,8 +38,8 @@ const METERED: Duration = Duration::from_secs(1);
 const LONGEST_CONTENT: usize = 1_500;
 /// Words of the past that a fresh session is told, bytes: 8,192 tokens are allowed.
 const TOLD: usize = 16_000;
-/// A session that the server ends before this has not been one.
-const WORKS_AFTER: Duration = Duration::from_secs(60);
+/// Before what did not fit into the message before it.
+const CONTINUED: &str = "Go on with this, without a pause:\n";
 
 /// What went by without being worth an event each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +78,9 @@ pub struct Session {
     /// Responses so far of each delegation: a call is answered within its response.
     delegations: BTreeMap<String, u64>,
     memory: Memory,
+    rotation: Rotation,
+    /// The session that was left owed an answer, which the next is asked for unless it hears the question again.
+    owes: bool,
     /// Connected time that was told, of this session.
     metered: Duration,
     /// Whether the caller has been greeted.
@@ -92,6 +96,7 @@ impl Session {
     /// A conversation not yet connected.
     pub fn new(config: Config) -> Self {
         let bytes = |duration| config.format.bytes_in(duration);
+        let rotation = Rotation::new(config.rotate_after);
         let outbox = Outbox::new([bytes(config.batch), bytes(config.backlog), bytes(LONGEST_APPEND)], wire::append);
         Self {
             config,
@@ -103,6 +108,8 @@ impl Session {
             tools: Tools::default(),
             delegations: BTreeMap::new(),
             memory: Memory::default(),
+            rotation,
+            owes: false,
             metered: Duration::ZERO,
             began: false,
             resumed: None,
@@ -138,6 +145,7 @@ impl Session {
         }
         self.leave(now);
         self.phase = Phase::Over;
+        self.rotation.closed();
         self.outbox.clear();
         self.events.push_back(Event::Failed(failure));
     }
@@ -150,15 +158,19 @@ impl Session {
         }
     }
 
-    /// The server ended a session that had its time: another follows, which is told what was said.
+    /// A session had its time: another follows, which is told what was said.
     fn follow(&mut self, now: Instant) {
+        let is_speaking = self.stream.is_speaking();
         self.tell_words();
         self.leave(now);
+        self.owes |= is_speaking || !self.tools.is_settled() || self.memory.is_unanswered();
+        self.rotation.closed();
         self.tools = Tools::default();
         self.delegations.clear();
         self.memory.settle();
         self.metered = Duration::ZERO;
         self.outbox.hold();
+        self.outbox.drop_control(wire::is_of_one_session);
         self.phase = Phase::Unconnected;
         self.events.push_back(Event::Reconnect);
     }
@@ -190,11 +202,23 @@ impl Session {
         Some(words.trim().to_owned()).filter(|words| !words.is_empty())
     }
 
-    /// What the model is to say at once.
+    /// What the model is to say at once, in as many messages as it takes.
     fn comment(&mut self, content: &str, delegation_id: Option<&str>) {
-        let event_id = self.event_id();
-        let comment = ClientEvent::Comment { event_id: &event_id, content: short(content), delegation_id };
-        self.outbox.push_control(comment.to_text());
+        let mut left = content;
+        while !left.is_empty() {
+            let is_first = left.len() == content.len();
+            let (now, rest) = fitting(left, if is_first { 0 } else { CONTINUED.len() });
+            let content = if is_first { now.to_owned() } else { format!("{CONTINUED}{now}") };
+            let event_id = self.event_id();
+            let comment = ClientEvent::Comment { event_id: &event_id, content: &content, delegation_id };
+            self.outbox.push_control(comment.to_text());
+            left = rest;
+        }
+    }
+
+    /// Nobody speaks, and nothing is asked for or owed.
+    fn is_calm(&self) -> bool {
+        !self.stream.is_speaking() && self.said.is_none() && self.tools.is_settled() && !self.memory.is_unanswered()
     }
 
     fn settle_tools(&mut self, settled: Settled) {
@@ -244,6 +268,14 @@ fn short(content: &str) -> &str {
     content.split_at(end).0
 }
 
+/// As many whole words as a message may hold beside so many bytes of others, and what is left.
+fn fitting(content: &str, others: usize) -> (&str, &str) {
+    let (fits, _) = content.split_at(content.floor_char_boundary(LONGEST_CONTENT.saturating_sub(others)));
+    let whole = fits.rfind(char::is_whitespace).filter(|end| *end > 0 && fits.len() < content.len());
+    let (now, rest) = content.split_at(whole.unwrap_or(fits.len()));
+    (now, rest.trim_start())
+}
+
 impl Dialect for Session {
     fn endpoint(&self) -> Endpoint {
         let headers = vec![("Authorization".to_owned(), format!("Bearer {}", self.config.api_key))];
@@ -291,6 +323,13 @@ impl Dialect for Session {
         self.fail(fault::disconnected(how), now);
     }
 
+    fn hears_again(&mut self, _unworded: Unworded) -> bool {
+        // The server answers what it hears.
+        self.owes = false;
+        self.outbox.drop_audio();
+        true
+    }
+
     fn handle_audio(&mut self, audio: &Audio, now: Instant) {
         if self.phase == Phase::Over {
             return;
@@ -309,7 +348,8 @@ impl Dialect for Session {
         }
     }
 
-    fn handle_speech(&mut self, speech: Speech, _now: Instant) {
+    fn handle_speech(&mut self, speech: Speech, now: Instant) {
+        self.rotation.stirred(now);
         match speech {
             Speech::Refuted | Speech::Yielded | Speech::Ended { .. } => self.stream.listen(),
             Speech::Suspected | Speech::Confirmed | Speech::Insisted => {}
@@ -332,8 +372,9 @@ impl Dialect for Session {
         self.outbox.push_control(instruct.to_text());
     }
 
-    fn handle_played_out(&mut self, _heard: Heard, _now: Instant) {
-        // Nobody waits for it: the model listens and speaks at any time.
+    fn handle_played_out(&mut self, _heard: Heard, now: Instant) {
+        // The model listens and speaks at any time: it is no more than a sign that somebody does.
+        self.rotation.stirred(now);
     }
 
     fn take_half(&mut self) -> Option<String> {
@@ -390,6 +431,10 @@ impl Dialect for Session {
         if self.said.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.tell_words();
         }
+        let is_calm = self.is_calm();
+        if self.rotation.is_due(is_calm, now) {
+            self.follow(now);
+        }
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
@@ -405,7 +450,8 @@ impl Dialect for Session {
             Phase::AwaitingStarted { by } => Some((by, "live session started")),
             Phase::Open { .. } => {
                 let said = self.said.as_ref().map(|(_, until)| (*until, "live words of the caller"));
-                [said, self.stream.deadline()].into_iter().flatten().min()
+                let rotation = self.rotation.deadline().map(|(at, _)| (at, "live end of a session"));
+                [said, self.stream.deadline(), rotation].into_iter().flatten().min()
             }
             Phase::Unconnected | Phase::Over => None,
         }

@@ -30,6 +30,8 @@ enum State {
 /// What becomes of a piece of audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
+    /// It is the first that is heard of an utterance.
+    Open(UtteranceId),
     /// It is heard.
     Play(UtteranceId),
     /// Nothing is said in it.
@@ -65,6 +67,7 @@ impl Stream {
     /// A piece of audio arrived; [`Self::over`] is to be asked first.
     pub(super) fn take(&mut self, audio: &Audio, now: Instant) -> Piece {
         let (is_silent, until) = (is_silent(audio), now + PAUSE);
+        let opens = matches!(self.state, State::Quiet);
         let utterance = match &mut self.state {
             State::Hushed { .. } if is_silent => return Piece::Stale,
             State::Hushed { until: last } => {
@@ -92,7 +95,12 @@ impl Stream {
         if let Some((_, received)) = self.received.iter_mut().rev().find(|(known, _)| *known == utterance) {
             *received = received.saturating_add(audio.duration());
         }
-        Piece::Play(utterance)
+        if opens { Piece::Open(utterance) } else { Piece::Play(utterance) }
+    }
+
+    /// Whether an utterance is open.
+    pub(super) const fn is_speaking(&self) -> bool {
+        matches!(self.state, State::Speaking { .. })
     }
 
     /// The utterance that is over by now, if one is.

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
 use crate::{
-    dialect::{Dialect, Disconnect, Endpoint, Event, Incoming, Note, Outgoing, Respond, Tool, ToolCallId},
+    dialect::{Dialect, Disconnect, Endpoint, Event, Incoming, Note, Outgoing, Respond, Tool, ToolCallId, Unworded},
     openai::Format,
 };
 use media::{Audio, Heard, Law, Speech, UtteranceId};
@@ -202,4 +202,100 @@ fn connected_time_is_metered_while_the_caller_is_heard() {
     let connected = |event| if let Event::Usage(usage) = event { usage.connected } else { Duration::ZERO };
     let total: Duration = std::iter::from_fn(|| player.session.poll_event()).map(connected).sum();
     assert_eq!(total, Duration::from_millis(2_520));
+}
+
+impl Player {
+    fn server(&mut self, message: Value) {
+        self.session.handle_incoming(Incoming::Text(message.to_string()), self.now);
+    }
+
+    /// A session has started: what is sent then.
+    fn started(&mut self) -> Vec<Value> {
+        self.session.handle_connected(self.now);
+        self.server(json!({"type": "session.started", "event_id": "e", "session": {}}));
+        std::iter::from_fn(|| self.sent()).skip(1).collect()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.session.poll_event()).collect()
+    }
+}
+
+/// An answer that is not begun, or not ended, is asked for in the session that follows, unless that hears the question.
+#[test]
+fn what_an_expired_session_owed_is_asked_for_in_the_next() {
+    let words = json!({"type": "session.input_transcript.delta", "event_id": "e", "delta": "When?"});
+    let loud = base64_simd::STANDARD.encode_to_string([0x2a; 800]);
+    let speech = json!({"type": "session.output_audio.delta", "delta": loud});
+    let said = json!({"type": "session.output_transcript.delta", "event_id": "e", "delta": "At nine."});
+    let call = json!({"type": "function_call", "call_id": "c", "name": "transfer", "arguments": "{}"});
+    let event = json!({"type": "response.output_item.done", "item": call});
+    let tool = json!({"type": "response.event", "event_id": "e", "delegation_id": "d", "event": event});
+    let cases = [
+        ("nothing", vec![], false, false),
+        ("a question", vec![words.clone()], false, true),
+        ("a question, in audio", vec![words.clone()], true, false),
+        ("an answer begun", vec![words.clone(), said.clone(), speech], false, true),
+        ("a tool called", vec![words.clone(), said.clone(), tool], false, true),
+        ("an answer given", vec![words, said], false, false),
+    ];
+    for (case, messages, hears_again, is_asked) in cases {
+        let mut player = Player::new(config());
+        player.started();
+        player.wait(Duration::from_secs(61));
+        messages.into_iter().for_each(|message| player.server(message));
+        player.server(json!({"type": "session.closed", "event_id": "e", "reason": "expired"}));
+        assert!(player.events().contains(&Event::Reconnect), "{case}");
+        if hears_again {
+            assert!(player.session.hears_again(Unworded::All));
+        }
+        let sent = player.started();
+        let asked = sent.iter().any(|message| message["content"].to_string().contains("There was a gap"));
+        assert_eq!((asked, sent.len()), (is_asked, usize::from(is_asked)), "{case}: {sent:?}");
+    }
+}
+
+#[test]
+fn a_session_is_left_in_a_pause_before_the_server_ends_it() {
+    let mut player = Player::new(config());
+    player.started();
+    player.wait(Duration::from_secs(50 * 60 - 1));
+    assert!(!player.events().contains(&Event::Reconnect));
+    player.session.handle_speech(Speech::Confirmed, player.now);
+    player.server(json!({"type": "session.input_transcript.delta", "event_id": "e", "delta": "When?"}));
+    player.wait(Duration::from_secs(3));
+    assert!(!player.events().contains(&Event::Reconnect), "that is not answered yet");
+    player.server(json!({"type": "session.output_transcript.delta", "event_id": "e", "delta": "At nine."}));
+    player.wait(Duration::from_secs(2));
+    assert!(player.events().contains(&Event::Reconnect));
+}
+
+/// What a tool was asked there nobody asks here.
+#[test]
+fn what_names_things_of_the_session_that_was_left_does_not_follow_into_the_next() {
+    let mut player = Player::new(config());
+    player.started();
+    player.wait(Duration::from_secs(61));
+    let call = json!({"type": "function_call", "call_id": "c", "name": "transfer", "arguments": "{}"});
+    let event = json!({"type": "response.output_item.done", "item": call});
+    player.server(json!({"type": "response.event", "event_id": "e", "delegation_id": "d", "event": event}));
+    player.session.answer_tool(ToolCallId("c".into()), "{}".into(), Respond::Yes, player.now);
+    player.session.handle_keys("5", player.now);
+    player.server(json!({"type": "session.closed", "event_id": "e", "reason": "expired"}));
+    player.session.handle_connected(player.now);
+    player.server(json!({"type": "session.started", "event_id": "e", "session": {}}));
+    let kinds: Vec<_> = std::iter::from_fn(|| player.sent()).map(|message| message["type"].to_string()).collect();
+    let expected = ["session.start", "session.instructions.append", "session.commentary.append"];
+    assert_eq!(kinds, expected.map(|kind| format!("{kind:?}")));
+}
+
+#[test]
+fn words_that_do_not_fit_into_a_message_go_in_several() {
+    let words = (0..400).map(|number| format!("palavrão{number}")).collect::<Vec<_>>().join(" ");
+    let mut player = Player::new(Config { first_message: Some(words.clone()), ..config() });
+    let sent = player.started();
+    let contents: Vec<_> = sent.iter().map(|message| message["content"].as_str().unwrap()).collect();
+    assert!(contents.len() > 2 && contents.iter().all(|content| content.len() <= 1_500), "{contents:?}");
+    let said: Vec<_> = contents.iter().map(|content| content.split_once('\n').unwrap().1).collect();
+    assert_eq!(said.join(" "), words);
 }

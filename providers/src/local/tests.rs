@@ -63,6 +63,7 @@ impl World {
                 | Event::Prepare
                 | Event::Reconnect
                 | Event::Thought
+                | Event::Working(_)
                 | Event::Usage(_)
                 | Event::Receipt(_)
                 | Event::SpeechStarted

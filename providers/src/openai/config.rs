@@ -74,7 +74,8 @@ impl Config {
             bounds: Bounds::default(),
             rotate_after: Duration::from_secs(50 * 60),
             batch: Duration::from_millis(20),
-            backlog: Duration::from_secs(5),
+            // What a call keeps to be heard again over another connection, ten seconds, and what is said while that is made.
+            backlog: Duration::from_secs(12),
         }
     }
 }

@@ -1,10 +1,15 @@
 //! What was said so far, as far as the caller heard it: a session that takes the place of another begins with it.
 use super::wire::Item;
 pub(crate) use crate::past::Said;
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// Lines kept; beyond it the oldest go.
 const LINES: usize = 120;
+/// A transcript may be so late; after that it is not waited for.
+const LATE: Duration = Duration::from_secs(15);
 
 /// The items that put these words into a conversation, in order. What has no words has no item.
 pub(crate) fn items<'a>(said: impl IntoIterator<Item = &'a Said>) -> Vec<Item<'a>> {
@@ -23,6 +28,12 @@ struct Line {
     words: Words,
 }
 
+impl Line {
+    const fn is_awaited(&self) -> bool {
+        matches!(self.words, Words::Awaited { .. })
+    }
+}
+
 fn words(said: &Said) -> &str {
     let (Said::Caller(words) | Said::Assistant(words)) = said;
     words.trim()
@@ -30,8 +41,8 @@ fn words(said: &Said) -> &str {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Words {
-    /// The caller's, and still to come: a transcript may be late.
-    Awaited,
+    /// The caller's, and still to come: until then they are waited for.
+    Awaited { until: Instant },
     /// Said in the session that is open, which knows it.
     Known,
     /// Said before: the next session is to be told.
@@ -46,13 +57,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// The caller ended a turn whose words will come.
-    pub(crate) fn expect_words(&mut self, item_id: &str) {
-        self.push(item_id.to_owned(), Said::Caller(String::new()), Words::Awaited);
+    pub(crate) fn expect_words(&mut self, item_id: &str, now: Instant) {
+        let awaited = Words::Awaited { until: now + LATE };
+        self.push(item_id.to_owned(), Said::Caller(String::new()), awaited);
     }
 
     /// The words of a turn; none when they will not come.
     pub(crate) fn caller(&mut self, item_id: &str, words: &str) {
-        let awaited = |line: &&mut Line| line.words == Words::Awaited && line.item_id == item_id;
+        let awaited = |line: &&mut Line| line.is_awaited() && line.item_id == item_id;
         match self.lines.iter_mut().rev().find(awaited) {
             Some(line) => {
                 line.words = Words::Known;
@@ -101,13 +113,19 @@ impl Memory {
     }
 
     /// Whether words of the caller are still to come.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.lines.iter().any(|line| line.words == Words::Awaited)
+    pub(crate) fn is_waiting(&self, now: Instant) -> bool {
+        self.lines.iter().any(|line| matches!(line.words, Words::Awaited { until } if now < until))
+    }
+
+    /// Whether the last that was said in this session is the caller's.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        let last = self.lines.back().filter(|line| line.words == Words::Known);
+        last.is_some_and(|line| matches!(line.said, Said::Caller(_)))
     }
 
     /// Another session takes over: words that have not come will not. What is noted from here on is told by other means.
     pub(crate) fn settle(&mut self) {
-        self.lines.retain(|line| line.words != Words::Awaited);
+        self.lines.retain(|line| !line.is_awaited());
         for line in &mut self.lines {
             line.item_id.clear();
             line.words = Words::Past;
@@ -143,6 +161,7 @@ impl Memory {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
@@ -165,13 +184,13 @@ mod tests {
 
     #[test]
     fn late_words_of_the_caller_stand_before_the_answer() {
-        let mut memory = Memory::default();
-        memory.expect_words("turn");
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        memory.expect_words("turn", now);
         memory.assistant("answer", "We are ");
         memory.assistant("answer", "open.");
-        assert!(memory.is_waiting());
+        assert!(memory.is_waiting(now) && !memory.is_waiting(now + LATE), "nobody waits for ever");
         memory.caller("turn", "Are you open?");
-        assert!(!memory.is_waiting());
+        assert!(!memory.is_waiting(now));
         assert_eq!(told(&mut memory), ["Are you open?", "We are open."]);
     }
 
@@ -182,7 +201,7 @@ mod tests {
         memory.cut("a", 600, 1_000);
         memory.assistant("b", "never heard");
         memory.forget("b");
-        memory.expect_words("c");
+        memory.expect_words("c", Instant::now());
         assert_eq!(told(&mut memory), ["one two"]);
         memory.assistant("a", "another a");
         assert_eq!(memory.told(1_000).count(), 1, "the session that is open knows the rest");

@@ -9,7 +9,7 @@ mod config;
 pub(crate) mod fault;
 pub(crate) mod memory;
 mod response;
-mod rotation;
+pub(crate) mod rotation;
 mod session;
 mod spoken;
 pub(crate) mod tools;

@@ -15,6 +15,8 @@ const PROGRESS_WITHIN: Duration = Duration::from_secs(20);
 const HELD_FOR: Duration = Duration::from_secs(8);
 /// How long a refused create waits when the response it met is not one we know of.
 const AFTER_REFUSAL: Duration = Duration::from_secs(1);
+/// How long the server's own response may take to begin after the caller's turn; it is a matter of milliseconds.
+const EXPECTED_FOR: Duration = Duration::from_secs(5);
 /// Waits before trying a failed response again; after the last the conversation is given up.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1_200)];
 /// Cancelled responses remembered, whose audio may still arrive.
@@ -74,7 +76,13 @@ struct Waiting {
 #[derive(Clone, Copy, Debug)]
 enum Caller {
     Quiet,
-    Speaking { hold_until: Instant },
+    Speaking {
+        hold_until: Instant,
+    },
+    /// Their turn is over, and the server's own response to it has yet to begin.
+    Waiting {
+        until: Instant,
+    },
 }
 
 /// What `response.created` asks of us.
@@ -174,7 +182,7 @@ impl Responses {
         let waiting = self.waiting.as_ref()?;
         let held = match (self.caller, waiting.plan.manners) {
             (Caller::Speaking { hold_until }, Manners::Polite) => Some(hold_until),
-            (Caller::Speaking { .. }, Manners::Urgent) | (Caller::Quiet, _) => None,
+            (Caller::Speaking { .. }, Manners::Urgent) | (Caller::Quiet | Caller::Waiting { .. }, _) => None,
         };
         held.max(waiting.not_before)
     }
@@ -186,7 +194,7 @@ impl Responses {
 
     /// The server heard the caller stop; it creates a response of its own, which will cover what waits.
     pub(super) fn caller_stopped(&mut self, now: Instant) {
-        self.caller = Caller::Quiet;
+        self.caller = Caller::Waiting { until: now + EXPECTED_FOR };
         if let Some(waiting) = &mut self.waiting
             && waiting.plan.manners == Manners::Polite
         {
@@ -194,25 +202,30 @@ impl Responses {
         }
     }
 
-    /// Nobody speaks, and nothing is asked for or waits.
-    pub(super) fn is_idle(&self) -> bool {
-        matches!((&self.state, &self.waiting, self.caller), (State::Free, None, Caller::Quiet))
+    /// Nobody speaks, and nothing is asked for, expected or waits.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        let is_quiet = match self.caller {
+            Caller::Quiet => true,
+            Caller::Speaking { .. } => false,
+            Caller::Waiting { until } => until <= now,
+        };
+        is_quiet && matches!((&self.state, &self.waiting), (State::Free, None))
     }
 
     /// Another session takes over, in which none of these were made. What waits, waits on; what was asked for and not
-    /// begun, too. True when one was being made, which is the answer the caller waits for.
-    pub(super) fn leave(&mut self) -> bool {
+    /// begun, too. True when one was being made or is expected, which is the answer the caller waits for.
+    pub(super) fn leave(&mut self, now: Instant) -> bool {
         let state = std::mem::replace(&mut self.state, State::Free);
-        self.caller = Caller::Quiet;
+        let caller = std::mem::replace(&mut self.caller, Caller::Quiet);
         self.cut.clear();
+        let is_expected = matches!(caller, Caller::Waiting { until } if now < until);
         match state {
-            State::Free => false,
+            State::Free | State::Requested { audience: Audience::Gone, .. } => is_expected,
             State::Requested { plan, audience: Audience::Listening, .. } => {
                 self.want(plan);
-                false
+                is_expected
             }
-            State::Active { audience, .. } => audience == Audience::Listening,
-            State::Requested { audience: Audience::Gone, .. } => false,
+            State::Active { audience, .. } => is_expected || audience == Audience::Listening,
         }
     }
 
@@ -226,6 +239,9 @@ impl Responses {
     /// `response.created`.
     pub(super) fn created(&mut self, id: String, now: Instant) -> Created {
         let by = now + PROGRESS_WITHIN;
+        if let Caller::Waiting { .. } = self.caller {
+            self.caller = Caller::Quiet;
+        }
         let (plan, audience) = match std::mem::replace(&mut self.state, State::Free) {
             State::Requested { plan, audience, .. } => (Some(plan), audience),
             State::Free => {
@@ -440,6 +456,22 @@ mod tests {
         responses.created("servers".into(), now);
         responses.done("servers");
         assert_eq!(responses.next("e1", now + AFTER_REFUSAL), None);
+    }
+
+    #[test]
+    fn the_servers_own_response_is_owed_from_the_end_of_the_turn_and_not_for_ever() {
+        let (mut responses, now) = (Responses::new(), Instant::now());
+        responses.caller_started(now);
+        responses.caller_stopped(now);
+        assert!(!responses.is_idle(now), "the answer has yet to begin");
+        assert!(responses.is_idle(now + EXPECTED_FOR), "none came");
+        responses.caller_stopped(now);
+        assert!(responses.leave(now), "the session was left before it began");
+        assert!(!responses.leave(now), "once");
+        responses.caller_stopped(now);
+        responses.created("r".into(), now);
+        responses.done("r");
+        assert!(responses.is_idle(now) && !responses.leave(now));
     }
 
     #[test]

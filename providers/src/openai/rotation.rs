@@ -22,7 +22,7 @@ struct Term {
 
 /// The sessions of one conversation.
 #[derive(Debug)]
-pub(super) struct Rotation {
+pub(crate) struct Rotation {
     after: Duration,
     term: Option<Term>,
     /// A session was open before this one.
@@ -32,12 +32,12 @@ pub(super) struct Rotation {
 
 impl Rotation {
     /// None is open; each is to be left after so long.
-    pub(super) const fn new(after: Duration) -> Self {
+    pub(crate) const fn new(after: Duration) -> Self {
         Self { after, term: None, is_followed: false, retries: 0 }
     }
 
     /// A session is configured; true if it takes the place of another.
-    pub(super) fn opened(&mut self, now: Instant) -> bool {
+    pub(crate) fn opened(&mut self, now: Instant) -> bool {
         let look_at = now + self.after;
         self.term = Some(Term { since: now, look_at, by: look_at + LINGER });
         self.retries = 0;
@@ -45,19 +45,19 @@ impl Rotation {
     }
 
     /// It was left, or is no more.
-    pub(super) fn closed(&mut self) {
+    pub(crate) fn closed(&mut self) {
         self.term = None;
     }
 
     /// Somebody says something.
-    pub(super) fn stirred(&mut self, now: Instant) {
+    pub(crate) fn stirred(&mut self, now: Instant) {
         if let Some(term) = &mut self.term {
             term.look_at = term.look_at.max(now + CALM);
         }
     }
 
     /// Whether the session is to be left at this moment.
-    pub(super) fn is_due(&mut self, is_calm: bool, now: Instant) -> bool {
+    pub(crate) fn is_due(&mut self, is_calm: bool, now: Instant) -> bool {
         let Some(term) = &mut self.term else { return false };
         if term.by <= now || (term.look_at <= now && is_calm) {
             return true;
@@ -69,19 +69,19 @@ impl Rotation {
     }
 
     /// Whether the server has ended a session that had its time: another follows.
-    pub(super) fn has_lasted(&self, now: Instant) -> bool {
+    pub(crate) fn has_lasted(&self, now: Instant) -> bool {
         self.term.is_some_and(|term| term.since + WORKS_AFTER <= now)
     }
 
     /// The session that was to follow is not to be had: when to try again, if another time.
-    pub(super) fn again(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn again(&mut self, now: Instant) -> Option<Instant> {
         let wait = BACK_OFF.get(self.retries).filter(|_| self.is_followed && self.term.is_none())?;
         self.retries = self.retries.saturating_add(1);
         Some(now + *wait)
     }
 
     /// The next deadline and why.
-    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+    pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
         self.term.map(|term| (term.look_at.min(term.by), "openai end of a session"))
     }
 }

@@ -2,7 +2,7 @@
 mod listen;
 
 use super::{
-    config::{Auth, Config},
+    config::{Auth, Config, ToolChoice},
     fault,
     memory::Memory,
     response::{Manners, Overdue, Plan, Responses, Retry},
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
-    ToolCallId,
+    ToolCallId, Unworded,
 };
-use crate::{keys, outbox::Outbox, past::Past, url::query_value};
+use crate::{keys, outbox::Outbox, past::Past, redact::redact_key, url::query_value};
 use media::{Audio, Heard, Speech};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,9 +28,11 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 const LONGEST_APPEND: Duration = Duration::from_secs(1);
 /// Truncations whose errors, and silences whose transcripts, can still be told apart.
 const REMEMBERED: usize = 16;
-/// The last of the caller's audio, which a session that takes over hears again: the old one may have been left while the
-/// caller began to speak.
+/// The last of the caller's audio, which a session that takes over in a pause hears again: the old one may have been left
+/// while the caller began to speak. Of a turn that is known the call decides what is heard again.
 const RECENT: Duration = Duration::from_secs(1);
+/// A key so short is none, and would be found in every word.
+const SHORTEST_KEY: usize = 4;
 /// What is said when a session had to be left in the middle of an answer.
 const GO_ON: &str = "There was a gap on the line. Go on with your answer to what the caller said last, in the language \
                      you have been speaking. Do not greet the caller again.";
@@ -91,6 +93,8 @@ pub struct Session {
     silences: VecDeque<String>,
     memory: Memory,
     rotation: Rotation,
+    /// The session that was left owed an answer, which the next is asked for unless it hears the question again.
+    owes: bool,
     /// The end of the caller's audio, [`RECENT`] of it or more.
     recent: Vec<u8>,
     next_event: u64,
@@ -120,6 +124,7 @@ impl Session {
             silences: VecDeque::new(),
             memory: Memory::default(),
             rotation,
+            owes: false,
             recent: Vec::new(),
             next_event: 0,
             approvals: 0,
@@ -145,7 +150,15 @@ impl Session {
     }
 
     fn warn(&mut self, words: impl Into<String>) {
-        self.events.push_back(Event::Warning(words.into()));
+        let words = self.redacted(&words.into());
+        self.events.push_back(Event::Warning(words));
+    }
+
+    /// Without the secrets that the provider knows, and may quote.
+    fn redacted(&self, words: &str) -> String {
+        let authorizations = self.config.mcp.iter().filter_map(|server| server.authorization.as_deref());
+        let secrets = authorizations.chain([self.config.api_key.as_str()]).filter(|key| key.len() >= SHORTEST_KEY);
+        secrets.fold(words.to_owned(), |words, secret| redact_key(&words, secret, &[]))
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -154,7 +167,8 @@ impl Session {
         }
         self.phase = Phase::Over;
         self.outbox.clear();
-        self.events.push_back(Event::Failed(failure));
+        let message = self.redacted(&failure.message);
+        self.events.push_back(Event::Failed(Failure { message, ..failure }));
     }
 
     /// Ends the conversation from our side; the driver learns it from `Failed`.
@@ -175,8 +189,18 @@ impl Session {
         }
         let event_id = self.event_id();
         if let Some(plan) = self.responses.next(&event_id, now) {
-            let create = ClientEvent::response_create(&event_id, plan.instructions.as_deref());
+            let create = ClientEvent::response_create(&event_id, plan.instructions.as_deref(), self.choice(&plan));
             self.outbox.push_control(create.to_text());
+        }
+    }
+
+    /// Where tools must be used in the answer to the caller, they must not in what we ask for: words that are given, and
+    /// what is said about the outcome of a tool.
+    const fn choice(&self, plan: &Plan) -> Option<&'static str> {
+        match (&self.config.tool_choice, &plan.instructions) {
+            (ToolChoice::Auto | ToolChoice::None, _) => None,
+            (ToolChoice::Required | ToolChoice::Function(_), Some(_)) => Some("none"),
+            (ToolChoice::Required | ToolChoice::Function(_), None) => Some("auto"),
         }
     }
 
@@ -224,24 +248,24 @@ impl Session {
 
     /// Leaves the session for a fresh one, which is told what was said.
     fn rotate(&mut self, now: Instant) {
+        let is_calm = self.is_calm(now);
         for utterance in self.spoken.leave() {
             self.events.push_back(Event::UtteranceDone(utterance));
         }
-        let owes_an_answer = self.responses.leave();
+        let (answer, outcome) = (self.responses.leave(now), !self.tools.is_settled());
+        self.owes |= answer || outcome;
         self.tools = Tools::default();
         self.truncations.clear();
         self.memory.settle();
         self.rotation.closed();
         self.outbox.hold();
-        let bytes = self.config.format.bytes_in(RECENT).min(self.recent.len());
-        self.outbox.rewind(self.recent.split_at(self.recent.len().saturating_sub(bytes)).1);
-        if owes_an_answer {
-            self.tell(Item::system(GO_ON));
-            self.responses.want(Plan::default());
+        self.outbox.drop_control(wire::is_of_one_session);
+        if is_calm {
+            let bytes = self.config.format.bytes_in(RECENT).min(self.recent.len());
+            self.outbox.rewind(self.recent.split_at(self.recent.len().saturating_sub(bytes)).1);
         }
         self.counters.rotated = self.counters.rotated.saturating_add(1);
         self.connect_again();
-        self.pump(now);
     }
 
     fn connect_again(&mut self) {
@@ -250,9 +274,9 @@ impl Session {
     }
 
     /// Nobody speaks or waits for an answer, and all that was said is known.
-    fn is_calm(&self) -> bool {
+    fn is_calm(&self, now: Instant) -> bool {
         let settled = self.spoken.is_settled() && self.tools.is_settled();
-        settled && self.responses.is_idle() && !self.memory.is_waiting()
+        settled && self.responses.is_idle(now) && !self.memory.is_waiting(now)
     }
 
     fn settle_tools(&mut self, settled: Settled) {
@@ -342,6 +366,13 @@ impl Dialect for Session {
             },
             _ => self.fail(failure),
         }
+    }
+
+    fn hears_again(&mut self, _unworded: Unworded) -> bool {
+        // The server answers what it hears.
+        self.owes = false;
+        self.outbox.drop_audio();
+        true
     }
 
     fn handle_audio(&mut self, audio: &Audio, _now: Instant) {
@@ -470,7 +501,7 @@ impl Dialect for Session {
             None => {}
         }
         self.pump(now);
-        let is_calm = self.is_calm();
+        let is_calm = self.is_calm(now);
         if self.rotation.is_due(is_calm, now) {
             self.rotate(now);
         }

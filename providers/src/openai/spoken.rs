@@ -127,12 +127,11 @@ impl Spoken {
         self.items.iter().any(|item| item.response == response_id && item.received > 0)
     }
 
-    /// The caller heard all of it: it will not be truncated, which would make the model repeat itself.
+    /// The caller heard all of it: it will not be truncated, which would make the model repeat itself. What came before
+    /// was heard, or never will be.
     pub(super) fn played_out(&mut self, utterance: UtteranceId) {
-        if let Some(item) = self.items.iter_mut().find(|item| item.utterance == utterance && item.fate == Fate::Pending)
-        {
-            item.fate = Fate::Played;
-        }
+        let earlier = |item: &&mut Item| item.utterance <= utterance && item.fate == Fate::Pending;
+        self.items.iter_mut().filter(earlier).for_each(|item| item.fate = Fate::Played);
     }
 
     /// The caller cut in: of `heard.utterance` this much was heard, of later ones nothing, earlier ones are history.
@@ -229,6 +228,13 @@ mod tests {
         let mut spoken = spoken(&[("a", 1_000, Arrival::Complete)]);
         spoken.played_out(UtteranceId(0));
         assert_eq!(spoken.cut(heard(0, 400)), []);
+    }
+
+    #[test]
+    fn what_the_call_never_played_is_settled_by_what_it_played_later() {
+        let mut spoken = spoken(&[("dropped", 100, Arrival::Complete), ("a", 100, Arrival::Complete)]);
+        spoken.played_out(UtteranceId(1));
+        assert!(spoken.is_settled());
     }
 
     #[test]

@@ -6,8 +6,9 @@
 #![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
 use crate::dialect::{
-    Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, Tool, ToolCallId,
+    Dialect, Disconnect, Endpoint, Event, FailureKind, Incoming, Note, Outgoing, Respond, Tool, ToolCallId, Unworded,
 };
+use crate::past::{Next, Past, Said};
 use media::{Audio, AudioFormat, Frame, Heard, Law, SampleRate, UtteranceId};
 use serde_json::{Value, json};
 use std::{
@@ -158,6 +159,7 @@ fn show(event: &Event) -> String {
         Event::Ready => "Ready".into(),
         Event::Prepare => "Prepare".into(),
         Event::Reconnect => "Reconnect".into(),
+        Event::Working(within) => format!("Working {within:?}"),
         Event::SpeechStarted => "SpeechStarted".into(),
         Event::SpeechStopped => "SpeechStopped".into(),
         Event::Audio { utterance, audio } => format!("Audio {} {:?}", utterance.0, audio.duration()),
@@ -207,6 +209,7 @@ scripts!(
     rotation_between_turns,
     rotation_waits_for_a_pause,
     rotation_without_a_pause,
+    rotation_before_the_answer_begins,
     a_session_that_ends_early_is_followed_by_another,
     rate_limits,
 );
@@ -476,4 +479,184 @@ fn a_session_that_takes_over_hears_the_last_of_the_caller_and_all_that_came_sinc
     let expected: Vec<u8> = (20..100).flat_map(|value| [value; 160]).collect();
     assert_eq!(audio, expected);
     assert_eq!((player.session.poll_event(), player.session.counters().rotated), (None, 1));
+}
+
+impl Player {
+    fn server(&mut self, message: Value) {
+        self.session.handle_incoming(Incoming::Text(message.to_string()), self.now);
+    }
+
+    /// A session is there: all that is sent then, but for the settings of it.
+    fn opened(&mut self) -> Vec<Value> {
+        self.session.handle_connected(self.now);
+        for kind in ["session.created", "session.updated"] {
+            self.server(json!({"type": kind, "event_id": "e", "session": {}}));
+        }
+        let sent: Vec<Value> = std::iter::from_fn(|| self.sent()).collect();
+        sent.into_iter().filter(|message| message["type"] != "session.update").collect()
+    }
+
+    fn drain(&mut self) -> Vec<Event> {
+        while self.session.poll_outgoing().is_some() {}
+        std::iter::from_fn(|| self.session.poll_event()).collect()
+    }
+
+    /// The server ends the session as after its longest life.
+    fn expires(&mut self) {
+        let error = json!({"type": "invalid_request_error", "code": "session_expired", "message": "m"});
+        self.server(json!({"type": "error", "event_id": "e", "error": error}));
+        assert!(std::iter::from_fn(|| self.session.poll_event()).any(|event| event == Event::Reconnect));
+    }
+}
+
+fn audio_in(sent: &[Value]) -> Vec<u8> {
+    let audio = sent.iter().filter_map(|message| message["audio"].as_str());
+    audio.flat_map(|text| base64_simd::STANDARD.decode_to_vec(text).unwrap()).collect()
+}
+
+/// The call keeps the turn, and hears it again: what was committed is no second turn, and no answer is asked for beside.
+#[test]
+fn a_turn_that_is_heard_again_is_owed_no_other_answer_and_its_end_is_no_turn_of_its_own() {
+    let frame = |value: u8| Audio::G711 { law: Law::A, bytes: vec![value; 160] };
+    for is_heard_again in [true, false] {
+        let mut player = ready();
+        player.wait(Duration::from_secs(61));
+        player.server(json!({"type": "input_audio_buffer.speech_started", "event_id": "e", "item_id": "turn"}));
+        player.session.handle_audio(&frame(1), player.now);
+        for kind in ["speech_stopped", "committed"] {
+            let kind = format!("input_audio_buffer.{kind}");
+            player.server(json!({"type": kind, "event_id": "e", "item_id": "turn"}));
+        }
+        player.drain();
+        player.session.handle_audio(&frame(2), player.now);
+        player.expires();
+        if is_heard_again {
+            assert!(player.session.hears_again(Unworded::All));
+            player.session.handle_audio(&frame(1), player.now);
+            player.session.handle_audio(&frame(2), player.now);
+        }
+        let sent = player.opened();
+        let asked = sent.iter().filter(|message| message["type"] == "response.create").count();
+        let audio = audio_in(&sent);
+        if is_heard_again {
+            assert_eq!((asked, audio), (0, [[1; 160], [2; 160]].concat()));
+        } else {
+            assert_eq!((asked, audio), (1, vec![2; 160]), "only what was not sent");
+            assert!(sent[0].to_string().contains("There was a gap"), "{sent:?}");
+        }
+    }
+}
+
+#[test]
+fn what_names_things_of_the_session_that_was_left_does_not_follow_into_the_next() {
+    let mut player = ready();
+    player.wait(Duration::from_secs(61));
+    player.server(json!({"type": "response.created", "event_id": "e", "response": {"id": "r"}}));
+    let call = json!({"type": "function_call", "id": "i", "call_id": "c", "name": "transfer", "status": "completed"});
+    player.server(json!({"type": "response.output_item.done", "event_id": "e", "response_id": "r", "item": call}));
+    let delta = base64_simd::STANDARD.encode_to_string([0xd5; 8_000]);
+    player
+        .server(json!({"type": "response.output_audio.delta", "event_id": "e", "response_id": "r", "item_id": "said",
+        "delta": delta}));
+    player.drain();
+    player.session.answer_tool(ToolCallId("c".into()), "{}".into(), Respond::Yes, player.now);
+    player.session.interrupt(heard(0, 300), player.now);
+    player.session.handle_keys("5", player.now);
+    player.expires();
+    let sent: Vec<Value> = player.opened();
+    let kinds: Vec<_> = sent.iter().map(|message| message["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["conversation.item.create", "response.create"], "{sent:?}");
+    assert!(sent[0].to_string().contains("digitou 5"), "{sent:?}");
+}
+
+/// What never comes must not keep a session until the server ends it in the middle of a word.
+#[test]
+fn a_pause_is_found_whatever_did_not_come() {
+    let kind = |kind: &str| json!({"type": kind, "event_id": "e", "item_id": "turn"});
+    let created = |id: &str| json!({"type": "response.created", "event_id": "e", "response": {"id": id}});
+    let done = |id: &str, status: &str| json!({"type": "response.done", "event_id": "e", "response": {"id": id, "status": status, "output": []}});
+    let call = json!({"id": "m", "type": "mcp_call", "server_label": "s", "name": "n", "arguments": "{}"});
+    let added = json!({"type": "response.output_item.added", "event_id": "e", "response_id": "r", "item": call});
+    let speech = |id: &str| {
+        json!({"type": "response.output_audio.delta", "event_id": "e", "response_id": "r", "item_id": id,
+            "delta": base64_simd::STANDARD.encode_to_string([0xd5; 800])})
+    };
+    let cases = [
+        ("a transcript", vec![kind("input_audio_buffer.committed")]),
+        ("an answer", vec![kind("input_audio_buffer.speech_stopped")]),
+        ("the outcome of a call", vec![created("r"), added, done("r", "cancelled")]),
+        ("what the call dropped", vec![created("r"), speech("a"), speech("b"), done("r", "completed")]),
+    ];
+    for (case, messages) in cases {
+        let mut player = ready();
+        messages.into_iter().for_each(|message| player.server(message));
+        player.session.handle_played_out(heard(1, 100), player.now);
+        player.drain();
+        player.wait(Duration::from_secs(50 * 60 + 20));
+        assert!(player.drain().contains(&Event::Reconnect), "{case}");
+    }
+}
+
+#[test]
+fn words_of_a_silence_are_not_waited_for_though_it_became_an_item_first() {
+    let mut player = Player::new(Config { first_message: None, rotate_after: Duration::from_secs(1), ..config() });
+    player.opened();
+    for kind in ["committed", "timeout_triggered"] {
+        let kind = format!("input_audio_buffer.{kind}");
+        player.server(json!({"type": kind, "event_id": "e", "item_id": "silence"}));
+    }
+    player.wait(Duration::from_secs(3));
+    assert!(player.drain().contains(&Event::Reconnect));
+}
+
+/// Else a greeting would be a transfer, and the outcome of each tool another call of it.
+#[test]
+fn who_must_use_tools_in_every_answer_need_not_in_what_we_ask_for() {
+    for choice in [ToolChoice::Required, ToolChoice::Function("transfer".into())] {
+        let mut player = Player::new(Config { tool_choice: choice, ..config() });
+        let greeting = player.opened().remove(0);
+        assert_eq!(
+            (&greeting["type"], &greeting["response"]["tool_choice"]),
+            (&json!("response.create"), &json!("none"))
+        );
+        player.server(json!({"type": "response.created", "event_id": "e", "response": {"id": "r"}}));
+        player
+            .server(json!({"type": "response.done", "event_id": "e", "response": {"id": "r", "status": "completed"}}));
+        player.session.handle_keys("1", player.now);
+        let _item = player.sent();
+        assert_eq!(player.sent().unwrap()["response"], json!({"tool_choice": "auto"}));
+    }
+}
+
+#[test]
+fn no_secret_that_the_provider_knows_is_told_again() {
+    let server = McpServer {
+        label: "stock".into(),
+        url: "https://tools.example/mcp".into(),
+        authorization: Some("very-secret".into()),
+        allowed_tools: Vec::new(),
+    };
+    let config = Config { auth: Auth::ApiKey, api_key: "0123abcd".into(), mcp: vec![server], ..config() };
+    let said = "no access with 0123abcd, nor with very-secret";
+    let mut player = Player::new(config.clone());
+    player.opened();
+    player.drain();
+    player.server(json!({"type": "error", "event_id": "e", "error": {"type": "server_error", "message": said}}));
+    player.session.handle_disconnected(Disconnect::Closed(Some((1011, said.into()))), player.now);
+    let told: Vec<String> = player.drain().iter().map(show).collect();
+    let expected = "no access with …, nor with …";
+    assert_eq!(
+        told,
+        [format!("Warning server_error: {expected}"), format!("Failed Unavailable closed with 1011: {expected}")]
+    );
+}
+
+#[test]
+fn of_a_long_conversation_that_another_began_only_the_last_is_told() {
+    let mut player = Player::new(config());
+    let said = (0..100).map(|number| Said::Caller(format!("{number} {}", "x".repeat(996)))).collect();
+    player.session.resume(Past { said, next: Next::Listen });
+    let sent = player.opened();
+    assert!((20..=24).contains(&sent.len()), "{}", sent.len());
+    assert!(sent.last().unwrap().to_string().contains("99 xxx"));
 }

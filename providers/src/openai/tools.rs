@@ -27,6 +27,8 @@ pub(crate) enum NotAsked {
 struct Batch {
     response: String,
     pending: Vec<String>,
+    /// Calls that somebody else makes and answers.
+    elsewhere: Vec<String>,
     answered: Vec<String>,
     respond: Respond,
     response_over: bool,
@@ -65,6 +67,7 @@ impl Tools {
         self.batches.push_back(Batch {
             response: response_id.to_owned(),
             pending: vec![call_id.to_owned()],
+            elsewhere: Vec::new(),
             answered: Vec::new(),
             respond: Respond::No,
             response_over: false,
@@ -91,6 +94,24 @@ impl Tools {
             batch.respond = Respond::Yes;
         }
         Ok(batch.settled())
+    }
+
+    /// The same of a call that the provider makes itself.
+    pub(crate) fn open_elsewhere(&mut self, response_id: &str, call_id: &str) -> bool {
+        let opened = self.open(response_id, call_id);
+        if let Some(batch) = self.batches.iter_mut().find(|batch| opened && batch.response == response_id) {
+            batch.elsewhere.push(call_id.to_owned());
+        }
+        opened
+    }
+
+    /// A response was broken off: of the calls that the provider makes itself nobody waits for an answer.
+    pub(crate) fn give_up(&mut self, response_id: &str) {
+        if let Some(Batch { pending, elsewhere, answered, .. }) =
+            self.batches.iter_mut().find(|batch| batch.response == response_id)
+        {
+            answered.extend(pending.extract_if(.., |id| elsewhere.contains(id)));
+        }
     }
 
     /// The response that called is over.
@@ -125,6 +146,17 @@ mod tests {
         tools.open("r", "a");
         assert_eq!(tools.answer("a", Respond::Yes), Ok(Settled::NotYet));
         assert_eq!(tools.response_over("r"), Settled::Speak);
+    }
+
+    #[test]
+    fn of_a_response_that_was_broken_off_only_our_calls_are_answered() {
+        let mut tools = Tools::default();
+        assert!(tools.open_elsewhere("r", "theirs") && tools.open("r", "ours"));
+        tools.give_up("r");
+        assert_eq!(tools.answer("theirs", Respond::Yes), Err(NotAsked::UnknownCall));
+        assert!(!tools.is_settled());
+        tools.answer("ours", Respond::No).unwrap();
+        assert!(tools.is_settled() && !tools.open_elsewhere("r", "theirs"), "it stays known");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     record::Outcome,
 };
 use media::{Audio, Speech, UtteranceId};
-use providers::{Dialect, Failure, FailureKind, Incoming, JobDone, JobId, Next, Note, Outgoing, Past};
+use providers::{Dialect, Failure, FailureKind, Incoming, JobDone, JobId, Next, Note, Outgoing, Past, Unworded};
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -338,13 +338,27 @@ impl Live {
         desk.emit(Event::Connect(self.provider.endpoint()));
     }
 
-    /// The provider goes on over another connection: what the one before heard of the turn the caller is in is heard again.
-    pub(super) fn reconnect(&mut self, desk: &mut Desk) {
-        if matches!(self.assistant, Assistant::Present) && self.kept.in_turn() {
+    /// The provider goes on over another connection: what the one before heard and did not turn into words is heard again,
+    /// where the provider does not know it.
+    pub(super) fn reconnect(&mut self, desk: &mut Desk, now: Instant) {
+        if let Some(again) = self.heard_again() {
             self.bundle.take().into_iter().for_each(|waiting| self.kept.hear(waiting));
-            self.replay = self.kept.turn_so_far(&self.replay, self.provider.formats().uplink);
+            self.replay = self.kept.again(again, &self.replay, self.provider.formats().uplink);
+            if !self.kept.in_turn() {
+                self.want_answer(desk.settings.ladder.answer, desk, now);
+            }
         }
         desk.emit(Event::Reconnect(self.provider.endpoint()));
+    }
+
+    fn heard_again(&mut self) -> Option<Unworded> {
+        if !matches!(self.assistant, Assistant::Present) {
+            return None;
+        }
+        let (asks, in_turn) = (self.kept.asks(), self.kept.in_turn());
+        let wanted = [(asks, Unworded::All), (in_turn, Unworded::Turn)];
+        let mut wanted = wanted.into_iter().filter_map(|(is_there, unworded)| is_there.then_some(unworded));
+        wanted.find(|unworded| self.provider.hears_again(*unworded))
     }
 
     /// Nobody is left to go on.
@@ -454,6 +468,7 @@ impl Live {
             | providers::Event::Ready
             | providers::Event::Prepare
             | providers::Event::Reconnect
+            | providers::Event::Working(_)
             | providers::Event::SpeechStarted
             | providers::Event::SpeechStopped
             | providers::Event::AssistantHeard { .. }

@@ -29,6 +29,12 @@ enum Task {
     /// The model stops this speech, if it still is at it.
     Yield(u64),
     Usage,
+    /// More of what the caller said, at these milliseconds of the session.
+    Words {
+        words: String,
+        start_ms: u64,
+        end_ms: u64,
+    },
     Message(String),
     Quota,
     Expire,
@@ -192,12 +198,22 @@ impl Core {
                     self.turns += 1;
                     let words = scripted.unwrap_or_else(|| format!("[{speech_ms} ms of speech]"));
                     let start_ms = audio_end_ms.saturating_sub(speech_ms);
-                    let fields = json!({"delta": words, "start_ms": start_ms, "end_ms": audio_end_ms});
-                    self.send("session.input_transcript.delta", fields);
+                    let (early, late) = halves(&words, self.script.words_late_ms);
+                    self.caller_said(early, start_ms, audio_end_ms);
+                    let mut at = now + Duration::from_millis(self.script.words_late_ms);
+                    for word in late.split_inclusive(' ') {
+                        self.schedule(at, Task::Words { words: word.to_owned(), start_ms, end_ms: audio_end_ms });
+                        at += Duration::from_millis(self.script.delta_ms);
+                    }
                     self.reply(now);
                 }
             }
         }
+    }
+
+    fn caller_said(&mut self, words: &str, start_ms: u64, end_ms: u64) {
+        let fields = json!({"delta": words, "start_ms": start_ms, "end_ms": end_ms});
+        self.send("session.input_transcript.delta", fields);
     }
 
     fn rate(&self) -> SampleRate {
@@ -248,6 +264,7 @@ impl Core {
                 self.send("session.usage.updated", json!({"usage": usage, "context_window": {"usage_ratio": 0.1}}));
                 self.schedule(at + USAGE, Task::Usage);
             }
+            Task::Words { words, start_ms, end_ms } => self.caller_said(&words, start_ms, end_ms),
             Task::Message(text) => {
                 self.departures.push_back(Departure::Message { kind: "scripted".into(), text });
             }
@@ -315,4 +332,10 @@ impl Core {
         let error = json!({"type": kind, "code": code, "message": message, "client_event_id": client_event_id});
         self.send("error", json!({ "error": error }));
     }
+}
+
+/// What of these words comes at once, and what comes late, if anything does.
+fn halves(words: &str, late_ms: u64) -> (&str, &str) {
+    let middle = words.char_indices().map(|(at, _)| at).nth(words.chars().count() / 2).unwrap_or_default();
+    words.split_at(if late_ms == 0 { words.len() } else { middle })
 }

@@ -23,6 +23,8 @@ pub struct Script {
     pub replies: Vec<Reply>,
     /// What the caller's turns are transcribed as, in order; after the last, how long they were.
     pub caller: Vec<String>,
+    /// The second half of each of those comes so much later, milliseconds, a word with each delta: while the model answers.
+    pub words_late_ms: u64,
     /// What goes wrong with a connection.
     pub faults: Faults,
 }
@@ -38,6 +40,7 @@ impl Default for Script {
             greeting: None,
             replies: Vec::new(),
             caller: Vec::new(),
+            words_late_ms: 0,
             faults: Faults::default(),
         }
     }

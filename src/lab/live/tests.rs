@@ -115,6 +115,23 @@ fn a_conversation_without_events_of_turns_is_told_in_utterances() {
 }
 
 #[test]
+fn words_of_the_caller_that_come_while_the_model_answers_are_told_as_one() {
+    let (caller, replies) =
+        (vec!["Are you open on a Sunday?".to_owned()], vec![Reply::words("We are not, I am afraid.")]);
+    let words_late_ms = 700;
+    let mut world = World::new(Script { caller, replies, words_late_ms, ..Script::default() }, config());
+    world.run(3_000);
+    world.caller = speech(800);
+    world.run(5_000);
+    let said = world.events.iter().filter_map(|event| match event {
+        Event::CallerText(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let said: Vec<_> = said.collect();
+    assert_eq!(said, ["Are you open", "on a Sunday?"], "once before the answer, and once what came late");
+}
+
+#[test]
 fn who_cuts_in_hears_no_more_and_the_model_is_told_what_was_heard() {
     let greeting = Reply { transcript: Some("one two three four".into()), ..long() };
     let replies = vec![Reply::words("Yes?")];

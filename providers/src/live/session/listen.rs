@@ -1,5 +1,5 @@
 //! What the server says, and what follows from it.
-use super::{Phase, Session, WORKS_AFTER, memory_id};
+use super::{Phase, Session, memory_id};
 use crate::{
     dialect::{Event, Failure, FailureKind, ToolCallId, Usage},
     live::{
@@ -74,6 +74,10 @@ impl Session {
         let Phase::AwaitingStarted { .. } = self.phase else { return };
         self.phase = Phase::Open { since: now };
         self.outbox.open();
+        self.rotation.opened(now);
+        if std::mem::take(&mut self.owes) {
+            self.comment(GO_ON, None);
+        }
         if std::mem::replace(&mut self.began, true) {
             return;
         }
@@ -98,9 +102,8 @@ impl Session {
         if let Some(total) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
             self.used(total, Duration::ZERO);
         }
-        let lasted = matches!(self.phase, Phase::Open { since } if since + WORKS_AFTER <= now);
         let kind = match reason {
-            "expired" if lasted => return self.follow(now),
+            "expired" if self.rotation.has_lasted(now) => return self.follow(now),
             "expired" => FailureKind::SessionExpired,
             "content" => FailureKind::Unavailable,
             _ => FailureKind::Connection,
@@ -128,9 +131,13 @@ impl Session {
         self.end_utterance(now);
         let audio = self.config.format.read(bytes);
         match self.stream.take(&audio, now) {
-            Piece::Play(utterance) => {
-                // The model answers: what the caller said before is all of it.
+            Piece::Open(utterance) => {
+                // The model begins to answer: what the caller said before is all of it. What is told later is late.
                 self.tell_words();
+                self.events.push_back(Event::Audio { utterance, audio });
+            }
+            Piece::Play(utterance) => {
+                self.rotation.stirred(now);
                 self.events.push_back(Event::Audio { utterance, audio });
             }
             Piece::Silence => {}
@@ -149,7 +156,12 @@ impl Session {
         self.end_utterance(now);
         match self.stream.of_words(now) {
             Some(utterance) => {
-                self.memory.assistant(&memory_id(utterance), &delta);
+                let id = memory_id(utterance);
+                // Its words may come before its first sound.
+                if !self.stream.is_speaking() && self.memory.words_of(&id).is_empty() {
+                    self.tell_words();
+                }
+                self.memory.assistant(&id, &delta);
                 self.events.push_back(Event::AssistantText { utterance, delta });
             }
             None => self.counters.stale = self.counters.stale.saturating_add(1),

@@ -37,6 +37,14 @@ impl ClientEvent<'_> {
     }
 }
 
+/// Whether a message of ours means nothing in another session than it was written for: it answers what was asked there, or
+/// tells what was heard of what was said there, which the next one knows by itself.
+pub(crate) fn is_of_one_session(message: &str) -> bool {
+    const KINDS: [&str; 3] = [r#"{"type":"response."#, r#"{"type":"session.thinking.append""#, r#","delegation_id":""#];
+    // Quotes within quotes are escaped.
+    KINDS.iter().any(|kind| message.contains(kind))
+}
+
 /// One append of caller audio, built by hand: 50 of these leave each second of each call.
 pub(crate) fn append(audio: &[u8]) -> String {
     const HEAD: &str = r#"{"type":"session.input_audio.append","audio":""#;

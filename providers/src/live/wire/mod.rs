@@ -2,5 +2,5 @@
 mod client;
 mod server;
 
-pub(super) use client::{ClientEvent, append, start};
+pub(super) use client::{ClientEvent, append, is_of_one_session, start};
 pub(super) use server::{Backend, BackendUsage, ServerEvent, parse};

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const TOLD: usize = 24_000;
 /// Unknown kinds told apart; beyond it they are only counted.
 const KINDS_REMEMBERED: usize = 32;
+/// A server of tools may take so long; twenty seconds are no rare thing.
+const WORKS_FOR: Duration = Duration::from_secs(30);
 /// OpenAI counts one token for each 100 ms of the caller's audio.
 const MS_PER_INPUT_AUDIO_TOKEN: u64 = 100;
 
@@ -40,9 +42,10 @@ impl Session {
             }
             ServerEvent::SpeechStopped => {
                 self.responses.caller_stopped(now);
+                self.rotation.stirred(now);
                 self.events.push_back(Event::SpeechStopped);
             }
-            ServerEvent::Committed { item_id } => self.committed(&item_id),
+            ServerEvent::Committed { item_id } => self.committed(&item_id, now),
             ServerEvent::Idle { item_id } => self.idle(item_id),
             ServerEvent::Transcribed(said) => self.transcribed(&said),
             ServerEvent::TranscriptionFailed { item_id, error } => {
@@ -115,6 +118,9 @@ impl Session {
             self.remember();
         }
         self.outbox.open();
+        if std::mem::take(&mut self.owes) {
+            self.go_on();
+        }
         if takes_over {
             return;
         }
@@ -133,12 +139,9 @@ impl Session {
 
     /// What another provider's conversation left becomes the beginning of this one, and of those that follow it.
     fn take_up(&mut self, past: &Past) {
-        for said in &past.said {
-            self.memory.recall(said.clone());
-        }
-        for item in memory::items(&past.said) {
-            self.tell(item);
-        }
+        past.said.iter().for_each(|said| self.memory.recall(said.clone()));
+        self.memory.settle();
+        self.remember();
         match past.next {
             Next::Listen => {}
             Next::GoOn => {
@@ -146,6 +149,12 @@ impl Session {
                 self.responses.want(Plan::default());
             }
         }
+    }
+
+    /// The answer that was not begun, or not ended, is asked for again.
+    fn go_on(&mut self) {
+        self.tell(Item::system(super::GO_ON));
+        self.responses.want(Plan::default());
     }
 
     /// Tells a fresh session what was said, ahead of all that waits.
@@ -159,16 +168,18 @@ impl Session {
         }
     }
 
-    fn committed(&mut self, item_id: &str) {
+    fn committed(&mut self, item_id: &str, now: Instant) {
         let is_silence = self.silences.iter().any(|silence| silence == item_id);
         if self.config.transcription_model.is_some() && !is_silence {
-            self.memory.expect_words(item_id);
+            self.memory.expect_words(item_id, now);
         }
     }
 
     /// The caller was silent for long: the server makes the response in which the assistant asks whether somebody is there.
     fn idle(&mut self, item_id: String) {
         self.counters.idle = self.counters.idle.saturating_add(1);
+        // It may have become an item before we were told of what.
+        self.memory.forget(&item_id);
         if self.silences.len() >= REMEMBERED {
             self.silences.pop_front();
         }
@@ -237,6 +248,9 @@ impl Session {
         }
         for item in &response.output {
             self.item_done(&response.id, item, now);
+        }
+        if response.status != Status::Completed {
+            self.tools.give_up(&response.id);
         }
         let audible = self.spoken.is_audible(&response.id);
         self.complete_response(&response.id);
@@ -324,8 +338,9 @@ impl Session {
 
     /// A call of the provider's own: like one of ours, but somebody else answers it.
     fn mcp_call(&mut self, response_id: &str, item: &OutputItem) {
-        if item.kind == "mcp_call" && !item.id.is_empty() && !self.responses.is_cut(response_id) {
-            self.tools.open(response_id, &item.id);
+        let is_call = item.kind == "mcp_call" && !item.id.is_empty() && !self.responses.is_cut(response_id);
+        if is_call && self.tools.open_elsewhere(response_id, &item.id) {
+            self.events.push_back(Event::Working(WORKS_FOR));
         }
     }
 

@@ -31,9 +31,14 @@ pub(crate) enum ClientEvent<'a> {
 }
 
 impl<'a> ClientEvent<'a> {
-    /// A `response.create`, with instructions for this response only or with the session's.
-    pub(crate) fn response_create(event_id: &'a str, instructions: Option<&'a str>) -> Self {
-        Self::ResponseCreate { event_id, response: instructions.map(|instructions| ResponseParams { instructions }) }
+    /// A `response.create`, with instructions and a choice of tools for this response only or with the session's.
+    pub(crate) fn response_create(
+        event_id: &'a str,
+        instructions: Option<&'a str>,
+        tool_choice: Option<&'static str>,
+    ) -> Self {
+        let differs = instructions.is_some() || tool_choice.is_some();
+        Self::ResponseCreate { event_id, response: differs.then_some(ResponseParams { instructions, tool_choice }) }
     }
 
     /// As a text frame. Writing plain structs of strings and numbers to memory has no way to fail.
@@ -45,7 +50,25 @@ impl<'a> ClientEvent<'a> {
 /// Overrides of one response.
 #[derive(Debug, Serialize)]
 pub(crate) struct ResponseParams<'a> {
-    instructions: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instructions: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
+}
+
+/// Whether a message of ours is of no use in another session than it was written for: it names what is in that one, asks for
+/// a response, which is asked for again, or tells what the caller did, which is told with all that was said.
+pub(crate) fn is_of_one_session(message: &str) -> bool {
+    const KINDS: [&str; 6] = [
+        r#"{"type":"conversation.item.truncate""#,
+        r#"{"type":"conversation.item.delete""#,
+        r#"{"type":"response."#,
+        r#""item":{"type":"message","role":"user""#,
+        r#""item":{"type":"function_call_output""#,
+        r#""item":{"type":"mcp_approval_response""#,
+    ];
+    // Quotes within quotes are escaped.
+    KINDS.iter().any(|kind| message.contains(kind))
 }
 
 /// A conversation item of ours.

@@ -2,7 +2,7 @@
 mod client;
 mod server;
 
-pub(super) use client::{ClientEvent, append, session_update};
+pub(super) use client::{ClientEvent, append, is_of_one_session, session_update};
 pub(crate) use client::{Item, ToolSpec, Voice};
 pub(super) use server::{
     AudioDelta, DoneResponse, Outcome, RateLimit, ServerEvent, Status, TokenUsage, Transcribed, TranscriptUsage, parse,
