@@ -107,7 +107,7 @@ impl Live {
             reorder_window: desk.settings.reorder_window,
             max_queued: desk.settings.max_queued,
             patience: desk.settings.patience,
-            suppress_noise: desk.settings.suppress_noise,
+            suppress_noise: desk.settings.listening.suppress_noise,
             poor_below: desk.settings.poor_below,
             since_1970: desk.log.wall(now).signed_duration_since(DateTime::UNIX_EPOCH).to_std().unwrap_or_default(),
         };

@@ -31,7 +31,7 @@ pub use event::{Event, Hold};
 pub use log::refused;
 pub use recording::{Order, Recording};
 pub use rung::{PartPrices, Pipeline, Rung, Standby};
-pub use settings::{Patiences, Settings};
+pub use settings::{Listening, Patiences, Settings};
 pub use setup::Setup;
 pub use tools::{NAMES as TOOLS, tools};
 
@@ -661,7 +661,7 @@ impl Desk {
 
     /// Who hears whether the caller speaks. Of a provider that does not say so nobody would know.
     fn detector(&self) -> vad::Engine {
-        match self.settings.vad {
+        match self.settings.listening.vad {
             vad::Engine::Off if !self.rungs().all(Rung::tells_turns) => vad::Engine::Silero,
             engine => engine,
         }

@@ -10,6 +10,17 @@ use media::{
 };
 use std::time::Duration;
 
+/// How callers are listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers with an ear of their own.
+    pub vad: vad::Engine,
+    /// Whether the tones of keys are listened to where `dtmf` leaves it open.
+    pub inband_dtmf: bool,
+    /// Whether noise is damped in what the provider hears of the caller.
+    pub suppress_noise: bool,
+}
+
 /// What every call of this process is held to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -43,12 +54,8 @@ pub struct Settings {
     pub farewell_deadline: Duration,
     /// How long a caller whose provider died may take to press a key of the secretary's menu.
     pub menu_deadline: Duration,
-    /// Whether noise is damped in what the provider hears of the caller.
-    pub suppress_noise: bool,
-    /// Whether the tones of keys are listened to where `dtmf` leaves it open.
-    pub inband_dtmf: bool,
-    /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers with an ear of their own.
-    pub vad: vad::Engine,
+    /// How the caller is listened to.
+    pub listening: Listening,
     /// How keys pass between us and the phone system.
     pub dtmf: Dtmf,
     /// Where a caller goes whose provider died: an extension of the PBX.
@@ -79,9 +86,7 @@ impl Default for Settings {
             bye_after_transfer: Duration::from_secs(1),
             farewell_deadline: Duration::from_secs(8),
             menu_deadline: Duration::from_secs(10),
-            suppress_noise: false,
-            inband_dtmf: false,
-            vad: vad::Engine::Silero,
+            listening: Listening { vad: vad::Engine::Silero, inband_dtmf: false, suppress_noise: false },
             dtmf: Dtmf::Auto,
             fallback_extension: None,
             recording: Recording::default(),

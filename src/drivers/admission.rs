@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     accounts::Known,
-    call::{Rung, Settings, Setup},
+    call::{Listening, Rung, Settings, Setup},
     config::{Config, Srtp},
     dtmf::Dtmf,
     ladder::{self, Ears},
@@ -262,9 +262,11 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
         bye_after_transfer: call.bye_after_transfer,
         farewell_deadline: call.farewell_deadline,
         menu_deadline: call.menu_deadline,
-        suppress_noise: config.media.noise_suppression,
-        inband_dtmf: config.media.inband_dtmf,
-        vad: config.media.vad,
+        listening: Listening {
+            vad: config.media.vad,
+            inband_dtmf: config.media.inband_dtmf,
+            suppress_noise: config.media.noise_suppression,
+        },
         dtmf,
         fallback_extension: call.fallback_extension.clone(),
         recording: config.recording.calls.clone(),

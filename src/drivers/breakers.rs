@@ -52,6 +52,7 @@ impl Circuits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secretary::ProviderKind;
     use media::Law;
     use providers::{FailureKind, openai};
 
@@ -75,6 +76,18 @@ mod tests {
         assert_eq!(hosts(&circuits), (["b.test", "c.test", "a.test"].map(String::from).to_vec(), 1));
         circuits.report(&rung("a.test").circuit().unwrap(), Sign::Spoke);
         assert_eq!(hosts(&circuits).1, 0);
+    }
+
+    #[test]
+    fn a_tenants_own_key_moves_its_own_calls_alone() {
+        let circuits = Circuits::default();
+        let own = OfTenant { own_key: Some((ProviderKind::OpenAi, "a.example".to_owned())), redact: false };
+        circuits.report(&own.circuit(rung("a.test").circuit().unwrap()), Sign::Failed(FailureKind::Quota));
+        let begins = |of: &OfTenant| {
+            let rungs = Rungs { first: rung("a.test"), below: vec![rung("b.test")], warnings: Vec::new() };
+            circuits.order(rungs, of).0.circuit().unwrap().at
+        };
+        assert_eq!((begins(&own), begins(&OfTenant::default())), ("b.test".to_owned(), "a.test".to_owned()));
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn who_interrupts_stops_the_model_and_the_voice_at_once() {
     world.finish();
     check(&world, "pipeline");
     let dropped = |path: &str| world.log.dropped.iter().any(|dropped| dropped.ends_with(path));
-    assert!(dropped("/chat/completions") && dropped("/v1/speak"), "{:?}", world.log.dropped);
+    assert!(dropped("/chat/completions") && dropped("/v1/speak"), "{:?} of {:?}", world.log.dropped, world.log.posted);
 }
 
 #[test]

@@ -15,7 +15,7 @@ impl Live {
     /// Believes the caller's keys as is said of this phone system.
     pub(super) fn mind_keys(&mut self, desk: &Desk) {
         let believed = desk.settings.dtmf.believed();
-        if believed.map_or(desk.settings.inband_dtmf, |only| only == Told::Tone) {
+        if believed.map_or(desk.settings.listening.inband_dtmf, |only| only == Told::Tone) {
             self.media.listen_for_tones();
         }
         if let Some(only) = believed {

@@ -81,9 +81,9 @@ pub(super) async fn an_invalid_row_takes_one_secretary_out_until_it_is_mended(sc
     }
     let eva = world.directory.find(&lookup("8001", None)).await.unwrap();
     assert!(matches!(eva, Found::Secretary(eva) if eva.secretary_name == "Eva"), "the other takes calls");
-    world
-        .change(&scratch, "update v_voice_secretaries_realtime set transfer_rules = '[]' where extension = '8000'")
-        .await;
+    let mended = r#"update v_voice_secretaries_realtime
+        set transfer_rules = '[{"name":"financeiro","destination":"1003"}]' where extension = '8000'"#;
+    world.change(&scratch, mended).await;
     assert_eq!(world.name().await, "Ana");
 }
 

@@ -1,4 +1,4 @@
-//! The money is spent in the middle of a call.
+//! What a tenant says of a call: the money is spent in the middle of it, and what is not kept of it.
 use super::*;
 
 const USED: &str = r#"{"type":"response.done","event_id":"e","response":{"id":"r","object":"realtime.response","status":"completed",
@@ -90,4 +90,23 @@ fn what_a_call_has_cost_is_what_its_record_says() {
     }
     world.sip(sip::Event::Bye { leg: LEG, reason: None });
     assert_eq!(world.record().unwrap().estimated_cost, world.call.spent());
+}
+
+#[test]
+fn a_tenant_that_wants_it_keeps_no_numbers_of_cards() {
+    for (redact, kept) in [(true, "é [card]"), (false, "é 4111 1111 1111 1111")] {
+        let now = Instant::now();
+        let invite = (LEG, model::invite(Some(model::offer(""))));
+        let mut setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+        setup.secretary.of_tenant.redact = redact;
+        let mut world = World::of(Call::new(setup, now), now);
+        world.call.handle_connected(now);
+        world.provider(vec![Model::created()]);
+        world.provider(vec![Model::updated()]);
+        world.provider(vec![Model::heard("é 4111 1111 1111 1111")]);
+        world.sip(sip::Event::Bye { leg: LEG, reason: None });
+        let record = world.record().unwrap();
+        let said: Vec<&str> = record.turns.iter().map(|turn| turn.text.as_str()).collect();
+        assert_eq!(said, [kept]);
+    }
 }

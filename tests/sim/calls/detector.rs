@@ -11,7 +11,7 @@ use ramal::call::{Rung, Setup};
 fn setup(engine: Engine, change: impl FnOnce(&mut SecretaryRow)) -> Setup {
     let invite = (LEG, model::invite(Some(model::offer(""))));
     let mut setup = model::setup(model::secretary(change), invite, "127.0.0.1:20000".parse().unwrap(), 7);
-    setup.settings.vad = engine;
+    setup.settings.listening.vad = engine;
     setup
 }
 

@@ -140,7 +140,7 @@ fn who_waits_after_half_a_sentence_is_told_one_moment() {
 
 #[test]
 fn what_only_the_provider_heard_ends_when_it_answers() {
-    let mut world = answered(|setup| setup.settings.vad = vad::Engine::Off);
+    let mut world = answered(|setup| setup.settings.listening.vad = vad::Engine::Off);
     world.provider(vec![world.model.speech_started()]);
     world.says(secs(1), None);
     world.pass(secs(2), false);
