@@ -8,8 +8,7 @@ use std::time::Duration;
 const BITRATE: i32 = 24_000;
 /// Of 10: the knee of quality over time.
 const COMPLEXITY: u8 = 5;
-/// With repair data, which takes its part of the bits: with less than this, what is repaired is coarser than what arrives,
-/// and that coarser than it is without repair.
+/// With repair data, which takes its part of the bits: with less, what is repaired is much coarser than what arrives.
 const REPAIRING_BITRATE: i32 = 40_000;
 /// What the encoder prepares for when it decides how much repair data to carry.
 const EXPECTED_LOSS_PERCENT: u8 = 10;
