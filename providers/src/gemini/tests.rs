@@ -178,6 +178,7 @@ scripts!(
     conversation,
     barge_in_heard_by_the_server,
     barge_in_heard_by_us_first,
+    interrupted_before_we_hear_anybody,
     silent_after_an_interruption,
     tools,
     cancelled_tool,

@@ -1,5 +1,5 @@
 //! What the server says, and what follows from it.
-use super::{Manners, Session};
+use super::{Caller, HEARD_WITHIN, Manners, Session};
 use crate::{
     dialect::{Event, Respond, ToolCallId, Usage},
     gemini::{
@@ -102,6 +102,7 @@ impl Session {
         if content.interrupted {
             self.turns.interrupted(now);
             self.patience.interrupted();
+            self.heard_by_the_server(now);
             // What of it still plays is cut by the call.
             self.events.push_back(Event::SpeechStarted);
         }
@@ -128,6 +129,13 @@ impl Session {
             if let Some(reason) = content.turn_complete_reason.filter(|reason| is_odd(reason)) {
                 self.warn(format!("the model's turn ended early: {reason}"));
             }
+        }
+    }
+
+    /// The server often hears the caller before we do, and is not to be left with the beginning of what is said.
+    fn heard_by_the_server(&mut self, now: Instant) {
+        if self.caller == Caller::Quiet {
+            self.caller = Caller::Stopped { until: now + HEARD_WITHIN };
         }
     }
 
