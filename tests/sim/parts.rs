@@ -78,7 +78,7 @@ fn a_caller_talks_with_parts_that_stream_and_waits_half_a_second_at_most() {
 fn who_interrupts_stops_the_model_and_the_voice_at_once() {
     // The model still writes, and the voice still speaks, when they are interrupted.
     let replies = vec![Reply::words([STORY; 3].join(" ")), Reply::words("Goodbye.")];
-    let mut world = world(Ear::Flux, Script { replies, words_per_second: 8, burst: 1.0, ..script() });
+    let mut world = world(Ear::Flux, Script { replies, words_per_second: 16, burst: 1.0, ..script() });
     world.finish();
     check(&world, "pipeline");
     let dropped = |path: &str| world.log.dropped.iter().any(|dropped| dropped.ends_with(path));
