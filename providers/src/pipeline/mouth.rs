@@ -78,6 +78,11 @@ impl Mouth {
         self.pieces.is_empty()
     }
 
+    /// Whether a piece is being made, or was.
+    pub(super) fn has_sound(&self) -> bool {
+        self.pieces.iter().any(|piece| !matches!(&piece.state, State::Made(made) if made.is_empty()))
+    }
+
     /// Nothing of it is wanted any more.
     pub(super) fn abort(&mut self, out: &mut Out) {
         for piece in self.pieces.drain(..) {

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     Dialect, Disconnect, Endpoint, Errand, Event, Failure, Formats, HttpRequest, Incoming, Job, JobDone, JobId,
-    KeysTaken, Next, Note, Outgoing, Part, Past, RequestId, Respond, Said, ToolCallId, Usage, keys, past::GO_ON,
+    KeysTaken, Next, Note, Outgoing, Part, Past, RequestId, Respond, Said, ToolCallId, Unworded, Usage, keys,
+    past::GO_ON,
 };
 use answer::{Answer, Prompt};
 use listen::Writing;
@@ -228,10 +229,11 @@ impl Session {
         self.life = Life::Over;
     }
 
-    /// Trouble with a part: a few times in a row are survived.
+    /// Trouble with a part that was asked twice: a few times in a row are survived if the caller hears something.
     fn lose(&mut self, fault: fault::Fault) {
         self.lost_answers += 1;
-        if !fault.transient || self.lost_answers >= MOST_LOST {
+        let is_heard = self.answer.as_ref().is_some_and(Answer::is_heard);
+        if !fault.transient || !is_heard || self.lost_answers >= MOST_LOST {
             return self.fail(fault.failure);
         }
         self.out.warn(fault.failure.message);
@@ -290,7 +292,7 @@ impl Dialect for Session {
         }
         match message {
             Incoming::Text(text) => self.hear(&text, now),
-            Incoming::Job(done) => self.job_done(done),
+            Incoming::Job(done) => self.job_done(done, now),
             Incoming::Binary(_) => self.out.warn("a binary frame from a service that only writes"),
         }
         self.advance(now);
@@ -316,6 +318,11 @@ impl Dialect for Session {
             }
             Some(_) | None => self.fail(fault.failure),
         }
+    }
+
+    /// The uplink keeps what was not understood, and says it again by itself.
+    fn hears_again(&mut self, _unworded: Unworded) -> bool {
+        false
     }
 
     fn handle_audio(&mut self, audio: &Audio, _now: Instant) {
@@ -432,7 +439,7 @@ impl Dialect for Session {
             Life::Waiting => return self.probed(id, part, now),
             Life::Over => return,
         }
-        if !self.written(id, &part) {
+        if !self.written(id, &part, now) {
             self.answered(id, part, now);
         }
         self.advance(now);
@@ -454,9 +461,9 @@ impl Dialect for Session {
 }
 
 impl Session {
-    fn job_done(&mut self, done: JobDone) {
+    fn job_done(&mut self, done: JobDone, now: Instant) {
         let JobDone { id, result } = done;
-        let Some(result) = self.recognised(id, result) else { return };
+        let Some(result) = self.recognised(id, result, now) else { return };
         let Some(answer) = &mut self.answer else { return };
         match answer.job_done(id, result) {
             Ok(true) => self.lost_answers = 0,

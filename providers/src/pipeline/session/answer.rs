@@ -97,6 +97,11 @@ impl Answer {
         self.audible || self.filled
     }
 
+    /// Whether the caller has heard words of it, or is going to.
+    pub(super) fn is_heard(&self) -> bool {
+        self.audible || self.mouth.has_sound()
+    }
+
     fn is_withdrawable(&self) -> bool {
         let ours = matches!(self.standing, Standing::Granted { origin: Origin::Us, .. });
         !self.audible && !ours

@@ -12,8 +12,8 @@ use crate::{
 use media::Frame;
 use std::time::{Duration, Instant};
 
-/// How long a turn may take to be written down.
-const WRITTEN: Duration = Duration::from_secs(10);
+/// How long a turn may take to be written down; whoever is later is silent.
+const WRITTEN: Duration = Duration::from_secs(5);
 /// Turns on their way at once; a caller who talks faster has the oldest forgotten.
 const MOST_WRITING: usize = 3;
 /// The most of a transcription that is read, bytes.
@@ -28,6 +28,8 @@ const BACKCHANNELS: [&str; 12] =
 pub(super) struct Writing {
     by: By,
     state: State,
+    /// What is to be written down, until it was asked for a second time.
+    speech: Option<Frame>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,12 @@ enum By {
 enum State {
     Awaited { deadline: Instant, status: Option<u16>, body: Vec<u8> },
     Written(String),
+}
+
+impl State {
+    fn awaited(now: Instant) -> Self {
+        Self::Awaited { deadline: now + WRITTEN, status: None, body: Vec::new() }
+    }
 }
 
 impl Writing {
@@ -115,17 +123,7 @@ impl Session {
 
     fn write_down(&mut self, speech: Frame, now: Instant) {
         let transcribed = speech.duration();
-        let language = self.config.language.as_deref();
-        let by = match &self.config.hearing {
-            Hearing::Transcriptions { at, model } => {
-                By::Request(self.out.request(transcription::request(at, model, language, &speech)))
-            }
-            Hearing::Engine => {
-                let language = language.unwrap_or("en-US").to_owned();
-                By::Job(self.out.job(Job::Transcribe { speech, language }))
-            }
-            Hearing::Nova { .. } | Hearing::Flux { .. } => return,
-        };
+        let Some(by) = self.ask_for_words(&speech) else { return };
         if self.writing.len() >= MOST_WRITING
             && let Some(oldest) = self.writing.pop_front()
         {
@@ -133,12 +131,25 @@ impl Session {
             self.out.warn("a turn of the caller was forgotten: transcription is too slow");
         }
         self.out.events.push_back(Event::Usage(Usage { transcribed, ..Usage::default() }));
-        let state = State::Awaited { deadline: now + WRITTEN, status: None, body: Vec::new() };
-        self.writing.push_back(Writing { by, state });
+        self.writing.push_back(Writing { by, state: State::awaited(now), speech: Some(speech) });
+    }
+
+    fn ask_for_words(&mut self, speech: &Frame) -> Option<By> {
+        let language = self.config.language.as_deref();
+        match &self.config.hearing {
+            Hearing::Transcriptions { at, model } => {
+                Some(By::Request(self.out.request(transcription::request(at, model, language, speech))))
+            }
+            Hearing::Engine => {
+                let language = language.unwrap_or("en-US").to_owned();
+                Some(By::Job(self.out.job(Job::Transcribe { speech: speech.clone(), language })))
+            }
+            Hearing::Nova { .. } | Hearing::Flux { .. } => None,
+        }
     }
 
     /// A part of a transcription; false if it is none.
-    pub(super) fn written(&mut self, id: RequestId, part: &Part) -> bool {
+    pub(super) fn written(&mut self, id: RequestId, part: &Part, now: Instant) -> bool {
         let own = |writing: &&mut Writing| matches!(writing.by, By::Request(asked) if asked == id);
         let Some(writing) = self.writing.iter_mut().find(own) else { return false };
         let State::Awaited { status, body, .. } = &mut writing.state else { return true };
@@ -157,16 +168,31 @@ impl Session {
                     (Some(200..=299) | None, _) => fault::broken(WHO, "an answer without words"),
                     (Some(status), _) => fault::refused(WHO, self.config.hearing.key(), status, body),
                 };
-                self.unwritten(id, fault);
+                self.unwritten(id, fault, now);
             }
-            Part::Failed(why) => self.unwritten(id, fault::broken(WHO, why)),
+            Part::Failed(why) => self.unwritten(id, fault::broken(WHO, why), now),
         }
         true
     }
 
-    fn unwritten(&mut self, id: RequestId, fault: fault::Fault) {
-        self.writing.retain(|writing| !matches!(writing.by, By::Request(asked) if asked == id));
-        self.lose(fault);
+    fn unwritten(&mut self, id: RequestId, fault: fault::Fault, now: Instant) {
+        let own = |writing: &Writing| matches!(writing.by, By::Request(asked) if asked == id);
+        if let Some(at) = self.writing.iter().position(own) {
+            self.ask_again(at, fault, now);
+        }
+    }
+
+    /// A turn is asked for once more. Without its words the conversation cannot go on here: whoever takes over hears the
+    /// caller again.
+    fn ask_again(&mut self, at: usize, fault: fault::Fault, now: Instant) {
+        let speech = self.writing.get_mut(at).filter(|_| fault.transient).and_then(|writing| writing.speech.take());
+        let Some(by) = speech.and_then(|speech| self.ask_for_words(&speech)) else {
+            return self.fail(fault.failure);
+        };
+        self.out.warn(fault.failure.message);
+        if let Some(writing) = self.writing.get_mut(at) {
+            (writing.by, writing.state) = (by, State::awaited(now));
+        }
     }
 
     /// The engine's words, or what was not for us.
@@ -174,6 +200,7 @@ impl Session {
         &mut self,
         id: JobId,
         result: Result<JobOutput, String>,
+        now: Instant,
     ) -> Option<Result<JobOutput, String>> {
         let own = |writing: &Writing| matches!(writing.by, By::Job(asked) if asked == id);
         let Some(at) = self.writing.iter().position(own) else { return Some(result) };
@@ -184,21 +211,15 @@ impl Session {
                 });
             }
             Ok(JobOutput::Speech(_)) => drop(self.writing.remove(at)),
-            Err(why) => {
-                self.writing.remove(at);
-                self.lose(fault::broken(WHO, &why));
-            }
+            Err(why) => self.ask_again(at, fault::broken(WHO, &why), now),
         }
         None
     }
 
     pub(super) fn writing_late(&mut self, now: Instant) {
         let late = |writing: &Writing| writing.deadline().is_some_and(|deadline| deadline <= now);
-        while let Some(at) = self.writing.iter().position(late) {
-            if let Some(writing) = self.writing.remove(at) {
-                writing.abort(&mut self.out);
-            }
-            self.lose(fault::broken(WHO, &format!("nothing within {WRITTEN:?}")));
+        if self.writing.iter().any(late) {
+            self.fail(Failure { kind: FailureKind::Silence, message: format!("{WHO}: nothing within {WRITTEN:?}") });
         }
     }
 

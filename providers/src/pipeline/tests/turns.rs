@@ -94,12 +94,29 @@ fn an_older_piper_is_found_and_its_files_are_played() {
 }
 
 #[test]
-fn a_transcription_that_is_refused_ends_it_and_a_late_one_is_lost() {
+fn a_transcription_that_is_refused_or_late_ends_it_and_one_that_fails_is_asked_for_once_more() {
+    let failed = |world: &World| world.has(|event| matches!(event, Event::Failed(_)));
     let mut world = World::connected(config(transcriptions()));
     world.speak(ms(1_000));
-    world.pass(ms(10_000));
-    assert!(world.has(|event| matches!(event, Event::Warning(text) if text.contains("transcription"))));
-    world.speak(ms(1_000));
     world.respond(world.last("/transcriptions"), 401, br#"{"error":{"message":"no"}}"#);
-    assert!(world.has(|event| matches!(event, Event::Failed(_))));
+    assert!(failed(&world) && world.to("/transcriptions").len() == 1);
+
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    world.pass(ms(5_000));
+    assert!(failed(&world) && world.to("/transcriptions").len() == 1);
+
+    let mut world = World::connected(config(transcriptions()));
+    for _ in 0..2 {
+        world.speak(ms(1_000));
+        world.respond(world.last("/transcriptions"), 503, b"");
+        assert!(world.has(|event| matches!(event, Event::Warning(text) if text.contains("transcription"))));
+        world.respond(world.last("/transcriptions"), 200, br#"{"text":"Hello?"}"#);
+    }
+    assert_eq!(world.caller(), ["Hello?", "Hello?"]);
+    world.speak(ms(1_000));
+    world.respond(world.last("/transcriptions"), 503, b"");
+    assert!(!failed(&world));
+    world.respond(world.last("/transcriptions"), 503, b"");
+    assert!(failed(&world), "whoever takes over hears it again");
 }
