@@ -182,7 +182,7 @@ pub(super) fn pipeline(raw: RawPipeline, services: &[Service], check: &mut Check
     let RawPipeline { stt, llm, tts, voice, reasoning_effort, filler, .. } = raw;
     let written = Written { stt, llm, tts, voice, reasoning_effort, filler };
     let place = Place { section: "pipeline", key: "endpointing_ms" };
-    let endpointing = check.integer(place, raw.endpointing_ms, 10..=2_000).unwrap_or(100);
+    let endpointing = check.integer(place, raw.endpointing_ms, 10..=2_000).unwrap_or(10);
     let chain = chain("pipeline", written, "deepgram:flux-general-multi", services, check);
     Chain { endpointing: Duration::from_millis(endpointing.into()), ..chain }
 }

@@ -226,6 +226,7 @@ def main():
         "elevenlabs-record": elevenlabs_record,
         "pipeline-flux": parts,
         "pipeline-nova": parts,
+        "pipeline-turns": parts,
     }
     paths = {path.stem: path for path in folder.glob("*.jsonl")}
     if paths.keys() != checks.keys():

@@ -178,7 +178,7 @@ fn separate(own: &model::Config, ear: Ear, number: usize) -> Pipeline {
     let hearing = match ear {
         Ear::Flux => Hearing::Flux { at: at("wss", ""), model: "flux-general-multi".into() },
         Ear::Nova => {
-            let endpointing = Duration::from_millis(100);
+            let endpointing = Duration::from_millis(10);
             Hearing::Nova { at: at("wss", ""), model: "nova-3".into(), endpointing }
         }
         Ear::Turns => Hearing::Transcriptions { at: at("https", "/v1"), model: "whisper-large-v3-turbo".into() },

@@ -304,7 +304,7 @@ fn script() -> Script {
 
 #[test]
 fn conversations_of_separate_parts_are_as_written_down() {
-    let endpointing = Duration::from_millis(100);
+    let endpointing = Duration::from_millis(10);
     let voice = |name: &str| name.to_owned();
     let cases = [
         (
@@ -320,6 +320,16 @@ fn conversations_of_separate_parts_are_as_written_down() {
                 model: "eleven_flash_v2_5".into(),
                 voice: voice("v1"),
                 speed: Some(1.1),
+            },
+        ),
+        (
+            "pipeline-turns",
+            Hearing::Transcriptions { at: at("https://ear.test/v1"), model: "whisper-large-v3-turbo".into() },
+            Voice::Speech {
+                at: at("https://voice.test/v1"),
+                model: "gpt-4o-mini-tts".into(),
+                voice: voice("marin"),
+                speed: None,
             },
         ),
     ];
