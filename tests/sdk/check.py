@@ -165,7 +165,8 @@ def parts(path):
     from deepgram.speak.v1.audio.client import AudioClient
     from elevenlabs.text_to_speech.client import TextToSpeechClient
     from elevenlabs.types import VoiceSettings
-    from openai.types.audio import SpeechCreateParams, Transcription, TranscriptionCreateParams
+    from openai.resources.audio.transcriptions import Transcriptions
+    from openai.types.audio import SpeechCreateParams, Transcription
     from openai.types.chat import ChatCompletionChunk, CompletionCreateParams
     from pydantic import TypeAdapter
 
@@ -193,7 +194,7 @@ def parts(path):
         elif service == "http" and entry["path"].endswith("/audio/speech"):
             request(SpeechCreateParams, body)
         elif service == "http" and entry["path"].endswith("/audio/transcriptions"):
-            request(TranscriptionCreateParams, body | {"file": b"RIFF"})
+            asks(Transcriptions.create, body)
         elif service == "http" and entry["path"] == "/v1/speak":
             asks(AudioClient.generate, [*entry["query"], *body])
         elif service == "http" and "/text-to-speech/" in entry["path"]:
