@@ -96,9 +96,14 @@ impl Hearing {
     /// What is to be said by one who heard this caller: an echo takes the pitch of the last turn.
     pub(in crate::lab) fn answer<'a>(&self, say: &'a Say) -> Cow<'a, Say> {
         match say {
-            Say::Echo { echo_ms } => Cow::Owned(Say::Tone { tone_hz: self.pitch.hz(self.rate), ms: *echo_ms }),
+            Say::Echo { echo_ms } => Cow::Owned(Say::Tone { tone_hz: self.pitch_hz(), ms: *echo_ms }),
             Say::Words(_) | Say::Tone { .. } | Say::Silence { .. } => Cow::Borrowed(say),
         }
+    }
+
+    /// How high the last turn was, Hz; the present one, while it lasts.
+    pub(in crate::lab) fn pitch_hz(&self) -> u32 {
+        self.pitch.hz(self.rate)
     }
 
     /// Forgets what was buffered.

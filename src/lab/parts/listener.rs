@@ -195,7 +195,7 @@ impl Listener {
                     Some(turn) => {
                         turn.told = true;
                         let (number, speech) = (turn.number, self.hearing.heard_ms().saturating_sub(turn.began));
-                        self.house.script.words(number, Duration::from_millis(speech))
+                        self.house.script.words(number, Duration::from_millis(speech), self.hearing.pitch_hz())
                     }
                     None => String::new(),
                 };
@@ -218,7 +218,7 @@ impl Listener {
                 let (number, began) = (turn.number, turn.began);
                 let first = !std::mem::replace(&mut turn.told, true);
                 let speech = Duration::from_millis(audio_end_ms.saturating_sub(began));
-                let words = self.house.script.words(number, speech);
+                let words = self.house.script.words(number, speech, self.hearing.pitch_hz());
                 match self.kind {
                     Kind::Nova { utterance_end_ms, .. } => {
                         let text = if first { words.as_str() } else { "" };
@@ -254,7 +254,7 @@ impl Listener {
         let number = self.turns;
         self.turns += 1;
         self.turn = Some(Turn { number, began: start_ms, paused: None, told: false });
-        let words = self.house.script.words(number, Duration::ZERO);
+        let words = self.house.script.words(number, Duration::ZERO, self.hearing.pitch_hz());
         let begun = words.split_inclusive(' ').next().unwrap_or_default().to_owned();
         match self.kind {
             Kind::Nova { interim, .. } => {
@@ -278,7 +278,11 @@ impl Listener {
         let Some(turn) = &self.turn else { return };
         let wait = script.end_ms.saturating_sub(script.eager_ms);
         let Some(paused) = turn.paused.filter(|paused| heard.saturating_sub(*paused) >= wait) else { return };
-        let words = script.words(turn.number, Duration::from_millis(paused.saturating_sub(turn.began)));
+        let words = script.words(
+            turn.number,
+            Duration::from_millis(paused.saturating_sub(turn.began)),
+            self.hearing.pitch_hz(),
+        );
         self.turn_info("EndOfTurn", &words);
         self.turn = None;
     }

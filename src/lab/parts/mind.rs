@@ -66,6 +66,10 @@ fn checked(asked: &Value) -> Result<&Vec<Value>, String> {
 /// By what was said before: the same conversation has the same answer, however often it is asked for.
 fn reply(house: &House, messages: &[Value]) -> Reply {
     let is = |message: &Value, role: &str| message["role"] == role;
+    let heard = messages.iter().rfind(|message| is(message, "user")).and_then(|message| message["content"].as_str());
+    if let (Some(_), Some(words)) = (house.script.echo_ms, heard) {
+        return Reply::words(words);
+    }
     // What we are told in the middle of a conversation is not a turn of it.
     if let Some(note) = messages.iter().skip(1).next_back().filter(|last| is(last, "system")) {
         let bye = note["content"].as_str().is_some_and(|words| words.contains("goodbye"));

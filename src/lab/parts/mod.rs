@@ -5,6 +5,7 @@
 //!
 //! Not simulated: containers and encodings that a phone has no use for, diarization, voices over WebSockets.
 mod answer;
+mod hum;
 mod listener;
 mod mind;
 mod script;

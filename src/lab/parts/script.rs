@@ -1,4 +1,5 @@
 //! What the simulated services say and when they fail: a TOML file, or built in a test.
+use super::hum;
 use crate::lab::script::ScriptedCall;
 use serde::Deserialize;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Script {
     pub burst: f64,
     /// Speaks a tone this high in place of words, 60 ms a letter.
     pub tone_hz: Option<u32>,
+    /// Everybody repeats what they hear: a caller's tone comes back at its own pitch, this long.
+    pub echo_ms: Option<u64>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -53,14 +56,18 @@ impl Default for Script {
             voice_ms: 90,
             burst: 5.0,
             tone_hz: None,
+            echo_ms: None,
             faults: Faults::default(),
         }
     }
 }
 
 impl Script {
-    /// What the caller said in a turn, by its number.
-    pub(super) fn words(&self, turn: usize, speech: Duration) -> String {
+    /// What the caller said in a turn, by its number, its length and its pitch in Hz.
+    pub(super) fn words(&self, turn: usize, speech: Duration, hz: u32) -> String {
+        if self.echo_ms.is_some() {
+            return hum::words(hz);
+        }
         let said = self.caller.get(turn).cloned();
         said.unwrap_or_else(|| format!("[{} ms of speech]", speech.as_millis()))
     }

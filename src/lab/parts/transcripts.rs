@@ -1,5 +1,7 @@
 //! A turn, uploaded and written down.
 use super::answer::{Answer, House};
+use crate::lab::hearing::{Detection, Hearing};
+use media::{Frame, SampleRate};
 use providers::HttpRequest;
 use serde_json::json;
 use std::{
@@ -30,9 +32,10 @@ pub(super) fn answer(house: &House, request: &HttpRequest, now: Instant) -> Resu
     }
     let file = file.ok_or("'file' is a required property")?;
     let speech = wav(file).ok_or("Invalid file format.")?;
+    let lasts = speech.rate.duration_of(speech.samples.len());
     let turn = usize::try_from(house.transcribed.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
-    let text = house.script.words(turn, speech);
-    let usage = json!({"type": "duration", "seconds": speech.as_secs_f64().ceil()});
+    let text = house.script.words(turn, lasts, pitch_hz(&speech));
+    let usage = json!({"type": "duration", "seconds": lasts.as_secs_f64().ceil()});
     let at = now + Duration::from_millis(house.script.transcription_ms);
     Ok(Answer::json(200, &json!({"text": text, "usage": usage}), at))
 }
@@ -51,10 +54,18 @@ fn fields<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
     fields
 }
 
-/// How long it is, if it is 16-bit mono.
-fn wav(file: &[u8]) -> Option<Duration> {
+/// Its samples, if it is 16-bit mono.
+fn wav(file: &[u8]) -> Option<Frame> {
     let field = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?));
     let sound = file.starts_with(b"RIFF") && file.get(8..12) == Some(b"WAVE") && file.get(36..40) == Some(b"data");
-    let (rate, length) = (field(24)?, field(40)?);
-    (sound && rate > 0).then(|| Duration::from_secs_f64(f64::from(length) / 2.0 / f64::from(rate)))
+    let (rate, length) = (SampleRate::new(field(24)?)?, usize::try_from(field(40)?).ok()?);
+    let samples = file.get(44..)?.as_chunks().0.iter().take(length / 2).map(|pair| i16::from_le_bytes(*pair));
+    sound.then(|| Frame { rate, samples: samples.collect() })
+}
+
+fn pitch_hz(speech: &Frame) -> u32 {
+    let detection = Detection { threshold: 0.5, prefix_ms: 0, silence_ms: 200, create: true, interrupt: true };
+    let mut hearing = Hearing::default();
+    hearing.hear(&speech.samples, speech.rate.hz(), Some(detection));
+    hearing.pitch_hz()
 }

@@ -1,5 +1,8 @@
 //! Texts, spoken: in pieces as they are made, or as one file.
-use super::answer::{Answer, House, Vendor};
+use super::{
+    answer::{Answer, House, Vendor},
+    hum,
+};
 use crate::lab::script::Say;
 use media::{Law, SampleRate, codec::g711};
 use serde_json::Value;
@@ -98,7 +101,9 @@ fn spoken(house: &House, text: &str, sent: &Sent, now: Instant) -> Answer {
 }
 
 fn say(house: &House, text: &str, rate: SampleRate) -> Vec<i16> {
+    let hum = hum::pitch(text).zip(house.script.echo_ms);
     let say = match house.script.tone_hz {
+        _ if let Some((tone_hz, ms)) = hum => Say::Tone { tone_hz, ms },
         Some(tone_hz) => Say::Tone { tone_hz, ms: LETTER_MS * text.chars().count() as u64 },
         None => Say::Words(text.to_owned()),
     };

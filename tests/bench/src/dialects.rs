@@ -30,49 +30,73 @@ const WARM_UP: Duration = Duration::from_secs(5);
 /// How long the server is watched before its first call.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What every simulated model says: what it heard.
+/// What the simulated models say: what they heard.
 const ECHO: &str = "[[replies]]\nsay = { echo_ms = 800 }\n";
 
-/// A provider, by its name in the configuration and in `ramal lab`.
+/// Who speaks with the caller.
 #[derive(Clone, Copy, Debug)]
 struct Dialect {
     name: &'static str,
-    simulated: Option<Simulated>,
+    /// What a secretary says of it.
+    secretary: &'static str,
+    /// Whether it answers a tone: our own detector takes none for speech.
+    answers: bool,
 }
 
-/// What takes the place of the real one; nothing does for the one that is built in.
+const DIALECTS: [Dialect; 7] = [
+    Dialect { name: "openai", secretary: "provider = \"openai\"", answers: true },
+    Dialect { name: "openai-live", secretary: "provider = \"openai-live\"", answers: true },
+    Dialect { name: "gemini", secretary: "provider = \"gemini\"", answers: true },
+    Dialect { name: "elevenlabs", secretary: "provider = \"elevenlabs\"", answers: true },
+    Dialect { name: "pipeline", secretary: "provider = \"pipeline\"", answers: true },
+    Dialect { name: "turn_based", secretary: "provider = \"openai\"\nmode = \"turn_based\"", answers: false },
+    Dialect { name: "local", secretary: "provider = \"local\"", answers: false },
+];
+
+/// What takes the place of a service, by its name in `ramal lab`.
 #[derive(Clone, Copy, Debug)]
-struct Simulated {
-    /// What its script says beside [`ECHO`].
+struct Simulator {
+    lab: &'static str,
     script: &'static str,
     /// Its section. One file has the certificates of all.
     section: fn(&Lab) -> String,
 }
 
-const DIALECTS: [Dialect; 4] = [
-    Dialect {
-        name: "openai",
-        simulated: Some(Simulated {
-            script: "",
-            section: |lab| format!("[openai]\napi_key = \"none\"\nca_file = \"labs.pem\"\nurl = \"{}\"\n", lab.url),
-        }),
+const SIMULATORS: [Simulator; 5] = [
+    Simulator {
+        lab: "openai",
+        script: ECHO,
+        section: |lab| format!("[openai]\napi_key = \"none\"\nca_file = \"labs.pem\"\nurl = \"{}\"\n", lab.url),
     },
-    Dialect {
-        name: "gemini",
-        simulated: Some(Simulated {
-            script: "",
-            section: |lab| format!("[gemini]\napi_key = \"none\"\nurl = \"{}\"\n", lab.host()),
-        }),
+    Simulator {
+        lab: "live",
+        script: ECHO,
+        section: |lab| format!("[live]\napi_key = \"none\"\nurl = \"{}\"\n", lab.url),
     },
-    Dialect {
-        name: "elevenlabs",
-        simulated: Some(Simulated {
-            script: "allowed = [\"prompt\", \"language\"]\n",
-            section: |lab| format!("[elevenlabs]\napi_key = \"none\"\nagent_id = \"agent\"\nurl = \"{}\"\n", lab.url),
-        }),
+    Simulator {
+        lab: "gemini",
+        script: ECHO,
+        section: |lab| format!("[gemini]\napi_key = \"none\"\nurl = \"{}\"\n", lab.host()),
     },
-    Dialect { name: "local", simulated: None },
+    Simulator {
+        lab: "elevenlabs",
+        script: concat!("allowed = [\"prompt\", \"language\"]\n", "[[replies]]\nsay = { echo_ms = 800 }\n"),
+        section: |lab| format!("[elevenlabs]\napi_key = \"none\"\nagent_id = \"agent\"\nurl = \"{}\"\n", lab.url),
+    },
+    Simulator { lab: "parts", script: "echo_ms = 800\n", section: services },
 ];
+
+fn services(lab: &Lab) -> String {
+    let service = |(name, path): (&str, &str)| {
+        format!(
+            "[[services]]\nname = \"{name}\"\nurl = \"{}{path}\"\napi_key = \"none\"\nca_file = \"labs.pem\"\n",
+            lab.url
+        )
+    };
+    let services: String = [("deepgram", ""), ("groq", "/openai/v1")].map(service).concat();
+    let voice = "tts = \"deepgram:aura-2-thalia-en\"\n";
+    format!("{services}[pipeline]\n{voice}[turn_based]\n{voice}")
+}
 
 /// Calls that were held.
 #[derive(Debug)]
@@ -98,14 +122,11 @@ pub(crate) struct Dialects {
 /// Each alone, then all together.
 pub(crate) fn measure(stage: &Stage<'_>, length: Duration) -> Result<Dialects> {
     let load_before = machine::load();
-    let simulated = || DIALECTS.iter().filter_map(|dialect| Some((dialect.name, dialect.simulated?)));
-    let lab =
-        |(name, Simulated { script, .. })| Lab::start(stage.program, stage.folder, name, &format!("{script}{ECHO}"));
-    let labs = simulated().map(lab).collect::<Result<Vec<_>>>()?;
+    let lab = |simulator: &Simulator| Lab::start(stage.program, stage.folder, simulator.lab, simulator.script);
+    let labs = SIMULATORS.iter().map(lab).collect::<Result<Vec<_>>>()?;
     let certificates: Vec<&str> = labs.iter().map(|lab| lab.certificate.as_str()).collect();
     fs::write(stage.folder.join("labs.pem"), certificates.concat())?;
-    let sections = simulated().zip(&labs).map(|((_, simulated), lab)| (simulated.section)(lab));
-    let sections = sections.collect::<Vec<_>>().concat();
+    let sections: String = SIMULATORS.iter().zip(&labs).map(|(simulator, lab)| (simulator.section)(lab)).collect();
     let mut rows = Vec::new();
     for dialect in &DIALECTS {
         rows.push(hold(stage, &sections, std::slice::from_ref(dialect), (ALONE, length))?);
@@ -138,7 +159,7 @@ fn hold(stage: &Stage<'_>, sections: &str, through: &[Dialect], (calls, length):
     ensure!(server.end()?, "the server did not end by itself after SIGTERM");
     let mut answers = Answers::default();
     for (number, (_, one)) in heard.iter().enumerate() {
-        if through.get(number % through.len()).is_some_and(|dialect| dialect.simulated.is_some()) {
+        if through.get(number % through.len()).is_some_and(|dialect| dialect.answers) {
             answers.asked += one.asked;
             answers.own += one.own;
             answers.strange.extend(&one.strange);
@@ -161,9 +182,9 @@ fn hold(stage: &Stage<'_>, sections: &str, through: &[Dialect], (calls, length):
 
 fn configuration(sip: SocketAddr, sections: &str) -> String {
     let secretary = |dialect: &Dialect| {
-        let name = dialect.name;
+        let Dialect { name, secretary, .. } = dialect;
         format!(
-            "[[secretaries]]\ndomain = \"bench.example\"\nname = \"{name}\"\nextension = \"{name}\"\nprovider = \"{name}\"\n\
+            "[[secretaries]]\ndomain = \"bench.example\"\nname = \"{name}\"\nextension = \"{name}\"\n{secretary}\n\
              language = \"en-US\"\nprompt = \"You are being measured.\"\nmax_duration_seconds = 3600\nmax_turns = 10000\n"
         )
     };
@@ -284,10 +305,12 @@ impl Dialects {
 }
 
 const METHOD: &str = "\
-Calls in PCMU with packets of 20 ms, through `ramal lab` of each provider over TLS on loopback, one process for each. Every phone \
+Calls in PCMU with packets of 20 ms, through `ramal lab` of each provider over TLS on loopback, one process for each (the services of `pipeline` \
+and `turn_based` are one). Every phone \
 says a tone of its own for a second out of four (400 Hz and 25 Hz more for each next phone), and the simulated model answers with \
 a tone of 800 ms as high as what it heard: a caller who hears another pitch than his own hears somebody else, in one direction or the \
-other. Turns count from the first to the hang-up, so the last ones may be unanswered. The built-in provider has no ear here (no \
-model is installed): it greets, and its turns are not counted. CPU is user and system time of the server by /proc, its idle share \
+other. Turns count from the first to the hang-up, so the last ones may be unanswered. Those who hear by Ramal's detector, \
+which takes no tone for speech, listen and are not answered: `turn_based`, and the built-in provider, which has no model here. Their turns are \
+not counted. CPU is user and system time of the server by /proc, its idle share \
 included; memory is VmRSS less that of the idle server, in which the first calls bring what all share. Pacing is as in \
 [benchmarks-capacity.md](benchmarks-capacity.md).";
