@@ -13,8 +13,9 @@ use super::{
     rtp_socket::Pair,
     signed_url,
     sip_socket::Request,
+    spares::Spares,
     till::Tab,
-    ws_client::{Connection, FromProvider},
+    ws_client::{Connection, Dialer, FromProvider},
 };
 use crate::{
     call::{Call, Event, Order, Room, Setup},
@@ -143,6 +144,8 @@ pub struct NewCall {
 pub struct Thread {
     /// Whether the thread keeps up.
     pub room: Rc<Cell<Room>>,
+    /// Connections its calls make in advance.
+    pub spares: Spares,
     /// Orders to this call's recording; closed when the server stops.
     pub orders: mpsc::Receiver<RecordingOrder>,
 }
@@ -206,6 +209,7 @@ struct Task {
     provider: Provider,
     /// Takes its place when the dialect says so.
     next: Option<NextConnection>,
+    spares: Spares,
     /// What the provider asks beside its connection.
     requests: Requests,
     jobs_done: mpsc::Sender<Done>,
@@ -238,6 +242,7 @@ async fn drive(
         shared,
         provider: Provider::None,
         next: None,
+        spares: thread.spares.clone(),
         jobs_done,
         counted: Unbelieved::default(),
         tab,
@@ -515,12 +520,12 @@ impl Task {
 
     /// Begins to open a connection; `None` where there is no need of one.
     fn open(&self, endpoint: Endpoint) -> Option<Connection> {
-        let tls = Arc::clone(&self.shared.tls);
+        let dialer = Dialer { tls: Arc::clone(&self.shared.tls), spares: Some(self.spares.clone()) };
         match endpoint {
-            Endpoint::WebSocket { url, headers } => Some(Connection::open(url, headers, tls)),
+            Endpoint::WebSocket { url, headers } => Some(Connection::open(url, headers, dialer)),
             Endpoint::SignedWebSocket { request: url, headers, member } => {
                 let request = signed_url::Request { ask: https::Request { url, headers }, member };
-                Some(Connection::open_signed(request, self.shared.http.clone(), tls))
+                Some(Connection::open_signed(request, self.shared.http.clone(), dialer))
             }
             Endpoint::Engine => None,
         }

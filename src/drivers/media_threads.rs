@@ -1,5 +1,8 @@
 //! The media threads: each runs a single-threaded runtime; a call is placed on one and never moves.
-use super::call_task::{self, NewCall, RecordingOrder, Thread};
+use super::{
+    call_task::{self, NewCall, RecordingOrder, Thread},
+    spares::Spares,
+};
 use crate::call::Room;
 use std::{
     cell::Cell,
@@ -90,7 +93,7 @@ fn start(
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {
         let (local, room) = (LocalSet::new(), Rc::new(Cell::new(Room::default())));
-        let running = Running { calls: Some(Vec::new()), room: Rc::clone(&room), counter };
+        let running = Running { calls: Some(Vec::new()), room: Rc::clone(&room), spares: Spares::default(), counter };
         local.spawn_local(running.run(to_come, orders, stop));
         runtime.block_on(async {
             tokio::select! {
@@ -109,6 +112,7 @@ struct Running {
     /// Nothing once the server stops: a call whose orders are closed ends.
     calls: Option<Vec<Reached>>,
     room: Rc<Cell<Room>>,
+    spares: Spares,
     counter: Arc<AtomicUsize>,
 }
 
@@ -150,7 +154,8 @@ impl Running {
             let (call_id, conversation) = (call.facts.invite.call_id.clone(), call.facts.conversation_uuid);
             calls.push(Reached { call_id, conversation, orders });
         }
-        let thread = Thread { room: Rc::clone(&self.room), orders: orders_of_call };
+        let (room, spares) = (Rc::clone(&self.room), self.spares.clone());
+        let thread = Thread { room, spares, orders: orders_of_call };
         let counter = Arc::clone(&self.counter);
         tokio::task::spawn_local(async move {
             call_task::run(call, thread).await;

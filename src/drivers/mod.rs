@@ -26,6 +26,7 @@ pub mod rtp_socket;
 pub mod server;
 pub mod signed_url;
 pub mod sip_socket;
+pub mod spares;
 pub mod takeover;
 pub mod tap;
 pub mod till;

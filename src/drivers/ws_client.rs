@@ -1,6 +1,9 @@
 //! One WebSocket connection to a provider, owned and polled by its call's task: a message crosses no queue and wakes no
 //! other task on its way.
-use super::signed_url;
+use super::{
+    signed_url,
+    spares::{Authority, Spares},
+};
 use futures_util::{Sink, SinkExt, StreamExt};
 use providers::{Disconnect, Incoming, Outgoing};
 use std::{
@@ -17,10 +20,11 @@ use tokio::{
     time::{Instant, Interval, interval_at, timeout_at},
 };
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config, client_async_with_config,
     tungstenite::{
         self, Message,
         client::IntoClientRequest,
+        handshake::client::Response,
         http::{HeaderName, HeaderValue, Request, Uri},
         protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
     },
@@ -72,17 +76,26 @@ impl fmt::Debug for State {
     }
 }
 
+/// What connections are opened with.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    /// Whom certificates are trusted by.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// Connections made in advance; nothing where there is no next call.
+    pub spares: Option<Spares>,
+}
+
 impl Connection {
     /// Begins to open a connection; [`Self::next`] carries on with it.
-    pub fn open(url: String, headers: Vec<(String, String)>, tls: Arc<rustls::ClientConfig>) -> Self {
-        Self(State::Opening(Box::pin(async move { connect(&url, &headers, tls).await })))
+    pub fn open(url: String, headers: Vec<(String, String)>, dialer: Dialer) -> Self {
+        Self(State::Opening(Box::pin(async move { connect(&url, &headers, &dialer).await })))
     }
 
     /// The same, at an address that is asked for first.
-    pub fn open_signed(request: signed_url::Request, http: ureq::Agent, tls: Arc<rustls::ClientConfig>) -> Self {
+    pub fn open_signed(request: signed_url::Request, http: ureq::Agent, dialer: Dialer) -> Self {
         Self(State::Opening(Box::pin(async move {
             let url = signed_url::fetch(http, request).await?;
-            connect(&url, &[], tls).await
+            connect(&url, &[], &dialer).await
         })))
     }
 
@@ -227,26 +240,55 @@ fn told(message: Message) -> Option<FromProvider> {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn connect(
-    url: &str,
-    headers: &[(String, String)],
-    tls: Arc<rustls::ClientConfig>,
-) -> Result<Socket, Disconnect> {
+async fn connect(url: &str, headers: &[(String, String)], dialer: &Dialer) -> Result<Socket, Disconnect> {
     let deadline = Instant::now() + OPEN;
-    let unreachable = |what: &dyn std::fmt::Display| Disconnect::Unreachable(what.to_string());
     let request = request(url, headers).map_err(|e| unreachable(&e))?;
     let authority = authority(request.uri()).ok_or_else(|| unreachable(&"the URL has no host"))?;
-    let stream = timeout_at(deadline, TcpStream::connect(authority))
+    let secure = request.uri().scheme_str() == Some("wss");
+    let spares = dialer.spares.as_ref().filter(|_| secure);
+    let opened = match spares.and_then(|spares| spares.take(&authority)) {
+        Some(spare) => {
+            let stream = MaybeTlsStream::Rustls(*spare);
+            match opened(client_async_with_config(request.clone(), stream, Some(config())), deadline).await {
+                // It may have been closed this very moment: that says nothing of the server.
+                Err(Disconnect::Unreachable(_)) => fresh(request, &authority, dialer, deadline).await,
+                opened => opened,
+            }
+        }
+        None => fresh(request, &authority, dialer, deadline).await,
+    };
+    if let (Some(spares), Ok(_)) = (spares, &opened) {
+        spares.prepare(&authority, &dialer.tls);
+    }
+    opened
+}
+
+fn unreachable(what: &dyn fmt::Display) -> Disconnect {
+    Disconnect::Unreachable(what.to_string())
+}
+
+async fn fresh(request: Request<()>, at: &Authority, dialer: &Dialer, deadline: Instant) -> Result<Socket, Disconnect> {
+    let stream = timeout_at(deadline, TcpStream::connect(at))
         .await
         .map_err(|_| unreachable(&"no TCP connection in time"))?
         .map_err(|e| unreachable(&e))?;
     stream.set_nodelay(true).map_err(|e| unreachable(&e))?;
-    let config = WebSocketConfig::default()
+    let tls = Some(Connector::Rustls(Arc::clone(&dialer.tls)));
+    opened(client_async_tls_with_config(request, stream, Some(config()), tls), deadline).await
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(16 << 10)
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
-    let opening = client_async_tls_with_config(request, stream, Some(config), Some(Connector::Rustls(tls)));
+        .max_frame_size(Some(MAX_MESSAGE))
+}
+
+async fn opened(
+    opening: impl Future<Output = Result<(Socket, Response), tungstenite::Error>>,
+    deadline: Instant,
+) -> Result<Socket, Disconnect> {
     match timeout_at(deadline, opening).await {
         Ok(Ok((socket, _response))) => Ok(socket),
         Ok(Err(tungstenite::Error::Http(response))) => Err(Disconnect::Refused(response.status().as_u16())),
@@ -254,7 +296,6 @@ async fn connect(
         Err(_) => Err(unreachable(&"no WebSocket in time")),
     }
 }
-
 fn request(url: &str, headers: &[(String, String)]) -> Result<Request<()>, io::Error> {
     let invalid = |e: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidInput, e.to_string());
     let mut request = url.into_client_request().map_err(|e| invalid(&e))?;
@@ -302,8 +343,12 @@ mod tests {
         client(rustls::RootCertStore::empty()).unwrap()
     }
 
+    fn dialer() -> Dialer {
+        Dialer { tls: trust(), spares: None }
+    }
+
     fn open(url: String) -> Connection {
-        Connection::open(url, Vec::new(), trust())
+        Connection::open(url, Vec::new(), dialer())
     }
 
     fn run<F: Future>(test: F) -> F::Output {
@@ -391,7 +436,7 @@ mod tests {
         let ask = https::Request { url: signing, headers: Vec::new() };
         let request = signed_url::Request { ask, member: "signed_url" };
         run(async {
-            let mut connection = Connection::open_signed(request, https::agent(trust()), trust());
+            let mut connection = Connection::open_signed(request, https::agent(trust()), dialer());
             assert!(matches!(connection.next().await, FromProvider::Connected));
             assert!(matches!(connection.next().await, FromProvider::Message(Incoming::Text(text)) if text == "hello"));
         });

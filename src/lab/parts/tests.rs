@@ -2,7 +2,10 @@
 #![allow(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
 use crate::{
-    drivers::{requests::Requests, ws_client::Connection},
+    drivers::{
+        requests::Requests,
+        ws_client::{Connection, Dialer},
+    },
     lab::server::trusting,
 };
 use media::{Law, codec::g711};
@@ -194,7 +197,7 @@ fn our_own_clients_talk_with_it_over_tls() {
         assert!(written.contains("Hello.") && written.ends_with("data: [DONE]\n\n"), "{written}");
 
         let url = server.url().replace("https", "wss") + FLUX;
-        let mut connection = Connection::open(url, Vec::new(), tls);
+        let mut connection = Connection::open(url, Vec::new(), Dialer { tls, spares: None });
         let connected = connection.next().await;
         assert!(matches!(connected, crate::drivers::ws_client::FromProvider::Connected), "{connected:?}");
         for (ms, loud) in [(600, true), (600, false)] {

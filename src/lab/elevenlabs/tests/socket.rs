@@ -3,7 +3,7 @@ use super::*;
 use crate::drivers::{
     https,
     signed_url::Request,
-    ws_client::{Connection, FromProvider},
+    ws_client::{Connection, Dialer, FromProvider},
 };
 use crate::lab::server::trusting;
 use providers::Endpoint;
@@ -22,7 +22,7 @@ async fn server(script: Script) -> (Server, Arc<rustls::ClientConfig>) {
 fn open(session: &Session, tls: &Arc<rustls::ClientConfig>) -> Connection {
     let Endpoint::SignedWebSocket { request: url, headers, member } = session.endpoint() else { panic!("signed") };
     let request = Request { ask: https::Request { url, headers }, member };
-    Connection::open_signed(request, https::agent(Arc::clone(tls)), Arc::clone(tls))
+    Connection::open_signed(request, https::agent(Arc::clone(tls)), Dialer { tls: Arc::clone(tls), spares: None })
 }
 
 async fn greeted(session: &mut Session, connection: &mut Connection) {
@@ -61,7 +61,7 @@ async fn a_url_is_signed_opens_one_conversation_and_what_that_cost_is_told_after
     assert!(record["metadata"]["cost_fiat"].is_number(), "{record}");
 
     let url = format!("{}?agent_id=a&conversation_signature=cvtkn_lab_00000001", server.url());
-    let again = Connection::open(url, Vec::new(), Arc::clone(&tls)).next().await;
+    let again = Connection::open(url, Vec::new(), Dialer { tls: Arc::clone(&tls), spares: None }).next().await;
     assert!(matches!(again, FromProvider::Disconnected(Disconnect::Refused(403))), "{again:?}");
 }
 
