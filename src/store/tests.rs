@@ -207,6 +207,7 @@ pub(crate) fn conversation(of: &Secretary) -> Conversation {
         audio: Duration::from_millis(42_250),
         estimated_cost: MicroUsd(12_300),
         billed_cost: None,
+        shares: Vec::new(),
         provider: "local".into(),
         engine: "whisper tiny, RHVoice".into(),
         recording: Some(Recording {
