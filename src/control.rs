@@ -235,9 +235,12 @@ pub struct TenancyStatus {
     pub out_of_money: u64,
     /// Budgets of which somebody was told that they are nearly spent.
     pub alerts: u64,
-    /// Calls that went by what was known of secretary or tenant, since the database was away.
+    /// Questions about secretary, tenant or budget that were answered by what was known, since the database was away.
     #[serde(default)]
     pub by_memory: u64,
+    /// Models without a price, and how many calls might have had them.
+    #[serde(default)]
+    pub unpriced: BTreeMap<String, u64>,
     /// Budgets of tenants that had a call.
     pub budgets: Vec<BudgetStatus>,
 }

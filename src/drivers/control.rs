@@ -364,7 +364,8 @@ fn tenancy(admission: &Admission) -> TenancyStatus {
         alone: counts.alone,
         out_of_money: money.ended,
         alerts: money.alerts,
-        by_memory: admission.directory.stale(),
+        by_memory: admission.directory.stale() + money.by_memory,
+        unpriced: admission.till.unpriced(),
         budgets: budgets.collect(),
     }
 }

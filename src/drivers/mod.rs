@@ -14,6 +14,7 @@ pub mod https;
 pub mod leases;
 pub mod media_board;
 pub mod media_threads;
+mod meter;
 pub mod names;
 pub mod next_connection;
 mod pages;

@@ -127,7 +127,7 @@ impl Server {
             registrars: registrars.known.clone(),
             gate: Gate::start(now.tenancy.redis.as_ref())?,
             notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
-            till: Till::new(Arc::clone(&store), shared.http.clone()),
+            till: Till::new(Arc::clone(&store), shared.records.node(), shared.http.clone()),
             shared,
             directory,
             config: configs,
@@ -539,7 +539,7 @@ mod tests {
             facts::Facts,
             sip_socket::tests::{answer, heard, peer},
         },
-        record::{Conversation, Outcome},
+        record::{Conversation, Outcome, Share},
         store::{Found, Lookup},
     };
     use providers::FailureKind;
@@ -700,7 +700,14 @@ mod tests {
         let shared = Shared { sip, ..server.admission.shared.clone() };
         let mut watch = server.watch();
         let broken: JoinHandle<std::io::Result<()>> = tokio::spawn(async { panic!("a bug") });
-        call_task::supervise(broken, &facts, &shared).await;
+        let share = Share {
+            provider: "gemini".into(),
+            talked: Duration::from_secs(60),
+            input_tokens: 10,
+            output_tokens: 20,
+            cost: crate::record::MicroUsd(123_456),
+        };
+        call_task::supervise(broken, &facts, std::rc::Rc::new(std::cell::RefCell::new(vec![share])), &shared).await;
         drop(shared);
         assert!(matches!(commands.recv().await, Some(Request::Command(Command::Reject { leg: LegId(7), .. }))));
         assert!(matches!(commands.recv().await, Some(Request::Command(Command::Bye { leg: LegId(7), .. }))));
