@@ -16,7 +16,7 @@ use crate::{
         self, Ask, BudgetStatus, CallMedia, LONGEST_REQUEST, RecordOrder, Registered, Reply, RtpStatus, SipStatus,
         Standing, Status, TenancyStatus, VERSION,
     },
-    metrics,
+    metrics::{self, Audience},
     tenancy::limits::Limit,
     trace::{Entry, Which},
 };
@@ -213,7 +213,8 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         },
         Ask::Metrics => match sources.status().await {
             Some((status, report, (media, waits))) => {
-                let text = metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits));
+                let text =
+                    metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits), Audience::Owner);
                 Some(tell(&mut writer, &Reply::Metrics { text }).await?)
             }
             None => None,
