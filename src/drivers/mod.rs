@@ -7,6 +7,7 @@ pub mod call_task;
 pub mod control;
 pub mod dns;
 pub mod entrance;
+mod entries;
 pub mod facts;
 pub mod gate;
 pub mod hep_socket;
