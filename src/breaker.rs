@@ -128,6 +128,18 @@ impl Breakers {
         }
     }
 
+    /// Whether calls begin there, and none has to try whether it works again.
+    pub fn is_closed(&self, circuit: &Circuit) -> bool {
+        self.0.get(circuit).is_none_or(|breaker| matches!(breaker.phase, Phase::Closed { .. }))
+    }
+
+    /// The call that was to try has not begun: the next one does, unless there is news of another.
+    pub fn give_back(&mut self, circuit: &Circuit, now: Instant) {
+        if let Some(Breaker { phase: Phase::HalfOpen { until, .. }, .. }) = self.0.get_mut(circuit) {
+            *until = now;
+        }
+    }
+
     /// What a conversation there came to.
     pub fn report(&mut self, circuit: &Circuit, sign: Sign, now: Instant) {
         if !self.0.contains_key(circuit) && self.0.len() >= MOST {
@@ -272,6 +284,22 @@ mod tests {
             "with nobody calling it is not degraded"
         );
         assert!(breakers.admits(&here, now + NO_CREDIT + TRIAL));
+    }
+
+    #[test]
+    fn a_call_that_has_not_begun_has_not_tried() {
+        let (mut now, mut breakers, here) = (Instant::now(), Breakers::default(), circuit("here"));
+        assert!(breakers.is_closed(&here));
+        breakers.report(&here, Failed(Quota), now);
+        breakers.give_back(&here, now);
+        assert!(!breakers.is_closed(&here) && !breakers.admits(&here, now), "it is open, and nobody was to try");
+        now += NO_CREDIT;
+        assert!(breakers.admits(&here, now) && !breakers.admits(&here, now));
+        breakers.give_back(&here, now);
+        assert!(breakers.admits(&here, now) && !breakers.admits(&here, now), "the next one tries");
+        breakers.report(&here, Spoke, now);
+        breakers.give_back(&here, now);
+        assert_eq!(state(&breakers, now), State::Closed);
     }
 
     #[test]

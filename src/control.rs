@@ -235,9 +235,12 @@ pub struct TenancyStatus {
     pub out_of_money: u64,
     /// Budgets of which somebody was told that they are nearly spent.
     pub alerts: u64,
-    /// Calls that went by what was known of secretary or tenant, since the database was away.
+    /// Questions about secretary, tenant or budget that were answered by what was known, since the database was away.
     #[serde(default)]
     pub by_memory: u64,
+    /// Models without a price, and how many calls might have had them.
+    #[serde(default)]
+    pub unpriced: BTreeMap<String, u64>,
     /// Budgets of tenants that had a call.
     pub budgets: Vec<BudgetStatus>,
 }
@@ -277,7 +280,7 @@ pub struct RtpStatus {
     pub refused: u64,
 }
 
-/// Whether a server does what it should, for `GET /health`.
+/// Whether a server does what it should, for `GET /health`, which anybody may read: no tenant is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// `ok`, or `degraded` where calls begin with another provider than they should.
@@ -288,15 +291,16 @@ pub struct Health {
     pub up_s: u64,
     /// Calls with a secretary at this moment.
     pub calls: u64,
-    /// Providers that calls have tried.
+    /// Providers that calls have tried with the server's own keys.
     pub providers: Vec<ProviderStatus>,
 }
 
 impl From<Status> for Health {
     fn from(status: Status) -> Self {
         let Status { version, up_s, calls, providers, .. } = status;
-        // A tenant's own key is for the tenant to mend.
-        let degraded = providers.iter().any(|provider| provider.key_of.is_none() && provider.open_for_s.is_some());
+        // A tenant's own key is for the tenant to mend, and who has one is nobody's business here.
+        let providers: Vec<_> = providers.into_iter().filter(|provider| provider.key_of.is_none()).collect();
+        let degraded = providers.iter().any(|provider| provider.open_for_s.is_some());
         let status = if degraded { "degraded" } else { "ok" }.to_owned();
         Self { status, version, up_s, calls, providers }
     }

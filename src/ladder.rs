@@ -145,10 +145,7 @@ fn notes(rung: &Rung, secretary: &Secretary, config: &Config) -> Vec<String> {
     let is_semantic = matches!(secretary.provider_config.turn_detection, secretary::TurnDetection::SemanticVad { .. });
     let idle = (is_realtime && is_semantic && config.openai.tuning.idle.is_some())
         .then(|| format!("secretary {name:?} has semantic_vad, with which [openai] idle_timeout_ms does nothing"));
-    let unpriced = rung.unpriced().map(|model| {
-        format!("secretary {name:?}: {model} has no price here, so the cost of her calls is told without it")
-    });
-    idle.into_iter().chain(unpriced).collect()
+    idle.into_iter().collect()
 }
 
 /// The same secretary with another provider.

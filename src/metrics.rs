@@ -39,8 +39,23 @@ enum Kind {
     Histogram,
 }
 
+/// Who reads the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever runs the server, or may do so.
+    Owner,
+    /// Whoever reaches it: what tenants have of their own, and what they spend, is told of all of them together.
+    Anybody,
+}
+
 /// The page.
-pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, waits): (&Media, &Waits)) -> String {
+pub fn prometheus(
+    status: &Status,
+    messages: &Messages,
+    hep_lost: u64,
+    (media, waits): (&Media, &Waits),
+    audience: Audience,
+) -> String {
     use Kind::{Counter, Gauge};
     let mut page = Page(String::new());
     page.head("ramal_sip_registrations", Gauge, "Registrations by state.");
@@ -55,7 +70,7 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, w
             page.sample("ramal_sip_messages_total", &labels, messages.of(carrier, direction));
         }
     }
-    tenancy(&mut page, &status.tenancy);
+    tenancy(&mut page, &status.tenancy, audience);
     let sip = &status.sip;
     let single = [
         ("ramal_calls", Gauge, "Calls with a secretary.", status.calls),
@@ -93,14 +108,15 @@ pub fn prometheus(status: &Status, messages: &Messages, hep_lost: u64, (media, w
         page.head(name, kind, help);
         page.sample(name, "", value);
     }
-    providers(&status.providers, &mut page);
+    let told = status.providers.iter().filter(|of| audience == Audience::Owner || of.key_of.is_none());
+    providers(&told.collect::<Vec<_>>(), &mut page);
     media.write(&mut page);
     waits.write(&mut page);
     page.0
 }
 
 /// The circuits of providers.
-fn providers(providers: &[ProviderStatus], page: &mut Page) {
+fn providers(providers: &[&ProviderStatus], page: &mut Page) {
     let labels = |of: &ProviderStatus| {
         let key = of.key_of.as_ref().map(|tenant| format!(",key_of=\"{}\"", escaped(tenant))).unwrap_or_default();
         format!("provider=\"{}\",at=\"{}\"{key}", of.provider, of.at)
@@ -126,8 +142,7 @@ fn providers(providers: &[ProviderStatus], page: &mut Page) {
     }
 }
 
-fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
-    type Sum = fn(&BudgetStatus) -> u64;
+fn tenancy(page: &mut Page, tenancy: &TenancyStatus, audience: Audience) {
     use Kind::{Counter, Gauge};
     let refused = "ramal_calls_refused_total";
     page.head(refused, Counter, "Calls refused for a limit or a budget.");
@@ -152,16 +167,35 @@ fn tenancy(page: &mut Page, tenancy: &TenancyStatus) {
         page.head(name, Counter, help);
         page.sample(name, "", value);
     }
+    let unpriced = "ramal_unpriced_calls_total";
+    page.head(unpriced, Counter, "Calls that might have had a model without a price, which counts nothing.");
+    for (model, count) in &tenancy.unpriced {
+        page.sample(unpriced, &format!("{{model=\"{}\"}}", escaped(model)), *count);
+    }
+    budgets(page, &tenancy.budgets, audience);
+}
+
+/// Of each tenant that had a call, and of all of them together.
+fn budgets(page: &mut Page, budgets: &[BudgetStatus], audience: Audience) {
+    type Sum = fn(&BudgetStatus) -> u64;
     let sums: [(&str, &str, Sum); 3] = [
-        ("ramal_budget_limit_usd", "What a tenant may spend in the month.", |budget| budget.limit),
-        ("ramal_budget_spent_usd", "What a tenant has spent in the month.", |budget| budget.spent),
-        ("ramal_budget_reserved_usd", "What calls that are up may spend beyond that.", |budget| budget.reserved),
+        ("limit_usd", "What may be spent in the month", |budget| budget.limit),
+        ("spent_usd", "What has been spent in the month", |budget| budget.spent),
+        ("reserved_usd", "What calls that are up may spend beyond that", |budget| budget.reserved),
     ];
-    for (name, help, of) in sums {
-        page.head(name, Gauge, help);
-        for budget in &tenancy.budgets {
+    for (what, help, of) in sums {
+        let all = format!("ramal_budgets_{what}");
+        page.head(&all, Kind::Gauge, &format!("{help}, by all tenants that had a call."));
+        let sum = budgets.iter().fold(0, |sum: u64, budget| sum.saturating_add(of(budget)));
+        page.number(&all, "", MicroUsd(sum).dollars());
+        if audience == Audience::Anybody {
+            continue;
+        }
+        let each = format!("ramal_budget_{what}");
+        page.head(&each, Kind::Gauge, &format!("{help}, by a tenant."));
+        for budget in budgets {
             let domain = escaped(&budget.domain);
-            page.number(name, &format!("{{domain=\"{domain}\"}}"), MicroUsd(of(budget)).dollars());
+            page.number(&each, &format!("{{domain=\"{domain}\"}}"), MicroUsd(of(budget)).dollars());
         }
     }
 }
@@ -237,6 +271,7 @@ mod tests {
                     spent: 1_500_000,
                     reserved: 250_000,
                 }],
+                unpriced: [("gpt-next".to_owned(), 2)].into(),
                 ..TenancyStatus::default()
             },
             sip: SipStatus::from(sip::Stats { legs: 4, parse_errors: 5, ..sip::Stats::default() }),
@@ -246,10 +281,25 @@ mod tests {
     }
 
     #[test]
+    fn whoever_reaches_the_page_reads_no_name_of_a_tenant() {
+        let mut status = status();
+        status.tenancy.budgets[0].domain = "acme.example".into();
+        let own = ProviderStatus { key_of: Some("acme.example".into()), ..status.providers[0].clone() };
+        status.providers.push(own);
+        let page =
+            |audience| prometheus(&status, &Messages::default(), 0, (&Media::default(), &Waits::default()), audience);
+        assert_eq!(page(Audience::Owner).matches("acme.example").count(), 3 + State::ALL.len() + 2);
+        let told = page(Audience::Anybody);
+        assert!(!told.contains("acme") && told.contains("ramal_budgets_spent_usd 1.5"), "{told}");
+        let health = serde_json::to_string(&crate::control::Health::from(status)).unwrap();
+        assert!(!health.contains("acme") && health.contains("api.openai.com"), "{health}");
+    }
+
+    #[test]
     fn each_sample_stands_below_its_help_and_type() {
         let mut messages = Messages::default();
         messages.count(Carrier::Tcp, Direction::Out);
-        let page = prometheus(&status(), &messages, 7, (&Media::default(), &Waits::default()));
+        let page = prometheus(&status(), &messages, 7, (&Media::default(), &Waits::default()), Audience::Owner);
         for line in [
             "ramal_sip_registrations{state=\"registered\"} 1",
             "ramal_sip_registrations{state=\"looking\"} 0",
@@ -259,6 +309,8 @@ mod tests {
             "ramal_calls_refused_total{limit=\"domain_calls\"} 4",
             "ramal_limits_shared 1",
             "ramal_budget_spent_usd{domain=\"a\\\"b\"} 1.5",
+            "ramal_budgets_spent_usd 1.5",
+            "ramal_unpriced_calls_total{model=\"gpt-next\"} 2",
             "ramal_sip_legs 4",
             "ramal_sip_parse_errors_total 5",
             "ramal_srtp_unauthentic_total 8",

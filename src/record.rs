@@ -3,6 +3,7 @@ mod change;
 mod quality;
 mod recording;
 mod redact;
+mod share;
 mod waterfall;
 mod words;
 
@@ -12,6 +13,7 @@ pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
 pub use redact::redacted;
 use serde::{Deserialize, Serialize};
+pub use share::Share;
 use std::time::Duration;
 use uuid::Uuid;
 pub use waterfall::Waterfall;
@@ -58,6 +60,9 @@ pub struct Conversation {
     /// What those of its providers charged that tell it, some time after the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billed_cost: Option<MicroUsd>,
+    /// What each of its providers had of it; none in a record that was read from the database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// Which provider spoke at the end of the call (`openai`, `local`).
     pub provider: String,
     /// Model or engines, with versions or hashes where they are known; `RHVoice Letícia + whisper tiny`.
@@ -288,6 +293,7 @@ mod tests {
             audio: Duration::from_millis(12_400),
             estimated_cost: MicroUsd(123_400),
             billed_cost: None,
+            shares: Vec::new(),
             provider: "local".into(),
             engine: "flite".into(),
             recording: None,

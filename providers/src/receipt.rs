@@ -30,6 +30,13 @@ pub enum Bill {
 }
 
 impl Receipt {
+    /// Whose it is, as in the `realtime_provider` column.
+    pub const fn provider(&self) -> &'static str {
+        match self.form {
+            Form::ElevenLabs => "elevenlabs",
+        }
+    }
+
     /// Reads an answer.
     pub fn read(&self, body: &str) -> Bill {
         match self.form {

@@ -4,6 +4,8 @@ mod keys;
 mod replace;
 mod turn;
 
+pub(super) use budget::Money;
+
 use super::{
     Desk, End, Event, Hangup, Hold,
     bundle::{Bundle, silence_like},
@@ -13,7 +15,7 @@ use super::{
     quality, reason,
     recording::Recorded,
     tools,
-    transfer::{self, Proof, Spoken, Step, Transfer},
+    transfer::{self, Proof, Spoken, Step, Transfer, Whom},
 };
 use crate::{
     dtmf::{self, Relay},
@@ -34,8 +36,6 @@ type Flow = ControlFlow<End>;
 const GO_ON: Flow = ControlFlow::Continue(());
 /// Between words nobody is quiet for longer.
 const DIP: Duration = Duration::from_millis(200);
-/// What the transfer to the extension is called that is there for a call without an assistant.
-const FALLBACK: &str = "fallback";
 
 /// Audio flows: the media session, the provider, and what the two are doing for the caller.
 #[derive(Debug)]
@@ -149,8 +149,10 @@ impl Live {
             self.on_filler(event, desk, now);
             return Some(GO_ON);
         }
-        let event = self.provider.poll_event()?;
-        Some(self.on_provider(event, desk, now))
+        if let Some(event) = self.provider.poll_event() {
+            return Some(self.on_provider(event, desk, now));
+        }
+        self.mind_money(desk, now).then_some(GO_ON)
     }
 
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
@@ -445,8 +447,8 @@ impl Live {
 
     fn announce_transfer(&mut self, id: ToolCallId, asked: &str, desk: &mut Desk, now: Instant) {
         self.want_answer(desk.settings.ladder.answer, desk, now);
-        let (name, destination) = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
-            Ok(rule) => (rule.name.clone(), rule.destination.clone()),
+        let (whom, destination) = match transfer::resolve(&desk.secretary.transfer_rules, asked) {
+            Ok(rule) => (Whom::Rule(rule.name.clone()), rule.destination.clone()),
             Err(refusal) => {
                 let reason = format!("nobody here is called {:?}", refusal.asked);
                 let output = json!({"status": "refused", "reason": reason, "choices": refusal.choices});
@@ -462,7 +464,7 @@ impl Live {
         self.provider.answer_tool(id, output.to_string(), respond, now);
         let until = now + desk.settings.announce_deadline;
         let step = Step::Announcing { until, spoken: Spoken::NotYet };
-        self.phase = Phase::Transferring(Transfer { name, destination, step });
+        self.phase = Phase::Transferring(Transfer { whom, destination, step });
     }
 
     /// Goes on with whatever waits for the end of speech.
@@ -535,25 +537,30 @@ impl Live {
     /// The caller is with us again, in the same dialog: the model is told why.
     fn transfer_failed(&mut self, reason: &str, desk: &mut Desk, now: Instant) -> Flow {
         let Phase::Transferring(transfer) = std::mem::replace(&mut self.phase, Phase::Talking) else { return GO_ON };
-        let Transfer { name, destination, .. } = transfer;
+        let Transfer { whom, destination, .. } = transfer;
         desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });
         self.want_answer(desk.settings.ladder.answer, desk, now);
+        let also = format!("the transfer to {destination} failed, too: {reason}");
+        let name = match &whom {
+            Whom::Rule(name) => name.clone(),
+            Whom::Fallback => destination,
+        };
+        let failed = Note::TransferFailed { destination: name, reason: reason.to_owned() };
         if let Assistant::Gone { why, keys_until, .. } = &mut self.assistant {
             if keys_until.is_some() {
                 *keys_until = Some(now + desk.settings.menu_deadline);
-                self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
+                self.provider.inform(failed, now);
                 return GO_ON;
             }
-            let cause = format!("{why}; the transfer to {destination} failed, too: {reason}");
-            return self.left_alone(&name, cause, desk, now);
+            let cause = format!("{why}; {also}");
+            return self.left_alone(&whom, cause, desk, now);
         }
-        if name == FALLBACK {
-            let cause = format!("{}; the transfer to {destination} failed, too: {reason}", budget::SPENT);
-            return self.say_what_is_left(Outcome::Timeout, &cause, desk, now);
+        if whom == Whom::Fallback {
+            return self.say_what_is_left(Outcome::Timeout, &format!("{}; {also}", budget::SPENT), desk, now);
         }
-        self.provider.inform(Note::TransferFailed { destination: name, reason: reason.to_owned() }, now);
+        self.provider.inform(failed, now);
         GO_ON
     }
 

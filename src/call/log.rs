@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, TurnRecord, redacted},
+    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redacted},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -30,8 +30,10 @@ pub(super) struct Log {
     usage: Usage,
     /// Of the present provider.
     present: Usage,
-    /// What the providers before it cost, in micro-dollars.
-    spent: u64,
+    /// Since then it is that one.
+    since: Instant,
+    /// What those before it had.
+    shares: Vec<Share>,
     changes: Vec<Change>,
     /// Assistant utterances that answered the caller.
     replies: u32,
@@ -78,7 +80,8 @@ impl Log {
             engine: engine.to_owned(),
             usage: Usage::default(),
             present: Usage::default(),
-            spent: 0,
+            since: clock.1,
+            shares: Vec::new(),
             changes: Vec::new(),
             replies: 0,
             recording: None,
@@ -102,10 +105,25 @@ impl Log {
         add(&mut self.present, usage);
     }
 
-    /// This provider is left: what it cost is known.
-    pub(super) fn leave(&mut self, rung: &Rung) {
-        let used = std::mem::take(&mut self.present);
-        self.spent = self.spent.saturating_add(rung.cost(&used, self.clock.0).unwrap_or(0));
+    /// This provider is left: what it had of the call is known.
+    pub(super) fn leave(&mut self, rung: &Rung, now: Instant) {
+        self.shares = self.shares(rung, now);
+        (self.present, self.since) = (Usage::default(), now);
+    }
+
+    /// What each provider has had of the call, with this one as the present one.
+    pub(super) fn shares(&self, rung: &Rung, now: Instant) -> Vec<Share> {
+        let (mut shares, used) = (self.shares.clone(), &self.present);
+        let since = self.answered.map(|answered| answered.max(self.since));
+        let present = Share {
+            provider: rung.provider().to_owned(),
+            talked: since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            input_tokens: input_tokens(used),
+            output_tokens: output_tokens(used),
+            cost: MicroUsd(rung.cost(used, self.clock.0).unwrap_or(0)),
+        };
+        Share::gather(&mut shares, present);
+        shares
     }
 
     /// Somebody goes on with the conversation.
@@ -123,7 +141,8 @@ impl Log {
 
     /// What it costs at list price, with this provider as the present one; whoever has no price costs nothing.
     pub(super) fn cost(&self, rung: &Rung) -> MicroUsd {
-        MicroUsd(self.spent.saturating_add(rung.cost(&self.present, self.clock.0).unwrap_or(0)))
+        let present = rung.cost(&self.present, self.clock.0).unwrap_or(0);
+        MicroUsd(Share::sum(&self.shares).0.saturating_add(present))
     }
 
     /// The assistant answered the caller; returns how often it has by now.
@@ -182,11 +201,12 @@ impl Log {
             outcome,
             end_reason: cause,
             transfer_destination: self.transfer_destination.clone(),
-            input_tokens: usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio,
-            output_tokens: usage.output_text + usage.output_audio,
+            input_tokens: input_tokens(usage),
+            output_tokens: output_tokens(usage),
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
-            estimated_cost: rung.map_or(MicroUsd(self.spent), |rung| self.cost(rung)),
+            estimated_cost: rung.map_or(Share::sum(&self.shares), |rung| self.cost(rung)),
             billed_cost: None,
+            shares: rung.map_or_else(Vec::new, |rung| self.shares(rung, now)),
             provider: self.provider.clone(),
             engine: self.engine.clone(),
             recording: self.recording.clone(),
@@ -205,6 +225,14 @@ pub fn refused(
 ) -> Conversation {
     let log = Log::new(invite, secretary, (provider, ""), conversation_uuid, clock);
     log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
+}
+
+const fn input_tokens(usage: &Usage) -> u64 {
+    usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio
+}
+
+const fn output_tokens(usage: &Usage) -> u64 {
+    usage.output_text + usage.output_audio
 }
 
 fn add(sum: &mut Usage, usage: &Usage) {

@@ -35,12 +35,8 @@ pub use settings::{Listening, Patiences, Settings};
 pub use setup::Setup;
 pub use tools::{NAMES as TOOLS, tools};
 
-use crate::{
-    breaker::Sign,
-    record::{MicroUsd, Outcome},
-    secretary::Secretary,
-};
-use live::Live;
+use crate::{breaker::Sign, record::Outcome, secretary::Secretary};
+use live::{Live, Money};
 use log::Log;
 use media::{
     AudioFormat,
@@ -87,8 +83,7 @@ struct Desk {
     seed: u64,
     sdp: sdp::Negotiation,
     log: Log,
-    /// What `log` has of usage, at list price.
-    spent: MicroUsd,
+    money: Money,
     /// A provider that is gone may have asked for something.
     strays: bool,
     commands: VecDeque<Command>,
@@ -173,7 +168,7 @@ impl Call {
             seed,
             sdp,
             log,
-            spent: MicroUsd(0),
+            money: Money::default(),
             strays: false,
             commands,
             events,

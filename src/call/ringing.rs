@@ -32,7 +32,7 @@ impl Ringing {
             return ControlFlow::Break(End { outcome: Outcome::Failed, cause, hangup: Hangup::Reject(503) });
         };
         desk.emit(Event::Warning(cause));
-        desk.log.leave(&desk.rung);
+        desk.log.leave(&desk.rung, now);
         desk.rung = rung;
         self.failed = Some(failed.after(self.failed.take()));
         self.provider = desk.open(self.answer.media.codec.format());

@@ -200,28 +200,33 @@ impl Rung {
         }
     }
 
-    /// A model besides the one that speaks which is paid for and has no price of any day on file.
-    pub fn unpriced(&self) -> Option<&str> {
-        let day = "9999-12-31";
-        let used = Usage { input_text: 1, transcribed: Duration::from_secs(1), ..Usage::default() };
-        match self {
-            Self::OpenAi(config) | Self::Azure { config, .. } => {
-                let model = config.transcription_model.as_deref()?;
-                let price = providers::price::transcription_micro_usd(used.transcribed, model, day);
-                price.is_none().then_some(model)
-            }
-            Self::OpenAiLive(config) => {
-                let price = providers::price::cost_micro_usd(&used, &config.backend_model, day);
-                (price.is_none() && !config.tools.is_empty()).then_some(config.backend_model.as_str())
-            }
+    /// Whether there is a price on file for what it does, in a call that came in at this time.
+    pub fn is_priced(&self, at: DateTime<Utc>) -> bool {
+        self.cost(&some_of_all(), at).is_some()
+    }
+
+    /// Models that are paid for and have no price on file, in a call that came in at this time: what they are used for counts
+    /// nothing.
+    pub fn unpriced(&self, at: DateTime<Utc>) -> Vec<&str> {
+        let (day, used) = (day(at), some_of_all());
+        let besides = match self {
+            Self::OpenAi(config) | Self::Azure { config, .. } => config
+                .transcription_model
+                .as_deref()
+                .filter(|model| providers::price::transcription_micro_usd(used.transcribed, model, &day).is_none()),
+            Self::OpenAiLive(config) => Some(config.backend_model.as_str()).filter(|model| {
+                !config.tools.is_empty() && providers::price::cost_micro_usd(&used, model, &day).is_none()
+            }),
             Self::Gemini(_) | Self::ElevenLabs(_) | Self::Pipeline(_) | Self::Local { .. } => None,
-        }
+        };
+        let speaks = (!self.is_priced(at)).then_some(self.engine());
+        speaks.into_iter().chain(besides).collect()
     }
 
     /// List price of this usage, in micro-dollars, in a call that came in at this time: the day (UTC) says which prices hold.
     /// `None` when the model has no price of that day on file.
     pub fn cost(&self, usage: &Usage, at: DateTime<Utc>) -> Option<u64> {
-        let day = at.format("%Y-%m-%d").to_string();
+        let day = day(at);
         match self {
             Self::OpenAi(config) => realtime_cost(config, &config.model, usage, &day),
             Self::Azure { config, model } => realtime_cost(config, model, usage, &day),
@@ -239,6 +244,26 @@ impl Rung {
             }
             Self::Local { .. } => Some(0),
         }
+    }
+}
+
+/// As prices have it.
+fn day(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d").to_string()
+}
+
+/// What asks for every price there is.
+fn some_of_all() -> Usage {
+    Usage {
+        input_text: 1,
+        input_audio: 1,
+        cached_text: 1,
+        cached_audio: 1,
+        output_text: 1,
+        output_audio: 1,
+        spoken_characters: 1,
+        transcribed: Duration::from_secs(1),
+        connected: Duration::from_secs(1),
     }
 }
 

@@ -95,6 +95,11 @@ impl Succession {
         self.below.iter()
     }
 
+    /// Nobody is left but those who are like this.
+    pub(super) fn retain(&mut self, keep: fn(&Rung) -> bool) {
+        self.below.retain(keep);
+    }
+
     /// A seat for the next voice.
     pub(super) fn take_seat(&mut self) -> Seat {
         let seat = self.seat;

@@ -6,11 +6,19 @@ use std::time::{Duration, Instant};
 /// A blind transfer under way.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// What people call the destination.
-    pub(super) name: String,
+    pub(super) whom: Whom,
     /// What the PBX calls it.
     pub(super) destination: String,
     pub(super) step: Step,
+}
+
+/// Whom the caller is put through to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// A rule of the secretary's, by what people call it.
+    Rule(String),
+    /// The extension for calls that cannot go on here: nobody speaks for her any more, or nobody pays.
+    Fallback,
 }
 
 /// How far it got.

@@ -306,6 +306,7 @@ mod tests {
             audio: Duration::from_secs(42),
             estimated_cost: MicroUsd(0),
             billed_cost: None,
+            shares: Vec::new(),
             provider: "local".into(),
             engine: "whisper tiny".into(),
             recording: None,

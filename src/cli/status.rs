@@ -149,6 +149,10 @@ fn limits(tenancy: &TenancyStatus, paint: Paint) -> String {
         }
         None => {}
     }
+    for (model, calls) in &tenancy.unpriced {
+        let line = format!("{} has no price: {calls} calls may have cost more than they are told to", plain(model));
+        text.push_str(&format!("  {}\n", paint.on("33", &line)));
+    }
     for BudgetStatus { domain, month, limit, spent, reserved } in &tenancy.budgets {
         let [limit, spent, reserved] = [limit, spent, reserved].map(|micros| MicroUsd(*micros).dollars());
         let line = format!("{} spent ${spent:.2} of ${limit:.2} in {month}, ${reserved:.2} reserved", plain(domain));
@@ -320,6 +324,7 @@ mod tests {
                     spent: 1_500_000,
                     reserved: 250_000,
                 }],
+                unpriced: [("gpt-next".to_owned(), 2)].into(),
                 ..TenancyStatus::default()
             },
             sip: SipStatus::from(sip::Stats { received: 12, legs: 1, ..sip::Stats::default() }),
@@ -343,6 +348,7 @@ Calls
   00000000-0000-0000-0000-000000000001  PCMU 192.0.2.1:4000  up MOS 3.56 (7.0 % lost, jitter 2 ms), down not reported, round trip 42 ms, 3 foreign packets, the first from 203.0.113.9:5000
   refused by limits: 4 for domain calls
   Redis does not answer: limits are local; 2 calls were let in without it
+  gpt-next has no price: 2 calls may have cost more than they are told to
   a.example spent $1.50 of $100.00 in 2026-11, $0.25 reserved
 
 SIP since the start

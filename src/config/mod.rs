@@ -43,7 +43,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-pub use tenants::{Limits, Tenancy, TenantEntry};
+pub use tenants::{Limits, Tenancy, TenantEntry, Unpriced};
 
 /// The default configuration, every key with a comment: what `ramal config --print-default` prints.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");

@@ -183,7 +183,7 @@ raw!(
 );
 raw!(
     /// `[limits]`
-    RawLimits { provider_calls, refusal, notice, notices, reservation_usd }
+    RawLimits { provider_calls, refusal, notice, notices, reservation_usd, unpriced }
 );
 raw!(
     /// `[redis]`

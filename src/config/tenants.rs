@@ -30,6 +30,17 @@ pub struct Limits {
     pub notices: u32,
     /// What a call reserves of its tenant's budget at a time.
     pub reservation: MicroUsd,
+    /// What of providers whose price nobody knows, for tenants with a budget.
+    pub unpriced: Unpriced,
+}
+
+/// What a tenant with a budget gets of providers whose price nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpriced {
+    /// None: a budget that counts nothing holds nobody to it.
+    Refuse,
+    /// All, at whatever they cost.
+    Allow,
 }
 
 /// What is said of tenants, and of the calls of all of them.
@@ -98,6 +109,18 @@ pub(super) fn limits(raw: RawLimits, check: &mut Check<'_>) -> Limits {
         notice: check.text(at("notice"), raw.notice),
         notices: check.integer(at("notices"), raw.notices, 0..=1_000).unwrap_or(10),
         reservation: MicroUsd((reservation * 1_000_000.0).round() as u64),
+        unpriced: unpriced(at("unpriced"), raw.unpriced, check),
+    }
+}
+
+fn unpriced(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Unpriced {
+    match check.text(place, value.clone()).as_deref() {
+        None | Some("refuse") => Unpriced::Refuse,
+        Some("allow") => Unpriced::Allow,
+        Some(_) => {
+            check.refuse(place, value.as_ref(), "must be \"refuse\" or \"allow\"");
+            Unpriced::Refuse
+        }
     }
 }
 

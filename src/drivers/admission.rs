@@ -1,5 +1,6 @@
 //! From an INVITE to a call on a media thread, or to a refusal that says why.
 use super::{
+    breakers::Ordered,
     call_task::{NewCall, Shared},
     entrance::Entrance,
     facts::Facts,
@@ -20,7 +21,7 @@ use crate::{
     ladder::{self, Ears},
     routing,
     secretary::Secretary,
-    store::{Directory, Found, Lookup},
+    store::{Directory, Found, Lookup, StoreError},
 };
 use chrono::Utc;
 use media::{
@@ -29,6 +30,7 @@ use media::{
 };
 use sip::{Command, IncomingInvite, LegId, Reason};
 use std::{
+    fmt::Display,
     io,
     net::SocketAddr,
     sync::Arc,
@@ -70,14 +72,31 @@ pub struct Admission {
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: u16,
+    /// For the peer, the record and the log.
     pub(super) why: String,
+    /// What a database or the system said of it, or what is another tenant's: for the log alone.
+    detail: String,
     /// Said to the caller first, if there is a voice for it.
     pub(super) notice: Option<String>,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), notice: None }
+        Self { status, why: why.into(), detail: String::new(), notice: None }
+    }
+
+    /// The database does not answer, or not with what it should.
+    pub(super) fn of_database(error: &StoreError) -> Self {
+        Self::new(503, "the database is not available").because(error)
+    }
+
+    pub(super) fn because(self, detail: impl Display) -> Self {
+        Self { detail: detail.to_string(), ..self }
+    }
+
+    /// If there is any.
+    pub(super) fn detail(&self) -> Option<&str> {
+        Some(&*self.detail).filter(|detail| !detail.is_empty())
     }
 
     pub(super) fn with_notice(self, notice: Option<String>) -> Self {
@@ -96,7 +115,7 @@ impl Admission {
     /// Refuses an INVITE, and says why in the log.
     pub(super) fn turn_away(&self, leg: LegId, invite: &IncomingInvite, refusal: Refusal) {
         let IncomingInvite { remote, request_user: dialled, .. } = invite;
-        warn!(%remote, status = refusal.status, "Call refused: {}", refusal.why);
+        warn!(%remote, status = refusal.status, detail = refusal.detail(), "Call refused: {}", refusal.why);
         trace!(%dialled, "Refused");
         self.refuse(leg, refusal);
     }
@@ -125,12 +144,12 @@ impl Admission {
 
     /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
     fn start(&self, facts: Facts, entrance: Entrance, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
-        let unavailable = |why: String| Refusal::new(503, why);
+        let unavailable = |why: &str| Refusal::new(503, why);
         let Entrance { config, rung, below, held } = entrance;
         let peer = facts.invite.offer.as_deref().and_then(sdp::audio_address).unwrap_or(facts.invite.remote.ip());
         let near = self.ports.iter().find(|ports| ports.reach(peer)).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
-        let sockets = bound.map_err(|error| unavailable(format!("no RTP ports: {error}")))?;
+        let sockets = bound.map_err(|error| unavailable("no RTP ports").because(error))?;
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
@@ -153,25 +172,22 @@ impl Admission {
             started_at,
         };
         let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), held, span: Span::current() };
-        self.threads.place(call).map_err(|_| unavailable("every media thread is full".into()))
+        self.threads.place(call).map_err(|_| unavailable("every media thread is full"))
     }
 
     /// Who speaks by the configuration of this call, and who goes on when that one fails.
-    pub(super) fn ladder(&self, secretary: &Secretary, config: &Config) -> Result<(Rung, Vec<Rung>), Refusal> {
+    pub(super) fn ladder(&self, secretary: &Secretary, config: &Config) -> Result<Ordered, Refusal> {
         let rungs =
             ladder::rungs(secretary, config, &self.ears).map_err(|error| Refusal::new(503, error.to_string()))?;
         for warning in &rungs.warnings {
             warn!("a rung of the ladder is missing: {warning}");
         }
-        let (first, below, skipped) = self.shared.circuits.order(rungs, &secretary.of_tenant);
-        if skipped > 0 {
-            warn!(
-                skipped,
-                first = first.provider(),
-                "This call begins further down the ladder: calls before it failed"
-            );
+        let ordered = self.shared.circuits.order(rungs, &secretary.of_tenant);
+        if ordered.skipped > 0 {
+            let first = ordered.rungs.first().map(Rung::provider);
+            warn!(ordered.skipped, first, "This call begins further down the ladder: calls before it failed");
         }
-        Ok((first, below))
+        Ok(ordered)
     }
 
     fn settings(&self, invite: &IncomingInvite) -> Settings {
@@ -210,12 +226,12 @@ impl Admission {
             Ok(Found::Secretary(secretary)) => Ok(*secretary),
             Ok(Found::Nothing) => Err(Refusal::new(404, "no secretary has that extension")),
             Ok(Found::Ambiguous { domains }) => {
-                let tenants = domains.join(", ");
-                Err(Refusal::new(404, format!("{tenants} have that extension, and nothing says which is meant")))
+                let why = "several tenants have that extension, and nothing says which is meant";
+                Err(Refusal::new(404, why).because(domains.join(", ")))
             }
             Ok(Found::Disabled { secretary }) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
             Ok(Found::Invalid(error)) => Err(Refusal::new(500, error.to_string())),
-            Err(error) => Err(Refusal::new(503, format!("the database: {error}"))),
+            Err(error) => Err(Refusal::of_database(&error)),
         }
     }
 

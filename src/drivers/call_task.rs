@@ -6,6 +6,7 @@ use super::{
     facts::Facts,
     https,
     media_board::News,
+    meter::{Known, Meter},
     next_connection::NextConnection,
     receipts::Owed,
     recorder::{Recorder, Sink, Title},
@@ -22,7 +23,7 @@ use crate::{
     control::SrtpStatus,
     record::Conversation,
     speech::{Done, Engine},
-    store,
+    store::{self, Spending},
 };
 use chrono::{DateTime, Utc};
 use media::{Channel, Unbelieved};
@@ -153,14 +154,18 @@ pub struct Thread {
 /// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
 /// a record and a leg that is taken down like any other.
 pub async fn run(new: NewCall, thread: Thread) {
-    let NewCall { facts, setup, sockets, sip, shared, held: Held { room, tab }, span } = new;
-    let task = spawn_local(drive((setup, tab), sockets, sip, shared.clone(), thread).instrument(span.clone()));
-    supervise(task, &facts, &shared).instrument(span).await;
+    let NewCall { facts, setup, sockets, sip, shared, mut held, span } = new;
+    held.begin();
+    let Held { room, tab, .. } = held;
+    let known = Known::default();
+    let purse = (tab, Rc::clone(&known));
+    let task = spawn_local(drive((setup, purse), sockets, sip, shared.clone(), thread).instrument(span.clone()));
+    supervise(task, &facts, known, &shared).instrument(span).await;
     drop(room);
 }
 
-/// Waits for the end of a call's task, and sees to the leg and the record of one that broke.
-pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, shared: &Shared) {
+/// Waits for the end of a call's task, and sees to the leg and the record of one that broke; that says what is known of its cost.
+pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, cost: Known, shared: &Shared) {
     let why = match task.await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("the call's sockets failed: {error}"),
@@ -177,7 +182,7 @@ pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, s
         }
     }
     // Should the call have left its own record before it broke, that one counts: the store takes the first.
-    let record = facts.failed(&why, Utc::now());
+    let record = facts.broken(&why, Utc::now(), cost.take());
     shared.records.record(record.clone());
     // Nobody watching is the ordinary case.
     let _ = shared.watch.send((facts.conversation_uuid, Event::Ended(Box::new(record))));
@@ -215,12 +220,24 @@ struct Task {
     jobs_done: mpsc::Sender<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
+    meter: Meter,
     /// What it costs, if its tenant has a budget.
     tab: Option<Tab>,
 }
 
+/// A call that has cost nothing yet.
+fn spending(setup: &Setup) -> Spending {
+    Spending {
+        conversation: setup.conversation_uuid,
+        domain: setup.secretary.domain_uuid,
+        secretary: Some(setup.secretary.secretary_realtime_uuid),
+        started_at: setup.started_at,
+        shares: Vec::new(),
+    }
+}
+
 async fn drive(
-    (setup, tab): (Setup, Option<Tab>),
+    (setup, (tab, known)): (Setup, (Option<Tab>, Known)),
     sockets: Pair,
     mut sip: mpsc::Receiver<sip::Event>,
     shared: Shared,
@@ -232,6 +249,7 @@ async fn drive(
         uuid: setup.conversation_uuid,
         started_at: setup.started_at,
         domain_uuid: setup.secretary.domain_uuid,
+        meter: Meter::new(known, spending(&setup)),
         sink: None,
         receipts: Vec::new(),
         record: None,
@@ -344,8 +362,15 @@ impl Task {
     }
 
     fn pay(&mut self) {
-        if self.tab.as_mut().is_some_and(|tab| tab.charge(self.call.spent())) {
-            self.call.handle_budget_spent(Instant::now());
+        let (total, now) = (self.call.spent(), Instant::now());
+        if !self.meter.moves(total) {
+            return;
+        }
+        if let Some(spending) = self.meter.read(self.call.shares(now), now) {
+            self.shared.records.note(spending);
+        }
+        if self.tab.as_mut().is_some_and(|tab| tab.charge(total)) {
+            self.call.handle_budget_spent(now);
         }
     }
 
@@ -408,9 +433,11 @@ impl Task {
         if let (Some(sink), Some(recording)) = (self.sink.take(), record.recording.take()) {
             record.recording = Some(sink.finish(recording).await);
         }
+        let shares = record.shares.clone();
         self.shared.records.record(*record);
         let receipts = std::mem::take(&mut self.receipts);
-        let owed = Owed { domain: self.domain_uuid, conversation: self.uuid, receipts };
+        let tab = self.tab.as_ref().map(Tab::correction);
+        let owed = Owed { domain: self.domain_uuid, conversation: self.uuid, receipts, shares, tab };
         if !owed.receipts.is_empty() && self.shared.receipts.try_send(owed).is_err() {
             warn!("too many calls wait for their cost: this one keeps its estimate");
         }

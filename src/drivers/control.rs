@@ -16,7 +16,7 @@ use crate::{
         self, Ask, BudgetStatus, CallMedia, LONGEST_REQUEST, RecordOrder, Registered, Reply, RtpStatus, SipStatus,
         Standing, Status, TenancyStatus, VERSION,
     },
-    metrics,
+    metrics::{self, Audience},
     tenancy::limits::Limit,
     trace::{Entry, Which},
 };
@@ -213,7 +213,8 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         },
         Ask::Metrics => match sources.status().await {
             Some((status, report, (media, waits))) => {
-                let text = metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits));
+                let text =
+                    metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits), Audience::Owner);
                 Some(tell(&mut writer, &Reply::Metrics { text }).await?)
             }
             None => None,
@@ -364,7 +365,8 @@ fn tenancy(admission: &Admission) -> TenancyStatus {
         alone: counts.alone,
         out_of_money: money.ended,
         alerts: money.alerts,
-        by_memory: admission.directory.stale(),
+        by_memory: admission.directory.stale() + money.by_memory,
+        unpriced: admission.till.unpriced(),
         budgets: budgets.collect(),
     }
 }

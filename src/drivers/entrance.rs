@@ -1,17 +1,19 @@
 //! Whether a call may begin: what its tenant is held to, whose key pays, and whether there is room and money for it.
 use super::{
     admission::{Admission, Refusal},
+    breakers::{Ordered, Trial},
     facts::Facts,
     gate::Permit,
-    till::{Payer, Refused, Tab},
+    till::{Payer, Tab},
 };
 use crate::{
     call::Rung,
-    config::Config,
+    config::{Config, Unpriced},
     ladder,
     secretary::Secretary,
     tenancy::{
         ApiKey, RefusalStatus, Tenant,
+        budget::Exhausted,
         limits::{Caps, Claim, Limit},
     },
     vault::Place,
@@ -40,6 +42,21 @@ pub struct Held {
     pub room: Room,
     /// What it costs, if its tenant has a budget.
     pub tab: Option<Tab>,
+    /// The provider it tries, if that failed before.
+    pub trial: Option<Trial>,
+}
+
+impl Held {
+    /// The call begins: from here on it is one of the last minute's, and tries what it was to try. One that never begins is as if
+    /// it had never been let in.
+    pub fn begin(&mut self) {
+        if let Room::Call(permit) = &mut self.room {
+            permit.begin();
+        }
+        if let Some(trial) = self.trial.take() {
+            trial.begin();
+        }
+    }
 }
 
 /// What a call counts among; held for its end alone.
@@ -61,15 +78,15 @@ impl Admission {
             Ok(None) => Ok(Tenant::default()),
             // Without its limits a tenant would be without limits.
             Ok(Some(row)) => Tenant::parse(row).map_err(|error| Refusal::new(500, error.to_string())),
-            Err(error) => Err(Refusal::new(503, format!("the database: {error}"))),
+            Err(error) => Err(Refusal::of_database(&error)),
         }
     }
 
     /// Lets a call in, or says why not.
     pub(super) async fn let_in(&self, facts: &Facts, tenant: &Tenant) -> Result<Entrance, Refusal> {
         let config = self.config_of(&facts.secretary, tenant)?;
-        let (first, below) = self.ladder(&facts.secretary, &config)?;
-        let mut rungs: Vec<Rung> = std::iter::once(first).chain(below).collect();
+        let Ordered { rungs, trial, .. } = self.ladder(&facts.secretary, &config)?;
+        let mut rungs = self.with_prices(rungs, facts, tenant, &config)?;
         let claims: Vec<Claim> = rungs.iter().map(|rung| claim(facts, tenant, rung, &config)).collect();
         let (begins_with, permit) =
             self.gate.admit_by_any(claims).await.map_err(|limit| refusal(tenant, &config, limit))?;
@@ -84,12 +101,17 @@ impl Admission {
                 rungs.retain(Rung::is_free);
                 None
             }
-            Err(refused) => return Err(self.without_money(tenant, &config, &refused)),
+            Err(refused) => {
+                self.till.refuse();
+                return Err(turned_away(tenant, &config, refused.to_string()));
+            }
             Ok(tab) => tab,
         };
         let mut rungs = rungs.into_iter();
         let rung = rungs.next().ok_or_else(|| Refusal::new(503, "no provider is left"))?;
-        Ok(Entrance { config, rung, below: rungs.collect(), held: Held { room: Room::Call(permit), tab } })
+        let trial = trial.filter(|trial| trial.is_of(&rung, &facts.secretary.of_tenant));
+        let held = Held { room: Room::Call(permit), tab, trial };
+        Ok(Entrance { config, rung, below: rungs.collect(), held })
     }
 
     /// The notice for a caller who is not let in, if there is one and room for it; else the refusal again.
@@ -99,9 +121,14 @@ impl Admission {
         let config = Arc::clone(&self.config.borrow());
         let secretary = facts.secretary.clone().saying_only(notice);
         let Ok(rung) = ladder::notice(&secretary, &refusal.why, &config, &self.ears) else { return Err(refusal) };
-        warn!("Call refused, and the caller told: {}", refusal.why);
+        warn!(detail = refusal.detail(), "Call refused, and the caller told: {}", refusal.why);
         facts.secretary = secretary;
-        Ok(Entrance { config, rung, below: Vec::new(), held: Held { room: Room::Notice(permit), tab: None } })
+        Ok(Entrance {
+            config,
+            rung,
+            below: Vec::new(),
+            held: Held { room: Room::Notice(permit), tab: None, trial: None },
+        })
     }
 
     /// The configuration of this call. A tenant's own key that cannot be had is never replaced by the server's.
@@ -131,29 +158,42 @@ impl Admission {
         tenant: &Tenant,
         rungs: &[Rung],
         config: &Config,
-    ) -> Result<Option<Tab>, Refused> {
+    ) -> Result<Option<Tab>, Exhausted> {
         let Some(budget) = tenant.budget.as_ref().filter(|_| !rungs.iter().all(Rung::is_free)) else {
             return Ok(None);
         };
         let (started_at, _) = facts.clock;
-        for rung in rungs.iter().filter(|rung| rung.cost(&providers::Usage::default(), started_at).is_none()) {
-            warn!(
-                engine = rung.engine(),
-                "there is no price of this model: the tenant's budget does not count its calls"
-            );
-        }
         let payer =
             Payer { domain: facts.secretary.domain_uuid, name: &facts.secretary.domain_name, zone: tenant.time_zone };
         self.till.open(payer, budget, config.tenancy.limits.reservation, started_at).await.map(Some)
     }
 
-    fn without_money(&self, tenant: &Tenant, config: &Config, refused: &Refused) -> Refusal {
-        match refused {
-            Refused::Exhausted(why) => {
-                self.till.refuse();
-                turned_away(tenant, config, why.to_string())
+    /// Who is left to a tenant with a budget, which means nothing to a provider whose price nobody knows. Tells once of each model
+    /// that has none.
+    fn with_prices(
+        &self,
+        mut rungs: Vec<Rung>,
+        facts: &Facts,
+        tenant: &Tenant,
+        config: &Config,
+    ) -> Result<Vec<Rung>, Refusal> {
+        let (started_at, _) = facts.clock;
+        let refuses = config.tenancy.limits.unpriced == Unpriced::Refuse;
+        for model in rungs.iter().flat_map(|rung| rung.unpriced(started_at)) {
+            if self.till.meet_unpriced(model) {
+                let follows = if refuses { "tenants with a budget do not get it" } else { "no budget counts it" };
+                warn!(
+                    model,
+                    "There is no price of this model: what it is used for costs nothing by our account, and {follows}"
+                );
             }
-            Refused::Unknown(_) => Refusal::new(503, refused.to_string()),
+        }
+        if refuses && tenant.budget.is_some() {
+            rungs.retain(|rung| rung.is_priced(started_at));
+        }
+        match rungs.is_empty() {
+            true => Err(Refusal::new(503, "no provider is left whose price is known, which a budget needs")),
+            false => Ok(rungs),
         }
     }
 }

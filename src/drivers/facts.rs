@@ -1,5 +1,9 @@
 //! What is known of a call before it runs, kept outside its task: enough to record it, should it never run or break.
-use crate::{call, record::Conversation, secretary::Secretary};
+use crate::{
+    call,
+    record::{Conversation, Share},
+    secretary::Secretary,
+};
 use chrono::{DateTime, Utc};
 use sip::{IncomingInvite, LegId};
 use std::time::Instant;
@@ -27,5 +31,19 @@ impl Facts {
         let refused =
             call::refused(&self.invite, &self.secretary, &provider, (self.conversation_uuid, self.clock), why);
         Conversation { ended_at, ..refused }
+    }
+
+    /// The same, of a call that had come to this much when it broke.
+    pub fn broken(&self, why: &str, ended_at: DateTime<Utc>, shares: Vec<Share>) -> Conversation {
+        let failed = self.failed(why, ended_at);
+        Conversation {
+            provider: shares.last().map_or(failed.provider, |share| share.provider.clone()),
+            input_tokens: shares.iter().map(|share| share.input_tokens).sum(),
+            output_tokens: shares.iter().map(|share| share.output_tokens).sum(),
+            audio: shares.iter().map(|share| share.talked).sum(),
+            estimated_cost: Share::sum(&shares),
+            shares,
+            ..failed
+        }
     }
 }

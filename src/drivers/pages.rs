@@ -1,7 +1,10 @@
 //! Two pages for machines over plain HTTP, `GET /health` and `GET /metrics`: for whoever may reach the address, so that is the
-//! administrator's choice, and none by default.
+//! administrator's choice, and none by default. No tenant is named on them.
 use super::control::Sources;
-use crate::{control::Health, metrics};
+use crate::{
+    control::Health,
+    metrics::{self, Audience},
+};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -103,7 +106,7 @@ async fn metrics(sources: &Sources) -> Page {
     let Some((status, report, (media, waits))) = sources.status().await else {
         return plain("503 Service Unavailable", "the server is ending, or does not answer\n");
     };
-    let body = metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits));
+    let body = metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits), Audience::Anybody);
     Page { status: "200 OK", kind: "text/plain; version=0.0.4", body }
 }
 

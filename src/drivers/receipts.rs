@@ -1,6 +1,9 @@
 //! Asks providers what calls cost, when they are over and kept.
-use super::https;
-use crate::{record::MicroUsd, store::Store};
+use super::{https, till::Correction};
+use crate::{
+    record::{MicroUsd, Share},
+    store::Store,
+};
 use providers::{Bill, Disconnect, Receipt};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -39,6 +42,10 @@ pub struct Owed {
     pub conversation: Uuid,
     /// Where: of each provider that spoke in it and tells.
     pub receipts: Vec<Receipt>,
+    /// What each provider had of it, estimated.
+    pub shares: Vec<Share>,
+    /// The budget it was paid from, if there is one.
+    pub tab: Option<Correction>,
 }
 
 /// Starts to ask, until every sender is gone; what is not told by then stays untold.
@@ -60,9 +67,11 @@ async fn run(mut queue: mpsc::Receiver<Owed>, http: Agent, store: Arc<dyn Store>
     }
 }
 
-/// Asks until all is told, and keeps the sum; part of a sum is none.
+/// Asks until all is told, and keeps the sum, here and in the budget; part of a sum is none.
 async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Duration]) {
-    let Owed { domain, conversation, receipts: mut open } = owed;
+    let Owed { domain, conversation, receipts: mut open, shares, tab } = owed;
+    // Of those there are, one tells.
+    let Some(provider) = open.first().map(Receipt::provider) else { return };
     let mut cost: u64 = 0;
     for wait in waits {
         sleep(*wait).await;
@@ -79,8 +88,14 @@ async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Durati
             continue;
         }
         // The record may still be on its way into the database.
-        match store.bill(domain, conversation, MicroUsd(cost)).await {
-            Ok(true) => return debug!(%conversation, cost, "What a call cost is in its record"),
+        match store.bill(domain, conversation, (provider, MicroUsd(cost))).await {
+            Ok(true) => {
+                let estimated = shares.iter().find(|share| share.provider == provider).map(|share| share.cost);
+                if let Some(tab) = tab {
+                    tab.apply(estimated.unwrap_or_default(), MicroUsd(cost));
+                }
+                return debug!(%conversation, cost, "What a call cost is in its record");
+            }
             Ok(false) => {}
             Err(problem) => debug!(%conversation, %problem, "What a call cost is not kept yet"),
         }
@@ -175,7 +190,13 @@ mod tests {
         let text = "[database]\nurl = \"sqlite::memory:\"\n";
         let database = Config::parse(text, "test", &Environment::new()).unwrap().database;
         let store = store::connect(&database).await.unwrap();
-        let owed = Owed { domain: Uuid::new_v4(), conversation: Uuid::new_v4(), receipts: vec![receipt(url)] };
+        let owed = Owed {
+            domain: Uuid::new_v4(),
+            conversation: Uuid::new_v4(),
+            receipts: vec![receipt(url)],
+            shares: Vec::new(),
+            tab: None,
+        };
         let http = https::agent(trust::client(rustls::RootCertStore::empty()).unwrap());
         settle(owed, Asker { http, places: Semaphore::new(1).into() }, store, waits).await;
         server.join().unwrap()

@@ -5,6 +5,7 @@ use super::{
     call_task::Shared,
     control::{self, Sources},
     dns::Dns,
+    entries,
     gate::Gate,
     hep_socket, https,
     leases::{Held, Leases},
@@ -127,7 +128,7 @@ impl Server {
             registrars: registrars.known.clone(),
             gate: Gate::start(now.tenancy.redis.as_ref())?,
             notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
-            till: Till::new(Arc::clone(&store), shared.http.clone()),
+            till: Till::new(Arc::clone(&store), shared.records.node(), shared.http.clone()),
             shared,
             directory,
             config: configs,
@@ -179,6 +180,7 @@ impl Server {
         for entry in &config.secretaries {
             self.store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
         }
+        entries::distinct(&*self.store, &config.tenancy.tenants).await?;
         let waiting = waits_for_restart(&self.config.borrow(), &config);
         config.sip = config.sip.at_sockets_of(&self.config.borrow().sip);
         self.following.abort();
@@ -347,6 +349,7 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, store::R
     for entry in &config.secretaries {
         store.upsert_secretary(entry).await.context("a secretary of the configuration")?;
     }
+    entries::distinct(&*store, &config.tenancy.tenants).await?;
     let (records, writer) = store::recorder(Arc::clone(&store), Spill::new(&config.database.spill), Pace::default());
     Ok((store, records, tokio::spawn(writer.run())))
 }
@@ -539,7 +542,7 @@ mod tests {
             facts::Facts,
             sip_socket::tests::{answer, heard, peer},
         },
-        record::{Conversation, Outcome},
+        record::{Conversation, Outcome, Share},
         store::{Found, Lookup},
     };
     use providers::FailureKind;
@@ -700,7 +703,14 @@ mod tests {
         let shared = Shared { sip, ..server.admission.shared.clone() };
         let mut watch = server.watch();
         let broken: JoinHandle<std::io::Result<()>> = tokio::spawn(async { panic!("a bug") });
-        call_task::supervise(broken, &facts, &shared).await;
+        let share = Share {
+            provider: "gemini".into(),
+            talked: Duration::from_secs(60),
+            input_tokens: 10,
+            output_tokens: 20,
+            cost: crate::record::MicroUsd(123_456),
+        };
+        call_task::supervise(broken, &facts, std::rc::Rc::new(std::cell::RefCell::new(vec![share])), &shared).await;
         drop(shared);
         assert!(matches!(commands.recv().await, Some(Request::Command(Command::Reject { leg: LegId(7), .. }))));
         assert!(matches!(commands.recv().await, Some(Request::Command(Command::Bye { leg: LegId(7), .. }))));
@@ -708,6 +718,72 @@ mod tests {
         let records = records(server, &folder).await;
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].conversation_uuid, records[0].outcome), (conversation_uuid, Outcome::Failed));
+        let [Conversation { provider, estimated_cost, audio, output_tokens, .. }] = &records[..] else { panic!("one") };
+        let told = (provider.as_str(), estimated_cost.0, audio.as_secs(), *output_tokens);
+        assert_eq!(told, ("gemini", 123_456, 60, 20), "what was spent is spent");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_refused_for_money_is_none_of_the_minute() {
+        let tenant = "[[tenants]]\ndomain = \"a.example\"\nmonthly_budget_usd = 0.2\ncalls_per_minute = 1\n";
+        let (server, folder) = start("39352-39353", &format!("{ANA}{tenant}")).await;
+        let facts = facts(&server, "8000").await;
+        let tenant = server.admission.tenant(&facts.secretary).await.unwrap_or_default();
+        for _ in 0..3 {
+            let Err(refusal) = server.admission.let_in(&facts, &tenant).await else { panic!("it is let in") };
+            assert_eq!(refusal.why, "the budget of the month is used up");
+        }
+        records(server, &folder).await;
+    }
+
+    #[tokio::test]
+    async fn a_budget_needs_a_price_unless_it_is_said_to_do_without() {
+        let new = "[openai]\nmodel = \"gpt-next\"\n";
+        let tenant = "[[tenants]]\ndomain = \"a.example\"\nmonthly_budget_usd = 9\n";
+        for (ports, more, lets_in) in [
+            ("39354-39355", tenant.to_owned(), false),
+            ("39356-39357", format!("[limits]\nunpriced = \"allow\"\n{tenant}"), true),
+            ("39358-39359", String::new(), true),
+        ] {
+            let (server, folder) = start(ports, &format!("{}{more}", ANA.replace("[openai]\n", new))).await;
+            let facts = facts(&server, "8000").await;
+            let tenant = server.admission.tenant(&facts.secretary).await.unwrap_or_default();
+            let entrance = server.admission.let_in(&facts, &tenant).await;
+            assert_eq!(entrance.is_ok(), lets_in, "{more}");
+            if let Err(refusal) = entrance {
+                assert!(refusal.why.contains("price"), "{}", refusal.why);
+            }
+            assert_eq!(server.admission.till.unpriced(), [("gpt-next".to_owned(), 1)].into());
+            records(server, &folder).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn two_entries_of_one_tenant_are_refused_although_they_name_it_in_two_ways() {
+        let (server, folder) = start("39360-39361", ANA).await;
+        let (mut server, tenants) = (server, |domain: String| {
+            config(&format!("[[tenants]]\ndomain = \"A.example\"\n[[tenants]]\ndomain = \"{domain}\"\n"))
+        });
+        let domain = server.store.tenants().domain(&"a.example".into()).await.unwrap().unwrap();
+        server.reload(tenants(Uuid::new_v4().to_string())).await.unwrap();
+        let error = format!("{:#}", server.reload(tenants(domain.to_string())).await.unwrap_err());
+        assert!(error.contains("A.example") && error.contains(&domain.to_string()), "{error}");
+        records(server, &folder).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_database_says_is_told_in_the_log_and_to_no_peer() {
+        let (server, folder) = start("39362-39363", ANA).await;
+        let facts = facts(&server, "8000").await;
+        let store = store::tests::unplugged().await;
+        let (_, changes) = watch::channel(Changes::default());
+        let lookup = Lookup { extension: "8000".into(), domain: None };
+        let error = Directory::new(store, changes).find(&lookup).await.unwrap_err();
+        let refusal = crate::drivers::admission::Refusal::of_database(&error);
+        assert!(refusal.detail().is_some_and(|detail| detail.contains("pool")), "{refusal:?}");
+        let record = facts.failed(&refusal.why, chrono::Utc::now());
+        assert_eq!(record.end_reason, "the database is not available");
+        records(server, &folder).await;
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! money is spent.
 use crate::{
     record::MicroUsd,
-    store::{Store, StoreError},
+    store::Store,
     tenancy::{
         Budget, Month,
         budget::{Account, Bill, Exhausted, Ledger, Standing, Terms},
@@ -16,16 +16,24 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use thiserror::Error;
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 use tracing::warn;
 use ureq::Agent;
 use uuid::Uuid;
 
 /// How long what the database says of a month is good: what other servers spend is known so late.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How soon a database that did not answer is asked again.
+const LOOK_SOON: Duration = Duration::from_secs(5);
+/// How long it may take: a caller hears nothing meanwhile.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Before the second try to deliver an alert, and the third.
 const TRY_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
+/// Models whose price nobody knows that are told apart; of more nothing is said.
+const MOST_MODELS: usize = 1_000;
 
 /// Every bill of this process. Locks are held for a look at a map.
 #[derive(Clone, Debug)]
@@ -35,6 +43,8 @@ pub struct Till(Arc<Inner>);
 struct Inner {
     books: Mutex<Books>,
     store: Arc<dyn Store>,
+    /// This process, in what is noted of calls that are up.
+    node: Uuid,
     http: Agent,
     /// Where alerts are delivered: media threads have no time for it.
     runtime: Handle,
@@ -46,6 +56,8 @@ struct Books {
     /// What there is to know of each tenant with a budget; of the last month it had a call in.
     owners: BTreeMap<Uuid, Owner>,
     counts: Counts,
+    /// Models without a price, and how many calls might have had them.
+    unpriced: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,7 +65,8 @@ struct Owner {
     name: String,
     month: Month,
     limit: MicroUsd,
-    looked: Instant,
+    /// When the database is asked again.
+    look_at: Instant,
 }
 
 /// What has been counted since the start.
@@ -65,6 +78,8 @@ pub struct Counts {
     pub ended: u64,
     /// Alerts.
     pub alerts: u64,
+    /// Questions what a month has cost that the database did not answer.
+    pub by_memory: u64,
 }
 
 /// How the budget of a tenant stands.
@@ -91,15 +106,13 @@ pub struct Payer<'a> {
     pub zone: Tz,
 }
 
-/// Why no bill is opened.
-#[derive(Debug, Error)]
-pub enum Refused {
-    /// Nothing is left.
-    #[error(transparent)]
-    Exhausted(#[from] Exhausted),
-    /// What was spent cannot be known.
-    #[error("what was spent this month is not known: {0}")]
-    Unknown(#[from] StoreError),
+/// Whose money it is, of which month, and who is told when most of it is spent.
+#[derive(Clone, Debug)]
+struct Purse {
+    account: Account,
+    terms: Terms,
+    name: String,
+    webhook: Option<String>,
 }
 
 /// The bill of one call. It is settled when this is dropped, however the call ends.
@@ -108,9 +121,15 @@ pub struct Tab {
     till: Till,
     /// There until it is settled.
     bill: Option<Bill>,
-    name: String,
-    webhook: Option<String>,
+    purse: Purse,
     spent: MicroUsd,
+}
+
+/// What is left of a tab when its call is over, for a bill that comes later.
+#[derive(Clone, Debug)]
+pub struct Correction {
+    till: Till,
+    purse: Purse,
 }
 
 impl Drop for Tab {
@@ -122,53 +141,82 @@ impl Drop for Tab {
 }
 
 impl Till {
-    /// An empty till. To be made within the runtime that delivers alerts.
-    pub fn new(store: Arc<dyn Store>, http: Agent) -> Self {
-        Self(Arc::new(Inner { books: Mutex::default(), store, http, runtime: Handle::current() }))
+    /// An empty till of a process that notes what calls cost as this node. To be made within the runtime that delivers alerts.
+    pub fn new(store: Arc<dyn Store>, node: Uuid, http: Agent) -> Self {
+        Self(Arc::new(Inner { books: Mutex::default(), store, node, http, runtime: Handle::current() }))
     }
 
     /// Opens the bill of a call that begins at this time.
     ///
     /// # Errors
-    /// Nothing is left of the month's budget, or nobody knows.
+    /// Nothing is left of the month's budget.
     pub async fn open(
         &self,
         payer: Payer<'_>,
         budget: &Budget,
         step: MicroUsd,
         at: DateTime<Utc>,
-    ) -> Result<Tab, Refused> {
+    ) -> Result<Tab, Exhausted> {
         let account = (payer.domain, Month::of(at, payer.zone));
-        self.look(payer, account, budget.monthly).await?;
+        self.look(payer, account, budget.monthly).await;
         let terms = Terms { limit: budget.monthly, alert_at: budget.alert_at(), step };
-        let mut books = self.books();
-        let bill = books.ledger.open(account, terms)?;
-        drop(books);
-        let (name, webhook) = (payer.name.to_owned(), budget.webhook.clone());
-        Ok(Tab { till: self.clone(), bill: Some(bill), name, webhook, spent: MicroUsd(0) })
+        let purse = Purse { account, terms, name: payer.name.to_owned(), webhook: budget.webhook.clone() };
+        let (due, opened) = {
+            let ledger = &mut self.books().ledger;
+            (ledger.due(account, terms.alert_at), ledger.open(account, terms))
+        };
+        self.alert(&purse, due);
+        Ok(Tab { till: self.clone(), bill: Some(opened?), purse, spent: MicroUsd(0) })
     }
 
-    /// Asks the database what the month has cost, unless it was asked a moment ago. When it does not answer, what is known
-    /// has to do.
-    async fn look(&self, payer: Payer<'_>, account: Account, limit: MicroUsd) -> Result<(), StoreError> {
+    /// Asks the database what the month has cost, unless it was asked a moment ago. When it does not answer, what is known has to
+    /// do: of a month of which nothing is known that is what this process has spent in it.
+    async fn look(&self, payer: Payer<'_>, account: Account, limit: MicroUsd) {
         let (domain, month) = account;
-        let known = self.books().owners.get(&domain).filter(|owner| owner.month == month).map(|owner| owner.looked);
-        if known.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
-            match self.0.store.tenants().spent(domain, month.span(payer.zone)).await {
-                Ok(spent) => self.books().ledger.observe(account, spent),
-                Err(error) if known.is_some() => warn!(%error, "what other servers spent this month is not known"),
-                Err(error) => return Err(error),
-            }
+        let known = self.books().owners.get(&domain).filter(|owner| owner.month == month).map(|owner| owner.look_at);
+        let mut look_at = known.unwrap_or_else(Instant::now);
+        if look_at <= Instant::now() {
+            let asked = self.0.store.usage().spent(domain, month.span(payer.zone), self.0.node);
+            let wait = match timeout(PATIENCE, asked).await {
+                Ok(Ok(spent)) => {
+                    self.books().ledger.observe(account, spent);
+                    LOOK_AGAIN
+                }
+                problem => {
+                    let problem = problem.map_or_else(
+                        |_| format!("no answer within {PATIENCE:?}"),
+                        |answer| format!("{:?}", answer.err()),
+                    );
+                    warn!(problem, "What this month has cost is not known: calls go by what this server knows of it");
+                    self.books().counts.by_memory += 1;
+                    LOOK_SOON
+                }
+            };
+            look_at = Instant::now() + wait;
         }
-        let looked = known.filter(|looked| looked.elapsed() < LOOK_AGAIN).unwrap_or_else(Instant::now);
-        let owner = Owner { name: payer.name.to_owned(), month, limit, looked };
+        let owner = Owner { name: payer.name.to_owned(), month, limit, look_at };
         self.books().owners.insert(domain, owner);
-        Ok(())
     }
 
     /// A call is refused for want of money.
     pub fn refuse(&self) {
         self.books().counts.refused += 1;
+    }
+
+    /// A call may have a model whose price nobody knows; true if none had it before.
+    pub fn meet_unpriced(&self, model: &str) -> bool {
+        let mut books = self.books();
+        let is_new = !books.unpriced.contains_key(model);
+        if is_new && books.unpriced.len() >= MOST_MODELS {
+            return false;
+        }
+        *books.unpriced.entry(model.to_owned()).or_default() += 1;
+        is_new
+    }
+
+    /// Models without a price, and how many calls might have had them.
+    pub fn unpriced(&self) -> BTreeMap<String, u64> {
+        self.books().unpriced.clone()
     }
 
     /// What has been counted.
@@ -193,22 +241,33 @@ impl Till {
         self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells somebody that most of the money is spent.
-    fn alert(&self, tab: &Tab, account: Account, (spent, terms): (MicroUsd, Terms)) {
-        let (domain_uuid, month) = account;
+    /// Has somebody told that most of the money is spent, if it is.
+    fn alert(&self, purse: &Purse, spent: Option<MicroUsd>) {
+        if let Some(spent) = spent {
+            self.0.runtime.spawn(self.clone().tell(purse.clone(), spent));
+        }
+    }
+
+    /// Tells it, unless another server has, or this one before it was started anew. While nobody knows, twice is better than never.
+    async fn tell(self, purse: Purse, spent: MicroUsd) {
+        let Purse { account: (domain_uuid, month), terms, name, webhook } = purse;
+        let claim = self.0.store.usage().claim_alert(domain_uuid, &month.to_string(), terms.alert_at).await;
+        if matches!(claim, Ok(false)) {
+            return;
+        }
+        self.books().counts.alerts += 1;
         let (spent_usd, budget_usd) = (spent.dollars(), terms.limit.dollars());
-        warn!(domain = %tab.name, %month, spent_usd, budget_usd, "The budget of a tenant is nearly spent");
-        let Some(url) = tab.webhook.clone() else { return };
+        warn!(domain = %name, %month, spent_usd, budget_usd, "The budget of a tenant is nearly spent");
+        let Some(url) = webhook else { return };
         let body = json!({
             "event": "budget_alert",
             "domain_uuid": domain_uuid,
-            "domain_name": tab.name,
+            "domain_name": name,
             "month": month.to_string(),
             "spent_micro_usd": spent.0,
             "budget_micro_usd": terms.limit.0,
         });
-        let (http, name) = (self.0.http.clone(), tab.name.clone());
-        self.0.runtime.spawn(deliver(http, url, body.to_string(), name));
+        deliver(self.0.http.clone(), url, body.to_string(), name).await;
     }
 }
 
@@ -220,13 +279,27 @@ impl Tab {
         let mut books = self.till.books();
         let charged = books.ledger.charge(bill, total);
         books.counts.ended += u64::from(charged.exhausted);
-        books.counts.alerts += u64::from(charged.alert.is_some());
         drop(books);
-        let (account, terms) = (bill.account(), bill.terms());
-        if let Some(spent) = charged.alert {
-            self.till.alert(self, account, (spent, terms));
-        }
+        self.till.alert(&self.purse, charged.alert);
         charged.exhausted
+    }
+
+    /// For a bill that comes when the call is over.
+    pub fn correction(&self) -> Correction {
+        Correction { till: self.till.clone(), purse: self.purse.clone() }
+    }
+}
+
+impl Correction {
+    /// A provider charged this for its part of the call, and not what was estimated.
+    pub fn apply(&self, estimated: MicroUsd, charged: MicroUsd) {
+        let Purse { account, terms, .. } = self.purse;
+        let due = {
+            let ledger = &mut self.till.books().ledger;
+            ledger.correct(account, estimated, charged);
+            ledger.due(account, terms.alert_at)
+        };
+        self.till.alert(&self.purse, due);
     }
 }
 
@@ -254,7 +327,8 @@ mod tests {
     use crate::{
         config::{Config, Environment},
         drivers::{https, trust},
-        store,
+        record::Share,
+        store::{self, Spending},
     };
     use std::{
         io::{Read, Write},
@@ -263,9 +337,30 @@ mod tests {
 
     const STEP: MicroUsd = MicroUsd(250_000);
 
-    async fn till() -> Till {
+    /// A till over this store.
+    fn over(store: &Arc<dyn Store>) -> Till {
+        let config = Config::parse("", "test", &Environment::new()).unwrap();
+        Till::new(Arc::clone(store), Uuid::new_v4(), https::agent(trust::tls(&config).unwrap()))
+    }
+
+    async fn store() -> Arc<dyn Store> {
         let config = Config::parse("[database]\nurl = \"sqlite::memory:\"\n", "test", &Environment::new()).unwrap();
-        Till::new(store::connect(&config.database).await.unwrap(), https::agent(trust::tls(&config).unwrap()))
+        store::connect(&config.database).await.unwrap()
+    }
+
+    async fn till() -> Till {
+        over(&store().await)
+    }
+
+    /// Waits until as many alerts were given.
+    async fn alerts(till: &Till, wanted: u64) {
+        let given = async {
+            while till.count().alerts < wanted {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), given).await.unwrap();
+        assert_eq!(till.count().alerts, wanted);
     }
 
     const PAYER: Payer<'static> = Payer { domain: Uuid::nil(), name: "a.example", zone: Tz::UTC };
@@ -278,7 +373,7 @@ mod tests {
     async fn a_tab_is_settled_also_by_a_panic() {
         let (till, now) = (till().await, Utc::now());
         let mut tab = till.open(PAYER, &budget(1, None), STEP, now).await.unwrap();
-        assert!(matches!(till.open(PAYER, &budget(1, None), STEP, now).await, Err(Refused::Exhausted(_))));
+        assert!(till.open(PAYER, &budget(1, None), STEP, now).await.is_err());
         let broken = tokio::spawn(async move {
             tab.charge(MicroUsd(100_000));
             panic!("a bug");
@@ -315,7 +410,8 @@ mod tests {
         let overspent = spent.saturating_sub(budget.monthly.0);
         assert!(overspent > 0 && overspent <= CALLS * STEP.0, "{overspent}");
         assert_eq!(till.balances()[0].standing, Standing { spent: MicroUsd(spent), reserved: MicroUsd(0) });
-        assert_eq!(till.count(), Counts { refused: 0, ended: CALLS, alerts: 1 });
+        assert_eq!(till.count().ended, CALLS);
+        alerts(&till, 1).await;
     }
 
     #[tokio::test]
@@ -342,5 +438,74 @@ mod tests {
             "{request}"
         );
         assert_eq!(till.count().alerts, 1);
+    }
+
+    /// What a conversation of then has cost, as another server or an earlier process has it in the database.
+    fn spending(started_at: DateTime<Utc>, micros: u64) -> Spending {
+        let share = Share {
+            provider: "openai".into(),
+            talked: Duration::from_secs(60),
+            input_tokens: 0,
+            output_tokens: 0,
+            cost: MicroUsd(micros),
+        };
+        let conversation = Uuid::new_v4();
+        Spending { conversation, domain: PAYER.domain, secretary: None, started_at, shares: vec![share] }
+    }
+
+    #[tokio::test]
+    async fn what_other_servers_spent_is_alerted_of_by_one_server_once() {
+        let (store, now) = (store().await, Utc::now());
+        let (one, other) = (over(&store), over(&store));
+        let _tab = one.open(PAYER, &budget(4, None), STEP, now).await.unwrap();
+        assert_eq!(one.count().alerts, 0);
+        // In the middle of a call of a third.
+        store.usage().note_spending(&spending(now, 3 * STEP.0), Uuid::new_v4()).await.unwrap();
+        let tab = other.open(PAYER, &budget(4, None), STEP, now).await.unwrap();
+        alerts(&other, 1).await;
+        drop(tab);
+        // One that is started anew knows nothing but what is in the database.
+        let again = over(&store);
+        let mut tab = again.open(PAYER, &budget(4, None), STEP, now).await.unwrap();
+        tab.charge(STEP);
+        assert!(again.open(PAYER, &budget(4, None), STEP, now).await.is_err());
+        // Whoever asks the one connection of this database after the till did is answered after it.
+        for _ in 0..10 {
+            store.usage().claim_alert(PAYER.domain, "x", STEP).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(again.count().alerts, 0);
+    }
+
+    #[tokio::test]
+    async fn a_bill_that_comes_later_counts_and_is_alerted_of() {
+        let till = till().await;
+        let mut tab = till.open(PAYER, &budget(10, None), STEP, Utc::now()).await.unwrap();
+        tab.charge(STEP);
+        let correction = tab.correction();
+        drop(tab);
+        correction.apply(STEP, MicroUsd(6 * STEP.0));
+        assert_eq!(till.balances()[0].standing.spent, MicroUsd(6 * STEP.0));
+        alerts(&till, 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_month_of_which_the_database_says_nothing_goes_by_what_this_server_knows() {
+        let sql = store::tests::unplugged().await;
+        let (till, now) = (over(&sql), Utc::now());
+        let mut tab = till.open(PAYER, &budget(2, None), STEP, now).await.unwrap();
+        assert!(!tab.charge(STEP));
+        drop(tab);
+        assert!(till.open(PAYER, &budget(1, None), STEP, now).await.is_err(), "what was spent here is known");
+        assert!(till.count().by_memory >= 1);
+        let next = now + chrono::TimeDelta::days(32);
+        assert!(till.open(PAYER, &budget(1, None), STEP, next).await.is_ok(), "it is another month");
+    }
+
+    #[tokio::test]
+    async fn a_model_without_a_price_is_news_once() {
+        let till = till().await;
+        assert!(till.meet_unpriced("m") && !till.meet_unpriced("m"));
+        assert_eq!(till.unpriced(), [("m".to_owned(), 2)].into());
     }
 }

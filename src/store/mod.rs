@@ -10,6 +10,7 @@ mod rows;
 mod spill;
 mod sqlite;
 mod tenants;
+mod usage;
 mod writer;
 
 use crate::{
@@ -29,6 +30,7 @@ pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 pub use tenants::{SealedKey, Tenants};
 use tokio::sync::watch;
+pub use usage::{Grouping, Period, Spending, Usage, Used};
 use uuid::Uuid;
 pub use writer::{Pace, Recorder, Writer, recorder};
 
@@ -77,17 +79,22 @@ pub trait Store: Debug + Send + Sync {
     /// When the database does not answer.
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>>;
 
-    /// Keeps a conversation. Saving the same one again changes nothing.
+    /// Keeps a conversation, and what it cost with its usage. Saving the same one again changes nothing.
     ///
     /// # Errors
     /// When the database does not answer, or will never take this record.
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Notes what providers charged for a conversation of this tenant; `false` when it is not kept, or not yet.
+    /// Notes what a provider charged for a conversation of this tenant; `false` when it is not kept, or not yet.
     ///
     /// # Errors
     /// When the database does not answer.
-    fn bill(&self, domain: Uuid, conversation: Uuid, cost: MicroUsd) -> BoxFuture<'_, Result<bool, StoreError>>;
+    fn bill<'a>(
+        &'a self,
+        domain: Uuid,
+        conversation: Uuid,
+        charged: (&'a str, MicroUsd),
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// The most recent conversations, the newest first.
     ///
@@ -133,8 +140,11 @@ pub trait Store: Debug + Send + Sync {
     /// Says there when secretaries or tenants change, until nobody listens.
     fn follow(&self, changes: watch::Sender<Changes>) -> BoxFuture<'_, ()>;
 
-    /// The settings of tenants, and their money.
+    /// The settings of tenants.
     fn tenants(&self) -> &dyn Tenants;
+
+    /// What their calls were used for, and what that cost.
+    fn usage(&self) -> &dyn Usage;
 
     /// What is kept, by tenant.
     fn records(&self) -> &dyn Records;

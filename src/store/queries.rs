@@ -2,6 +2,7 @@
 use super::{
     Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Store, StoreError, Tenants, follow,
     rows::{ConversationColumns, SecretaryColumns, choose},
+    usage::{self, Spending, Usage, keep_share},
 };
 use crate::{
     accounts::{Place, Standing, Written},
@@ -144,8 +145,9 @@ impl Store for Sql {
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             on_pool!(self, |pool, id| {
-                let c = conversation;
-                sqlx::query(SAVE)
+                let (c, spending, ended) = (conversation, Spending::from(conversation), None);
+                let mut transaction = pool.begin().await?;
+                let saved = sqlx::query(SAVE)
                     .bind(id(c.conversation_uuid))
                     .bind(id(c.domain_uuid))
                     .bind(c.secretary_realtime_uuid.map(id))
@@ -168,18 +170,33 @@ impl Store for Sql {
                     .bind(c.media_quality.as_ref().map(Json))
                     .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
                     .bind(c.words())
-                    .execute(pool)
-                    .await
-                    .map(drop)
+                    .execute(&mut *transaction)
+                    .await?;
+                // Another record of the same call says no more of its usage than it says of the call.
+                for share in spending.shares.iter().filter(|_| saved.rows_affected() > 0) {
+                    keep_share!(&mut *transaction, id, &spending, share, ended);
+                }
+                transaction.commit().await
             })
         })
     }
 
-    fn bill(&self, domain: Uuid, conversation: Uuid, cost: MicroUsd) -> BoxFuture<'_, Result<bool, StoreError>> {
+    fn bill<'a>(
+        &'a self,
+        domain: Uuid,
+        conversation: Uuid,
+        (provider, cost): (&'a str, MicroUsd),
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             on_pool!(self, |pool, id| {
+                let mut transaction = pool.begin().await?;
                 let query = sqlx::query(BILL).bind(id(domain)).bind(id(conversation)).bind(cost.dollars());
-                query.execute(pool).await.map(|done| done.rows_affected() > 0)
+                let told = query.execute(&mut *transaction).await?.rows_affected();
+                let query = sqlx::query(usage::BILL).bind(id(domain)).bind(id(conversation)).bind(provider);
+                let counted = query.bind(usage::signed(cost.0)).execute(&mut *transaction).await?.rows_affected();
+                transaction.commit().await?;
+                // Of a conversation that was erased the bill is paid all the same.
+                Ok(told + counted > 0)
             })
         })
     }
@@ -228,6 +245,10 @@ impl Store for Sql {
     }
 
     fn tenants(&self) -> &dyn Tenants {
+        self
+    }
+
+    fn usage(&self) -> &dyn Usage {
         self
     }
 

@@ -176,6 +176,7 @@ impl ConversationColumns {
             audio: Duration::try_from_secs_f64(self.audio_seconds.unwrap_or(0.0)).unwrap_or_default(),
             estimated_cost: cost,
             billed_cost: self.billed_cost.map(micro),
+            shares: Vec::new(),
             provider,
             engine,
             recording,

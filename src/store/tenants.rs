@@ -1,10 +1,10 @@
-//! The settings of tenants in `v_voice_tenants`, and what their calls have cost.
+//! The settings of tenants in `v_voice_tenants`.
 use super::{
     StoreError,
     queries::{Sql, on_pool, within_deadline},
 };
-use crate::{record::MicroUsd, secretary::DomainRef, tenancy::TenantRow};
-use chrono::{DateTime, Utc};
+use crate::{secretary::DomainRef, tenancy::TenantRow};
+use chrono::Utc;
 use futures_util::future::BoxFuture;
 use sqlx::FromRow;
 use std::fmt::Debug;
@@ -15,11 +15,6 @@ const FIND: &str = "select realtime_provider, api_key_encrypted, default_voice, 
     calls_per_minute, cast(monthly_budget_usd as text) as monthly_budget_usd, budget_alert_percent, budget_webhook, recording, \
     redact_transcripts, retention_days, refusal_status, refusal_notice \
     from v_voice_tenants where domain_uuid = $1";
-
-/// Rows from before `cost_micro_usd` have what is left of it.
-const SPENT: &str = "select cast(coalesce(sum(coalesce(cost_micro_usd, \
-    cast(round(estimated_cost * 1000000) as bigint))), 0) as bigint) \
-    from v_voice_conversations_realtime where domain_uuid = $1 and started_at >= $2 and started_at < $3";
 
 /// For whoever rotates the master key of all tenants.
 const SEALED: &str = "select cast(t.domain_uuid as text) as domain_uuid, d.domain_name as domain_name, \
@@ -122,12 +117,6 @@ pub trait Tenants: Debug + Send + Sync {
     /// When the database does not answer.
     fn find(&self, domain: Uuid) -> BoxFuture<'_, Result<Option<TenantRow>, StoreError>>;
 
-    /// What conversations of a tenant have cost that began from then until before then.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    fn spent(&self, domain: Uuid, span: (DateTime<Utc>, DateTime<Utc>)) -> BoxFuture<'_, Result<MicroUsd, StoreError>>;
-
     /// Which tenant that is; `None` if there is no such domain.
     ///
     /// # Errors
@@ -160,19 +149,6 @@ impl Tenants for Sql {
             let row: Option<Columns> =
                 on_pool!(self, |pool, id| sqlx::query_as(FIND).bind(id(domain)).fetch_optional(pool).await)?;
             Ok(row.map(TenantRow::from))
-        })
-    }
-
-    fn spent(
-        &self,
-        domain: Uuid,
-        (from, to): (DateTime<Utc>, DateTime<Utc>),
-    ) -> BoxFuture<'_, Result<MicroUsd, StoreError>> {
-        Box::pin(async move {
-            let spent: i64 = on_pool!(self, |pool, id| {
-                sqlx::query_scalar(SPENT).bind(id(domain)).bind(from).bind(to).fetch_one(pool).await
-            })?;
-            Ok(MicroUsd(u64::try_from(spent).unwrap_or_default()))
         })
     }
 

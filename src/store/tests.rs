@@ -15,6 +15,7 @@ mod records;
 mod roles;
 mod spilling;
 mod tenants;
+mod usage;
 
 /// A database that is gone after the test.
 struct Scratch {
@@ -84,7 +85,13 @@ on_both! {
     an_account_has_one_owner_who_says_how_it_stands
     accounts_that_are_switched_off_are_not_there
     settings_of_a_tenant_are_its_own
-    a_month_costs_what_its_rows_cost
+    a_month_costs_what_its_calls_cost
+    what_is_erased_has_been_paid_for_and_what_is_saved_again_is_paid_for_once
+    a_bill_stands_in_place_of_the_estimate
+    what_a_call_has_cost_so_far_is_known_to_others_and_after_its_process_was_killed
+    usage_is_told_by_day_secretary_and_provider_of_its_tenant_alone
+    an_alert_is_claimed_once
+    what_was_kept_before_there_was_a_ledger_is_in_it
     a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for
     an_invalid_row_takes_one_secretary_out_until_it_is_mended
     calls_go_by_what_was_known_while_the_database_is_away
@@ -104,7 +111,14 @@ use records::{
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed, tenants_say_how_long_they_keep_conversations,
     what_was_said_is_found_by_its_words_in_its_tenant_alone,
 };
-use tenants::{a_month_costs_what_its_rows_cost, settings_of_a_tenant_are_its_own};
+use tenants::settings_of_a_tenant_are_its_own;
+use usage::{
+    a_bill_stands_in_place_of_the_estimate, a_month_costs_what_its_calls_cost, an_alert_is_claimed_once,
+    usage_is_told_by_day_secretary_and_provider_of_its_tenant_alone,
+    what_a_call_has_cost_so_far_is_known_to_others_and_after_its_process_was_killed,
+    what_is_erased_has_been_paid_for_and_what_is_saved_again_is_paid_for_once,
+    what_was_kept_before_there_was_a_ledger_is_in_it,
+};
 
 fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
     SecretaryEntry {
@@ -131,6 +145,15 @@ async fn found(store: &Sql, extension: &str, domain: Option<&str>) -> Secretary 
         Found::Secretary(secretary) => *secretary,
         other => panic!("{other:?}"),
     }
+}
+
+/// A database that answers nothing.
+pub(crate) async fn unplugged() -> Arc<dyn Store> {
+    let scratch = sqlite().await.unwrap();
+    if let Sql::Sqlite(pool) = &scratch.store {
+        pool.close().await;
+    }
+    Arc::new(scratch.store.clone())
 }
 
 async fn execute(store: &Sql, sql: String) {
@@ -207,6 +230,7 @@ pub(crate) fn conversation(of: &Secretary) -> Conversation {
         audio: Duration::from_millis(42_250),
         estimated_cost: MicroUsd(12_300),
         billed_cost: None,
+        shares: Vec::new(),
         provider: "local".into(),
         engine: "whisper tiny, RHVoice".into(),
         recording: Some(Recording {
@@ -326,11 +350,11 @@ async fn what_a_provider_charged_is_noted_at_the_conversation_of_its_tenant_alon
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
     let kept = conversation(&found(store, "8000", None).await);
     let (domain, uuid) = (kept.domain_uuid, kept.conversation_uuid);
-    assert!(!store.bill(domain, uuid, MicroUsd(1)).await.unwrap(), "it is not kept yet");
+    assert!(!store.bill(domain, uuid, ("local", MicroUsd(1))).await.unwrap(), "it is not kept yet");
     store.save_conversation(&kept).await.unwrap();
-    assert!(!store.bill(Uuid::new_v4(), uuid, MicroUsd(900_000)).await.unwrap(), "of another tenant");
+    assert!(!store.bill(Uuid::new_v4(), uuid, ("local", MicroUsd(900_000))).await.unwrap(), "of another tenant");
     for _ in 0..2 {
-        assert!(store.bill(domain, uuid, MicroUsd(92_000)).await.unwrap());
+        assert!(store.bill(domain, uuid, ("local", MicroUsd(92_000))).await.unwrap());
         store.save_conversation(&kept).await.unwrap();
     }
     let billed = store.conversations(1).await.unwrap()[0].billed_cost;

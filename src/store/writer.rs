@@ -1,15 +1,20 @@
 //! Conversations on their way into the database; none is lost when it is away.
-use super::{Spill, Store, StoreError};
+use super::{Spending, Spill, Store, StoreError};
 use crate::record::Conversation;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::{Instant, sleep_until, timeout_at},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
 /// Records that may wait for the writer; what comes on top goes into the spill file at once.
 const QUEUE: usize = 1_024;
+/// With fewer places free nothing is noted of calls that are up: records come first.
+const ROOM_FOR_NOTES: usize = QUEUE / 2;
+/// After a note that the database did not take, none is tried for so long.
+const NOTE_AGAIN: Duration = Duration::from_secs(10);
 
 /// The waits of a [`Writer`].
 #[derive(Clone, Debug)]
@@ -32,18 +37,31 @@ impl Default for Pace {
 /// Hands conversations over; any number of clones.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: mpsc::Sender<Conversation>,
+    queue: mpsc::Sender<Entry>,
     spill: Spill,
+    node: Uuid,
+}
+
+/// What is handed over.
+#[derive(Debug)]
+enum Entry {
+    /// Of a call that has ended.
+    Record(Box<Conversation>),
+    /// Of one that is up.
+    Note(Spending),
 }
 
 /// Saves what [`Recorder`]s hand over.
 #[derive(Debug)]
 pub struct Writer {
-    queue: mpsc::Receiver<Conversation>,
+    queue: mpsc::Receiver<Entry>,
     store: Arc<dyn Store>,
     spill: Spill,
     pace: Pace,
     away: Away,
+    node: Uuid,
+    /// Nothing is noted before then.
+    notes_from: Instant,
 }
 
 /// Whether the database answered the last time.
@@ -57,19 +75,35 @@ enum Away {
 /// A recorder and its writer; the caller runs the writer in a task of its own.
 pub fn recorder(store: Arc<dyn Store>, spill: Spill, pace: Pace) -> (Recorder, Writer) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let recorder = Recorder { queue: sender, spill: spill.clone() };
-    (recorder, Writer { queue: receiver, store, spill, pace, away: Away::No })
+    // Another after each start: what calls of this process cost is told from what they cost in one that was killed.
+    let node = Uuid::new_v4();
+    let recorder = Recorder { queue: sender, spill: spill.clone(), node };
+    (recorder, Writer { queue: receiver, store, spill, pace, away: Away::No, node, notes_from: Instant::now() })
 }
 
 impl Recorder {
     /// Hands over a finished conversation, without waiting.
     pub fn record(&self, conversation: Conversation) {
-        match self.queue.try_send(conversation) {
+        match self.queue.try_send(Entry::Record(Box::new(conversation))) {
             Ok(()) => {}
-            Err(TrySendError::Full(conversation) | TrySendError::Closed(conversation)) => {
-                keep(&self.spill, &conversation)
-            }
+            Err(TrySendError::Full(entry) | TrySendError::Closed(entry)) => match entry {
+                Entry::Record(conversation) => keep(&self.spill, &conversation),
+                Entry::Note(_) => {}
+            },
         }
+    }
+
+    /// Notes what a call has cost that is up, in case that this process is killed. One that is lost is followed by others.
+    pub fn note(&self, spending: Spending) {
+        if self.queue.capacity() >= ROOM_FOR_NOTES {
+            // Whoever stopped the writer keeps records in the spill file.
+            let _ = self.queue.try_send(Entry::Note(spending));
+        }
+    }
+
+    /// This process, in what it notes.
+    pub const fn node(&self) -> Uuid {
+        self.node
     }
 }
 
@@ -84,7 +118,8 @@ impl Writer {
                 reload_at = Instant::now() + self.pace.reload_every;
             }
             match timeout_at(reload_at, self.queue.recv()).await {
-                Ok(Some(conversation)) => self.save(conversation).await,
+                Ok(Some(Entry::Record(conversation))) => self.save(*conversation).await,
+                Ok(Some(Entry::Note(spending))) => self.note(&spending).await,
                 Ok(None) => return,
                 Err(_) => {}
             }
@@ -109,6 +144,16 @@ impl Writer {
                 return keep(&self.spill, &conversation);
             };
             sleep_until(Instant::now() + wait).await;
+        }
+    }
+
+    async fn note(&mut self, spending: &Spending) {
+        if self.away == Away::Yes || Instant::now() < self.notes_from {
+            return;
+        }
+        if let Err(problem) = self.store.usage().note_spending(spending, self.node).await {
+            debug!(%problem, "What a call has cost so far is not noted");
+            self.notes_from = Instant::now() + NOTE_AGAIN;
         }
     }
 

@@ -59,7 +59,7 @@ impl Bill {
 pub struct Charged {
     /// Nothing is left: the call has to end. Said once a call.
     pub exhausted: bool,
-    /// So much of the month is spent, and somebody is to be told. Said once a month.
+    /// As [`Ledger::due`].
     pub alert: Option<MicroUsd>,
 }
 
@@ -80,7 +80,8 @@ struct Sums {
     reserved: u64,
     /// By calls that are up.
     live: u64,
-    alerted: bool,
+    /// The highest threshold of which this was said.
+    alerted: u64,
 }
 
 impl Sums {
@@ -92,12 +93,10 @@ impl Sums {
         self.settled.saturating_add(self.reserved)
     }
 
-    /// Whether the threshold is crossed by this, for the first time.
-    fn crosses(&mut self, alert_at: MicroUsd, before: u64) -> Option<MicroUsd> {
-        let MicroUsd(at) = alert_at;
-        let crossed = before < at && self.spent() >= at && !self.alerted;
-        self.alerted |= crossed;
-        crossed.then(|| MicroUsd(self.spent()))
+    fn due(&mut self, MicroUsd(at): MicroUsd) -> Option<MicroUsd> {
+        let due = self.spent() >= at && self.alerted < at;
+        self.alerted = if due { at } else { self.alerted };
+        due.then(|| MicroUsd(self.spent()))
     }
 }
 
@@ -115,6 +114,19 @@ impl Ledger {
         sums.settled = sums.settled.max(spent);
     }
 
+    /// What a call that ended cost is known better: one figure in place of another. A sum that falls below what was observed
+    /// follows the next observation up again, never down.
+    pub fn correct(&mut self, account: Account, MicroUsd(from): MicroUsd, MicroUsd(to): MicroUsd) {
+        let sums = self.0.entry(account).or_default();
+        sums.settled = sums.settled.saturating_add(to).saturating_sub(from);
+    }
+
+    /// What is spent, if that is as much as this and has not been said of this threshold, or of a higher one, in this month.
+    /// However it came to be spent: by calls of this process, by others, or by a bill.
+    pub fn due(&mut self, account: Account, alert_at: MicroUsd) -> Option<MicroUsd> {
+        self.0.entry(account).or_default().due(alert_at)
+    }
+
     /// Reserves the first step of a call.
     ///
     /// # Errors
@@ -130,9 +142,8 @@ impl Ledger {
         let more = total.saturating_sub(bill.spent);
         bill.spent = bill.spent.saturating_add(more);
         let sums = self.0.entry(bill.account).or_default();
-        let before = sums.spent();
         sums.live = sums.live.saturating_add(more);
-        let alert = sums.crosses(bill.terms.alert_at, before);
+        let alert = sums.due(bill.terms.alert_at);
         let was_dry = bill.dry;
         while bill.spent > bill.reserved {
             if self.reserve(bill).is_err() {
@@ -268,12 +279,32 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_finds_what_was_spent_and_no_alert_is_given_twice() {
-        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+    fn what_others_spent_and_what_was_billed_is_alerted_of_as_well_and_a_larger_budget_again() {
+        let (mut ledger, here, at) = (Ledger::default(), account("2026-11"), MicroUsd(8 * STEP));
+        ledger.observe(here, MicroUsd(7 * STEP));
+        assert_eq!(ledger.due(here, at), None);
         ledger.observe(here, MicroUsd(9 * STEP));
+        assert_eq!((ledger.due(here, at), ledger.due(here, at)), (Some(MicroUsd(9 * STEP)), None));
+        assert_eq!(ledger.due(here, MicroUsd(10 * STEP)), None);
+        ledger.correct(here, MicroUsd(STEP), MicroUsd(3 * STEP));
+        assert_eq!(ledger.due(here, MicroUsd(10 * STEP)), Some(MicroUsd(11 * STEP)));
+        assert_eq!(ledger.due(here, at), None, "of a smaller budget it is known");
+        let mut bill = ledger.open(here, terms(12 * STEP)).unwrap();
+        assert!(!ledger.charge(&mut bill, MicroUsd(STEP)).exhausted);
+        assert_eq!(ledger.open(here, terms(12 * STEP)), Err(Exhausted));
+        assert_eq!(ledger.due(account("2026-12"), MicroUsd(0)), None, "nothing is no news");
+    }
+
+    #[test]
+    fn a_bill_stands_in_place_of_the_estimate() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
         let mut bill = ledger.open(here, terms(10 * STEP)).unwrap();
-        assert_eq!(ledger.charge(&mut bill, MicroUsd(STEP)), Charged::default());
-        assert_eq!(ledger.open(here, terms(10 * STEP)), Err(Exhausted));
+        ledger.charge(&mut bill, MicroUsd(STEP));
+        ledger.settle(bill);
+        ledger.correct(here, MicroUsd(STEP), MicroUsd(4 * STEP));
+        assert_eq!(spent(&ledger), 4 * STEP);
+        ledger.correct(here, MicroUsd(4 * STEP), MicroUsd(2 * STEP));
+        assert_eq!(spent(&ledger), 2 * STEP);
     }
 
     #[test]

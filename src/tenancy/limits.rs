@@ -165,6 +165,11 @@ impl Limits {
         self.leases.get(&lease)
     }
 
+    /// The calls that count.
+    pub fn leases(&self) -> impl Iterator<Item = (Lease, &Claim)> {
+        self.leases.iter().map(|(lease, claim)| (*lease, claim))
+    }
+
     /// What calls count in, and how many.
     pub fn held(&self) -> impl Iterator<Item = (&Scope, u32)> {
         self.held.iter().map(|(scope, calls)| (scope, *calls))

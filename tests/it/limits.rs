@@ -224,6 +224,53 @@ fn a_redis_that_went_away_and_came_back_empty_is_told_of_the_calls_that_are_up()
     stage.clear()
 }
 
+#[test]
+fn a_server_that_does_nothing_tells_a_redis_that_forgot_everything_of_its_calls_at_once() -> Result<()> {
+    let stage = stage()?;
+    let redis = Redis::start(stage.folder())?;
+    runtime()?.block_on(async {
+        let (one, other) = (gate(&redis.url).await?, gate(&redis.url).await?);
+        let mut permits = Vec::new();
+        while let Ok(permit) = one.admit(claim()).await {
+            permits.push(permit);
+        }
+        ensure!(permits.len() == usize::try_from(CALLS)? && other.admit(claim()).await.is_err());
+        redis::cmd("FLUSHALL").exec(&mut redis.connect()?)?;
+        let began = Instant::now();
+        while other.admit(claim()).await.is_ok() {
+            // The next renewal would come eight seconds after the last, which was a moment ago.
+            ensure!(began.elapsed() < Duration::from_secs(4), "the calls of the first still do not count");
+        }
+        println!("counted again after {:?}", began.elapsed());
+        drop(permits);
+        anyhow::Ok(())
+    })?;
+    stage.clear()
+}
+
+#[test]
+fn a_call_that_never_begins_is_none_of_the_minute_for_all_servers() -> Result<()> {
+    let stage = stage()?;
+    let redis = Redis::start(stage.folder())?;
+    let claim = || Claim { caps: Caps { per_minute: Some(1), ..Caps::default() }, ..claim() };
+    runtime()?.block_on(async {
+        let (one, other) = (gate(&redis.url).await?, gate(&redis.url).await?);
+        drop(one.admit(claim()).await.map_err(|limit| anyhow::anyhow!("{limit}"))?);
+        let began = Instant::now();
+        let mut permit = loop {
+            match other.admit(claim()).await {
+                Ok(permit) => break permit,
+                Err(limit) => ensure!(began.elapsed() < Duration::from_secs(5), "{limit}"),
+            }
+        };
+        permit.begin();
+        drop(permit);
+        ensure!(one.admit(claim()).await.is_err(), "it was the one of this minute");
+        anyhow::Ok(())
+    })?;
+    stage.clear()
+}
+
 /// The JSON report of `ramal call`.
 fn called(stage: &testkit::stage::Stage, uri: &str) -> Result<serde_json::Value> {
     let ended = stage.run(&["call", uri, "--json", "--duration", "1"])?;

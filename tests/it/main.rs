@@ -16,6 +16,7 @@ mod kamailio;
 mod keys;
 mod limits;
 mod live;
+mod money;
 mod openai;
 mod parts;
 mod phone;

@@ -1,6 +1,6 @@
 //! The caller's keys in a call with audio: what they cut off, choose, and tell the assistant. None of it waits for a
 //! model, so it works when the model is dead.
-use super::{Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Step, Transfer};
+use super::{Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Step, Transfer, Whom};
 use crate::{
     call::{keypad::Typed, rung::Occasion},
     record::Outcome,
@@ -97,7 +97,8 @@ impl Live {
             }
             Some(KeyAction::Transfer { name, destination }) => {
                 self.barge_in(desk, now);
-                self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
+                let (whom, step) = (Whom::Rule(name), Step::Referred { at: now });
+                self.phase = Phase::Transferring(Transfer { whom, destination, step });
                 self.refer(desk, now);
             }
             Some(KeyAction::Say(text)) => self.say(Some(text), desk, now),

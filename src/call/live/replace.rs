@@ -1,6 +1,6 @@
 //! What happens when the provider fails in a call with audio: another goes on with what was said, and hears what the
 //! caller said meanwhile. Where none is left, a voice of this process says so, and the caller is put through to a person.
-use super::{Desk, Event, FALLBACK, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer};
+use super::{Desk, Event, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer, Whom};
 use crate::{
     breaker::Sign,
     call::{
@@ -304,10 +304,11 @@ impl Live {
             Assistant::Replacing(before) => (failed.after(before.failed), before.keys),
             Assistant::Present | Assistant::Gone { .. } => (failed, String::new()),
         };
+        desk.spare();
         let wait = match desk.succession.after(kind, worked, now) {
             Verdict::Again(wait) => wait,
             Verdict::Next(rung) => {
-                desk.log.leave(&desk.rung);
+                desk.log.leave(&desk.rung, now);
                 desk.rung = *rung;
                 Duration::ZERO
             }
@@ -540,8 +541,8 @@ impl Live {
             return self.say_what_is_left(Outcome::Failed, &cause, desk, now);
         };
         desk.emit(Event::Warning(cause));
-        let name = FALLBACK.to_owned();
-        self.phase = Phase::Transferring(Transfer { name, destination, step: Step::Referred { at: now } });
+        let step = Step::Referred { at: now };
+        self.phase = Phase::Transferring(Transfer { whom: Whom::Fallback, destination, step });
         self.refer(desk, now);
         GO_ON
     }
@@ -551,7 +552,7 @@ impl Live {
             Some(destination) => {
                 desk.emit(Event::Warning(cause));
                 let step = Step::Announcing { until: now + desk.settings.announce_deadline, spoken: Spoken::NotYet };
-                Phase::Transferring(Transfer { name: FALLBACK.to_owned(), destination, step })
+                Phase::Transferring(Transfer { whom: Whom::Fallback, destination, step })
             }
             None => {
                 let until = now + desk.settings.farewell_deadline;
@@ -580,8 +581,8 @@ impl Live {
     }
 
     /// A transfer failed, and the assistant died meanwhile: the menu, the fallback extension, or the end.
-    pub(super) fn left_alone(&mut self, name: &str, cause: String, desk: &mut Desk, now: Instant) -> Flow {
-        if name != FALLBACK {
+    pub(super) fn left_alone(&mut self, whom: &Whom, cause: String, desk: &mut Desk, now: Instant) -> Flow {
+        if *whom != Whom::Fallback {
             if self.keypad.keys().work_alone() {
                 self.fall_back_on_keys(cause, desk, now);
                 return GO_ON;

@@ -16,8 +16,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// Orders that may wait for Redis. Of those beyond, new calls are let in by the limits of this process alone, and what is
-/// given back expires there by itself.
+/// Orders that may wait for Redis. Of those beyond, new calls are let in by the limits of this process alone, counted as such,
+/// and told to Redis with the next renewal; what is given back expires there by itself.
 const ORDERS: usize = 1_024;
 
 /// Counts calls. Locks are held for a look at a map: once for a call, and once at its end.
@@ -47,6 +47,14 @@ pub struct Counts {
 pub struct Permit {
     lease: Lease,
     gate: Gate,
+    begun: bool,
+}
+
+impl Permit {
+    /// The call begins. One that never does, since something else refuses it, is not one of the last minute's calls either.
+    pub fn begin(&mut self) {
+        self.begun = true;
+    }
 }
 
 impl Drop for Permit {
@@ -54,12 +62,16 @@ impl Drop for Permit {
         let claim = {
             let mut limits = self.gate.limits();
             let claim = limits.claim(self.lease).cloned();
-            limits.give_back(self.lease);
+            match self.begun {
+                true => limits.give_back(self.lease),
+                false => limits.retract(self.lease),
+            }
             claim
         };
         if let (Some(claim), Some(shared)) = (claim, &self.gate.0.shared) {
+            let order = if self.begun { Order::Release } else { Order::Retract };
             // One that is lost is renewed no more, and expires.
-            let _ = shared.try_send(Order::Release(self.lease, claim));
+            let _ = shared.try_send(order(self.lease, claim));
         }
     }
 }
@@ -116,7 +128,7 @@ impl Gate {
         let lease = Lease(Uuid::new_v4());
         // What is too much for this process is too much for all.
         self.limits().take(lease, &claim, Instant::now())?;
-        let permit = Permit { lease, gate: self.clone() };
+        let permit = Permit { lease, gate: self.clone(), begun: false };
         match self.ask(lease, claim).await {
             Some(Ok(())) => {}
             Some(Err(limit)) => {
@@ -133,7 +145,7 @@ impl Gate {
     async fn ask(&self, lease: Lease, claim: Claim) -> Option<Result<(), Limit>> {
         let (asker, answer) = oneshot::channel();
         self.0.shared.as_ref()?.try_send(Order::Take(lease, claim, asker)).ok()?;
-        timeout(shared::ANSWER * 3, answer).await.ok()?.ok()?
+        timeout(shared::TURN, answer).await.ok()?.ok()?
     }
 
     /// What has been counted.
@@ -218,6 +230,17 @@ mod tests {
         let _permit = gate.admit(claim(1)).await.unwrap();
         assert_eq!(gate.admit(claim(1)).await.unwrap_err(), Limit::DomainCalls);
         assert_eq!(gate.count(), Counts { refused: [1, 0, 0, 0], redis: Some(false), alone: 1 });
+    }
+
+    #[tokio::test]
+    async fn a_call_that_never_begins_is_none_of_the_minute() {
+        let gate = Gate::start(None).unwrap();
+        let claim = || Claim { caps: Caps { per_minute: Some(1), ..Caps::default() }, ..claim(0) };
+        for _ in 0..3 {
+            drop(gate.admit(claim()).await.unwrap());
+        }
+        gate.admit(claim()).await.unwrap().begin();
+        assert_eq!(gate.admit(claim()).await.unwrap_err(), Limit::CallRate);
     }
 
     #[tokio::test]

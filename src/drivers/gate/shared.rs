@@ -2,12 +2,12 @@
 //! expires; whoever runs it puts that off. A server that dies leaves calls that expire within [`LEASE`].
 //!
 //! Every step is one script, so that no two servers see the same room. The clock is that of Redis. When Redis was away or
-//! lost its memory, the calls that are up are put back by the next renewal.
+//! lost its memory, every server puts back the calls it has as soon as it finds that, within [`LOOK`]; until the last has, more
+//! calls may be let in than the limit.
 use super::Inner;
 use crate::tenancy::limits::{Claim, Lease, Limit, MINUTE, Scope};
 use redis::{AsyncConnectionConfig, Client, Script, aio::MultiplexedConnection};
 use std::{
-    collections::BTreeMap,
     sync::Weak,
     time::{Duration, Instant},
 };
@@ -18,13 +18,16 @@ use tokio::{
 use tracing::{info, warn};
 use uuid::Uuid;
 
-/// How long Redis may take to answer before this process goes on alone.
-pub(super) const ANSWER: Duration = Duration::from_millis(300);
+/// How long Redis may take to answer before it is away.
+const ANSWER: Duration = Duration::from_millis(300);
+/// How long a call waits for its turn and its answer before it goes by the limits of this process: Redis may have to be found
+/// again, told of the calls that are up, and asked again.
+pub(super) const TURN: Duration = Duration::from_millis(900);
 /// How long a call counts that nobody renews.
 const LEASE: Duration = Duration::from_secs(25);
 /// How often calls are renewed: twice and again within a lease, so that one lost renewal costs nothing.
 const RENEW: Duration = Duration::from_secs(8);
-/// How often a Redis that is away is looked for.
+/// How often a Redis that is away is looked for, and one that answers asked whether it still knows us.
 const LOOK: Duration = Duration::from_secs(1);
 /// Calls renewed by one script: Redis does nothing else meanwhile.
 const BATCH: usize = 200;
@@ -38,6 +41,8 @@ local ends = {now, now, now, now - ARGV[3]}
 for i = 1, 4 do
     redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', ends[i])
     redis.call('ZREM', KEYS[i], ARGV[1])
+end
+for i = 1, 4 do
     local cap = tonumber(ARGV[3 + i])
     if cap >= 0 and redis.call('ZCARD', KEYS[i]) >= cap then return i end
 end
@@ -61,7 +66,7 @@ end
 return 0
 ";
 
-/// KEYS: three. ARGV: the lease.
+/// KEYS: three, and a fourth for a call that never began. ARGV: the lease.
 const RELEASE: &str = r"
 for i = 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end
 return 0
@@ -74,14 +79,16 @@ pub(super) enum Order {
     Take(Lease, Claim, oneshot::Sender<Option<Result<(), Limit>>>),
     /// A call has ended.
     Release(Lease, Claim),
+    /// A call has not begun after all.
+    Retract(Lease, Claim),
 }
 
 struct Shared {
     client: Client,
     connection: Option<MultiplexedConnection>,
     scripts: Scripts,
-    /// Calls that Redis has, or should have.
-    held: BTreeMap<Lease, Claim>,
+    /// What Redis forgets of this process with everything else.
+    mark: String,
     renewed: Instant,
     /// Whether the log knows that it is away.
     told: bool,
@@ -97,8 +104,8 @@ struct Scripts {
 /// Carries out orders, one after the other, until the gate is gone.
 pub(super) async fn run(client: Client, mut orders: mpsc::Receiver<Order>, gate: Weak<Inner>) {
     let scripts = Scripts { take: Script::new(TAKE), renew: Script::new(RENEWAL), release: Script::new(RELEASE) };
-    let mut shared =
-        Shared { client, connection: None, scripts, held: BTreeMap::new(), renewed: Instant::now(), told: false, gate };
+    let mark = format!("{{ramal}}:node:{}", Uuid::new_v4());
+    let mut shared = Shared { client, connection: None, scripts, mark, renewed: Instant::now(), told: false, gate };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -107,7 +114,8 @@ pub(super) async fn run(client: Client, mut orders: mpsc::Receiver<Order>, gate:
             _ = look.tick() => shared.look().await,
             order = orders.recv() => match order {
                 Some(Order::Take(lease, claim, asker)) => shared.on_take(lease, claim, asker).await,
-                Some(Order::Release(lease, claim)) => shared.on_release(lease, &claim).await,
+                Some(Order::Release(lease, claim)) => shared.on_release(lease, &claim, None).await,
+                Some(Order::Retract(lease, claim)) => shared.on_release(lease, &claim, Some(began(&claim))).await,
                 None => return,
             },
         }
@@ -123,11 +131,8 @@ impl Shared {
             self.look().await;
             answer = self.take(lease, &claim).await;
         }
-        let counts = answer.is_none_or(|answer| answer.is_ok());
-        // Nobody waits any more: the call was let in without us.
-        if asker.send(answer).is_err() || counts {
-            self.held.insert(lease, claim);
-        }
+        // Where nobody waits any more the call was let in without us: the next renewal tells of it.
+        let _ = asker.send(answer);
     }
 
     async fn take(&mut self, lease: Lease, claim: &Claim) -> Option<Result<(), Limit>> {
@@ -136,7 +141,7 @@ impl Shared {
         for (scope, _) in claim.scopes() {
             take.key(key(&scope));
         }
-        take.key(format!("{{ramal}}:began:{}", claim.domain));
+        take.key(began(claim));
         take.arg(lease.0.to_string()).arg(milliseconds(LEASE)).arg(milliseconds(MINUTE));
         for cap in claim.scopes().map(|(_, cap)| cap).into_iter().chain([claim.caps.per_minute]) {
             take.arg(cap.map_or(-1, i64::from));
@@ -148,25 +153,26 @@ impl Shared {
         }
     }
 
-    async fn on_release(&mut self, lease: Lease, claim: &Claim) {
-        self.held.remove(&lease);
+    async fn on_release(&mut self, lease: Lease, claim: &Claim, began: Option<String>) {
         let Some(mut connection) = self.connection.clone() else { return };
         let mut release = self.scripts.release.prepare_invoke();
-        claim.scopes().iter().for_each(|(scope, _)| {
-            release.key(key(scope));
+        claim.scopes().iter().map(|(scope, _)| key(scope)).chain(began).for_each(|key| {
+            release.key(key);
         });
         release.arg(lease.0.to_string());
         let done: redis::RedisResult<usize> = release.invoke_async(&mut connection).await;
         self.noted(done);
     }
 
-    /// Renews what is due, or looks whether Redis is back.
+    /// Renews what is due, or what Redis has forgotten, or looks whether it is back.
     async fn look(&mut self) {
         if self.connection.is_some() {
-            if self.renewed.elapsed() >= RENEW {
+            if self.renewed.elapsed() >= RENEW || !self.is_known().await {
                 self.renew().await;
             }
-            return;
+            if self.connection.is_some() {
+                return;
+            }
         }
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
@@ -183,16 +189,19 @@ impl Shared {
         }
     }
 
-    /// Calls that this process still has are put off; of those it has not, nobody speaks any more.
+    /// Whether Redis remembers this process. One that was started anew in an instant does not.
+    async fn is_known(&mut self) -> bool {
+        let Some(mut connection) = self.connection.clone() else { return false };
+        let known: redis::RedisResult<bool> = redis::cmd("EXISTS").arg(&self.mark).query_async(&mut connection).await;
+        self.noted(known).unwrap_or_default()
+    }
+
+    /// The calls that this process has are put off, those among them that Redis was not told of; of others nobody speaks any more.
     async fn renew(&mut self) {
         self.renewed = Instant::now();
         let Some(gate) = self.gate.upgrade() else { return };
-        {
-            let limits = gate.limits();
-            self.held.retain(|lease, _| limits.claim(*lease).is_some());
-        }
+        let held: Vec<(Lease, Claim)> = gate.limits().leases().map(|(lease, claim)| (lease, claim.clone())).collect();
         drop(gate);
-        let held: Vec<(Lease, Claim)> = self.held.iter().map(|(lease, claim)| (*lease, claim.clone())).collect();
         for batch in held.chunks(BATCH) {
             let Some(mut connection) = self.connection.clone() else { return };
             let mut renew = self.scripts.renew.prepare_invoke();
@@ -206,6 +215,11 @@ impl Shared {
             let done: redis::RedisResult<usize> = renew.invoke_async(&mut connection).await;
             self.noted(done);
         }
+        let Some(mut connection) = self.connection.clone() else { return };
+        let mut set = redis::cmd("SET");
+        set.arg(&self.mark).arg(1).arg("PX").arg(milliseconds(LEASE));
+        let done: redis::RedisResult<()> = set.query_async(&mut connection).await;
+        self.noted(done);
     }
 
     /// An answer; without one Redis is away until it is found again.
@@ -242,6 +256,10 @@ fn key(scope: &Scope) -> String {
         Scope::Secretary(uuid) => of("secretary", uuid),
         Scope::Provider(name) => format!("{{ramal}}:calls:provider:{name}"),
     }
+}
+
+fn began(claim: &Claim) -> String {
+    format!("{{ramal}}:began:{}", claim.domain)
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -20,7 +20,13 @@ async fn a_role_that_may_do_little_is_enough() {
     assert_eq!(ana.secretary_name, "Ana Maria");
     let kept = conversation(&ana);
     store.save_conversation(&kept).await.unwrap();
-    assert!(store.bill(kept.domain_uuid, kept.conversation_uuid, MicroUsd(1)).await.unwrap());
+    let mut spending = Spending::from(&kept);
+    spending.conversation = Uuid::new_v4();
+    for _ in 0..2 {
+        store.note_spending(&spending, Uuid::new_v4()).await.unwrap();
+    }
+    assert!(store.claim_alert(kept.domain_uuid, "2026-11", MicroUsd(1)).await.unwrap());
+    assert!(store.bill(kept.domain_uuid, kept.conversation_uuid, ("local", MicroUsd(1))).await.unwrap());
     assert_eq!(store.conversations(1).await.unwrap().len(), 1);
     assert_eq!(store.registrations().await.unwrap().len(), 1);
     let now = chrono::Utc::now();
@@ -41,6 +47,9 @@ async fn a_role_that_may_do_little_is_enough() {
         "update v_voice_tenants set monthly_budget_usd = null",
         "update v_voice_conversations_realtime set cost_micro_usd = 0",
         "delete from v_voice_audit",
+        "delete from v_voice_usage",
+        "update v_voice_usage set domain_uuid = null",
+        "update v_voice_budget_alerts set alert_micro_usd = 0",
         "create table mine (x int)",
     ] {
         let error = sqlx::raw_sql(forbidden).execute(pool).await.unwrap_err().to_string();

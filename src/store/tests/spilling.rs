@@ -56,8 +56,13 @@ impl Store for Unpluggable {
         })
     }
 
-    fn bill(&self, domain: Uuid, conversation: Uuid, cost: MicroUsd) -> BoxFuture<'_, Result<bool, StoreError>> {
-        self.store.bill(domain, conversation, cost)
+    fn bill<'a>(
+        &'a self,
+        domain: Uuid,
+        conversation: Uuid,
+        charged: (&'a str, MicroUsd),
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.store.bill(domain, conversation, charged)
     }
 
     fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>> {
@@ -95,6 +100,10 @@ impl Store for Unpluggable {
 
     fn tenants(&self) -> &dyn Tenants {
         self.store.tenants()
+    }
+
+    fn usage(&self) -> &dyn Usage {
+        self.store.usage()
     }
 
     fn records(&self) -> &dyn Records {
