@@ -6,7 +6,7 @@ use super::config::written;
 use crate::{
     paint::{Paint, plain},
     record::{Change, Conversation, Outcome, Speaker, TurnRecord, Waterfall},
-    store::{self, Query},
+    store::{self, Query, Which},
 };
 use chrono::{DateTime, FixedOffset, Local, Utc};
 use std::{
@@ -38,6 +38,8 @@ pub struct Args {
 enum What {
     /// Deletes what is kept of a caller, recordings included
     Erase(Erase),
+    /// Says that a server is gone for ever with the recordings on its disk: their conversations no longer wait for it
+    Release(Release),
     /// Shows who changed secretaries and settings, and who exported or deleted what
     Audit(Audit),
 }
@@ -56,6 +58,19 @@ struct Erase {
     /// Only conversations that began before this day or moment
     #[arg(long, value_name = "TIME", value_parser = keeping::moment)]
     to: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Release {
+    /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The tenant: a domain name or UUID
+    #[arg(long, value_name = "DOMAIN")]
+    domain: String,
+    /// The server, as its `recording.node` was; empty for recordings of which no server is known
+    #[arg(long, value_name = "NAME")]
+    node: String,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -110,8 +125,11 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.what {
         None => list(&args.list).await?,
         Some(What::Erase(Erase { config, domain, caller, to })) => {
-            let query = Query { caller: Some(caller.clone()), to: *to, ..Query::default() };
-            keeping::erase(&super::load(config.as_deref())?, domain, query).await?
+            let which = Which { caller: Some(caller.clone()), before: *to, ..Which::default() };
+            keeping::erase(&super::load(config.as_deref())?, domain, which).await?
+        }
+        Some(What::Release(Release { config, domain, node })) => {
+            keeping::release(&super::load(config.as_deref())?, domain, node).await?
         }
         Some(What::Audit(Audit { config, domain, last })) => {
             keeping::deeds(&super::load(config.as_deref())?, domain, *last).await?

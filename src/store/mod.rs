@@ -23,7 +23,7 @@ pub use error::StoreError;
 pub use follow::Changes;
 use futures_util::future::BoxFuture;
 pub use queries::Sql;
-pub use records::{Deed, Query, Records, Retention};
+pub use records::{Deed, Kept, Query, Records, Retention, Which};
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};

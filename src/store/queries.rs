@@ -1,7 +1,7 @@
 //! The questions, each written once for both databases.
 use super::{
     Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Store, StoreError, Tenants, follow,
-    rows::{ConversationColumns, SecretaryColumns, choose},
+    rows::{ConversationColumns, SecretaryFound, Tried, choose, readable},
 };
 use crate::{
     accounts::{Place, Standing, Written},
@@ -45,7 +45,7 @@ macro_rules! on_pool {
 
 pub(super) use on_pool;
 
-/// The columns of [`SecretaryColumns`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
+/// The columns of [`SecretaryFound`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
 macro_rules! select_secretary {
     ($condition:literal) => {
         concat!(
@@ -126,7 +126,7 @@ impl Store for Sql {
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
         Box::pin(async move {
             let extension = &lookup.extension;
-            let rows: Vec<SecretaryColumns> = on_pool!(self, |pool, id| {
+            let rows: Vec<SecretaryFound> = on_pool!(self, |pool, id| {
                 match &lookup.domain {
                     None => sqlx::query_as(FIND_ANYWHERE).bind(extension).fetch_all(pool).await,
                     Some(DomainRef::Name(name)) => {
@@ -186,9 +186,9 @@ impl Store for Sql {
 
     fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>> {
         Box::pin(async move {
-            let rows: Vec<ConversationColumns> =
+            let rows: Vec<Tried<ConversationColumns>> =
                 on_pool!(self, |pool, _id| sqlx::query_as(LAST).bind(i64::from(last)).fetch_all(pool).await)?;
-            rows.into_iter().map(ConversationColumns::read).collect()
+            Ok(readable(rows, ConversationColumns::read).0)
         })
     }
 

@@ -64,6 +64,71 @@ pub(super) async fn a_conversation_is_forgotten_by_its_tenant_alone(scratch: Scr
     assert_eq!(store.conversations(10).await.unwrap().len(), 3);
 }
 
+/// The keys of what is kept of a tenant; `None` stands for a recording of which nobody can tell.
+async fn recordings(store: &Sql, which: &Which) -> Vec<(String, Option<Option<Recording>>)> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let some = store.kept(which, &after, 2).await.unwrap();
+        let last = some.len() < 2;
+        all.extend(some.into_iter().map(|kept| (kept.key, kept.recording.ok())));
+        match all.last() {
+            Some((key, _)) if !last => after.clone_from(key),
+            _ => return all,
+        }
+    }
+}
+
+pub(super) async fn what_is_to_be_forgotten_is_known_whatever_else_its_row_says(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let which = |caller: Option<&str>, before| Which { domain, caller: caller.map(str::to_owned), before, ..Which::default() };
+    let mut keys: Vec<String> = all.iter().map(|one| one.conversation_uuid.to_string()).collect();
+    keys.sort_unstable();
+    let unread = "update v_voice_conversations_realtime set outcome = 'lost', transcript = '7', caller_id = '100', \
+        started_at = null, created_at = '2020-01-01T00:00:00Z'";
+    execute(store, format!("{unread} where conversation_uuid = '{}'", all[1].conversation_uuid)).await;
+    let broken = r#"update v_voice_conversations_realtime set recording = '{"path":7}'"#;
+    execute(store, format!("{broken} where conversation_uuid = '{}'", all[2].conversation_uuid)).await;
+    let found = recordings(store, &which(None, None)).await;
+    assert_eq!(found.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), keys);
+    for (key, recording) in found {
+        let of_broken = key == all[2].conversation_uuid.to_string();
+        assert_eq!(recording, (!of_broken).then(|| all[0].recording.clone()), "{key}");
+    }
+    assert_eq!(recordings(store, &which(Some("100"), None)).await.len(), 3);
+    assert_eq!(recordings(store, &which(Some("200"), None)).await.len(), 0);
+    assert_eq!(recordings(store, &which(None, Some(all[2].started_at))).await.len(), 2);
+    let since = Which { from: Some(all[2].started_at), ..which(None, None) };
+    assert_eq!(recordings(store, &since).await.len(), 1);
+    assert!(recordings(store, &Which { domain: Uuid::new_v4(), ..Which::default() }).await.is_empty());
+    assert_eq!(store.search(&Query { domain, last: 9, ..Query::default() }).await.unwrap(), [all[0].clone()]);
+}
+
+pub(super) async fn a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let node = async |number: usize| {
+        let kept = store.conversations(10).await.unwrap();
+        let one = kept.into_iter().find(|one| one.conversation_uuid == all[number].conversation_uuid).unwrap();
+        let recording = one.recording.unwrap();
+        (recording.node, recording.released)
+    };
+    let (own, gone) = (Some("pbx-1".to_owned()), Some("pbx-1".to_owned()));
+    let first = all[0].conversation_uuid;
+    assert!(!store.moved(Uuid::new_v4(), first).await.unwrap(), "of another tenant");
+    assert_eq!(node(0).await, (own.clone(), None));
+    assert!(store.moved(domain, first).await.unwrap());
+    assert_eq!((node(0).await, node(1).await), ((None, None), (own.clone(), None)));
+    assert_eq!(store.let_go(Uuid::new_v4(), "pbx-1").await.unwrap(), 0, "of another tenant");
+    assert_eq!(store.let_go(domain, "pbx-2").await.unwrap(), 0);
+    let nothing = "update v_voice_conversations_realtime set recording = null";
+    execute(store, format!("{nothing} where conversation_uuid = '{}'", all[2].conversation_uuid)).await;
+    assert_eq!(store.let_go(domain, "pbx-1").await.unwrap(), 1);
+    assert_eq!((node(0).await, node(1).await), ((None, None), (None, gone)));
+    assert_eq!(store.let_go(domain, "").await.unwrap(), 1, "what names no server");
+    assert_eq!(node(0).await, (None, Some(String::new())));
+}
+
 pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was_changed(scratch: Scratch) {
     let store = &scratch.store;
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
