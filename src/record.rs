@@ -10,7 +10,7 @@ pub use change::Change;
 use chrono::{DateTime, Utc};
 pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
-pub use redact::redacted;
+pub use redact::redact;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
