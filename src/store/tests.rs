@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 mod cluster;
 mod directory;
+mod pooler;
 mod records;
 mod roles;
 mod spilling;
