@@ -27,7 +27,7 @@ grant select, insert, update on v_voice_secretaries_realtime to ramal;
 grant select, update (owner, lease_until, state, status_code, state_at, next_at) on v_voice_registrations to ramal;
 -- Tenants, and their own keys (`ramal keys`).
 grant select, insert, update (realtime_provider, api_key_encrypted, update_date) on v_voice_tenants to ramal;
--- Conversations: kept, billed, and deleted when their time is over or somebody asks for it.
-grant select, insert, update (billed_cost), delete on v_voice_conversations_realtime to ramal;
+-- Conversations: kept, billed, told where their recording is, and deleted when their time is over or somebody asks for it.
+grant select, insert, update (billed_cost, recording), delete on v_voice_conversations_realtime to ramal;
 -- Who did what: written, never changed.
 grant select, insert on v_voice_audit to ramal;

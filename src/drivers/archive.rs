@@ -11,7 +11,7 @@ use super::recorder::{self, Eraser, Receipt};
 use crate::{
     config::Config,
     record::Recording,
-    store::{Deed, Kept, Retention, Spill, Store, Which},
+    store::{Deed, Remains, Retention, Spill, Store, Which},
 };
 use anyhow::Context;
 use chrono::{DateTime, Days, Utc};
@@ -67,7 +67,7 @@ pub async fn forget(
     loop {
         let meant = store.records().kept(which, &after, BATCH).await?;
         let whole = meant.len() >= BATCH as usize;
-        for Kept { key, recording } in meant {
+        for Remains { key, recording } in meant {
             after.clone_from(&key);
             let read = key.parse::<Uuid>().context("its UUID is none").and_then(|uuid| Ok((uuid, recording?)));
             let (conversation, recording) = match read {
@@ -179,7 +179,8 @@ async fn keep_tenant(
         outcome.push_str(&format!(", {} on other servers", elsewhere.values().sum::<u64>()));
     }
     if strays.gone + strays.left > 0 {
-        outcome.push_str(&format!("; recordings without a conversation: {} deleted, {} left", strays.gone, strays.left));
+        outcome
+            .push_str(&format!("; recordings without a conversation: {} deleted, {} left", strays.gone, strays.left));
     }
     telling.end(outcome, &result).await?;
     result

@@ -87,11 +87,11 @@ const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uui
 
 /// The columns of [`ConversationColumns`], and which rows.
 macro_rules! select_conversations {
-    ($which:literal) => {
+    ($which:expr) => {
         concat!(
             "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, ",
             "cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, ",
-            "started_at, ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, ",
+            "started_at, cast(started_at as text) as began, ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, ",
             "input_tokens, output_tokens, cast(audio_seconds as double precision) as audio_seconds, ",
             "cast(estimated_cost as double precision) as estimated_cost, cost_micro_usd, ",
             "cast(billed_cost as double precision) as billed_cost, ",

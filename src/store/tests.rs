@@ -94,6 +94,7 @@ on_both! {
     a_conversation_is_forgotten_by_its_tenant_alone
     what_is_to_be_forgotten_is_known_whatever_else_its_row_says
     a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone
+    pages_have_every_conversation_once_and_the_unreadable_are_counted
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed
     tenants_say_how_long_they_keep_conversations
 }
@@ -107,7 +108,8 @@ use directory::{
 use records::{
     a_conversation_is_forgotten_by_its_tenant_alone,
     a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone,
-    changes_of_secretaries_and_tenants_are_told_without_what_was_changed, tenants_say_how_long_they_keep_conversations,
+    changes_of_secretaries_and_tenants_are_told_without_what_was_changed,
+    pages_have_every_conversation_once_and_the_unreadable_are_counted, tenants_say_how_long_they_keep_conversations,
     what_is_to_be_forgotten_is_known_whatever_else_its_row_says,
     what_was_said_is_found_by_its_words_in_its_tenant_alone,
 };

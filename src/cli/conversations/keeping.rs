@@ -7,7 +7,7 @@ use crate::{
     },
     paint::plain,
     secretary::DomainRef,
-    store::{self, Deed, Store, Which},
+    store::{self, Deed, Store, Told, Which},
 };
 use anyhow::{Context, bail};
 use chrono::{DateTime, Local, NaiveDate, NaiveTime, TimeZone, Utc};
@@ -39,12 +39,6 @@ pub(super) fn deed(domain: Uuid, action: &str, target: String) -> Deed {
     Deed { domain, at: Utc::now(), actor: store::actor(), action: action.to_owned(), target, detail: None }
 }
 
-/// Notes what was done by whoever runs this.
-pub(super) async fn tell(store: &dyn Store, domain: Uuid, what: (&str, String), detail: String) -> anyhow::Result<()> {
-    let deed = Deed { detail: Some(detail), ..deed(domain, what.0, what.1) };
-    Ok(store.records().tell(&deed).await?)
-}
-
 /// Deletes conversations of a caller, with their recordings.
 ///
 /// # Errors
@@ -65,13 +59,18 @@ pub(super) async fn erase(config: &Config, name: &str, which: Which) -> anyhow::
     result?;
     if !elsewhere.is_empty() {
         let nodes: Vec<&str> = elsewhere.keys().map(String::as_str).collect();
-        eprintln!("Recordings are on {}: run this there as well, or release that server if it is gone", nodes.join(", "));
+        eprintln!(
+            "Recordings are on {}: run this there as well, or release that server if it is gone",
+            nodes.join(", ")
+        );
     }
     if left > 0 {
         bail!("{gone} conversations are deleted; {left} are left, whose recordings could not be");
     }
     if gone == 0 {
-        bail!("there is no conversation with this caller: is the number as it is kept? `ramal conversations --domain` shows it");
+        bail!(
+            "there is no conversation with this caller: is the number as it is kept? `ramal conversations --domain` shows it"
+        );
     }
     Ok(format!("{gone} conversations are deleted\n"))
 }
@@ -101,11 +100,14 @@ pub(super) async fn deeds(config: &Config, name: &str, last: u32) -> anyhow::Res
     let store = store::connect_existing(&config.database).await?;
     let domain = domain(&*store, name).await?;
     let mut text = String::new();
-    for Deed { at, actor, action, target, detail, .. } in store.records().deeds(domain, last).await?.iter().rev() {
+    for Told { deed, database_user } in store.records().deeds(domain, last).await?.iter().rev() {
+        let Deed { at, actor, action, target, detail, .. } = deed;
+        // Who somebody says to be, and as whom the database knew him.
+        let user = database_user.as_ref().map(|user| format!(" ({})", plain(user))).unwrap_or_default();
         let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
         let detail = plain(detail.as_deref().unwrap_or_default());
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{at}  {}  {action}  {}  {detail}", plain(actor), plain(target));
+        let _ = writeln!(text, "{at}  {}{user}  {action}  {}  {detail}", plain(actor), plain(target));
     }
     Ok(text)
 }

@@ -2,7 +2,7 @@
 use super::{BATCH, Forgotten, Telling};
 use crate::{
     drivers::recorder::Eraser,
-    store::{Kept, Spill, Store, Which},
+    store::{Remains, Spill, Store, Which},
 };
 use anyhow::Context;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
@@ -66,7 +66,7 @@ async fn known(store: &Arc<dyn Store>, domain: Uuid, day: NaiveDate) -> anyhow::
     loop {
         let rows = store.records().kept(&which, &after, BATCH).await?;
         let whole = rows.len() >= BATCH as usize;
-        for Kept { key, recording } in rows {
+        for Remains { key, recording } in rows {
             after = key;
             let Ok(recording) = recording else { return Ok(None) };
             paths.extend(recording.and_then(|recording| recording.path));

@@ -34,7 +34,7 @@ impl<'a> Telling<'a> {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn end<T, E: ToString>(self, outcome: String, result: &Result<T, E>) -> Result<(), StoreError> {
+    pub async fn end<T, E>(self, outcome: String, result: &Result<T, E>) -> Result<(), StoreError> {
         let Some(began) = self.began else { return Ok(()) };
         let at = self.deed.at + TimeDelta::from_std(began.elapsed()).unwrap_or_default();
         let detail = match result {

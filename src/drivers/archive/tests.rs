@@ -61,8 +61,13 @@ impl World {
         let began = now().checked_sub_days(Days::new(days)).unwrap();
         let mut kept = store::tests::conversation(&self.ana);
         let recording = kept.recording.unwrap();
-        let recording =
-            Recording { state: State::Complete, path: Some(path.to_owned()), store: None, node: Some("here".into()), ..recording };
+        let recording = Recording {
+            state: State::Complete,
+            path: Some(path.to_owned()),
+            store: None,
+            node: Some("here".into()),
+            ..recording
+        };
         (kept.started_at, kept.ended_at, kept.recording) = (began, began, Some(recording));
         kept
     }
@@ -93,7 +98,8 @@ impl World {
     /// What the audit has of retention, the newest last.
     async fn told(&self) -> Vec<String> {
         let deeds = self.store.records().deeds(self.ana.domain_uuid, 100).await.unwrap();
-        let told = deeds.into_iter().filter(|deed| deed.action == "retention").filter_map(|deed| deed.detail);
+        let told = deeds.into_iter().map(|told| told.deed).filter(|deed| deed.action == "retention");
+        let told = told.filter_map(|deed| deed.detail);
         told.collect::<Vec<_>>().into_iter().rev().collect()
     }
 
@@ -249,7 +255,8 @@ async fn recordings_that_no_row_leads_to_go_when_their_time_is_over() {
     let there = [&old, &young, &part, &spilled, &fresh, &document].map(|path| world.has_file(path));
     assert_eq!(there, [false, true, false, true, true, true]);
     assert!(world.has(&stuck), "a row leads to it");
-    let told = ["begins", "0 deleted, 0 left, 1 on other servers; recordings without a conversation: 2 deleted, 0 left"];
+    let told =
+        ["begins", "0 deleted, 0 left, 1 on other servers; recordings without a conversation: 2 deleted, 0 left"];
     assert_eq!(world.told().await, told);
     assert!(!world.folder.join("r").join(&part).parent().unwrap().exists(), "nor is an empty folder left");
     // A recording that another process still has open is no stray.
@@ -285,10 +292,15 @@ async fn a_recording_that_only_its_store_has_is_nobodys_own() {
 #[tokio::test]
 async fn what_breaks_off_is_told() {
     let world = world("").await;
-    world.execute("create trigger no before delete on v_voice_conversations_realtime begin select raise(abort, 'no'); end")
+    world
+        .execute(
+            "create trigger no before delete on v_voice_conversations_realtime begin select raise(abort, 'no'); end",
+        )
         .await;
     world.keep(91, "old.wav").await;
-    world.execute("insert into v_voice_tenants (domain_uuid, retention_days) select domain_uuid, 90 from v_domains").await;
+    world
+        .execute("insert into v_voice_tenants (domain_uuid, retention_days) select domain_uuid, 90 from v_domains")
+        .await;
     world.time_passes().await;
     assert_eq!(world.told().await, ["begins", "0 deleted, 0 left; broke off"]);
 }

@@ -18,9 +18,9 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 pub use erase::Eraser;
-pub use folder::{Receipt, receipts};
 use file::{Closed, Tapefile};
 use folder::Then;
+pub use folder::{Receipt, receipts};
 use media::{SampleRate, recording::Block};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
