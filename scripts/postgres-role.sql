@@ -27,8 +27,8 @@ grant select, insert, update on v_voice_secretaries_realtime to ramal;
 grant select, update (owner, lease_until, state, status_code, state_at, next_at) on v_voice_registrations to ramal;
 -- Tenants, and their own keys (`ramal keys`).
 grant select, insert, update (realtime_provider, api_key_encrypted, update_date) on v_voice_tenants to ramal;
--- Conversations: kept, billed, and deleted when their time is over or somebody asks for it.
-grant select, insert, update (billed_cost), delete on v_voice_conversations_realtime to ramal;
+-- Conversations: kept, billed, told where their recording is, and deleted when their time is over or somebody asks for it.
+grant select, insert, update (billed_cost, recording), delete on v_voice_conversations_realtime to ramal;
 -- What calls cost, which stays whatever becomes of the conversations; and of which budgets somebody was told.
 grant select, insert, update (talked_ms, input_tokens, output_tokens, cost_micro_usd, billed_micro_usd, node_uuid)
     on v_voice_usage to ramal;

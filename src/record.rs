@@ -11,7 +11,7 @@ pub use change::Change;
 use chrono::{DateTime, Utc};
 pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
-pub use redact::redacted;
+pub use redact::redact;
 use serde::{Deserialize, Serialize};
 pub use share::Share;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redacted},
+    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redact},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -173,7 +173,7 @@ impl Log {
     fn turns(&self) -> Vec<TurnRecord> {
         let mut turns = self.transcript.turns();
         if self.redact {
-            turns.iter_mut().for_each(|turn| turn.text = redacted(&turn.text));
+            redact(&mut turns);
         }
         turns
     }

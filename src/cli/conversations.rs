@@ -1,14 +1,15 @@
 //! `ramal conversations`: what was said, from the database.
 mod keeping;
+mod listing;
 mod table;
 
 use super::config::written;
 use crate::{
     paint::{Paint, plain},
     record::{Change, Conversation, Outcome, Speaker, TurnRecord, Waterfall},
-    store::{self, Query},
+    store::Which,
 };
-use chrono::{DateTime, FixedOffset, Local, Utc};
+use chrono::{DateTime, FixedOffset, Utc};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -18,11 +19,6 @@ use std::{
 
 /// The longest step of a picture, in letters: two seconds.
 const WIDEST: usize = 40;
-
-/// So many are shown where nothing else is said.
-const SHOWN: u32 = 10;
-/// So many are meant where it is said which.
-const MEANT: u32 = 100_000;
 
 /// Lists stored conversations with what was said; finds, exports and deletes those of a tenant.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +34,8 @@ pub struct Args {
 enum What {
     /// Deletes what is kept of a caller, recordings included
     Erase(Erase),
+    /// Says that a server is gone for ever with the recordings on its disk: their conversations no longer wait for it
+    Release(Release),
     /// Shows who changed secretaries and settings, and who exported or deleted what
     Audit(Audit),
 }
@@ -59,6 +57,19 @@ struct Erase {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+struct Release {
+    /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The tenant: a domain name or UUID
+    #[arg(long, value_name = "DOMAIN")]
+    domain: String,
+    /// The server, as its `recording.node` was; empty for recordings of which no server is known
+    #[arg(long, value_name = "NAME")]
+    node: String,
+}
+
+#[derive(Clone, Debug, clap::Args)]
 struct Audit {
     /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
     #[arg(long, value_name = "FILE")]
@@ -71,13 +82,13 @@ struct Audit {
     last: u32,
 }
 
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 struct List {
     /// Configuration file, for its database; else that of the variable RAMAL_CONFIG
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How many, the newest last; 10, or with --domain all
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MEANT)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     last: Option<u32>,
     /// Only those of a tenant: a domain name or UUID
     #[arg(long, value_name = "DOMAIN")]
@@ -108,59 +119,19 @@ struct List {
 /// A wrong configuration, a database that cannot be read, a recording that cannot be deleted.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.what {
-        None => list(&args.list).await?,
+        None => return listing::run(&args.list, &mut io::stdout().lock()).await,
         Some(What::Erase(Erase { config, domain, caller, to })) => {
-            let query = Query { caller: Some(caller.clone()), to: *to, ..Query::default() };
-            keeping::erase(&super::load(config.as_deref())?, domain, query).await?
+            let which = Which { caller: Some(caller.clone()), before: *to, ..Which::default() };
+            keeping::erase(&super::load(config.as_deref())?, domain, which).await?
+        }
+        Some(What::Release(Release { config, domain, node })) => {
+            keeping::release(&super::load(config.as_deref())?, domain, node).await?
         }
         Some(What::Audit(Audit { config, domain, last })) => {
             keeping::deeds(&super::load(config.as_deref())?, domain, *last).await?
         }
     };
     Ok(written(io::stdout().lock().write_all(text.as_bytes()))?)
-}
-
-async fn list(args: &List) -> anyhow::Result<String> {
-    let config = super::load(args.config.as_deref())?;
-    let store = store::connect_existing(&config.database).await?;
-    let mut conversations = match &args.domain {
-        None => store.conversations(args.last.unwrap_or(SHOWN)).await?,
-        Some(name) => {
-            let List { search, caller, from, to, last, .. } = args.clone();
-            let domain = keeping::domain(&*store, name).await?;
-            let (words, last) = (search.unwrap_or_default(), last.unwrap_or(MEANT));
-            let found = store.records().search(&Query { domain, words, caller, from, to, last }).await?;
-            if args.json || args.csv {
-                let what = ("export", "conversations".to_owned());
-                keeping::tell(&*store, domain, what, format!("{} exported", found.len())).await?;
-            }
-            found
-        }
-    };
-    conversations.reverse();
-    let mut text = String::new();
-    let paint = super::paint();
-    if args.csv {
-        text.push_str(table::HEAD);
-    }
-    for conversation in &conversations {
-        if args.json {
-            text.push_str(&serde_json::to_string(conversation)?);
-            text.push('\n');
-        } else if args.csv {
-            text.push_str(&table::line(conversation));
-        } else {
-            let started = conversation.started_at.with_timezone(&Local).fixed_offset();
-            text.push_str(&show(conversation, started, paint));
-        }
-    }
-    if conversations.is_empty() && !args.json && !args.csv {
-        text.push_str(match args.domain {
-            Some(_) => "There is no such conversation.\n",
-            None => "No conversation is stored yet. Start a server with `ramal serve` and call it: `ramal call sip:8000@127.0.0.1:5070`.\n",
-        });
-    }
-    Ok(text)
 }
 
 /// One conversation: a line about it, how it ended, a line for each turn.

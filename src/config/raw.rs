@@ -167,6 +167,7 @@ raw!(
     RawRecording {
         enabled,
         directory,
+        node,
         format,
         announcement,
         pause_sound,

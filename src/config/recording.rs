@@ -17,6 +17,8 @@ pub struct Recording {
     pub announcement: Option<String>,
     /// Where the files are.
     pub directory: PathBuf,
+    /// What this server is called where several share a database: only this one deletes the files it has.
+    pub node: String,
     /// Of the files.
     pub format: RecordingFormat,
     /// What files are sealed with, if they are.
@@ -111,10 +113,18 @@ pub(super) fn recording(mut raw: RawRecording, check: &mut Check<'_>) -> Recordi
         },
         announcement: check.text(at("announcement"), raw.announcement),
         directory: check.text(at("directory"), raw.directory).map_or_else(|| "recordings".into(), PathBuf::from),
+        node: check.text(at("node"), raw.node).unwrap_or_else(machine),
         format: check.parsed(at("format"), raw.format, "must be \"wav\" or \"opus\"").unwrap_or(RecordingFormat::Wav),
         key: sealed.flatten(),
         s3,
     }
+}
+
+/// The name of this machine.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost" } else { name }.to_owned()
 }
 
 /// The store, if there is one.

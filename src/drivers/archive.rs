@@ -1,13 +1,22 @@
 //! Conversations that are to be kept no longer: their recordings, then their rows. Nothing is left without what leads to it.
-use super::recorder::Eraser;
+//!
+//! Of several servers on one database each looks after all tenants, and deletes the conversations whose recording is on its own
+//! disk, in a store, or nowhere.
+mod strays;
+mod telling;
+#[cfg(test)]
+mod tests;
+
+use super::recorder::{self, Eraser, Receipt};
 use crate::{
     config::Config,
-    record::{Conversation, Recording},
-    store::{Deed, Query, Retention, Store},
+    record::Recording,
+    store::{Deed, Remains, Retention, Spill, Store, Which},
 };
 use anyhow::Context;
 use chrono::{DateTime, Days, Utc};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+pub use telling::Telling;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -22,49 +31,79 @@ const FIRST: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_secs(3_600);
 /// Conversations that are looked at together.
 const BATCH: u32 = 200;
+/// How long the row of a recording that was sent to its store may take to appear.
+const ROW_COMES: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What became of conversations that were to be forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Nothing is left of so many.
     pub gone: u64,
-    /// Of so many a recording could not be deleted, and so their row is there as well.
+    /// Of so many a recording could not be deleted, or their row does not say which it is, and so it is there as well.
     pub left: u64,
+    /// So many have their recording on the servers of these names, who are to delete them.
+    pub elsewhere: BTreeMap<String, u64>,
 }
 
-/// Deletes every conversation that is meant, recordings included.
-///
-/// # Errors
-/// The database does not answer. Those before it are gone.
-pub async fn forget(store: &Arc<dyn Store>, eraser: &Arc<Eraser>, query: Query) -> anyhow::Result<Forgotten> {
-    let (mut gone, mut left) = (0, BTreeSet::new());
-    let mut query = Query { last: BATCH, ..query };
-    loop {
-        let meant = store.records().search(&query).await?;
-        let before = gone;
-        for Conversation { conversation_uuid, domain_uuid, recording, .. } in &meant {
-            match erase(eraser, *conversation_uuid, recording.clone()).await {
-                Ok(()) => {
-                    store.records().forget(*domain_uuid, *conversation_uuid).await?;
-                    gone += 1;
-                }
-                Err(problem) => {
-                    warn!(%conversation_uuid, "a conversation is kept although it should not be: {problem:#}");
-                    left.insert(*conversation_uuid);
-                }
-            }
-        }
-        let last = meant.last().filter(|_| meant.len() >= BATCH as usize).map(|last| last.started_at);
-        let Some(oldest) = last else { return Ok(Forgotten { gone, left: left.len() as u64 }) };
-        // Others may have begun in the same microsecond.
-        query.to = Some(if gone > before { oldest + Duration::from_micros(1) } else { oldest });
+impl Forgotten {
+    fn leave(&mut self, conversation: &str, problem: &anyhow::Error) {
+        warn!(conversation, "a conversation is kept although it should not be: {problem:#}");
+        self.left += 1;
     }
 }
 
-async fn erase(eraser: &Arc<Eraser>, conversation: Uuid, recording: Option<Recording>) -> anyhow::Result<()> {
+/// Deletes every conversation that is meant and that this server can delete, recordings included.
+///
+/// # Errors
+/// The database does not answer. Those before it are gone.
+pub async fn forget(
+    store: &Arc<dyn Store>,
+    eraser: &Arc<Eraser>,
+    which: &Which,
+    telling: &mut Telling<'_>,
+    forgotten: &mut Forgotten,
+) -> anyhow::Result<()> {
+    let mut after = String::new();
+    loop {
+        let meant = store.records().kept(which, &after, BATCH).await?;
+        let whole = meant.len() >= BATCH as usize;
+        for Remains { key, recording } in meant {
+            after.clone_from(&key);
+            let read = key.parse::<Uuid>().context("its UUID is none").and_then(|uuid| Ok((uuid, recording?)));
+            let (conversation, recording) = match read {
+                Ok(read) => read,
+                Err(problem) => {
+                    forgotten.leave(&key, &problem);
+                    continue;
+                }
+            };
+            if let Some(node) = recording.as_ref().and_then(|recording| eraser.elsewhere(recording)) {
+                *forgotten.elsewhere.entry(node.to_owned()).or_default() += 1;
+                continue;
+            }
+            telling.begin().await?;
+            match erase(eraser, (which.domain, conversation), recording).await {
+                Ok(()) => {
+                    store.records().forget(which.domain, conversation).await?;
+                    forgotten.gone += 1;
+                }
+                Err(problem) => forgotten.leave(&key, &problem),
+            }
+        }
+        if !whole {
+            return Ok(());
+        }
+    }
+}
+
+async fn erase(
+    eraser: &Arc<Eraser>,
+    (domain, conversation): (Uuid, Uuid),
+    recording: Option<Recording>,
+) -> anyhow::Result<()> {
     let Some(recording) = recording else { return Ok(()) };
     let eraser = Arc::clone(eraser);
-    spawn_blocking(move || eraser.erase(conversation, &recording)).await.context("deleting broke")?
+    spawn_blocking(move || eraser.erase(domain, conversation, &recording)).await.context("deleting broke")?
 }
 
 /// Keeps the conversations of each tenant for as long as it wants, until the process ends.
@@ -73,6 +112,9 @@ pub async fn run(store: Arc<dyn Store>, config: watch::Receiver<Arc<Config>>) {
     loop {
         sleep_until(next).await;
         let config = Arc::clone(&config.borrow());
+        if let Err(problem) = note_moved(&store, &config).await {
+            warn!("rows of recordings that are in their store do not say so yet: {problem:#}");
+        }
         if let Err(problem) = keep_to_time(&store, &config, Utc::now()).await {
             warn!("conversations whose time is over are still there: {problem:#}");
         }
@@ -80,27 +122,68 @@ pub async fn run(store: Arc<dyn Store>, config: watch::Receiver<Arc<Config>>) {
     }
 }
 
-/// Forgets what is too old at this time.
-async fn keep_to_time(store: &Arc<dyn Store>, config: &Config, now: DateTime<Utc>) -> anyhow::Result<()> {
-    let eraser = Arc::new(Eraser::new(&config.recording)?);
-    for Retention { domain, days } in retentions(store, config).await? {
-        let Some(to) = now.checked_sub_days(Days::new(days.into())) else { continue };
-        let query = Query { domain, to: Some(to), ..Query::default() };
-        let Forgotten { gone, left } = forget(store, &eraser, query).await?;
-        if gone + left > 0 {
-            info!(%domain, days, gone, left, "Conversations whose time is over");
-            let deed = Deed {
-                domain,
-                at: now,
-                actor: "ramal".to_owned(),
-                action: "retention".to_owned(),
-                target: format!("conversations before {}", to.format("%Y-%m-%d %H:%M UTC")),
-                detail: Some(format!("{gone} deleted, {left} left")),
-            };
-            store.records().tell(&deed).await?;
+/// Has the rows of recordings that only the store has say so: from then on any server may delete them.
+async fn note_moved(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<()> {
+    let directory = config.recording.directory.clone();
+    for Receipt { domain_uuid, conversation_uuid, noted, file } in
+        spawn_blocking(move || recorder::receipts(&directory)).await?
+    {
+        let told = store.records().moved(domain_uuid, conversation_uuid).await?;
+        if told || noted.elapsed().unwrap_or_default() > ROW_COMES {
+            spawn_blocking(move || fs::remove_file(file)).await??;
         }
     }
     Ok(())
+}
+
+/// Forgets what is too old at this time. What is wrong with one tenant says nothing of the others.
+async fn keep_to_time(store: &Arc<dyn Store>, config: &Config, now: DateTime<Utc>) -> anyhow::Result<()> {
+    let eraser = Arc::new(Eraser::new(&config.recording)?);
+    let spill = Spill::new(&config.database.spill);
+    for Retention { domain, days } in retentions(store, config).await? {
+        if let Err(problem) = keep_tenant(store, (&eraser, &spill), Retention { domain, days }, now).await {
+            warn!(%domain, days, "conversations whose time is over are still there: {problem:#}");
+        }
+    }
+    Ok(())
+}
+
+async fn keep_tenant(
+    store: &Arc<dyn Store>,
+    (eraser, spill): (&Arc<Eraser>, &Spill),
+    Retention { domain, days }: Retention,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    let Some(before) = now.checked_sub_days(Days::new(days.into())) else { return Ok(()) };
+    let deed = Deed {
+        domain,
+        at: now,
+        actor: "ramal".to_owned(),
+        action: "retention".to_owned(),
+        target: format!("conversations before {}", before.format("%Y-%m-%d %H:%M UTC")),
+        detail: None,
+    };
+    let mut telling = Telling::of(&**store, deed);
+    let (mut forgotten, mut strays) = (Forgotten::default(), Forgotten::default());
+    let which = Which { domain, before: Some(before), ..Which::default() };
+    let mut result = forget(store, eraser, &which, &mut telling, &mut forgotten).await;
+    if result.is_ok() {
+        result = strays::sweep(store, (eraser, spill), (domain, before), &mut telling, &mut strays).await;
+    }
+    let Forgotten { gone, left, elsewhere } = forgotten;
+    if gone + left + strays.gone + strays.left > 0 || !elsewhere.is_empty() {
+        info!(%domain, days, gone, left, ?elsewhere, strays = strays.gone, strays_left = strays.left, "Time is over");
+    }
+    let mut outcome = format!("{gone} deleted, {left} left");
+    if !elsewhere.is_empty() {
+        outcome.push_str(&format!(", {} on other servers", elsewhere.values().sum::<u64>()));
+    }
+    if strays.gone + strays.left > 0 {
+        outcome
+            .push_str(&format!("; recordings without a conversation: {} deleted, {} left", strays.gone, strays.left));
+    }
+    telling.end(outcome, &result).await?;
+    result
 }
 
 /// Of the database, where the configuration file says nothing of that tenant.
@@ -112,120 +195,4 @@ async fn retentions(store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<V
         all.extend(entry.tenant.retention_days.map(|days| Retention { domain, days }));
     }
     Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        config::Environment,
-        record::State,
-        secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryRow},
-        store::{self, Found, Lookup},
-    };
-    use std::{fs, path::PathBuf};
-
-    struct World {
-        folder: PathBuf,
-        config: Config,
-        store: Arc<dyn Store>,
-        ana: Secretary,
-    }
-
-    async fn world(tenants: &str) -> World {
-        let folder = std::env::temp_dir().join(format!("ramal-archive-{}", Uuid::new_v4()));
-        fs::create_dir_all(folder.join("r")).unwrap();
-        let text = format!(
-            "[database]\nurl = \"sqlite:{0}/ramal.db\"\n[recording]\ndirectory = \"{0}/r\"\n{tenants}",
-            folder.display()
-        );
-        let config = Config::parse(&text, "test", &Environment::new()).unwrap();
-        let store = store::connect(&config.database).await.unwrap();
-        let row = SecretaryRow {
-            secretary_name: "Ana".into(),
-            extension: Some("8000".into()),
-            realtime_provider: "local".into(),
-            ..SecretaryRow::default()
-        };
-        store.upsert_secretary(&SecretaryEntry { domain: "a.example".into(), row }).await.unwrap();
-        let lookup = Lookup { extension: "8000".into(), domain: Some(DomainRef::from("a.example")) };
-        let Found::Secretary(ana) = store.find_secretary(&lookup).await.unwrap() else { panic!("no Ana") };
-        World { folder, config, store, ana: *ana }
-    }
-
-    impl World {
-        /// Keeps a conversation of so many days ago, with a recording of this path.
-        async fn keep(&self, days: u64, path: &str) -> Conversation {
-            let started_at = now().checked_sub_days(Days::new(days)).unwrap();
-            let recording = Recording {
-                state: State::Complete,
-                path: Some(path.to_owned()),
-                duration: Duration::ZERO,
-                bytes: None,
-                sha256: None,
-                key_id: None,
-                store: None,
-                pauses: Vec::new(),
-                gaps: Vec::new(),
-                problem: None,
-            };
-            let mut kept = store::tests::conversation(&self.ana);
-            (kept.started_at, kept.ended_at, kept.recording) = (started_at, started_at, Some(recording));
-            fs::write(self.folder.join("r").join(path), "sound").unwrap();
-            self.store.save_conversation(&kept).await.unwrap();
-            kept
-        }
-
-        async fn left(&self) -> Vec<Uuid> {
-            self.store.conversations(1_000).await.unwrap().iter().map(|kept| kept.conversation_uuid).collect()
-        }
-    }
-
-    fn now() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_790_000_000, 0).unwrap()
-    }
-
-    #[tokio::test]
-    async fn what_is_too_old_is_deleted_with_its_recording_and_the_rest_is_kept() {
-        let world = world("[[tenants]]\ndomain = \"a.example\"\nretention_days = 90\n").await;
-        let young = world.keep(89, "young.wav").await;
-        world.keep(91, "old.wav").await;
-        keep_to_time(&world.store, &world.config, now()).await.unwrap();
-        assert_eq!(world.left().await, [young.conversation_uuid]);
-        let there = |file: &str| world.folder.join("r").join(file).exists();
-        assert!(there("young.wav") && !there("old.wav"));
-        let deeds = world.store.records().deeds(world.ana.domain_uuid, 10).await.unwrap();
-        let told = deeds.iter().find(|deed| deed.action == "retention").unwrap();
-        assert_eq!((told.at, told.detail.as_deref()), (now(), Some("1 deleted, 0 left")));
-        fs::remove_dir_all(&world.folder).unwrap();
-    }
-
-    #[tokio::test]
-    async fn without_a_time_everything_is_kept() {
-        let world = world("").await;
-        world.keep(9_000, "old.wav").await;
-        keep_to_time(&world.store, &world.config, now()).await.unwrap();
-        assert_eq!(world.left().await.len(), 1);
-        fs::remove_dir_all(&world.folder).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_recording_that_cannot_be_deleted_keeps_its_row_and_holds_up_no_other() {
-        let world = world("").await;
-        let stuck = world.keep(50, "stuck").await;
-        fs::remove_file(world.folder.join("r/stuck")).unwrap();
-        fs::create_dir_all(world.folder.join("r/stuck")).unwrap();
-        let many = usize::try_from(BATCH).unwrap() + 5;
-        for number in 0..many {
-            world.keep(60, &format!("{number}.wav")).await;
-        }
-        let eraser = Arc::new(Eraser::new(&world.config.recording).unwrap());
-        let query = Query { domain: world.ana.domain_uuid, ..Query::default() };
-        let forgotten = forget(&world.store, &eraser, query.clone()).await.unwrap();
-        assert_eq!(forgotten, Forgotten { gone: many as u64, left: 1 });
-        assert_eq!(world.left().await, [stuck.conversation_uuid]);
-        let other = Query { domain: Uuid::new_v4(), ..query };
-        assert_eq!(forget(&world.store, &eraser, other).await.unwrap(), Forgotten::default());
-        fs::remove_dir_all(&world.folder).unwrap();
-    }
 }

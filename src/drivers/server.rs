@@ -323,8 +323,9 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (sockets, advertised, user_agent, max_calls, dns)
     };
     let files = |config: &Config| {
-        let config::Recording { calls: _, announcement: _, directory, format, key, s3 } = config.recording.clone();
-        (directory, format, key, s3)
+        let config::Recording { calls: _, announcement: _, directory, node, format, key, s3 } =
+            config.recording.clone();
+        (directory, node, format, key, s3)
     };
     let sections = [
         ("[sip]", sip(old) != sip(new)),

@@ -1,7 +1,11 @@
 //! What is kept of a call's recording beside the file: the `recording` column.
 use media::recording::{Pause, Summary};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{
+    path::{Component, Path},
+    time::Duration,
+};
+use uuid::Uuid;
 
 /// A recording as the conversation's record has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,12 @@ pub struct Recording {
     /// Where it is sent to: `s3://BUCKET/KEY`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// The server on whose disk it is: only that one deletes it. `None` once only the store has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// That server is gone for ever, as somebody said, and the file with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<String>,
     /// Where it was paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Span>,
@@ -35,6 +45,17 @@ pub struct Recording {
     /// Why the file is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl Recording {
+    /// Whether its file is in the folder of this tenant. A row may have been written by anybody: whoever opens, sends or deletes a
+    /// file for it asks this before.
+    pub fn is_of(&self, domain: Uuid) -> bool {
+        let path = self.path.as_deref().and_then(|path| path.strip_prefix(&format!("{domain}/")));
+        path.is_some_and(|rest| {
+            !rest.is_empty() && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)))
+        })
+    }
 }
 
 /// What became of the file.
@@ -77,6 +98,8 @@ impl From<Summary> for Recording {
             sha256: None,
             key_id: None,
             store: None,
+            node: None,
+            released: None,
             pauses: summary.pauses.into_iter().map(Span::from).collect(),
             gaps: Vec::new(),
             problem: None,
@@ -105,5 +128,28 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&recording).unwrap(), json);
         assert_eq!(serde_json::from_value::<Recording>(json).unwrap(), recording);
+    }
+
+    #[test]
+    fn a_path_that_leads_to_another_tenant_is_not_its_own() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let summary = Summary { duration: Duration::ZERO, pauses: Vec::new(), displaced: Duration::ZERO };
+        let of = |path: String| Recording { path: Some(path), ..Recording::from(summary.clone()) };
+        assert!(of(format!("{own}/2026/11/26/c.wav")).is_of(own));
+        for path in [
+            format!("{other}/2026/11/26/c.wav"),
+            format!("{own}/../{other}/c.wav"),
+            format!("../{own}/c.wav"),
+            format!("/{own}/c.wav"),
+            format!("{own}//etc/passwd/.."),
+            format!("{own}x/c.wav"),
+            format!("{own}/"),
+            format!("{own}"),
+            "c.wav".into(),
+            String::new(),
+        ] {
+            assert!(!of(path.clone()).is_of(own), "{path}");
+        }
+        assert!(!Recording::from(summary).is_of(own));
     }
 }

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The database understood and refuses: trying again is useless.
     #[error("the database refuses the record: {0}")]
     Refused(String),
+    /// A row or a table is not as we make them. Asking again is useless, and the database is there.
+    #[error("the database has what cannot be read: {0}")]
+    Foreign(String),
     /// The tables could not be made.
     #[error(
         "the tables could not be brought up to date: {0}; the database user must own them, or run this version once as their owner"
@@ -44,6 +47,7 @@ impl StoreError {
             Self::Url(_)
             | Self::NoFile(_)
             | Self::Refused(_)
+            | Self::Foreign(_)
             | Self::Migration(_)
             | Self::NoSuchDomain(_)
             | Self::Unreadable { .. } => false,
@@ -53,6 +57,16 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if matches!(
+            error,
+            sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::ColumnNotFound(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. }
+                | sqlx::Error::TypeNotFound { .. }
+        ) {
+            return Self::Foreign(error.to_string());
+        }
         let lasting = match &error {
             // PostgreSQL class 22 is "data exception": a value that does not fit its column.
             sqlx::Error::Database(database) => {

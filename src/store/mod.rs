@@ -2,6 +2,7 @@
 mod directory;
 mod error;
 mod follow;
+mod pages;
 mod postgres;
 mod queries;
 mod records;
@@ -23,8 +24,9 @@ pub use directory::Directory;
 pub use error::StoreError;
 pub use follow::Changes;
 use futures_util::future::BoxFuture;
+pub use pages::{Cursor, Page, Scope};
 pub use queries::Sql;
-pub use records::{Deed, Query, Records, Retention};
+pub use records::{Deed, Query, Records, Remains, Retention, Told, Which};
 pub use registrations::Lease;
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};

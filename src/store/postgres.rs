@@ -14,8 +14,10 @@ pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
         .map_err(|error| StoreError::Url(error.to_string()))?
         .application_name("ramal")
         // A statement that was prepared before FusionPBX's upgrader altered its table fails from then on ("cached plan must not
-        // change result type"), and behind a pooler another's connection does not know it.
+        // change result type").
         .statement_cache_capacity(0)
+        // No question depends on it, and poolers refuse connections that ask for it.
+        .extra_float_digits(None)
         // A statement that takes long is logged whole, with nothing a person can act on.
         .disable_statement_logging();
     let mut migrator = sqlx::migrate!("migrations/postgres");
@@ -31,14 +33,13 @@ pub(super) async fn open(database: &Database) -> Result<Sql, StoreError> {
         migrator.run(&mut connection).await?;
     }
     connection.close().await?;
-    let pool = PgPoolOptions::new().max_connections(database.pool).acquire_timeout(ACQUIRE_DEADLINE).connect_lazy_with(
-        options.options([
-            ("statement_timeout", QUERY_DEADLINE.as_millis().to_string()),
-            // What is told of changes has an author (the triggers `ramal_audit`).
-            ("ramal.actor", actor()),
-        ]),
-    );
-    Ok(Sql::Postgres(pool))
+    let pool = PgPoolOptions::new().max_connections(database.pool).acquire_timeout(ACQUIRE_DEADLINE);
+    let pool = pool.after_connect(|connection, _| Box::pin(introduce(connection)));
+    // What is in no cache the server would keep under its name, each question beside those before, until the connection ends.
+    let pool = pool.after_release(|connection, _| {
+        Box::pin(async { sqlx::raw_sql("deallocate all").execute(connection).await.map(|_| true) })
+    });
+    Ok(Sql::Postgres(pool.connect_lazy_with(options)))
 }
 
 /// Whether just these migrations ran, so that nobody has to own the tables.
@@ -50,4 +51,12 @@ async fn is_up_to_date(connection: &mut PgConnection, migrator: &Migrator) -> bo
         migrator.iter().any(|migration| migration.version == *version && *migration.checksum == checksum[..])
     };
     ran.len() == migrator.iter().count() && ran.iter().all(known)
+}
+
+/// What a connection is to know. It is told, not asked for with the connection: poolers refuse what they do not know.
+async fn introduce(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // What is told of changes has an author (the triggers `ramal_audit`).
+    let settings = "select set_config('statement_timeout', $1, false), set_config('ramal.actor', $2, false)";
+    let deadline = QUERY_DEADLINE.as_millis().to_string();
+    sqlx::query(settings).bind(deadline).bind(actor()).execute(connection).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! The questions, each written once for both databases.
 use super::{
     Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Store, StoreError, Tenants, follow,
-    rows::{ConversationColumns, SecretaryColumns, choose},
+    rows::{ConversationColumns, SecretaryFound, Tried, choose, readable},
     usage::{self, Spending, Usage, keep_share},
 };
 use crate::{
@@ -46,7 +46,7 @@ macro_rules! on_pool {
 
 pub(super) use on_pool;
 
-/// The columns of [`SecretaryColumns`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
+/// The columns of [`SecretaryFound`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
 macro_rules! select_secretary {
     ($condition:literal) => {
         concat!(
@@ -88,11 +88,11 @@ const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uui
 
 /// The columns of [`ConversationColumns`], and which rows.
 macro_rules! select_conversations {
-    ($which:literal) => {
+    ($which:expr) => {
         concat!(
             "select cast(conversation_uuid as text) as conversation_uuid, cast(domain_uuid as text) as domain_uuid, ",
             "cast(secretary_realtime_uuid as text) as secretary_realtime_uuid, call_uuid, caller_id, destination, ",
-            "started_at, ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, ",
+            "started_at, cast(started_at as text) as began, ended_at, cast(transcript as text) as transcript, outcome, transfer_destination, ",
             "input_tokens, output_tokens, cast(audio_seconds as double precision) as audio_seconds, ",
             "cast(estimated_cost as double precision) as estimated_cost, cost_micro_usd, ",
             "cast(billed_cost as double precision) as billed_cost, ",
@@ -127,7 +127,7 @@ impl Store for Sql {
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
         Box::pin(async move {
             let extension = &lookup.extension;
-            let rows: Vec<SecretaryColumns> = on_pool!(self, |pool, id| {
+            let rows: Vec<SecretaryFound> = on_pool!(self, |pool, id| {
                 match &lookup.domain {
                     None => sqlx::query_as(FIND_ANYWHERE).bind(extension).fetch_all(pool).await,
                     Some(DomainRef::Name(name)) => {
@@ -203,9 +203,9 @@ impl Store for Sql {
 
     fn conversations(&self, last: u32) -> BoxFuture<'_, Result<Vec<Conversation>, StoreError>> {
         Box::pin(async move {
-            let rows: Vec<ConversationColumns> =
+            let rows: Vec<Tried<ConversationColumns>> =
                 on_pool!(self, |pool, _id| sqlx::query_as(LAST).bind(i64::from(last)).fetch_all(pool).await)?;
-            rows.into_iter().map(ConversationColumns::read).collect()
+            Ok(readable(rows, ConversationColumns::read).0)
         })
     }
 

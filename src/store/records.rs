@@ -1,10 +1,11 @@
 //! Conversations of a tenant: found, and forgotten; and who did what.
 use super::{
     StoreError,
-    queries::{Sql, on_pool, select_conversations, within_deadline},
-    rows::ConversationColumns,
+    pages::{Cursor, Page, Scope},
+    queries::{Sql, on_pool, within_deadline},
+    rows::{Tried, readable},
 };
-use crate::record::{Conversation, words};
+use crate::record::{Conversation, Recording};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sqlx::FromRow;
@@ -26,6 +27,43 @@ pub struct Query {
     pub to: Option<DateTime<Utc>>,
     /// This many of them, the newest.
     pub last: u32,
+}
+
+/// Which conversations of a tenant are to be forgotten: those that are all of it. One without a time began when its row was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    /// The tenant.
+    pub domain: Uuid,
+    /// The caller's number as it is kept.
+    pub caller: Option<String>,
+    /// Which began then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Which began before.
+    pub before: Option<DateTime<Utc>>,
+}
+
+/// As much of a conversation as is needed to forget it: whatever else its row says does not hinder that.
+#[derive(Debug)]
+pub struct Remains {
+    /// Its UUID as it stands there, which they are sorted by.
+    pub key: String,
+    /// Its recording, if it has one; or why nobody can tell.
+    pub recording: Result<Option<Recording>, StoreError>,
+}
+
+#[derive(Debug, FromRow)]
+struct RemainsColumns {
+    conversation_uuid: String,
+    recording: Option<String>,
+}
+
+impl RemainsColumns {
+    fn read(self) -> Remains {
+        let Self { conversation_uuid: key, recording } = self;
+        let unreadable = |_| StoreError::Unreadable { conversation: key.clone(), column: "recording" };
+        let recording = recording.as_deref().map(serde_json::from_str).transpose().map_err(unreadable);
+        Remains { key, recording }
+    }
 }
 
 /// A tenant that keeps conversations for a time.
@@ -54,6 +92,15 @@ pub struct Deed {
     pub detail: Option<String>,
 }
 
+/// A deed as the audit has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What was done, and by whom, as was said.
+    pub deed: Deed,
+    /// The database's own user who wrote that, whom nobody can choose; a file has none.
+    pub database_user: Option<String>,
+}
+
 #[derive(Debug, FromRow)]
 struct DeedColumns {
     happened_at: DateTime<Utc>,
@@ -61,37 +108,39 @@ struct DeedColumns {
     action: String,
     target: Option<String>,
     detail: Option<String>,
+    database_user: Option<String>,
 }
 
-const CONDITIONS_OF_SQLITE: &str = select_conversations!(
-    "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
-     and (cast($3 as text) is null or started_at >= $3) and (cast($4 as text) is null or started_at < $4) \
-     and not exists (select 1 from json_each($5) as word \
-         where instr(coalesce(search_text, ''), ' ' || word.value) = 0) \
-     order by started_at desc, conversation_uuid limit $6"
-);
-const CONDITIONS: &str = select_conversations!(
-    "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
-     and (cast($3 as timestamptz) is null or started_at >= $3) and (cast($4 as timestamptz) is null or started_at < $4) \
-     order by started_at desc, conversation_uuid limit $5"
-);
-/// With words: by their index.
-const CONDITIONS_AND_WORDS: &str = select_conversations!(
-    "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
-     and (cast($3 as timestamptz) is null or started_at >= $3) and (cast($4 as timestamptz) is null or started_at < $4) \
-     and to_tsvector('simple', coalesce(search_text, '')) @@ to_tsquery('simple', $5) \
-     order by started_at desc, conversation_uuid limit $6"
-);
+/// `timestamptz` is a word of PostgreSQL's; SQLite makes a number of it, which is as good as any to tell that something is there.
+const KEPT: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(recording as text) as recording \
+    from v_voice_conversations_realtime \
+    where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
+    and (cast($3 as timestamptz) is null or started_at >= $3 or (started_at is null and created_at >= $3)) \
+    and (cast($4 as timestamptz) is null or started_at < $4 or (started_at is null and created_at < $4)) \
+    and cast(conversation_uuid as text) > $5 order by 1 limit $6";
+/// Nobody has the file any more but the store.
+const MOVED: &str = "update v_voice_conversations_realtime set recording = recording - 'node' \
+    where domain_uuid = $1 and conversation_uuid = $2 and jsonb_typeof(recording) = 'object'";
+const MOVED_OF_SQLITE: &str = "update v_voice_conversations_realtime set recording = json_remove(recording, '$.node') \
+    where domain_uuid = $1 and conversation_uuid = $2 and json_valid(recording)";
+const RELEASE: &str = "update v_voice_conversations_realtime \
+    set recording = (recording - 'node') || jsonb_build_object('released', cast($2 as text)) \
+    where domain_uuid = $1 and jsonb_typeof(recording) = 'object' and recording ->> 'path' is not null \
+    and recording ->> 'released' is null and coalesce(recording ->> 'node', '') = $2";
+const RELEASE_OF_SQLITE: &str = "update v_voice_conversations_realtime \
+    set recording = json_set(json_remove(recording, '$.node'), '$.released', $2) \
+    where domain_uuid = $1 and case when json_valid(recording) then recording ->> '$.path' is not null \
+    and recording ->> '$.released' is null and coalesce(recording ->> '$.node', '') = $2 end";
 const FORGET: &str = "delete from v_voice_conversations_realtime where domain_uuid = $1 and conversation_uuid = $2";
 /// For the one process that keeps them all to their time.
 const RETENTIONS: &str =
     "select cast(domain_uuid as text), retention_days from v_voice_tenants where retention_days > 0 order by 1";
 const TELL: &str = "insert into v_voice_audit (voice_audit_uuid, domain_uuid, happened_at, actor, action, target, detail) \
     values ($1, $2, $3, $4, $5, $6, $7)";
-const DEEDS: &str = "select happened_at, actor, action, target, detail from v_voice_audit where domain_uuid = $1 \
+const DEEDS: &str = "select happened_at, actor, action, target, detail, database_user from v_voice_audit where domain_uuid = $1 \
     order by happened_at desc limit $2";
 /// Its clock has milliseconds, in which much is done.
-const DEEDS_OF_SQLITE: &str = "select happened_at, actor, action, target, detail from v_voice_audit where domain_uuid = $1 \
+const DEEDS_OF_SQLITE: &str = "select happened_at, actor, action, target, detail, database_user from v_voice_audit where domain_uuid = $1 \
     order by happened_at desc, rowid desc limit $2";
 
 /// What somebody who keeps records needs of a database.
@@ -101,6 +150,47 @@ pub trait Records: Debug + Send + Sync {
     /// # Errors
     /// When the database does not answer.
     fn search<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Vec<Conversation>, StoreError>>;
+
+    /// The conversations behind a place, the oldest first, this many of them at the most; from the first on without one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn page<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        after: Option<&'a Cursor>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// The place before the newest so many conversations; `None` if there are no more than that.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn before_last<'a>(&'a self, scope: Scope<'a>, last: u32) -> BoxFuture<'a, Result<Option<Cursor>, StoreError>>;
+
+    /// So many of the conversations that are to be forgotten, whose keys come after this one, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn kept<'a>(
+        &'a self,
+        which: &'a Which,
+        after: &'a str,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Vec<Remains>, StoreError>>;
+
+    /// The recording of a conversation is in its store, and on no server any more; `false` if its row is not there, or not yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn moved(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// A server is gone, and with it its files: how many conversations of the tenant had their recording there. An empty name means
+    /// those that name no server.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn let_go<'a>(&'a self, domain: Uuid, node: &'a str) -> BoxFuture<'a, Result<u64, StoreError>>;
 
     /// Deletes a conversation of a tenant; `false` if it has none such. Its recording is deleted before, by whoever has it.
     ///
@@ -124,35 +214,60 @@ pub trait Records: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the database does not answer.
-    fn deeds(&self, domain: Uuid, last: u32) -> BoxFuture<'_, Result<Vec<Deed>, StoreError>>;
+    fn deeds(&self, domain: Uuid, last: u32) -> BoxFuture<'_, Result<Vec<Told>, StoreError>>;
 }
 
 impl Records for Sql {
     fn search<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Vec<Conversation>, StoreError>> {
+        Box::pin(self.find_conversations(query))
+    }
+
+    fn page<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        after: Option<&'a Cursor>,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(self.read_page(scope, after, most))
+    }
+
+    fn before_last<'a>(&'a self, scope: Scope<'a>, last: u32) -> BoxFuture<'a, Result<Option<Cursor>, StoreError>> {
+        Box::pin(self.place_before(scope, last))
+    }
+
+    fn kept<'a>(
+        &'a self,
+        which: &'a Which,
+        after: &'a str,
+        most: u32,
+    ) -> BoxFuture<'a, Result<Vec<Remains>, StoreError>> {
         Box::pin(async move {
-            let Query { domain, caller, from, to, last, .. } = query;
-            let asked = words(&query.words);
-            let asked: Vec<&str> = asked.split_whitespace().collect();
-            let rows: Result<Vec<ConversationColumns>, StoreError> = match self {
-                Self::Sqlite(pool) => {
-                    let query = sqlx::query_as(CONDITIONS_OF_SQLITE).bind(domain.hyphenated()).bind(caller).bind(from);
-                    within_deadline(
-                        query.bind(to).bind(sqlx::types::Json(asked)).bind(i64::from(*last)).fetch_all(pool),
-                    )
-                    .await
-                }
-                Self::Postgres(pool) if asked.is_empty() => {
-                    let query = sqlx::query_as(CONDITIONS).bind(domain).bind(caller).bind(from).bind(to);
-                    within_deadline(query.bind(i64::from(*last)).fetch_all(pool)).await
-                }
-                Self::Postgres(pool) => {
-                    // Letters and digits alone: nothing of it is an operator.
-                    let beginnings: Vec<String> = asked.iter().map(|word| format!("{word}:*")).collect();
-                    let query = sqlx::query_as(CONDITIONS_AND_WORDS).bind(domain).bind(caller).bind(from).bind(to);
-                    within_deadline(query.bind(beginnings.join(" & ")).bind(i64::from(*last)).fetch_all(pool)).await
-                }
-            };
-            rows?.into_iter().map(ConversationColumns::read).collect()
+            let Which { domain, caller, from, before } = which;
+            let rows: Vec<RemainsColumns> = on_pool!(self, |pool, id| {
+                let query = sqlx::query_as(KEPT).bind(id(*domain)).bind(caller).bind(from).bind(before);
+                query.bind(after).bind(i64::from(most)).fetch_all(pool).await
+            })?;
+            Ok(rows.into_iter().map(RemainsColumns::read).collect())
+        })
+    }
+
+    fn moved(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let sql = if matches!(self, Self::Sqlite(_)) { MOVED_OF_SQLITE } else { MOVED };
+            on_pool!(self, |pool, id| {
+                let query = sqlx::query(sql).bind(id(domain)).bind(id(conversation));
+                query.execute(pool).await.map(|done| done.rows_affected() > 0)
+            })
+        })
+    }
+
+    fn let_go<'a>(&'a self, domain: Uuid, node: &'a str) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let sql = if matches!(self, Self::Sqlite(_)) { RELEASE_OF_SQLITE } else { RELEASE };
+            on_pool!(self, |pool, id| {
+                let query = sqlx::query(sql).bind(id(domain)).bind(node);
+                query.execute(pool).await.map(|done| done.rows_affected())
+            })
         })
     }
 
@@ -167,13 +282,15 @@ impl Records for Sql {
 
     fn retentions(&self) -> BoxFuture<'_, Result<Vec<Retention>, StoreError>> {
         Box::pin(async move {
-            let rows: Vec<(String, i32)> =
+            let rows: Vec<Tried<(String, i32)>> =
                 on_pool!(self, |pool, _id| sqlx::query_as(RETENTIONS).fetch_all(pool).await)?;
             // A row that says nonsense deletes nothing.
             let read = |(domain, days): (String, i32)| {
-                Some(Retention { domain: domain.parse().ok()?, days: u32::try_from(days).ok()? })
+                let read = domain.parse().ok().zip(u32::try_from(days).ok());
+                let read = read.map(|(domain, days)| Retention { domain, days });
+                read.ok_or_else(|| StoreError::Foreign("v_voice_tenants: domain_uuid or retention_days".to_owned()))
             };
-            Ok(rows.into_iter().filter_map(read).collect())
+            Ok(readable(rows, read).0)
         })
     }
 
@@ -187,19 +304,22 @@ impl Records for Sql {
         })
     }
 
-    fn deeds(&self, domain: Uuid, last: u32) -> BoxFuture<'_, Result<Vec<Deed>, StoreError>> {
+    fn deeds(&self, domain: Uuid, last: u32) -> BoxFuture<'_, Result<Vec<Told>, StoreError>> {
         Box::pin(async move {
             let sql = if matches!(self, Self::Sqlite(_)) { DEEDS_OF_SQLITE } else { DEEDS };
             let rows: Vec<DeedColumns> = on_pool!(self, |pool, id| {
                 sqlx::query_as(sql).bind(id(domain)).bind(i64::from(last)).fetch_all(pool).await
             })?;
-            let read = |columns: DeedColumns| Deed {
-                domain,
-                at: columns.happened_at,
-                actor: columns.actor,
-                action: columns.action,
-                target: columns.target.unwrap_or_default(),
-                detail: columns.detail,
+            let read = |columns: DeedColumns| Told {
+                deed: Deed {
+                    domain,
+                    at: columns.happened_at,
+                    actor: columns.actor,
+                    action: columns.action,
+                    target: columns.target.unwrap_or_default(),
+                    detail: columns.detail,
+                },
+                database_user: columns.database_user,
             };
             Ok(rows.into_iter().map(read).collect())
         })

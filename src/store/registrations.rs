@@ -3,6 +3,7 @@
 use super::{
     StoreError,
     queries::{Sql, on_pool, within_deadline},
+    rows::{Tried, readable},
 };
 use crate::accounts::{Place, Standing, Written};
 use chrono::{DateTime, Utc};
@@ -84,8 +85,9 @@ impl Columns {
 
 impl Sql {
     pub(super) async fn read_registrations(&self) -> Result<Vec<(Place, Written)>, StoreError> {
-        let rows: Vec<Columns> = on_pool!(self, |pool, _id| sqlx::query_as(ALL).bind(MOST).fetch_all(pool).await)?;
-        Ok(rows.into_iter().filter_map(Columns::read).collect())
+        let rows: Vec<Tried<Columns>> =
+            on_pool!(self, |pool, _id| sqlx::query_as(ALL).bind(MOST).fetch_all(pool).await)?;
+        Ok(readable(rows, Ok).0.into_iter().filter_map(Columns::read).collect())
     }
 
     pub(super) async fn take_lease(&self, place: Place, lease: &Lease<'_>) -> Result<bool, StoreError> {

@@ -2,12 +2,38 @@
 use super::{Found, StoreError};
 use crate::{
     record::{Conversation, MicroUsd, Outcome, TranscriptEntry},
-    secretary::{Identity, Secretary, SecretaryRow},
+    secretary::{Identity, Secretary, SecretaryError, SecretaryRow},
 };
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use std::time::Duration;
+use tracing::warn;
 use uuid::Uuid;
+
+/// A row that may not be as ours: what is wrong with one says nothing of the others.
+#[derive(Debug)]
+pub(super) struct Tried<T>(pub(super) Result<T, StoreError>);
+
+impl<'r, R: sqlx::Row, T: FromRow<'r, R>> FromRow<'r, R> for Tried<T> {
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self(T::from_row(row).map_err(StoreError::from)))
+    }
+}
+
+/// Those that can be read, each problem said in the log; and how many cannot.
+pub(super) fn readable<T, U>(rows: Vec<Tried<T>>, read: fn(T) -> Result<U, StoreError>) -> (Vec<U>, u64) {
+    let (mut all, mut unreadable) = (Vec::with_capacity(rows.len()), 0);
+    for Tried(row) in rows {
+        match row.and_then(read) {
+            Ok(one) => all.push(one),
+            Err(problem) => {
+                unreadable += 1;
+                warn!(%problem, "a row is passed over");
+            }
+        }
+    }
+    (all, unreadable)
+}
 
 /// A secretary joined with its domain; UUIDs and JSON cast to text, so that one bad value is not a failed query.
 #[derive(Debug, FromRow)]
@@ -88,16 +114,81 @@ impl SecretaryColumns {
     }
 }
 
+/// What is needed of a secretary's row to say whose it is.
+#[derive(Debug, Default, FromRow)]
+pub(super) struct SecretaryHead {
+    domain_uuid: String,
+    domain_name: Option<String>,
+    domain_enabled: bool,
+    secretary_name: Option<String>,
+    enabled: Option<bool>,
+}
+
+/// A secretary, or as much of one as can be read.
+#[derive(Debug)]
+pub(super) enum SecretaryFound {
+    Whole(Box<SecretaryColumns>),
+    Broken(SecretaryHead, String),
+}
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for SecretaryFound
+where
+    SecretaryColumns: FromRow<'r, R>,
+    SecretaryHead: FromRow<'r, R>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(SecretaryColumns::from_row(row).map_or_else(
+            |problem| {
+                // Whoever cannot be read at all is not called switched off.
+                let nobody = SecretaryHead { domain_enabled: true, ..SecretaryHead::default() };
+                Self::Broken(SecretaryHead::from_row(row).unwrap_or(nobody), problem.to_string())
+            },
+            |columns| Self::Whole(Box::new(columns)),
+        ))
+    }
+}
+
+impl SecretaryFound {
+    fn takes_calls(&self) -> bool {
+        match self {
+            Self::Whole(columns) => columns.takes_calls(),
+            Self::Broken(head, _) => head.domain_enabled && head.enabled.unwrap_or(true),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Whole(columns) => columns.name(),
+            Self::Broken(head, _) => head.secretary_name.clone().unwrap_or_default(),
+        }
+    }
+
+    fn domain(&self) -> String {
+        match self {
+            Self::Whole(columns) => columns.domain(),
+            Self::Broken(head, _) => head.domain_name.clone().unwrap_or_else(|| head.domain_uuid.clone()),
+        }
+    }
+
+    fn read(self) -> Found {
+        let secretary = self.name();
+        match self {
+            Self::Whole(columns) => columns.read(),
+            Self::Broken(_, problem) => Found::Invalid(SecretaryError { secretary, column: "row", problem }),
+        }
+    }
+}
+
 /// Whom a call is for, of all the secretaries that have the extension.
-pub(super) fn choose(rows: Vec<SecretaryColumns>) -> Found {
-    let Some(first) = rows.first().map(SecretaryColumns::name) else { return Found::Nothing };
-    let mut ready: Vec<SecretaryColumns> = rows.into_iter().filter(SecretaryColumns::takes_calls).collect();
+pub(super) fn choose(rows: Vec<SecretaryFound>) -> Found {
+    let Some(first) = rows.first().map(SecretaryFound::name) else { return Found::Nothing };
+    let mut ready: Vec<SecretaryFound> = rows.into_iter().filter(SecretaryFound::takes_calls).collect();
     match (ready.pop(), ready.is_empty()) {
         (None, _) => Found::Disabled { secretary: first },
         (Some(only), true) => only.read(),
         (Some(last), false) => {
             ready.push(last);
-            Found::Ambiguous { domains: ready.iter().map(SecretaryColumns::domain).collect() }
+            Found::Ambiguous { domains: ready.iter().map(SecretaryFound::domain).collect() }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A file that keeps conversation records while the database is away: one JSON object a line, oldest first.
 use crate::record::Conversation;
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs::{self, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -70,6 +71,24 @@ impl Spill {
             }
         }
         Ok(Some(Taken { conversations, loading }))
+    }
+
+    /// Paths of the recordings of all records that are still to reach the database.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn recordings(&self) -> io::Result<BTreeSet<String>> {
+        let mut paths = BTreeSet::new();
+        // Records go from the first to the second, and from there into the database.
+        for file in [&self.path, &self.beside("loading")] {
+            let lines = match fs::read(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read?,
+            };
+            let records = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            paths.extend(records.filter_map(|record: Conversation| record.recording?.path));
+        }
+        Ok(paths)
     }
 
     fn append(&self, path: &Path, conversation: &Conversation) -> io::Result<()> {

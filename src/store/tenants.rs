@@ -2,6 +2,7 @@
 use super::{
     StoreError,
     queries::{Sql, on_pool, within_deadline},
+    rows::{Tried, readable},
 };
 use crate::{secretary::DomainRef, tenancy::TenantRow};
 use chrono::Utc;
@@ -166,8 +167,9 @@ impl Tenants for Sql {
 
     fn sealed_keys(&self) -> BoxFuture<'_, Result<Vec<SealedKey>, StoreError>> {
         Box::pin(async move {
-            let rows: Vec<SealedColumns> = on_pool!(self, |pool, _id| sqlx::query_as(SEALED).fetch_all(pool).await)?;
-            Ok(rows.into_iter().filter_map(SealedColumns::read).collect())
+            let rows: Vec<Tried<SealedColumns>> =
+                on_pool!(self, |pool, _id| sqlx::query_as(SEALED).fetch_all(pool).await)?;
+            Ok(readable(rows, Ok).0.into_iter().filter_map(SealedColumns::read).collect())
         })
     }
 

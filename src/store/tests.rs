@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 mod cluster;
 mod directory;
+mod pooler;
 mod records;
 mod roles;
 mod spilling;
@@ -94,21 +95,29 @@ on_both! {
     what_was_kept_before_there_was_a_ledger_is_in_it
     a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for
     an_invalid_row_takes_one_secretary_out_until_it_is_mended
+    a_row_that_cannot_be_decoded_takes_one_secretary_out_and_says_why
     calls_go_by_what_was_known_while_the_database_is_away
     what_was_said_is_found_by_its_words_in_its_tenant_alone
     a_conversation_is_forgotten_by_its_tenant_alone
+    what_is_to_be_forgotten_is_known_whatever_else_its_row_says
+    a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone
+    pages_have_every_conversation_once_and_the_unreadable_are_counted
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed
     tenants_say_how_long_they_keep_conversations
 }
 
 use directory::{
     a_change_applies_to_the_next_call_and_what_did_not_change_is_not_asked_for,
+    a_row_that_cannot_be_decoded_takes_one_secretary_out_and_says_why,
     an_invalid_row_takes_one_secretary_out_until_it_is_mended, calls_go_by_what_was_known_while_the_database_is_away,
 };
 
 use records::{
     a_conversation_is_forgotten_by_its_tenant_alone,
-    changes_of_secretaries_and_tenants_are_told_without_what_was_changed, tenants_say_how_long_they_keep_conversations,
+    a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone,
+    changes_of_secretaries_and_tenants_are_told_without_what_was_changed,
+    pages_have_every_conversation_once_and_the_unreadable_are_counted, tenants_say_how_long_they_keep_conversations,
+    what_is_to_be_forgotten_is_known_whatever_else_its_row_says,
     what_was_said_is_found_by_its_words_in_its_tenant_alone,
 };
 use tenants::settings_of_a_tenant_are_its_own;
@@ -241,6 +250,8 @@ pub(crate) fn conversation(of: &Secretary) -> Conversation {
             sha256: Some("ab".repeat(32)),
             key_id: None,
             store: Some("s3://b/d/2026/09/21/3f2c.wav".into()),
+            node: Some("pbx-1".into()),
+            released: None,
             pauses: vec![Span { from: Duration::from_secs(3), to: Duration::from_secs(9) }],
             gaps: Vec::new(),
             problem: None,

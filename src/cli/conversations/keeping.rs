@@ -2,12 +2,12 @@
 use crate::{
     config::Config,
     drivers::{
-        archive::{self, Forgotten},
+        archive::{self, Forgotten, Telling},
         recorder::Eraser,
     },
     paint::plain,
     secretary::DomainRef,
-    store::{self, Deed, Query, Store},
+    store::{self, Deed, Store, Told, Which},
 };
 use anyhow::{Context, bail};
 use chrono::{DateTime, Local, NaiveDate, NaiveTime, TimeZone, Utc};
@@ -34,29 +34,62 @@ pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     midnight.map(|midnight| midnight.to_utc()).ok_or_else(|| "does not begin at midnight here".to_owned())
 }
 
-/// Notes what was done by whoever runs this.
-pub(super) async fn tell(store: &dyn Store, domain: Uuid, what: (&str, String), detail: String) -> anyhow::Result<()> {
-    let (action, target) = (what.0.to_owned(), what.1);
-    let deed = Deed { domain, at: Utc::now(), actor: store::actor(), action, target, detail: Some(detail) };
-    Ok(store.records().tell(&deed).await?)
+/// What is done by whoever runs this, as it begins.
+pub(super) fn deed(domain: Uuid, action: &str, target: String) -> Deed {
+    Deed { domain, at: Utc::now(), actor: store::actor(), action: action.to_owned(), target, detail: None }
 }
 
 /// Deletes conversations of a caller, with their recordings.
 ///
 /// # Errors
-/// A recording cannot be deleted, or the database does not answer.
-pub(super) async fn erase(config: &Config, name: &str, query: Query) -> anyhow::Result<String> {
+/// There are none, or something of them is left; or the database does not answer.
+pub(super) async fn erase(config: &Config, name: &str, which: Which) -> anyhow::Result<String> {
     let store = store::connect_existing(&config.database).await?;
     let domain = domain(&*store, name).await?;
     let eraser = Arc::new(Eraser::new(&config.recording)?);
-    let Forgotten { gone, left } = archive::forget(&store, &eraser, Query { domain, ..query }).await?;
     // Whose, would be to keep what was to be forgotten.
-    tell(&*store, domain, ("erase", "conversations of a caller".to_owned()), format!("{gone} deleted, {left} left"))
-        .await?;
+    let mut telling = Telling::of(&*store, deed(domain, "erase", "conversations of a caller".to_owned()));
+    telling.begin().await?;
+    let mut forgotten = Forgotten::default();
+    let which = Which { domain, ..which };
+    let result = archive::forget(&store, &eraser, &which, &mut telling, &mut forgotten).await;
+    let Forgotten { gone, mut left, elsewhere } = forgotten;
+    left += elsewhere.values().sum::<u64>();
+    telling.end(format!("{gone} deleted, {left} left"), &result).await?;
+    result?;
+    if !elsewhere.is_empty() {
+        let nodes: Vec<&str> = elsewhere.keys().map(String::as_str).collect();
+        eprintln!(
+            "Recordings are on {}: run this there as well, or release that server if it is gone",
+            nodes.join(", ")
+        );
+    }
     if left > 0 {
         bail!("{gone} conversations are deleted; {left} are left, whose recordings could not be");
     }
+    if gone == 0 {
+        bail!(
+            "there is no conversation with this caller: is the number as it is kept? `ramal conversations --domain` shows it"
+        );
+    }
     Ok(format!("{gone} conversations are deleted\n"))
+}
+
+/// No longer waits for a server that is gone to delete the recordings it had.
+///
+/// # Errors
+/// It had none, or the database does not answer.
+pub(super) async fn release(config: &Config, name: &str, node: &str) -> anyhow::Result<String> {
+    let store = store::connect_existing(&config.database).await?;
+    let domain = domain(&*store, name).await?;
+    let mut telling = Telling::of(&*store, deed(domain, "release", format!("recordings on {node:?}")));
+    telling.begin().await?;
+    let released = store.records().let_go(domain, node).await;
+    telling.end(format!("{} released", released.as_ref().copied().unwrap_or_default()), &released).await?;
+    match released? {
+        0 => bail!("no conversation of this tenant has its recording on {node:?}"),
+        released => Ok(format!("{released} conversations no longer wait for {node:?}\n")),
+    }
 }
 
 /// What was done in a tenant, the newest last.
@@ -67,11 +100,14 @@ pub(super) async fn deeds(config: &Config, name: &str, last: u32) -> anyhow::Res
     let store = store::connect_existing(&config.database).await?;
     let domain = domain(&*store, name).await?;
     let mut text = String::new();
-    for Deed { at, actor, action, target, detail, .. } in store.records().deeds(domain, last).await?.iter().rev() {
+    for Told { deed, database_user } in store.records().deeds(domain, last).await?.iter().rev() {
+        let Deed { at, actor, action, target, detail, .. } = deed;
+        // Who somebody says to be, and as whom the database knew him.
+        let user = database_user.as_ref().map(|user| format!(" ({})", plain(user))).unwrap_or_default();
         let at = at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S");
         let detail = plain(detail.as_deref().unwrap_or_default());
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{at}  {}  {action}  {}  {detail}", plain(actor), plain(target));
+        let _ = writeln!(text, "{at}  {}{user}  {action}  {}  {detail}", plain(actor), plain(target));
     }
     Ok(text)
 }

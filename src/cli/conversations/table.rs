@@ -36,15 +36,33 @@ pub(super) fn line(of: &Conversation) -> String {
     format!("{}\r\n", cells.join(","))
 }
 
-/// A cell with text. What a caller says must not be a formula where the table is opened; a number with its country is none.
+/// A cell with text. What a caller says must not be a formula where the table is opened, at its beginning or where a program that
+/// takes another delimiter, or a line for a row, would see a cell begin. A number with its country is none.
 fn text(cell: &str) -> String {
     let number = cell.strip_prefix(['+', '-']).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && !number;
-    let guarded = if formula { format!("'{cell}") } else { cell.to_owned() };
-    match guarded.contains(['"', ',', '\n', '\r']) {
+    let guarded = if number { cell.to_owned() } else { guarded(cell) };
+    match guarded.contains(['"', ',', ';', '\t', '\n', '\r']) || guarded.trim() != guarded {
         true => format!("\"{}\"", guarded.replace('"', "\"\"")),
         false => guarded,
     }
+}
+
+fn guarded(cell: &str) -> String {
+    let (mut guarded, mut begins) = (String::with_capacity(cell.len() + 1), true);
+    if cell.starts_with(['\t', '\r', '\n', ';']) {
+        guarded.push('\'');
+    }
+    for character in cell.chars() {
+        // The wide forms are signs to some programs as well.
+        if begins && matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+            guarded.push('\'');
+        }
+        // Behind these a cell may begin; spaces and quotes before what stands in it count for nothing.
+        begins = matches!(character, ',' | ';' | '\t' | '\r' | '\n' | '|')
+            || (begins && (character.is_whitespace() || character == '"'));
+        guarded.push(character);
+    }
+    guarded
 }
 
 #[cfg(test)]
@@ -61,6 +79,16 @@ mod tests {
             ("=1+1", "'=1+1"),
             ("+cmd|' /c calc'!A0", "'+cmd|' /c calc'!A0"),
             ("@x", "'@x"),
+            ("=a,b", "\"'=a,b\""),
+            (" =1", "\" '=1\""),
+            ("\t=1", "\"'\t'=1\""),
+            ("\rx", "\"'\rx\""),
+            (";x", "\"';x\""),
+            ("sim;=1+1", "\"sim;'=1+1\""),
+            ("a\n\"=1\"", "\"a\n\"\"'=1\"\"\""),
+            ("＝1", "'＝1"),
+            ("-5", "-5"),
+            ("2-1=1", "2-1=1"),
         ] {
             assert_eq!(text(cell), written);
         }

@@ -1,7 +1,8 @@
 //! Recordings that are to be kept no longer: from the disk, and from the store.
-use super::{folder, upload::Store};
+use super::{days, folder, upload::Store};
 use crate::{config, record::Recording};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use chrono::{DateTime, NaiveDate, Utc};
 use std::{fs, io, path::Path, path::PathBuf};
 use uuid::Uuid;
 
@@ -9,6 +10,8 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Eraser {
     directory: PathBuf,
+    /// Which server's folder that is.
+    node: String,
     store: Option<Store>,
 }
 
@@ -19,27 +22,106 @@ impl Eraser {
     /// The store's address is none.
     pub fn new(config: &config::Recording) -> anyhow::Result<Self> {
         let store = config.s3.clone().map(|s3| Store::new(config, s3)).transpose()?;
-        Ok(Self { directory: config.directory.clone(), store })
+        Ok(Self { directory: config.directory.clone(), node: config.node.clone(), store })
     }
 
-    /// Deletes what there is of the recording of a conversation; what is not there is as good as deleted.
+    /// The server on whose disk a recording is, if that is another.
+    pub fn elsewhere<'a>(&self, recording: &'a Recording) -> Option<&'a str> {
+        recording.path.as_ref().and(recording.node.as_deref()).filter(|node| *node != self.node)
+    }
+
+    /// Deletes what there is of the recording of a conversation.
+    ///
+    /// # Errors
+    /// Something is left of it, or nobody can tell.
+    pub fn erase(&self, domain: Uuid, conversation: Uuid, recording: &Recording) -> anyhow::Result<()> {
+        let Some(path) = &recording.path else { return Ok(()) };
+        // It comes from a database that others write to.
+        ensure!(recording.is_of(domain), "{path:?} is not in the folder of its tenant");
+        if let Some(node) = self.elsewhere(recording) {
+            bail!("it is on the disk of {node}");
+        }
+        match &recording.node {
+            // A file that is not there is gone only where it would be.
+            Some(_) => ensure!(
+                self.directory.join(domain.to_string()).is_dir(),
+                "{} has no folder of this tenant: it is another one, or not mounted",
+                self.directory.display()
+            ),
+            None => ensure!(
+                recording.store.is_some() || recording.released.is_some() || self.has(path),
+                "{path} is not here, and its row does not say where else"
+            ),
+        }
+        let entry = folder::entry(&self.directory, conversation);
+        self.delete(&[entry], recording.store.as_deref(), path)?;
+        remove(&folder::receipt(&self.directory, &conversation.to_string()))
+    }
+
+    /// Days before this one of which a tenant has recordings.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn days(&self, domain: Uuid, before: NaiveDate) -> io::Result<Vec<NaiveDate>> {
+        days::days(&self.directory, domain, before)
+    }
+
+    /// Paths of the recordings of a day.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn of_day(&self, domain: Uuid, day: NaiveDate) -> io::Result<Vec<String>> {
+        days::of_day(&self.directory, domain, day)
+    }
+
+    /// Removes the folders of a day that are empty by now.
+    pub fn tidy(&self, domain: Uuid, day: NaiveDate) {
+        days::tidy(&self.directory, domain, day);
+    }
+
+    /// Deletes a recording of [`Eraser::of_day`] that no row leads to; `false` if it was written to since then.
     ///
     /// # Errors
     /// Something is left of it.
-    pub fn erase(&self, conversation: Uuid, recording: &Recording) -> anyhow::Result<()> {
-        let Some(path) = &recording.path else { return Ok(()) };
-        // It comes from a database that others write to.
-        ensure!(folder::is_ours(path), "{path:?} leads out of the folder of recordings");
-        // What is listed is sent to the store.
-        remove(&folder::entry(&self.directory, conversation))?;
-        if let Some(url) = &recording.store {
+    pub fn erase_stray(&self, path: &str, since: DateTime<Utc>) -> anyhow::Result<bool> {
+        let whole = self.directory.join(path);
+        for file in [&folder::part(&whole), &whole] {
+            let written = fs::metadata(file).and_then(|about| about.modified());
+            if written.is_ok_and(|written| DateTime::<Utc>::from(written) >= since) {
+                return Ok(false);
+            }
+        }
+        let listed = folder::listed(&self.directory).into_iter().filter(|(_, listed)| listed == path);
+        let entries: Vec<PathBuf> = listed.map(|(entry, _)| entry).collect();
+        let url = self.store.as_ref().map(|store| store.url(path));
+        self.delete(&entries, url.as_deref(), path)?;
+        Ok(true)
+    }
+
+    fn has(&self, path: &str) -> bool {
+        let whole = self.directory.join(path);
+        whole.exists() || folder::part(&whole).exists()
+    }
+
+    fn delete(&self, entries: &[PathBuf], url: Option<&str>, path: &str) -> anyhow::Result<()> {
+        let whole = self.directory.join(path);
+        let part = folder::part(&whole);
+        // Whoever writes or sends it has one of them, and would have it appear again.
+        let held = entries.iter().chain([&part]).map(|file| folder::hold(file)).collect::<io::Result<Vec<_>>>()?;
+        entries.iter().try_for_each(|entry| remove(entry))?;
+        if let Some(url) = url {
             let store =
                 self.store.as_ref().with_context(|| format!("it is in {url}, and [recording] names no store"))?;
             store.delete(url, path)?;
         }
-        let whole = self.directory.join(path);
-        remove(&folder::part(&whole))?;
-        remove(&whole)
+        remove(&part)?;
+        remove(&whole)?;
+        if let Some(opened) = path.strip_suffix(folder::SEALED) {
+            // What `ramal record decrypt` made of it.
+            remove(&self.directory.join(opened))?;
+        }
+        drop(held);
+        Ok(())
     }
 }
 
@@ -56,46 +138,114 @@ mod tests {
     use crate::{config::Environment, record::State};
     use std::time::Duration;
 
-    fn recording(path: &str, store: Option<&str>) -> Recording {
-        Recording {
-            state: State::Complete,
-            path: Some(path.to_owned()),
-            duration: Duration::ZERO,
-            bytes: None,
-            sha256: None,
-            key_id: None,
-            store: store.map(str::to_owned),
-            pauses: Vec::new(),
-            gaps: Vec::new(),
-            problem: None,
+    const DOMAIN: Uuid = Uuid::from_u128(1);
+
+    fn recording(path: &str, node: Option<&str>) -> Recording {
+        let summary =
+            media::recording::Summary { duration: Duration::ZERO, pauses: Vec::new(), displaced: Duration::ZERO };
+        let (path, node) = (Some(path.to_owned()), node.map(str::to_owned));
+        Recording { state: State::Complete, path, node, ..Recording::from(summary) }
+    }
+
+    /// A folder with the files of these names, and who deletes there for the server `here`.
+    struct World {
+        folder: PathBuf,
+        eraser: Eraser,
+    }
+
+    impl World {
+        fn new(files: &[&str]) -> Self {
+            let folder = std::env::temp_dir().join(format!("ramal-erase-{}", Uuid::new_v4()));
+            for file in files {
+                let file = folder.join("r").join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, "x").unwrap();
+            }
+            let text = format!("[recording]\ndirectory = \"{}/r\"\nnode = \"here\"\n", folder.display());
+            let config = config::Config::parse(&text, "test", &Environment::new()).unwrap();
+            Self { folder, eraser: Eraser::new(&config.recording).unwrap() }
+        }
+
+        fn directory(&self) -> PathBuf {
+            self.folder.join("r")
+        }
+
+        fn has(&self, file: &str) -> bool {
+            self.directory().join(file).exists()
+        }
+    }
+
+    impl Drop for World {
+        fn drop(&mut self) {
+            // A folder that stays is litter, not a failure.
+            let _ = fs::remove_dir_all(&self.folder);
         }
     }
 
     #[test]
-    fn a_file_is_deleted_and_nothing_outside_its_folder() {
-        let folder = std::env::temp_dir().join(format!("ramal-erase-{}", Uuid::new_v4()));
-        fs::create_dir_all(folder.join("r/d/2026")).unwrap();
-        let text = format!("[recording]\ndirectory = \"{}/r\"\n", folder.display());
-        let config = config::Config::parse(&text, "test", &Environment::new()).unwrap();
-        let eraser = Eraser::new(&config.recording).unwrap();
+    fn a_file_is_deleted_and_nothing_of_another_tenant_or_outside_its_folder() {
+        let (mine, stays, theirs) =
+            (format!("{DOMAIN}/a.wav"), format!("{DOMAIN}/b.wav"), format!("{}/c.wav", Uuid::from_u128(2)));
+        let world = World::new(&[&mine, &stays, &theirs, "../outside.wav"]);
         let conversation = Uuid::new_v4();
-        folder::list(&folder.join("r"), conversation, "d/2026/a.wav").unwrap();
-        let files = ["r/d/2026/a.wav", "r/d/2026/b.wav", "outside.wav"].map(|file| folder.join(file));
-        files.iter().for_each(|file| fs::write(file, "x").unwrap());
-        eraser.erase(conversation, &recording("d/2026/a.wav", None)).unwrap();
-        eraser.erase(conversation, &recording("d/2026/a.wav", None)).unwrap();
-        assert_eq!(files.clone().map(|file| file.exists()), [false, true, true]);
-        assert!(
-            folder::closed(&folder.join("r")).is_empty() && !folder::entry(&folder.join("r"), conversation).exists()
-        );
-        let outside = files[2].display().to_string();
-        for path in ["../outside.wav", outside.as_str(), ""] {
-            assert!(eraser.erase(conversation, &recording(path, None)).is_err(), "{path}");
+        folder::list(&world.directory(), conversation, &mine).unwrap();
+        for _ in 0..2 {
+            // What is not there is as good as deleted.
+            world.eraser.erase(DOMAIN, conversation, &recording(&mine, Some("here"))).unwrap();
         }
-        let elsewhere =
-            eraser.erase(conversation, &recording("d/2026/b.wav", Some("s3://b/d/2026/b.wav"))).unwrap_err();
+        assert!(!world.has(&mine) && !folder::entry(&world.directory(), conversation).exists());
+        let outside = world.folder.join("outside.wav").display().to_string();
+        for path in [&theirs, "../outside.wav", &format!("{DOMAIN}/../../outside.wav"), &outside, ""] {
+            let refused = world.eraser.erase(DOMAIN, conversation, &recording(path, Some("here"))).unwrap_err();
+            assert!(refused.to_string().contains("is not in the folder of its tenant"), "{path}: {refused}");
+        }
+        let url = Some(format!("s3://b/{stays}"));
+        let kept = Recording { store: url, ..recording(&stays, Some("here")) };
+        let elsewhere = world.eraser.erase(DOMAIN, conversation, &kept).unwrap_err();
         assert!(elsewhere.to_string().contains("names no store"), "{elsewhere}");
-        assert!(files[1].exists() && files[2].exists(), "what is left in a store is not forgotten here");
-        fs::remove_dir_all(folder).unwrap();
+        assert!(world.has(&stays) && world.has(&theirs) && world.has("../outside.wav"));
+    }
+
+    #[test]
+    fn only_the_server_that_has_a_file_deletes_it() {
+        let (there, lost) = (format!("{DOMAIN}/a.wav"), format!("{DOMAIN}/lost.wav"));
+        let world = World::new(&[&there]);
+        let erase = |recording: &Recording| world.eraser.erase(DOMAIN, Uuid::new_v4(), recording);
+        let other = recording(&there, Some("other"));
+        assert_eq!(world.eraser.elsewhere(&other), Some("other"));
+        assert!(erase(&other).unwrap_err().to_string().contains("disk of other") && world.has(&there));
+        let unnamed = erase(&recording(&lost, None)).unwrap_err();
+        assert!(unnamed.to_string().contains("does not say where else"), "{unnamed}");
+        erase(&Recording { released: Some("gone".into()), ..recording(&lost, None) }).unwrap();
+        erase(&recording(&lost, Some("here"))).unwrap();
+        erase(&recording(&there, None)).unwrap();
+        assert!(!world.has(&there));
+        fs::remove_dir_all(world.directory().join(DOMAIN.to_string())).unwrap();
+        let unmounted = erase(&recording(&lost, Some("here"))).unwrap_err();
+        assert!(unmounted.to_string().contains("not mounted"), "{unmounted}");
+    }
+
+    #[test]
+    fn what_is_being_written_or_sent_is_left() {
+        let path = format!("{DOMAIN}/a.wav");
+        let world = World::new(&[&format!("{path}.part"), &path]);
+        let conversation = Uuid::new_v4();
+        let entry = folder::list(&world.directory(), conversation, &path).unwrap();
+        for file in [entry, folder::part(&world.directory().join(&path))] {
+            let held = folder::hold(&file).unwrap().unwrap();
+            let busy = world.eraser.erase(DOMAIN, conversation, &recording(&path, Some("here"))).unwrap_err();
+            assert!(busy.to_string().contains("at this moment") && world.has(&path), "{busy}");
+            drop(held);
+        }
+        world.eraser.erase(DOMAIN, conversation, &recording(&path, Some("here"))).unwrap();
+        assert!(!world.has(&path) && !world.has(&format!("{path}.part")));
+    }
+
+    #[test]
+    fn what_was_opened_of_a_sealed_recording_goes_with_it() {
+        let sealed = format!("{DOMAIN}/a.wav.sealed");
+        let world = World::new(&[&sealed, &format!("{DOMAIN}/a.wav")]);
+        world.eraser.erase(DOMAIN, Uuid::new_v4(), &recording(&sealed, Some("here"))).unwrap();
+        assert!(!world.has(&sealed) && !world.has(&format!("{DOMAIN}/a.wav")));
     }
 }

@@ -7,17 +7,21 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Component, Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tracing::{info, warn};
 use uuid::Uuid;
 
 /// In the folder of recordings: a file for each that is being written, with the path it will have.
 const UNFINISHED: &str = ".unfinished";
+/// In the folder of recordings: a file for each that only the store has, until its row says so.
+const UPLOADED: &str = ".uploaded";
 /// What a file is called until it is whole.
 pub(super) const PART: &str = "part";
 /// Behind the name of a file that is sealed.
 pub(crate) const SEALED: &str = ".sealed";
+/// The folder of a day, in that of a tenant.
+pub(super) const DAY: &str = "%Y/%m/%d";
 /// A list entry without a file may be that of a recording which begins at this moment.
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -44,7 +48,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 /// a Call-ID is anything its sender likes.
 pub(super) fn path(title: &Title, format: RecordingFormat, sealed: bool) -> String {
     let name = title.call_uuid.parse::<Uuid>().unwrap_or(title.conversation_uuid);
-    let day = title.started_at.format("%Y/%m/%d");
+    let day = title.started_at.format(DAY);
     let ending = if sealed { SEALED } else { "" };
     format!("{}/{day}/{name}.{}{ending}", title.domain_uuid, format.extension())
 }
@@ -75,8 +79,68 @@ pub(super) fn entry(directory: &Path, conversation_uuid: Uuid) -> PathBuf {
     directory.join(UNFINISHED).join(conversation_uuid.to_string())
 }
 
+/// The note that only the store has it.
+pub(super) fn receipt(directory: &Path, conversation_uuid: &str) -> PathBuf {
+    directory.join(UPLOADED).join(conversation_uuid)
+}
+
+/// Notes of an entry in the list that only the store has its file from here on.
+pub(super) fn note_uploaded(directory: &Path, entry: &Path) -> io::Result<()> {
+    make(&directory.join(UPLOADED))?;
+    let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    fs::rename(entry, receipt(directory, name))
+}
+
+/// A recording that only the store has, and whose row is to say so.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The tenant.
+    pub domain_uuid: Uuid,
+    /// The conversation.
+    pub conversation_uuid: Uuid,
+    /// When it was noted.
+    pub noted: SystemTime,
+    /// Where. Whoever has seen to it removes it.
+    pub file: PathBuf,
+}
+
+/// All there are.
+pub fn receipts(directory: &Path) -> Vec<Receipt> {
+    let read = |entry: fs::DirEntry| {
+        let file = entry.path();
+        let path = fs::read_to_string(&file).ok()?;
+        Some(Receipt {
+            domain_uuid: path.split('/').next()?.parse().ok()?,
+            conversation_uuid: entry.file_name().to_str()?.parse().ok()?,
+            noted: entry.metadata().ok()?.modified().ok()?,
+            file,
+        })
+    };
+    fs::read_dir(directory.join(UPLOADED)).into_iter().flatten().flatten().filter_map(read).collect()
+}
+
+/// Has a file for itself, until what is returned is dropped; `None` if there is none, or none any more.
+///
+/// # Errors
+/// Another has it: who writes it, sends it or deletes it.
+pub(super) fn hold(file: &Path) -> io::Result<Option<File>> {
+    let held = match OpenOptions::new().read(true).write(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match held.try_lock() {
+        // It may have been deleted or renamed by whoever had it before.
+        Ok(()) => Ok(file.exists().then_some(held)),
+        Err(TryLockError::WouldBlock) => {
+            let busy = format!("{} is being written, sent or deleted at this moment", file.display());
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, busy))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// What is listed as unfinished: each entry, and the path of its file.
-fn listed(directory: &Path) -> Vec<(PathBuf, String)> {
+pub(super) fn listed(directory: &Path) -> Vec<(PathBuf, String)> {
     let entries = match fs::read_dir(directory.join(UNFINISHED)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),

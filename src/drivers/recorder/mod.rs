@@ -3,6 +3,7 @@
 //! A call hands its blocks over in batches and never waits. Overflow policy: a batch that finds no room is dropped, and
 //! the file has silence of its length, which the record lists as a gap. Files are written by the blocking threads of the
 //! runtime, a few at a time, so that a disk that stalls holds up recordings and nothing else.
+mod days;
 mod erase;
 mod file;
 pub(crate) mod folder;
@@ -19,6 +20,7 @@ use chrono::{DateTime, Utc};
 pub use erase::Eraser;
 use file::{Closed, Tapefile};
 use folder::Then;
+pub use folder::{Receipt, receipts};
 use media::{SampleRate, recording::Block};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -167,7 +169,8 @@ impl Sink {
         let store = config.s3.as_ref().zip(kept.path.as_ref());
         let store = store.map(|(s3, path)| format!("s3://{}/{}", s3.bucket, s3.key(path)));
         let key_id = kept.path.as_ref().and(config.key.as_ref()).map(Key::id);
-        Recording { store, key_id, ..kept }
+        let node = kept.path.as_ref().map(|_| config.node.clone());
+        Recording { store, key_id, node, ..kept }
     }
 }
 

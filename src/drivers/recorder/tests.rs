@@ -40,6 +40,7 @@ fn config(directory: &Path, format: RecordingFormat) -> config::Recording {
         calls: call::Recording { enabled: true, ..call::Recording::default() },
         announcement: None,
         directory: directory.to_owned(),
+        node: "here".into(),
         format,
         key: None,
         s3: None,

@@ -98,7 +98,9 @@ impl Store {
     }
 
     /// Sends one file, has the store confirm it, and takes it off the list.
-    fn send(&self, entry: &Path, path: &str) -> anyhow::Result<()> {
+    pub(super) fn send(&self, entry: &Path, path: &str) -> anyhow::Result<()> {
+        // Whoever erases it meanwhile waits until it is sent, or has taken it off the list.
+        let Some(_held) = folder::hold(entry)? else { return Ok(()) };
         let whole = self.directory.join(path);
         let key = self.s3.key(path);
         let mut file = File::open(&whole).with_context(|| whole.display().to_string())?;
@@ -111,18 +113,25 @@ impl Store {
         let response = request.send(&file).context("the store refuses")?;
         ensure!(response.headers().contains_key("etag"), "the store says nothing of what it keeps");
         self.confirm(&key, length, &checksum)?;
-        if !self.s3.keep_local {
+        if self.s3.keep_local {
+            fs::remove_file(entry)?;
+        } else {
             fs::remove_file(&whole)?;
+            folder::note_uploaded(&self.directory, entry)?;
         }
-        fs::remove_file(entry)?;
         info!(%path, bucket = %self.s3.bucket, %key, "Recording uploaded");
         Ok(())
+    }
+
+    /// Where a file of this path is.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("s3://{}/{}", self.s3.bucket, self.s3.key(path))
     }
 
     /// Deletes a file that is there; one that is not is as good as deleted.
     pub(super) fn delete(&self, url: &str, path: &str) -> anyhow::Result<()> {
         let key = self.s3.key(path);
-        ensure!(url == format!("s3://{}/{key}", self.s3.bucket), "{url} is not in the store of [recording]");
+        ensure!(url == self.url(path), "{url} is not in the store of [recording]");
         let delete = self.bucket.delete_object(Some(&self.credentials), &key);
         match self.agent.delete(delete.sign(SIGNED_FOR).as_str()).call() {
             Ok(_) | Err(ureq::Error::StatusCode(404)) => Ok(()),

@@ -87,6 +87,31 @@ pub(super) async fn an_invalid_row_takes_one_secretary_out_until_it_is_mended(sc
     assert_eq!(world.name().await, "Ana");
 }
 
+/// A type that another program changed, or text where a number belongs: the database is there, and it is not as of yesterday.
+pub(super) async fn a_row_that_cannot_be_decoded_takes_one_secretary_out_and_says_why(scratch: Scratch) {
+    scratch.store.upsert_secretary(&entry("a.example", "8001", "Eva")).await.unwrap();
+    let mut world = world(&scratch).await;
+    assert_eq!(world.name().await, "Ana");
+    let mut broken = "update v_voice_secretaries_realtime set max_turns = 'many' where extension = '8000'";
+    if matches!(scratch.store, Sql::Postgres(_)) {
+        execute(&scratch.store, "alter table v_voice_secretaries_realtime alter max_turns type bigint".into()).await;
+        broken = "update v_voice_secretaries_realtime set max_turns = 3 where extension = '8000'";
+    }
+    world.change(&scratch, broken).await;
+    for _ in 0..2 {
+        let Found::Invalid(error) = world.found().await else { panic!("it is valid") };
+        assert_eq!((error.secretary.as_str(), error.problem.contains("max_turns")), ("Ana", true), "{error}");
+    }
+    assert_eq!(world.directory.stale(), 0, "nobody is answered by what was known");
+    if matches!(scratch.store, Sql::Sqlite(_)) {
+        let eva = world.directory.find(&lookup("8001", None)).await.unwrap();
+        assert!(matches!(eva, Found::Secretary(_)), "the other takes calls: {eva:?}");
+    }
+    let off = "update v_voice_secretaries_realtime set enabled = false where extension = '8000'";
+    world.change(&scratch, off).await;
+    assert_eq!(world.found().await, Found::Disabled { secretary: "Ana".into() });
+}
+
 pub(super) async fn calls_go_by_what_was_known_while_the_database_is_away(scratch: Scratch) {
     let mut world = world(&scratch).await;
     world.name().await;

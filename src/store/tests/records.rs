@@ -64,6 +64,72 @@ pub(super) async fn a_conversation_is_forgotten_by_its_tenant_alone(scratch: Scr
     assert_eq!(store.conversations(10).await.unwrap().len(), 3);
 }
 
+/// The keys of what is kept of a tenant; `None` stands for a recording of which nobody can tell.
+async fn recordings(store: &Sql, which: &Which) -> Vec<(String, Option<Option<Recording>>)> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let some = store.kept(which, &after, 2).await.unwrap();
+        let last = some.len() < 2;
+        all.extend(some.into_iter().map(|kept| (kept.key, kept.recording.ok())));
+        match all.last() {
+            Some((key, _)) if !last => after.clone_from(key),
+            _ => return all,
+        }
+    }
+}
+
+pub(super) async fn what_is_to_be_forgotten_is_known_whatever_else_its_row_says(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let which =
+        |caller: Option<&str>, before| Which { domain, caller: caller.map(str::to_owned), before, ..Which::default() };
+    let mut keys: Vec<String> = all.iter().map(|one| one.conversation_uuid.to_string()).collect();
+    keys.sort_unstable();
+    let unread = "update v_voice_conversations_realtime set outcome = 'lost', transcript = '7', caller_id = '100', \
+        started_at = null, created_at = '2020-01-01T00:00:00Z'";
+    execute(store, format!("{unread} where conversation_uuid = '{}'", all[1].conversation_uuid)).await;
+    let broken = r#"update v_voice_conversations_realtime set recording = '{"path":7}'"#;
+    execute(store, format!("{broken} where conversation_uuid = '{}'", all[2].conversation_uuid)).await;
+    let found = recordings(store, &which(None, None)).await;
+    assert_eq!(found.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), keys);
+    for (key, recording) in found {
+        let of_broken = key == all[2].conversation_uuid.to_string();
+        assert_eq!(recording, (!of_broken).then(|| all[0].recording.clone()), "{key}");
+    }
+    assert_eq!(recordings(store, &which(Some("100"), None)).await.len(), 3);
+    assert_eq!(recordings(store, &which(Some("200"), None)).await.len(), 0);
+    assert_eq!(recordings(store, &which(None, Some(all[2].started_at))).await.len(), 2);
+    let since = Which { from: Some(all[2].started_at), ..which(None, None) };
+    assert_eq!(recordings(store, &since).await.len(), 1);
+    assert!(recordings(store, &Which { domain: Uuid::new_v4(), ..Which::default() }).await.is_empty());
+    assert_eq!(store.search(&Query { domain, last: 9, ..Query::default() }).await.unwrap(), [all[0].clone()]);
+}
+
+pub(super) async fn a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let node = async |number: usize| {
+        let kept = store.conversations(10).await.unwrap();
+        let one = kept.into_iter().find(|one| one.conversation_uuid == all[number].conversation_uuid).unwrap();
+        let recording = one.recording.unwrap();
+        (recording.node, recording.released)
+    };
+    let (own, gone) = (Some("pbx-1".to_owned()), Some("pbx-1".to_owned()));
+    let first = all[0].conversation_uuid;
+    assert!(!store.moved(Uuid::new_v4(), first).await.unwrap(), "of another tenant");
+    assert_eq!(node(0).await, (own.clone(), None));
+    assert!(store.moved(domain, first).await.unwrap());
+    assert_eq!((node(0).await, node(1).await), ((None, None), (own.clone(), None)));
+    assert_eq!(store.let_go(Uuid::new_v4(), "pbx-1").await.unwrap(), 0, "of another tenant");
+    assert_eq!(store.let_go(domain, "pbx-2").await.unwrap(), 0);
+    let nothing = "update v_voice_conversations_realtime set recording = null";
+    execute(store, format!("{nothing} where conversation_uuid = '{}'", all[2].conversation_uuid)).await;
+    assert_eq!(store.let_go(domain, "pbx-1").await.unwrap(), 1);
+    assert_eq!((node(0).await, node(1).await), ((None, None), (None, gone)));
+    assert_eq!(store.let_go(domain, "").await.unwrap(), 1, "what names no server");
+    assert_eq!(node(0).await, (None, Some(String::new())));
+}
+
 pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was_changed(scratch: Scratch) {
     let store = &scratch.store;
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
@@ -75,7 +141,7 @@ pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was
     store.set_key(domain, "openai", "v1.sealed").await.unwrap();
     store.set_key(domain, "openai", "v1.another").await.unwrap();
     execute(store, "delete from v_voice_secretaries_realtime".into()).await;
-    let deeds = store.deeds(domain, 10).await.unwrap();
+    let deeds: Vec<Deed> = store.deeds(domain, 10).await.unwrap().into_iter().map(|told| told.deed).collect();
     let mut told: Vec<(&str, Option<&str>)> =
         deeds.iter().map(|deed| (deed.action.as_str(), deed.detail.as_deref())).collect();
     told.reverse();
@@ -101,7 +167,7 @@ pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was
         detail: Some("1 deleted, 0 left".into()),
     };
     store.tell(&deed).await.unwrap();
-    assert_eq!(store.deeds(domain, 1).await.unwrap(), [deed]);
+    assert_eq!(store.deeds(domain, 1).await.unwrap()[0].deed, deed);
     assert_eq!(store.deeds(Uuid::new_v4(), 10).await.unwrap(), [], "of another tenant");
 }
 
@@ -114,4 +180,125 @@ pub(super) async fn tenants_say_how_long_they_keep_conversations(scratch: Scratc
     assert_eq!(store.retentions().await.unwrap(), [Retention { domain, days: 90 }]);
     execute(store, "update v_voice_tenants set retention_days = -1".into()).await;
     assert_eq!(store.retentions().await.unwrap(), []);
+}
+
+pub(super) async fn pages_have_every_conversation_once_and_the_unreadable_are_counted(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    store.upsert_secretary(&entry("b.example", "8000", "Ana")).await.unwrap();
+    let (ana, other) = (found(store, "8000", Some("a.example")).await, found(store, "8000", Some("b.example")).await);
+    let mut all = Vec::new();
+    // Three of each moment, so that a page ends between two of the same.
+    for number in 0..9_u64 {
+        let mut kept = conversation(if number == 4 { &other } else { &ana });
+        kept.started_at += Duration::from_secs(number / 3);
+        kept.turns[1].text = if number % 2 == 0 { "boleto".into() } else { "recibo".into() };
+        store.save_conversation(&kept).await.unwrap();
+        all.push(kept);
+    }
+    all.sort_by_key(|kept| (kept.started_at, kept.conversation_uuid.to_string()));
+    let read = async |scope: Scope<'_>, last: Option<u32>| {
+        let (mut uuids, mut unreadable) = (Vec::new(), 0);
+        let mut after = match last {
+            Some(last) => store.before_last(scope, last).await.unwrap(),
+            None => None,
+        };
+        loop {
+            let page = store.page(scope, after.as_ref(), 2).await.unwrap();
+            assert!(page.conversations.len() <= 2);
+            uuids.extend(page.conversations.into_iter().map(|kept| kept.conversation_uuid));
+            unreadable += page.unreadable;
+            after = page.next;
+            if after.is_none() {
+                return (uuids, unreadable);
+            }
+        }
+    };
+    let which = |wanted: &dyn Fn(&Conversation) -> bool| -> Vec<Uuid> {
+        all.iter().filter(|kept| wanted(kept)).map(|kept| kept.conversation_uuid).collect()
+    };
+    let mine = Query { domain: ana.domain_uuid, ..Query::default() };
+    let boleto = Query { words: "BOLETO".into(), ..mine.clone() };
+    let of_tenant = which(&|kept| kept.domain_uuid == ana.domain_uuid);
+    assert_eq!(read(Scope::Of(&mine), None).await, (of_tenant.clone(), 0));
+    assert_eq!(read(Scope::All, None).await, (which(&|_| true), 0));
+    let found = which(&|kept| kept.domain_uuid == ana.domain_uuid && kept.turns[1].text == "boleto");
+    assert_eq!(read(Scope::Of(&boleto), None).await, (found, 0));
+    let newest = of_tenant[of_tenant.len() - 3..].to_vec();
+    assert_eq!(read(Scope::Of(&mine), Some(3)).await, (newest, 0));
+    assert_eq!(read(Scope::All, Some(50)).await.0.len(), 9, "there are fewer than that");
+    let broken = "update v_voice_conversations_realtime set outcome = 'lost'";
+    execute(store, format!("{broken} where conversation_uuid = '{}'", of_tenant[1])).await;
+    let rest: Vec<Uuid> = of_tenant.iter().copied().filter(|uuid| *uuid != of_tenant[1]).collect();
+    assert_eq!(read(Scope::Of(&mine), None).await, (rest, 1));
+}
+
+/// The index of words leads to those of one tenant alone, however often others said the same. It has no rival here: while a tenant has
+/// no more than a thousand rows, reading them all by another index is as good.
+#[tokio::test]
+async fn words_of_a_tenant_are_found_by_their_index() {
+    let Some(scratch) = postgres().await else { return };
+    let store = &scratch.store;
+    let Sql::Postgres(pool) = store else { panic!("a server was asked for") };
+    execute(
+        store,
+        "insert into v_domains (domain_uuid, domain_name, domain_enabled) \
+             select gen_random_uuid(), 'd' || n, true from generate_series(1, 40) n; \
+         insert into v_voice_conversations_realtime (domain_uuid, call_uuid, started_at, outcome, search_text) \
+             select domain_uuid, 'c', timestamptz '2026-01-01' + n * interval '1 minute', 'completed', \
+                 ' quero' || case when n % 100 = 0 then ' estorno' else ' boleto' end \
+             from v_domains, generate_series(1, 1000) n; \
+         drop index idx_conv_realtime_domain, idx_conv_realtime_date, idx_voice_conversations_caller; \
+         analyze v_voice_conversations_realtime"
+            .into(),
+    )
+    .await;
+    let domain: Uuid = sqlx::query_scalar("select domain_uuid from v_domains limit 1").fetch_one(pool).await.unwrap();
+    let query = Query { domain, words: "estorno".into(), last: 100, ..Query::default() };
+    let explain = sqlx::AssertSqlSafe(format!("explain (analyze, costs off, timing off) {}", pages::SEARCH));
+    let (none, never) = (None::<String>, None::<DateTime<chrono::Utc>>);
+    let plan = sqlx::query_scalar::<_, String>(explain).bind(domain).bind(none).bind(never).bind(never);
+    let plan = plan.bind(store.asked(&query)).bind(100_i64).fetch_all(pool).await.unwrap().join("\n");
+    assert!(plan.contains("Bitmap Index Scan on idx_voice_conversations_tenant_words (actual rows=10"), "{plan}");
+    // Nothing of another tenant is even looked at.
+    assert!(!plan.contains("Rows Removed by"), "{plan}");
+}
+
+/// Every column that is there, in a file: its triggers name them one by one.
+#[tokio::test]
+async fn a_change_of_any_column_is_told_in_a_file_too() {
+    let Some(scratch) = sqlite().await else { return };
+    let store = &scratch.store;
+    let Sql::Sqlite(pool) = store else { panic!("a file was asked for") };
+    for domain in ["a.example", "b.example"] {
+        store.upsert_secretary(&entry(domain, "8000", "Ana")).await.unwrap();
+    }
+    let domain = found(store, "8000", Some("a.example")).await.domain_uuid;
+    let other = found(store, "8000", Some("b.example")).await.domain_uuid;
+    store.set_key(domain, "openai", "v1.x").await.unwrap();
+    execute(store, format!("delete from v_voice_secretaries_realtime where domain_uuid = '{other}'")).await;
+    let by_whom = ["created_at", "updated_at", "insert_date", "insert_user", "update_date", "update_user"];
+    for table in ["v_voice_secretaries_realtime", "v_voice_tenants"] {
+        let columns =
+            sqlx::AssertSqlSafe(format!("select name from pragma_table_info('{table}') order by name = 'domain_uuid'"));
+        let columns: Vec<String> = sqlx::query_scalar(columns).fetch_all(pool).await.unwrap();
+        assert!(columns.len() > 15 && columns.last().unwrap() == "domain_uuid", "{columns:?}");
+        for column in columns {
+            let value = match column.as_str() {
+                "domain_uuid" => other.to_string(),
+                "processing_mode" => "auto".into(),
+                _ => "changed".into(),
+            };
+            let before = store.deeds(domain, 1_000).await.unwrap().len();
+            execute(store, format!("update {table} set {column} = '{value}'")).await;
+            let told = store.deeds(domain, 1_000).await.unwrap();
+            if by_whom.contains(&column.as_str()) {
+                assert_eq!(told.len(), before, "{column}");
+                continue;
+            }
+            assert_eq!((told.len(), told[0].deed.detail.as_deref()), (before + 1, Some(column.as_str())), "{table}");
+        }
+        let told = store.deeds(other, 1).await.unwrap();
+        assert_eq!(told[0].deed.detail.as_deref(), Some("domain_uuid"), "whoever has it now is told as well");
+    }
 }

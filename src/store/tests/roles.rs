@@ -33,11 +33,14 @@ async fn a_role_that_may_do_little_is_enough() {
     assert!(store.lease(place, Lease { owner: "n", now, until: now + Duration::from_secs(45) }).await.unwrap());
     store.note(place, "n", &Standing { state: "registered", status_code: None, next_at: None }).await.unwrap();
     store.release(place, "n").await.unwrap();
+    assert!(store.moved(kept.domain_uuid, kept.conversation_uuid).await.unwrap());
+    assert_eq!(store.let_go(kept.domain_uuid, "").await.unwrap(), 1);
     assert!(store.forget(kept.domain_uuid, kept.conversation_uuid).await.unwrap());
     store.set_key(ana.domain_uuid, "openai", "v1.x").await.unwrap();
     assert!(store.find(ana.domain_uuid).await.unwrap().is_some());
     let deeds = store.deeds(ana.domain_uuid, 1).await.unwrap();
-    assert!(deeds[0].actor.starts_with("ramal"), "{deeds:?}");
+    assert!(deeds[0].deed.actor.starts_with("ramal"), "{deeds:?}");
+    assert_eq!(deeds[0].database_user.as_deref(), Some("ramal"));
     let Sql::Postgres(pool) = &store else { panic!("a server was asked for") };
     for forbidden in [
         "drop table v_voice_tenants",
@@ -90,4 +93,52 @@ async fn what_is_altered_below_a_running_server_is_read_as_before() {
     let ana = found(&scratch.store, "8000", None).await;
     scratch.store.save_conversation(&conversation(&ana)).await.unwrap();
     assert_eq!(scratch.store.conversations(10).await.unwrap().len(), 4);
+}
+
+/// Anybody may say to be somebody else; the database knows better.
+#[tokio::test]
+async fn whoever_says_to_be_another_is_known_by_the_user_of_the_database() {
+    let Some(owner) = postgres().await else { return };
+    owner.store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let domain = found(&owner.store, "8000", None).await.domain_uuid;
+    let store = open(&as_ramal(&owner).await).await.unwrap();
+    let insert = "insert into v_voice_audit (domain_uuid, actor, action, database_user)";
+    execute(&store, format!("{insert} values ('{domain}', 'user admin', 'erase', 'postgres')")).await;
+    let rename = "update v_voice_secretaries_realtime set secretary_name";
+    execute(&store, format!("set ramal.actor = 'user admin'; {rename} = 'Bia'; reset ramal.actor")).await;
+    execute(&owner.store, format!("set role ramal; {rename} = 'Eva'; reset role")).await;
+    let told = owner.store.deeds(domain, 3).await.unwrap();
+    let told: Vec<(&str, Option<&str>)> =
+        told.iter().map(|told| (told.deed.actor.as_str(), told.database_user.as_deref())).collect();
+    let [(_, Some("postgres as ramal")), ("user admin", Some("ramal")), ("user admin", Some("ramal"))] = told[..]
+    else {
+        panic!("{told:?}");
+    };
+}
+
+/// What a server prepares it keeps until the connection ends, which is half an hour of questions.
+#[tokio::test]
+async fn no_statement_is_left_on_the_server() {
+    let Some(scratch) = postgres().await else { return };
+    let store = open(&Database { pool: 1, ..scratch.database.clone() }).await.unwrap();
+    let Sql::Postgres(pool) = &store else { panic!("a server was asked for") };
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let ana = found(&store, "8000", None).await;
+    for _ in 0..5 {
+        found(&store, "8000", None).await;
+        store.save_conversation(&conversation(&ana)).await.unwrap();
+        store.conversations(1).await.unwrap();
+        store.find(ana.domain_uuid).await.unwrap();
+    }
+    let left = sqlx::raw_sql("select name from pg_prepared_statements").fetch_all(pool).await.unwrap();
+    assert_eq!((pool.size(), left.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_connection_knows_its_deadline_and_its_author() {
+    let Some(scratch) = postgres().await else { return };
+    let Sql::Postgres(pool) = &scratch.store else { panic!("a server was asked for") };
+    let told = "select current_setting('statement_timeout'), current_setting('ramal.actor')";
+    let (deadline, author): (String, String) = sqlx::query_as(told).fetch_one(pool).await.unwrap();
+    assert_eq!((deadline.as_str(), author.starts_with("ramal")), ("5s", true), "{author}");
 }

@@ -16,7 +16,7 @@ struct Shelf {
     objects: BTreeMap<String, Vec<u8>>,
 }
 
-/// Serves S3's PUT and HEAD of an object, until the test ends.
+/// Serves S3's PUT, HEAD and DELETE of an object, until the test ends.
 fn store(refusals: usize) -> (SocketAddr, Arc<Mutex<Shelf>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -64,6 +64,10 @@ fn answer(stream: &TcpStream, shelf: &Mutex<Shelf>) -> Option<()> {
             "200 OK\r\netag: \"x\"\r\ncontent-length: 0".to_owned()
         }
         "PUT" => "400 Bad Digest\r\ncontent-length: 0".to_owned(),
+        "DELETE" => {
+            shelf.objects.remove(path);
+            "204 No Content\r\ncontent-length: 0".to_owned()
+        }
         "HEAD" => match shelf.objects.get(path) {
             Some(kept) => {
                 format!("200 OK\r\ncontent-length: {}\r\nx-amz-checksum-sha256: {}", kept.len(), base64(kept))
@@ -134,4 +138,37 @@ async fn what_waits_for_the_store_survives_a_restart() {
     let _later = Recorder::start(uploading(&folder.0, at)).unwrap();
     uploaded(&folder.0).await;
     assert!(shelf.lock().unwrap().objects.contains_key(&format!("/bucket/pbx/{PATH}")));
+}
+
+/// What a row that is erased leads to must not appear in the store afterwards.
+#[tokio::test]
+async fn what_is_erased_while_it_waits_for_the_store_is_never_sent() {
+    let folder = Folder::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let kept = record(&Recorder::start(uploading(&folder.0, nobody)).unwrap()).await;
+    assert_eq!(kept.node.as_deref(), Some("here"));
+    let (at, shelf) = store(0);
+    let Title { domain_uuid, conversation_uuid, .. } = title("c");
+    let entry = folder::entry(&folder.0, conversation_uuid);
+    let sender = upload::Store::new(&uploading(&folder.0, at), uploading(&folder.0, at).s3.unwrap()).unwrap();
+    // Somebody deletes it: nothing is sent meanwhile, nor after.
+    let deleting = folder::hold(&entry).unwrap().unwrap();
+    assert!(sender.send(&entry, PATH).is_err());
+    drop(deleting);
+    let eraser = Eraser::new(&uploading(&folder.0, at)).unwrap();
+    let erasing = tokio::task::spawn_blocking(move || eraser.erase(domain_uuid, conversation_uuid, &kept));
+    erasing.await.unwrap().unwrap();
+    assert!(!entry.exists() && !folder.0.join(PATH).exists());
+    tokio::task::spawn_blocking(move || sender.send(&entry, PATH)).await.unwrap().unwrap();
+    assert!(shelf.lock().unwrap().objects.is_empty());
+}
+
+#[tokio::test]
+async fn a_recording_that_only_the_store_has_is_noted_for_its_row() {
+    let (folder, (at, _)) = (Folder::new(), store(0));
+    record(&Recorder::start(uploading(&folder.0, at)).unwrap()).await;
+    uploaded(&folder.0).await;
+    let noted = receipts(&folder.0);
+    let [Receipt { domain_uuid, conversation_uuid, .. }] = noted.as_slice() else { panic!("{noted:?}") };
+    assert_eq!((*domain_uuid, *conversation_uuid), (title("c").domain_uuid, title("c").conversation_uuid));
 }
