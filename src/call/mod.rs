@@ -10,6 +10,7 @@ mod debt;
 mod event;
 mod kept;
 mod keypad;
+mod listen_in;
 mod live;
 mod log;
 mod numbered;
@@ -20,6 +21,7 @@ mod ringing;
 mod rung;
 mod settings;
 mod setup;
+mod standing;
 mod succession;
 mod takeover;
 mod tools;
@@ -28,11 +30,14 @@ mod transfer;
 
 pub use bundle::Room;
 pub use event::{Event, Hold};
+pub use listen_in::ListenerId;
+pub use live::steer::{self, NotDone};
 pub use log::refused;
 pub use recording::{Order, Recording};
 pub use rung::{PartPrices, Pipeline, Rung, Standby};
 pub use settings::{Listening, Patiences, Settings};
 pub use setup::Setup;
+pub use standing::{Kept as RecordingNow, LiveState, Standing};
 pub use tools::{NAMES as TOOLS, tools};
 
 use crate::{

@@ -1,5 +1,6 @@
 //! What calls cost their tenants: opens a bill for each call of a tenant with a budget, and tells somebody when most of the
 //! money is spent.
+use super::switchboard::{Bus, Happening};
 use crate::{
     record::MicroUsd,
     store::{Store, StoreError},
@@ -38,6 +39,7 @@ struct Inner {
     http: Agent,
     /// Where alerts are delivered: media threads have no time for it.
     runtime: Handle,
+    bus: Bus,
 }
 
 #[derive(Debug, Default)]
@@ -123,8 +125,8 @@ impl Drop for Tab {
 
 impl Till {
     /// An empty till. To be made within the runtime that delivers alerts.
-    pub fn new(store: Arc<dyn Store>, http: Agent) -> Self {
-        Self(Arc::new(Inner { books: Mutex::default(), store, http, runtime: Handle::current() }))
+    pub fn new(store: Arc<dyn Store>, http: Agent, bus: Bus) -> Self {
+        Self(Arc::new(Inner { books: Mutex::default(), store, http, runtime: Handle::current(), bus }))
     }
 
     /// Opens the bill of a call that begins at this time.
@@ -198,6 +200,12 @@ impl Till {
         let (domain_uuid, month) = account;
         let (spent_usd, budget_usd) = (spent.dollars(), terms.limit.dollars());
         warn!(domain = %tab.name, %month, spent_usd, budget_usd, "The budget of a tenant is nearly spent");
+        let alert = Happening::BudgetAlert {
+            month: month.to_string(),
+            spent_micro_usd: spent.0,
+            budget_micro_usd: terms.limit.0,
+        };
+        self.0.bus.tell(Some(domain_uuid), alert);
         let Some(url) = tab.webhook.clone() else { return };
         let body = json!({
             "event": "budget_alert",
@@ -253,7 +261,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Environment},
-        drivers::{https, trust},
+        drivers::{https, switchboard::Told, trust},
         store,
     };
     use std::{
@@ -265,7 +273,8 @@ mod tests {
 
     async fn till() -> Till {
         let config = Config::parse("[database]\nurl = \"sqlite::memory:\"\n", "test", &Environment::new()).unwrap();
-        Till::new(store::connect(&config.database).await.unwrap(), https::agent(trust::tls(&config).unwrap()))
+        let http = https::agent(trust::tls(&config).unwrap());
+        Till::new(store::connect(&config.database).await.unwrap(), http, Bus::start())
     }
 
     const PAYER: Payer<'static> = Payer { domain: Uuid::nil(), name: "a.example", zone: Tz::UTC };
@@ -323,6 +332,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let till = till().await;
+        let mut told = till.0.bus.events(Some(PAYER.domain), None);
         let mut tab = till.open(PAYER, &budget(4, Some(url)), STEP, Utc::now()).await.unwrap();
         assert!(!tab.charge(MicroUsd(2 * STEP.0)) && !tab.charge(MicroUsd(3 * STEP.0)));
         let request = tokio::task::spawn_blocking(move || {
@@ -342,5 +352,7 @@ mod tests {
             "{request}"
         );
         assert_eq!(till.count().alerts, 1);
+        let Some(Told::Event(_, alert)) = told.next().await else { panic!("the tenant was not told") };
+        assert!(matches!(alert.what, Happening::BudgetAlert { spent_micro_usd: 500_000, .. }), "{alert:?}");
     }
 }
