@@ -3,8 +3,10 @@
 //! PURE: what is asked and told, and where the socket may be. The sockets themselves are the drivers'.
 use crate::{
     breaker::{self, State},
+    call::steer,
     config::Environment,
     record::MediaQuality,
+    switchboard::LiveCall,
     trace::{Carrier, Counters, Direction, Entry, Progress, Summary},
 };
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,20 @@ pub enum Ask {
         /// What is wanted.
         order: RecordOrder,
     },
+    /// The calls that are up: one [`Reply::Live`] each, in the order they began.
+    Live,
+    /// A call shall end, or go elsewhere: [`Reply::End`] when it does.
+    Steer {
+        /// Its conversation, or how that begins.
+        call: String,
+        /// What is wanted.
+        order: steer::Order,
+    },
+    /// What a call sounds like, until it is over or the asker goes: [`Reply::Listening`], then [`Reply::Heard`].
+    Listen {
+        /// Its conversation, or how that begins.
+        call: String,
+    },
     /// How the server is: one [`Reply::Status`].
     Status,
     /// The same for a machine: one [`Reply::Metrics`].
@@ -79,6 +95,22 @@ pub enum Reply {
     Missed {
         /// How many.
         messages: u64,
+    },
+    /// A call that is up.
+    Live(Box<LiveCall>),
+    /// From here on the call is heard.
+    Listening {
+        /// Its conversation.
+        conversation: Uuid,
+        /// Frames a second.
+        rate: u32,
+    },
+    /// A piece of a call.
+    Heard {
+        /// Frames before it that the asker was too slow for.
+        missed: u64,
+        /// 16-bit little-endian samples, the caller on the left and the assistant on the right, in base64.
+        base64: String,
     },
     /// How the server is.
     Status(Box<Status>),
@@ -481,6 +513,15 @@ mod tests {
             (
                 Ask::Record { call: "x@y".into(), order: RecordOrder::Pause },
                 r#"{"version":1,"ask":"record","call":"x@y","order":"pause"}"#,
+            ),
+            (Ask::Live, r#"{"version":1,"ask":"live"}"#),
+            (
+                Ask::Steer { call: "c0".into(), order: steer::Order::HangUp },
+                r#"{"version":1,"ask":"steer","call":"c0","order":"hang_up"}"#,
+            ),
+            (
+                Ask::Steer { call: "c0".into(), order: steer::Order::Transfer { to: "sales".into() } },
+                r#"{"version":1,"ask":"steer","call":"c0","order":{"transfer":{"to":"sales"}}}"#,
             ),
             (Ask::Status, r#"{"version":1,"ask":"status"}"#),
             (Ask::Metrics, r#"{"version":1,"ask":"metrics"}"#),

@@ -21,6 +21,7 @@ pub mod seal;
 pub mod secretary;
 pub mod speech;
 pub mod store;
+pub mod switchboard;
 pub mod tenancy;
 pub mod trace;
 pub mod vault;

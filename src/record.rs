@@ -1,5 +1,6 @@
 //! What is kept of a call: one row of `v_voice_conversations_realtime`, without a database.
 mod change;
+mod listened;
 mod quality;
 mod recording;
 mod redact;
@@ -9,6 +10,7 @@ mod words;
 
 pub use change::Change;
 use chrono::{DateTime, Utc};
+pub use listened::Listened;
 pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
 pub use redact::redact;
@@ -73,6 +75,9 @@ pub struct Conversation {
     /// How it sounded; `None` if it had no audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_quality: Option<MediaQuality>,
+    /// Who listened in, in the order they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listened: Vec<Listened>,
 }
 
 /// One thing said by one side.
@@ -194,6 +199,7 @@ impl Conversation {
             engine: clean(&self.engine),
             end_reason: clean(&self.end_reason),
             changes: self.changes.iter().map(|c| Change { why: clean(&c.why), ..c.clone() }).collect(),
+            listened: self.listened.iter().map(|l| Listened { who: clean(&l.who), ..l.clone() }).collect(),
         };
         let turn = |turn: &TurnRecord| TranscriptEntry::Turn(TurnRecord { text: clean(&turn.text), ..turn.clone() });
         std::iter::once(about).chain(self.turns.iter().map(turn)).collect()
@@ -217,6 +223,9 @@ pub enum TranscriptEntry {
         /// Changes of provider.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changes: Vec<Change>,
+        /// Who listened in.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        listened: Vec<Listened>,
     },
 }
 
@@ -298,6 +307,7 @@ mod tests {
             engine: "flite".into(),
             recording: None,
             media_quality: None,
+            listened: Vec::new(),
         }
     }
 
@@ -359,6 +369,13 @@ mod tests {
         Ok(())
     }
 
+    /// Every object of a transcript.
+    fn about_and_turns(schema: &Value) -> [&Value; 4] {
+        let about = &schema["prefixItems"][0];
+        let list = |key: &str| &about["properties"][key]["items"];
+        [about, list("changes"), list("listened"), &schema["items"]]
+    }
+
     #[test]
     fn the_transcript_is_as_its_schema_says() {
         let schema: Value = serde_json::from_str(include_str!("../docs/transcript.schema.json")).unwrap();
@@ -366,12 +383,13 @@ mod tests {
         let ms = Duration::from_millis;
         let (from, to, why) = ("openai m".to_owned(), "local".to_owned(), "connection: it broke".to_owned());
         whole.changes = vec![Change { at: ms(1), from, to, why, gap: ms(2), lost: ms(3) }];
+        whole.listened = vec![Listened { who: "uid 0".into(), from: ms(6), to: ms(7) }];
         whole.turns[2].waterfall = Some(Waterfall { decided: Some(ms(4)), thought: Some(ms(4)), audio: ms(5) });
         let transcript = serde_json::to_value(whole.transcript()).unwrap();
         check(&schema, &transcript).unwrap();
-        let properties =
-            [&schema["prefixItems"][0], &schema["prefixItems"][0]["properties"]["changes"]["items"], &schema["items"]];
-        let told = [&transcript[0], &transcript[0]["changes"][0], &transcript[3]];
+        let properties = about_and_turns(&schema);
+        let about = &transcript[0];
+        let told = [about, &about["changes"][0], &about["listened"][0], &transcript[3]];
         for (schema, told) in properties.into_iter().zip(told) {
             let keys =
                 |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();

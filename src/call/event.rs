@@ -75,6 +75,13 @@ pub enum Event {
     Hold(Hold),
     /// The recording pauses, or goes on.
     Recording(Order),
+    /// Somebody begins to listen in, or does so no more.
+    ListenedTo {
+        /// Who.
+        who: String,
+        /// Whether they begin.
+        begins: bool,
+    },
     /// How the call sounds so far, every five seconds or so.
     Measured(Box<MediaQuality>),
     /// Trouble that the call survived.

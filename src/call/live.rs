@@ -2,6 +2,7 @@
 mod budget;
 mod keys;
 mod replace;
+pub mod steer;
 mod turn;
 
 pub(super) use budget::Money;

@@ -1,7 +1,7 @@
 //! What a call keeps for its record, from INVITE to the end.
-use super::{Rung, rung::About, transcript::Transcript};
+use super::{ListenerId, Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Change, Conversation, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redact},
+    record::{Change, Conversation, Listened, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redact},
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -38,8 +38,18 @@ pub(super) struct Log {
     /// Assistant utterances that answered the caller.
     replies: u32,
     recording: Option<Recording>,
+    /// Everybody who listened in, in the order they came.
+    listened: Vec<Ear>,
     /// Numbers of cards and e-mail addresses are not kept.
     redact: bool,
+}
+
+/// Somebody who listens in, or did.
+#[derive(Debug)]
+struct Ear {
+    who: String,
+    from: Instant,
+    to: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -85,6 +95,7 @@ impl Log {
             changes: Vec::new(),
             replies: 0,
             recording: None,
+            listened: Vec::new(),
             redact: secretary.of_tenant.redact,
         }
     }
@@ -165,6 +176,29 @@ impl Log {
         self.recording = Some(summary.into());
     }
 
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// Somebody begins to listen in; `None` if that is not written down any more.
+    pub(super) fn listens(&mut self, who: &str, most: usize, now: Instant) -> Option<ListenerId> {
+        let id = ListenerId(self.listened.len());
+        (id.0 < most).then(|| self.listened.push(Ear { who: who.to_owned(), from: now, to: None }))?;
+        Some(id)
+    }
+
+    /// One who listened does so no more: who, unless that is known.
+    pub(super) fn listened(&mut self, ListenerId(id): ListenerId, now: Instant) -> Option<String> {
+        let ear = self.listened.get_mut(id).filter(|ear| ear.to.is_none())?;
+        ear.to = Some(now);
+        Some(ear.who.clone())
+    }
+
+    /// How many listen in.
+    pub(super) fn listeners(&self) -> usize {
+        self.listened.iter().filter(|ear| ear.to.is_none()).count()
+    }
+
     pub(super) fn replies(&self) -> u32 {
         self.replies
     }
@@ -176,6 +210,11 @@ impl Log {
             redact(&mut turns);
         }
         turns
+    }
+
+    fn heard_by(&self, Ear { who, from, to }: &Ear, now: Instant) -> Listened {
+        let (from, to) = (self.since_answer(*from), self.since_answer(to.unwrap_or(now)));
+        Listened { who: who.clone(), from, to }
     }
 
     /// The finished record.
@@ -211,6 +250,7 @@ impl Log {
             engine: self.engine.clone(),
             recording: self.recording.clone(),
             media_quality: self.media_quality.clone(),
+            listened: self.listened.iter().map(|ear| self.heard_by(ear, now)).collect(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a call is recorded, and when its recording pauses.
 //!
 //! It pauses while anybody wants it to: a person at the control socket, the assistant, or keys that were just pressed.
-use super::{Call, Desk, Event, State, live::Live};
+use super::{Call, Desk, Event, RecordingNow, State, live::Live};
 use media::recording::{Blank, Block};
 use providers::{Respond, ToolCallId};
 use serde_json::json;
@@ -69,6 +69,15 @@ impl Call {
 }
 
 impl Live {
+    /// Whether it is recorded, and goes on.
+    pub(super) fn kept(&self) -> RecordingNow {
+        match &self.recorded {
+            None => RecordingNow::No,
+            Some(recorded) if recorded.wanted.is_empty() => RecordingNow::Yes,
+            Some(_) => RecordingNow::Paused,
+        }
+    }
+
     /// Begins to record, if this call is to be.
     pub(super) fn start_recording(&mut self, desk: &Desk) {
         if desk.secretary.recording.unwrap_or(desk.settings.recording.enabled) {
@@ -123,14 +132,17 @@ impl Live {
         }
     }
 
-    /// The call ends: the last blocks wait for the driver, and the record says what was recorded.
+    /// The call ends: the last blocks wait for the driver, and the record says what was recorded. What was taped for
+    /// listeners alone is in no record.
     pub(super) fn finish_recording(&mut self, desk: &mut Desk) {
         while let Some(block) = self.media.poll_recorded() {
             desk.recorded.push_back(block);
         }
         if let Some((blocks, summary)) = self.media.finish_recording() {
             desk.recorded.extend(blocks);
-            desk.log.recorded(summary);
+            if self.recorded.is_some() {
+                desk.log.recorded(summary);
+            }
         }
     }
 

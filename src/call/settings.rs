@@ -62,6 +62,8 @@ pub struct Settings {
     pub fallback_extension: Option<String>,
     /// Whether and how calls are recorded.
     pub recording: Recording,
+    /// Whether anybody may listen in.
+    pub listen_in: bool,
 }
 
 impl Default for Settings {
@@ -90,6 +92,7 @@ impl Default for Settings {
             dtmf: Dtmf::Auto,
             fallback_extension: None,
             recording: Recording::default(),
+            listen_in: false,
         }
     }
 }

@@ -6,7 +6,7 @@ mod table;
 use super::config::written;
 use crate::{
     paint::{Paint, plain},
-    record::{Change, Conversation, Outcome, Speaker, TurnRecord, Waterfall},
+    record::{Change, Conversation, Listened, Outcome, Speaker, TurnRecord, Waterfall},
     store::Which,
 };
 use chrono::{DateTime, FixedOffset, Utc};
@@ -161,8 +161,14 @@ fn show(conversation: &Conversation, started: DateTime<FixedOffset>, paint: Pain
         text.push_str(&line(turn, paint));
     }
     changes.for_each(|change| text.push_str(&change_line(change, paint)));
+    conversation.listened.iter().for_each(|listened| text.push_str(&listened_line(listened, paint)));
     text.push('\n');
     text
+}
+
+fn listened_line(Listened { who, from, to }: &Listened, paint: Paint) -> String {
+    let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
+    format!("  {}\n", paint.on("33", &format!("{from:7.1} s  {} listened until {to:.1} s", plain(who))))
 }
 
 fn line(turn: &TurnRecord, paint: Paint) -> String {
@@ -282,6 +288,7 @@ mod tests {
             engine: "whisper tiny".into(),
             recording: None,
             media_quality: None,
+            listened: vec![Listened { who: "uid 0".into(), from: ms(1_000), to: ms(3_000) }],
         }
     }
 
@@ -297,6 +304,7 @@ mod tests {
      2.8 s  local went on after 320 ms without openai m: connection: it broke
      3.0 s  assistant  Vou transferir.  (answered in 280 ms)
            |eeepppw|  end of turn 120 ms, first audio 140 ms, first packet 20 ms
+      1.0 s  uid 0 listened until 3.0 s
 
 ";
         assert_eq!(shown, want);

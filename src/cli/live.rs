@@ -77,6 +77,9 @@ impl LiveView {
                 self.line(NOTE, &note);
             }
             E::Recording(order) => self.line(NOTE, &format!("── recording: {order:?}")),
+            E::ListenedTo { who, begins } => {
+                self.line(NOTE, &format!("── {who} {}", if begins { "listens" } else { "listens no more" }));
+            }
             E::Warning(text) => self.line(NOTE, &format!("── {text}")),
             E::Ended(record) => {
                 self.line(NOTE, &format!("── {}: {}", record.outcome.as_str(), record.end_reason));

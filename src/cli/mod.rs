@@ -1,10 +1,12 @@
 //! The commands of `ramal`.
 mod ask;
 pub mod call;
+pub mod calls;
 pub mod config;
 pub mod conversations;
 pub mod demo;
 pub mod keys;
+pub mod listen;
 pub mod live;
 pub mod logging;
 pub mod record;
@@ -55,6 +57,14 @@ enum Command {
     Conversations(conversations::Args),
     /// Shows the SIP messages of a call, or of all as they pass
     Trace(Box<trace::Args>),
+    /// Lists the calls that are up: state, tenant, caller, who speaks, cost
+    Calls(calls::Args),
+    /// Ends a call that is up
+    Hangup(calls::HangUpArgs),
+    /// Sends the caller of a call that is up to somebody
+    Transfer(calls::TransferArgs),
+    /// Listens to a call that is up, as a WAV file
+    Listen(listen::Args),
     /// Pauses the recording of a call, and goes on with it
     Record(record::Args),
     /// Shows registrations, calls and counts of the running server
@@ -107,6 +117,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(keys::run(args))?;
         }
         Command::Trace(args) => trace::run(&args)?,
+        Command::Calls(args) => calls::run(&args)?,
+        Command::Hangup(args) => calls::hang_up(args)?,
+        Command::Transfer(args) => calls::transfer(args)?,
+        Command::Listen(args) => listen::run(args)?,
         Command::Record(args) => record::run(args)?,
         Command::Status(args) => status::run(&args)?,
         Command::Metrics(args) => status::metrics(&args)?,

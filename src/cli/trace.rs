@@ -82,6 +82,9 @@ fn fetch(args: &Args) -> anyhow::Result<Trace> {
             | Reply::Missed { .. }
             | Reply::Status(_)
             | Reply::Metrics { .. }
+            | Reply::Live(_)
+            | Reply::Listening { .. }
+            | Reply::Heard { .. }
             | Reply::End
             | Reply::Refused { .. } => {}
         }
@@ -138,7 +141,14 @@ fn follow(args: &Args) -> anyhow::Result<()> {
                 continue;
             }
             Reply::Missed { messages } => format!("… {messages} messages came faster than they could be shown\n"),
-            Reply::Call(_) | Reply::Status(_) | Reply::Metrics { .. } | Reply::End | Reply::Refused { .. } => continue,
+            Reply::Call(_)
+            | Reply::Status(_)
+            | Reply::Metrics { .. }
+            | Reply::Live(_)
+            | Reply::Listening { .. }
+            | Reply::Heard { .. }
+            | Reply::End
+            | Reply::Refused { .. } => continue,
         };
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             return Ok(written(Err(error))?);

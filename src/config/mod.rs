@@ -33,7 +33,7 @@ use media::{
 };
 pub use openai::{Azure, Live, McpServer, Tuning};
 pub use parts::{Chain, Parts, Protocol, Service};
-pub use recording::{Recording, RecordingFormat, S3};
+pub use recording::{Heard, Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
 use sip::{Strangers, Transport, uri::Uri};

@@ -172,6 +172,7 @@ raw!(
         announcement,
         pause_sound,
         pause_on_dtmf_s,
+        listen_in,
         key,
         s3_endpoint,
         s3_bucket,

@@ -4,7 +4,11 @@ use super::{
     check::{Check, Place},
     raw::RawRecording,
 };
-use crate::{call, seal::Key};
+use crate::{
+    call,
+    seal::Key,
+    secretary::{DomainRef, Secretary},
+};
 use media::recording::Blank;
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -25,6 +29,40 @@ pub struct Recording {
     pub key: Option<Key>,
     /// Where finished files are sent.
     pub s3: Option<S3>,
+    /// Whose calls may be listened to while they are up.
+    pub listen_in: Vec<Heard>,
+}
+
+/// Whose calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// `*`: of every tenant.
+    All,
+    /// Of one.
+    Of(DomainRef),
+}
+
+impl FromStr for Heard {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "" => Err(()),
+            "*" => Ok(Self::All),
+            domain => Ok(Self::Of(DomainRef::from(domain))),
+        }
+    }
+}
+
+impl Recording {
+    /// Whether anybody may listen to the calls of this secretary.
+    pub fn may_listen_to(&self, secretary: &Secretary) -> bool {
+        self.listen_in.iter().any(|heard| match heard {
+            Heard::All => true,
+            Heard::Of(DomainRef::Name(name)) => name.eq_ignore_ascii_case(&secretary.domain_name),
+            Heard::Of(DomainRef::Uuid(uuid)) => *uuid == secretary.domain_uuid,
+        })
+    }
 }
 
 /// An S3-compatible store.
@@ -104,6 +142,7 @@ pub(super) fn recording(mut raw: RawRecording, check: &mut Check<'_>) -> Recordi
     if sealed == Some(None) {
         check.refuse(at("key"), None, "must be 64 hexadecimal digits; `openssl rand -hex 32` makes some");
     }
+    let listen_in = check.list(at("listen_in"), raw.listen_in, "must be domain names or UUIDs, or \"*\" for all");
     let sound = check.parsed(at("pause_sound"), raw.pause_sound, "must be \"silence\" or \"tone\"");
     Recording {
         calls: call::Recording {
@@ -117,6 +156,7 @@ pub(super) fn recording(mut raw: RawRecording, check: &mut Check<'_>) -> Recordi
         format: check.parsed(at("format"), raw.format, "must be \"wav\" or \"opus\"").unwrap_or(RecordingFormat::Wav),
         key: sealed.flatten(),
         s3,
+        listen_in: listen_in.unwrap_or_default(),
     }
 }
 

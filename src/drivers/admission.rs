@@ -153,8 +153,9 @@ impl Admission {
         let local = self.advertised(sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
+        let cord = self.shared.switchboard.plug(&facts, &rung);
         let standby = ladder::standby(&secretary, &config, &self.ears);
-        let settings = self.settings(&invite);
+        let settings = self.settings(&invite, &secretary);
         let (seed, ice, srtp) = (seed(), ice_secret(), self.srtp(&invite));
         let setup = Setup {
             leg,
@@ -171,7 +172,8 @@ impl Admission {
             conversation_uuid,
             started_at,
         };
-        let call = NewCall { facts, setup, sockets, sip, shared: self.shared.clone(), held, span: Span::current() };
+        let shared = self.shared.clone();
+        let call = NewCall { facts, setup, sockets, sip, shared, cord, held, span: Span::current() };
         self.threads.place(call).map_err(|_| unavailable("every media thread is full"))
     }
 
@@ -190,10 +192,11 @@ impl Admission {
         Ok(ordered)
     }
 
-    fn settings(&self, invite: &IncomingInvite) -> Settings {
+    fn settings(&self, invite: &IncomingInvite, secretary: &Secretary) -> Settings {
         let (config, registrars) = (self.config.borrow(), self.registrars.borrow());
         let dtmf = routing::dtmf(invite, &config, &registrars);
-        settings(&config, routing::codecs(invite, &config, &registrars), dtmf)
+        let listen_in = config.recording.may_listen_to(secretary);
+        Settings { listen_in, ..settings(&config, routing::codecs(invite, &config, &registrars), dtmf) }
     }
 
     /// What the keys of this call are made of, if its audio is to be encrypted.
@@ -286,5 +289,6 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
         dtmf,
         fallback_extension: call.fallback_extension.clone(),
         recording: config.recording.calls.clone(),
+        listen_in: false,
     }
 }

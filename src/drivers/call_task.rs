@@ -8,6 +8,7 @@ use super::{
     media_board::News,
     meter::{Known, Meter},
     next_connection::NextConnection,
+    orders::{Wanted, Wish},
     receipts::Owed,
     recorder::{Recorder, Sink, Title},
     requests::Requests,
@@ -15,6 +16,7 @@ use super::{
     signed_url,
     sip_socket::Request,
     spares::Spares,
+    switchboard::{Cord, Listeners, Switchboard},
     till::Tab,
     ws_client::{Connection, Dialer, FromProvider},
 };
@@ -77,8 +79,10 @@ pub struct Shared {
     pub records: store::Recorder,
     /// Where recordings are written.
     pub recorder: Recorder,
-    /// Orders to the recordings of calls; the thread of each call passes on what is for it.
-    pub orders: broadcast::Sender<RecordingOrder>,
+    /// Orders to calls; the thread of each call passes on what is for it.
+    pub orders: broadcast::Sender<Wish>,
+    /// The calls that are up, for whoever watches and steers them.
+    pub switchboard: Switchboard,
     /// Everything that happens on calls, for whoever watches; a slow watcher loses the oldest.
     pub watch: broadcast::Sender<(Uuid, Event)>,
     /// What SRTP did not believe, of all calls.
@@ -110,17 +114,6 @@ impl SrtpCounters {
     }
 }
 
-/// Somebody wants a recording to pause or to go on.
-#[derive(Clone, Debug)]
-pub struct RecordingOrder {
-    /// The call, by its conversation or its Call-ID.
-    pub call: String,
-    /// What is wanted.
-    pub order: Order,
-    /// Whoever has that call says whether there is a recording.
-    pub answer: mpsc::Sender<bool>,
-}
-
 /// A call to be run.
 #[derive(Debug)]
 pub struct NewCall {
@@ -134,6 +127,8 @@ pub struct NewCall {
     pub sip: mpsc::Receiver<sip::Event>,
     /// What it shares with all others.
     pub shared: Shared,
+    /// What shows it to those outside.
+    pub cord: Cord,
     /// What it holds until it is over.
     pub held: Held,
     /// What its log lines are within.
@@ -147,19 +142,19 @@ pub struct Thread {
     pub room: Rc<Cell<Room>>,
     /// Connections its calls make in advance.
     pub spares: Spares,
-    /// Orders to this call's recording; closed when the server stops.
-    pub orders: mpsc::Receiver<RecordingOrder>,
+    /// Orders to this call; closed when the server stops.
+    pub orders: mpsc::Receiver<Wish>,
 }
 
 /// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
 /// a record and a leg that is taken down like any other.
 pub async fn run(new: NewCall, thread: Thread) {
-    let NewCall { facts, setup, sockets, sip, shared, mut held, span } = new;
+    let NewCall { facts, setup, sockets, sip, shared, cord, mut held, span } = new;
     held.begin();
     let Held { room, tab, .. } = held;
     let known = Known::default();
     let purse = (tab, Rc::clone(&known));
-    let task = spawn_local(drive((setup, purse), sockets, sip, shared.clone(), thread).instrument(span.clone()));
+    let task = spawn_local(drive((setup, purse, cord), sockets, sip, shared.clone(), thread).instrument(span.clone()));
     supervise(task, &facts, known, &shared).instrument(span).await;
     drop(room);
 }
@@ -223,6 +218,8 @@ struct Task {
     meter: Meter,
     /// What it costs, if its tenant has a budget.
     tab: Option<Tab>,
+    cord: Cord,
+    listeners: Listeners,
 }
 
 /// A call that has cost nothing yet.
@@ -237,7 +234,7 @@ fn spending(setup: &Setup) -> Spending {
 }
 
 async fn drive(
-    (setup, (tab, known)): (Setup, (Option<Tab>, Known)),
+    (setup, (tab, known), cord): (Setup, (Option<Tab>, Known), Cord),
     sockets: Pair,
     mut sip: mpsc::Receiver<sip::Event>,
     shared: Shared,
@@ -264,6 +261,8 @@ async fn drive(
         jobs_done,
         counted: Unbelieved::default(),
         tab,
+        cord,
+        listeners: Listeners::default(),
     };
     let (mut alarm, mut stopping) = (Alarm::new(), false);
     let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
@@ -289,7 +288,7 @@ async fn drive(
                 task.call.handle_provider(Incoming::Job(job), Instant::now());
             }
             order = thread.orders.recv(), if !stopping => match order {
-                Some(order) => task.on_order(&order),
+                Some(order) => task.on_wish(order.wanted),
                 None => {
                     stopping = true;
                     task.call.handle_shutdown(Instant::now());
@@ -297,6 +296,7 @@ async fn drive(
             }
         }
     }
+    task.listeners = Listeners::default();
     task.keep_record().await;
     Ok(())
 }
@@ -350,6 +350,7 @@ impl Task {
         }
         self.count();
         self.drain_recording();
+        self.cord.show(self.call.standing());
         !self.call.is_over()
     }
 
@@ -406,6 +407,13 @@ impl Task {
 
     fn drain_recording(&mut self) {
         while let Some(block) = self.call.poll_recorded() {
+            let block = Arc::new(block);
+            for id in self.listeners.push(&block) {
+                self.call.handle_listener_gone(id, Instant::now());
+            }
+            if !self.call.is_recorded() {
+                continue;
+            }
             if self.sink.is_none() {
                 let title = Title {
                     domain_uuid: self.domain_uuid,
@@ -416,15 +424,30 @@ impl Task {
                 self.sink = Some(self.shared.recorder.open(&title, block.rate, Span::current()));
             }
             if let Some(sink) = &mut self.sink {
-                sink.push(block);
+                sink.push(Arc::unwrap_or_clone(block));
             }
         }
     }
 
-    fn on_order(&mut self, order: &RecordingOrder) {
-        let recorded = self.call.handle_recording(order.order, Instant::now());
-        // Whoever asked waits for one answer.
-        let _ = order.answer.try_send(recorded);
+    /// Whoever asked waits for one answer, or waits no more: then nothing is done.
+    fn on_wish(&mut self, wanted: Wanted) {
+        let now = Instant::now();
+        match wanted {
+            Wanted::Record(order, answer) => {
+                let recorded = self.call.handle_recording(order, now);
+                let _ = answer.try_send(recorded);
+            }
+            Wanted::Steer(order, answer) if !answer.is_closed() => {
+                let done = self.call.handle_order(&order, now);
+                let _ = answer.try_send(done);
+            }
+            Wanted::Listen(who, answer) if !answer.is_closed() => {
+                let heard = self.call.handle_listener(&who, now);
+                // One who went meanwhile is missed at the next block.
+                let _ = answer.try_send(heard.map(|(id, rate)| self.listeners.add(id, rate)));
+            }
+            Wanted::Steer(..) | Wanted::Listen(..) => {}
+        }
     }
 
     /// The record is kept when it says what became of the recording.
@@ -474,6 +497,7 @@ impl Task {
 
     fn on_event(&mut self, event: Event) {
         log(&event);
+        self.cord.note(&event);
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
             Event::Connect(endpoint) => return self.connect(endpoint),
@@ -503,6 +527,7 @@ impl Task {
             | Event::TransferFailed { .. }
             | Event::Hold(_)
             | Event::Recording(_)
+            | Event::ListenedTo { .. }
             | Event::Warning(_) => {}
         }
         // Nobody watching is the ordinary case.
@@ -598,6 +623,8 @@ fn log(event: &Event) {
         Event::Hold(hold) => info!(?hold, "Hold"),
         Event::Recording(Order::Pause) => info!("Recording paused"),
         Event::Recording(Order::Resume) => info!("Recording resumed"),
+        Event::ListenedTo { who, begins: true } => info!(%who, "Somebody listens"),
+        Event::ListenedTo { who, begins: false } => info!(%who, "Somebody listens no more"),
         Event::AssistantSpeaks { latency: Some(latency), .. } => debug!(?latency, "Reply"),
         Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
         // Numbers, digits and words of callers are nobody's business above TRACE.

@@ -1,8 +1,10 @@
 //! The control socket: a Unix domain socket that only its owner may open, on which `ramal trace` and its kin ask.
+mod calls;
+
 use super::{
     admission::Admission,
-    call_task::RecordingOrder,
     media_board::{Board, News},
+    orders::{Wanted, Which as Meant, Wish},
     pages,
     rtp_socket::Ports,
     sip_socket::Request,
@@ -184,6 +186,7 @@ async fn run(socket: Socket, sources: Arc<Sources>) {
 }
 
 async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
+    let who = calls::who(&stream);
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
     let mut line = String::new();
@@ -205,6 +208,14 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
                 _ = reader.read_line(&mut line) => return Ok(()),
             }
         }
+        Ask::Listen { call } => {
+            tokio::select! {
+                heard = sources.listen(&mut writer, &call, &who) => return tell(&mut writer, &heard?).await,
+                _ = reader.read_line(&mut line) => return Ok(()),
+            }
+        }
+        Ask::Live => sources.live(&mut writer).await?,
+        Ask::Steer { call, order } => return tell(&mut writer, &sources.steer(&call, order).await).await,
         Ask::Calls => sources.calls(&mut writer).await?,
         Ask::Record { call, order } => return tell(&mut writer, &sources.record(call, order).await).await,
         Ask::Status => match sources.status().await {
@@ -302,7 +313,8 @@ impl Sources {
         let (answer, mut answers) = mpsc::channel(1);
         let asked = self.admission.upgrade().map(|admission| {
             // Without any call there is nobody to take it.
-            let _ = admission.shared.orders.send(RecordingOrder { call, order, answer });
+            let _ =
+                admission.shared.orders.send(Wish { call: Meant::Named(call), wanted: Wanted::Record(order, answer) });
         });
         if asked.is_none() {
             return Reply::Refused { why: "the server is ending".to_owned() };

@@ -1,6 +1,7 @@
 //! The media threads: each runs a single-threaded runtime; a call is placed on one and never moves.
 use super::{
-    call_task::{self, NewCall, RecordingOrder, Thread},
+    call_task::{self, NewCall, Thread},
+    orders::Wish,
     spares::Spares,
 };
 use crate::call::Room;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 /// Calls that may wait for their thread; a full queue means the thread is stuck, and the call is refused.
 const QUEUE: usize = 256;
 
-/// Orders to one call's recording that may wait for it; another is not carried out, and whoever gave it is told.
+/// Orders that may wait for one call; another is not carried out, and whoever gave it is told.
 const ORDERS: usize = 4;
 
 /// How often a thread is asked whether it keeps up.
@@ -50,11 +51,7 @@ impl MediaThreads {
     ///
     /// # Errors
     /// The system gives no more threads.
-    pub fn start(
-        count: usize,
-        orders: &broadcast::Sender<RecordingOrder>,
-        stop: &watch::Receiver<bool>,
-    ) -> io::Result<Self> {
+    pub fn start(count: usize, orders: &broadcast::Sender<Wish>, stop: &watch::Receiver<bool>) -> io::Result<Self> {
         let threads = (0..count.max(1))
             .map(|number| start(number, orders.subscribe(), stop.clone()))
             .collect::<io::Result<_>>()?;
@@ -82,11 +79,7 @@ impl MediaThreads {
     }
 }
 
-fn start(
-    number: usize,
-    orders: broadcast::Receiver<RecordingOrder>,
-    stop: watch::Receiver<bool>,
-) -> io::Result<MediaThread> {
+fn start(number: usize, orders: broadcast::Receiver<Wish>, stop: watch::Receiver<bool>) -> io::Result<MediaThread> {
     let (queue, to_come) = mpsc::channel::<NewCall>(QUEUE);
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
@@ -120,7 +113,7 @@ struct Running {
 struct Reached {
     call_id: String,
     conversation: Uuid,
-    orders: mpsc::Sender<RecordingOrder>,
+    orders: mpsc::Sender<Wish>,
 }
 
 impl Running {
@@ -128,7 +121,7 @@ impl Running {
     async fn run(
         mut self,
         mut to_come: mpsc::Receiver<NewCall>,
-        mut orders: broadcast::Receiver<RecordingOrder>,
+        mut orders: broadcast::Receiver<Wish>,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
@@ -139,7 +132,7 @@ impl Running {
                 },
                 order = orders.recv() => match order {
                     Ok(order) => self.pass_on(order),
-                    Err(broadcast::error::RecvError::Lagged(lost)) => warn!(lost, "Orders to recordings were lost"),
+                    Err(broadcast::error::RecvError::Lagged(lost)) => warn!(lost, "Orders to calls were lost"),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 _ = stop.wait_for(|stopping| *stopping), if self.calls.is_some() => self.calls = None,
@@ -164,9 +157,9 @@ impl Running {
     }
 
     /// Whoever gave the order hears nothing from a thread that does not have the call.
-    fn pass_on(&self, order: RecordingOrder) {
+    fn pass_on(&self, order: Wish) {
         let Some(calls) = &self.calls else { return };
-        let meant = |call: &&Reached| call.call_id == order.call || call.conversation.to_string() == order.call;
+        let meant = |call: &&Reached| order.call.is(&call.call_id, call.conversation);
         if let Some(call) = calls.iter().find(meant) {
             // Full or over: the answer's sender is dropped, which is an answer.
             let _ = call.orders.try_send(order);

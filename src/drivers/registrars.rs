@@ -1,10 +1,16 @@
 //! From a registrar's name to its addresses, and from there to a registration. Names are located again when DNS wants
 //! it, and when no address answers any more. A name without an address is asked for again: servers start before their
 //! resolvers do.
-use super::{dns::Dns, seed, sip_socket::Request};
+use super::{
+    dns::Dns,
+    seed,
+    sip_socket::Request,
+    switchboard::{Bus, Happening},
+};
 use crate::{
     accounts::{self, Account, Change, Known, Source},
     config,
+    secretary::DomainRef,
 };
 use sip::{
     RegistrationId, RegistrationState, Transport,
@@ -65,8 +71,8 @@ impl Registrars {
     }
 
     /// For whoever hears what becomes of registrations.
-    pub fn watcher(&self) -> Watcher {
-        Watcher { known: self.known.clone(), orders: self.orders.downgrade() }
+    pub fn watcher(&self, bus: Bus) -> Watcher {
+        Watcher { known: self.known.clone(), orders: self.orders.downgrade(), bus, up: BTreeMap::new() }
     }
 
     /// For whoever knows the accounts of another source. The task goes on for as long as anybody can give orders.
@@ -92,11 +98,15 @@ impl Registrars {
 pub struct Watcher {
     known: watch::Receiver<Known>,
     orders: mpsc::WeakSender<Order>,
+    bus: Bus,
+    /// Whose registrars have our contact, as was told.
+    up: BTreeMap<RegistrationId, bool>,
 }
 
 impl Watcher {
     /// A registration changed its state. A registrar of which no address answers may have others.
-    pub fn note(&self, id: RegistrationId, state: &RegistrationState) {
+    pub fn note(&mut self, id: RegistrationId, state: &RegistrationState) {
+        self.tell(id, state);
         {
             let known = self.known.borrow();
             let account = known.get(&id).map(|registrar| &registrar.account.registration);
@@ -111,6 +121,29 @@ impl Watcher {
             // With its queue full the task is busy locating already; the next failure asks again.
             let _ = orders.try_send(Order::Lost(id));
         }
+    }
+
+    /// Tells the tenant of an account of the database what became of it, and of one of the file the administrator alone:
+    /// whose UUID a name of the file means, only the database knows.
+    fn tell(&mut self, id: RegistrationId, state: &RegistrationState) {
+        let (up, code) = match state {
+            RegistrationState::Trying => return,
+            RegistrationState::Registered { .. } => (true, Some(200)),
+            RegistrationState::Failed { status, .. } => (false, Some(*status)),
+            RegistrationState::Removed => (false, None),
+        };
+        let known = self.known.borrow();
+        self.up.retain(|id, _| known.contains_key(id));
+        let Some(account) = known.get(&id).map(|registrar| &registrar.account) else { return };
+        if self.up.insert(id, up) == Some(up) {
+            return;
+        }
+        let domain = match &account.tenant {
+            DomainRef::Uuid(uuid) => Some(*uuid),
+            DomainRef::Name(_) => None,
+        };
+        let account = format!("{}@{}", account.registration.user, account.registration.domain);
+        self.bus.tell(domain, Happening::Registration { account, up, code });
     }
 }
 

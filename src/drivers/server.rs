@@ -18,6 +18,7 @@ use super::{
     rtp_socket::Ports,
     seed,
     sip_socket::{self, Request, Sockets, tls::Tls},
+    switchboard::Switchboard,
     takeover::Line,
     tap::{self, Tap},
     till::Till,
@@ -64,7 +65,7 @@ const EVENTS: usize = 4_096;
 const CALL_EVENTS: usize = 64;
 /// Call events that may wait for a watcher; a slow one loses the oldest.
 const WATCHED: usize = 4_096;
-/// Orders to recordings that may wait for a call; a thread that is so far behind is stuck.
+/// Orders to calls that may wait for a thread; a thread that is so far behind is stuck.
 const ORDERS: usize = 64;
 /// How long the goodbyes of SIP (BYE, unregister) may take at the end.
 const SIP_GOODBYE: Duration = Duration::from_secs(5);
@@ -120,7 +121,7 @@ impl Server {
         let shared = share(&now, &engine, (&store, records), requests.clone())?;
         let (stop, stopped) = watch::channel(false);
         let leases = Leasing::start(node(&bound), &store, &registrars, &requests);
-        let watch = shared.watch.clone();
+        let (watch, bus) = (shared.watch.clone(), shared.switchboard.bus().clone());
         let admission = Arc::new(Admission {
             ports,
             threads: MediaThreads::start(threads(&now, cores), &shared.orders, &stopped)?,
@@ -128,12 +129,12 @@ impl Server {
             registrars: registrars.known.clone(),
             gate: Gate::start(now.tenancy.redis.as_ref())?,
             notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
-            till: Till::new(Arc::clone(&store), shared.records.node(), shared.http.clone()),
+            till: Till::new(Arc::clone(&store), shared.records.node(), shared.http.clone(), bus.clone()),
             shared,
             directory,
             config: configs,
         });
-        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher(), names));
+        let dispatcher = tokio::spawn(dispatch(events, Arc::downgrade(&admission), registrars.watcher(bus), names));
         let mut server = Self {
             bound,
             engine,
@@ -195,6 +196,11 @@ impl Server {
     /// Everything that happens on calls from now on.
     pub fn watch(&self) -> broadcast::Receiver<(Uuid, call::Event)> {
         self.watch.subscribe()
+    }
+
+    /// The calls that are up, for whoever watches and steers them, and what happens on them.
+    pub fn switchboard(&self) -> Switchboard {
+        self.admission.shared.switchboard.clone()
     }
 
     /// Calls that are up.
@@ -323,7 +329,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (sockets, advertised, user_agent, max_calls, dns)
     };
     let files = |config: &Config| {
-        let config::Recording { calls: _, announcement: _, directory, node, format, key, s3 } =
+        let config::Recording { calls: _, announcement: _, listen_in: _, directory, node, format, key, s3 } =
             config.recording.clone();
         (directory, node, format, key, s3)
     };
@@ -411,6 +417,7 @@ fn share(
 ) -> anyhow::Result<Shared> {
     let tls = trust::tls(config)?;
     let http = https::agent(Arc::clone(&tls));
+    let orders = broadcast::channel(ORDERS).0;
     Ok(Shared {
         board: media_board::start(),
         sip,
@@ -420,7 +427,8 @@ fn share(
         tls,
         records,
         recorder: Recorder::start(config.recording.clone()).context("[recording] directory")?,
-        orders: broadcast::channel(ORDERS).0,
+        switchboard: Switchboard::start(orders.clone()),
+        orders,
         watch: broadcast::channel(WATCHED).0,
         unbelieved: Arc::default(),
         circuits: Arc::default(),
@@ -460,7 +468,7 @@ fn threads(config: &Config, cores: usize) -> usize {
 async fn dispatch(
     mut events: mpsc::Receiver<Event>,
     admission: Weak<Admission>,
-    registrars: registrars::Watcher,
+    mut registrars: registrars::Watcher,
     names: Names,
 ) {
     let mut calls: BTreeMap<LegId, Line> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! What calls cost their tenants: opens a bill for each call of a tenant with a budget, and tells somebody when most of the
 //! money is spent.
+use super::switchboard::{Bus, Happening};
 use crate::{
     record::MicroUsd,
     store::Store,
@@ -48,6 +49,7 @@ struct Inner {
     http: Agent,
     /// Where alerts are delivered: media threads have no time for it.
     runtime: Handle,
+    bus: Bus,
 }
 
 #[derive(Debug, Default)]
@@ -142,8 +144,8 @@ impl Drop for Tab {
 
 impl Till {
     /// An empty till of a process that notes what calls cost as this node. To be made within the runtime that delivers alerts.
-    pub fn new(store: Arc<dyn Store>, node: Uuid, http: Agent) -> Self {
-        Self(Arc::new(Inner { books: Mutex::default(), store, node, http, runtime: Handle::current() }))
+    pub fn new(store: Arc<dyn Store>, node: Uuid, http: Agent, bus: Bus) -> Self {
+        Self(Arc::new(Inner { books: Mutex::default(), store, node, http, runtime: Handle::current(), bus }))
     }
 
     /// Opens the bill of a call that begins at this time.
@@ -258,6 +260,12 @@ impl Till {
         self.books().counts.alerts += 1;
         let (spent_usd, budget_usd) = (spent.dollars(), terms.limit.dollars());
         warn!(domain = %name, %month, spent_usd, budget_usd, "The budget of a tenant is nearly spent");
+        let alert = Happening::BudgetAlert {
+            month: month.to_string(),
+            spent_micro_usd: spent.0,
+            budget_micro_usd: terms.limit.0,
+        };
+        self.0.bus.tell(Some(domain_uuid), alert);
         let Some(url) = webhook else { return };
         let body = json!({
             "event": "budget_alert",
@@ -326,7 +334,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Environment},
-        drivers::{https, trust},
+        drivers::{https, switchboard::Told, trust},
         record::Share,
         store::{self, Spending},
     };
@@ -340,7 +348,7 @@ mod tests {
     /// A till over this store.
     fn over(store: &Arc<dyn Store>) -> Till {
         let config = Config::parse("", "test", &Environment::new()).unwrap();
-        Till::new(Arc::clone(store), Uuid::new_v4(), https::agent(trust::tls(&config).unwrap()))
+        Till::new(Arc::clone(store), Uuid::new_v4(), https::agent(trust::tls(&config).unwrap()), Bus::start())
     }
 
     async fn store() -> Arc<dyn Store> {
@@ -419,6 +427,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let till = till().await;
+        let mut told = till.0.bus.events(Some(PAYER.domain), None);
         let mut tab = till.open(PAYER, &budget(4, Some(url)), STEP, Utc::now()).await.unwrap();
         assert!(!tab.charge(MicroUsd(2 * STEP.0)) && !tab.charge(MicroUsd(3 * STEP.0)));
         let request = tokio::task::spawn_blocking(move || {
@@ -438,6 +447,8 @@ mod tests {
             "{request}"
         );
         assert_eq!(till.count().alerts, 1);
+        let Some(Told::Event(_, alert)) = told.next().await else { panic!("the tenant was not told") };
+        assert!(matches!(alert.what, Happening::BudgetAlert { spent_micro_usd: 500_000, .. }), "{alert:?}");
     }
 
     /// What a conversation of then has cost, as another server or an earlier process has it in the database.

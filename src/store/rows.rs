@@ -226,16 +226,17 @@ impl ConversationColumns {
         };
         let outcome = self.outcome.as_deref().and_then(Outcome::parse).ok_or_else(|| unreadable("outcome"))?;
         let started_at = self.started_at.ok_or_else(|| unreadable("started_at"))?;
-        let (mut turns, mut about) = (Vec::new(), (String::new(), String::new(), String::new(), Vec::new()));
+        let (mut turns, mut about) =
+            (Vec::new(), (String::new(), String::new(), String::new(), Vec::new(), Vec::new()));
         for entry in entries {
             match entry {
                 TranscriptEntry::Turn(turn) => turns.push(turn),
-                TranscriptEntry::About { provider, engine, end_reason, changes } => {
-                    about = (provider, engine, end_reason, changes);
+                TranscriptEntry::About { provider, engine, end_reason, changes, listened } => {
+                    about = (provider, engine, end_reason, changes, listened);
                 }
             }
         }
-        let (provider, engine, end_reason, changes) = about;
+        let (provider, engine, end_reason, changes, listened) = about;
         let recording = match &self.recording {
             Some(json) => serde_json::from_str(json).map_err(|_| unreadable("recording"))?,
             None => None,
@@ -272,6 +273,7 @@ impl ConversationColumns {
             engine,
             recording,
             media_quality,
+            listened,
         })
     }
 }

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     config::{Config, Environment},
-    record::{MediaQuality, MicroUsd, Outcome, Recording, Span, Speaker, State, TurnRecord, WayQuality},
+    record::{Listened, MediaQuality, MicroUsd, Outcome, Recording, Span, Speaker, State, TurnRecord, WayQuality},
     secretary::{ProcessingMode, ProviderKind, SecretaryRow},
 };
 use chrono::DateTime;
@@ -257,6 +257,7 @@ pub(crate) fn conversation(of: &Secretary) -> Conversation {
             problem: None,
         }),
         media_quality: Some(media_quality()),
+        listened: vec![Listened { who: "uid 0".into(), from: Duration::from_secs(1), to: Duration::from_secs(9) }],
     }
 }
 

@@ -8,6 +8,7 @@ mod accounts;
 mod audio;
 mod baresip;
 mod callers;
+mod calls;
 mod codecs;
 mod elevenlabs;
 mod gemini;

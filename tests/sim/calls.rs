@@ -5,6 +5,7 @@ mod elevenlabs;
 mod keys;
 mod ladder;
 mod rotation;
+mod steer;
 mod wideband;
 
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};

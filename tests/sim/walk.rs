@@ -1,7 +1,7 @@
 //! Random walks over everything that can happen to a call, against what must always hold.
 use crate::model::{self, LEG, Microphone, Model, PTIME};
 use providers::{Disconnect, Incoming, Outgoing};
-use ramal::call::{Call, Event};
+use ramal::call::{Call, Event, LiveState, steer::Order};
 use sip::{Command, OfferMethod, ReferProgress, TerminatedBy};
 use std::{
     thread,
@@ -111,7 +111,7 @@ impl Walk {
     }
 
     fn step(&mut self, seen: &mut Seen) {
-        let op = self.below(26);
+        let op = self.below(27);
         self.log.push(op);
         match op {
             0 => self.perhaps_speak(),
@@ -130,6 +130,7 @@ impl Walk {
             22 => self.pass(200, false),
             23 => self.rare(),
             24 => self.cancelled(),
+            25 => self.order(),
             _ => self.sleep(),
         }
         self.check(seen);
@@ -236,6 +237,20 @@ impl Walk {
         self.call.handle_provider(Incoming::Binary(bytes), self.now);
     }
 
+    /// Somebody outside steers the call; most of what they want is not possible just then.
+    fn order(&mut self) {
+        let order = match self.below(8) {
+            0 => Order::SayGoodbye,
+            1 => Order::Transfer { to: "nobody".into() },
+            _ => Order::Transfer { to: "sales".into() },
+        };
+        let (over, before) = (self.call.is_over(), self.call.standing().map(|standing| standing.state));
+        let done = self.call.handle_order(&order, self.now);
+        let expected = before == Some(LiveState::Talking) && order != Order::Transfer { to: "nobody".into() };
+        assert_eq!(done.is_ok(), expected, "{order:?} in {before:?}: {done:?}: {}", self.story());
+        assert_eq!(over, self.call.is_over(), "neither ends a call at once: {}", self.story());
+    }
+
     /// What ends calls.
     fn rare(&mut self) {
         match self.below(12) {
@@ -244,6 +259,11 @@ impl Walk {
             2 => self.call.handle_shutdown(self.now),
             3 => self.call.handle_sip(sip::Event::Terminated { leg: LEG, by: TerminatedBy::PeerGone }, self.now),
             4 => self.call.handle_sip(sip::Event::Cancelled { leg: LEG, reason: None }, self.now),
+            5 => {
+                let over = self.call.is_over();
+                let done = self.call.handle_order(&Order::HangUp, self.now);
+                assert!(done.is_ok() != over && self.call.is_over(), "{}", self.story());
+            }
             _ => {}
         }
     }
@@ -331,6 +351,7 @@ impl Walk {
             | Event::Receipt(_)
             | Event::Hold(_)
             | Event::Recording(_)
+            | Event::ListenedTo { .. }
             | Event::Warning(_) => {}
         }
     }

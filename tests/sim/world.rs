@@ -575,7 +575,8 @@ impl World {
             | Event::Hold(_)
             | Event::Measured(_)
             | Event::Receipt(_)
-            | Event::Recording(_) => {}
+            | Event::Recording(_)
+            | Event::ListenedTo { .. } => {}
         }
     }
 

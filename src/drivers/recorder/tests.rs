@@ -44,6 +44,7 @@ fn config(directory: &Path, format: RecordingFormat) -> config::Recording {
         format,
         key: None,
         s3: None,
+        listen_in: Vec::new(),
     }
 }
 
