@@ -138,6 +138,7 @@ mod tests {
     };
     use crate::drivers::trust;
     use Seen::{Secured, Upgraded};
+    use futures_util::SinkExt;
     use rustls::{
         RootCertStore, ServerConfig,
         pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -148,6 +149,7 @@ mod tests {
         task::{LocalSet, yield_now},
     };
     use tokio_rustls::TlsAcceptor;
+    use tokio_tungstenite::tungstenite::Message;
 
     /// What became of a connection at the server, which numbers them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +178,8 @@ mod tests {
                 }
                 let see = see.clone();
                 spawn_local(async move {
-                    let Ok(socket) = tokio_tungstenite::accept_async(stream).await else { return };
+                    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+                    socket.send(Message::text("hello")).await.unwrap();
                     see.send(Seen::Upgraded(number)).await.unwrap();
                     std::future::pending::<()>().await;
                     drop(socket);
@@ -191,6 +194,7 @@ mod tests {
     async fn opens(url: &str, dialer: &Dialer) -> Connection {
         let mut connection = Connection::open(url.to_owned(), Vec::new(), dialer.clone());
         assert!(matches!(connection.next().await, FromProvider::Connected));
+        assert!(matches!(connection.next().await, FromProvider::Message(_)));
         connection
     }
 

@@ -58,7 +58,7 @@ pub enum FromProvider {
 pub struct Connection(State);
 
 enum State {
-    Opening(Pin<Box<dyn Future<Output = Result<Socket, Disconnect>>>>),
+    Opening(Pin<Box<dyn Future<Output = Result<Open, Disconnect>>>>),
     Open(Box<Open>),
     /// We closed it, and have not told yet.
     Closed,
@@ -129,8 +129,8 @@ impl Connection {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<FromProvider> {
         let told = match &mut self.0 {
             State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
-                Ok(socket) => {
-                    self.0 = State::Open(Box::new(Open::new(socket)));
+                Ok(open) => {
+                    self.0 = State::Open(Box::new(open));
                     return Poll::Ready(FromProvider::Connected);
                 }
                 Err(how) => FromProvider::Disconnected(how),
@@ -158,12 +158,21 @@ struct Open {
     blocked: bool,
     /// All that had arrived was read: there is nothing before the kernel has more.
     drained: bool,
+    /// To be done once the provider has taken the conversation: it speaks.
+    next: Option<Next>,
+}
+
+/// The connection that is made in advance, after this one.
+struct Next {
+    spares: Spares,
+    at: Authority,
+    tls: Arc<rustls::ClientConfig>,
 }
 
 impl Open {
-    fn new(socket: Socket) -> Self {
+    fn new(socket: Socket, next: Option<Next>) -> Self {
         let now = Instant::now();
-        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false, drained: false }
+        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false, drained: false, next }
     }
 
     fn takes_more(&mut self) -> bool {
@@ -199,9 +208,11 @@ impl Open {
             self.drained = false;
             let Some(Ok(message)) = read else { return Poll::Ready(FromProvider::Disconnected(BROKEN)) };
             self.heard = Instant::now();
-            if let Some(told) = told(message) {
-                return Poll::Ready(told);
+            let Some(told) = told(message) else { continue };
+            if let (FromProvider::Message(_), Some(Next { spares, at, tls })) = (&told, self.next.take()) {
+                spares.prepare(&at, &tls);
             }
+            return Poll::Ready(told);
         }
         if self.blocked
             && let Poll::Ready(written) = self.socket.poll_flush_unpin(context)
@@ -240,7 +251,7 @@ fn told(message: Message) -> Option<FromProvider> {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn connect(url: &str, headers: &[(String, String)], dialer: &Dialer) -> Result<Socket, Disconnect> {
+async fn connect(url: &str, headers: &[(String, String)], dialer: &Dialer) -> Result<Open, Disconnect> {
     let deadline = Instant::now() + OPEN;
     let request = request(url, headers).map_err(|e| unreachable(&e))?;
     let authority = authority(request.uri()).ok_or_else(|| unreachable(&"the URL has no host"))?;
@@ -257,10 +268,8 @@ async fn connect(url: &str, headers: &[(String, String)], dialer: &Dialer) -> Re
         }
         None => fresh(request, &authority, dialer, deadline).await,
     };
-    if let (Some(spares), Ok(_)) = (spares, &opened) {
-        spares.prepare(&authority, &dialer.tls);
-    }
-    opened
+    let next = spares.map(|spares| Next { spares: spares.clone(), at: authority, tls: Arc::clone(&dialer.tls) });
+    opened.map(|socket| Open::new(socket, next))
 }
 
 fn unreachable(what: &dyn fmt::Display) -> Disconnect {
