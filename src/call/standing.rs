@@ -81,7 +81,7 @@ impl Call {
             recording,
             provider: self.desk.rung.provider(),
             model: self.desk.rung.engine(),
-            spent: self.desk.log.cost(&self.desk.rung),
+            spent: self.spent(),
             listeners: self.desk.log.listeners(),
         })
     }
