@@ -32,6 +32,8 @@ use tokio_tungstenite::{
 
 /// Resolving, connecting, TLS and the upgrade, together.
 const OPEN: Duration = Duration::from_secs(6);
+/// The upgrade over a connection that was made in advance; one that is slower may be dead without anybody knowing.
+const SPARE: Duration = Duration::from_secs(1);
 /// Largest message a provider may send: OpenAI's session echo and audio deltas stay far below.
 const MAX_MESSAGE: usize = 4 << 20;
 /// The provider is pinged this often, whatever else is sent.
@@ -260,8 +262,9 @@ async fn connect(url: &str, headers: &[(String, String)], dialer: &Dialer) -> Re
     let opened = match spares.and_then(|spares| spares.take(&authority)) {
         Some(spare) => {
             let stream = MaybeTlsStream::Rustls(*spare);
-            match opened(client_async_with_config(request.clone(), stream, Some(config())), deadline).await {
-                // It may have been closed this very moment: that says nothing of the server.
+            let by = deadline.min(Instant::now() + SPARE);
+            match opened(client_async_with_config(request.clone(), stream, Some(config())), by).await {
+                // It may have been closed this very moment, or lost on the way: that says nothing of the server.
                 Err(Disconnect::Unreachable(_)) => fresh(request, &authority, dialer, deadline).await,
                 opened => opened,
             }
