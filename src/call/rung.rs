@@ -201,7 +201,7 @@ impl Rung {
     }
 
     /// Whether there is a price on file for what it does, in a call that came in at this time.
-    pub fn is_priced(&self, at: DateTime<Utc>) -> bool {
+    fn is_priced(&self, at: DateTime<Utc>) -> bool {
         self.cost(&some_of_all(), at).is_some()
     }
 

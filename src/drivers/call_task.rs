@@ -281,12 +281,7 @@ async fn drive(
             message = from_provider(&mut task.provider) => task.on_provider(message),
             ahead = of_next(&mut task.next) => task.on_ahead(ahead),
             (id, part) = task.requests.next() => task.call.handle_answer(id, part, Instant::now()),
-            Some(Done { job, prompt }) = finished_jobs.recv() => {
-                if let Some(prompt) = prompt {
-                    task.call.prepare(prompt);
-                }
-                task.call.handle_provider(Incoming::Job(job), Instant::now());
-            }
+            Some(done) = finished_jobs.recv() => task.on_job(done),
             order = thread.orders.recv(), if !stopping => match order {
                 Some(order) => task.on_wish(order.wanted),
                 None => {
@@ -296,7 +291,6 @@ async fn drive(
             }
         }
     }
-    task.listeners = Listeners::default();
     task.keep_record().await;
     Ok(())
 }
@@ -429,6 +423,13 @@ impl Task {
         }
     }
 
+    fn on_job(&mut self, Done { job, prompt }: Done) {
+        if let Some(prompt) = prompt {
+            self.call.prepare(prompt);
+        }
+        self.call.handle_provider(Incoming::Job(job), Instant::now());
+    }
+
     /// Whoever asked waits for one answer, or waits no more: then nothing is done.
     fn on_wish(&mut self, wanted: Wanted) {
         let now = Instant::now();
@@ -450,8 +451,9 @@ impl Task {
         }
     }
 
-    /// The record is kept when it says what became of the recording.
+    /// The record is kept when it says what became of the recording. Those who listen do not wait for that.
     async fn keep_record(&mut self) {
+        self.listeners = Listeners::default();
         let Some(mut record) = self.record.take() else { return };
         if let (Some(sink), Some(recording)) = (self.sink.take(), record.recording.take()) {
             record.recording = Some(sink.finish(recording).await);

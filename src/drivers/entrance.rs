@@ -189,7 +189,7 @@ impl Admission {
             }
         }
         if refuses && tenant.budget.is_some() {
-            rungs.retain(|rung| rung.is_priced(started_at));
+            rungs.retain(|rung| rung.unpriced(started_at).is_empty());
         }
         match rungs.is_empty() {
             true => Err(Refusal::new(503, "no provider is left whose price is known, which a budget needs")),

@@ -176,19 +176,19 @@ mod tests {
                 if closes.contains(&number) {
                     continue;
                 }
-                let see = see.clone();
-                spawn_local(async move {
-                    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
-                    socket.send(Message::text("hello")).await.unwrap();
-                    see.send(Seen::Upgraded(number)).await.unwrap();
-                    std::future::pending::<()>().await;
-                    drop(socket);
-                });
+                spawn_local(greet(stream, number, see.clone()));
             }
         });
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
         (url, trust::client(roots).unwrap(), seen)
+    }
+
+    async fn greet(stream: tokio_rustls::server::TlsStream<TcpStream>, number: usize, see: mpsc::Sender<Seen>) {
+        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+        socket.send(Message::text("hello")).await.unwrap();
+        see.send(Upgraded(number)).await.unwrap();
+        std::future::pending::<()>().await;
     }
 
     async fn opens(url: &str, dialer: &Dialer) -> Connection {
