@@ -169,8 +169,14 @@ fn tenancy(page: &mut Page, tenancy: &TenancyStatus, audience: Audience) {
     }
     let unpriced = "ramal_unpriced_calls_total";
     page.head(unpriced, Counter, "Calls that might have had a model without a price, which counts nothing.");
-    for (model, count) in &tenancy.unpriced {
-        page.sample(unpriced, &format!("{{model=\"{}\"}}", escaped(model)), *count);
+    match audience {
+        // A model may be called like the tenant it is of.
+        Audience::Anybody => page.sample(unpriced, "", tenancy.unpriced.values().sum()),
+        Audience::Owner => {
+            for (model, count) in &tenancy.unpriced {
+                page.sample(unpriced, &format!("{{model=\"{}\"}}", escaped(model)), *count);
+            }
+        }
     }
     budgets(page, &tenancy.budgets, audience);
 }

@@ -1,6 +1,8 @@
 -- The audit has two authors: who was said to do something, and the database's own user, of whom nobody can say otherwise; a row
--- that goes from one tenant to another is told of in both. Words are found within their tenant. As in the first migration every
--- statement can be repeated.
+-- that goes from one tenant to another is told of in both. As in the first migration every statement can be repeated.
+
+-- Whoever saves a secretary writes the audit: rather a server that does not start than a page that hangs.
+set local lock_timeout = '5s';
 
 alter table v_voice_audit add column if not exists database_user character varying(255);
 
@@ -54,9 +56,3 @@ do $$
 begin
     execute format('alter function ramal_audit() set search_path = %I, pg_temp', current_schema());
 end $$;
-
--- The tenant is a word of its own among those that were said: the index leads to the rows of one tenant, however often others said
--- the same. (btree_gin, which has a column for that, is an extension that a server may lack.)
-drop index if exists idx_voice_conversations_words;
-create index if not exists idx_voice_conversations_tenant_words on v_voice_conversations_realtime
-    using gin (to_tsvector('simple', 'd' || replace(cast(domain_uuid as text), '-', '') || coalesce(search_text, '')));

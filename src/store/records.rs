@@ -111,13 +111,26 @@ struct DeedColumns {
     database_user: Option<String>,
 }
 
-/// `timestamptz` is a word of PostgreSQL's; SQLite makes a number of it, which is as good as any to tell that something is there.
-const KEPT: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(recording as text) as recording \
-    from v_voice_conversations_realtime \
-    where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
-    and (cast($3 as timestamptz) is null or started_at >= $3 or (started_at is null and created_at >= $3)) \
-    and (cast($4 as timestamptz) is null or started_at < $4 or (started_at is null and created_at < $4)) \
-    and cast(conversation_uuid as text) > $5 order by 1 limit $6";
+/// What is kept of a tenant, after a conversation; `timestamptz` is a word of PostgreSQL's, and SQLite makes a number of it,
+/// which is as good as any to tell that something is there.
+macro_rules! kept {
+    ($page:literal) => {
+        concat!(
+            "select cast(conversation_uuid as text) as conversation_uuid, cast(recording as text) as recording ",
+            "from v_voice_conversations_realtime ",
+            "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) ",
+            "and (cast($3 as timestamptz) is null or started_at >= $3 or (started_at is null and created_at >= $3)) ",
+            "and (cast($4 as timestamptz) is null or started_at < $4 or (started_at is null and created_at < $4)) ",
+            $page
+        )
+    };
+}
+/// By the primary key: nothing is sorted.
+const KEPT: &str = kept!(
+    "and conversation_uuid > cast(coalesce(nullif($5, ''), '00000000-0000-0000-0000-000000000000') as uuid) \
+     order by v_voice_conversations_realtime.conversation_uuid limit $6"
+);
+const KEPT_OF_SQLITE: &str = kept!("and cast(conversation_uuid as text) > $5 order by 1 limit $6");
 /// Nobody has the file any more but the store.
 const MOVED: &str = "update v_voice_conversations_realtime set recording = recording - 'node' \
     where domain_uuid = $1 and conversation_uuid = $2 and jsonb_typeof(recording) = 'object'";
@@ -243,8 +256,9 @@ impl Records for Sql {
     ) -> BoxFuture<'a, Result<Vec<Remains>, StoreError>> {
         Box::pin(async move {
             let Which { domain, caller, from, before } = which;
+            let sql = if matches!(self, Self::Sqlite(_)) { KEPT_OF_SQLITE } else { KEPT };
             let rows: Vec<RemainsColumns> = on_pool!(self, |pool, id| {
-                let query = sqlx::query_as(KEPT).bind(id(*domain)).bind(caller).bind(from).bind(before);
+                let query = sqlx::query_as(sql).bind(id(*domain)).bind(caller).bind(from).bind(before);
                 query.bind(after).bind(i64::from(most)).fetch_all(pool).await
             })?;
             Ok(rows.into_iter().map(RemainsColumns::read).collect())

@@ -96,8 +96,9 @@ pub(super) const KEEP: &str = "insert into v_voice_usage (conversation_uuid, pro
     cost_micro_usd = excluded.cost_micro_usd, node_uuid = excluded.node_uuid \
     where v_voice_usage.node_uuid is not null and v_voice_usage.domain_uuid = excluded.domain_uuid";
 
-/// What a provider charged for its part.
-pub(super) const BILL: &str = "update v_voice_usage set billed_micro_usd = $4 where domain_uuid = $1 and conversation_uuid = $2 and provider = $3";
+/// What a provider charged for its part of a call that has its record; of another it is asked again.
+pub(super) const BILL: &str = "update v_voice_usage set billed_micro_usd = $4 where domain_uuid = $1 and conversation_uuid = $2 and provider = $3 \
+    and node_uuid is null";
 
 const SPENT: &str = "select cast(coalesce(sum(coalesce(billed_micro_usd, cost_micro_usd)), 0) as bigint) from v_voice_usage \
     where domain_uuid = $1 and started_at >= $2 and started_at < $3 and (node_uuid is null or node_uuid <> $4)";
