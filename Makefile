@@ -2,16 +2,17 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready sdk sdk-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
+.PHONY: help api api-ready deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready sdk sdk-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
-# Speech models (hash-pinned), the judge's Python environment and the vendors' SDKs are kept outside the checkout.
+# Speech models (hash-pinned), the judge's and schemathesis's Python environments and the vendors' SDKs are kept outside the checkout.
 RAMAL_MODELS ?= $(cache)/models
 RAMAL_JUDGE ?= $(cache)/judge
 RAMAL_SDK ?= $(cache)/sdk
+RAMAL_API ?= $(cache)/api
 RAMAL_BIN ?= $(CARGO_TARGET_DIR)/release/ramal
-export CARGO_TARGET_DIR RAMAL_MODELS RAMAL_JUDGE RAMAL_SDK RAMAL_BIN
+export CARGO_TARGET_DIR RAMAL_MODELS RAMAL_JUDGE RAMAL_SDK RAMAL_API RAMAL_BIN
 # The same folder, as the configuration names it.
 export RAMAL_LOCAL_MODELS_DIR ?= $(RAMAL_MODELS)
 
@@ -29,7 +30,7 @@ demo: deps-build deps-demo build models ## build, then let a caller talk with a 
 	$(call say,a call on this machine)
 	@$(RAMAL_BIN) demo
 
-test: deps-build deps-demo deps-test format lint deny unit sdk build models outside judge ## install what the tests need and run them all
+test: deps-build deps-demo deps-test format lint deny unit sdk build api models outside judge ## install what the tests need and run them all
 	$(call say,all of it passed)
 
 build: deps-build ## build the server in release mode
@@ -69,6 +70,13 @@ sdk: sdk-ready ## let the vendors' own models read what Ramal sends and what its
 
 sdk-ready: deps-demo
 	@tests/sdk/prepare
+
+api: api-ready build ## let schemathesis at the HTTP API of a running server, API_SECONDS (90) long
+	$(call say,api: what the OpenAPI document says, by schemathesis)
+	@tests/api/run
+
+api-ready: deps-demo
+	@tests/api/prepare
 
 judge: judge-ready build ## let a second recogniser hear a recorded call
 	$(call say,judge: a second recogniser hears a call)

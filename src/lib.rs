@@ -1,6 +1,7 @@
 //! Ramal: an AI extension for a phone system. The composition of three cores (`sip`, `media`, `providers`) into calls,
 //! and the drivers, store and commands around them.
 pub mod accounts;
+pub mod api;
 pub mod breaker;
 pub mod call;
 pub mod cli;

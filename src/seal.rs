@@ -12,7 +12,7 @@ use ring::{
 };
 use std::{
     fmt,
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
 };
 use thiserror::Error;
 
@@ -206,6 +206,36 @@ pub fn open(key: &Key, mut sealed: impl Read, mut plain: impl Write) -> Result<O
         }
     }
     Ok(Opened::Torn)
+}
+
+/// How long a sealed file is once it is opened, as it says itself: what it holds is proved when it is opened.
+///
+/// # Errors
+/// It is none, or cannot be read.
+pub fn length(mut sealed: impl Read + Seek) -> Result<u64, Error> {
+    let end = sealed.seek(SeekFrom::End(0))?;
+    sealed.seek(SeekFrom::Start(0))?;
+    let mut magic = [0; MAGIC.len()];
+    if !filled(&mut sealed, &mut magic)? || magic != *MAGIC {
+        return Err(Error::NotSealed);
+    }
+    let (mut at, mut whole) = ((MAGIC.len() + KEY_ID + SALT) as u64, 0);
+    loop {
+        sealed.seek(SeekFrom::Start(at))?;
+        let mut length = [0; 4];
+        if !filled(&mut sealed, &mut length)? {
+            return Ok(whole);
+        }
+        let length = u64::from(u32::from_be_bytes(length));
+        if !(TAG as u64..=(LARGEST + TAG) as u64).contains(&length) {
+            return Err(Error::Damaged { whole });
+        }
+        at += 4 + length;
+        if at > end {
+            return Ok(whole);
+        }
+        whole += length - TAG as u64;
+    }
 }
 
 /// The next frame; `None` where the file ends, be it within a frame.

@@ -13,6 +13,7 @@ pub mod record;
 pub mod serve;
 mod signals;
 pub mod status;
+pub mod tokens;
 pub mod trace;
 
 use crate::{
@@ -53,6 +54,8 @@ enum Command {
     Config(config::Args),
     /// Sets tenants' own provider keys, and seals them anew with another master key
     Keys(keys::Args),
+    /// Makes, lists and revokes tokens for the HTTP API
+    Tokens(tokens::Args),
     /// Lists stored conversations with what was said
     Conversations(conversations::Args),
     /// Shows the SIP messages of a call, or of all as they pass
@@ -115,6 +118,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => {
             logging::start_quietly();
             runtime()?.block_on(keys::run(args))?;
+        }
+        Command::Tokens(args) => {
+            logging::start_quietly();
+            runtime()?.block_on(tokens::run(args))?;
         }
         Command::Trace(args) => trace::run(&args)?,
         Command::Calls(args) => calls::run(&args)?,

@@ -1,8 +1,8 @@
 //! What a server tells about itself: `[trace]` and `[control]`.
 use super::{
-    Control, Secret, Trace,
+    Control, Secret, Trace, api,
     check::{Check, Place},
-    raw::{RawControl, RawTrace},
+    raw::{RawApi, RawControl, RawTrace},
     sections::ADDRESS_AND_PORT,
 };
 use crate::control;
@@ -32,10 +32,13 @@ pub(super) fn trace(raw: RawTrace, check: &mut Check<'_>) -> Trace {
     }
 }
 
-pub(super) fn control(raw: RawControl, check: &mut Check<'_>) -> Control {
+pub(super) fn control(raw: RawControl, http: RawApi, check: &mut Check<'_>) -> Control {
     let at = |key| Place { section: "control", key };
-    check.unknown("control", &raw.unknown, RawControl::KEYS);
+    if raw.unknown.contains_key("http") {
+        check.refuse(at("http"), None, "is now `listen` of [api]");
+    }
+    let unknown = raw.unknown.into_iter().filter(|(key, _)| key != "http").collect();
+    check.unknown("control", &unknown, RawControl::KEYS);
     let socket = check.telling(at("socket"), raw.socket).map(PathBuf::from);
-    let http = check.parsed(at("http"), raw.http, ADDRESS_AND_PORT);
-    Control { socket, http, folders: control::folders(check.env) }
+    Control { socket, folders: control::folders(check.env), api: api::api(http, check) }
 }

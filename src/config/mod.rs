@@ -1,4 +1,5 @@
 //! What the administrator wants: TOML and environment in, checked values out.
+mod api;
 mod callers;
 mod check;
 mod codecs;
@@ -21,6 +22,7 @@ use crate::{
     dtmf::Dtmf,
     secretary::{DomainRef, SecretaryEntry},
 };
+pub use api::Api;
 pub use callers::Callers;
 pub use check::{ConfigError, Problem};
 pub use diagnosis::Hep;
@@ -93,7 +95,7 @@ pub struct Config {
     pub log: Log,
     /// `[trace]`
     pub trace: Trace,
-    /// `[control]`
+    /// `[control]` and `[api]`
     pub control: Control,
     /// `[[secretaries]]`, to be written to the store at start.
     pub secretaries: Vec<SecretaryEntry>,
@@ -470,15 +472,15 @@ pub struct Trace {
     pub hep: Option<Hep>,
 }
 
-/// Where `ramal trace` and its kin ask.
+/// Where a running server is asked: by `ramal trace` and its kin, and over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
     /// A socket file; `None` for one that is found by the SIP port.
     pub socket: Option<PathBuf>,
-    /// Where `GET /health` and `GET /metrics` are answered; `None` for nowhere.
-    pub http: Option<SocketAddr>,
     /// Folders that one is looked for in, the best first.
     pub folders: Vec<PathBuf>,
+    /// The HTTP API; `None` for none.
+    pub api: Option<Api>,
 }
 
 impl Config {

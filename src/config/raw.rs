@@ -226,7 +226,11 @@ raw!(
 );
 raw!(
     /// `[control]`
-    RawControl { socket, http }
+    RawControl { socket }
+);
+raw!(
+    /// `[api]`
+    RawApi { listen, certificate, key, plain, connections, open_pages }
 );
 raw!(
     /// One `[[secretaries]]`
@@ -266,7 +270,7 @@ raw!(
 );
 
 /// Sections that are one table, with their keys: what `RAMAL_<SECTION>_<KEY>` may name.
-pub(super) const SECTIONS: [(&str, &[&str]); 21] = [
+pub(super) const SECTIONS: [(&str, &[&str]); 22] = [
     ("sip", RawSip::KEYS),
     ("tls", RawTls::KEYS),
     ("rtp", RawRtp::KEYS),
@@ -288,6 +292,7 @@ pub(super) const SECTIONS: [(&str, &[&str]); 21] = [
     ("log", RawLog::KEYS),
     ("trace", RawTrace::KEYS),
     ("control", RawControl::KEYS),
+    ("api", RawApi::KEYS),
 ];
 
 /// Sections that are lists of tables.

@@ -78,7 +78,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         tenancy: tenancy(&mut table, check),
         log: log(section(&mut table, "log", check), check),
         trace: diagnosis::trace(section(&mut table, "trace", check), check),
-        control: diagnosis::control(section(&mut table, "control", check), check),
+        control: diagnosis::control(section(&mut table, "control", check), section(&mut table, "api", check), check),
         secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
     };
     secretaries::unique(&config.secretaries, check);

@@ -10,7 +10,7 @@ mod tests;
 use super::recorder::{self, Eraser, Receipt};
 use crate::{
     config::Config,
-    record::Recording,
+    record::{Conversation, Recording},
     store::{Deed, Remains, Retention, Spill, Store, Which},
 };
 use anyhow::Context;
@@ -94,6 +94,16 @@ pub async fn forget(
             return Ok(());
         }
     }
+}
+
+/// Deletes this conversation, recording first.
+///
+/// # Errors
+/// Its recording cannot be deleted, or the database does not answer; then it is still there.
+pub async fn forget_one(store: &dyn Store, eraser: &Arc<Eraser>, of: &Conversation) -> anyhow::Result<()> {
+    erase(eraser, (of.domain_uuid, of.conversation_uuid), of.recording.clone()).await?;
+    store.records().forget(of.domain_uuid, of.conversation_uuid).await?;
+    Ok(())
 }
 
 async fn erase(

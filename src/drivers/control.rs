@@ -5,7 +5,6 @@ use super::{
     admission::Admission,
     media_board::{Board, News},
     orders::{Wanted, Which as Meant, Wish},
-    pages,
     rtp_socket::Ports,
     sip_socket::Request,
     tap::{Look, Report, carrier},
@@ -33,12 +32,12 @@ use std::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{UnixListener, UnixStream},
     sync::{Semaphore, broadcast, mpsc, oneshot},
     task::JoinHandle,
     time::timeout,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// Askers at one time; one more is closed at once.
 const ASKERS: usize = 16;
@@ -152,17 +151,6 @@ pub fn start(sources: Sources) -> io::Result<Option<JoinHandle<()>>> {
     Ok(Some(tokio::spawn(run(socket, sources))))
 }
 
-/// Answers `GET /health` and `GET /metrics` until the task is aborted, where the configuration names an address for it.
-///
-/// # Errors
-/// That address cannot be had.
-pub async fn start_pages(sources: Sources) -> io::Result<Option<JoinHandle<()>>> {
-    let Some(address) = sources.config.control.http else { return Ok(None) };
-    let listener = TcpListener::bind(address).await?;
-    info!(address = %listener.local_addr()?, "Health and metrics");
-    Ok(Some(tokio::spawn(pages::run(listener, Arc::new(sources)))))
-}
-
 async fn run(socket: Socket, sources: Arc<Sources>) {
     let room = Arc::new(Semaphore::new(ASKERS));
     loop {
@@ -222,12 +210,8 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
             Some((status, ..)) => Some(tell(&mut writer, &Reply::Status(Box::new(status))).await?),
             None => None,
         },
-        Ask::Metrics => match sources.status().await {
-            Some((status, report, (media, waits))) => {
-                let text =
-                    metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits), Audience::Owner);
-                Some(tell(&mut writer, &Reply::Metrics { text }).await?)
-            }
+        Ask::Metrics => match sources.metrics(Audience::Owner).await {
+            Some(text) => Some(tell(&mut writer, &Reply::Metrics { text }).await?),
             None => None,
         },
     };
@@ -348,6 +332,12 @@ impl Sources {
             trace: report.kept,
         };
         Some((status, report, (ended, waits)))
+    }
+
+    /// The counts of the server, for Prometheus; `None` if its SIP task is gone or stuck.
+    pub(super) async fn metrics(&self, audience: Audience) -> Option<String> {
+        let (status, report, (media, waits)) = self.status().await?;
+        Some(metrics::prometheus(&status, &report.messages, report.hep_lost, (&media, &waits), audience))
     }
 
     async fn board(&self) -> Option<Board> {

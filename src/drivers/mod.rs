@@ -1,6 +1,7 @@
 //! Where time, sockets, threads and tasks enter. Nothing here decides anything: cores do.
 #![allow(clippy::disallowed_methods, reason = "drivers are where time and tasks enter")]
 pub mod admission;
+mod api_socket;
 pub mod archive;
 pub mod breakers;
 pub mod call_task;
@@ -11,6 +12,7 @@ mod entries;
 pub mod facts;
 pub mod gate;
 pub mod hep_socket;
+mod house;
 pub mod https;
 pub mod leases;
 pub mod media_board;
@@ -19,7 +21,6 @@ mod meter;
 pub mod names;
 pub mod next_connection;
 pub mod orders;
-mod pages;
 pub mod phone_task;
 pub mod receipts;
 pub mod recorder;

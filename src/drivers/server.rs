@@ -1,6 +1,7 @@
 //! The whole server: what `ramal serve` and the demo run.
 use super::{
     admission::Admission,
+    api_socket::Serving,
     archive,
     call_task::Shared,
     control::{self, Sources},
@@ -91,8 +92,9 @@ pub struct Server {
     following: JoinHandle<()>,
     config: watch::Sender<Arc<Config>>,
     sip: JoinHandle<()>,
-    /// Whoever answers questions, on the control socket and over HTTP, and who has an ear on the database.
+    /// Whoever answers questions on the control socket, and who has an ear on the database.
     asked: Vec<JoinHandle<()>>,
+    api: Option<Serving>,
     dispatcher: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
@@ -150,12 +152,14 @@ impl Server {
             config,
             sip,
             asked: vec![follower],
+            api: None,
             dispatcher,
             writer,
         };
         server.asked.push(tokio::spawn(archive::run(Arc::clone(&server.store), server.config.subscribe())));
         server.asked.extend(control::start(server.sources(&messages)).context("[control] socket")?);
-        server.asked.extend(control::start_pages(server.sources(&messages)).await.context("[control] http")?);
+        let api = Serving::start(server.sources(&messages), &server.store, server.config.subscribe());
+        server.api = api.await.context("[api]")?;
         Ok(server)
     }
 
@@ -211,6 +215,7 @@ impl Server {
     /// Takes no new calls, leaves those that are up the configured time (or until `hurry` resolves), then ends them,
     /// unregisters, and stores what is left to store.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        self.api.iter().for_each(Serving::drain);
         self.ask(Request::Drain);
         let drain = self.config.borrow().call.drain;
         let all_gone = async {
@@ -230,7 +235,10 @@ impl Server {
             }
         };
         let _ = timeout(SIP_GOODBYE, ended).await;
-        let Self { requests, registrars, leases, store, mut sip, asked, dispatcher, admission, writer, .. } = self;
+        let Self { requests, registrars, leases, store, mut sip, asked, api, dispatcher, admission, writer, .. } = self;
+        if let Some(api) = api {
+            api.close().await;
+        }
         let Leasing { owner, settle, mut task } = leases;
         let _ = settle.send(true);
         let held = timeout(SIP_GOODBYE, &mut task).await.ok().and_then(Result::ok).unwrap_or_default();
@@ -345,7 +353,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[recording] files", files(old) != files(new)),
         ("[log]", old.log != new.log),
         ("[trace]", old.trace != new.trace),
-        ("[control]", old.control != new.control),
+        ("[control] and [api]", old.control != new.control),
     ];
     sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
@@ -843,14 +851,17 @@ mod tests {
     #[tokio::test]
     async fn health_and_metrics_are_answered_over_http_and_tell_of_a_provider_that_is_avoided() {
         let http = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let (server, folder) = start("39340-39341", &format!("[control]\nhttp = \"{http}\"\n")).await;
+        let (server, folder) = start("39340-39341", &format!("[api]\nlisten = \"{http}\"\n")).await;
         let get = async |path: &str| {
             let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
             (head.lines().next().unwrap().to_owned(), body.to_owned())
         };
         let (status, body) = get("/health").await;
@@ -861,7 +872,14 @@ mod tests {
         let (status, body) = get("/metrics").await;
         let open = r#"ramal_provider_circuit{provider="openai",at="api.example",state="open"} 1"#;
         assert!(status == "HTTP/1.1 200 OK" && body.lines().any(|line| line == open), "{status} {body}");
-        assert_eq!(get("/").await.0, "HTTP/1.1 404 Not Found");
+        let (status, body) = get("/ready").await;
+        assert!(status == "HTTP/1.1 200 OK" && body.contains(r#""ready":true,"database":"ok""#), "{status} {body}");
+        for (path, status, kind) in
+            [("/", "404 Not Found", "not-found"), ("/v1/tenant", "401 Unauthorized", "unauthorized")]
+        {
+            let (told, body) = get(path).await;
+            assert!(told.ends_with(status) && body.contains(&format!("urn:ramal:problem:{kind}")), "{told} {body}");
+        }
         server.stop(std::future::ready(())).await;
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -8,9 +8,11 @@ mod queries;
 mod records;
 mod registrations;
 mod rows;
+mod secretaries;
 mod spill;
 mod sqlite;
 mod tenants;
+mod tokens;
 mod usage;
 mod writer;
 
@@ -28,9 +30,11 @@ pub use pages::{Cursor, Page, Scope};
 pub use queries::Sql;
 pub use records::{Deed, Query, Records, Remains, Retention, Told, Which};
 pub use registrations::Lease;
+pub use secretaries::{Secretaries, Stored, Written as WrittenSecretary};
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 pub use tenants::{SealedKey, Tenants};
+pub use tokens::{TokenRecord, Tokens};
 use tokio::sync::watch;
 pub use usage::{Grouping, Period, Spending, Usage, Used};
 use uuid::Uuid;
@@ -150,6 +154,12 @@ pub trait Store: Debug + Send + Sync {
 
     /// What is kept, by tenant.
     fn records(&self) -> &dyn Records;
+
+    /// The secretaries of a tenant.
+    fn secretaries(&self) -> &dyn Secretaries;
+
+    /// Who may use the API.
+    fn tokens(&self) -> &dyn Tokens;
 }
 
 /// Opens the configured database and brings its tables up to date.

@@ -82,10 +82,14 @@ macro_rules! places {
 // What they are sorted by is the column, with its table: alone its name is that of the text above.
 pub(super) const SEARCH: &str = select_conversations!(concat!(
     meant!(postgres),
+    "and (cast($7 as uuid) is null or secretary_realtime_uuid = $7) and (cast($8 as timestamptz) is null or started_at < $8 \
+         or (started_at = $8 and v_voice_conversations_realtime.conversation_uuid > $9)) ",
     "order by started_at desc, v_voice_conversations_realtime.conversation_uuid limit $6"
 ));
 const SEARCH_OF_SQLITE: &str = select_conversations!(concat!(
     meant!(sqlite),
+    "and (cast($7 as text) is null or secretary_realtime_uuid = $7) and (cast($8 as text) is null or started_at < $8 \
+         or (started_at = $8 and v_voice_conversations_realtime.conversation_uuid > $9)) ",
     "order by started_at desc, v_voice_conversations_realtime.conversation_uuid limit $6"
 ));
 
@@ -143,11 +147,12 @@ impl Sql {
     }
 
     pub(super) async fn find_conversations(&self, query: &Query) -> Result<Vec<Conversation>, StoreError> {
-        let Query { domain, caller, from, to, last, .. } = query;
+        let Query { domain, caller, secretary, from, to, after, last, .. } = query;
+        let ((at, after), last) = (after.unzip(), i64::from(*last));
         let (sql, asked) = (self.of(SEARCH, SEARCH_OF_SQLITE), self.asked(query));
         let rows: Vec<Tried<ConversationColumns>> = on_pool!(self, |pool, id| {
             let query = sqlx::query_as(sql).bind(id(*domain)).bind(caller).bind(from).bind(to).bind(asked);
-            query.bind(i64::from(*last)).fetch_all(pool).await
+            query.bind(last).bind(secretary.map(id)).bind(at).bind(after.map(id)).fetch_all(pool).await
         })?;
         Ok(readable(rows, ConversationColumns::read).0)
     }

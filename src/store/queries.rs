@@ -1,6 +1,6 @@
 //! The questions, each written once for both databases.
 use super::{
-    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Store, StoreError, Tenants, follow,
+    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Secretaries, Store, StoreError, Tenants, Tokens, follow,
     rows::{ConversationColumns, SecretaryFound, Tried, choose, readable},
     usage::{self, Spending, Usage, keep_share},
 };
@@ -9,7 +9,6 @@ use crate::{
     record::{Conversation, MicroUsd},
     secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
 };
-use chrono::Utc;
 use futures_util::future::BoxFuture;
 use sqlx::{PgPool, SqlitePool, types::Json};
 use std::time::Duration;
@@ -46,9 +45,9 @@ macro_rules! on_pool {
 
 pub(super) use on_pool;
 
-/// The columns of [`SecretaryFound`], up to the condition. FusionPBX before 5.5 keeps `domain_enabled` as text.
+/// The columns of [`SecretaryFound`], and which rows. FusionPBX before 5.5 keeps `domain_enabled` as text.
 macro_rules! select_secretary {
-    ($condition:literal) => {
+    ($which:literal) => {
         concat!(
             "select cast(s.secretary_realtime_uuid as text) as secretary_realtime_uuid, ",
             "cast(s.domain_uuid as text) as domain_uuid, d.domain_name as domain_name, ",
@@ -65,16 +64,18 @@ macro_rules! select_secretary {
             "s.recording as recording, s.recording_pause as recording_pause, ",
             "s.max_concurrent_calls as max_concurrent_calls ",
             "from v_voice_secretaries_realtime s join v_domains d on d.domain_uuid = s.domain_uuid ",
-            "where s.extension = $1 ",
-            $condition,
-            " order by d.domain_name limit 20"
+            $which
         )
     };
 }
 
-const FIND_ANYWHERE: &str = select_secretary!("");
-const FIND_BY_NAME: &str = select_secretary!("and lower(d.domain_name) = lower($2)");
-const FIND_BY_UUID: &str = select_secretary!("and s.domain_uuid = $2");
+pub(super) use select_secretary;
+
+const FIND_ANYWHERE: &str = select_secretary!("where s.extension = $1 order by d.domain_name limit 20");
+const FIND_BY_NAME: &str =
+    select_secretary!("where s.extension = $1 and lower(d.domain_name) = lower($2) order by d.domain_name limit 20");
+const FIND_BY_UUID: &str =
+    select_secretary!("where s.extension = $1 and s.domain_uuid = $2 order by d.domain_name limit 20");
 
 /// A secretary that was deleted during the call leaves NULL, and not a lost record.
 const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uuid, domain_uuid, secretary_realtime_uuid, \
@@ -117,11 +118,43 @@ const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $
     recording_pause = $21, dtmf_menu = $22, max_concurrent_calls = $23 \
     where domain_uuid = $1 and extension = $2";
 
-const INSERT: &str = "insert into v_voice_secretaries_realtime (domain_uuid, extension, secretary_name, processing_mode, \
+pub(super) const INSERT: &str = "insert into v_voice_secretaries_realtime (domain_uuid, extension, secretary_name, processing_mode, \
     realtime_provider, provider_config, voice_id, voice_settings, system_prompt, first_message, vad_threshold, \
     silence_duration_ms, enable_functions, functions_config, transfer_rules, max_duration_seconds, max_turns, enabled, \
     updated_at, recording, recording_pause, dtmf_menu, max_concurrent_calls, secretary_realtime_uuid) \
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
+
+/// Binds `$1` to `$23` of the statements that write a secretary: as she was checked, her JSON as it was written.
+macro_rules! bind_secretary {
+    ($query:expr, $id:ident, $checked:expr, $row:expr) => {
+        $query
+            .bind($id($checked.domain_uuid))
+            .bind($checked.extension.as_deref())
+            .bind(&$checked.secretary_name)
+            .bind($checked.processing_mode.as_str())
+            .bind($checked.provider.as_str())
+            .bind(crate::store::queries::json($row.provider_config.as_deref(), "{}"))
+            .bind($checked.voice_id.as_deref())
+            .bind(crate::store::queries::json($row.voice_settings.as_deref(), "{}"))
+            .bind($checked.system_prompt.as_deref())
+            .bind($checked.first_message.as_deref())
+            .bind($row.vad_threshold.unwrap_or(0.5))
+            .bind(crate::store::queries::milliseconds($checked.silence))
+            .bind($checked.enable_functions)
+            .bind(crate::store::queries::json($row.functions_config.as_deref(), "[]"))
+            .bind(crate::store::queries::json($row.transfer_rules.as_deref(), "[]"))
+            .bind(crate::store::queries::whole($checked.max_duration.as_secs()))
+            .bind(crate::store::queries::whole($checked.max_turns.into()))
+            .bind($checked.enabled)
+            .bind(chrono::Utc::now())
+            .bind($checked.recording)
+            .bind($checked.recording_pause)
+            .bind(crate::store::queries::json($row.dtmf_menu.as_deref(), "{}"))
+            .bind($row.max_concurrent_calls)
+    };
+}
+
+pub(super) use bind_secretary;
 
 impl Store for Sql {
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>> {
@@ -255,6 +288,14 @@ impl Store for Sql {
     fn records(&self) -> &dyn Records {
         self
     }
+
+    fn secretaries(&self) -> &dyn Secretaries {
+        self
+    }
+
+    fn tokens(&self) -> &dyn Tokens {
+        self
+    }
 }
 
 impl Sql {
@@ -318,30 +359,7 @@ impl Sql {
         let checked =
             Secretary::parse(identity, row.clone()).map_err(|error| StoreError::Refused(error.to_string()))?;
         on_pool!(self, |pool, id| {
-            let query = sqlx::query(sql)
-                .bind(id(domain))
-                .bind(checked.extension.as_deref())
-                .bind(&checked.secretary_name)
-                .bind(checked.processing_mode.as_str())
-                .bind(checked.provider.as_str())
-                .bind(json(row.provider_config.as_deref(), "{}"))
-                .bind(checked.voice_id.as_deref())
-                .bind(json(row.voice_settings.as_deref(), "{}"))
-                .bind(checked.system_prompt.as_deref())
-                .bind(checked.first_message.as_deref())
-                .bind(row.vad_threshold.unwrap_or(0.5))
-                .bind(milliseconds(checked.silence))
-                .bind(checked.enable_functions)
-                .bind(json(row.functions_config.as_deref(), "[]"))
-                .bind(json(row.transfer_rules.as_deref(), "[]"))
-                .bind(whole(checked.max_duration.as_secs()))
-                .bind(whole(checked.max_turns.into()))
-                .bind(checked.enabled)
-                .bind(Utc::now())
-                .bind(checked.recording)
-                .bind(checked.recording_pause)
-                .bind(json(row.dtmf_menu.as_deref(), "{}"))
-                .bind(row.max_concurrent_calls);
+            let query = bind_secretary!(sqlx::query(sql), id, checked, row);
             let query = if sql == INSERT { query.bind(id(new)) } else { query };
             query.execute(pool).await.map(|done| done.rows_affected() > 0)
         })
@@ -358,7 +376,7 @@ pub(super) async fn within_deadline<T>(
 }
 
 /// JSON text as a value both drivers store as JSON. What [`Secretary::parse`] accepted is JSON.
-fn json(text: Option<&str>, default: &str) -> Json<serde_json::Value> {
+pub(super) fn json(text: Option<&str>, default: &str) -> Json<serde_json::Value> {
     Json(serde_json::from_str(text.unwrap_or(default)).unwrap_or_default())
 }
 
@@ -368,10 +386,10 @@ fn clipped(text: &str, limit: usize) -> String {
 }
 
 /// Fits an `integer` column.
-fn whole(number: u64) -> i32 {
+pub(super) fn whole(number: u64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn milliseconds(duration: Duration) -> i32 {
+pub(super) fn milliseconds(duration: Duration) -> i32 {
     whole(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

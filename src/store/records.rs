@@ -2,8 +2,8 @@
 use super::{
     StoreError,
     pages::{Cursor, Page, Scope},
-    queries::{Sql, on_pool, within_deadline},
-    rows::{Tried, readable},
+    queries::{Sql, on_pool, select_conversations, within_deadline},
+    rows::{ConversationColumns, Tried, readable},
 };
 use crate::record::{Conversation, Recording};
 use chrono::{DateTime, Utc};
@@ -21,10 +21,14 @@ pub struct Query {
     pub words: String,
     /// The caller's number as it is kept.
     pub caller: Option<String>,
+    /// With this secretary. [`Records::search`] alone looks at it.
+    pub secretary: Option<Uuid>,
     /// Which began then or later.
     pub from: Option<DateTime<Utc>>,
     /// Which began before.
     pub to: Option<DateTime<Utc>>,
+    /// Which follow this one in the order of [`Records::search`], which alone looks at it: by when they began, the newest first, and by their UUIDs.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
     /// This many of them, the newest.
     pub last: u32,
 }
@@ -144,6 +148,7 @@ const RELEASE_OF_SQLITE: &str = "update v_voice_conversations_realtime \
     set recording = json_set(json_remove(recording, '$.node'), '$.released', $2) \
     where domain_uuid = $1 and case when json_valid(recording) then recording ->> '$.path' is not null \
     and recording ->> '$.released' is null and coalesce(recording ->> '$.node', '') = $2 end";
+const ONE: &str = select_conversations!("where domain_uuid = $1 and conversation_uuid = $2");
 const FORGET: &str = "delete from v_voice_conversations_realtime where domain_uuid = $1 and conversation_uuid = $2";
 /// For the one process that keeps them all to their time.
 const RETENTIONS: &str =
@@ -204,6 +209,13 @@ pub trait Records: Debug + Send + Sync {
     /// # Errors
     /// When the database does not answer.
     fn let_go<'a>(&'a self, domain: Uuid, node: &'a str) -> BoxFuture<'a, Result<u64, StoreError>>;
+
+    /// A conversation of a tenant.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn conversation(&self, domain: Uuid, conversation: Uuid)
+    -> BoxFuture<'_, Result<Option<Conversation>, StoreError>>;
 
     /// Deletes a conversation of a tenant; `false` if it has none such. Its recording is deleted before, by whoever has it.
     ///
@@ -282,6 +294,19 @@ impl Records for Sql {
                 let query = sqlx::query(sql).bind(id(domain)).bind(node);
                 query.execute(pool).await.map(|done| done.rows_affected())
             })
+        })
+    }
+
+    fn conversation(
+        &self,
+        domain: Uuid,
+        conversation: Uuid,
+    ) -> BoxFuture<'_, Result<Option<Conversation>, StoreError>> {
+        Box::pin(async move {
+            let row: Option<Tried<ConversationColumns>> = on_pool!(self, |pool, id| {
+                sqlx::query_as(ONE).bind(id(domain)).bind(id(conversation)).fetch_optional(pool).await
+            })?;
+            row.map(|Tried(row)| row.and_then(ConversationColumns::read)).transpose()
         })
     }
 

@@ -78,7 +78,8 @@ impl SecretaryColumns {
         self.domain_name.clone().unwrap_or_else(|| self.domain_uuid.clone())
     }
 
-    fn read(self) -> Found {
+    /// Which row it is, and what it says.
+    pub(super) fn split(self) -> (Identity, SecretaryRow) {
         let identity = Identity {
             secretary_realtime_uuid: uuid(&self.secretary_realtime_uuid),
             domain_uuid: uuid(&self.domain_uuid),
@@ -107,6 +108,11 @@ impl SecretaryColumns {
             recording_pause: self.recording_pause,
             max_concurrent_calls: self.max_concurrent_calls,
         };
+        (identity, row)
+    }
+
+    fn read(self) -> Found {
+        let (identity, row) = self.split();
         match Secretary::parse(identity, row) {
             Ok(secretary) => Found::Secretary(Box::new(secretary)),
             Err(error) => Found::Invalid(error),

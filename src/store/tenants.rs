@@ -3,6 +3,7 @@ use super::{
     StoreError,
     queries::{Sql, on_pool, within_deadline},
     rows::{Tried, readable},
+    secretaries::as_actor,
 };
 use crate::{secretary::DomainRef, tenancy::TenantRow};
 use chrono::Utc;
@@ -31,6 +32,31 @@ const SET_KEY: &str = "insert into v_voice_tenants (voice_tenant_uuid, domain_uu
     update_date) values ($1, $2, $3, $4, $5) \
     on conflict (domain_uuid) do update set realtime_provider = excluded.realtime_provider, \
     api_key_encrypted = excluded.api_key_encrypted, update_date = excluded.update_date";
+
+/// The budget is text in a file, and a number on a server.
+macro_rules! save {
+    ($budget:literal) => {
+        concat!(
+            "insert into v_voice_tenants (voice_tenant_uuid, domain_uuid, realtime_provider, api_key_encrypted, default_voice, ",
+            "language, time_zone, max_concurrent_calls, calls_per_minute, budget_alert_percent, budget_webhook, recording, ",
+            "redact_transcripts, retention_days, refusal_status, refusal_notice, update_date, monthly_budget_usd) ",
+            "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, ",
+            $budget,
+            ") on conflict (domain_uuid) do update set realtime_provider = excluded.realtime_provider, ",
+            "api_key_encrypted = excluded.api_key_encrypted, default_voice = excluded.default_voice, ",
+            "language = excluded.language, time_zone = excluded.time_zone, ",
+            "max_concurrent_calls = excluded.max_concurrent_calls, calls_per_minute = excluded.calls_per_minute, ",
+            "budget_alert_percent = excluded.budget_alert_percent, budget_webhook = excluded.budget_webhook, ",
+            "recording = excluded.recording, redact_transcripts = excluded.redact_transcripts, ",
+            "retention_days = excluded.retention_days, refusal_status = excluded.refusal_status, ",
+            "refusal_notice = excluded.refusal_notice, update_date = excluded.update_date, ",
+            "monthly_budget_usd = excluded.monthly_budget_usd"
+        )
+    };
+}
+
+const SAVE: &str = save!("cast($18 as numeric)");
+const SAVE_IN_FILE: &str = save!("$18");
 
 const BY_NAME: &str = "select cast(domain_uuid as text) from v_domains where lower(domain_name) = lower($1) limit 1";
 const BY_UUID: &str = "select cast(domain_uuid as text) from v_domains where domain_uuid = $1";
@@ -142,6 +168,12 @@ pub trait Tenants: Debug + Send + Sync {
     /// When the database does not answer.
     fn set_key<'a>(&'a self, domain: Uuid, provider: &'a str, sealed: &'a str)
     -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Says all of a tenant anew. Who does it, the audit names.
+    ///
+    /// # Errors
+    /// When the database does not answer, or refuses the row.
+    fn save<'a>(&'a self, actor: &'a str, domain: Uuid, row: &'a TenantRow) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 impl Tenants for Sql {
@@ -192,6 +224,34 @@ impl Tenants for Sql {
             on_pool!(self, |pool, id| {
                 let query = sqlx::query(SET_KEY).bind(id(Uuid::new_v4())).bind(id(domain)).bind(provider);
                 query.bind(sealed).bind(Utc::now()).execute(pool).await.map(drop)
+            })
+        })
+    }
+
+    fn save<'a>(&'a self, actor: &'a str, domain: Uuid, row: &'a TenantRow) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let sql = if matches!(self, Self::Sqlite(_)) { SAVE_IN_FILE } else { SAVE };
+            as_actor!(self, actor, |connection, id| {
+                let query = sqlx::query(sql)
+                    .bind(id(Uuid::new_v4()))
+                    .bind(id(domain))
+                    .bind(row.realtime_provider.as_deref())
+                    .bind(row.api_key_encrypted.as_deref())
+                    .bind(row.default_voice.as_deref())
+                    .bind(row.language.as_deref())
+                    .bind(row.time_zone.as_deref())
+                    .bind(row.max_concurrent_calls)
+                    .bind(row.calls_per_minute)
+                    .bind(row.budget_alert_percent)
+                    .bind(row.budget_webhook.as_deref())
+                    .bind(row.recording)
+                    .bind(row.redact_transcripts)
+                    .bind(row.retention_days)
+                    .bind(row.refusal_status)
+                    .bind(row.refusal_notice.as_deref())
+                    .bind(Utc::now())
+                    .bind(row.monthly_budget_usd.as_deref().map(str::trim));
+                query.execute(connection).await?;
             })
         })
     }

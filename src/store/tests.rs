@@ -19,9 +19,9 @@ mod tenants;
 mod usage;
 
 /// A database that is gone after the test.
-struct Scratch {
+pub(crate) struct Scratch {
     database: Database,
-    store: Sql,
+    pub(crate) store: Sql,
     _directory: Directory,
     _cluster: Option<Arc<cluster::Cluster>>,
 }
@@ -49,14 +49,14 @@ fn database(url: &str) -> Database {
     Config::parse(&text, "test", &Environment::new()).unwrap().database
 }
 
-async fn sqlite() -> Option<Scratch> {
+pub(crate) async fn sqlite() -> Option<Scratch> {
     let directory = Directory::new();
     let database = database(&format!("sqlite:{}/ramal.db", directory.0.display()));
     let store = open(&database).await.unwrap();
     Some(Scratch { database, store, _directory: directory, _cluster: None })
 }
 
-async fn postgres() -> Option<Scratch> {
+pub(crate) async fn postgres() -> Option<Scratch> {
     let cluster = cluster::shared()?;
     let database = database(&cluster.new_database().await);
     let store = open(&database).await.unwrap();
@@ -129,7 +129,7 @@ use usage::{
     what_was_kept_before_there_was_a_ledger_is_in_it,
 };
 
-fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
+pub(crate) fn entry(domain: &str, extension: &str, name: &str) -> SecretaryEntry {
     SecretaryEntry {
         domain: domain.into(),
         row: SecretaryRow {
@@ -451,6 +451,7 @@ async fn tables_that_fusionpbx_made_get_defaults_keys_and_checks() {
     assert_eq!(
         names,
         [
+            "v_voice_api_tokens_domain_fk",
             "v_voice_conversations_realtime_domain_fk",
             "v_voice_conversations_realtime_secretary_fk",
             "v_voice_secretaries_processing_mode_check",

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the outside tests run in real time")]
 
 mod accounts;
+mod api;
 mod audio;
 mod baresip;
 mod callers;

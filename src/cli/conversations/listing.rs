@@ -39,7 +39,7 @@ pub(super) async fn run(args: &List, out: &mut impl Write) -> anyhow::Result<()>
         Some(name) => {
             let List { search, caller, from, to, .. } = args.clone();
             let domain = keeping::domain(&*store, name).await?;
-            Some(Query { domain, words: search.unwrap_or_default(), caller, from, to, last: 0 })
+            Some(Query { domain, words: search.unwrap_or_default(), caller, from, to, ..Query::default() })
         }
     };
     let form = match args {

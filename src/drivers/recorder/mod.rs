@@ -7,6 +7,7 @@ mod days;
 mod erase;
 mod file;
 pub(crate) mod folder;
+mod sounds;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -22,6 +23,7 @@ use file::{Closed, Tapefile};
 use folder::Then;
 pub use folder::{Receipt, receipts};
 use media::{SampleRate, recording::Block};
+pub(super) use sounds::Sounds;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,

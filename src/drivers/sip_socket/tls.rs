@@ -77,7 +77,7 @@ impl Tls {
     }
 
     /// The handshake with a peer that connected to us.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
+    pub(in crate::drivers) async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
         let Some(config) = &self.server else { return Err(io::Error::other("no certificate of ours")) };
         TlsAcceptor::from(Arc::clone(config)).accept(stream).await
     }

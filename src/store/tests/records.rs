@@ -258,7 +258,8 @@ async fn words_of_a_tenant_are_found_by_their_index() {
     let explain = sqlx::AssertSqlSafe(format!("explain (analyze, costs off, timing off) {}", pages::SEARCH));
     let (none, never) = (None::<String>, None::<DateTime<chrono::Utc>>);
     let plan = sqlx::query_scalar::<_, String>(explain).bind(domain).bind(none).bind(never).bind(never);
-    let plan = plan.bind(store.asked(&query)).bind(100_i64).fetch_all(pool).await.unwrap().join("\n");
+    let plan = plan.bind(store.asked(&query)).bind(100_i64).bind(None::<Uuid>).bind(never).bind(None::<Uuid>);
+    let plan = plan.fetch_all(pool).await.unwrap().join("\n");
     assert!(plan.contains("Bitmap Index Scan on idx_voice_conversations_tenant_words (actual rows=10"), "{plan}");
     // Nothing of another tenant is even looked at.
     assert!(!plan.contains("Rows Removed by"), "{plan}");

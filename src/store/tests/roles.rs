@@ -63,6 +63,48 @@ async fn a_role_that_may_do_little_is_enough() {
 }
 
 #[tokio::test]
+async fn a_role_that_serves_the_api_may_do_what_that_does_and_no_more() {
+    let Some(owner) = postgres().await else { return };
+    owner.store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let role = as_ramal(&owner).await;
+    let store = open(&role).await.unwrap();
+    let ana = found(&store, "8000", None).await;
+    let token = TokenRecord {
+        id: "0123456789abcdef".into(),
+        name: "panel".into(),
+        hash: "00".repeat(32),
+        domain: Some(ana.domain_uuid),
+        created_at: chrono::Utc::now(),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    let now = chrono::Utc::now();
+    assert!(store.add_token(&token).await.is_err(), "without its script");
+    assert!(store.remove("token panel", ana.domain_uuid, ana.secretary_realtime_uuid).await.is_err());
+    execute(&owner.store, include_str!("../../../scripts/postgres-role-api.sql").into()).await;
+    store.add_token(&token).await.unwrap();
+    store.touch_token(&token.id, now).await.unwrap();
+    assert!(store.token(&token.id).await.unwrap().unwrap().last_used_at.is_some());
+    assert!(store.revoke_token(&token.id, now).await.unwrap());
+    let row = crate::tenancy::TenantRow { max_concurrent_calls: Some(1), ..Default::default() };
+    store.save("token panel", ana.domain_uuid, &row).await.unwrap();
+    assert!(store.remove("token panel", ana.domain_uuid, ana.secretary_realtime_uuid).await.unwrap());
+    assert_eq!(store.deeds(ana.domain_uuid, 1).await.unwrap()[0].deed.actor, "token panel");
+    let Sql::Postgres(pool) = &store else { panic!("a server was asked for") };
+    for forbidden in [
+        "delete from v_voice_tenants",
+        "delete from v_voice_api_tokens",
+        "update v_voice_api_tokens set domain_uuid = null",
+        "update v_voice_api_tokens set revoked_at = null, token_hash = ''",
+        "update v_voice_tenants set domain_uuid = gen_random_uuid()",
+    ] {
+        let error = sqlx::raw_sql(forbidden).execute(pool).await.unwrap_err().to_string();
+        assert!(error.contains("permission denied"), "{forbidden}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn who_may_not_change_tables_says_that_they_are_out_of_date() {
     let Some(owner) = postgres().await else { return };
     let role = as_ramal(&owner).await;

@@ -109,6 +109,14 @@ impl Store for Unpluggable {
     fn records(&self) -> &dyn Records {
         self.store.records()
     }
+
+    fn secretaries(&self) -> &dyn Secretaries {
+        self.store.secretaries()
+    }
+
+    fn tokens(&self) -> &dyn Tokens {
+        self.store.tokens()
+    }
 }
 
 struct World {

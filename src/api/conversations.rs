@@ -1,0 +1,215 @@
+//! `/v1/conversations`: what was said, found by its words, shown, and forgotten.
+use super::{
+    endpoint::Endpoint,
+    input::{Id, Query},
+    page::{self, Page, Whose},
+    problem::Problem,
+    scope::Scope,
+};
+use crate::{
+    record::{Conversation, Recording, State, TranscriptEntry},
+    store,
+};
+use axum::{http::StatusCode, routing::MethodFilter};
+use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+const ALL: &str = "/v1/conversations";
+pub(super) const ONE: &str = "/v1/conversations/{id}";
+
+/// Which conversations are meant: those that are all of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Search {
+    /// The domain, by name or UUID. A token for all domains must say it; one for a single domain need not.
+    #[serde(rename = "domain")]
+    pub(super) _domain: Option<String>,
+    /// Items of a page; 50 if it is not said.
+    #[schemars(range(min = 1, max = 200))]
+    pub(super) limit: Option<u32>,
+    /// `next` of the page before.
+    pub(super) cursor: Option<String>,
+    /// Words that were said, or how they begin; in any order, whatever their case and accents.
+    pub(super) words: Option<String>,
+    /// The caller's number as it is kept.
+    pub(super) caller: Option<String>,
+    /// With this secretary.
+    pub(super) secretary: Option<Uuid>,
+    /// Which began then or later.
+    pub(super) from: Option<DateTime<Utc>>,
+    /// Which began before.
+    pub(super) to: Option<DateTime<Utc>>,
+}
+
+/// A conversation without what was said.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct Summary {
+    /// Which.
+    pub(super) conversation_uuid: Uuid,
+    /// Of which tenant.
+    pub(super) domain_uuid: Uuid,
+    /// Who answered; null once she is deleted.
+    pub(super) secretary_realtime_uuid: Option<Uuid>,
+    /// The PBX's channel, or the Call-ID.
+    pub(super) call_uuid: String,
+    /// The caller's number as it is kept.
+    pub(super) caller_id: String,
+    /// What the caller dialled.
+    pub(super) destination: String,
+    /// When the call was answered, or refused.
+    pub(super) started_at: DateTime<Utc>,
+    /// When it ended.
+    pub(super) ended_at: DateTime<Utc>,
+    /// Turns of the caller.
+    pub(super) turns: u64,
+    /// From the end of the caller's speech to the reply, on average.
+    pub(super) average_latency_ms: Option<u64>,
+    /// How it ended: `completed`, `transferred`, `abandoned`, `timeout` or `failed`.
+    pub(super) outcome: &'static str,
+    /// How it ended, in a sentence.
+    pub(super) end_reason: String,
+    /// Where the caller was sent, or was to be sent.
+    pub(super) transfer_destination: Option<String>,
+    /// Who spoke at the end.
+    pub(super) provider: String,
+    /// By which model or engines.
+    pub(super) engine: String,
+    /// Tokens that the provider billed as input.
+    pub(super) input_tokens: u64,
+    /// Tokens that the provider billed as output.
+    pub(super) output_tokens: u64,
+    /// What the providers will charge, estimated; in millionths of a dollar.
+    pub(super) cost_micro_usd: u64,
+    /// What those charged that tell it.
+    pub(super) billed_micro_usd: Option<u64>,
+    /// Its recording, if it was recorded.
+    pub(super) recording: Option<RecordingView>,
+}
+
+/// What is known of a recording.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct RecordingView {
+    /// `complete`, `partial`, or `failed`: then there is none.
+    pub(super) state: &'static str,
+    /// How long the call was recorded.
+    pub(super) duration_ms: u64,
+    /// Whether its file is sealed; it comes out opened.
+    pub(super) sealed: bool,
+    /// Why it is not whole.
+    pub(super) problem: Option<String>,
+}
+
+/// A conversation with what was said.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct Whole {
+    /// What is known of it.
+    pub(super) summary: Summary,
+    /// What produced it, then its turns, as docs/transcript.schema.json says.
+    #[schemars(with = "Vec<Map<String, Value>>")]
+    pub(super) transcript: Vec<TranscriptEntry>,
+}
+
+impl From<Recording> for RecordingView {
+    fn from(of: Recording) -> Self {
+        let state = match of.state {
+            State::Complete => "complete",
+            State::Partial => "partial",
+            State::Failed => "failed",
+        };
+        let duration_ms = u64::try_from(of.duration.as_millis()).unwrap_or(u64::MAX);
+        Self { state, duration_ms, sealed: of.key_id.is_some(), problem: of.problem }
+    }
+}
+
+impl From<Conversation> for Summary {
+    fn from(of: Conversation) -> Self {
+        let average_latency_ms = of.average_latency().and_then(|latency| u64::try_from(latency.as_millis()).ok());
+        Self {
+            conversation_uuid: of.conversation_uuid,
+            domain_uuid: of.domain_uuid,
+            secretary_realtime_uuid: of.secretary_realtime_uuid,
+            turns: of.total_turns() as u64,
+            average_latency_ms,
+            call_uuid: of.call_uuid,
+            caller_id: of.caller_id,
+            destination: of.destination,
+            started_at: of.started_at,
+            ended_at: of.ended_at,
+            outcome: of.outcome.as_str(),
+            end_reason: of.end_reason,
+            transfer_destination: of.transfer_destination,
+            provider: of.provider,
+            engine: of.engine,
+            input_tokens: of.input_tokens,
+            output_tokens: of.output_tokens,
+            cost_micro_usd: of.estimated_cost.0,
+            billed_micro_usd: of.billed_cost.map(|cost| cost.0),
+            recording: of.recording.map(RecordingView::from),
+        }
+    }
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new(
+            (MethodFilter::GET, ALL),
+            ("listConversations", "Lists conversations of a domain, the newest first"),
+            list,
+        )
+        .query::<Search>()
+        .json::<Page<Summary>>(200),
+        Endpoint::new((MethodFilter::GET, ONE), ("getConversation", "Shows what was said in a conversation"), show)
+            .query::<Whose>()
+            .json::<Whole>(200),
+        Endpoint::new(
+            (MethodFilter::DELETE, ONE),
+            ("eraseConversation", "Deletes a conversation, recording included"),
+            erase,
+        )
+        .query::<Whose>()
+        .nothing(204),
+    ]
+}
+
+async fn list(scope: Scope, Query(search): Query<Search>) -> Result<axum::Json<Page<Summary>>, Problem> {
+    let size = page::size(search.limit)?;
+    let nul = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('\0'));
+    if nul(&search.words) || nul(&search.caller) {
+        return Err(Problem::malformed("words and caller must not have the character U+0000"));
+    }
+    let query = store::Query {
+        words: search.words.unwrap_or_default(),
+        caller: search.caller,
+        secretary: search.secretary,
+        from: search.from,
+        to: search.to,
+        after: page::place(search.cursor.as_deref(), after)?,
+        last: size + 1,
+        ..store::Query::default()
+    };
+    let rows = scope.conversations(query).await?;
+    Ok(axum::Json(Page::of(rows, size, place, Summary::from)))
+}
+
+/// Where a conversation is in their order.
+fn place(of: &Conversation) -> String {
+    format!("{} {}", of.started_at.to_rfc3339_opts(SecondsFormat::Nanos, true), of.conversation_uuid)
+}
+
+fn after(place: &str) -> Option<(DateTime<Utc>, Uuid)> {
+    let (at, id) = place.split_once(' ')?;
+    Some((DateTime::parse_from_rfc3339(at).ok()?.to_utc(), Uuid::try_parse(id).ok()?))
+}
+
+async fn show(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<axum::Json<Whole>, Problem> {
+    let conversation = scope.conversation(id).await?;
+    let transcript = conversation.transcript();
+    Ok(axum::Json(Whole { summary: conversation.into(), transcript }))
+}
+
+async fn erase(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<StatusCode, Problem> {
+    scope.erase(id).await.map(|()| StatusCode::NO_CONTENT)
+}

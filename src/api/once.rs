@@ -1,0 +1,187 @@
+//! `Idempotency-Key`: a POST that is sent again with its key is answered as the first time, and done once.
+use super::{Api, door::Caller, problem::Problem};
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use ring::digest::{Context, SHA256};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// So long a key is remembered, in this process.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// Keys of one token that are remembered; then the oldest are forgotten.
+const MOST: usize = 1_000;
+/// Longest key, in bytes.
+const LONGEST: usize = 255;
+/// Longest body of a request or an answer that is remembered.
+const LONGEST_BODY: usize = 1 << 20;
+
+pub(super) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What was answered under which key of which token.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Mutex<BTreeMap<String, BTreeMap<String, Entry>>>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Of method, path and body.
+    request: Vec<u8>,
+    at: Instant,
+    /// `None` while it is being done.
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Does a POST with a key once, and everything else as ever.
+pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+    let Some(key) = request.headers().get(&KEY).filter(|_| request.method() == Method::POST) else {
+        return Ok(next.run(request).await);
+    };
+    let visible = |byte: &u8| (0x21..=0x7e).contains(byte);
+    let key = key.as_bytes();
+    if key.is_empty() || key.len() > LONGEST || !key.iter().all(visible) {
+        return Err(Problem::malformed(format!("Idempotency-Key must have 1 to {LONGEST} visible ASCII characters")));
+    }
+    let key = String::from_utf8_lossy(key).into_owned();
+    let token = request.extensions().get::<Caller>().map(|caller| caller.token.clone()).unwrap_or_default();
+    let (parts, body) = request.into_parts();
+    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", "The body is too large.");
+    let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| too_large())?;
+    let digest = {
+        let mut digest = Context::new(&SHA256);
+        for part in [parts.uri.to_string().as_bytes(), b"\0", &body] {
+            digest.update(part);
+        }
+        digest.finish().as_ref().to_vec()
+    };
+    let answers = api.answers();
+    let place = match answers.begin((&token, &key), digest, Instant::now())? {
+        Begun::Again(answer) => return Ok(answer.into_response()),
+        Begun::First => Place { answers, token, key },
+    };
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    place.keep(response).await
+}
+
+enum Begun {
+    First,
+    Again(Answer),
+}
+
+impl Answers {
+    fn begin(&self, (token, key): (&str, &str), request: Vec<u8>, now: Instant) -> Result<Begun, Problem> {
+        let mut all = self.all();
+        let own = all.entry(token.to_owned()).or_default();
+        own.retain(|_, entry| now.saturating_duration_since(entry.at) < KEPT_FOR);
+        match own.get(key) {
+            Some(entry) if entry.request != request => {
+                let detail = "This Idempotency-Key was used for another request.";
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail))
+            }
+            Some(Entry { answer: Some(answer), .. }) => Ok(Begun::Again(answer.clone())),
+            Some(Entry { answer: None, .. }) => {
+                let detail = "The first request with this Idempotency-Key is still being done.";
+                Err(Problem::new(StatusCode::CONFLICT, "in-progress", detail))
+            }
+            None => {
+                while own.len() >= MOST {
+                    let oldest = own.iter().min_by_key(|(_, entry)| entry.at).map(|(key, _)| key.clone());
+                    oldest.map(|key| own.remove(&key));
+                }
+                own.insert(key.to_owned(), Entry { request, at: now, answer: None });
+                Ok(Begun::First)
+            }
+        }
+    }
+
+    /// Maps are whole after a panic, too.
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<String, Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where an answer goes. A request that comes to no answer leaves nothing behind, so that it may be sent again.
+struct Place<'a> {
+    answers: &'a Answers,
+    token: String,
+    key: String,
+}
+
+impl Place<'_> {
+    /// Failures of ours are not the answer: the next try may fare better.
+    async fn keep(self, response: Response) -> Result<Response, Problem> {
+        if response.status().is_server_error() {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, LONGEST_BODY).await.map_err(Problem::ours)?;
+        let answer = Answer { status: parts.status, headers: parts.headers.clone(), body: body.clone() };
+        if let Some(entry) = self.answers.all().get_mut(&self.token).and_then(|own| own.get_mut(&self.key)) {
+            entry.answer = Some(answer);
+        }
+        Ok(Response::from_parts(parts, Body::from(body)))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(own) = self.answers.all().get_mut(&self.token) {
+            own.retain(|key, entry| *key != self.key || entry.answer.is_some());
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_bound_to_its_request_and_its_token_for_a_day() {
+        let answers = Answers::default();
+        let now = Instant::now();
+        let at = |now, token: &str, key: &str, request: &[u8]| answers.begin((token, key), request.to_vec(), now);
+        let begin = |token: &str, key: &str, request: &[u8]| at(now, token, key, request);
+        let place = |key: &str| Place { answers: &answers, token: "a".into(), key: key.into() };
+        assert!(matches!(begin("a", "k", b"1"), Ok(Begun::First)));
+        assert_eq!(begin("a", "k", b"1").err().unwrap().status, 409);
+        place("k").keep(Response::new(Body::from("done"))).await.unwrap();
+        assert!(matches!(begin("a", "k", b"1"), Ok(Begun::Again(answer)) if answer.body == "done"));
+        assert_eq!(begin("a", "k", b"2").err().unwrap().status, 422);
+        assert!(matches!(begin("b", "k", b"2"), Ok(Begun::First)), "another token's keys are its own");
+        let broken = Problem::ours("x").into_response();
+        assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)));
+        place("f").keep(broken).await.unwrap();
+        assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)), "a failure of ours may be tried again");
+        let tomorrow = now + KEPT_FOR;
+        assert!(matches!(at(tomorrow, "a", "k", b"2"), Ok(Begun::First)));
+        for number in 0..MOST {
+            assert!(matches!(at(tomorrow, "a", &format!("n{number}"), b"1"), Ok(Begun::First)));
+        }
+        assert_eq!(answers.all()["a"].len(), MOST);
+    }
+}

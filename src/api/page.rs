@@ -1,0 +1,98 @@
+//! Lists come in pages: an answer has a cursor for the next one, which only we can read.
+use super::problem::Problem;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Items of a page where nothing is said.
+const USUAL: u32 = 50;
+/// Most items of a page.
+const MOST: u32 = 200;
+
+/// Which tenant is meant.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whose {
+    /// The domain, by name or UUID. A token for all domains must say it; one for a single domain need not.
+    #[serde(rename = "domain")]
+    pub(super) _domain: Option<String>,
+}
+
+/// Which part of a list is meant.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// The domain, by name or UUID. A token for all domains must say it; one for a single domain need not.
+    #[serde(rename = "domain")]
+    pub(super) _domain: Option<String>,
+    /// Items of a page; 50 if it is not said.
+    #[schemars(range(min = 1, max = 200))]
+    pub(super) limit: Option<u32>,
+    /// `next` of the page before.
+    pub(super) cursor: Option<String>,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub(super) struct Page<T> {
+    /// What it has.
+    pub(super) items: Vec<T>,
+    /// `cursor` of the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+/// How many items are wanted.
+///
+/// # Errors
+/// None, or too many.
+pub(super) fn size(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(USUAL) {
+        size @ 1..=MOST => Ok(size),
+        _ => Err(Problem::malformed(format!("limit must be 1 to {MOST}"))),
+    }
+}
+
+impl<T> Page<T> {
+    /// A page of rows of which one more was asked for than there is room: that one says that there is a next page, which begins
+    /// after the last of this one.
+    pub(super) fn of<R>(mut rows: Vec<R>, size: u32, at: impl Fn(&R) -> String, show: impl Fn(R) -> T) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let next = rows.last().filter(|_| more).map(|last| cursor(&at(last)));
+        Self { items: rows.into_iter().map(show).collect(), next }
+    }
+}
+
+fn cursor(at: &str) -> String {
+    base64_simd::URL_SAFE_NO_PAD.encode_to_string(at)
+}
+
+/// What a cursor says.
+///
+/// # Errors
+/// It is none of ours.
+pub(super) fn place<T>(cursor: Option<&str>, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(cursor).ok();
+    let at = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|at| read(&at));
+    at.map(Some).ok_or_else(|| Problem::malformed("cursor is not one that a page had as next"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_where_the_next_begins_and_the_last_says_nothing() {
+        let page = |rows| Page::of(rows, 2, |row: &u8| format!("at {row}"), |row| row);
+        let first = page(vec![1, 2, 3]);
+        assert_eq!(first.items, [1, 2]);
+        let read = |at: &str| at.strip_prefix("at ").map(str::to_owned);
+        assert_eq!(place(first.next.as_deref(), read).unwrap().as_deref(), Some("2"));
+        assert_eq!(page(vec![1, 2]).next, None);
+        assert!(place(Some("%%%"), read).is_err() && place(Some(&cursor("x")), read).is_err());
+        assert!(size(Some(0)).is_err() && size(Some(201)).is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! The wall between tenants. A handler gets a [`Scope`], which is one tenant, and reaches what is kept through it alone: there is no
+//! method that takes a domain, so none can be forgotten, or be another's.
+use super::{
+    Api,
+    door::Caller,
+    house::{Heard, News, Silence, Sound, Stream, Wanted},
+    problem::Problem,
+};
+use crate::{
+    call::steer::Order,
+    config::Config,
+    record::Conversation,
+    secretary::{DomainRef, Identity, Secretary, SecretaryRow},
+    store::{Deed, Grouping, Period, Query, Store, Stored, Used, WrittenSecretary},
+    switchboard::{ListenError, LiveCall, OrderError},
+    tenancy::{Tenant, TenantRow},
+};
+use axum::{
+    extract::FromRequestParts,
+    http::{Uri, request::Parts},
+};
+use chrono::Utc;
+use serde::Deserialize;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// One tenant, for one request of one token.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    api: Api,
+    domain: Uuid,
+    actor: String,
+    token: String,
+}
+
+impl FromRequestParts<Api> for Scope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| Problem::ours("a request got past the door without a token"))?;
+        let domain = domain(api.store(), caller.domain, named(&parts.uri)?).await?;
+        Ok(Self { api: api.clone(), domain, actor: format!("token {}", caller.name), token: caller.token })
+    }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    domain: Option<String>,
+}
+
+fn named(uri: &Uri) -> Result<Option<String>, Problem> {
+    let read = axum::extract::Query::<Named>::try_from_uri(uri);
+    read.map(|query| query.0.domain).map_err(|rejection| Problem::malformed(rejection.body_text()))
+}
+
+/// Which tenant is meant: the token's own, or for a token of all the one it names. Another's is as good as none.
+async fn domain(store: &dyn Store, own: Option<Uuid>, named: Option<String>) -> Result<Uuid, Problem> {
+    let Some(name) = named else {
+        let unnamed = || Problem::malformed("This token is for all domains: say which by ?domain=, a name or a UUID.");
+        return own.ok_or_else(unnamed);
+    };
+    if own.is_some() && own == Uuid::try_parse(&name).ok() {
+        return own.ok_or_else(Problem::absent);
+    }
+    // PostgreSQL has no such text.
+    let found = match name.contains('\0') {
+        true => None,
+        false => store.tenants().domain(&DomainRef::from(name.as_str())).await?,
+    };
+    found.filter(|found| own.is_none_or(|own| own == *found)).ok_or_else(Problem::absent)
+}
+
+/// What is kept of the tenant.
+impl Scope {
+    /// The configuration that holds now.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.api.config()
+    }
+
+    /// Where a secret of this tenant belongs.
+    pub(super) fn place<'a>(&self, provider: &'a str) -> crate::vault::Place<'a> {
+        crate::vault::Place { domain: self.domain, provider }
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.api.store()
+    }
+
+    /// Checks a row for this tenant.
+    pub(super) fn parse(&self, id: Uuid, row: &SecretaryRow) -> Result<Secretary, Problem> {
+        // The name is for calls; a row is written by the UUID.
+        let (domain_uuid, domain_name) = (self.domain, self.domain.to_string());
+        let identity = Identity { secretary_realtime_uuid: id, domain_uuid, domain_name };
+        Secretary::parse(identity, row.clone()).map_err(|error| Problem::field(error.column, error.problem))
+    }
+
+    pub(super) async fn secretaries(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Stored>, Problem> {
+        Ok(self.store().secretaries().list(self.domain, after, limit).await?)
+    }
+
+    pub(super) async fn secretary(&self, id: Uuid) -> Result<Stored, Problem> {
+        self.store().secretaries().one(self.domain, id).await?.ok_or_else(Problem::absent)
+    }
+
+    pub(super) async fn add(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
+        let secretary = self.parse(id, row)?;
+        Ok(self.store().secretaries().add(&self.actor, &secretary, row).await?)
+    }
+
+    pub(super) async fn replace(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
+        let secretary = self.parse(id, row)?;
+        Ok(self.store().secretaries().replace(&self.actor, &secretary, row).await?)
+    }
+
+    pub(super) async fn remove(&self, id: Uuid) -> Result<bool, Problem> {
+        Ok(self.store().secretaries().remove(&self.actor, self.domain, id).await?)
+    }
+
+    /// The tenant's settings; those of a tenant of whom nothing is said.
+    pub(super) async fn settings(&self) -> Result<TenantRow, Problem> {
+        Ok(self.store().tenants().find(self.domain).await?.unwrap_or_default())
+    }
+
+    pub(super) async fn set(&self, row: &TenantRow) -> Result<(), Problem> {
+        Ok(self.store().tenants().save(&self.actor, self.domain, row).await?)
+    }
+
+    /// What the configuration file says of the tenant: then its settings in the database mean nothing.
+    pub(super) async fn of_the_file(&self) -> Result<Option<Tenant>, Problem> {
+        for entry in &self.config().tenancy.tenants {
+            if self.store().tenants().domain(&entry.domain).await? == Some(self.domain) {
+                return Ok(Some(entry.tenant.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn conversations(&self, query: Query) -> Result<Vec<Conversation>, Problem> {
+        let query = Query { domain: self.domain, ..query };
+        Ok(self.store().records().search(&query).await?)
+    }
+
+    pub(super) async fn conversation(&self, id: Uuid) -> Result<Conversation, Problem> {
+        self.store().records().conversation(self.domain, id).await?.ok_or_else(Problem::absent)
+    }
+
+    pub(super) async fn erase(&self, id: Uuid) -> Result<(), Problem> {
+        let conversation = self.conversation(id).await?;
+        self.api.house().erase(&conversation).await.map_err(Problem::from)?;
+        self.tell("erase", format!("conversation {id}")).await
+    }
+
+    /// The recording of a conversation. Whoever has it from the beginning has taken it out.
+    pub(super) async fn sound(&self, id: Uuid, wanted: Wanted) -> Result<Result<Sound, Silence>, Problem> {
+        let conversation = self.conversation(id).await?;
+        let sound = self.api.house().sound(&conversation, wanted).await;
+        if sound.as_ref().is_ok_and(|sound| sound.range.as_ref().is_some_and(|range| *range.start() == 0)) {
+            self.tell("export", format!("recording {id}")).await?;
+        }
+        Ok(sound)
+    }
+
+    pub(super) async fn used(&self, period: Period, by: Grouping) -> Result<Vec<Used>, Problem> {
+        Ok(self.store().usage().used(self.domain, period, by).await?)
+    }
+
+    pub(super) fn calls(&self) -> Vec<LiveCall> {
+        self.api.house().calls(self.domain)
+    }
+
+    /// Gives an order to a call. What came of it is in the audit.
+    pub(super) async fn order(&self, id: Uuid, order: Order) -> Result<Result<(), OrderError>, Problem> {
+        let action = match &order {
+            Order::HangUp | Order::SayGoodbye => "hang up",
+            Order::Transfer { .. } => "transfer",
+        };
+        let done = self.api.house().order(self.domain, id, order).await;
+        if done.is_ok() {
+            self.tell(action, format!("conversation {id}")).await?;
+        }
+        Ok(done)
+    }
+
+    /// What is to be heard of a call. Its record names who listened.
+    pub(super) async fn listen(&self, id: Uuid) -> Result<Heard, ListenError> {
+        self.api.house().listen(self.domain, id, &self.actor).await
+    }
+
+    pub(super) fn news(&self, after: Option<u64>) -> Stream<News> {
+        self.api.house().news(self.domain, after)
+    }
+
+    /// Whether the token of the request opens anything at this moment. While nobody knows, it does.
+    pub(super) async fn is_still_good(&self) -> bool {
+        self.api.door().is_still_good(&self.token).await
+    }
+
+    async fn tell(&self, action: &str, target: String) -> Result<(), Problem> {
+        let (actor, action) = (self.actor.clone(), action.to_owned());
+        let deed = Deed { domain: self.domain, at: Utc::now(), actor, action, target, detail: None };
+        Ok(self.store().records().tell(&deed).await?)
+    }
+}

@@ -1,0 +1,676 @@
+//! The API as a program meets it, on both databases, with two tenants of whom neither may learn anything of the other.
+use super::{token::Token, *};
+use crate::{
+    call::{LiveState, RecordingNow, steer::Order},
+    config::{Config, Environment},
+    control::Health,
+    metrics::Audience,
+    record::{Conversation, MicroUsd, Share},
+    secretary::{DomainRef, Secretary},
+    store::{Found, Lookup, Sql, Store, TokenRecord, tests as stored},
+    switchboard::{ListenError, LiveCall, OrderError},
+    vault,
+};
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use chrono::Utc;
+use futures_util::{StreamExt, future::BoxFuture, stream};
+use media::SampleRate;
+use serde_json::json;
+use std::{collections::BTreeSet, net::Ipv4Addr};
+use tower_service::Service;
+
+/// The server around the API, as small as can be: it has a sound for each recording in its
+/// tenant's folder, and a call for each of its tenants.
+#[derive(Debug)]
+struct Shed(Sql, Vec<LiveCall>);
+
+impl House for Shed {
+    fn health(&self) -> BoxFuture<'_, Option<Health>> {
+        Box::pin(async { None })
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Readiness> {
+        let (database, models) = ("ok", "absent");
+        Box::pin(async move { Readiness { ready: true, database, accounts: 0, registered: 0, models, ending: false } })
+    }
+
+    fn metrics(&self, audience: Audience) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move { Some(format!("ramal_up 1 {audience:?}\n")) })
+    }
+
+    fn calls(&self, domain: Uuid) -> Vec<LiveCall> {
+        self.1.iter().filter(|call| call.domain_uuid == domain).cloned().collect()
+    }
+
+    fn order(&self, domain: Uuid, conversation: Uuid, order: Order) -> BoxFuture<'_, Result<(), OrderError>> {
+        let there = self.calls(domain).iter().any(|call| call.conversation_uuid == conversation);
+        let done = match order {
+            _ if !there => Err(OrderError::NotFound),
+            Order::SayGoodbye => Err(OrderError::NotNow(LiveState::Ringing)),
+            Order::Transfer { to } if to != "sales" => Err(OrderError::NoSuchDestination(vec!["sales".into()])),
+            Order::HangUp | Order::Transfer { .. } => Ok(()),
+        };
+        Box::pin(async { done })
+    }
+
+    fn listen<'a>(
+        &'a self,
+        domain: Uuid,
+        conversation: Uuid,
+        who: &'a str,
+    ) -> BoxFuture<'a, Result<Heard, ListenError>> {
+        assert_eq!(who, "token panel");
+        let there = self.calls(domain).iter().any(|call| call.conversation_uuid == conversation);
+        let pieces = vec![Piece { missed: 0, samples: vec![1, 2] }, Piece { missed: 1, samples: vec![3, 4] }];
+        let heard = Heard { rate: SampleRate::new(8_000).unwrap(), pieces: stream::iter(pieces).boxed() };
+        Box::pin(async move { there.then_some(heard).ok_or(ListenError::NotFound) })
+    }
+
+    fn news(&self, domain: Uuid, after: Option<u64>) -> Stream<News> {
+        let number = after.unwrap_or(40) + 1;
+        let entry = json!({"event": "call_answered", "domain_uuid": domain});
+        let news = [News::Missed(Some(2)), News::Happened { number, kind: "call_answered".into(), entry }];
+        stream::iter(news).boxed()
+    }
+
+    fn erase<'a>(&'a self, of: &'a Conversation) -> BoxFuture<'a, Result<(), Silence>> {
+        Box::pin(async {
+            let forgotten = self.0.records().forget(of.domain_uuid, of.conversation_uuid).await;
+            forgotten.map(drop).map_err(|problem| Silence::Broken(problem.into()))
+        })
+    }
+
+    fn sound<'a>(&'a self, of: &'a Conversation, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
+        Box::pin(async move {
+            let path = of.recording.as_ref().and_then(|recording| recording.path.as_deref()).ok_or(Silence::Absent)?;
+            assert!(path.starts_with(&of.domain_uuid.to_string()));
+            let range = wanted.of(5).ok_or(Silence::Beyond(5))?;
+            let bytes = b"sound".get(*range.start() as usize..=*range.end() as usize).unwrap();
+            Ok(Sound { kind: "audio/wav", length: 5, range: Some(range), body: Body::from(bytes) })
+        })
+    }
+}
+
+/// A tenant with secretaries, conversations, and a token.
+struct Tenant {
+    domain: Uuid,
+    token: String,
+    secretaries: Vec<Uuid>,
+    conversations: Vec<Uuid>,
+}
+
+struct World {
+    router: Router,
+    config: watch::Sender<Arc<Config>>,
+    store: Sql,
+    a: Tenant,
+    b: Tenant,
+    admin: String,
+}
+
+async fn token(store: &Sql, name: &str, domain: Option<Uuid>) -> String {
+    let mut random = [0; token::RANDOM];
+    let seeds = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+    random.iter_mut().zip(seeds.iter().flat_map(Uuid::as_bytes)).for_each(|(to, from)| *to = *from);
+    let token = Token::new(&random);
+    let record = TokenRecord {
+        id: token.id.clone(),
+        name: name.into(),
+        hash: token.hash(),
+        domain,
+        created_at: Utc::now(),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    store.tokens().add_token(&record).await.unwrap();
+    token.show().expose().to_owned()
+}
+
+async fn found(store: &Sql, extension: &str, domain: &str) -> Secretary {
+    let lookup = Lookup { extension: extension.into(), domain: Some(DomainRef::from(domain)) };
+    let Found::Secretary(found) = store.find_secretary(&lookup).await.unwrap() else { panic!("nobody") };
+    *found
+}
+
+async fn tenant(store: &Sql, name: &str) -> Tenant {
+    let mut secretaries = Vec::new();
+    let mut conversations = Vec::new();
+    for extension in ["8000", "8001", "8002"] {
+        store.upsert_secretary(&stored::entry(name, extension, "Ana")).await.unwrap();
+        let secretary = found(store, extension, name).await;
+        secretaries.push(secretary.secretary_realtime_uuid);
+        for second in [0, 0, 1] {
+            let mut kept = stored::conversation(&secretary);
+            kept.started_at += Duration::from_secs(second);
+            let talked = Duration::from_secs(60);
+            kept.shares =
+                vec![Share { provider: "local".into(), talked, input_tokens: 1, output_tokens: 2, cost: MicroUsd(3) }];
+            kept.recording.iter_mut().for_each(|recording| recording.path = Some(format!("{}/x", kept.domain_uuid)));
+            store.save_conversation(&kept).await.unwrap();
+            conversations.push(kept.conversation_uuid);
+        }
+    }
+    let domain = store.tenants().domain(&DomainRef::from(name)).await.unwrap().unwrap();
+    Tenant { domain, token: token(store, "panel", Some(domain)).await, secretaries, conversations }
+}
+
+/// The call of a tenant that is up: that of its last conversation.
+fn call(of: &Tenant) -> LiveCall {
+    let now = Utc::now();
+    LiveCall {
+        conversation_uuid: of.conversations[8],
+        domain_uuid: of.domain,
+        domain_name: "x".into(),
+        secretary_uuid: of.secretaries[2],
+        secretary_name: "Ana".into(),
+        caller: "1".into(),
+        called: "8002".into(),
+        began_at: now,
+        answered_at: None,
+        state: LiveState::Ringing,
+        state_since: now,
+        provider: "local".into(),
+        model: "m".into(),
+        provider_since: now,
+        spent_micro_usd: 0,
+        spent_at: None,
+        recording: RecordingNow::No,
+        recording_since: now,
+        listeners: 0,
+    }
+}
+
+fn config(more: &str) -> Arc<Config> {
+    let text = format!("[secrets]\nmaster_keys = [\"{}\"]\n{more}", "07".repeat(32));
+    Arc::new(Config::parse(&text, "test", &Environment::new()).unwrap())
+}
+
+async fn world(store: &Sql) -> World {
+    let (config, configs) = watch::channel(config(""));
+    let (a, b) = (tenant(store, "a.example").await, tenant(store, "b.example").await);
+    let shed = Shed(store.clone(), [&a, &b].map(call).to_vec());
+    let api = Api::new(Arc::new(store.clone()), Arc::new(shed), configs, true);
+    let admin = token(store, "root", None).await;
+    World { router: router(api), config, store: store.clone(), a, b, admin }
+}
+
+/// An answer, read to its end.
+struct Told {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// That of a problem, which every failure is.
+    fn kind(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.status);
+        assert_eq!(self.json()["status"], self.status);
+        self.json()["type"].as_str().unwrap().trim_start_matches("urn:ramal:problem:").to_owned()
+    }
+}
+
+impl World {
+    async fn send(&self, request: Request<Body>) -> Told {
+        let mut request = request;
+        request.extensions_mut().insert(Peer(Ipv4Addr::LOCALHOST.into()));
+        let response = self.router.clone().call(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        Told { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    async fn ask(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Told {
+        self.send(request(token, method, path, body)).await
+    }
+
+    async fn get(&self, token: &str, path: &str) -> Told {
+        self.ask(token, "GET", path, None).await
+    }
+}
+
+fn request(token: &str, method: &str, path: &str, body: Option<&Value>) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
+    match body {
+        Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap(),
+        None => request.body(Body::empty()).unwrap(),
+    }
+}
+
+fn secretary(extension: &str) -> Value {
+    json!({
+        "secretary_name": "Bia", "extension": extension, "realtime_provider": "local",
+        "provider_config": {"language": "pt-BR"}, "transfer_rules": [{"name": "x", "destination": "1002"}],
+    })
+}
+
+/// Each operation of the document: method, path, whether it takes a domain, and a body it accepts.
+fn operations() -> Vec<(String, String, bool, Option<Value>)> {
+    let document = document();
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let named = |parameter: &Value| parameter["name"] == "domain" && parameter["in"] == "query";
+            let scoped = operation["parameters"].as_array().unwrap().iter().any(named);
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let body = match schema.as_str().map(|to| to.rsplit('/').next().unwrap()) {
+                None => None,
+                Some("SecretaryBody") => Some(secretary("8009")),
+                Some("Destination") => Some(json!({"to": "sales"})),
+                Some("SettingsBody") => Some(json!({"settings": {}})),
+                Some(other) => panic!("say here which {other} is accepted"),
+            };
+            operations.push((method.to_uppercase(), path.clone(), scoped, body));
+        }
+    }
+    operations
+}
+
+/// One test body, two tests.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite { $(#[tokio::test] async fn $name() {
+            if let Some(scratch) = super::stored::sqlite().await { super::$name(super::world(&scratch.store).await).await }
+        })* }
+        mod on_postgres { $(#[tokio::test] async fn $name() {
+            if let Some(scratch) = super::stored::postgres().await { super::$name(super::world(&scratch.store).await).await }
+        })* }
+    };
+}
+
+on_both! {
+    nothing_of_another_tenant_can_be_seen_or_touched
+    a_secretary_is_made_changed_and_deleted_by_somebody_who_is_named
+    lists_come_in_pages_that_miss_nothing_and_tell_nothing_twice
+    a_tenants_key_goes_in_and_never_comes_out
+    conversations_are_found_heard_and_forgotten
+    a_post_with_a_key_is_done_once
+    calls_are_seen_heard_and_steered
+    usage_is_told_by_day_secretary_or_provider
+    a_token_opens_until_it_is_revoked
+}
+
+const USAGE: &str = "/v1/usage?from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z&by=secretary";
+
+/// Everything of a tenant, as its own token sees it.
+async fn all(world: &World, of: &Tenant) -> Vec<Value> {
+    let mut all = Vec::new();
+    for path in ["/v1/secretaries?limit=200", "/v1/conversations?limit=200", "/v1/tenant", "/v1/calls", USAGE] {
+        let told = world.get(&of.token, path).await;
+        assert_eq!(told.status, 200);
+        all.push(told.json());
+    }
+    all
+}
+
+async fn nothing_of_another_tenant_can_be_seen_or_touched(world: World) {
+    let (mut unscoped, before) = (Vec::new(), all(&world, &world.b).await);
+    let foreign: Vec<Uuid> = world.b.secretaries.iter().chain(&world.b.conversations).copied().collect();
+    for (method, path, scoped, body) in operations() {
+        let asked = format!("{method} {path}");
+        let nowhere = path.replace("{id}", &Uuid::new_v4().to_string());
+        if path.starts_with("/v1/") {
+            let told = world.ask("ramal_0_0", &method, &nowhere, body.as_ref()).await;
+            assert_eq!((told.status, told.kind().as_str()), (401, "unauthorized"), "{asked}");
+        }
+        if !scoped {
+            unscoped.push(path);
+            continue;
+        }
+        let told = world.ask(&world.admin, &method, &nowhere, body.as_ref()).await;
+        assert_eq!((told.status, told.kind().as_str()), (400, "malformed"), "{asked}: an admin names no domain");
+        // The other tenant's things with our token; then its name, too.
+        let ids = if path.contains("{id}") { foreign.as_slice() } else { &[] };
+        for id in ids {
+            let told = world.ask(&world.a.token, &method, &path.replace("{id}", &id.to_string()), body.as_ref()).await;
+            assert_eq!((told.status, told.kind().as_str()), (404, "not-found"), "{asked} {id}");
+        }
+        let b = world.b.domain.to_string();
+        for domain in [b.as_str(), "b.example", "B.EXAMPLE", "nobody.example", "%00", ""] {
+            for id in foreign.iter().take(1).chain(foreign.last()) {
+                let path = format!("{}?domain={domain}", path.replace("{id}", &id.to_string()));
+                let told = world.ask(&world.a.token, &method, &path, body.as_ref()).await;
+                assert_eq!((told.status, told.kind().as_str()), (404, "not-found"), "{asked} {domain}");
+            }
+        }
+    }
+    assert_eq!(unscoped, ["/health", "/metrics", "/ready", "/v1/openapi.json"], "all else is a tenant's");
+    assert_eq!(all(&world, &world.b).await, before, "nothing was touched");
+    let own = serde_json::to_string(&all(&world, &world.a).await).unwrap();
+    for id in foreign.iter().chain([&world.b.domain]) {
+        assert!(!own.contains(&id.to_string()), "{id} is in a list of the other tenant");
+    }
+    // What is asked for may be had by those it belongs to.
+    for domain in ["a.example", &world.a.domain.to_string(), "A.example"] {
+        for token in [&world.a.token, &world.admin] {
+            assert_eq!(world.get(token, &format!("/v1/tenant?domain={domain}")).await.status, 200, "{domain}");
+        }
+    }
+    let secretary = format!("/v1/conversations?secretary={}", world.b.secretaries[0]);
+    assert_eq!(world.get(&world.a.token, &secretary).await.json()["items"], json!([]));
+}
+
+async fn a_secretary_is_made_changed_and_deleted_by_somebody_who_is_named(world: World) {
+    let token = &world.a.token;
+    let made = world.ask(token, "POST", "/v1/secretaries", Some(&secretary("8009"))).await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    let path = made.headers["location"].to_str().unwrap().to_owned();
+    let shown = world.get(token, &path).await.json();
+    assert_eq!(shown, made.json());
+    assert_eq!(shown["settings"]["provider_config"], json!({"language": "pt-BR"}));
+    assert_eq!((&shown["settings"]["max_turns"], &shown["problem"]), (&json!(50), &Value::Null));
+    assert_eq!(found(&world.store, "8009", "a.example").await.secretary_name, "Bia");
+    let taken = world.ask(token, "POST", "/v1/secretaries", Some(&secretary("8000"))).await;
+    assert_eq!((taken.status, taken.kind().as_str()), (409, "extension-taken"));
+    let mut other = secretary("8010");
+    other["first_message"] = json!("Olá");
+    let changed = world.ask(token, "PUT", &path, Some(&other)).await.json();
+    assert_eq!(
+        (&changed["settings"]["extension"], &changed["settings"]["first_message"]),
+        (&json!("8010"), &json!("Olá"))
+    );
+    for (field, value) in [
+        ("max_turns", json!(0)),
+        ("processing_mode", json!("x")),
+        ("dtmf_menu", json!({"options": 5})),
+        ("voice_id", json!("v".repeat(101))),
+        ("system_prompt", json!("a\0b")),
+        ("extension", json!(8000)),
+        ("secretary_nam", json!("x")),
+    ] {
+        let mut wrong = secretary("8010");
+        wrong[field] = value;
+        let told = world.ask(token, "PUT", &path, Some(&wrong)).await;
+        assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some(field)), "{}", told.json());
+    }
+    assert_eq!(world.get(token, &path).await.json(), changed, "what is not valid changes nothing");
+    assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 204);
+    assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 404);
+    let deeds = world.store.records().deeds(world.a.domain, 3).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.actor.as_str(), told.deed.action.as_str())).collect();
+    assert_eq!(told, ["delete", "update", "insert"].map(|action| ("token panel", action)));
+    // Who writes otherwise is not called so.
+    world.store.upsert_secretary(&stored::entry("a.example", "8050", "Eva")).await.unwrap();
+    assert_ne!(world.store.records().deeds(world.a.domain, 1).await.unwrap()[0].deed.actor, "token panel");
+}
+
+async fn lists_come_in_pages_that_miss_nothing_and_tell_nothing_twice(world: World) {
+    for (list, id, all) in [
+        ("secretaries", "secretary_realtime_uuid", &world.a.secretaries),
+        ("conversations", "conversation_uuid", &world.a.conversations),
+    ] {
+        let (mut seen, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = world.get(&world.a.token, &format!("/v1/{list}?limit=2{next}")).await.json();
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() == 2 || page.get("next").is_none());
+            seen.extend(items.iter().map(|item| item[id].as_str().unwrap().parse::<Uuid>().unwrap()));
+            let Some(cursor) = page["next"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        assert_eq!(seen.len(), all.len(), "{list}");
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), all.iter().copied().collect());
+        for wrong in ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=%25", "other=1", "limit=1&limit=2"] {
+            let told = world.get(&world.a.token, &format!("/v1/{list}?{wrong}")).await;
+            assert_eq!((told.status, told.kind().as_str()), (400, "malformed"), "{list} {wrong}");
+        }
+    }
+}
+
+async fn a_tenants_key_goes_in_and_never_comes_out(world: World) {
+    let (token, path) = (&world.a.token, "/v1/tenant");
+    let settings = json!({"realtime_provider": "openai", "monthly_budget_usd": "12.5", "retention_days": 30});
+    let body = json!({"settings": settings, "api_key": "sk-own"});
+    let set = world.ask(token, "PUT", path, Some(&body)).await;
+    assert_eq!((set.status, &set.json()["has_api_key"]), (200, &json!(true)), "{}", set.json());
+    let kept = world.ask(token, "PUT", path, Some(&json!({"settings": settings}))).await.json();
+    assert!(kept["has_api_key"] == true && kept["settings"]["retention_days"] == 30, "{kept}");
+    assert!(kept["settings"]["monthly_budget_usd"].as_str().unwrap().starts_with("12.5"), "{kept}");
+    let row = world.store.tenants().find(world.a.domain).await.unwrap().unwrap();
+    let (sealed, keys) = (row.api_key_encrypted.unwrap(), world.config.borrow().tenancy.master_keys.clone());
+    let place = vault::Place { domain: world.a.domain, provider: "openai" };
+    assert_eq!(keys.open(&sealed, &place).unwrap().expose(), "sk-own");
+    for told in [&set.body, &world.get(token, path).await.body] {
+        let told = String::from_utf8_lossy(told);
+        assert!(!told.contains("sk-own") && !told.contains(&sealed), "{told}");
+    }
+    for (settings, key, field) in [
+        (json!({"realtime_provider": "gemini"}), None, "api_key"),
+        (json!({"realtime_provider": "local"}), Some(json!("k")), "settings.realtime_provider"),
+        (json!({"realtime_provider": "openai"}), Some(json!("")), "api_key"),
+        (json!({"time_zone": "Mars"}), Some(Value::Null), "time_zone"),
+        (json!({"time_zon": "UTC"}), None, "settings.time_zon"),
+    ] {
+        let mut body = json!({"settings": settings});
+        key.into_iter().for_each(|key| body["api_key"] = key);
+        let told = world.ask(token, "PUT", path, Some(&body)).await;
+        assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some(field)), "{}", told.json());
+    }
+    assert_eq!(world.get(&world.b.token, path).await.json()["has_api_key"], false);
+    let gone = world.ask(token, "PUT", path, Some(&json!({"settings": {}, "api_key": null}))).await.json();
+    assert_eq!((&gone["has_api_key"], &gone["settings"]["retention_days"]), (&json!(false), &Value::Null));
+    let deeds = world.store.records().deeds(world.a.domain, 1).await.unwrap();
+    assert_eq!((deeds[0].deed.actor.as_str(), deeds[0].deed.action.as_str()), ("token panel", "update"));
+    world.config.send_replace(config("[[tenants]]\ndomain = \"a.example\"\nmax_concurrent_calls = 1\n"));
+    assert_eq!(world.get(token, path).await.json()["of_the_file"], true);
+    let told = world.ask(token, "PUT", path, Some(&body)).await;
+    assert_eq!((told.status, told.kind().as_str()), (409, "of-the-file"));
+}
+
+async fn conversations_are_found_heard_and_forgotten(world: World) {
+    let (token, id) = (&world.a.token, world.a.conversations[0]);
+    let count = async |query: &str| {
+        world.get(token, &format!("/v1/conversations?{query}")).await.json()["items"].as_array().unwrap().len()
+    };
+    let second = format!("secretary={}", world.a.secretaries[1]);
+    for (query, expected) in [
+        ("words=financ", 9),
+        ("words=nobody", 0),
+        ("words=financ%20ola", 9),
+        ("caller=%2B5511999990000", 9),
+        ("caller=1", 0),
+        (second.as_str(), 3),
+        ("from=2026-09-21T14:13:21Z", 3),
+        ("to=2026-09-21T14:13:21Z", 6),
+    ] {
+        assert_eq!(count(query).await, expected, "{query}");
+    }
+    let path = format!("/v1/conversations/{id}");
+    let whole = world.get(token, &path).await.json();
+    assert_eq!(whole["summary"]["conversation_uuid"], id.to_string());
+    assert_eq!(whole["transcript"][2]["text"], "Não — 'quero' o financeiro");
+    let sound = format!("{path}/recording");
+    let told = world.get(token, &sound).await;
+    assert_eq!((told.status, told.body.as_slice()), (200, &b"sound"[..]));
+    let mut part = request(token, "GET", &sound, None);
+    part.headers_mut().insert("range", "bytes=1-2".parse().unwrap());
+    let told = world.send(part).await;
+    assert_eq!((told.status, told.body.as_slice()), (206, &b"ou"[..]));
+    assert_eq!(told.headers["content-range"], "bytes 1-2/5");
+    let mut beyond = request(token, "GET", &sound, None);
+    beyond.headers_mut().insert("range", "bytes=9-".parse().unwrap());
+    let told = world.send(beyond).await;
+    assert_eq!((told.status, told.kind().as_str()), (416, "range"));
+    assert_eq!(told.headers["content-range"], "bytes */5");
+    assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 204);
+    assert_eq!(world.get(token, &path).await.status, 404);
+    assert_eq!(count("words=financ").await, 8);
+    let deeds = world.store.records().deeds(world.a.domain, 2).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.action.as_str(), told.deed.actor.as_str())).collect();
+    assert_eq!(told, [("erase", "token panel"), ("export", "token panel")]);
+}
+
+async fn calls_are_seen_heard_and_steered(world: World) {
+    let (token, id) = (&world.a.token, world.a.conversations[8]);
+    let list = world.get(token, "/v1/calls?limit=1").await.json();
+    assert_eq!((list["items"].as_array().unwrap().len(), list.get("next")), (1, None));
+    let shown = world.get(token, &format!("/v1/calls/{id}")).await.json();
+    assert_eq!((&shown, &shown["state"], &shown["recording"]), (&list["items"][0], &json!("ringing"), &json!("no")));
+    let order = async |path: &str, body: Option<&Value>| {
+        let told = world.ask(token, "POST", &format!("/v1/calls/{id}/{path}"), body).await;
+        (told.status, if told.status < 300 { String::new() } else { told.kind() })
+    };
+    assert_eq!(order("hangup?goodbye=true", None).await, (409, "not-now".into()));
+    assert_eq!(order("hangup", None).await, (204, String::new()));
+    assert_eq!(order("transfer", Some(&json!({"to": "sales"}))).await, (202, String::new()));
+    assert_eq!(order("transfer", Some(&json!({"to": "me"}))).await, (422, "invalid".into()));
+    assert_eq!(order("transfer", Some(&json!({"to": " "}))).await, (422, "invalid".into()));
+    let deeds = world.store.records().deeds(world.a.domain, 2).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.action.as_str(), told.deed.actor.as_str())).collect();
+    assert_eq!(told, [("transfer", "token panel"), ("hang up", "token panel")]);
+    let heard = world.get(token, &format!("/v1/calls/{id}/listen")).await;
+    assert_eq!((heard.status, heard.headers["content-type"].to_str().unwrap()), (200, "audio/wav"));
+    assert!(heard.body.starts_with(b"RIFF"));
+    assert_eq!(heard.body[44..], [1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4, 0]);
+    let mut follow = request(token, "GET", "/v1/events", None);
+    follow.headers_mut().insert("last-event-id", "6".parse().unwrap());
+    let told = world.send(follow).await;
+    assert_eq!((told.status, told.headers["content-type"].to_str().unwrap()), (200, "text/event-stream"));
+    let text = String::from_utf8(told.body).unwrap();
+    assert!(text.contains("event: missed\ndata: {\"events\":2}\n\nid: 7\nevent: call_answered\n"), "{text}");
+    assert!(text.contains(&world.a.domain.to_string()), "{text}");
+}
+
+async fn usage_is_told_by_day_secretary_or_provider(world: World) {
+    let token = &world.a.token;
+    let told = async |by: &str| world.get(token, &USAGE.replace("secretary", by)).await.json()["items"].clone();
+    let usage = |of: &str, calls: u64| {
+        let (talked, tokens, cost) = (calls * 60_000, (calls, calls * 2), calls * 3);
+        json!({"of": of, "calls": calls, "talked_ms": talked, "input_tokens": tokens.0, "output_tokens": tokens.1, "cost_micro_usd": cost})
+    };
+    let mut secretaries: Vec<String> = world.a.secretaries.iter().map(Uuid::to_string).collect();
+    secretaries.sort();
+    assert_eq!(told("secretary").await, json!(secretaries.iter().map(|of| usage(of, 3)).collect::<Vec<_>>()));
+    assert_eq!(told("provider").await, json!([usage("local", 9)]));
+    assert_eq!(told("day").await, json!([usage("2026-09-21", 9)]));
+    world.config.send_replace(config("[[tenants]]\ndomain = \"a.example\"\ntime_zone = \"Pacific/Auckland\"\n"));
+    assert_eq!(told("day").await, json!([usage("2026-09-22", 9)]), "it is tomorrow there");
+    for wrong in ["by=month", "by=day&to=2026-08-01T00:00:00Z", "by=day&to=2028-01-01T00:00:00Z", "by=day"] {
+        let path = format!("/v1/usage?from=2026-09-01T00:00:00Z&{wrong}");
+        assert_eq!(world.get(token, &path).await.kind(), "malformed", "{wrong}");
+    }
+}
+
+async fn a_post_with_a_key_is_done_once(world: World) {
+    let post = async |key: &str, extension: &str| {
+        let mut request = request(&world.a.token, "POST", "/v1/secretaries", Some(&secretary(extension)));
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        world.send(request).await
+    };
+    let (first, again) = (post("k", "8009").await, post("k", "8009").await);
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!((&first.body, &first.headers["location"]), (&again.body, &again.headers["location"]));
+    assert!(first.headers.get("idempotency-replayed").is_none());
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_ne!(first.headers["x-request-id"], again.headers["x-request-id"]);
+    let other = post("k", "8010").await;
+    assert_eq!((other.status, other.kind().as_str()), (422, "key-reused"));
+    assert_eq!(post("other", "8009").await.status, 409, "the extension is taken");
+    assert_eq!(post(&"k".repeat(256), "8011").await.status, 400);
+    let list = world.get(&world.a.token, "/v1/secretaries").await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 4);
+}
+
+async fn a_token_opens_until_it_is_revoked(world: World) {
+    let (token, path) = (&world.a.token, "/v1/tenant");
+    assert_eq!(world.get(token, path).await.status, 200);
+    let id = Token::parse(token).unwrap().id;
+    assert!(world.store.tokens().token(&id).await.unwrap().unwrap().last_used_at.is_some());
+    world.store.tokens().revoke_token(&id, Utc::now()).await.unwrap();
+    // What was believed a moment ago is for a few seconds.
+    #[expect(clippy::disallowed_methods, reason = "a revocation is waited for")]
+    let ended = async {
+        while world.get(token, path).await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(15), ended).await.unwrap();
+    assert_eq!(world.get(token, path).await.kind(), "unauthorized");
+    let last = world.b.token.chars().last().unwrap();
+    let wrong = format!("{}{}", &world.b.token[..world.b.token.len() - 1], if last == '0' { '1' } else { '0' });
+    let mut told = Vec::new();
+    for _ in 0..25 {
+        told.push(world.get(&wrong, path).await.status);
+    }
+    assert!(told.starts_with(&[401; 15]) && told.ends_with(&[429; 5]), "{told:?}");
+    assert_eq!(world.get(&world.b.token, path).await.status, 200, "known ones are let in");
+    let guess = format!("ramal_{}_{}", "0".repeat(16), "0".repeat(64));
+    let told = world.get(&guess, path).await;
+    assert_eq!((told.status, told.headers["retry-after"].to_str().unwrap()), (429, "60"));
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_is_a_problem() {
+    let Some(scratch) = stored::sqlite().await else { return };
+    let world = world(&scratch.store).await;
+    let (token, path) = (&world.a.token, "/v1/secretaries");
+    let told = world.get(token, "/v1/nothing").await;
+    assert_eq!((told.status, told.kind().as_str()), (404, "not-found"));
+    let told = world.ask(token, "PATCH", path, None).await;
+    assert_eq!((told.status, told.kind().as_str()), (405, "method"));
+    let allowed: BTreeSet<&str> = told.headers["allow"].to_str().unwrap().split(',').collect();
+    assert_eq!(allowed, BTreeSet::from(["GET", "HEAD", "POST"]));
+    assert_eq!(world.get(token, &format!("{path}/not-a-uuid")).await.kind(), "not-found");
+    let told = world.ask(token, "POST", path, None).await;
+    assert_eq!((told.status, told.kind().as_str()), (415, "media-type"));
+    let post = |body: String| {
+        let request = request(token, "POST", path, Some(&Value::Null));
+        let (parts, _) = request.into_parts();
+        Request::from_parts(parts, Body::from(body))
+    };
+    let told = world.send(post("{".into())).await;
+    assert_eq!((told.status, told.kind().as_str()), (400, "malformed"));
+    let told = world.send(post(format!("\"{}\"", "x".repeat(LONGEST_BODY)))).await;
+    assert_eq!((told.status, told.kind().as_str()), (413, "body"));
+    let mut named = request(token, "GET", "/v1/tenant", None);
+    named.headers_mut().insert("x-request-id", "from-the-panel.1".parse().unwrap());
+    assert_eq!(world.send(named).await.headers["x-request-id"], "from-the-panel.1");
+    assert_eq!(world.get("", "/metrics").await.body, b"ramal_up 1 Anybody\n");
+    assert_eq!(world.get("", "/health").await.status, 503);
+}
+
+#[tokio::test]
+async fn pages_that_are_not_open_are_for_tokens_of_all_domains() {
+    let Some(scratch) = stored::sqlite().await else { return };
+    let World { store, config, a, admin, b, .. } = world(&scratch.store).await;
+    let api = Api::new(Arc::new(store.clone()), Arc::new(Shed(store.clone(), Vec::new())), config.subscribe(), false);
+    let world = World { router: router(api), config, store, a, b, admin };
+    for path in ["/ready", "/metrics"] {
+        assert_eq!(world.send(Request::get(path).body(Body::empty()).unwrap()).await.status, 401);
+        assert_eq!(world.get(&world.a.token, path).await.status, 403);
+        assert_eq!(world.get(&world.admin, path).await.status, StatusCode::OK.as_u16());
+    }
+    assert_eq!(world.get(&world.admin, "/metrics").await.body, b"ramal_up 1 Owner\n");
+}
+
+/// The published document; `RAMAL_WRITE_OPENAPI` writes it.
+#[test]
+fn the_document_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let text = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+    if std::env::var_os("RAMAL_WRITE_OPENAPI").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let published = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(published == text, "docs/openapi.json is not what the code says: RAMAL_WRITE_OPENAPI=1 writes it anew");
+}
+
+#[test]
+fn operations_have_names_of_their_own_and_methods_that_are_theirs() {
+    let all = [endpoints(), pages::endpoints()];
+    let names: Vec<_> = operations().iter().map(|(method, path, ..)| format!("{method} {path}")).collect();
+    assert_eq!(names.len(), all.iter().map(Vec::len).sum::<usize>());
+    assert!(names.contains(&"DELETE /v1/secretaries/{id}".to_owned()), "{names:?}");
+    let document = document();
+    let methods = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let ids: BTreeSet<_> = methods.map(|operation| operation["operationId"].to_string()).collect();
+    assert_eq!(ids.len(), names.len());
+}

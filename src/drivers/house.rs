@@ -1,0 +1,169 @@
+//! The server as the API sees it.
+use super::{
+    api_socket::Stage,
+    archive,
+    control::Sources,
+    recorder::{Eraser, Sounds},
+    switchboard::{Events, Listener, Switchboard, Told},
+};
+use crate::{
+    api::{Heard, House, News, Piece, Readiness, Silence, Sound, Stream, Wanted},
+    call::steer::Order,
+    config::Config,
+    control::{Health, Standing},
+    metrics::Audience,
+    record::Conversation,
+    secretary::DomainRef,
+    store::Store,
+    switchboard::{ListenError, LiveCall, OrderError},
+};
+use futures_util::{StreamExt, future::BoxFuture, stream};
+use providers::local::Hearing;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::timeout};
+use uuid::Uuid;
+
+/// How long the database may take to show that it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the API needs of a running server. It keeps no server alive.
+#[derive(Debug)]
+pub(super) struct Host {
+    sources: Sources,
+    store: Arc<dyn Store>,
+    eraser: Arc<Eraser>,
+    sounds: Sounds,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Host {
+    /// A server's.
+    ///
+    /// # Errors
+    /// The store of recordings has no address.
+    pub(super) fn new(
+        sources: Sources,
+        store: Arc<dyn Store>,
+        config: &Config,
+        stage: watch::Receiver<Stage>,
+    ) -> anyhow::Result<Self> {
+        let eraser = Arc::new(Eraser::new(&config.recording)?);
+        Ok(Self { sources, store, eraser, sounds: Sounds::new(&config.recording), stage })
+    }
+
+    /// The calls that are up; `None` when the server is gone.
+    fn switchboard(&self) -> Option<Switchboard> {
+        Some(self.sources.admission.upgrade()?.shared.switchboard.clone())
+    }
+
+    /// This until the server closes: an answer without end would hold it up.
+    fn until_closing<T: Send + 'static>(&self, pieces: Stream<T>) -> Stream<T> {
+        let mut stage = self.stage.clone();
+        let closing = async move {
+            let _ = stage.wait_for(|stage| *stage == Stage::Closing).await;
+        };
+        pieces.take_until(Box::pin(closing)).boxed()
+    }
+
+    /// Whether the database answers at all.
+    async fn has_database(&self) -> bool {
+        let nobody = DomainRef::Uuid(Uuid::nil());
+        timeout(PATIENCE, self.store.tenants().domain(&nobody)).await.is_ok_and(|answer| answer.is_ok())
+    }
+}
+
+impl House for Host {
+    fn health(&self) -> BoxFuture<'_, Option<Health>> {
+        Box::pin(async move { self.sources.status().await.map(|(status, ..)| Health::from(status)) })
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Readiness> {
+        Box::pin(async move {
+            let (status, database) = tokio::join!(self.sources.status(), self.has_database());
+            let ending = *self.stage.borrow() != Stage::Open;
+            let accounts = status.as_ref().map(|(status, ..)| status.registrations.as_slice()).unwrap_or_default();
+            let registered = accounts.iter().filter(|account| account.state == Standing::Registered).count();
+            let reached = accounts.is_empty() || registered > 0;
+            let hears =
+                self.sources.admission.upgrade().is_some_and(|admission| admission.ears.hearing == Hearing::Words);
+            Readiness {
+                // Without the database calls go by what was known: to send them elsewhere would lose more.
+                ready: status.is_some() && reached && !ending,
+                database: if database { "ok" } else { "away" },
+                registered: registered as u64,
+                accounts: accounts.len() as u64,
+                models: if hears { "ok" } else { "absent" },
+                ending,
+            }
+        })
+    }
+
+    fn metrics(&self, audience: Audience) -> BoxFuture<'_, Option<String>> {
+        Box::pin(self.sources.metrics(audience))
+    }
+
+    fn calls(&self, domain: Uuid) -> Vec<LiveCall> {
+        self.switchboard().map(|switchboard| switchboard.calls(Some(domain))).unwrap_or_default()
+    }
+
+    fn order(&self, domain: Uuid, conversation: Uuid, order: Order) -> BoxFuture<'_, Result<(), OrderError>> {
+        Box::pin(async move {
+            let switchboard = self.switchboard().ok_or(OrderError::NotFound)?;
+            switchboard.order(Some(domain), conversation, order).await
+        })
+    }
+
+    fn listen<'a>(
+        &'a self,
+        domain: Uuid,
+        conversation: Uuid,
+        who: &'a str,
+    ) -> BoxFuture<'a, Result<Heard, ListenError>> {
+        Box::pin(async move {
+            let switchboard = self.switchboard().ok_or(ListenError::NotFound)?;
+            let listener = switchboard.listen(Some(domain), conversation, who).await?;
+            let (rate, pieces) = (listener.rate, stream::unfold(listener, heard).boxed());
+            Ok(Heard { rate, pieces: self.until_closing(pieces) })
+        })
+    }
+
+    fn news(&self, domain: Uuid, after: Option<u64>) -> Stream<News> {
+        let Some(switchboard) = self.switchboard() else { return stream::empty().boxed() };
+        let events = match after {
+            Some(number) => switchboard.events_after(Some(domain), number),
+            None => switchboard.events(Some(domain)),
+        };
+        self.until_closing(stream::unfold(events, told).boxed())
+    }
+
+    fn erase<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), Silence>> {
+        Box::pin(async {
+            let recording = conversation.recording.as_ref();
+            if let Some(node) = recording.and_then(|recording| self.eraser.elsewhere(recording)) {
+                return Err(Silence::Elsewhere(node.to_owned()));
+            }
+            Ok(archive::forget_one(&*self.store, &self.eraser, conversation).await?)
+        })
+    }
+
+    fn sound<'a>(&'a self, conversation: &'a Conversation, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
+        Box::pin(self.sounds.open(conversation.domain_uuid, conversation.recording.as_ref(), wanted))
+    }
+}
+
+async fn heard(mut listener: Listener) -> Option<(Piece, Listener)> {
+    let sound = listener.next().await?;
+    Some((Piece { missed: sound.missed, samples: sound.samples.samples.clone() }, listener))
+}
+
+async fn told(mut events: Events) -> Option<(News, Events)> {
+    let news = match events.next().await? {
+        Told::Event(number, entry) => {
+            let entry = serde_json::to_value(&*entry).unwrap_or_default();
+            let kind = entry["event"].as_str().unwrap_or("other").to_owned();
+            News::Happened { number, kind, entry }
+        }
+        Told::Missed(events) => News::Missed(events),
+    };
+    Some((news, events))
+}
