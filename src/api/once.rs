@@ -19,6 +19,8 @@ use tokio::time::Instant;
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// Keys of one token that are remembered; then the oldest are forgotten.
 const MOST: usize = 1_000;
+/// Bytes of answers to one token that are remembered; then the oldest are forgotten.
+const MOST_BYTES: usize = 8 << 20;
 /// Longest key, in bytes.
 const LONGEST: usize = 255;
 /// Longest body of a request or an answer that is remembered.
@@ -115,6 +117,17 @@ impl Answers {
     }
 }
 
+/// Forgets the oldest answers until the rest are not too long.
+fn trim(own: &mut BTreeMap<String, Entry>) {
+    let length = |entry: &Entry| entry.answer.as_ref().map_or(0, |answer| answer.body.len());
+    let mut bytes: usize = own.values().map(length).sum();
+    while bytes > MOST_BYTES {
+        let answered = own.iter().filter(|(_, entry)| entry.answer.is_some());
+        let Some(oldest) = answered.min_by_key(|(_, entry)| entry.at).map(|(key, _)| key.clone()) else { return };
+        bytes -= own.remove(&oldest).as_ref().map_or(0, length);
+    }
+}
+
 /// Where an answer goes. A request that comes to no answer leaves nothing behind, so that it may be sent again.
 struct Place<'a> {
     answers: &'a Answers,
@@ -131,8 +144,11 @@ impl Place<'_> {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, LONGEST_BODY).await.map_err(Problem::ours)?;
         let answer = Answer { status: parts.status, headers: parts.headers.clone(), body: body.clone() };
-        if let Some(entry) = self.answers.all().get_mut(&self.token).and_then(|own| own.get_mut(&self.key)) {
+        if let Some(own) = self.answers.all().get_mut(&self.token)
+            && let Some(entry) = own.get_mut(&self.key)
+        {
             entry.answer = Some(answer);
+            trim(own);
         }
         Ok(Response::from_parts(parts, Body::from(body)))
     }
@@ -177,6 +193,14 @@ mod tests {
         assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)));
         place("f").keep(broken).await.unwrap();
         assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)), "a failure of ours may be tried again");
+        for number in 0..9 {
+            let key = format!("long {number}");
+            assert!(matches!(at(now + Duration::from_secs(number), "c", &key, b"1"), Ok(Begun::First)));
+            let place = Place { answers: &answers, token: "c".into(), key };
+            place.keep(Response::new(Body::from(vec![0; LONGEST_BODY]))).await.unwrap();
+        }
+        let left: Vec<_> = answers.all()["c"].keys().cloned().collect();
+        assert_eq!((left.len(), left[0].as_str()), (8, "long 1"), "the oldest is forgotten");
         let tomorrow = now + KEPT_FOR;
         assert!(matches!(at(tomorrow, "a", "k", b"2"), Ok(Begun::First)));
         for number in 0..MOST {
