@@ -242,7 +242,8 @@ async fn words_of_a_tenant_are_found_by_their_index() {
     let Sql::Postgres(pool) = store else { panic!("a server was asked for") };
     execute(
         store,
-        "insert into v_domains (domain_uuid, domain_name, domain_enabled) \
+        "set local statement_timeout = 0; \
+         insert into v_domains (domain_uuid, domain_name, domain_enabled) \
              select gen_random_uuid(), 'd' || n, true from generate_series(1, 40) n; \
          insert into v_voice_conversations_realtime (domain_uuid, call_uuid, started_at, outcome, search_text) \
              select domain_uuid, 'c', timestamptz '2026-01-01' + n * interval '1 minute', 'completed', \
