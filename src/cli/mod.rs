@@ -5,6 +5,7 @@ pub mod calls;
 pub mod config;
 pub mod conversations;
 pub mod demo;
+mod domain_logs;
 pub mod keys;
 pub mod listen;
 pub mod live;
@@ -95,7 +96,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => {
             let config = load(args.config.as_deref())?;
-            logging::start(&config.log);
+            let _logs = logging::start(&config.log)?;
             let again = || load(args.config.as_deref());
             let runtime = runtime()?;
             runtime.block_on(serve::run(config, again))?;

@@ -459,6 +459,17 @@ pub struct Log {
     pub level: String,
     /// One JSON object a line.
     pub json: bool,
+    /// What is told of calls, once more for each tenant.
+    pub domains: Option<DomainLogs>,
+}
+
+/// Logs of tenants' own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainLogs {
+    /// Folder with a folder for each domain.
+    pub directory: PathBuf,
+    /// Files of a day each that are kept of a domain.
+    pub keep_days: u32,
 }
 
 /// What is kept of SIP messages, and who else gets them.

@@ -218,7 +218,7 @@ raw!(
 );
 raw!(
     /// `[log]`
-    RawLog { level, json }
+    RawLog { level, json, domains, keep_days }
 );
 raw!(
     /// `[trace]`

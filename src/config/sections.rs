@@ -1,6 +1,6 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, ElevenLabs, Environment, Gemini, Listener, Live, Local, Log, Media, OpenAi,
+    Call, Config, ConfigError, Database, DomainLogs, ElevenLabs, Environment, Gemini, Listener, Live, Local, Log, Media, OpenAi,
     PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp, Tenancy,
     callers::{self, loopback, peer},
     check::{Check, Place},
@@ -553,7 +553,10 @@ fn log(raw: RawLog, check: &mut Check<'_>) -> Log {
         let allowed = "must be off, error, warn, info, debug, trace or directives like \"info,ramal::call=debug\"";
         check.refuse(at("level"), written.as_ref(), allowed);
     }
-    Log { level, json: check.flag(at("json"), raw.json).unwrap_or(false) }
+    let keep_days = check.integer(at("keep_days"), raw.keep_days, 1..=3_650).unwrap_or(30);
+    let domains = check.telling(at("domains"), raw.domains);
+    let domains = domains.map(|directory| DomainLogs { directory: directory.into(), keep_days });
+    Log { level, json: check.flag(at("json"), raw.json).unwrap_or(false), domains }
 }
 
 /// `EnvFilter` takes any bare word for the name of a module; here it is a misspelt level.
