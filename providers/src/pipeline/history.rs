@@ -1,6 +1,6 @@
 //! What was said, as the model is told of it: of the assistant's words only those that were heard.
 use super::wire::chat::{Message, ToolCall};
-use crate::Said;
+use crate::{Respond, Said};
 use media::{Heard, UtteranceId};
 use std::{collections::VecDeque, time::Duration};
 
@@ -20,7 +20,12 @@ enum Entry {
         utterance: UtteranceId,
         pieces: Vec<Piece>,
     },
-    Called(Vec<(ToolCall, Option<String>)>),
+    Called {
+        /// With what came of each.
+        calls: Vec<(ToolCall, Option<String>)>,
+        /// Whether anything of it is to be talked about.
+        respond: bool,
+    },
 }
 
 /// Words and how long they take.
@@ -60,7 +65,9 @@ impl History {
     pub(super) fn caller(&mut self, text: String) {
         match self.entries.back_mut() {
             Some(Entry::Caller(last)) => *last = format!("{last} {text}"),
-            Some(Entry::Note(_) | Entry::Assistant { .. } | Entry::Called(_)) | None => self.push(Entry::Caller(text)),
+            Some(Entry::Note(_) | Entry::Assistant { .. } | Entry::Called { .. }) | None => {
+                self.push(Entry::Caller(text))
+            }
         }
     }
 
@@ -87,8 +94,11 @@ impl History {
         }
     }
 
-    /// What of an utterance was not heard was not said.
+    /// What of an utterance was not heard was not said, nor was any later one.
     pub(super) fn cut(&mut self, heard: Heard) {
+        // Whatever waited behind it was not heard at all.
+        self.entries
+            .retain(|entry| !matches!(entry, Entry::Assistant { utterance, .. } if *utterance > heard.utterance));
         let Some(at) = self.entries.iter_mut().rposition(|entry| entry.pieces_of(heard.utterance).is_some()) else {
             return;
         };
@@ -105,18 +115,25 @@ impl History {
 
     /// The model called these.
     pub(super) fn called(&mut self, calls: Vec<ToolCall>) {
-        self.push(Entry::Called(calls.into_iter().map(|call| (call, None)).collect()));
+        let calls = calls.into_iter().map(|call| (call, None)).collect();
+        self.push(Entry::Called { calls, respond: false });
     }
 
-    /// A call's outcome. Whether all calls of that time have one.
-    pub(super) fn outcome(&mut self, id: &str, output: String) -> bool {
+    /// A call's outcome. Whether to respond now: all calls of that time have one, and of any it was wished.
+    pub(super) fn outcome(&mut self, id: &str, output: String, wished: Respond) -> bool {
         for entry in self.entries.iter_mut().rev() {
-            let Entry::Called(calls) = entry else { continue };
+            let Entry::Called { calls, respond } = entry else { continue };
             let Some((_, outcome)) = calls.iter_mut().find(|(call, _)| call.id == id) else { continue };
             *outcome = Some(output);
-            return calls.iter().all(|(_, outcome)| outcome.is_some());
+            *respond |= wished == Respond::Yes;
+            return calls.iter().all(|(_, outcome)| outcome.is_some()) && std::mem::take(respond);
         }
         false
+    }
+
+    /// Whether the model is told of outcomes last: there may be nothing to say about them.
+    pub(super) fn ends_with_outcomes(&self) -> bool {
+        matches!(self.entries.back(), Some(Entry::Called { .. }))
     }
 
     /// For the model, with words of the caller that may not be all yet.
@@ -148,7 +165,7 @@ impl Entry {
     fn pieces_of(&mut self, of: UtteranceId) -> Option<&mut Vec<Piece>> {
         match self {
             Self::Assistant { utterance, pieces } if *utterance == of => Some(pieces),
-            Self::Assistant { .. } | Self::Note(_) | Self::Caller(_) | Self::Called(_) => None,
+            Self::Assistant { .. } | Self::Note(_) | Self::Caller(_) | Self::Called { .. } => None,
         }
     }
 
@@ -156,7 +173,7 @@ impl Entry {
         match self {
             Self::Note(text) | Self::Caller(text) => text.len(),
             Self::Assistant { pieces, .. } => pieces.iter().map(|piece| piece.text.len()).sum(),
-            Self::Called(calls) => calls
+            Self::Called { calls, .. } => calls
                 .iter()
                 .map(|(call, out)| call.function.arguments.len() + out.as_ref().map_or(0, String::len))
                 .sum(),
@@ -174,7 +191,7 @@ impl Entry {
                     messages.push(Message::Assistant { content: Some(text), tool_calls: Vec::new() });
                 }
             }
-            Self::Called(calls) => {
+            Self::Called { calls, .. } => {
                 let tool_calls = calls.iter().map(|(call, _)| call.clone()).collect();
                 messages.push(Message::Assistant { content: None, tool_calls });
                 messages.extend(calls.iter().map(|(call, outcome)| Message::Tool {
@@ -237,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_behind_what_was_cut_was_not_said() {
+        let mut history = History::new(String::new());
+        for n in 1..=3 {
+            history.says(UtteranceId(n), "One moment.");
+            history.takes(UtteranceId(n), ms(600));
+        }
+        history.cut(Heard { utterance: UtteranceId(2), played: ms(300), queued: ms(900) });
+        let want = r#"[{"role":"assistant","content":"One moment."},{"role":"assistant","content":"One…"}]"#;
+        assert_eq!(shown(&history), want);
+    }
+
+    #[test]
     fn every_call_has_an_outcome_and_the_callers_words_are_one_message() {
         let mut history = History::new("Be brief.".into());
         history.resume(vec![Said::Caller("A".into()), Said::Assistant("B".into())]);
@@ -248,7 +277,7 @@ mod tests {
             function: super::super::wire::chat::Called { name: "f".into(), arguments: "{}".into() },
         };
         history.called(vec![call("x"), call("y")]);
-        assert!(!history.outcome("x", "1".into()));
+        assert!(!history.outcome("x", "1".into(), Respond::Yes));
         let want = concat!(
             r#"[{"role":"system","content":"Be brief."},{"role":"user","content":"A"},{"role":"assistant","content":"B"},"#,
             r#"{"role":"user","content":"one two"},{"role":"assistant","tool_calls":[{"id":"x","type":"function","#,
@@ -257,8 +286,8 @@ mod tests {
             r#"{"role":"tool","tool_call_id":"y","content":"{\"status\":\"pending\"}"}]"#
         );
         assert_eq!(shown(&history), want);
-        assert!(history.outcome("y", "2".into()));
-        assert!(!history.outcome("z", "2".into()));
+        assert!(history.outcome("y", "2".into(), Respond::No));
+        assert!(!history.outcome("z", "2".into(), Respond::Yes));
     }
 
     #[test]

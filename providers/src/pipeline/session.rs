@@ -15,7 +15,7 @@ use crate::{
     KeysTaken, Next, Note, Outgoing, Part, Past, RequestId, Respond, Said, ToolCallId, Unworded, Usage, keys,
     past::GO_ON,
 };
-use answer::{Answer, Prompt};
+use answer::{Answer, Origin, Prompt};
 use listen::Writing;
 use media::{Audio, AudioFormat, Heard, SampleRate, Speech, UtteranceId};
 use std::{
@@ -43,7 +43,6 @@ const MOST_LOST: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Out {
     pub(super) events: VecDeque<Event>,
-    outgoing: VecDeque<Outgoing>,
     errands: VecDeque<Errand>,
     numbers: u64,
     history: History,
@@ -119,6 +118,10 @@ pub struct Session {
     writing: VecDeque<Writing>,
     answer: Option<Answer>,
     prompts: VecDeque<Prompt>,
+    /// An answer was withdrawn from a caller who seemed to go on.
+    owed: bool,
+    /// Our detector hears the caller.
+    voiced: bool,
     playing: Option<UtteranceId>,
     utterances: u64,
     piper: PiperPath,
@@ -149,17 +152,13 @@ impl Session {
             writing: VecDeque::new(),
             answer: None,
             prompts: VecDeque::new(),
+            owed: false,
+            voiced: false,
             playing: None,
             utterances: 0,
             piper: PiperPath::Synthesize,
             lost_answers: 0,
-            out: Out {
-                events: VecDeque::new(),
-                outgoing: VecDeque::new(),
-                errands: VecDeque::new(),
-                numbers: 0,
-                history,
-            },
+            out: Out { events: VecDeque::new(), errands: VecDeque::new(), numbers: 0, history },
         };
         for request in probes {
             let key = request.headers.first().map(|(_, key)| key.rsplit(' ').next().unwrap_or(key).to_owned());
@@ -184,7 +183,7 @@ impl Session {
                     self.out.history.note(GO_ON.to_owned());
                 }
                 if next == Next::GoOn {
-                    self.prompt(Prompt::Reply);
+                    self.prompt(Prompt::Reply(Origin::Caller));
                 }
             }
             None => {
@@ -220,11 +219,10 @@ impl Session {
 
     fn fail(&mut self, failure: Failure) {
         self.drop_answer();
-        for writing in self.writing.drain(..) {
+        for writing in &self.writing {
             writing.abort(&mut self.out);
         }
         self.prompts.clear();
-        self.out.outgoing.clear();
         self.out.events.push_back(Event::Failed(failure));
         self.life = Life::Over;
     }
@@ -282,6 +280,7 @@ impl Dialect for Session {
         if let Some(uplink) = &mut self.uplink {
             uplink.open();
         }
+        self.ears.connected();
         self.connected = true;
         self.begin_talking(now);
     }
@@ -344,6 +343,11 @@ impl Dialect for Session {
         if self.life != Life::Talking {
             return;
         }
+        match speech {
+            Speech::Confirmed | Speech::Insisted => self.voiced = true,
+            Speech::Refuted | Speech::Ended { .. } => self.voiced = false,
+            Speech::Suspected | Speech::Yielded => {}
+        }
         let noticed = self.ears.judge(speech, now);
         self.notice(noticed, now);
         if speech == Speech::Confirmed {
@@ -362,8 +366,13 @@ impl Dialect for Session {
         }
         self.withdraw();
         self.out.history.caller(keys::in_words(self.config.language.as_deref(), keys));
-        self.prompt(Prompt::Reply);
+        self.prompt(Prompt::Reply(Origin::Caller));
         self.advance(now);
+    }
+
+    fn take_half(&mut self) -> Option<String> {
+        let words = self.ears.take_words().into_iter().chain(self.take_written());
+        words.reduce(|before, words| format!("{before} {words}"))
     }
 
     fn handle_played_out(&mut self, heard: Heard, _now: Instant) {
@@ -375,16 +384,19 @@ impl Dialect for Session {
     fn interrupt(&mut self, heard: Heard, now: Instant) {
         self.playing = None;
         self.out.history.cut(heard);
-        if self.answer.as_ref().is_some_and(|answer| answer.utterance() <= heard.utterance) {
+        // All that was given out waited in the same playout.
+        let cut = |answer: &Answer| answer.is_audible() || answer.utterance() <= heard.utterance;
+        if self.answer.as_ref().is_some_and(cut) {
+            self.withdraw();
             self.drop_answer();
         }
         self.advance(now);
     }
 
     fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant) {
-        let complete = self.out.history.outcome(&id.0, output);
-        if respond == Respond::Yes && complete && self.life == Life::Talking {
-            self.prompt(Prompt::Reply);
+        let respond = self.out.history.outcome(&id.0, output, respond);
+        if respond && self.life == Life::Talking {
+            self.prompt(Prompt::Reply(Origin::Caller));
         }
         self.advance(now);
     }
@@ -407,7 +419,7 @@ impl Dialect for Session {
             }
         };
         self.out.history.note(note);
-        self.prompt(Prompt::Reply);
+        self.prompt(Prompt::Reply(Origin::Us));
         self.advance(now);
     }
 
@@ -423,10 +435,9 @@ impl Dialect for Session {
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
-        if let Some(message) = self.out.outgoing.pop_front() {
-            return Some(message);
-        }
-        self.uplink.as_mut()?.poll().map(Outgoing::Binary)
+        let uplink = self.uplink.as_mut()?;
+        let audio = uplink.poll().map(Outgoing::Binary);
+        audio.or_else(|| uplink.take_finalize().then(|| Outgoing::Text(socket::FINALIZE.to_owned())))
     }
 
     fn poll_errand(&mut self) -> Option<Errand> {

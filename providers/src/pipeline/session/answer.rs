@@ -32,8 +32,8 @@ const TONE_PEAK: f64 = 1_640.0;
 pub(super) enum Prompt {
     /// These words.
     Say(String),
-    /// What the model makes of the conversation.
-    Reply,
+    /// What the model makes of the conversation, which changed because of one of us.
+    Reply(Origin),
 }
 
 /// Whether an answer may be heard.
@@ -47,7 +47,7 @@ enum Standing {
 
 /// Who caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Caller,
     Us,
 }
@@ -92,6 +92,11 @@ impl Answer {
         }
     }
 
+    /// Whether some of its words were given out.
+    pub(super) const fn is_audible(&self) -> bool {
+        self.audible
+    }
+
     /// Whether the caller heard something of it, if only that it is being made.
     const fn is_open(&self) -> bool {
         self.audible || self.filled
@@ -111,8 +116,15 @@ impl Answer {
 impl Session {
     /// Something to say, when what is being said has been made.
     pub(super) fn prompt(&mut self, prompt: Prompt) {
-        if prompt == Prompt::Reply && self.prompts.back() == Some(&Prompt::Reply) {
-            return;
+        if let Prompt::Reply(origin) = prompt {
+            self.owed = false;
+            if let Some(Prompt::Reply(last)) = self.prompts.back_mut() {
+                // One answer to both, which is not withdrawn if either must be heard.
+                if origin == Origin::Us {
+                    *last = origin;
+                }
+                return;
+            }
         }
         if self.prompts.len() >= MOST_PROMPTS {
             self.prompts.pop_front();
@@ -126,11 +138,19 @@ impl Session {
         match &mut self.answer {
             Some(answer) if answer.standing == Standing::Eager(words.to_owned()) => {
                 answer.standing = Standing::Granted { since: now, origin: Origin::Caller };
+                self.owed = false;
             }
             Some(_) | None => {
                 self.withdraw();
-                self.prompt(Prompt::Reply);
+                self.prompt(Prompt::Reply(Origin::Caller));
             }
+        }
+    }
+
+    /// Whoever seemed to go on and said nothing still waits for the answer that was withdrawn.
+    fn pay(&mut self) {
+        if self.owed && !self.voiced && !self.ears.awaits_words() && self.writing.is_empty() {
+            self.prompt(Prompt::Reply(Origin::Caller));
         }
     }
 
@@ -155,7 +175,9 @@ impl Session {
     }
 
     pub(super) fn withdraw(&mut self) {
-        if self.answer.as_ref().is_some_and(Answer::is_withdrawable) {
+        if let Some(answer) = self.answer.as_ref().filter(|answer| answer.is_withdrawable()) {
+            // One in advance is made again when the turn is over.
+            self.owed |= matches!(answer.standing, Standing::Granted { .. });
             self.drop_answer();
         }
     }
@@ -176,6 +198,7 @@ impl Session {
     pub(super) fn advance(&mut self, now: Instant) {
         if self.life == Life::Talking {
             self.settle(now);
+            self.pay();
         }
         loop {
             if self.life != Life::Talking {
@@ -210,10 +233,11 @@ impl Session {
         let busy = self.ears.is_talking() || !self.writing.is_empty();
         match self.prompts.front() {
             None => {}
-            Some(Prompt::Reply) if busy => {}
-            Some(Prompt::Reply) => {
+            Some(Prompt::Reply(_)) if busy => {}
+            Some(Prompt::Reply(origin)) => {
+                let origin = *origin;
                 self.prompts.pop_front();
-                self.think(Standing::Granted { since: now, origin: Origin::Caller }, now);
+                self.think(Standing::Granted { since: now, origin }, now);
             }
             Some(Prompt::Say(_)) => {
                 let Some(Prompt::Say(text)) = self.prompts.pop_front() else { return };
@@ -322,8 +346,9 @@ impl Session {
     /// What took too long.
     pub(super) fn answer_late(&mut self, now: Instant) {
         let Some(answer) = &mut self.answer else { return };
-        if answer.thought.as_ref().is_some_and(|thought| thought.deadline() <= now) {
-            return self.no_mind(Thought::late(), now);
+        if let Some(thought) = answer.thought.as_ref().filter(|thought| thought.deadline() <= now) {
+            let fault = thought.late();
+            return self.no_mind(fault, now);
         }
         if let Err(fault) = answer.mouth.handle_timeout(now, &mut self.out) {
             return self.lose(fault);
@@ -345,7 +370,9 @@ impl Answer {
         };
         let request = chat::request(&config.chat, &config.tools, &out.history.messages(unfinished));
         let length = request.body.len();
-        self.thought = Some(Thought::new(out.request(request), length, now));
+        // The caller's words want an answer, what a tool brought may not.
+        let may_be_empty = unfinished.is_none() && out.history.ends_with_outcomes();
+        self.thought = Some(Thought::new(out.request(request), length, may_be_empty, now));
     }
 }
 

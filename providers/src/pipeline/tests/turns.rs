@@ -120,3 +120,42 @@ fn a_transcription_that_is_refused_or_late_ends_it_and_one_that_fails_is_asked_f
     world.respond(world.last("/transcriptions"), 503, b"");
     assert!(failed(&world), "whoever takes over hears it again");
 }
+
+#[test]
+fn a_cough_or_a_turn_without_words_leaves_the_answer_owed() {
+    let asked = |world: &World| world.to("/chat/completions").len();
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":"Hello?"}"#);
+    world.speak(ms(100));
+    assert_eq!((world.to("/transcriptions").len(), asked(&world)), (1, 2), "too short to be words");
+    world.speak(ms(1_000));
+    assert_eq!(asked(&world), 2);
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":" "}"#);
+    assert_eq!((asked(&world), world.caller()), (3, vec!["Hello?"]));
+}
+
+#[test]
+fn words_that_came_are_kept_when_the_caller_talks_faster_than_is_written() {
+    let mut world = World::connected(config(transcriptions()));
+    let turn = |world: &mut World, words: &str| {
+        world.speak(ms(400));
+        world.detector(Speech::Confirmed);
+        let body = json!({"text": words}).to_string();
+        world.respond(world.last("/transcriptions"), 200, body.as_bytes());
+    };
+    for words in ["One", "two", "three", "four"] {
+        turn(&mut world, words);
+    }
+    assert!(!world.has(|event| matches!(event, Event::Warning(_))));
+    (0..4).for_each(|_| world.speak(ms(400)));
+    let asked = world.to("/transcriptions");
+    assert_eq!(world.aborted, [asked[4]], "the oldest without words");
+    for (id, words) in asked[5..].iter().zip(["six", "seven"]) {
+        world.respond(*id, 200, json!({"text": words}).to_string().as_bytes());
+    }
+    assert!(world.caller().is_empty());
+    world.respond(world.last("/transcriptions"), 401, b"");
+    assert!(world.has(|event| matches!(event, Event::Failed(_))));
+    assert_eq!(world.session.take_half().as_deref(), Some("One two three four six seven"));
+}
