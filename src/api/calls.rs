@@ -167,7 +167,7 @@ async fn show(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<axum::Json<Ca
 
 async fn hang_up(scope: Scope, Id(id): Id, Query(ending): Query<Ending>) -> Result<StatusCode, Problem> {
     let order = if ending.goodbye.unwrap_or(false) { Order::SayGoodbye } else { Order::HangUp };
-    scope.order(id, order).await?.map_err(refused)?;
+    scope.order(id, order).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -181,7 +181,7 @@ async fn transfer(
     if to.trim().is_empty() || to.chars().count() > LONGEST {
         return Err(Problem::field("to", format!("must have 1 to {LONGEST} characters")));
     }
-    scope.order(id, Order::Transfer { to }).await?.map_err(refused)?;
+    scope.order(id, Order::Transfer { to }).await.map_err(refused)?;
     Ok(StatusCode::ACCEPTED)
 }
 

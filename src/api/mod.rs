@@ -39,10 +39,14 @@ use problem::Problem;
 use serde_json::{Map, Value};
 use std::{
     net::IpAddr,
+    ops::Deref,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::timeout,
+};
 use tracing::{Instrument, debug, debug_span};
 use uuid::Uuid;
 
@@ -50,6 +54,8 @@ use uuid::Uuid;
 const LONGEST_BODY: usize = 256 * 1_024;
 /// How long an answer may take to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Requests that ask the database at once. The other connections of its pool are the calls'.
+const ASKING: usize = 3;
 /// Longest request id of others that is taken over.
 const LONGEST_ID: usize = 64;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -66,11 +72,28 @@ struct Inner {
     open_pages: bool,
     door: Door,
     answers: Answers,
+    turns: Semaphore,
 }
 
 /// Where a request comes from; whoever has the socket says so of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
+
+/// The store, for as long as this is held.
+#[derive(Debug)]
+struct Turn<'a> {
+    store: &'a Arc<dyn Store>,
+    /// Nobody ever closes the semaphore.
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Deref for Turn<'_> {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &**self.store
+    }
+}
 
 impl Peer {
     fn of(request: &Request) -> Result<Self, Problem> {
@@ -86,13 +109,18 @@ impl Api {
         config: watch::Receiver<Arc<Config>>,
         open_pages: bool,
     ) -> Self {
-        let door = Door::new(Arc::clone(&store));
-        Self(Arc::new(Inner { store, house, config, open_pages, door, answers: Answers::default() }))
+        let (door, answers, turns) = (Door::new(Arc::clone(&store)), Answers::default(), Semaphore::new(ASKING));
+        Self(Arc::new(Inner { store, house, config, open_pages, door, answers, turns }))
     }
 
     /// For the wall alone: a handler has a [`scope::Scope`].
     fn store(&self) -> &dyn Store {
         &*self.0.store
+    }
+
+    /// The same, when it is this request's turn.
+    async fn turn(&self) -> Turn<'_> {
+        Turn { store: &self.0.store, _permit: self.0.turns.acquire().await.ok() }
     }
 
     fn house(&self) -> &dyn House {

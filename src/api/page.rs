@@ -8,6 +8,9 @@ const USUAL: u32 = 50;
 /// Most items of a page.
 const MOST: u32 = 200;
 
+/// Most bytes of a page's items, but for the first: what nobody reads waits in memory.
+const LONGEST: usize = 1 << 20;
+
 /// Which tenant is meant.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,15 +56,26 @@ pub(super) fn size(limit: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
-impl<T> Page<T> {
+impl<T: Serialize> Page<T> {
     /// A page of rows of which one more was asked for than there is room: that one says that there is a next page, which begins
-    /// after the last of this one.
+    /// after the last of this one. A page whose items are long has fewer.
     pub(super) fn of<R>(mut rows: Vec<R>, size: u32, at: impl Fn(&R) -> String, show: impl Fn(R) -> T) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let more = rows.len() > size;
         rows.truncate(size);
-        let next = rows.last().filter(|_| more).map(|last| cursor(&at(last)));
-        Self { items: rows.into_iter().map(show).collect(), next }
+        let places: Vec<String> = rows.iter().map(&at).collect();
+        let (all, mut length, mut items) = (rows.len(), 0_usize, Vec::new());
+        for item in rows.into_iter().map(show) {
+            length = length.saturating_add(serde_json::to_vec(&item).map_or(0, |json| json.len()));
+            if length > LONGEST && !items.is_empty() {
+                break;
+            }
+            items.push(item);
+        }
+        let more = more || items.len() < all;
+        let last = items.len().checked_sub(1).and_then(|last| places.get(last));
+        let next = last.filter(|_| more).map(|last| cursor(last));
+        Self { items, next }
     }
 }
 
@@ -92,6 +106,9 @@ mod tests {
         let read = |at: &str| at.strip_prefix("at ").map(str::to_owned);
         assert_eq!(place(first.next.as_deref(), read).unwrap().as_deref(), Some("2"));
         assert_eq!(page(vec![1, 2]).next, None);
+        let long = |rows| Page::of(rows, 3, |row: &u8| format!("at {row}"), |row| [row; LONGEST / 5].to_vec());
+        let first = long(vec![1, 2, 3]);
+        assert_eq!((first.items.len(), place(first.next.as_deref(), read).unwrap().as_deref()), (2, Some("2")));
         assert!(place(Some("%%%"), read).is_err() && place(Some(&cursor("x")), read).is_err());
         assert!(size(Some(0)).is_err() && size(Some(201)).is_err());
     }

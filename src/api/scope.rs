@@ -1,7 +1,7 @@
 //! The wall between tenants. A handler gets a [`Scope`], which is one tenant, and reaches what is kept through it alone: there is no
 //! method that takes a domain, so none can be forgotten, or be another's.
 use super::{
-    Api,
+    Api, Turn,
     door::Caller,
     house::{Heard, News, Silence, Sound, Stream, Wanted},
     problem::Problem,
@@ -22,6 +22,7 @@ use axum::{
 use chrono::Utc;
 use serde::Deserialize;
 use std::sync::Arc;
+use tracing::warn;
 use uuid::Uuid;
 
 /// One tenant, for one request of one token.
@@ -31,6 +32,8 @@ pub(super) struct Scope {
     domain: Uuid,
     actor: String,
     token: String,
+    /// Whether the token is for all domains: whoever runs the server has it.
+    for_all: bool,
 }
 
 impl FromRequestParts<Api> for Scope {
@@ -40,7 +43,8 @@ impl FromRequestParts<Api> for Scope {
         let caller = parts.extensions.get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| Problem::ours("a request got past the door without a token"))?;
         let domain = domain(api.store(), caller.domain, named(&parts.uri)?).await?;
-        Ok(Self { api: api.clone(), domain, actor: format!("token {}", caller.name), token: caller.token })
+        let (actor, for_all) = (format!("token {}", caller.name), caller.domain.is_none());
+        Ok(Self { api: api.clone(), domain, actor, token: caller.token, for_all })
     }
 }
 
@@ -78,13 +82,18 @@ impl Scope {
         self.api.config()
     }
 
+    /// Whether this is whoever runs the server, and not the tenant itself.
+    pub(super) const fn is_owner(&self) -> bool {
+        self.for_all
+    }
+
     /// Where a secret of this tenant belongs.
     pub(super) fn place<'a>(&self, provider: &'a str) -> crate::vault::Place<'a> {
         crate::vault::Place { domain: self.domain, provider }
     }
 
-    fn store(&self) -> &dyn Store {
-        self.api.store()
+    async fn store(&self) -> Turn<'_> {
+        self.api.turn().await
     }
 
     /// Checks a row for this tenant.
@@ -96,40 +105,40 @@ impl Scope {
     }
 
     pub(super) async fn secretaries(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Stored>, Problem> {
-        Ok(self.store().secretaries().list(self.domain, after, limit).await?)
+        Ok(self.store().await.secretaries().list(self.domain, after, limit).await?)
     }
 
     pub(super) async fn secretary(&self, id: Uuid) -> Result<Stored, Problem> {
-        self.store().secretaries().one(self.domain, id).await?.ok_or_else(Problem::absent)
+        self.store().await.secretaries().one(self.domain, id).await?.ok_or_else(Problem::absent)
     }
 
     pub(super) async fn add(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
         let secretary = self.parse(id, row)?;
-        Ok(self.store().secretaries().add(&self.actor, &secretary, row).await?)
+        Ok(self.store().await.secretaries().add(&self.actor, &secretary, row).await?)
     }
 
     pub(super) async fn replace(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
         let secretary = self.parse(id, row)?;
-        Ok(self.store().secretaries().replace(&self.actor, &secretary, row).await?)
+        Ok(self.store().await.secretaries().replace(&self.actor, &secretary, row).await?)
     }
 
     pub(super) async fn remove(&self, id: Uuid) -> Result<bool, Problem> {
-        Ok(self.store().secretaries().remove(&self.actor, self.domain, id).await?)
+        Ok(self.store().await.secretaries().remove(&self.actor, self.domain, id).await?)
     }
 
     /// The tenant's settings; those of a tenant of whom nothing is said.
     pub(super) async fn settings(&self) -> Result<TenantRow, Problem> {
-        Ok(self.store().tenants().find(self.domain).await?.unwrap_or_default())
+        Ok(self.store().await.tenants().find(self.domain).await?.unwrap_or_default())
     }
 
     pub(super) async fn set(&self, row: &TenantRow) -> Result<(), Problem> {
-        Ok(self.store().tenants().save(&self.actor, self.domain, row).await?)
+        Ok(self.store().await.tenants().save(&self.actor, self.domain, row).await?)
     }
 
     /// What the configuration file says of the tenant: then its settings in the database mean nothing.
     pub(super) async fn of_the_file(&self) -> Result<Option<Tenant>, Problem> {
         for entry in &self.config().tenancy.tenants {
-            if self.store().tenants().domain(&entry.domain).await? == Some(self.domain) {
+            if self.store().await.tenants().domain(&entry.domain).await? == Some(self.domain) {
                 return Ok(Some(entry.tenant.clone()));
             }
         }
@@ -138,48 +147,51 @@ impl Scope {
 
     pub(super) async fn conversations(&self, query: Query) -> Result<Vec<Conversation>, Problem> {
         let query = Query { domain: self.domain, ..query };
-        Ok(self.store().records().search(&query).await?)
+        Ok(self.store().await.records().search(&query).await?)
     }
 
     pub(super) async fn conversation(&self, id: Uuid) -> Result<Conversation, Problem> {
-        self.store().records().conversation(self.domain, id).await?.ok_or_else(Problem::absent)
+        self.store().await.records().conversation(self.domain, id).await?.ok_or_else(Problem::absent)
     }
 
     pub(super) async fn erase(&self, id: Uuid) -> Result<(), Problem> {
         let conversation = self.conversation(id).await?;
+        self.tell("erase", format!("conversation {id}"), Some("begins")).await?;
         self.api.house().erase(&conversation).await.map_err(Problem::from)?;
-        self.tell("erase", format!("conversation {id}")).await
+        self.tell("erase", format!("conversation {id}"), None).await
     }
 
-    /// The recording of a conversation. Whoever has it from the beginning has taken it out.
+    /// The recording of a conversation, or part of it. Whoever has any has taken it out.
     pub(super) async fn sound(&self, id: Uuid, wanted: Wanted) -> Result<Result<Sound, Silence>, Problem> {
         let conversation = self.conversation(id).await?;
         let sound = self.api.house().sound(&conversation, wanted).await;
-        if sound.as_ref().is_ok_and(|sound| sound.range.as_ref().is_some_and(|range| *range.start() == 0)) {
-            self.tell("export", format!("recording {id}")).await?;
+        if sound.is_ok() {
+            self.tell("export", format!("recording {id}"), None).await?;
         }
         Ok(sound)
     }
 
     pub(super) async fn used(&self, period: Period, by: Grouping) -> Result<Vec<Used>, Problem> {
-        Ok(self.store().usage().used(self.domain, period, by).await?)
+        Ok(self.store().await.usage().used(self.domain, period, by).await?)
     }
 
     pub(super) fn calls(&self) -> Vec<LiveCall> {
         self.api.house().calls(self.domain)
     }
 
-    /// Gives an order to a call. What came of it is in the audit.
-    pub(super) async fn order(&self, id: Uuid, order: Order) -> Result<Result<(), OrderError>, Problem> {
+    /// Gives an order to a call, which is told in the audit: calls go on without the database, so it may come to a warning.
+    pub(super) async fn order(&self, id: Uuid, order: Order) -> Result<(), OrderError> {
         let action = match &order {
             Order::HangUp | Order::SayGoodbye => "hang up",
             Order::Transfer { .. } => "transfer",
         };
         let done = self.api.house().order(self.domain, id, order).await;
-        if done.is_ok() {
-            self.tell(action, format!("conversation {id}")).await?;
+        if done.is_ok()
+            && let Err(problem) = self.tell(action, format!("conversation {id}"), None).await
+        {
+            warn!(domain = %self.domain, actor = self.actor, action, conversation = %id, ?problem, "Done, and in no audit");
         }
-        Ok(done)
+        done
     }
 
     /// What is to be heard of a call. Its record names who listened.
@@ -196,9 +208,10 @@ impl Scope {
         self.api.door().is_still_good(&self.token).await
     }
 
-    async fn tell(&self, action: &str, target: String) -> Result<(), Problem> {
+    async fn tell(&self, action: &str, target: String, detail: Option<&str>) -> Result<(), Problem> {
         let (actor, action) = (self.actor.clone(), action.to_owned());
-        let deed = Deed { domain: self.domain, at: Utc::now(), actor, action, target, detail: None };
-        Ok(self.store().records().tell(&deed).await?)
+        let deed =
+            Deed { domain: self.domain, at: Utc::now(), actor, action, target, detail: detail.map(str::to_owned) };
+        Ok(self.store().await.records().tell(&deed).await?)
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::Secret,
     secretary::ProviderKind,
-    tenancy::{Tenant, TenantRow},
+    tenancy::{Tenant, TenantRow, dollars},
 };
 use axum::{http::StatusCode, routing::MethodFilter};
 use schemars::JsonSchema;
@@ -132,6 +132,35 @@ impl Settings {
         }
     }
 
+    /// What a tenant says of itself: how much it may use, and whom the server calls for it, stays as it is.
+    ///
+    /// # Errors
+    /// It says something else of that.
+    fn within(self, there: &TenantRow) -> Result<Self, Problem> {
+        let worth = |usd: &Option<String>| usd.as_deref().and_then(|usd| dollars(usd).ok());
+        let number = |said: Option<i32>, there| said.is_some() && said != there;
+        let checks = [
+            ("max_concurrent_calls", number(self.max_concurrent_calls, there.max_concurrent_calls)),
+            ("calls_per_minute", number(self.calls_per_minute, there.calls_per_minute)),
+            (
+                "monthly_budget_usd",
+                self.monthly_budget_usd.is_some()
+                    && worth(&self.monthly_budget_usd) != worth(&there.monthly_budget_usd),
+            ),
+            ("budget_webhook", self.budget_webhook.is_some() && self.budget_webhook != there.budget_webhook),
+        ];
+        if let Some((column, _)) = checks.into_iter().find(|(_, differs)| *differs) {
+            return Err(Problem::field(column, "is changed with a token for all domains"));
+        }
+        Ok(Self {
+            max_concurrent_calls: there.max_concurrent_calls,
+            calls_per_minute: there.calls_per_minute,
+            monthly_budget_usd: there.monthly_budget_usd.clone(),
+            budget_webhook: there.budget_webhook.clone(),
+            ..self
+        })
+    }
+
     /// Whether its texts fit their columns.
     fn fit(&self) -> Result<(), Problem> {
         let texts = [
@@ -177,7 +206,9 @@ async fn replace(
         let detail = "The configuration file speaks for this domain ([[tenants]]): change it there.";
         return Err(Problem::new(StatusCode::CONFLICT, "of-the-file", detail));
     }
-    let sealed = key(&scope, &settings, api_key).await?;
+    let there = scope.settings().await?;
+    let settings = if scope.is_owner() { settings } else { settings.within(&there)? };
+    let sealed = key(&scope, (&settings, there), api_key)?;
     let row = settings.row(sealed);
     Tenant::parse(row.clone()).map_err(|error| Problem::field(error.column, error.problem))?;
     scope.set(&row).await?;
@@ -190,10 +221,13 @@ fn provider(name: Option<&String>) -> ProviderKind {
 
 /// What is to stand in the column of the key: the sealed one that was given, or the one that is there, which belongs to its
 /// provider.
-async fn key(scope: &Scope, settings: &Settings, given: Option<Option<Secret>>) -> Result<Option<String>, Problem> {
+fn key(
+    scope: &Scope,
+    (settings, there): (&Settings, TenantRow),
+    given: Option<Option<Secret>>,
+) -> Result<Option<String>, Problem> {
     let of = provider(settings.realtime_provider.as_ref());
     let Some(given) = given else {
-        let there = scope.settings().await?;
         let kept = there.api_key_encrypted.filter(|key| !key.is_empty());
         if kept.is_some() && provider(there.realtime_provider.as_ref()) != of {
             let message = "belongs to the provider there was: give one for the new provider, or null";
@@ -206,15 +240,8 @@ async fn key(scope: &Scope, settings: &Settings, given: Option<Option<Secret>>) 
     if secret.expose().trim().is_empty() || length > LONGEST_KEY {
         return Err(Problem::field("api_key", format!("must have 1 to {LONGEST_KEY} characters")));
     }
-    match of {
-        ProviderKind::OpenAi
-        | ProviderKind::Azure
-        | ProviderKind::OpenAiLive
-        | ProviderKind::Gemini
-        | ProviderKind::ElevenLabs => {}
-        ProviderKind::Pipeline | ProviderKind::TurnBased | ProviderKind::Local | ProviderKind::Unknown(_) => {
-            return Err(Problem::field("settings.realtime_provider", "takes no key"));
-        }
+    if !of.takes_key() {
+        return Err(Problem::field("settings.realtime_provider", "takes no key"));
     }
     let config = scope.config();
     let salt = Uuid::new_v4().into_bytes();

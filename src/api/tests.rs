@@ -429,7 +429,17 @@ async fn a_tenants_key_goes_in_and_never_comes_out(world: World) {
     let (token, path) = (&world.a.token, "/v1/tenant");
     let settings = json!({"realtime_provider": "openai", "monthly_budget_usd": "12.5", "retention_days": 30});
     let body = json!({"settings": settings, "api_key": "sk-own"});
-    let set = world.ask(token, "PUT", path, Some(&body)).await;
+    // How much it may use is not for a tenant to say.
+    for (column, value) in [
+        ("monthly_budget_usd", json!("12.5")),
+        ("max_concurrent_calls", json!(9)),
+        ("calls_per_minute", json!(9)),
+        ("budget_webhook", json!("https://example.com/")),
+    ] {
+        let told = world.ask(token, "PUT", path, Some(&json!({"settings": {column: value}}))).await;
+        assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some(column)), "{}", told.json());
+    }
+    let set = world.ask(&world.admin, "PUT", "/v1/tenant?domain=a.example", Some(&body)).await;
     assert_eq!((set.status, &set.json()["has_api_key"]), (200, &json!(true)), "{}", set.json());
     let kept = world.ask(token, "PUT", path, Some(&json!({"settings": settings}))).await.json();
     assert!(kept["has_api_key"] == true && kept["settings"]["retention_days"] == 30, "{kept}");
@@ -457,6 +467,10 @@ async fn a_tenants_key_goes_in_and_never_comes_out(world: World) {
     assert_eq!(world.get(&world.b.token, path).await.json()["has_api_key"], false);
     let gone = world.ask(token, "PUT", path, Some(&json!({"settings": {}, "api_key": null}))).await.json();
     assert_eq!((&gone["has_api_key"], &gone["settings"]["retention_days"]), (&json!(false), &Value::Null));
+    assert!(
+        gone["settings"]["monthly_budget_usd"].as_str().unwrap().starts_with("12.5"),
+        "absent is as it was: {gone}"
+    );
     let deeds = world.store.records().deeds(world.a.domain, 1).await.unwrap();
     assert_eq!((deeds[0].deed.actor.as_str(), deeds[0].deed.action.as_str()), ("token panel", "update"));
     world.config.send_replace(config("[[tenants]]\ndomain = \"a.example\"\nmax_concurrent_calls = 1\n"));
@@ -503,9 +517,10 @@ async fn conversations_are_found_heard_and_forgotten(world: World) {
     assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 204);
     assert_eq!(world.get(token, &path).await.status, 404);
     assert_eq!(count("words=financ").await, 8);
-    let deeds = world.store.records().deeds(world.a.domain, 2).await.unwrap();
-    let told: Vec<_> = deeds.iter().map(|told| (told.deed.action.as_str(), told.deed.actor.as_str())).collect();
-    assert_eq!(told, [("erase", "token panel"), ("export", "token panel")]);
+    let deeds = world.store.records().deeds(world.a.domain, 4).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.action.as_str(), told.deed.detail.as_deref())).collect();
+    assert_eq!(told, [("erase", None), ("erase", Some("begins")), ("export", None), ("export", None)]);
+    assert!(deeds.iter().all(|told| told.deed.actor == "token panel"));
 }
 
 async fn calls_are_seen_heard_and_steered(world: World) {

@@ -69,15 +69,8 @@ async fn set(config: &Config, (domain, provider): (&str, &str), key: &str) -> an
         bail!("there is no key on standard input");
     }
     let provider = ProviderKind::parse(provider);
-    match provider {
-        ProviderKind::OpenAi
-        | ProviderKind::Azure
-        | ProviderKind::OpenAiLive
-        | ProviderKind::Gemini
-        | ProviderKind::ElevenLabs => {}
-        ProviderKind::Pipeline | ProviderKind::TurnBased | ProviderKind::Local | ProviderKind::Unknown(_) => {
-            bail!("{provider:?} is no provider that takes a key")
-        }
+    if !provider.takes_key() {
+        bail!("{provider:?} is no provider that takes a key");
     }
     let store = tenants(config).await?;
     let found = store.tenants().domain(&DomainRef::from(domain)).await?;

@@ -105,7 +105,8 @@ async fn make(store: &dyn Store, wanted: &Create, now: DateTime<Utc>) -> anyhow:
 
 async fn revoke(store: &dyn Store, id: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
     // Who pastes all of a token means the part that names it.
-    let id = Token::parse(id).map_or_else(|| id.trim().trim_start_matches("ramal_").to_owned(), |token| token.id);
+    let id =
+        Token::parse(id.trim()).map_or_else(|| id.trim().trim_start_matches("ramal_").to_owned(), |token| token.id);
     let Some(record) = store.tokens().token(&id).await? else { bail!("there is no token {id}") };
     if !store.tokens().revoke_token(&id, now).await? {
         bail!("the token {id} was revoked already");

@@ -1,5 +1,5 @@
 //! The socket of the HTTP API: connections, TLS, deadlines, and an end that lets answers go out.
-use super::{control::Sources, house::Host, sip_socket::tls::Tls};
+use super::{control::Sources, house::Host, paced::Paced, sip_socket::tls::Tls};
 use crate::{
     api::{self, Api, Peer},
     config::{self, Config},
@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -22,6 +22,8 @@ use tracing::{debug, info, warn};
 
 /// How long a client may take for its handshake, and for the head of a request; so long a connection may be idle.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may read nothing of its answer.
+const UNREAD: Duration = Duration::from_secs(30);
 /// Most bytes of a request's head.
 const LONGEST_HEAD: usize = 32 * 1_024;
 /// Most headers of a request.
@@ -159,12 +161,14 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(from));
-            router.clone().call(request)
+            // What has begun is done and told, whether or not somebody waits for the answer.
+            let answer = tokio::spawn(router.clone().call(request));
+            async { answer.await.map(|Ok(response)| response).map_err(io::Error::other) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
         http.max_headers(MOST_HEADERS).max_buf_size(LONGEST_HEAD);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(Paced::new(stream, UNREAD)), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = closing(&mut self.ends) => {

@@ -41,6 +41,8 @@ use tracing::{debug, warn};
 
 /// Askers at one time; one more is closed at once.
 const ASKERS: usize = 16;
+/// Of those, askers who stay as long as a call or longer: the others are for who has something to say.
+const STAYING: usize = 12;
 /// How long an asker may take to ask, and to take what it is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the SIP task may take to answer.
@@ -152,7 +154,7 @@ pub fn start(sources: Sources) -> io::Result<Option<JoinHandle<()>>> {
 }
 
 async fn run(socket: Socket, sources: Arc<Sources>) {
-    let room = Arc::new(Semaphore::new(ASKERS));
+    let (room, seats) = (Arc::new(Semaphore::new(ASKERS)), Arc::new(Semaphore::new(STAYING)));
     loop {
         let stream = match socket.listener.accept().await {
             Ok((stream, _)) => stream,
@@ -163,9 +165,9 @@ async fn run(socket: Socket, sources: Arc<Sources>) {
             }
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let sources = Arc::clone(&sources);
+        let (sources, seats) = (Arc::clone(&sources), Arc::clone(&seats));
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &sources).await {
+            if let Err(error) = serve(stream, &sources, &seats).await {
                 debug!(%error, "an asker went away");
             }
             drop(permit);
@@ -173,7 +175,7 @@ async fn run(socket: Socket, sources: Arc<Sources>) {
     }
 }
 
-async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
+async fn serve(stream: UnixStream, sources: &Sources, seats: &Semaphore) -> io::Result<()> {
     let who = calls::who(&stream);
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
@@ -187,6 +189,11 @@ async fn serve(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         }
         Err(error) => return tell(&mut writer, &Reply::Refused { why: format!("not understood: {error}") }).await,
     };
+    let seat = matches!(ask, Ask::Follow { .. } | Ask::Listen { .. }).then(|| seats.try_acquire());
+    if matches!(seat, Some(Err(_))) {
+        let why = format!("{STAYING} others follow or listen: try again when one of them has gone");
+        return tell(&mut writer, &Reply::Refused { why }).await;
+    }
     let answered = match ask {
         Ask::Trace { call } => sources.trace(&mut writer, &call).await?,
         Ask::Follow { call } => {

@@ -21,6 +21,7 @@ mod meter;
 pub mod names;
 pub mod next_connection;
 pub mod orders;
+mod paced;
 pub mod phone_task;
 pub mod receipts;
 pub mod recorder;

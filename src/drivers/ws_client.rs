@@ -32,6 +32,8 @@ use tokio_tungstenite::{
 
 /// Resolving, connecting, TLS and the upgrade, together.
 const OPEN: Duration = Duration::from_secs(6);
+/// A provider that says so many things has taken the conversation; whoever refuses says one or two.
+pub(super) const TAKEN: u32 = 16;
 /// The upgrade over a connection that was made in advance; one that is slower may be dead without anybody knowing.
 const SPARE: Duration = Duration::from_secs(1);
 /// Largest message a provider may send: OpenAI's session echo and audio deltas stay far below.
@@ -160,7 +162,9 @@ struct Open {
     blocked: bool,
     /// All that had arrived was read: there is nothing before the kernel has more.
     drained: bool,
-    /// To be done once the provider has taken the conversation: it speaks.
+    /// Messages that came.
+    said: u32,
+    /// To be done once the provider has taken the conversation: it speaks at length.
     next: Option<Next>,
 }
 
@@ -174,7 +178,7 @@ struct Next {
 impl Open {
     fn new(socket: Socket, next: Option<Next>) -> Self {
         let now = Instant::now();
-        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false, drained: false, next }
+        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false, drained: false, said: 0, next }
     }
 
     fn takes_more(&mut self) -> bool {
@@ -211,7 +215,8 @@ impl Open {
             let Some(Ok(message)) = read else { return Poll::Ready(FromProvider::Disconnected(BROKEN)) };
             self.heard = Instant::now();
             let Some(told) = told(message) else { continue };
-            if let (FromProvider::Message(_), Some(Next { spares, at, tls })) = (&told, self.next.take()) {
+            self.said = self.said.saturating_add(1);
+            if let Some(Next { spares, at, tls }) = self.next.take_if(|_| self.said >= TAKEN) {
                 spares.prepare(&at, &tls);
             }
             return Poll::Ready(told);

@@ -40,6 +40,14 @@ impl ProviderKind {
         }
     }
 
+    /// Whether a tenant can have a key of its own there.
+    pub const fn takes_key(&self) -> bool {
+        match self {
+            Self::OpenAi | Self::Azure | Self::OpenAiLive | Self::Gemini | Self::ElevenLabs => true,
+            Self::Pipeline | Self::TurnBased | Self::Local | Self::Unknown(_) => false,
+        }
+    }
+
     /// From the column; never fails, since one secretary's provider must not hurt another's calls.
     pub fn parse(name: &str) -> Self {
         match name.trim().to_ascii_lowercase().as_str() {

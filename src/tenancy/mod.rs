@@ -274,7 +274,10 @@ fn zone(name: Option<&str>) -> Result<Tz, TenantError> {
 }
 
 /// Reads a sum of money exactly: what stands behind the sixth decimal is refused, not rounded.
-fn dollars(text: &str) -> Result<MicroUsd, TenantError> {
+///
+/// # Errors
+/// It is none, or not exact.
+pub fn dollars(text: &str) -> Result<MicroUsd, TenantError> {
     let text = text.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let (kept, rest) = fraction.split_at_checked(6).unwrap_or((fraction, ""));

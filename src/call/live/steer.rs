@@ -108,9 +108,15 @@ impl Live {
     fn take_leave(&mut self, desk: &mut Desk, now: Instant) -> Result<(), NotDone> {
         self.must_talk()?;
         self.barge_in(desk, now);
-        // Who wants it is no business of the caller's.
-        self.provider.inform(Note::SayGoodbye { reason: "this call has to end".to_owned() }, now);
-        let until = now + desk.settings.farewell_deadline;
+        let until = match self.assistant {
+            // Who wants it is no business of the caller's.
+            Assistant::Present => {
+                self.provider.inform(Note::SayGoodbye { reason: "this call has to end".to_owned() }, now);
+                now + desk.settings.farewell_deadline
+            }
+            // Nobody is there to say it.
+            Assistant::Replacing(_) | Assistant::Gone { .. } => now,
+        };
         let (outcome, cause) = (outcome(desk), BY_ORDER.to_owned());
         self.phase = Phase::Closing { outcome, cause, until, spoken: Spoken::NotYet };
         Ok(())

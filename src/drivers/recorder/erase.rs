@@ -108,12 +108,13 @@ impl Eraser {
         let part = folder::part(&whole);
         // Whoever writes or sends it has one of them, and would have it appear again.
         let held = entries.iter().chain([&part]).map(|file| folder::hold(file)).collect::<io::Result<Vec<_>>>()?;
-        entries.iter().try_for_each(|entry| remove(entry))?;
         if let Some(url) = url {
             let store =
                 self.store.as_ref().with_context(|| format!("it is in {url}, and [recording] names no store"))?;
             store.delete(url, path)?;
         }
+        // Not before: what could not be deleted there is still to be sent.
+        entries.iter().try_for_each(|entry| remove(entry))?;
         remove(&part)?;
         remove(&whole)?;
         if let Some(opened) = path.strip_suffix(folder::SEALED) {

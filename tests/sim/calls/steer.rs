@@ -147,6 +147,16 @@ fn a_goodbye_by_order_is_heard_to_its_end() {
 }
 
 #[test]
+fn a_goodbye_that_nobody_is_there_to_say_is_none() {
+    let mut world = World::speaking();
+    world.call.handle_disconnected(Disconnect::Closed(None), world.now);
+    world.drain();
+    assert_eq!(world.order(&Wish::SayGoodbye), Ok(()));
+    world.pass(Duration::from_millis(20), false);
+    world.ended(Outcome::Completed, BY_ORDER);
+}
+
+#[test]
 fn a_transfer_by_order_is_announced_and_takes_the_way_of_the_assistants_own() {
     for asked in ["sales", "the SALES desk", "1001"] {
         let mut world = World::answered(|_| ());
