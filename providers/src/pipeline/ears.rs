@@ -82,7 +82,7 @@ impl Ears {
     }
 
     /// Whether words may come of what was heard so far.
-    pub(super) const fn awaits_words(&self) -> bool {
+    pub(super) const fn is_waiting_for_words(&self) -> bool {
         match self {
             Self::Nova(nova) => nova.talking || nova.has_words() || nova.until.is_some(),
             Self::Flux { open } => *open,

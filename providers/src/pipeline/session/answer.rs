@@ -149,7 +149,7 @@ impl Session {
 
     /// Whoever seemed to go on and said nothing still waits for the answer that was withdrawn.
     fn pay(&mut self) {
-        if self.owed && !self.voiced && !self.ears.awaits_words() && self.writing.is_empty() {
+        if self.owed && !self.voiced && !self.ears.is_waiting_for_words() && self.writing.is_empty() {
             self.prompt(Prompt::Reply(Origin::Caller));
         }
     }
