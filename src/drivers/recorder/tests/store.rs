@@ -103,6 +103,18 @@ async fn record(recorder: &Recorder) -> Recording {
     sink.finish(recording(25)).await
 }
 
+/// A recording that waits for the store, kept by a process that ended: nothing of it tries again beside the test.
+async fn left_behind(folder: &Path) -> Recording {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = uploading(folder, nobody);
+    let process = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // Its end waits for the threads that write and send.
+        runtime.block_on(async { record(&Recorder::start(config).unwrap()).await })
+    });
+    tokio::task::spawn_blocking(move || process.join().unwrap()).await.unwrap()
+}
+
 /// Waits until nothing is listed any more.
 async fn uploaded(folder: &Path) {
     let list = folder.join(".unfinished");
@@ -130,8 +142,7 @@ async fn a_finished_recording_is_sent_again_until_the_store_confirms_it() {
 #[tokio::test]
 async fn what_waits_for_the_store_survives_a_restart() {
     let folder = Folder::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    record(&Recorder::start(uploading(&folder.0, nobody)).unwrap()).await;
+    left_behind(&folder.0).await;
     assert!(folder.0.join(PATH).exists());
     assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 1);
     let (at, shelf) = store(0);
@@ -144,8 +155,7 @@ async fn what_waits_for_the_store_survives_a_restart() {
 #[tokio::test]
 async fn what_is_erased_while_it_waits_for_the_store_is_never_sent() {
     let folder = Folder::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let kept = record(&Recorder::start(uploading(&folder.0, nobody)).unwrap()).await;
+    let kept = left_behind(&folder.0).await;
     assert_eq!(kept.node.as_deref(), Some("here"));
     let (at, shelf) = store(0);
     let Title { domain_uuid, conversation_uuid, .. } = title("c");
