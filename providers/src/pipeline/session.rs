@@ -3,7 +3,7 @@ mod answer;
 mod listen;
 
 use super::{
-    config::{Config, Hearing},
+    config::{Config, Filler, Hearing},
     ears::Ears,
     fault,
     history::History,
@@ -122,6 +122,8 @@ pub struct Session {
     owed: bool,
     /// Our detector hears the caller.
     voiced: bool,
+    /// Since when an answer is being made of which nothing is heard yet.
+    answering: Option<Instant>,
     playing: Option<UtteranceId>,
     utterances: u64,
     piper: PiperPath,
@@ -154,6 +156,7 @@ impl Session {
             prompts: VecDeque::new(),
             owed: false,
             voiced: false,
+            answering: None,
             playing: None,
             utterances: 0,
             piper: PiperPath::Synthesize,
@@ -423,6 +426,13 @@ impl Dialect for Session {
         self.advance(now);
     }
 
+    fn answering_since(&self) -> Option<Instant> {
+        match self.config.filler {
+            Filler::Tones => self.answering,
+            Filler::Off => None,
+        }
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         if self.life != Life::Talking {
             return;
@@ -466,7 +476,7 @@ impl Dialect for Session {
         }
         let words = self.ears.deadline().map(|at| (at, "the caller's last words"));
         let writing = self.writing.iter().filter_map(Writing::deadline).min().map(|at| (at, "transcription"));
-        let answer = self.answer.as_ref().and_then(|answer| answer.poll_timeout(self.config.filler));
+        let answer = self.answer.as_ref().and_then(Answer::poll_timeout);
         [words, writing, answer].into_iter().flatten().min()
     }
 }

@@ -5,27 +5,18 @@ use crate::{
     Event, JobId, JobOutput, Part, RequestId, ToolCallId,
     pipeline::{
         clauses::Clauses,
-        config::{Chat, Config, Filler},
+        config::{Chat, Config},
         fault::Fault,
         mind::{Step, Thought},
         mouth::{Larynx, Mouth},
         wire::chat::{self, ToolCall},
     },
 };
-use media::{Audio, Frame, SampleRate, UtteranceId};
-use std::{
-    f64::consts::TAU,
-    time::{Duration, Instant},
-};
+use media::UtteranceId;
+use std::time::Instant;
 
-/// So long an answer may take before the caller hears that it is being made.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// What waits to be said behind the present answer; beyond it the oldest is not said.
 const MOST_PROMPTS: usize = 4;
-/// Two soft tones, -26 dBFS.
-const TONES: [f64; 2] = [440.0, 554.0];
-const TONE: Duration = Duration::from_millis(140);
-const TONE_PEAK: f64 = 1_640.0;
 
 /// What is to be said next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +32,8 @@ pub(super) enum Prompt {
 enum Standing {
     /// The caller's turn may not be over: an answer to these words.
     Eager(String),
-    /// It may, since then. The caller's is withdrawn if the caller goes on before hearing it.
-    Granted { since: Instant, origin: Origin },
+    /// It may. The caller's is withdrawn if the caller goes on before hearing it.
+    Granted(Origin),
 }
 
 /// Who caused it.
@@ -63,7 +54,6 @@ pub(super) struct Answer {
     /// The model has written something.
     begun: bool,
     audible: bool,
-    filled: bool,
     asked_again: bool,
 }
 
@@ -76,30 +66,15 @@ impl Answer {
         self.mouth.job_done(id, result)
     }
 
-    pub(super) fn poll_timeout(&self, filler: Filler) -> Option<(Instant, &'static str)> {
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let thought = self.thought.as_ref().map(|thought| (thought.deadline(), "language model"));
         let voice = self.mouth.deadline().map(|at| (at, "voice"));
-        let filler = self.filler_at(filler).map(|at| (at, "filler"));
-        [thought, voice, filler].into_iter().flatten().min()
-    }
-
-    fn filler_at(&self, filler: Filler) -> Option<Instant> {
-        match (&self.standing, filler) {
-            (Standing::Granted { since, .. }, Filler::Tones) if !self.audible && !self.filled => {
-                Some(*since + PATIENCE)
-            }
-            (Standing::Granted { .. } | Standing::Eager(_), Filler::Tones | Filler::Off) => None,
-        }
+        thought.into_iter().chain(voice).min()
     }
 
     /// Whether some of its words were given out.
     pub(super) const fn is_audible(&self) -> bool {
         self.audible
-    }
-
-    /// Whether the caller heard something of it, if only that it is being made.
-    const fn is_open(&self) -> bool {
-        self.audible || self.filled
     }
 
     /// Whether the caller has heard words of it, or is going to.
@@ -108,8 +83,7 @@ impl Answer {
     }
 
     fn is_withdrawable(&self) -> bool {
-        let ours = matches!(self.standing, Standing::Granted { origin: Origin::Us, .. });
-        !self.audible && !ours
+        !self.audible && self.standing != Standing::Granted(Origin::Us)
     }
 }
 
@@ -133,11 +107,11 @@ impl Session {
     }
 
     /// The caller's turn is over: they are answered, with what was made in advance if it answers the same words.
-    pub(super) fn reply_to(&mut self, words: &str, now: Instant) {
+    pub(super) fn reply_to(&mut self, words: &str) {
         self.out.history.caller(words.to_owned());
         match &mut self.answer {
             Some(answer) if answer.standing == Standing::Eager(words.to_owned()) => {
-                answer.standing = Standing::Granted { since: now, origin: Origin::Caller };
+                answer.standing = Standing::Granted(Origin::Caller);
                 self.owed = false;
             }
             Some(_) | None => {
@@ -177,7 +151,7 @@ impl Session {
     pub(super) fn withdraw(&mut self) {
         if let Some(answer) = self.answer.as_ref().filter(|answer| answer.is_withdrawable()) {
             // One in advance is made again when the turn is over.
-            self.owed |= matches!(answer.standing, Standing::Granted { .. });
+            self.owed |= matches!(answer.standing, Standing::Granted(_));
             self.drop_answer();
         }
     }
@@ -189,7 +163,7 @@ impl Session {
             self.out.events.push_back(Event::Usage(thought.usage()));
         }
         answer.mouth.abort(&mut self.out);
-        if answer.is_open() {
+        if answer.audible {
             self.out.events.push_back(Event::UtteranceDone(answer.utterance));
         }
     }
@@ -197,9 +171,21 @@ impl Session {
     /// Goes on with what can be gone on with.
     pub(super) fn advance(&mut self, now: Instant) {
         if self.life == Life::Talking {
-            self.settle(now);
+            self.settle();
             self.pay();
         }
+        self.make(now);
+        self.answering = self.is_answering().then(|| self.answering.unwrap_or(now));
+    }
+
+    /// Whether the caller waits for an answer, as far as that is known, and has heard nothing of it.
+    fn is_answering(&self) -> bool {
+        let made = |answer: &Answer| matches!(answer.standing, Standing::Granted(_)) && !answer.audible;
+        let asked = || !self.ears.is_talking() && !(self.writing.is_empty() && self.prompts.is_empty());
+        self.life == Life::Talking && self.answer.as_ref().map_or_else(asked, made)
+    }
+
+    fn make(&mut self, now: Instant) {
         loop {
             if self.life != Life::Talking {
                 return;
@@ -237,11 +223,11 @@ impl Session {
             Some(Prompt::Reply(origin)) => {
                 let origin = *origin;
                 self.prompts.pop_front();
-                self.think(Standing::Granted { since: now, origin }, now);
+                self.think(Standing::Granted(origin), now);
             }
             Some(Prompt::Say(_)) => {
                 let Some(Prompt::Say(text)) = self.prompts.pop_front() else { return };
-                let mut answer = self.blank(Standing::Granted { since: now, origin: Origin::Us });
+                let mut answer = self.blank(Standing::Granted(Origin::Us));
                 let mut pieces = answer.clauses.push(&text);
                 pieces.extend(answer.clauses.finish());
                 let language = self.config.language.as_deref();
@@ -262,7 +248,6 @@ impl Session {
             calls: Vec::new(),
             begun: false,
             audible: false,
-            filled: false,
             asked_again: false,
         }
     }
@@ -275,7 +260,7 @@ impl Session {
 
     fn finish(&mut self) {
         let Some(answer) = self.answer.take() else { return };
-        if answer.is_open() {
+        if answer.audible {
             self.out.events.push_back(Event::UtteranceDone(answer.utterance));
         }
         if answer.calls.is_empty() {
@@ -351,13 +336,7 @@ impl Session {
             return self.no_mind(fault, now);
         }
         if let Err(fault) = answer.mouth.handle_timeout(now, &mut self.out) {
-            return self.lose(fault);
-        }
-        if answer.filler_at(self.config.filler).is_some_and(|at| at <= now) {
-            answer.filled = true;
-            self.playing = Some(answer.utterance);
-            self.out.history.says(answer.utterance, "");
-            self.out.speak(answer.utterance, Audio::Pcm(tones()));
+            self.lose(fault);
         }
     }
 }
@@ -366,7 +345,7 @@ impl Answer {
     fn ask(&mut self, config: &Config, out: &mut Out, now: Instant) {
         let unfinished = match &self.standing {
             Standing::Eager(words) => Some(words.as_str()),
-            Standing::Granted { .. } => None,
+            Standing::Granted(_) => None,
         };
         let request = chat::request(&config.chat, &config.tools, &out.history.messages(unfinished));
         let length = request.body.len();
@@ -380,15 +359,4 @@ impl Chat {
     fn key(&self) -> Option<&str> {
         self.at.api_key.as_deref()
     }
-}
-
-fn tones() -> Frame {
-    let rate = SampleRate::HZ_8000;
-    let length = rate.samples_in(TONE);
-    let sample = |tone: f64, n: usize| {
-        // Up and down again, so that nothing clicks.
-        let swell = (TAU / 2.0 * n as f64 / length as f64).sin();
-        ((TAU * tone * n as f64 / f64::from(rate.hz())).sin() * swell * TONE_PEAK) as i16
-    };
-    Frame { rate, samples: TONES.iter().flat_map(|tone| (0..length).map(|n| sample(*tone, n))).collect() }
 }

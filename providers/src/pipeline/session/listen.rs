@@ -89,7 +89,7 @@ impl Session {
                 Noticed::Eager(words) if !words.is_empty() => self.reply_in_advance(words, now),
                 Noticed::Eager(_) => {}
                 Noticed::Resumed => self.drop_eager(),
-                Noticed::Ended(words) => self.turn_ended(&words, now),
+                Noticed::Ended(words) => self.turn_ended(&words),
                 Noticed::Turn(speech) => self.write_down(speech, now),
                 Noticed::Finalize => self.uplink.iter_mut().for_each(Uplink::finalize),
                 Noticed::Understood(until_s) => {
@@ -104,7 +104,7 @@ impl Session {
         }
     }
 
-    fn turn_ended(&mut self, words: &str, now: Instant) {
+    fn turn_ended(&mut self, words: &str) {
         if words.is_empty() {
             return self.drop_eager();
         }
@@ -121,7 +121,7 @@ impl Session {
             self.drop_eager();
         }
         self.out.events.extend([Event::SpeechStopped, text]);
-        self.reply_to(words, now);
+        self.reply_to(words);
     }
 
     fn write_down(&mut self, speech: Frame, now: Instant) {
@@ -251,13 +251,13 @@ impl Session {
     }
 
     /// Answers when all that was said is in words and the caller is silent.
-    pub(super) fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self) {
         let awaited = self.writing.iter().any(|writing| writing.deadline().is_some());
         if awaited || self.writing.is_empty() || self.ears.is_talking() {
             return;
         }
         if let Some(words) = self.take_written() {
-            self.turn_ended(&words, now);
+            self.turn_ended(&words);
         }
     }
 }

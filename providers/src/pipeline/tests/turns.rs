@@ -43,21 +43,29 @@ fn who_goes_on_is_answered_once() {
 }
 
 #[test]
-fn a_long_wait_is_filled_once_and_softly() {
+fn it_tells_since_when_an_answer_is_awaited_until_something_of_it_is_heard() {
     let mut world = World::connected(Config { filler: Filler::Tones, ..config(transcriptions()) });
+    assert_eq!(world.session.answering_since(), None);
     world.speak(ms(1_000));
+    let since = Some(world.now);
+    assert_eq!(world.session.answering_since(), since, "it is being written down");
+    world.pass(ms(700));
     world.respond(world.requests[0].0, 200, br#"{"text":"Hello?"}"#);
-    world.pass(ms(999));
-    assert!(world.heard().is_empty());
-    world.pass(ms(3_000));
-    assert_eq!(world.heard(), [(1, ms(280))]);
+    world.pass(ms(700));
+    assert_eq!(world.session.answering_since(), since, "the caller waits no less for who answers");
     world.write("Good morning all of you! ");
     world.voice(world.last("/v1/speak"), ms(500));
-    assert_eq!((world.heard(), world.said()), (vec![(1, ms(780))], "Good morning all of you!".to_owned()));
+    assert_eq!(world.session.answering_since(), None);
+    world.written();
     world.cut(1, ms(400));
     world.speak(ms(1_000));
-    world.respond(world.last("/transcriptions"), 200, br#"{"text":"What?"}"#);
-    assert_eq!(world.told()[1..], ["user: Hello?", "assistant: Good…", "user: What?"], "tones are not words");
+    assert_eq!(world.session.answering_since(), Some(world.now));
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":""}"#);
+    assert_eq!(world.session.answering_since(), None, "nothing was said");
+
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    assert_eq!(world.session.answering_since(), None, "nobody is to hear of it");
 }
 
 #[test]
