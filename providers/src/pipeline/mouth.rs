@@ -118,6 +118,7 @@ impl Mouth {
             if !complete {
                 return;
             }
+            out.said(utterance);
             self.pieces.pop_front();
         }
     }

@@ -74,6 +74,11 @@ impl Out {
         self.events.push_back(Event::AssistantText { utterance, delta });
     }
 
+    /// All of the words of an utterance that were last begun has its sound.
+    pub(super) fn said(&mut self, utterance: UtteranceId) {
+        self.history.said(utterance);
+    }
+
     pub(super) fn speak(&mut self, utterance: UtteranceId, audio: Audio) {
         self.history.takes(utterance, audio.duration());
         self.events.push_back(Event::Audio { utterance, audio });
@@ -101,6 +106,14 @@ struct Probe {
     body: Vec<u8>,
 }
 
+/// What is being heard of us.
+#[derive(Debug)]
+struct Playing {
+    utterance: UtteranceId,
+    /// Words of the caller that are answered once it is known how much of it was heard.
+    over: Option<String>,
+}
+
 /// One conversation of separate parts.
 #[derive(Debug)]
 pub struct Session {
@@ -124,7 +137,7 @@ pub struct Session {
     voiced: bool,
     /// Since when an answer is being made of which nothing is heard yet.
     answering: Option<Instant>,
-    playing: Option<UtteranceId>,
+    playing: Option<Playing>,
     utterances: u64,
     piper: PiperPath,
     lost_answers: u32,
@@ -238,6 +251,14 @@ impl Session {
             return self.fail(fault.failure);
         }
         self.out.warn(fault.failure.message);
+    }
+
+    /// Nothing of us is heard any more, and what was is known: who spoke over it is answered.
+    fn silent(&mut self) {
+        let over = self.playing.take().and_then(|playing| playing.over);
+        if let Some(words) = over.filter(|_| self.life == Life::Talking) {
+            self.reply_to(&words);
+        }
     }
 
     fn bill(&mut self, heard: Duration) {
@@ -378,21 +399,24 @@ impl Dialect for Session {
         words.reduce(|before, words| format!("{before} {words}"))
     }
 
-    fn handle_played_out(&mut self, heard: Heard, _now: Instant) {
-        if self.playing == Some(heard.utterance) {
-            self.playing = None;
+    fn handle_played_out(&mut self, heard: Heard, now: Instant) {
+        if self.playing.as_ref().is_some_and(|playing| playing.utterance == heard.utterance) {
+            self.silent();
+            self.advance(now);
         }
     }
 
     fn interrupt(&mut self, heard: Heard, now: Instant) {
-        self.playing = None;
-        self.out.history.cut(heard);
+        if let Some(text) = self.out.history.cut(heard) {
+            self.out.events.push_back(Event::AssistantHeard { utterance: heard.utterance, text });
+        }
         // All that was given out waited in the same playout.
         let cut = |answer: &Answer| answer.is_audible() || answer.utterance() <= heard.utterance;
         if self.answer.as_ref().is_some_and(cut) {
             self.withdraw();
             self.drop_answer();
         }
+        self.silent();
         self.advance(now);
     }
 

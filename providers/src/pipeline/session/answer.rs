@@ -1,6 +1,6 @@
 //! One answer: what the model writes becomes pieces, pieces become speech. An answer begun in advance is made, but not
 //! heard before the caller's turn is over, and never if it was not.
-use super::{Life, Out, Session};
+use super::{Life, Out, Playing, Session};
 use crate::{
     Event, JobId, JobOutput, Part, RequestId, ToolCallId,
     pipeline::{
@@ -203,7 +203,8 @@ impl Session {
             answer.mouth.give(answer.utterance, &mut self.out);
             if self.out.events.len() > spoken {
                 answer.audible = true;
-                self.playing = Some(answer.utterance);
+                let over = self.playing.take().and_then(|playing| playing.over);
+                self.playing = Some(Playing { utterance: answer.utterance, over });
                 self.lost_answers = 0;
             }
             // There may be room to ask for more.

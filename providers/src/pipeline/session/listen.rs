@@ -121,7 +121,11 @@ impl Session {
             self.drop_eager();
         }
         self.out.events.extend([Event::SpeechStopped, text]);
-        self.reply_to(words);
+        match &mut self.playing {
+            // The model must not be told of what is about to be cut.
+            Some(playing) => playing.over = Some(join(playing.over.take(), words)),
+            None => self.reply_to(words),
+        }
     }
 
     fn write_down(&mut self, speech: Frame, now: Instant) {
@@ -260,6 +264,11 @@ impl Session {
             self.turn_ended(&words);
         }
     }
+}
+
+/// Words, behind those before.
+fn join(before: Option<String>, words: &str) -> String {
+    before.map_or_else(|| words.to_owned(), |before| format!("{before} {words}"))
 }
 
 impl Hearing {
