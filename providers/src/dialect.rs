@@ -393,6 +393,11 @@ pub trait Dialect: Debug + Send {
     fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant);
     /// The assistant must know this, and speak.
     fn inform(&mut self, note: Note, now: Instant);
+    /// Since when it has been making an answer of which no sound has come yet, if it is and means the caller to hear that
+    /// it takes long.
+    fn answering_since(&self) -> Option<Instant> {
+        None
+    }
     /// Advances time.
     fn handle_timeout(&mut self, now: Instant);
     /// The next message to send.

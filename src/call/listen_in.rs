@@ -48,7 +48,7 @@ impl Call {
     pub fn is_recorded(&self) -> bool {
         match &self.state {
             State::Live(live) => live.recorded.is_some(),
-            State::Ringing(_) | State::Offering | State::Over => self.desk.log.is_recorded(),
+            State::Ringing(_) | State::Offering(_) | State::Over => self.desk.log.is_recorded(),
         }
     }
 }

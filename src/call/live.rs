@@ -3,6 +3,7 @@ mod budget;
 mod keys;
 mod replace;
 pub mod steer;
+mod tones;
 mod turn;
 
 pub(super) use budget::Money;
@@ -32,6 +33,7 @@ use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
 };
+use tones::Tones;
 
 type Flow = ControlFlow<End>;
 const GO_ON: Flow = ControlFlow::Continue(());
@@ -61,7 +63,7 @@ pub(super) struct Live {
     keypad: Keypad,
     relay: Relay,
     assistant: Assistant,
-    /// A provider has been ready: the caller is greeted, or about to be.
+    /// Somebody said something: the conversation has begun.
     begun: bool,
     debt: Debt,
     /// What no provider has turned into words yet, and what of it the present one is still to be given.
@@ -129,7 +131,7 @@ impl Live {
             keypad: Keypad::new(secretary.keys.clone()),
             relay: Relay::default(),
             assistant: Assistant::Present,
-            begun: true,
+            begun: false,
             debt: Debt::default(),
             kept: Kept::default(),
             replay: Replay::default(),
@@ -160,6 +162,7 @@ impl Live {
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
         self.fill_silence(desk, now);
+        self.sound_tones(now);
         self.mind_provider(desk, now)?;
         self.resume_after_keys(desk, now);
         self.relay_keys(desk, now);
@@ -208,13 +211,15 @@ impl Live {
             }
         };
         let typed = self.keypad.deadline().map(|at| (at, "next key of an entry"));
+        let tones = self.tones_at().map(|at| (at, "tones while an answer is made"));
         let cores = [self.media.poll_timeout(), self.provider.poll_timeout(), self.filler.poll_timeout()];
-        let others = [own, typed, self.relay.deadline(), self.recording_deadline(), self.provider_deadline()];
+        let others = [own, typed, tones, self.relay.deadline(), self.recording_deadline(), self.provider_deadline()];
         others.into_iter().chain(cores).flatten().min()
     }
 
     /// The call ends: what still waits in the playout was never heard.
     pub(super) fn close(&mut self, desk: &mut Desk, now: Instant) {
+        self.hush(now);
         if let Some(heard) = self.media.cut(now) {
             desk.log.transcript.cut(heard, now);
         }
@@ -315,6 +320,9 @@ impl Live {
     }
 
     fn on_first_packet(&mut self, utterance: UtteranceId, at: Instant, desk: &mut Desk) {
+        if Tones::has(utterance) {
+            return;
+        }
         // A provider may answer before our own detector has waited its silence out.
         // Who only fills a silence answers nothing.
         let voice = if self.filler.says(utterance) { None } else { self.unanswered.take() };
@@ -328,6 +336,10 @@ impl Live {
     }
 
     fn on_played_out(&mut self, heard: Heard, desk: &mut Desk, now: Instant) -> Flow {
+        if Tones::has(heard.utterance) {
+            return self.when_silent(desk, now);
+        }
+        self.filler.tones.put_off(now);
         desk.log.transcript.played_out(heard, now);
         desk.emit(Event::PlayedOut(heard));
         self.provider.handle_played_out(heard, now);
@@ -372,6 +384,7 @@ impl Live {
                     false => desk.log.transcript.caller(text.clone(), now),
                 }
                 self.goes_on();
+                self.begun = true;
                 self.kept.worded();
                 desk.emit(Event::CallerText(text));
             }
@@ -410,11 +423,13 @@ impl Live {
         if self.is_stale(utterance) || !self.may_speak() {
             return;
         }
+        self.hush(now);
         self.open = Some(utterance);
         if matches!(self.assistant, Assistant::Present) {
             desk.speaks();
         }
         self.goes_on();
+        self.begun = true;
         self.debt.audio(now);
         self.filler.dismiss();
         desk.log.transcript.generated(utterance, audio.duration(), now);
@@ -488,6 +503,7 @@ impl Live {
     }
 
     fn refer(&mut self, desk: &mut Desk, now: Instant) {
+        self.hush(now);
         let Phase::Transferring(transfer) = &mut self.phase else { return };
         if let Some(heard) = self.media.cut(now) {
             desk.log.transcript.cut(heard, now);

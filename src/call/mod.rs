@@ -45,12 +45,13 @@ use live::{Live, Money};
 use log::Log;
 use media::{
     AudioFormat,
+    codec::Codec,
     prompt::{Form, Prompt},
     sdp, vad,
 };
-use numbered::{Numbered, Seat};
+use numbered::Numbered;
 use providers::{Ahead, Dialect, Disconnect, Errand, Incoming, Job, JobId, Outgoing, Part, RequestId};
-use ringing::Ringing;
+use ringing::{Offering, Ringing};
 use sip::{Command, LegId, Reason};
 use std::{
     collections::VecDeque,
@@ -104,21 +105,11 @@ enum State {
     /// The provider is being connected; the caller hears ringing.
     Ringing(Box<Ringing>),
     /// The INVITE had no offer: our 200 carries one, the answer comes with the ACK.
-    Offering,
+    Offering(Box<Offering>),
     /// Audio flows.
     Live(Box<Live>),
     /// Nothing is left but to let the driver drain us.
     Over,
-}
-
-/// Whether the provider of a call whose audio begins has said that it is ready.
-#[derive(Clone, Copy, Debug)]
-enum Provider {
-    Ready,
-    /// It has not, and who fills the silence sits here.
-    Expected {
-        filler: Seat,
-    },
 }
 
 /// Why and how a call ends.
@@ -181,10 +172,7 @@ impl Call {
             recorded,
         };
         let mut call = Self { desk, state: State::Over };
-        match invite.offer {
-            Some(offer) => call.ring(&offer, now),
-            None => call.offer(),
-        }
+        call.ring(invite.offer.as_deref(), now);
         call
     }
 
@@ -198,7 +186,7 @@ impl Call {
         }
         match &mut self.state {
             State::Ringing(_) => self.on_sip_while_ringing(event, now),
-            State::Offering => self.on_sip_while_offering(event, now),
+            State::Offering(_) => self.on_sip_while_offering(event, now),
             State::Live(live) => {
                 let flow = live.handle_sip(event, &mut self.desk, now);
                 self.follow(flow, now);
@@ -236,7 +224,8 @@ impl Call {
         match &mut self.state {
             State::Ringing(ringing) => ringing.provider.handle_connected(now),
             State::Live(live) => live.connected(&mut self.desk, now),
-            State::Offering | State::Over => return,
+            State::Offering(offering) => offering.provider.handle_connected(now),
+            State::Over => return,
         }
         self.settle(now);
     }
@@ -246,7 +235,8 @@ impl Call {
         match &mut self.state {
             State::Ringing(ringing) => ringing.provider.handle_ahead(ahead, now),
             State::Live(live) => live.provider.handle_ahead(ahead, now),
-            State::Offering | State::Over => return,
+            State::Offering(offering) => offering.provider.handle_ahead(ahead, now),
+            State::Over => return,
         }
         self.settle(now);
     }
@@ -257,7 +247,8 @@ impl Call {
             (State::Live(live), Incoming::Job(done)) => live.job_done(done, now),
             (State::Live(live), message) => live.provider.handle_incoming(message, now),
             (State::Ringing(ringing), message) => ringing.provider.handle_incoming(message, now),
-            (State::Offering | State::Over, _) => return,
+            (State::Offering(offering), message) => offering.provider.handle_incoming(message, now),
+            (State::Over, _) => return,
         }
         self.settle(now);
     }
@@ -265,9 +256,9 @@ impl Call {
     /// What this call's packets of a sentence depend on, if they may be made beforehand.
     pub fn form(&self) -> Option<Form> {
         match &self.state {
-            State::Ringing(ringing) => Form::of(&ringing.answer.media),
+            State::Ringing(ringing) => ringing.form(),
             State::Live(live) => live.media.form(),
-            State::Offering | State::Over => None,
+            State::Offering(_) | State::Over => None,
         }
     }
 
@@ -275,7 +266,7 @@ impl Call {
     pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         match &mut self.state {
             State::Live(live) => live.media.prepare(prompt),
-            State::Ringing(_) | State::Offering | State::Over => {}
+            State::Ringing(_) | State::Offering(_) | State::Over => {}
         }
     }
 
@@ -299,12 +290,12 @@ impl Call {
     pub fn handle_shutdown(&mut self, now: Instant) {
         let hangup = match self.state {
             State::Ringing(_) => Hangup::Reject(503),
-            State::Offering | State::Live(_) => Hangup::Bye(Some(reason::sip(503, "Server shutting down"))),
+            State::Offering(_) | State::Live(_) => Hangup::Bye(Some(reason::sip(503, "Server shutting down"))),
             State::Over => return,
         };
         let settled = match &self.state {
             State::Live(live) => live.settled(),
-            State::Ringing(_) | State::Offering | State::Over => None,
+            State::Ringing(_) | State::Offering(_) | State::Over => None,
         };
         let (outcome, cause) =
             settled.map_or((Outcome::Failed, "the server was stopped"), |proof| (Outcome::Transferred, proof));
@@ -320,7 +311,11 @@ impl Call {
                 ControlFlow::Continue(())
             }
             State::Live(live) => live.handle_timeout(&mut self.desk, now),
-            State::Offering | State::Over => ControlFlow::Continue(()),
+            State::Offering(offering) => {
+                offering.provider.handle_timeout(now);
+                ControlFlow::Continue(())
+            }
+            State::Over => ControlFlow::Continue(()),
         };
         self.follow(flow, now);
         self.settle(now);
@@ -339,7 +334,8 @@ impl Call {
                 [ready, ringing.provider.poll_timeout()].into_iter().flatten().min()
             }
             State::Live(live) => live.poll_timeout(&self.desk),
-            State::Offering | State::Over => None,
+            State::Offering(offering) => offering.provider.poll_timeout(),
+            State::Over => None,
         }
     }
 
@@ -352,7 +348,7 @@ impl Call {
     pub fn poll_transmit(&mut self) -> Option<media::Transmit> {
         match &mut self.state {
             State::Live(live) => live.media.poll_transmit(),
-            State::Ringing(_) | State::Offering | State::Over => self.desk.farewell.pop_front(),
+            State::Ringing(_) | State::Offering(_) | State::Over => self.desk.farewell.pop_front(),
         }
     }
 
@@ -373,7 +369,7 @@ impl Call {
     pub fn poll_job(&mut self) -> Option<(JobId, Job)> {
         match &mut self.state {
             State::Live(live) => live.poll_job(),
-            State::Ringing(_) | State::Offering | State::Over => None,
+            State::Ringing(_) | State::Offering(_) | State::Over => None,
         }
     }
 
@@ -396,7 +392,7 @@ impl Call {
     pub fn stats(&self) -> Option<media::Stats> {
         match &self.state {
             State::Live(live) => Some(live.media.stats()),
-            State::Ringing(_) | State::Offering | State::Over => None,
+            State::Ringing(_) | State::Offering(_) | State::Over => None,
         }
     }
 
@@ -404,32 +400,30 @@ impl Call {
         match &mut self.state {
             State::Ringing(ringing) => Some(&mut ringing.provider),
             State::Live(live) => Some(&mut live.provider),
-            State::Offering | State::Over => None,
+            State::Offering(offering) => Some(&mut offering.provider),
+            State::Over => None,
         }
     }
 
-    /// Answers the offer in our head, rings, and connects the provider: 200 goes out when it is ready.
-    fn ring(&mut self, offer: &[u8], now: Instant) {
-        let answer = match self.desk.sdp.answer(offer, sdp::Direction::SendRecv) {
+    /// Rings, and connects the provider: 200 goes out when it is ready. An offer is answered in our head; without one (RFC
+    /// 3264 §4) the provider is chosen for what we like best, as the answer will most likely.
+    fn ring(&mut self, offer: Option<&[u8]>, now: Instant) {
+        let answer = offer.map(|offer| self.desk.sdp.answer(offer, sdp::Direction::SendRecv)).transpose();
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 let cause = format!("no common media: {error}");
                 return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
-        let provider = self.desk.open(answer.media.codec.format());
+        let liked = self.desk.settings.codecs.first().copied().unwrap_or(Codec::Pcmu);
+        let codec = answer.as_ref().map_or(liked, |answer| answer.media.codec);
+        let provider = self.desk.open(codec.format());
         self.desk.commands.push_back(Command::Ring { leg: self.desk.leg });
         self.desk.emit(Event::Connect(provider.endpoint()));
         let ready_by = now + self.desk.patience();
-        self.state = State::Ringing(Box::new(Ringing { answer, provider, failed: None, ready_by }));
+        self.state = State::Ringing(Box::new(Ringing { answer, codec, provider, failed: None, ready_by }));
         self.settle(now);
-    }
-
-    /// RFC 3264 §4: an INVITE without an offer gets ours in the 200.
-    fn offer(&mut self) {
-        let sdp = self.desk.sdp.offer(sdp::Direction::SendRecv);
-        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: sdp.into() });
-        self.state = State::Offering;
     }
 
     fn on_sip_while_ringing(&mut self, event: sip::Event, now: Instant) {
@@ -487,7 +481,7 @@ impl Call {
         self.end(End { outcome, cause: cause.into(), hangup }, now);
     }
 
-    /// The answer to our offer came with the ACK: media start, and the provider is connected.
+    /// The answer to our offer came with the ACK: media start, and what the provider has said is heard.
     fn open_offered(&mut self, answer: &[u8], now: Instant) {
         let negotiated = match self.desk.sdp.accept(answer) {
             Ok(negotiated) => negotiated,
@@ -497,11 +491,8 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
         };
-        // Whoever speaks later has the higher seat.
-        let filler = self.desk.succession.take_seat();
-        let provider = self.desk.open(negotiated.codec.format());
-        self.desk.emit(Event::Connect(provider.endpoint()));
-        self.go_live(negotiated, provider, Provider::Expected { filler }, now);
+        let State::Offering(offering) = std::mem::replace(&mut self.state, State::Over) else { return };
+        self.go_live(negotiated, offering.provider, now);
     }
 
     fn answer(&mut self, now: Instant) {
@@ -511,17 +502,23 @@ impl Call {
         if let Some(failed) = failed {
             self.desk.changed(failed, Duration::ZERO, now);
         }
-        self.desk.commands.push_back(Command::Answer { leg: self.desk.leg, sdp: answer.sdp.into() });
-        self.go_live(answer.media, provider, Provider::Ready, now);
+        let leg = self.desk.leg;
+        match answer {
+            Some(sdp::Agreed { sdp, media }) => {
+                self.desk.commands.push_back(Command::Answer { leg, sdp: sdp.into() });
+                self.go_live(media, provider, now);
+            }
+            None => {
+                let sdp = self.desk.sdp.offer(sdp::Direction::SendRecv);
+                self.desk.commands.push_back(Command::Answer { leg, sdp: sdp.into() });
+                self.state = State::Offering(Box::new(Offering { provider }));
+            }
+        }
     }
 
-    fn go_live(&mut self, negotiated: sdp::Negotiated, provider: Box<dyn Dialect>, standing: Provider, now: Instant) {
+    fn go_live(&mut self, negotiated: sdp::Negotiated, provider: Box<dyn Dialect>, now: Instant) {
         match Live::new(negotiated, provider, &mut self.desk, now) {
-            Ok(mut live) => {
-                match standing {
-                    Provider::Ready => {}
-                    Provider::Expected { filler } => live.expect_provider(filler, &self.desk, now),
-                }
+            Ok(live) => {
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);
                 self.state = State::Live(Box::new(live));
@@ -546,7 +543,9 @@ impl Call {
                     Some(flow) => self.follow(flow, now),
                     None => return,
                 },
-                State::Offering | State::Over => return,
+                // What the provider says, a failure too, waits in it for the ACK, whose deadline is timer H's (RFC 3261
+                // §13.3.1.4): half a minute of it at most.
+                State::Offering(_) | State::Over => return,
             }
         }
     }

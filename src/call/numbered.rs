@@ -14,6 +14,9 @@ const ROOM: u64 = 1 << 32;
 pub(super) struct Seat(u64);
 
 impl Seat {
+    /// That of sounds which are nobody's: no call has so many voices.
+    pub(super) const TONES: Self = Self(ROOM - 1);
+
     /// The one after it.
     pub(super) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -22,6 +25,11 @@ impl Seat {
     /// Whether an utterance is one of this seat's.
     pub(super) const fn has(self, utterance: UtteranceId) -> bool {
         self.inside(utterance.0).is_some()
+    }
+
+    /// The utterance of this number.
+    pub(super) const fn utterance(self, number: u64) -> UtteranceId {
+        UtteranceId(self.outside(number))
     }
 
     const fn outside(self, number: u64) -> u64 {
@@ -141,6 +149,10 @@ impl Dialect for Numbered {
         self.dialect.inform(note, now);
     }
 
+    fn answering_since(&self) -> Option<Instant> {
+        self.dialect.answering_since()
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         self.dialect.handle_timeout(now);
     }
@@ -209,5 +221,6 @@ mod tests {
         assert_eq!(first.outside(7), 7, "the first speaks as if it were alone");
         assert!(second.outside(1) > first.outside(u64::from(u32::MAX)));
         assert_eq!((second.inside(second.outside(3)), second.inside(first.outside(3))), (Some(3), None));
+        assert!(Seat::TONES.has(Seat::TONES.utterance(9)) && !Seat::TONES.has(second.utterance(9)));
     }
 }

@@ -57,7 +57,7 @@ impl Call {
     pub fn poll_recorded(&mut self) -> Option<Block> {
         match &mut self.state {
             State::Live(live) => live.media.poll_recorded(),
-            State::Ringing(_) | State::Offering | State::Over => self.desk.recorded.pop_front(),
+            State::Ringing(_) | State::Offering(_) | State::Over => self.desk.recorded.pop_front(),
         }
     }
 

@@ -1,21 +1,36 @@
-//! A call that rings: the provider is being connected, and the caller hears ringing.
+//! A call that rings: the provider is being connected, and the caller hears ringing. One without an offer then waits for the
+//! ACK, which brings the answer to ours.
 use super::{Desk, End, Event, Hangup, succession::Failed};
 use crate::{breaker::Sign, record::Outcome};
-use media::sdp;
+use media::{codec::Codec, prompt::Form, sdp};
 use providers::{Dialect, Failure, FailureKind};
 use std::{ops::ControlFlow, time::Instant};
 
 /// What the 200 waits for.
 #[derive(Debug)]
 pub(super) struct Ringing {
-    pub(super) answer: sdp::Agreed,
+    /// To the offer; the 200 to an INVITE without one has ours.
+    pub(super) answer: Option<sdp::Agreed>,
+    /// What the call sounds like; without an offer, what it sounds like if the peer likes what we do.
+    pub(super) codec: Codec,
     pub(super) provider: Box<dyn Dialect>,
     /// The provider before this one.
     pub(super) failed: Option<Failed>,
     pub(super) ready_by: Instant,
 }
 
+/// What our 200 with an offer left to wait for the ACK: a provider that is ready.
+#[derive(Debug)]
+pub(super) struct Offering {
+    pub(super) provider: Box<dyn Dialect>,
+}
+
 impl Ringing {
+    /// What packets of a sentence depend on, once that is known.
+    pub(super) fn form(&self) -> Option<Form> {
+        Form::of(&self.answer.as_ref()?.media)
+    }
+
     /// The provider was not ready in time.
     pub(super) fn too_late(&mut self, desk: &mut Desk, now: Instant) -> ControlFlow<End> {
         let (kind, message) = (FailureKind::Connection, "it was not ready in time".to_owned());
@@ -35,7 +50,7 @@ impl Ringing {
         desk.log.leave(&desk.rung, now);
         desk.rung = rung;
         self.failed = Some(failed.after(self.failed.take()));
-        self.provider = desk.open(self.answer.media.codec.format());
+        self.provider = desk.open(self.codec.format());
         desk.emit(Event::Connect(self.provider.endpoint()));
         self.ready_by = now + desk.patience();
         ControlFlow::Continue(())

@@ -71,7 +71,7 @@ impl Call {
     /// How this call stands; `None` once it is over.
     pub fn standing(&self) -> Option<Standing<'_>> {
         let (state, recording) = match &self.state {
-            State::Ringing(_) | State::Offering => (LiveState::Ringing, Kept::No),
+            State::Ringing(_) | State::Offering(_) => (LiveState::Ringing, Kept::No),
             State::Live(live) => (live.live_state(), live.kept()),
             State::Over => return None,
         };

@@ -12,7 +12,7 @@ impl Call {
                 live.reoffered(invite.offer.as_deref(), &mut self.desk, now).map_err(|error| error.sip_status())
             }
             // Media are not agreed yet, or the caller is being handed over.
-            State::Live(_) | State::Offering => Err(480),
+            State::Live(_) | State::Offering(_) => Err(480),
             // A leg that rings cannot be named by a Replaces, and one that is over is no leg any more.
             State::Ringing(_) | State::Over => Err(481),
         };

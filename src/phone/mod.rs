@@ -391,13 +391,14 @@ impl Talk {
     fn hear(&mut self, frame: &Frame, report: &mut Report, events: &mut VecDeque<Event>, now: Instant) {
         report.recording.heard(now - self.answered, &frame.samples);
         match self.ear.hear(frame, now) {
-            Some(listen::Change::Speaks) => {
+            Some(listen::Change::Speaks { since }) => {
                 events.push_back(Event::FarSpeaks);
-                report.first_voice_ms.get_or_insert(millis(now - self.answered));
+                let at_ms = millis(since - self.answered);
+                report.first_voice_ms.get_or_insert(at_ms);
                 if self.speaking.is_none()
-                    && let Some(voice) = self.awaiting_reply.take()
+                    && let Some(voice) = self.awaiting_reply.take_if(|voice| *voice <= since)
                 {
-                    report.turns.push(Turn { at_ms: millis(now - self.answered), latency_ms: millis(now - voice) });
+                    report.turns.push(Turn { at_ms, latency_ms: millis(since - voice) });
                 }
                 self.cue.far_speaks();
             }
@@ -409,6 +410,7 @@ impl Talk {
                 }
                 self.cue.far_silent(last_voice);
             }
+            Some(listen::Change::Signal) => self.interrupting = None,
             None => {}
         }
     }
@@ -434,7 +436,7 @@ impl Talk {
         }
         let Some((number, clip)) = self.clips.front() else { return };
         let due = match clip.when {
-            When::InTurn => self.cue.is_my_turn(now),
+            When::InTurn => self.is_my_turn(now),
             When::At(at) => self.answered + at <= now,
             When::Over(after) => self.ear.speaking_for(now).is_some_and(|spoken| spoken >= after),
         };
@@ -459,7 +461,11 @@ impl Talk {
         plan.hang_up == plan::HangUp::WhenSaid
             && self.clips.is_empty()
             && self.keys.is_empty()
-            && self.cue.is_my_turn(now)
+            && self.is_my_turn(now)
+    }
+
+    fn is_my_turn(&self, now: Instant) -> bool {
+        self.cue.is_my_turn(now) && self.ear.speaking_for(now).is_none()
     }
 }
 

@@ -94,22 +94,38 @@ fn a_caller_talks_turn_by_turn() {
     assert_eq!(written, 2, "{:?}", world.log.posted);
 }
 
+/// Lengths of what was heard that was shorter than any words.
+fn signals(heard: &[i16]) -> Vec<Duration> {
+    let mut sounds: Vec<(usize, usize)> = Vec::new();
+    for (at, _) in heard.iter().enumerate().filter(|(_, sample)| sample.unsigned_abs() > 130) {
+        match sounds.last_mut().filter(|(_, end)| at - *end < 800) {
+            Some((_, end)) => *end = at,
+            None => sounds.push((at, at)),
+        }
+    }
+    let lengths = sounds.into_iter().map(|(start, end)| ms((end - start) as u64 / 8));
+    lengths.filter(|length| *length < ms(300)).collect()
+}
+
 #[test]
-fn an_answer_that_takes_more_than_a_second_is_announced_by_two_tones() {
+fn an_answer_that_takes_long_is_announced_by_two_tones_again_and_again_that_are_nobodys_words() {
     let slow = |first_token_ms| Reply { first_token_ms: Some(first_token_ms), ..Reply::words("From nine to six.") };
     let heard = |first_token_ms: u64| {
         let script = Script { replies: vec![slow(first_token_ms)], ..script() };
-        let clips = vec![question(When::InTurn)];
-        let plan = plan(clips, HangUp::AtTheEnd, 12);
+        let plan = plan(vec![question(When::InTurn)], HangUp::AtTheEnd, 14);
         let mut world = World::new(1, Weather::fair(), House::parts(script, Ear::Turns), plan);
-        world.finish();
-        assert_eq!(world.record().turns.last().unwrap().text.trim(), "From nine to six.", "tones are not words");
-        latencies(&world)[0]
+        let report = world.finish();
+        let said: Vec<_> = world.record().turns.iter().map(|turn| turn.text.trim()).collect();
+        assert_eq!(said, [GREETING, "When are you open?", "From nine to six."]);
+        let at_the_phone = Duration::from_secs_f64(report.turns[0].latency_ms / 1_000.0);
+        (latencies(&world)[0], at_the_phone, signals(report.recording.heard_samples()))
     };
-    let (soon, late) = (heard(400), heard(4_000));
-    assert!(soon < ms(2_000), "{soon:?}");
-    // 500 ms of silence, 350 for the words, and a second.
-    assert!((ms(1_800)..ms(2_300)).contains(&late), "{late:?}");
+    let (soon, _, silence) = heard(100);
+    assert!(soon < ms(1_500) && silence.is_empty(), "{soon:?} {silence:?}");
+    // 500 ms of silence, 350 for the words, and the model's four seconds.
+    let (late, at_the_phone, tones) = heard(4_000);
+    assert!((ms(4_850)..ms(5_500)).contains(&late) && at_the_phone >= late, "{late:?} {at_the_phone:?}");
+    assert!(tones.len() == 2 && tones.iter().all(|tone| *tone > ms(200)), "{tones:?}");
 }
 
 #[test]

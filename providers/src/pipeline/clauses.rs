@@ -58,6 +58,8 @@ impl Clauses {
             let so_far = self.text.get(..next).unwrap_or_default();
             let ends = match c {
                 '!' | '?' | '…' => true,
+                // "No. 5" is a number, "No. We are closed." an answer: what follows tells.
+                '.' if is_word(so_far, "no") => !chars.clone().nth(1)?.1.is_ascii_digit(),
                 '.' => !is_abbreviation(so_far),
                 ',' | ';' | ':' | '—' => (!self.first_given && count >= SHORTEST_FIRST) || count >= LONG,
                 _ => count >= LONGEST,
@@ -70,13 +72,22 @@ impl Clauses {
     }
 }
 
+/// Whether the text ends in this word and a full stop.
+fn is_word(text: &str, word: &str) -> bool {
+    last_word(text).to_lowercase() == word
+}
+
+fn last_word(text: &str) -> &str {
+    text.trim_end_matches('.').rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default()
+}
+
 /// Whether the text ends in a word that is written with a full stop inside a sentence, or in the number of a list.
 fn is_abbreviation(text: &str) -> bool {
     const SHORT: &[&str] = &[
-        "av", "dr", "dra", "sr", "sra", "srta", "prof", "eng", "tel", "ex", "mr", "mrs", "ms", "st", "no", "al",
-        "approx", "vs", "pág", "núm", "ud", "uds", "r",
+        "av", "dr", "dra", "sr", "sra", "srta", "prof", "eng", "tel", "ex", "mr", "mrs", "ms", "st", "al", "approx",
+        "vs", "pág", "núm", "ud", "uds", "r",
     ];
-    let word = text.trim_end_matches('.').rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let word = last_word(text);
     let lower = word.to_lowercase();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
     let item = text.trim().trim_end_matches('.') == word && word.chars().all(|c| c.is_ascii_digit());
@@ -108,6 +119,8 @@ mod tests {
             ),
             ("1. One\n2. Two\n", vec!["1. One", "2. Two"]),
             ("... !", vec![]),
+            ("No. We are closed.", vec!["No.", "We are closed."]),
+            ("It is in No. 5 of this street. No.", vec!["It is in No. 5 of this street.", "No."]),
         ] {
             assert_eq!(cut(text), want, "{text}");
         }

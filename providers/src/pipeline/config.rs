@@ -109,7 +109,7 @@ pub enum Voice {
 pub enum Filler {
     /// Nothing.
     Off,
-    /// Two soft tones, once an answer.
+    /// Whoever plays the answers is told since when one is being made ([`crate::Dialect::answering_since`]).
     Tones,
 }
 

@@ -37,8 +37,14 @@ pub(super) enum Noticed {
 #[derive(Debug)]
 pub(super) enum Ears {
     Nova(Nova),
-    Flux,
-    Turns { cutter: cutter::Ears, talking: bool },
+    Flux {
+        /// The service hears the caller.
+        open: bool,
+    },
+    Turns {
+        cutter: cutter::Ears,
+        talking: bool,
+    },
 }
 
 /// The turn as nova's words and our detector's silence make it.
@@ -50,7 +56,7 @@ pub(super) struct Nova {
     /// Our detector hears nobody.
     talking: bool,
     eager: bool,
-    /// The caller is silent, and the last words are awaited.
+    /// The last words are awaited until then, unless the caller speaks again.
     until: Option<Instant>,
 }
 
@@ -59,7 +65,7 @@ impl Ears {
     pub(super) fn new(hearing: &Hearing, rate: SampleRate) -> Self {
         match hearing {
             Hearing::Nova { .. } => Self::Nova(Nova::default()),
-            Hearing::Flux { .. } => Self::Flux,
+            Hearing::Flux { .. } => Self::Flux { open: false },
             Hearing::Transcriptions { .. } | Hearing::Engine => {
                 Self::Turns { cutter: cutter::Ears::new(rate), talking: false }
             }
@@ -70,8 +76,32 @@ impl Ears {
     pub(super) const fn is_talking(&self) -> bool {
         match self {
             Self::Nova(nova) => nova.talking,
-            Self::Flux => false,
+            Self::Flux { .. } => false,
             Self::Turns { talking, .. } => *talking,
+        }
+    }
+
+    /// Whether words may come of what was heard so far.
+    pub(super) const fn is_waiting_for_words(&self) -> bool {
+        match self {
+            Self::Nova(nova) => nova.talking || nova.has_words() || nova.until.is_some(),
+            Self::Flux { open } => *open,
+            Self::Turns { talking, .. } => *talking,
+        }
+    }
+
+    /// A connection that has heard nothing: turns begin anew.
+    pub(super) const fn connected(&mut self) {
+        if let Self::Flux { open } = self {
+            *open = false;
+        }
+    }
+
+    /// Words that are final, of a turn that is not over.
+    pub(super) fn take_words(&mut self) -> Option<String> {
+        match self {
+            Self::Nova(nova) => Some(std::mem::take(&mut nova.finals)).filter(|words| !words.is_empty()),
+            Self::Flux { .. } | Self::Turns { .. } => None,
         }
     }
 
@@ -79,7 +109,7 @@ impl Ears {
     pub(super) fn judge(&mut self, speech: Speech, now: Instant) -> Vec<Noticed> {
         match self {
             Self::Nova(nova) => nova.judge(speech, now),
-            Self::Flux => Vec::new(),
+            Self::Flux { .. } => Vec::new(),
             Self::Turns { cutter, talking } => {
                 let turn = cutter.judge(speech, now);
                 *talking = cutter.is_talking();
@@ -101,37 +131,45 @@ impl Ears {
             (Self::Nova(nova), Heard::Results { start, duration, is_final, speech_final, from_finalize, channel }) => {
                 let text = channel.alternatives.into_iter().next().map(|first| first.transcript).unwrap_or_default();
                 let mut noticed = nova.words(text.trim(), is_final, speech_final || from_finalize == Some(true));
+                if from_finalize == Some(true) && nova.deadline().is_some() {
+                    // That was all there is.
+                    noticed.extend(nova.ended());
+                }
                 if is_final {
                     noticed.push(Noticed::Understood(start + duration));
                 }
                 noticed
             }
             (Self::Nova(nova), Heard::UtteranceEnd {}) => nova.ended(),
-            (Self::Flux, Heard::TurnInfo { event, transcript, audio_window_end }) => match event {
-                TurnEvent::StartOfTurn => vec![Noticed::Started],
+            (Self::Flux { open }, Heard::TurnInfo { event, transcript, audio_window_end }) => match event {
+                TurnEvent::StartOfTurn => {
+                    *open = true;
+                    vec![Noticed::Started]
+                }
                 TurnEvent::EagerEndOfTurn => vec![Noticed::Eager(transcript.trim().to_owned())],
                 TurnEvent::TurnResumed => vec![Noticed::Resumed],
                 TurnEvent::EndOfTurn => {
+                    *open = false;
                     vec![Noticed::Ended(transcript.trim().to_owned()), Noticed::Understood(audio_window_end)]
                 }
                 TurnEvent::Update | TurnEvent::Unknown => Vec::new(),
             },
-            (Self::Nova(_) | Self::Flux | Self::Turns { .. }, _) => Vec::new(),
+            (Self::Nova(_) | Self::Flux { .. } | Self::Turns { .. }, _) => Vec::new(),
         }
     }
 
     /// When words are awaited no longer.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Nova(nova) => nova.until,
-            Self::Flux | Self::Turns { .. } => None,
+            Self::Nova(nova) => nova.deadline(),
+            Self::Flux { .. } | Self::Turns { .. } => None,
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<Noticed> {
         match self {
-            Self::Nova(nova) if nova.until.is_some_and(|until| until <= now) => nova.ended(),
-            Self::Nova(_) | Self::Flux | Self::Turns { .. } => Vec::new(),
+            Self::Nova(nova) if nova.deadline().is_some_and(|until| until <= now) => nova.ended(),
+            Self::Nova(_) | Self::Flux { .. } | Self::Turns { .. } => Vec::new(),
         }
     }
 }
@@ -139,13 +177,20 @@ impl Ears {
 impl Nova {
     fn judge(&mut self, speech: Speech, now: Instant) -> Vec<Noticed> {
         match speech {
-            Speech::Suspected | Speech::Confirmed | Speech::Insisted => {
+            Speech::Suspected => {
                 self.talking = true;
-                self.until = None;
+                Vec::new()
+            }
+            Speech::Confirmed | Speech::Insisted => {
+                (self.talking, self.until) = (true, None);
                 Vec::new()
             }
             Speech::Refuted | Speech::Yielded => {
                 self.talking = false;
+                // Nobody else ends what was said before a click, or with a murmur.
+                if self.until.is_some() || self.has_words() {
+                    self.until = Some(now + LAST_WORDS);
+                }
                 Vec::new()
             }
             Speech::Ended { .. } => {
@@ -178,6 +223,14 @@ impl Nova {
             noticed.push(Noticed::Eager(self.finals.clone()));
         }
         noticed
+    }
+
+    const fn has_words(&self) -> bool {
+        !self.finals.is_empty() || self.interim
+    }
+
+    const fn deadline(&self) -> Option<Instant> {
+        if self.talking { None } else { self.until }
     }
 
     fn ended(&mut self) -> Vec<Noticed> {

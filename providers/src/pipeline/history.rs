@@ -1,6 +1,6 @@
 //! What was said, as the model is told of it: of the assistant's words only those that were heard.
 use super::wire::chat::{Message, ToolCall};
-use crate::Said;
+use crate::{Respond, Said};
 use media::{Heard, UtteranceId};
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,6 +8,8 @@ use std::{collections::VecDeque, time::Duration};
 const MOST_ENTRIES: usize = 200;
 /// Characters kept, so that a long call does not outgrow a small model; beyond it the oldest entry goes.
 const MOST_CHARACTERS: usize = 48_000;
+/// About what one character takes to be said.
+const CHARACTER: Duration = Duration::from_millis(60);
 /// What the model is told of a call that has no outcome yet: the service refuses a call without any.
 const PENDING: &str = r#"{"status":"pending"}"#;
 
@@ -20,14 +22,22 @@ enum Entry {
         utterance: UtteranceId,
         pieces: Vec<Piece>,
     },
-    Called(Vec<(ToolCall, Option<String>)>),
+    Called {
+        /// With what came of each.
+        calls: Vec<(ToolCall, Option<String>)>,
+        /// Whether anything of it is to be talked about.
+        respond: bool,
+    },
 }
 
 /// Words and how long they take.
 #[derive(Debug)]
 struct Piece {
     text: String,
+    /// Of the sound there is so far.
     length: Duration,
+    /// That is all of it.
+    whole: bool,
 }
 
 /// The conversation, oldest first.
@@ -49,7 +59,7 @@ impl History {
             match said {
                 Said::Caller(text) => self.caller(text),
                 Said::Assistant(text) => {
-                    let pieces = vec![Piece { text, length: Duration::ZERO }];
+                    let pieces = vec![Piece { text, length: Duration::ZERO, whole: true }];
                     self.push(Entry::Assistant { utterance: UtteranceId(0), pieces });
                 }
             }
@@ -60,7 +70,9 @@ impl History {
     pub(super) fn caller(&mut self, text: String) {
         match self.entries.back_mut() {
             Some(Entry::Caller(last)) => *last = format!("{last} {text}"),
-            Some(Entry::Note(_) | Entry::Assistant { .. } | Entry::Called(_)) | None => self.push(Entry::Caller(text)),
+            Some(Entry::Note(_) | Entry::Assistant { .. } | Entry::Called { .. }) | None => {
+                self.push(Entry::Caller(text))
+            }
         }
     }
 
@@ -71,7 +83,7 @@ impl History {
 
     /// The next words of an utterance begin to be heard.
     pub(super) fn says(&mut self, utterance: UtteranceId, text: &str) {
-        let piece = Piece { text: text.to_owned(), length: Duration::ZERO };
+        let piece = Piece { text: text.to_owned(), length: Duration::ZERO, whole: false };
         let own = self.entries.iter_mut().rev().find_map(|entry| entry.pieces_of(utterance));
         match own {
             Some(pieces) => pieces.push(piece),
@@ -87,36 +99,54 @@ impl History {
         }
     }
 
-    /// What of an utterance was not heard was not said.
-    pub(super) fn cut(&mut self, heard: Heard) {
-        let Some(at) = self.entries.iter_mut().rposition(|entry| entry.pieces_of(heard.utterance).is_some()) else {
-            return;
-        };
-        let Some(pieces) = self.entries.get_mut(at).and_then(|entry| entry.pieces_of(heard.utterance)) else { return };
+    /// The words of an utterance that were last begun take no longer.
+    pub(super) fn said(&mut self, utterance: UtteranceId) {
+        let last = self.entries.iter_mut().rev().find_map(|entry| entry.pieces_of(utterance)?.last_mut());
+        if let Some(piece) = last {
+            piece.whole = true;
+        }
+    }
+
+    /// What of an utterance was not heard was not said, nor was any later one: what is left of it, if there was one.
+    pub(super) fn cut(&mut self, heard: Heard) -> Option<String> {
+        // Whatever waited behind it was not heard at all.
+        self.entries
+            .retain(|entry| !matches!(entry, Entry::Assistant { utterance, .. } if *utterance > heard.utterance));
+        let at = self.entries.iter_mut().rposition(|entry| entry.pieces_of(heard.utterance).is_some())?;
+        let pieces = self.entries.get_mut(at)?.pieces_of(heard.utterance)?;
         let mut left = heard.played;
         for piece in pieces.iter_mut() {
             piece.cut(&mut left);
         }
-        pieces.retain(|piece| !piece.text.is_empty() || !piece.length.is_zero());
-        if pieces.iter().all(|piece| piece.text.is_empty()) {
+        pieces.retain(|piece| !piece.text.is_empty());
+        let text = texts(pieces);
+        if text.is_empty() {
             self.entries.remove(at);
         }
+        Some(text)
     }
 
     /// The model called these.
     pub(super) fn called(&mut self, calls: Vec<ToolCall>) {
-        self.push(Entry::Called(calls.into_iter().map(|call| (call, None)).collect()));
+        let calls = calls.into_iter().map(|call| (call, None)).collect();
+        self.push(Entry::Called { calls, respond: false });
     }
 
-    /// A call's outcome. Whether all calls of that time have one.
-    pub(super) fn outcome(&mut self, id: &str, output: String) -> bool {
+    /// A call's outcome. Whether to respond now: all calls of that time have one, and of any it was wished.
+    pub(super) fn outcome(&mut self, id: &str, output: String, wished: Respond) -> bool {
         for entry in self.entries.iter_mut().rev() {
-            let Entry::Called(calls) = entry else { continue };
+            let Entry::Called { calls, respond } = entry else { continue };
             let Some((_, outcome)) = calls.iter_mut().find(|(call, _)| call.id == id) else { continue };
             *outcome = Some(output);
-            return calls.iter().all(|(_, outcome)| outcome.is_some());
+            *respond |= wished == Respond::Yes;
+            return calls.iter().all(|(_, outcome)| outcome.is_some()) && std::mem::take(respond);
         }
         false
+    }
+
+    /// Whether the model is told of outcomes last: there may be nothing to say about them.
+    pub(super) fn ends_with_outcomes(&self) -> bool {
+        matches!(self.entries.back(), Some(Entry::Called { .. }))
     }
 
     /// For the model, with words of the caller that may not be all yet.
@@ -148,7 +178,7 @@ impl Entry {
     fn pieces_of(&mut self, of: UtteranceId) -> Option<&mut Vec<Piece>> {
         match self {
             Self::Assistant { utterance, pieces } if *utterance == of => Some(pieces),
-            Self::Assistant { .. } | Self::Note(_) | Self::Caller(_) | Self::Called(_) => None,
+            Self::Assistant { .. } | Self::Note(_) | Self::Caller(_) | Self::Called { .. } => None,
         }
     }
 
@@ -156,7 +186,7 @@ impl Entry {
         match self {
             Self::Note(text) | Self::Caller(text) => text.len(),
             Self::Assistant { pieces, .. } => pieces.iter().map(|piece| piece.text.len()).sum(),
-            Self::Called(calls) => calls
+            Self::Called { calls, .. } => calls
                 .iter()
                 .map(|(call, out)| call.function.arguments.len() + out.as_ref().map_or(0, String::len))
                 .sum(),
@@ -168,13 +198,12 @@ impl Entry {
             Self::Note(text) => messages.push(Message::System { content: text.clone() }),
             Self::Caller(text) => messages.push(Message::User { content: text.clone() }),
             Self::Assistant { pieces, .. } => {
-                let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
-                let text = texts.join(" ").trim().to_owned();
+                let text = texts(pieces);
                 if !text.is_empty() {
                     messages.push(Message::Assistant { content: Some(text), tool_calls: Vec::new() });
                 }
             }
-            Self::Called(calls) => {
+            Self::Called { calls, .. } => {
                 let tool_calls = calls.iter().map(|(call, _)| call.clone()).collect();
                 messages.push(Message::Assistant { content: None, tool_calls });
                 messages.extend(calls.iter().map(|(call, outcome)| Message::Tool {
@@ -186,17 +215,28 @@ impl Entry {
     }
 }
 
+fn texts(pieces: &[Piece]) -> String {
+    let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+    texts.join(" ").trim().to_owned()
+}
+
 impl Piece {
+    /// How long its words take, as far as that is known.
+    fn takes(&self) -> Duration {
+        let reckoned = CHARACTER * u32::try_from(self.text.chars().count()).unwrap_or(u32::MAX);
+        if self.whole { self.length } else { self.length.max(reckoned) }
+    }
+
     /// Keeps what fits into the time left, which it takes its share of; words are taken to be equally long.
     fn cut(&mut self, left: &mut Duration) {
-        let heard = self.length.min(*left);
+        let (heard, whole) = (self.length.min(*left), self.takes());
         *left = left.saturating_sub(self.length);
-        if heard < self.length {
+        if heard < whole {
             let words: Vec<&str> = self.text.split_whitespace().collect();
-            let kept = (words.len() as f64 * heard.as_secs_f64() / self.length.as_secs_f64()) as usize;
+            let kept = (words.len() as f64 * heard.as_secs_f64() / whole.as_secs_f64()) as usize;
             let kept = words.get(..kept).unwrap_or_default().join(" ");
             self.text = if kept.is_empty() { kept } else { kept + "…" };
-            self.length = heard;
+            (self.length, self.whole) = (heard, true);
         }
     }
 }
@@ -221,8 +261,10 @@ mod tests {
             history.caller("Hi".into());
             history.says(utterance, "We are open");
             history.takes(utterance, ms(600));
+            history.said(utterance);
             history.says(utterance, "from eight to six every day.");
             history.takes(utterance, ms(1_200));
+            history.said(utterance);
             history.cut(Heard { utterance, played, queued: ms(1_000) });
             match history.messages(None).pop() {
                 Some(Message::Assistant { content, .. }) => content.unwrap(),
@@ -237,6 +279,29 @@ mod tests {
     }
 
     #[test]
+    fn of_words_whose_sound_is_still_being_made_no_more_was_heard_than_can_be() {
+        let utterance = UtteranceId(1);
+        let mut history = History::new(String::new());
+        history.says(utterance, "We are open from eight to six every day.");
+        history.takes(utterance, ms(600));
+        let heard = Heard { utterance, played: ms(600), queued: ms(600) };
+        assert_eq!(history.cut(heard).as_deref(), Some("We are…"));
+    }
+
+    #[test]
+    fn what_waited_behind_what_was_cut_was_not_said() {
+        let mut history = History::new(String::new());
+        for n in 1..=3 {
+            history.says(UtteranceId(n), "One moment.");
+            history.takes(UtteranceId(n), ms(600));
+            history.said(UtteranceId(n));
+        }
+        history.cut(Heard { utterance: UtteranceId(2), played: ms(300), queued: ms(900) });
+        let want = r#"[{"role":"assistant","content":"One moment."},{"role":"assistant","content":"One…"}]"#;
+        assert_eq!(shown(&history), want);
+    }
+
+    #[test]
     fn every_call_has_an_outcome_and_the_callers_words_are_one_message() {
         let mut history = History::new("Be brief.".into());
         history.resume(vec![Said::Caller("A".into()), Said::Assistant("B".into())]);
@@ -248,7 +313,7 @@ mod tests {
             function: super::super::wire::chat::Called { name: "f".into(), arguments: "{}".into() },
         };
         history.called(vec![call("x"), call("y")]);
-        assert!(!history.outcome("x", "1".into()));
+        assert!(!history.outcome("x", "1".into(), Respond::Yes));
         let want = concat!(
             r#"[{"role":"system","content":"Be brief."},{"role":"user","content":"A"},{"role":"assistant","content":"B"},"#,
             r#"{"role":"user","content":"one two"},{"role":"assistant","tool_calls":[{"id":"x","type":"function","#,
@@ -257,8 +322,8 @@ mod tests {
             r#"{"role":"tool","tool_call_id":"y","content":"{\"status\":\"pending\"}"}]"#
         );
         assert_eq!(shown(&history), want);
-        assert!(history.outcome("y", "2".into()));
-        assert!(!history.outcome("z", "2".into()));
+        assert!(history.outcome("y", "2".into(), Respond::No));
+        assert!(!history.outcome("z", "2".into(), Respond::Yes));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use super::{
 use crate::{Part, RequestId};
 use std::time::{Duration, Instant};
 
-/// How long a model may be silent before it begins, and in between.
+/// The first words may take so long, whatever comes before them: a model may think aloud for ever.
+const FIRST_WORDS: Duration = Duration::from_secs(5);
+/// And so long the next.
 const SILENCE: Duration = Duration::from_secs(8);
 /// The most of an answer that is taken, bytes.
 const LONGEST_ANSWER: usize = 32 << 10;
@@ -40,11 +42,16 @@ pub(super) struct Thought {
     usage: Option<Usage>,
     asked: u64,
     written: usize,
+    worded: bool,
+    /// Whether the model may have nothing to say.
+    may_be_empty: bool,
     deadline: Instant,
 }
 
+/// A call in the making.
 #[derive(Debug, Default)]
 struct Draft {
+    index: Option<usize>,
     id: String,
     name: String,
     arguments: String,
@@ -52,24 +59,26 @@ struct Draft {
 
 impl Thought {
     /// Asked with so many bytes.
-    pub(super) fn new(id: RequestId, asked: usize, now: Instant) -> Self {
+    pub(super) fn new(id: RequestId, asked: usize, may_be_empty: bool, now: Instant) -> Self {
         let (lines, calls) = (Lines::default(), Vec::new());
-        let asked = asked as u64;
-        Self { id, lines, refusal: None, calls, usage: None, asked, written: 0, deadline: now + SILENCE }
+        let (asked, deadline) = (asked as u64, now + FIRST_WORDS);
+        let (written, worded) = (0, false);
+        Self { id, lines, refusal: None, calls, usage: None, asked, written, worded, may_be_empty, deadline }
     }
 
     pub(super) const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Whether nothing of an answer has come.
-    pub(super) fn is_blank(&self) -> bool {
-        self.written == 0
+    /// Whether nothing of an answer has come that could be said: half a call is none.
+    pub(super) const fn is_blank(&self) -> bool {
+        !self.worded
     }
 
     /// It took too long.
-    pub(super) fn late() -> Fault {
-        fault::broken(WHO, &format!("nothing for {SILENCE:?}"))
+    pub(super) fn late(&self) -> Fault {
+        let limit = if self.written == 0 { FIRST_WORDS } else { SILENCE };
+        fault::broken(WHO, &format!("no words for {limit:?}"))
     }
 
     /// What is to be paid for it, as far as it is known: a stream that was cut off did not say.
@@ -94,7 +103,15 @@ impl Thought {
 
     /// The next part of the answer.
     pub(super) fn handle(&mut self, part: Part, key: Option<&str>, now: Instant) -> Vec<Step> {
-        self.deadline = now + SILENCE;
+        let written = self.written;
+        let steps = self.take(part, key);
+        if self.written > written {
+            self.deadline = now + SILENCE;
+        }
+        steps
+    }
+
+    fn take(&mut self, part: Part, key: Option<&str>) -> Vec<Step> {
         match part {
             Part::Head { status: 200..=299, .. } => Vec::new(),
             Part::Head { status, .. } => {
@@ -115,7 +132,9 @@ impl Thought {
                     self.refusal = Some((status, body));
                     vec![Step::Fault(fault)]
                 }
-                None if self.written == 0 => vec![Step::Fault(fault::broken(WHO, "an empty answer"))],
+                None if self.written == 0 && !self.may_be_empty => {
+                    vec![Step::Fault(fault::broken(WHO, "an empty answer"))]
+                }
                 None => vec![self.done()],
             },
             Part::Failed(why) => vec![Step::Fault(fault::broken(WHO, &why))],
@@ -144,6 +163,7 @@ impl Thought {
                 continue;
             }
             self.written += words.len();
+            self.worded = true;
             steps.push(Step::Words(words));
         }
         steps
@@ -151,14 +171,9 @@ impl Thought {
 
     /// Identity comes with the first fragment of a call only, its arguments in pieces.
     fn fragment(&mut self, fragment: Fragment) {
-        if fragment.index >= MOST_CALLS {
-            return;
-        }
-        while self.calls.len() <= fragment.index {
-            self.calls.push(Draft::default());
-        }
-        let Some(draft) = self.calls.get_mut(fragment.index) else { return };
-        if let Some(id) = fragment.id.filter(|id| !id.is_empty()) {
+        let id = fragment.id.unwrap_or_default();
+        let Some(draft) = self.draft(fragment.index, &id) else { return };
+        if !id.is_empty() {
             draft.id = id;
         }
         let Some(function) = fragment.function else { return };
@@ -172,15 +187,32 @@ impl Thought {
         self.written += 1;
     }
 
+    /// Which call a fragment belongs to. Some servers give no index, or the same to all: a new id is a new call.
+    fn draft(&mut self, index: Option<usize>, id: &str) -> Option<&mut Draft> {
+        let own = |draft: &Draft| draft.index == index && (id.is_empty() || draft.id.is_empty() || draft.id == id);
+        let at = match self.calls.iter().rposition(own) {
+            Some(at) => at,
+            None => {
+                // The last takes all that is too much.
+                if self.calls.len() <= MOST_CALLS {
+                    self.calls.push(Draft { index, ..Draft::default() });
+                }
+                self.calls.len().saturating_sub(1)
+            }
+        };
+        self.calls.get_mut(at)
+    }
+
     fn done(&mut self) -> Step {
         let number = self.id.0;
-        let drafts = std::mem::take(&mut self.calls).into_iter().enumerate();
-        let calls = drafts.filter(|(_, draft)| !draft.name.is_empty()).map(|(index, draft)| ToolCall {
-            // Ollama may give none.
-            id: if draft.id.is_empty() { format!("call-{number}-{index}") } else { draft.id },
-            kind: "function",
-            function: Called { name: draft.name, arguments: draft.arguments },
-        });
-        Step::Done(calls.collect())
+        let mut calls: Vec<ToolCall> = Vec::new();
+        let drafts = std::mem::take(&mut self.calls).into_iter().take(MOST_CALLS).enumerate();
+        for (index, Draft { id, name, arguments, .. }) in drafts.filter(|(_, draft)| !draft.name.is_empty()) {
+            // Ollama may give none, others the same to several.
+            let is_own = !id.is_empty() && calls.iter().all(|call| call.id != id);
+            let id = if is_own { id } else { format!("call-{number}-{index}") };
+            calls.push(ToolCall { id, kind: "function", function: Called { name, arguments } });
+        }
+        Step::Done(calls)
     }
 }

@@ -4,7 +4,7 @@ use super::{
     fault::{self, Fault},
     session::Out,
     sound::Decoder,
-    text::{self, Language},
+    text,
     wire::voice::{self, PiperPath},
 };
 use crate::{Event, Job, JobId, JobOutput, Part, RequestId, Usage};
@@ -68,7 +68,7 @@ enum State {
 impl Mouth {
     /// The next piece.
     pub(super) fn say(&mut self, shown: String, language: Option<&str>) {
-        let spoken = text::spoken(&shown, language.and_then(Language::from_tag));
+        let spoken = text::spoken(&shown, language);
         if spoken.chars().any(char::is_alphanumeric) {
             self.pieces.push_back(Piece { shown, spoken, state: State::Waiting, begun: false, asked_before: false });
         }
@@ -118,6 +118,7 @@ impl Mouth {
             if !complete {
                 return;
             }
+            out.said(utterance);
             self.pieces.pop_front();
         }
     }

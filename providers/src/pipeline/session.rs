@@ -3,7 +3,7 @@ mod answer;
 mod listen;
 
 use super::{
-    config::{Config, Hearing},
+    config::{Config, Filler, Hearing},
     ears::Ears,
     fault,
     history::History,
@@ -15,7 +15,7 @@ use crate::{
     KeysTaken, Next, Note, Outgoing, Part, Past, RequestId, Respond, Said, ToolCallId, Unworded, Usage, keys,
     past::GO_ON,
 };
-use answer::{Answer, Prompt};
+use answer::{Answer, Origin, Prompt};
 use listen::Writing;
 use media::{Audio, AudioFormat, Heard, SampleRate, Speech, UtteranceId};
 use std::{
@@ -43,7 +43,6 @@ const MOST_LOST: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Out {
     pub(super) events: VecDeque<Event>,
-    outgoing: VecDeque<Outgoing>,
     errands: VecDeque<Errand>,
     numbers: u64,
     history: History,
@@ -75,6 +74,11 @@ impl Out {
         self.events.push_back(Event::AssistantText { utterance, delta });
     }
 
+    /// All of the words of an utterance that were last begun has its sound.
+    pub(super) fn said(&mut self, utterance: UtteranceId) {
+        self.history.said(utterance);
+    }
+
     pub(super) fn speak(&mut self, utterance: UtteranceId, audio: Audio) {
         self.history.takes(utterance, audio.duration());
         self.events.push_back(Event::Audio { utterance, audio });
@@ -102,6 +106,14 @@ struct Probe {
     body: Vec<u8>,
 }
 
+/// What is being heard of us.
+#[derive(Debug)]
+struct Playing {
+    utterance: UtteranceId,
+    /// Words of the caller that are answered once it is known how much of it was heard.
+    over: Option<String>,
+}
+
 /// One conversation of separate parts.
 #[derive(Debug)]
 pub struct Session {
@@ -119,7 +131,13 @@ pub struct Session {
     writing: VecDeque<Writing>,
     answer: Option<Answer>,
     prompts: VecDeque<Prompt>,
-    playing: Option<UtteranceId>,
+    /// An answer was withdrawn from a caller who seemed to go on.
+    owed: bool,
+    /// Our detector hears the caller.
+    voiced: bool,
+    /// Since when an answer is being made of which nothing is heard yet.
+    answering: Option<Instant>,
+    playing: Option<Playing>,
     utterances: u64,
     piper: PiperPath,
     lost_answers: u32,
@@ -149,17 +167,14 @@ impl Session {
             writing: VecDeque::new(),
             answer: None,
             prompts: VecDeque::new(),
+            owed: false,
+            voiced: false,
+            answering: None,
             playing: None,
             utterances: 0,
             piper: PiperPath::Synthesize,
             lost_answers: 0,
-            out: Out {
-                events: VecDeque::new(),
-                outgoing: VecDeque::new(),
-                errands: VecDeque::new(),
-                numbers: 0,
-                history,
-            },
+            out: Out { events: VecDeque::new(), errands: VecDeque::new(), numbers: 0, history },
         };
         for request in probes {
             let key = request.headers.first().map(|(_, key)| key.rsplit(' ').next().unwrap_or(key).to_owned());
@@ -184,7 +199,7 @@ impl Session {
                     self.out.history.note(GO_ON.to_owned());
                 }
                 if next == Next::GoOn {
-                    self.prompt(Prompt::Reply);
+                    self.prompt(Prompt::Reply(Origin::Caller));
                 }
             }
             None => {
@@ -220,11 +235,10 @@ impl Session {
 
     fn fail(&mut self, failure: Failure) {
         self.drop_answer();
-        for writing in self.writing.drain(..) {
+        for writing in &self.writing {
             writing.abort(&mut self.out);
         }
         self.prompts.clear();
-        self.out.outgoing.clear();
         self.out.events.push_back(Event::Failed(failure));
         self.life = Life::Over;
     }
@@ -237,6 +251,14 @@ impl Session {
             return self.fail(fault.failure);
         }
         self.out.warn(fault.failure.message);
+    }
+
+    /// Nothing of us is heard any more, and what was is known: who spoke over it is answered.
+    fn silent(&mut self) {
+        let over = self.playing.take().and_then(|playing| playing.over);
+        if let Some(words) = over.filter(|_| self.life == Life::Talking) {
+            self.reply_to(&words);
+        }
     }
 
     fn bill(&mut self, heard: Duration) {
@@ -282,6 +304,7 @@ impl Dialect for Session {
         if let Some(uplink) = &mut self.uplink {
             uplink.open();
         }
+        self.ears.connected();
         self.connected = true;
         self.begin_talking(now);
     }
@@ -344,6 +367,11 @@ impl Dialect for Session {
         if self.life != Life::Talking {
             return;
         }
+        match speech {
+            Speech::Confirmed | Speech::Insisted => self.voiced = true,
+            Speech::Refuted | Speech::Ended { .. } => self.voiced = false,
+            Speech::Suspected | Speech::Yielded => {}
+        }
         let noticed = self.ears.judge(speech, now);
         self.notice(noticed, now);
         if speech == Speech::Confirmed {
@@ -362,29 +390,40 @@ impl Dialect for Session {
         }
         self.withdraw();
         self.out.history.caller(keys::in_words(self.config.language.as_deref(), keys));
-        self.prompt(Prompt::Reply);
+        self.prompt(Prompt::Reply(Origin::Caller));
         self.advance(now);
     }
 
-    fn handle_played_out(&mut self, heard: Heard, _now: Instant) {
-        if self.playing == Some(heard.utterance) {
-            self.playing = None;
+    fn take_half(&mut self) -> Option<String> {
+        let words = self.ears.take_words().into_iter().chain(self.take_written());
+        words.reduce(|before, words| format!("{before} {words}"))
+    }
+
+    fn handle_played_out(&mut self, heard: Heard, now: Instant) {
+        if self.playing.as_ref().is_some_and(|playing| playing.utterance == heard.utterance) {
+            self.silent();
+            self.advance(now);
         }
     }
 
     fn interrupt(&mut self, heard: Heard, now: Instant) {
-        self.playing = None;
-        self.out.history.cut(heard);
-        if self.answer.as_ref().is_some_and(|answer| answer.utterance() <= heard.utterance) {
+        if let Some(text) = self.out.history.cut(heard) {
+            self.out.events.push_back(Event::AssistantHeard { utterance: heard.utterance, text });
+        }
+        // All that was given out waited in the same playout.
+        let cut = |answer: &Answer| answer.is_audible() || answer.utterance() <= heard.utterance;
+        if self.answer.as_ref().is_some_and(cut) {
+            self.withdraw();
             self.drop_answer();
         }
+        self.silent();
         self.advance(now);
     }
 
     fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant) {
-        let complete = self.out.history.outcome(&id.0, output);
-        if respond == Respond::Yes && complete && self.life == Life::Talking {
-            self.prompt(Prompt::Reply);
+        let respond = self.out.history.outcome(&id.0, output, respond);
+        if respond && self.life == Life::Talking {
+            self.prompt(Prompt::Reply(Origin::Caller));
         }
         self.advance(now);
     }
@@ -407,8 +446,15 @@ impl Dialect for Session {
             }
         };
         self.out.history.note(note);
-        self.prompt(Prompt::Reply);
+        self.prompt(Prompt::Reply(Origin::Us));
         self.advance(now);
+    }
+
+    fn answering_since(&self) -> Option<Instant> {
+        match self.config.filler {
+            Filler::Tones => self.answering,
+            Filler::Off => None,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -423,10 +469,9 @@ impl Dialect for Session {
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
-        if let Some(message) = self.out.outgoing.pop_front() {
-            return Some(message);
-        }
-        self.uplink.as_mut()?.poll().map(Outgoing::Binary)
+        let uplink = self.uplink.as_mut()?;
+        let audio = uplink.poll().map(Outgoing::Binary);
+        audio.or_else(|| uplink.take_finalize().then(|| Outgoing::Text(socket::FINALIZE.to_owned())))
     }
 
     fn poll_errand(&mut self) -> Option<Errand> {
@@ -455,7 +500,7 @@ impl Dialect for Session {
         }
         let words = self.ears.deadline().map(|at| (at, "the caller's last words"));
         let writing = self.writing.iter().filter_map(Writing::deadline).min().map(|at| (at, "transcription"));
-        let answer = self.answer.as_ref().and_then(|answer| answer.poll_timeout(self.config.filler));
+        let answer = self.answer.as_ref().and_then(Answer::poll_timeout);
         [words, writing, answer].into_iter().flatten().min()
     }
 }

@@ -19,12 +19,15 @@ pub(super) struct Uplink {
     gone: usize,
     batch: usize,
     open: bool,
+    /// The service is to say what it has, when it has all.
+    finalize: bool,
 }
 
 impl Uplink {
     /// Messages of at least this length.
     pub(super) fn new(format: AudioFormat, batch: Duration) -> Self {
-        let mut uplink = Self { format, kept: VecDeque::new(), sent: 0, gone: 0, batch: 1, open: false };
+        let mut uplink =
+            Self { format, kept: VecDeque::new(), sent: 0, gone: 0, batch: 1, open: false, finalize: false };
         uplink.batch = uplink.bytes(batch).max(1);
         uplink
     }
@@ -60,10 +63,21 @@ impl Uplink {
         self.drop_oldest(bytes);
     }
 
+    /// What waits is sent at once, be it ever so little, and then it is asked for the words.
+    pub(super) fn finalize(&mut self) {
+        self.finalize = true;
+    }
+
+    /// Whether to ask for the words of all that was sent, once.
+    pub(super) fn take_finalize(&mut self) -> bool {
+        self.open && self.sent == self.kept.len() && std::mem::take(&mut self.finalize)
+    }
+
     /// The next message.
     pub(super) fn poll(&mut self) -> Option<Vec<u8>> {
         let waiting = self.kept.len().saturating_sub(self.sent);
-        if !self.open || waiting < self.batch {
+        let least = if self.finalize { 1 } else { self.batch };
+        if !self.open || waiting < least {
             return None;
         }
         let taken = waiting.min(self.bytes(LONGEST));

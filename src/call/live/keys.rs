@@ -113,6 +113,7 @@ impl Live {
     }
 
     fn tell(&mut self, keys: &str, desk: &Desk, now: Instant) {
+        self.begun = true;
         if !matches!(self.assistant, Assistant::Gone { .. }) {
             self.unanswered = None;
             self.asked(now);

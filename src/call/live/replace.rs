@@ -1,6 +1,6 @@
 //! What happens when the provider fails in a call with audio: another goes on with what was said, and hears what the
 //! caller said meanwhile. Where none is left, a voice of this process says so, and the caller is put through to a person.
-use super::{Desk, Event, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer, Whom};
+use super::{Desk, Event, Flow, GO_ON, Live, Phase, Spoken, Step, Tones, Transfer, Whom};
 use crate::{
     breaker::Sign,
     call::{
@@ -40,8 +40,8 @@ pub(super) enum Assistant {
 /// A provider on its way.
 #[derive(Debug)]
 pub(super) struct Replacing {
-    /// The one before it; nothing where it is the first.
-    failed: Option<Failed>,
+    /// The one before it.
+    failed: Failed,
     step: Way,
     /// What the caller pressed meanwhile.
     keys: String,
@@ -61,14 +61,6 @@ impl Way {
     }
 }
 
-impl Assistant {
-    /// The first of a call whose audio flows already.
-    pub(super) fn expected(within: Duration, now: Instant) -> Self {
-        let step = Way::connecting(within, now);
-        Self::Replacing(Box::new(Replacing { failed: None, step, keys: String::new() }))
-    }
-}
-
 impl Replacing {
     /// The caller pressed these.
     pub(super) fn press(&mut self, keys: &str) {
@@ -78,7 +70,7 @@ impl Replacing {
     }
 }
 
-/// A voice of this process that says "one moment" to a caller who hears nothing.
+/// A voice of this process that says "one moment" to a caller who hears nothing, and the tones of one who is answered slowly.
 #[derive(Debug, Default)]
 pub(super) struct Filler {
     /// When it speaks, unless something is heard before.
@@ -88,6 +80,7 @@ pub(super) struct Filler {
     voice: Option<Numbered>,
     /// What it is in the middle of.
     open: Option<UtteranceId>,
+    pub(super) tones: Tones,
 }
 
 impl Filler {
@@ -150,14 +143,6 @@ impl Live {
             }
         }
         self.provider.handle_connected(now);
-    }
-
-    /// The provider is connected while audio flows already. Until then a voice in this seat fills the silence.
-    pub(in crate::call) fn expect_provider(&mut self, filler: Seat, desk: &Desk, now: Instant) {
-        self.assistant = Assistant::expected(desk.patience(), now);
-        self.begun = false;
-        self.filler.arm(now + desk.settings.ladder.filler, filler);
-        self.kept.gap_began();
     }
 
     /// A job of the speech engine ended.
@@ -224,16 +209,13 @@ impl Live {
         let format = self.provider.formats().uplink;
         self.media.feed(format);
         desk.reports(Sign::Ready);
-        self.begun = true;
         let Assistant::Replacing(replacing) = std::mem::replace(&mut self.assistant, Assistant::Present) else {
             return;
         };
         let Replacing { failed, keys, .. } = *replacing;
         self.note_unheard(desk, now);
         let (replay, lost) = self.kept.replay(format);
-        if let Some(failed) = failed {
-            desk.changed(failed, lost, now);
-        }
+        desk.changed(failed, lost, now);
         if desk.rung.hears_turns() {
             self.replay = replay;
         } else {
@@ -252,6 +234,7 @@ impl Live {
     /// Words that a failed provider left are written down where nobody hears all of that speech again.
     fn note_unheard(&mut self, desk: &mut Desk, now: Instant) {
         if let Some(words) = self.kept.take_unheard() {
+            self.begun = true;
             desk.log.transcript.caller(words.clone(), now);
             desk.emit(Event::CallerText(words));
         }
@@ -301,7 +284,7 @@ impl Live {
         let present = std::mem::replace(&mut self.assistant, Assistant::Present);
         let worked = matches!(present, Assistant::Present);
         let (failed, keys) = match present {
-            Assistant::Replacing(before) => (failed.after(before.failed), before.keys),
+            Assistant::Replacing(before) => (failed.after(Some(before.failed)), before.keys),
             Assistant::Present | Assistant::Gone { .. } => (failed, String::new()),
         };
         desk.spare();
@@ -326,7 +309,7 @@ impl Live {
         self.kept.gap_began();
         self.replay = super::Replay::default();
         let step = Way::Waiting { until: now + wait };
-        self.assistant = Assistant::Replacing(Box::new(Replacing { failed: Some(failed), step, keys }));
+        self.assistant = Assistant::Replacing(Box::new(Replacing { failed, step, keys }));
         if wait.is_zero() {
             self.connect(desk, now);
         }
@@ -397,7 +380,7 @@ impl Live {
             Assistant::Present if self.debt.deadline().is_some_and(|by| by <= now) => {
                 let attentive = matches!(self.phase, Phase::Talking) && self.hold == super::Hold::Resumed;
                 self.debt.begun();
-                if !attentive || self.media.playing().is_some() || self.speaking || self.kept.in_turn() {
+                if !attentive || self.media.playing().is_some_and(|what| !Tones::has(what)) || self.speaking || self.kept.in_turn() {
                     return GO_ON;
                 }
                 let message = "it answers nothing".to_owned();
@@ -444,6 +427,7 @@ impl Live {
         let wanted = self.filler.at.is_some() && self.may_speak();
         match event {
             providers::Event::Audio { utterance, audio } if wanted && !self.is_stale(utterance) => {
+                self.hush(now);
                 desk.log.transcript.generated(utterance, audio.duration(), now);
                 self.filler.open = Some(utterance);
                 self.media.play(utterance, &audio, now);

@@ -60,7 +60,7 @@ impl Call {
             }
             (Order::SayGoodbye, State::Live(live)) => live.take_leave(&mut self.desk, now)?,
             (Order::Transfer { to }, State::Live(live)) => live.transfer_by_order(to, &mut self.desk, now)?,
-            (Order::SayGoodbye | Order::Transfer { .. }, State::Ringing(_) | State::Offering | State::Over) => {
+            (Order::SayGoodbye | Order::Transfer { .. }, State::Ringing(_) | State::Offering(_) | State::Over) => {
                 return Err(NotDone::NotNow(state));
             }
         }
@@ -72,7 +72,7 @@ impl Call {
         let bye = Hangup::Bye(Some(reason::normal()));
         let (outcome, cause, hangup) = match &self.state {
             State::Ringing(_) => (Outcome::Abandoned, BY_ORDER.to_owned(), Hangup::Reject(DECLINE)),
-            State::Offering | State::Over => (Outcome::Abandoned, BY_ORDER.to_owned(), bye),
+            State::Offering(_) | State::Over => (Outcome::Abandoned, BY_ORDER.to_owned(), bye),
             State::Live(live) => {
                 let (outcome, cause) = live.ends_by_order(&mut self.desk);
                 (outcome, cause, bye)

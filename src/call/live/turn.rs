@@ -14,6 +14,9 @@ impl Live {
             // What was said to somebody else wants no answer of ours.
             return self.debt.turn_passed();
         }
+        if matches!(speech, Speech::Suspected | Speech::Confirmed) {
+            self.hush(now);
+        }
         match speech {
             Speech::Suspected => self.media.duck(now),
             Speech::Refuted => self.media.resume(now),
@@ -85,6 +88,7 @@ impl Live {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
+        self.hush(now);
         let Some(heard) = self.media.cut(now) else { return };
         desk.log.transcript.cut(heard, now);
         self.cut = Some(heard.utterance);

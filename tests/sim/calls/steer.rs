@@ -68,6 +68,8 @@ fn a_call_whose_media_are_not_agreed_is_hung_up() {
     let invite = (LEG, model::invite(None));
     let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
     let mut world = World::of(Call::new(setup, now), now);
+    world.call.handle_connected(world.now);
+    world.provider(vec![Model::created(), Model::updated()]);
     assert_eq!(world.state(), Some(LiveState::Ringing));
     assert_eq!(world.order(&to("sales")), Err(NotDone::NotNow(LiveState::Ringing)));
     assert_eq!(world.order(&Wish::HangUp), Ok(()));

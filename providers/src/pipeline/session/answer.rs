@@ -1,39 +1,30 @@
 //! One answer: what the model writes becomes pieces, pieces become speech. An answer begun in advance is made, but not
 //! heard before the caller's turn is over, and never if it was not.
-use super::{Life, Out, Session};
+use super::{Life, Out, Playing, Session};
 use crate::{
     Event, JobId, JobOutput, Part, RequestId, ToolCallId,
     pipeline::{
         clauses::Clauses,
-        config::{Chat, Config, Filler},
+        config::{Chat, Config},
         fault::Fault,
         mind::{Step, Thought},
         mouth::{Larynx, Mouth},
         wire::chat::{self, ToolCall},
     },
 };
-use media::{Audio, Frame, SampleRate, UtteranceId};
-use std::{
-    f64::consts::TAU,
-    time::{Duration, Instant},
-};
+use media::UtteranceId;
+use std::time::Instant;
 
-/// So long an answer may take before the caller hears that it is being made.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// What waits to be said behind the present answer; beyond it the oldest is not said.
 const MOST_PROMPTS: usize = 4;
-/// Two soft tones, -26 dBFS.
-const TONES: [f64; 2] = [440.0, 554.0];
-const TONE: Duration = Duration::from_millis(140);
-const TONE_PEAK: f64 = 1_640.0;
 
 /// What is to be said next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
     /// These words.
     Say(String),
-    /// What the model makes of the conversation.
-    Reply,
+    /// What the model makes of the conversation, which changed because of one of us.
+    Reply(Origin),
 }
 
 /// Whether an answer may be heard.
@@ -41,13 +32,13 @@ pub(super) enum Prompt {
 enum Standing {
     /// The caller's turn may not be over: an answer to these words.
     Eager(String),
-    /// It may, since then. The caller's is withdrawn if the caller goes on before hearing it.
-    Granted { since: Instant, origin: Origin },
+    /// It may. The caller's is withdrawn if the caller goes on before hearing it.
+    Granted(Origin),
 }
 
 /// Who caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Caller,
     Us,
 }
@@ -63,7 +54,6 @@ pub(super) struct Answer {
     /// The model has written something.
     begun: bool,
     audible: bool,
-    filled: bool,
     asked_again: bool,
 }
 
@@ -76,25 +66,15 @@ impl Answer {
         self.mouth.job_done(id, result)
     }
 
-    pub(super) fn poll_timeout(&self, filler: Filler) -> Option<(Instant, &'static str)> {
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let thought = self.thought.as_ref().map(|thought| (thought.deadline(), "language model"));
         let voice = self.mouth.deadline().map(|at| (at, "voice"));
-        let filler = self.filler_at(filler).map(|at| (at, "filler"));
-        [thought, voice, filler].into_iter().flatten().min()
+        thought.into_iter().chain(voice).min()
     }
 
-    fn filler_at(&self, filler: Filler) -> Option<Instant> {
-        match (&self.standing, filler) {
-            (Standing::Granted { since, .. }, Filler::Tones) if !self.audible && !self.filled => {
-                Some(*since + PATIENCE)
-            }
-            (Standing::Granted { .. } | Standing::Eager(_), Filler::Tones | Filler::Off) => None,
-        }
-    }
-
-    /// Whether the caller heard something of it, if only that it is being made.
-    const fn is_open(&self) -> bool {
-        self.audible || self.filled
+    /// Whether some of its words were given out.
+    pub(super) const fn is_audible(&self) -> bool {
+        self.audible
     }
 
     /// Whether the caller has heard words of it, or is going to.
@@ -103,16 +83,22 @@ impl Answer {
     }
 
     fn is_withdrawable(&self) -> bool {
-        let ours = matches!(self.standing, Standing::Granted { origin: Origin::Us, .. });
-        !self.audible && !ours
+        !self.audible && self.standing != Standing::Granted(Origin::Us)
     }
 }
 
 impl Session {
     /// Something to say, when what is being said has been made.
     pub(super) fn prompt(&mut self, prompt: Prompt) {
-        if prompt == Prompt::Reply && self.prompts.back() == Some(&Prompt::Reply) {
-            return;
+        if let Prompt::Reply(origin) = prompt {
+            self.owed = false;
+            if let Some(Prompt::Reply(last)) = self.prompts.back_mut() {
+                // One answer to both, which is not withdrawn if either must be heard.
+                if origin == Origin::Us {
+                    *last = origin;
+                }
+                return;
+            }
         }
         if self.prompts.len() >= MOST_PROMPTS {
             self.prompts.pop_front();
@@ -121,16 +107,24 @@ impl Session {
     }
 
     /// The caller's turn is over: they are answered, with what was made in advance if it answers the same words.
-    pub(super) fn reply_to(&mut self, words: &str, now: Instant) {
+    pub(super) fn reply_to(&mut self, words: &str) {
         self.out.history.caller(words.to_owned());
         match &mut self.answer {
             Some(answer) if answer.standing == Standing::Eager(words.to_owned()) => {
-                answer.standing = Standing::Granted { since: now, origin: Origin::Caller };
+                answer.standing = Standing::Granted(Origin::Caller);
+                self.owed = false;
             }
             Some(_) | None => {
                 self.withdraw();
-                self.prompt(Prompt::Reply);
+                self.prompt(Prompt::Reply(Origin::Caller));
             }
+        }
+    }
+
+    /// Whoever seemed to go on and said nothing still waits for the answer that was withdrawn.
+    fn pay(&mut self) {
+        if self.owed && !self.voiced && !self.ears.is_waiting_for_words() && self.writing.is_empty() {
+            self.prompt(Prompt::Reply(Origin::Caller));
         }
     }
 
@@ -155,7 +149,9 @@ impl Session {
     }
 
     pub(super) fn withdraw(&mut self) {
-        if self.answer.as_ref().is_some_and(Answer::is_withdrawable) {
+        if let Some(answer) = self.answer.as_ref().filter(|answer| answer.is_withdrawable()) {
+            // One in advance is made again when the turn is over.
+            self.owed |= matches!(answer.standing, Standing::Granted(_));
             self.drop_answer();
         }
     }
@@ -167,7 +163,7 @@ impl Session {
             self.out.events.push_back(Event::Usage(thought.usage()));
         }
         answer.mouth.abort(&mut self.out);
-        if answer.is_open() {
+        if answer.audible {
             self.out.events.push_back(Event::UtteranceDone(answer.utterance));
         }
     }
@@ -175,8 +171,21 @@ impl Session {
     /// Goes on with what can be gone on with.
     pub(super) fn advance(&mut self, now: Instant) {
         if self.life == Life::Talking {
-            self.settle(now);
+            self.settle();
+            self.pay();
         }
+        self.make(now);
+        self.answering = self.is_answering().then(|| self.answering.unwrap_or(now));
+    }
+
+    /// Whether the caller waits for an answer, as far as that is known, and has heard nothing of it.
+    fn is_answering(&self) -> bool {
+        let made = |answer: &Answer| matches!(answer.standing, Standing::Granted(_)) && !answer.audible;
+        let asked = || !self.ears.is_talking() && !(self.writing.is_empty() && self.prompts.is_empty());
+        self.life == Life::Talking && self.answer.as_ref().map_or_else(asked, made)
+    }
+
+    fn make(&mut self, now: Instant) {
         loop {
             if self.life != Life::Talking {
                 return;
@@ -194,7 +203,8 @@ impl Session {
             answer.mouth.give(answer.utterance, &mut self.out);
             if self.out.events.len() > spoken {
                 answer.audible = true;
-                self.playing = Some(answer.utterance);
+                let over = self.playing.take().and_then(|playing| playing.over);
+                self.playing = Some(Playing { utterance: answer.utterance, over });
                 self.lost_answers = 0;
             }
             // There may be room to ask for more.
@@ -210,14 +220,15 @@ impl Session {
         let busy = self.ears.is_talking() || !self.writing.is_empty();
         match self.prompts.front() {
             None => {}
-            Some(Prompt::Reply) if busy => {}
-            Some(Prompt::Reply) => {
+            Some(Prompt::Reply(_)) if busy => {}
+            Some(Prompt::Reply(origin)) => {
+                let origin = *origin;
                 self.prompts.pop_front();
-                self.think(Standing::Granted { since: now, origin: Origin::Caller }, now);
+                self.think(Standing::Granted(origin), now);
             }
             Some(Prompt::Say(_)) => {
                 let Some(Prompt::Say(text)) = self.prompts.pop_front() else { return };
-                let mut answer = self.blank(Standing::Granted { since: now, origin: Origin::Us });
+                let mut answer = self.blank(Standing::Granted(Origin::Us));
                 let mut pieces = answer.clauses.push(&text);
                 pieces.extend(answer.clauses.finish());
                 let language = self.config.language.as_deref();
@@ -238,7 +249,6 @@ impl Session {
             calls: Vec::new(),
             begun: false,
             audible: false,
-            filled: false,
             asked_again: false,
         }
     }
@@ -251,7 +261,7 @@ impl Session {
 
     fn finish(&mut self) {
         let Some(answer) = self.answer.take() else { return };
-        if answer.is_open() {
+        if answer.audible {
             self.out.events.push_back(Event::UtteranceDone(answer.utterance));
         }
         if answer.calls.is_empty() {
@@ -322,17 +332,12 @@ impl Session {
     /// What took too long.
     pub(super) fn answer_late(&mut self, now: Instant) {
         let Some(answer) = &mut self.answer else { return };
-        if answer.thought.as_ref().is_some_and(|thought| thought.deadline() <= now) {
-            return self.no_mind(Thought::late(), now);
+        if let Some(thought) = answer.thought.as_ref().filter(|thought| thought.deadline() <= now) {
+            let fault = thought.late();
+            return self.no_mind(fault, now);
         }
         if let Err(fault) = answer.mouth.handle_timeout(now, &mut self.out) {
-            return self.lose(fault);
-        }
-        if answer.filler_at(self.config.filler).is_some_and(|at| at <= now) {
-            answer.filled = true;
-            self.playing = Some(answer.utterance);
-            self.out.history.says(answer.utterance, "");
-            self.out.speak(answer.utterance, Audio::Pcm(tones()));
+            self.lose(fault);
         }
     }
 }
@@ -341,11 +346,13 @@ impl Answer {
     fn ask(&mut self, config: &Config, out: &mut Out, now: Instant) {
         let unfinished = match &self.standing {
             Standing::Eager(words) => Some(words.as_str()),
-            Standing::Granted { .. } => None,
+            Standing::Granted(_) => None,
         };
         let request = chat::request(&config.chat, &config.tools, &out.history.messages(unfinished));
         let length = request.body.len();
-        self.thought = Some(Thought::new(out.request(request), length, now));
+        // The caller's words want an answer, what a tool brought may not.
+        let may_be_empty = unfinished.is_none() && out.history.ends_with_outcomes();
+        self.thought = Some(Thought::new(out.request(request), length, may_be_empty, now));
     }
 }
 
@@ -353,15 +360,4 @@ impl Chat {
     fn key(&self) -> Option<&str> {
         self.at.api_key.as_deref()
     }
-}
-
-fn tones() -> Frame {
-    let rate = SampleRate::HZ_8000;
-    let length = rate.samples_in(TONE);
-    let sample = |tone: f64, n: usize| {
-        // Up and down again, so that nothing clicks.
-        let swell = (TAU / 2.0 * n as f64 / length as f64).sin();
-        ((TAU * tone * n as f64 / f64::from(rate.hz())).sin() * swell * TONE_PEAK) as i16
-    };
-    Frame { rate, samples: TONES.iter().flat_map(|tone| (0..length).map(|n| sample(*tone, n))).collect() }
 }

@@ -1,11 +1,12 @@
 //! From what was heard to what is answered.
 use super::Session;
 use crate::{
-    Event, Failure, FailureKind, Job, JobId, JobOutput, Outgoing, Part, RequestId, Usage,
+    Event, Failure, FailureKind, Job, JobId, JobOutput, Part, RequestId, Usage,
     pipeline::{
         config::Hearing,
         ears::Noticed,
         fault,
+        uplink::Uplink,
         wire::{listen, transcription},
     },
 };
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// How long a turn may take to be written down; whoever is later is silent.
 const WRITTEN: Duration = Duration::from_secs(5);
-/// Turns on their way at once; a caller who talks faster has the oldest forgotten.
+/// Turns that are awaited at once; of a caller who talks faster the oldest of them is forgotten.
 const MOST_WRITING: usize = 3;
 /// The most of a transcription that is read, bytes.
 const LONGEST: usize = 64 << 10;
@@ -88,9 +89,9 @@ impl Session {
                 Noticed::Eager(words) if !words.is_empty() => self.reply_in_advance(words, now),
                 Noticed::Eager(_) => {}
                 Noticed::Resumed => self.drop_eager(),
-                Noticed::Ended(words) => self.turn_ended(&words, now),
+                Noticed::Ended(words) => self.turn_ended(&words),
                 Noticed::Turn(speech) => self.write_down(speech, now),
-                Noticed::Finalize => self.out.outgoing.push_back(Outgoing::Text(listen::FINALIZE.to_owned())),
+                Noticed::Finalize => self.uplink.iter_mut().for_each(Uplink::finalize),
                 Noticed::Understood(until_s) => {
                     self.uplink.iter_mut().for_each(|uplink| uplink.understood(until_s));
                 }
@@ -103,7 +104,7 @@ impl Session {
         }
     }
 
-    fn turn_ended(&mut self, words: &str, now: Instant) {
+    fn turn_ended(&mut self, words: &str) {
         if words.is_empty() {
             return self.drop_eager();
         }
@@ -116,22 +117,52 @@ impl Session {
             }
             // Heard by the service: who speaks words wants to be heard.
             self.out.events.push_back(Event::SpeechStarted);
+            // Given out now, it would be cut off together with what is playing.
+            self.drop_eager();
         }
         self.out.events.extend([Event::SpeechStopped, text]);
-        self.reply_to(words, now);
+        match &mut self.playing {
+            // The model must not be told of what is about to be cut.
+            Some(playing) => playing.over = Some(join(playing.over.take(), words)),
+            None => self.reply_to(words),
+        }
     }
 
     fn write_down(&mut self, speech: Frame, now: Instant) {
         let transcribed = speech.duration();
         let Some(by) = self.ask_for_words(&speech) else { return };
-        if self.writing.len() >= MOST_WRITING
-            && let Some(oldest) = self.writing.pop_front()
+        self.join_written();
+        let is_awaited = |writing: &Writing| writing.deadline().is_some();
+        let oldest = self.writing.iter().position(is_awaited);
+        if self.writing.iter().filter(|writing| is_awaited(writing)).count() >= MOST_WRITING
+            && let Some(oldest) = oldest.and_then(|at| self.writing.remove(at))
         {
             oldest.abort(&mut self.out);
             self.out.warn("a turn of the caller was forgotten: transcription is too slow");
         }
         self.out.events.push_back(Event::Usage(Usage { transcribed, ..Usage::default() }));
         self.writing.push_back(Writing { by, state: State::awaited(now), speech: Some(speech) });
+    }
+
+    /// Neighbours that are in words become one, so that what is kept is as bounded as what is awaited.
+    fn join_written(&mut self) {
+        for next in std::mem::take(&mut self.writing) {
+            match (self.writing.back_mut().map(|last| &mut last.state), &next.state) {
+                (Some(State::Written(words)), State::Written(more)) => {
+                    *words = format!("{words} {more}").trim().to_owned()
+                }
+                (_, _) => self.writing.push_back(next),
+            }
+        }
+    }
+
+    /// Words that wait for the end of the caller's turn, or for an earlier turn's.
+    pub(super) fn take_written(&mut self) -> Option<String> {
+        let words = std::mem::take(&mut self.writing).into_iter().filter_map(|writing| match writing.state {
+            State::Written(words) if !words.is_empty() => Some(words),
+            State::Written(_) | State::Awaited { .. } => None,
+        });
+        words.reduce(|before, words| format!("{before} {words}"))
     }
 
     fn ask_for_words(&mut self, speech: &Frame) -> Option<By> {
@@ -224,20 +255,20 @@ impl Session {
     }
 
     /// Answers when all that was said is in words and the caller is silent.
-    pub(super) fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self) {
         let awaited = self.writing.iter().any(|writing| writing.deadline().is_some());
         if awaited || self.writing.is_empty() || self.ears.is_talking() {
             return;
         }
-        let written = std::mem::take(&mut self.writing).into_iter().filter_map(|writing| match writing.state {
-            State::Written(words) if !words.is_empty() => Some(words),
-            State::Written(_) | State::Awaited { .. } => None,
-        });
-        let words: Vec<String> = written.collect();
-        if !words.is_empty() {
-            self.turn_ended(&words.join(" "), now);
+        if let Some(words) = self.take_written() {
+            self.turn_ended(&words);
         }
     }
+}
+
+/// Words, behind those before.
+fn join(before: Option<String>, words: &str) -> String {
+    before.map_or_else(|| words.to_owned(), |before| format!("{before} {words}"))
 }
 
 impl Hearing {

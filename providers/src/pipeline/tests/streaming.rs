@@ -1,7 +1,7 @@
 //! With a socket that listens.
 use super::world::{World, chunk, config, flux, ms, nova};
 use crate::{
-    Dialect, Disconnect, Endpoint, Event, FailureKind, Next, Outgoing, Part, Past, Respond, Said, ToolCallId,
+    Dialect, Disconnect, Endpoint, Event, FailureKind, Next, Note, Outgoing, Part, Past, Respond, Said, ToolCallId,
     pipeline::Config,
 };
 use media::{Audio, Law, Speech};
@@ -314,4 +314,227 @@ fn a_conversation_begins_when_every_service_is_there_and_knows_the_key() {
         assert!(!format!("{event:?}").contains("key-1"), "{event:?}");
         assert!(matches!(&event, Some(Event::Failed(failure)) if failure.kind == kind), "{event:?}");
     }
+}
+
+#[test]
+fn who_coughs_while_the_answer_is_made_is_answered_all_the_same() {
+    let asked = |world: &World| world.to("/chat/completions").len();
+    // nova hears a cough and nothing in it.
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "When are you open?");
+    world.detector(Speech::Confirmed);
+    assert_eq!(world.aborted, world.to("/chat/completions"), "it seemed more was said");
+    world.detector(Speech::Yielded);
+    world.silent();
+    assert_eq!(asked(&world), 1, "words may come of it");
+    world.pass(ms(1_500));
+    assert_eq!(asked(&world), 2);
+    assert_eq!(world.told()[1..], ["user: When are you open?"]);
+    world.pass(ms(3_000));
+    assert_eq!(asked(&world), 2, "once");
+    // It says so itself.
+    world.detector(Speech::Confirmed);
+    world.silent();
+    world.finalized("");
+    assert_eq!(asked(&world), 3);
+    // There were words.
+    world.detector(Speech::Confirmed);
+    world.words("On Sunday?", true, false);
+    world.silent();
+    world.pass(ms(3_000));
+    assert_eq!(asked(&world), 4);
+    assert_eq!(world.told()[1..], ["user: When are you open? On Sunday?"]);
+
+    // Flux may begin a turn for it, or not.
+    let mut world = World::connected(config(flux()));
+    world.turn("StartOfTurn", "When");
+    world.turn("EndOfTurn", "When are you open?");
+    world.detector(Speech::Confirmed);
+    world.turn("StartOfTurn", "");
+    world.silent();
+    assert_eq!(asked(&world), 1);
+    world.turn("EndOfTurn", "");
+    assert_eq!(asked(&world), 2);
+    world.detector(Speech::Confirmed);
+    world.silent();
+    assert_eq!(asked(&world), 3);
+}
+
+#[test]
+fn what_must_be_heard_is_not_withdrawn() {
+    let mut world = World::connected(config(nova()));
+    world.session.inform(Note::SayGoodbye { reason: "time is up".into() }, world.now);
+    world.pass(ms(1));
+    world.detector(Speech::Suspected);
+    world.detector(Speech::Confirmed);
+    assert_eq!((world.to("/chat/completions").len(), world.aborted.len()), (1, 0));
+    world.write("Goodbye, and thank you! ");
+    world.voice(world.last("/v1/speak"), ms(500));
+    assert_eq!(world.heard(), [(1, ms(500))]);
+}
+
+#[test]
+fn a_click_does_not_swallow_the_last_words() {
+    let mut world = World::connected(config(nova()));
+    world.detector(Speech::Confirmed);
+    world.words("when are", false, false);
+    world.silent();
+    world.detector(Speech::Suspected);
+    world.words("When are you open?", true, false);
+    assert!(world.caller().is_empty(), "there may be more");
+    world.detector(Speech::Refuted);
+    world.pass(ms(1_500));
+    assert_eq!(world.caller(), ["When are you open?"]);
+    // Nor when it is first, and the end is not noticed.
+    world.detector(Speech::Suspected);
+    world.words("Hello?", true, false);
+    world.detector(Speech::Refuted);
+    world.pass(ms(1_500));
+    assert_eq!(world.caller(), ["When are you open?", "Hello?"]);
+}
+
+#[test]
+fn what_waits_behind_what_is_cut_off_is_not_heard() {
+    let mut world = World::connected(Config { first_message: Some("Welcome to the clinic.".into()), ..config(nova()) });
+    world.voice(world.last("/v1/speak"), ms(2_000));
+    ask(&mut world, "Hello?");
+    world.write("I am Ana. How can I help you? ");
+    world.voice(world.to("/v1/speak")[1], ms(500));
+    assert_eq!(world.heard(), [(1, ms(2_000)), (3, ms(500))], "behind the greeting, which plays still");
+    let (mind, voice) = (world.last("/chat/completions"), world.last("/v1/speak"));
+    world.aborted.clear();
+    world.cut(1, ms(1_000));
+    assert_eq!(world.aborted, [mind, voice]);
+    ask(&mut world, "Stop.");
+    assert_eq!(world.told()[1..], ["assistant: Welcome to…", "user: Hello? Stop."]);
+}
+
+#[test]
+fn a_model_that_only_thinks_is_given_up() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "Hello?");
+    let first = world.last("/chat/completions");
+    world.part(first, Part::Head { status: 200, retry_after: None });
+    for _ in 0..4 {
+        world.pass(ms(1_000));
+        world.part(first, Part::Chunk(b": keep-alive\n\n".to_vec()));
+        world.part(first, Part::Chunk(chunk(json!({"reasoning": "Hm."}))));
+    }
+    assert!(world.aborted.is_empty());
+    world.pass(ms(1_000));
+    assert_eq!((world.aborted.clone(), world.to("/chat/completions").len()), (vec![first], 2));
+    world.write("Hello");
+    world.pass(ms(7_999));
+    assert_eq!(world.aborted, [first], "it has begun");
+}
+
+/// What is called.
+fn called(world: &World) -> Vec<(&str, &str, &str)> {
+    let calls = world.events.iter().filter_map(|event| match event {
+        Event::ToolCall { id, name, arguments } => Some((id.0.as_str(), name.as_str(), arguments.as_str())),
+        _ => None,
+    });
+    calls.collect()
+}
+
+fn calls(world: &mut World, fragments: &[serde_json::Value]) {
+    let id = world.last("/chat/completions");
+    world.part(id, Part::Head { status: 200, retry_after: None });
+    fragments.iter().for_each(|fragment| world.part(id, Part::Chunk(chunk(json!({"tool_calls": [fragment]})))));
+}
+
+#[test]
+fn several_calls_are_told_apart_by_index_or_by_id() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "Goodbye.");
+    // All of index 0, none, or of equal ids.
+    let fragments = [
+        json!({"index": 0, "id": "a", "function": {"name": "one", "arguments": "{"}}),
+        json!({"index": 0, "function": {"arguments": "}"}}),
+        json!({"index": 0, "id": "b", "function": {"name": "two", "arguments": "{}"}}),
+        json!({"id": "c", "function": {"name": "three", "arguments": "{"}}),
+        json!({"id": "c", "function": {"arguments": "}"}}),
+        json!({"index": 3, "id": "a", "function": {"name": "four", "arguments": "{}"}}),
+    ];
+    calls(&mut world, &fragments);
+    world.written();
+    let id = format!("call-{}-3", world.last("/chat/completions").0);
+    let want = [("a", "one", "{}"), ("b", "two", "{}"), ("c", "three", "{}"), (id.as_str(), "four", "{}")];
+    assert_eq!(called(&world), want);
+}
+
+#[test]
+fn no_more_calls_are_taken_than_are_made() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "Goodbye.");
+    let fragment = |n: u32| json!({"id": format!("{n}"), "function": {"name": "one", "arguments": "{}"}});
+    calls(&mut world, &(0..20).map(fragment).collect::<Vec<_>>());
+    world.written();
+    assert_eq!(called(&world).len(), 8);
+    assert!(called(&world).iter().all(|(_, _, arguments)| *arguments == "{}"));
+}
+
+#[test]
+fn outcomes_are_talked_about_if_any_is_worth_it_and_there_may_be_nothing_to_say() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "Goodbye.");
+    let fragment = |n: usize| json!({"index": n, "id": format!("{n}"), "function": {"name": "one", "arguments": "{}"}});
+    calls(&mut world, &[fragment(0), fragment(1)]);
+    world.written();
+    for (id, respond) in [("0", Respond::Yes), ("1", Respond::No)] {
+        world.session.answer_tool(ToolCallId(id.into()), "{}".into(), respond, world.now);
+    }
+    world.detector(Speech::Suspected);
+    assert_eq!(world.to("/chat/completions").len(), 2);
+    world.detector(Speech::Refuted);
+    world.written();
+    assert_eq!(world.to("/chat/completions").len(), 2);
+    assert!(!world.has(|event| matches!(event, Event::Failed(_) | Event::Warning(_))), "{:?}", world.events);
+    // Of words an answer is made.
+    ask(&mut world, "Are you there?");
+    world.written();
+    assert!(world.has(|event| matches!(event, Event::Warning(text) if text.contains("empty"))));
+}
+
+#[test]
+fn half_a_call_is_asked_for_again() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "Goodbye.");
+    calls(&mut world, &[json!({"index": 0, "id": "a", "function": {"name": "end_call", "arguments": "{\"rea"}})]);
+    let id = world.last("/chat/completions");
+    world.part(id, Part::Failed("reset".into()));
+    assert_eq!(world.to("/chat/completions").len(), 2);
+    calls(&mut world, &[json!({"index": 0, "id": "b", "function": {"name": "end_call", "arguments": "{}"}})]);
+    world.written();
+    assert_eq!(called(&world), [("b", "end_call", "{}")]);
+}
+
+#[test]
+fn the_last_words_are_asked_for_behind_the_last_sound() {
+    let mut world = World::connected(config(nova()));
+    world.detector(Speech::Confirmed);
+    let sound = Audio::G711 { law: Law::Mu, bytes: vec![7; 160] };
+    world.session.handle_audio(&sound, world.now);
+    world.silent();
+    let finalize = Outgoing::Text(r#"{"type":"Finalize"}"#.into());
+    assert_eq!(world.sent, [Outgoing::Binary(vec![7; 160]), finalize.clone()]);
+    // Over a new connection as well.
+    world.session.handle_disconnected(Disconnect::Closed(None), world.now);
+    world.detector(Speech::Confirmed);
+    world.silent();
+    assert_eq!(world.sent.len(), 2);
+    world.session.handle_connected(world.now);
+    world.detector(Speech::Suspected);
+    assert_eq!(world.sent[2..], [Outgoing::Binary(vec![7; 160]), finalize]);
+}
+
+#[test]
+fn final_words_of_a_turn_that_is_not_over_are_not_lost() {
+    let mut world = World::connected(config(nova()));
+    world.detector(Speech::Confirmed);
+    world.words("My number is", true, false);
+    world.words("five", false, false);
+    world.session.handle_disconnected(Disconnect::Refused(401), world.now);
+    assert_eq!(world.session.take_half().as_deref(), Some("My number is"));
+    assert_eq!(world.session.take_half(), None);
 }

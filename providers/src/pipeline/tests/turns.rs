@@ -43,21 +43,29 @@ fn who_goes_on_is_answered_once() {
 }
 
 #[test]
-fn a_long_wait_is_filled_once_and_softly() {
+fn it_tells_since_when_an_answer_is_awaited_until_something_of_it_is_heard() {
     let mut world = World::connected(Config { filler: Filler::Tones, ..config(transcriptions()) });
+    assert_eq!(world.session.answering_since(), None);
     world.speak(ms(1_000));
+    let since = Some(world.now);
+    assert_eq!(world.session.answering_since(), since, "it is being written down");
+    world.pass(ms(700));
     world.respond(world.requests[0].0, 200, br#"{"text":"Hello?"}"#);
-    world.pass(ms(999));
-    assert!(world.heard().is_empty());
-    world.pass(ms(3_000));
-    assert_eq!(world.heard(), [(1, ms(280))]);
+    world.pass(ms(700));
+    assert_eq!(world.session.answering_since(), since, "the caller waits no less for who answers");
     world.write("Good morning all of you! ");
     world.voice(world.last("/v1/speak"), ms(500));
-    assert_eq!((world.heard(), world.said()), (vec![(1, ms(780))], "Good morning all of you!".to_owned()));
+    assert_eq!(world.session.answering_since(), None);
+    world.written();
     world.cut(1, ms(400));
     world.speak(ms(1_000));
-    world.respond(world.last("/transcriptions"), 200, br#"{"text":"What?"}"#);
-    assert_eq!(world.told()[1..], ["user: Hello?", "assistant: Good…", "user: What?"], "tones are not words");
+    assert_eq!(world.session.answering_since(), Some(world.now));
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":""}"#);
+    assert_eq!(world.session.answering_since(), None, "nothing was said");
+
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    assert_eq!(world.session.answering_since(), None, "nobody is to hear of it");
 }
 
 #[test]
@@ -119,4 +127,43 @@ fn a_transcription_that_is_refused_or_late_ends_it_and_one_that_fails_is_asked_f
     assert!(!failed(&world));
     world.respond(world.last("/transcriptions"), 503, b"");
     assert!(failed(&world), "whoever takes over hears it again");
+}
+
+#[test]
+fn a_cough_or_a_turn_without_words_leaves_the_answer_owed() {
+    let asked = |world: &World| world.to("/chat/completions").len();
+    let mut world = World::connected(config(transcriptions()));
+    world.speak(ms(1_000));
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":"Hello?"}"#);
+    world.speak(ms(100));
+    assert_eq!((world.to("/transcriptions").len(), asked(&world)), (1, 2), "too short to be words");
+    world.speak(ms(1_000));
+    assert_eq!(asked(&world), 2);
+    world.respond(world.last("/transcriptions"), 200, br#"{"text":" "}"#);
+    assert_eq!((asked(&world), world.caller()), (3, vec!["Hello?"]));
+}
+
+#[test]
+fn words_that_came_are_kept_when_the_caller_talks_faster_than_is_written() {
+    let mut world = World::connected(config(transcriptions()));
+    let turn = |world: &mut World, words: &str| {
+        world.speak(ms(400));
+        world.detector(Speech::Confirmed);
+        let body = json!({"text": words}).to_string();
+        world.respond(world.last("/transcriptions"), 200, body.as_bytes());
+    };
+    for words in ["One", "two", "three", "four"] {
+        turn(&mut world, words);
+    }
+    assert!(!world.has(|event| matches!(event, Event::Warning(_))));
+    (0..4).for_each(|_| world.speak(ms(400)));
+    let asked = world.to("/transcriptions");
+    assert_eq!(world.aborted, [asked[4]], "the oldest without words");
+    for (id, words) in asked[5..].iter().zip(["six", "seven"]) {
+        world.respond(*id, 200, json!({"text": words}).to_string().as_bytes());
+    }
+    assert!(world.caller().is_empty());
+    world.respond(world.last("/transcriptions"), 401, b"");
+    assert!(world.has(|event| matches!(event, Event::Failed(_))));
+    assert_eq!(world.session.take_half().as_deref(), Some("One two three four six seven"));
 }

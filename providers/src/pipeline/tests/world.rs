@@ -109,8 +109,17 @@ impl World {
     }
 
     pub(super) fn words(&mut self, text: &str, is_final: bool, speech_final: bool) {
+        self.results(text, is_final, speech_final, false);
+    }
+
+    /// nova's answer to a question for the last words.
+    pub(super) fn finalized(&mut self, text: &str) {
+        self.results(text, true, false, true);
+    }
+
+    fn results(&mut self, text: &str, is_final: bool, speech_final: bool, from_finalize: bool) {
         self.ear(json!({"type": "Results", "channel_index": [0, 1], "start": 0.0, "duration": 1.0,
-            "is_final": is_final, "speech_final": speech_final, "from_finalize": false,
+            "is_final": is_final, "speech_final": speech_final, "from_finalize": from_finalize,
             "channel": {"alternatives": [{"transcript": text, "confidence": 0.9, "words": []}]},
             "metadata": {"request_id": "r", "model_uuid": "m", "model_info": {"name": "n", "version": "v", "arch": "a"}}}));
     }

@@ -6,15 +6,22 @@ use super::{
 use Gender::{Feminine, Masculine};
 use Language::{English, Portuguese, Spanish};
 
-/// The longest number that is said as one: longer ones are codes, said by digits.
+/// The longest number that is said as one.
 const LONGEST_NUMBER: usize = 12;
+/// So many digits without a separator are a code, said by digits.
+const SHORTEST_CODE: usize = 7;
 /// So many digits with dashes or an area code are a phone.
 const SHORTEST_PHONE: usize = 7;
 
-/// A word as it is said. What is no figure stays as it is, and so does what stands around one.
-pub(super) fn word(written: &str, language: Language) -> String {
-    if let Some(said) = abbreviation(written, language) {
+/// A word as it is said before the next. What is no figure stays as it is, and so does what stands around one.
+pub(super) fn word(written: &str, next: Option<&str>, language: Language) -> String {
+    let next = next.and_then(|next| next.chars().next());
+    let is_answer = written == "No." && !next.is_some_and(|next| next.is_ascii_digit());
+    if let Some(said) = abbreviation(written, language).filter(|_| !is_answer) {
         return said;
+    }
+    if let Some(counted) = count(written, language).filter(|_| next.is_some_and(char::is_alphabetic)) {
+        return counted;
     }
     let tail = written.len() - written.trim_end_matches(['.', ',', ';', ':', '!', '?', '"', '»', '”', '…']).len();
     let (core, after) = written.split_at(written.len() - tail);
@@ -89,6 +96,25 @@ fn abbreviation(written: &str, language: Language) -> Option<String> {
     table.iter().find(|(short, _)| *short == written).map(|(_, long)| (*long).to_owned())
 }
 
+/// A whole number that may count the next word, in digits: in Portuguese and Spanish its form follows that word's gender,
+/// which a voice knows and this table does not.
+fn count(written: &str, language: Language) -> Option<String> {
+    let (whole, fraction) = parts(written, language)?;
+    let is_code = written.len() >= SHORTEST_CODE && !written.contains('.');
+    let is_count = language != English && fraction.is_empty() && !written.starts_with('0') && !is_code;
+    is_count.then(|| whole.to_string())
+}
+
+/// A thousand, a million and so on behind an amount of money.
+pub(super) fn is_scale(word: &str, language: Language) -> bool {
+    let scales: &[&str] = match language {
+        English => &["thousand", "million", "billion", "trillion"],
+        Portuguese => &["mil", "milhão", "milhões", "bilhão", "bilhões", "trilhão", "trilhões"],
+        Spanish => &["mil", "millón", "millones", "billón", "billones"],
+    };
+    scales.contains(&word)
+}
+
 /// A sign of money as it stands before an amount.
 pub(super) fn is_currency(word: &str) -> bool {
     matches!(word, "R$" | "US$" | "$" | "€" | "£")
@@ -119,6 +145,10 @@ fn money(core: &str, language: Language) -> Option<String> {
         .find_map(|sign| Some((*sign, core.strip_prefix(sign)?)))
         .or_else(|| Some(("€", core.strip_suffix('€')?)))?;
     let [one, many, hundredth, hundredths] = names(sign, language)?;
+    let gender = if sign == "£" { Feminine } else { Masculine };
+    if let Some((figure, scale)) = amount.split_once(' ') {
+        return scaled(figure, scale, many, gender, language);
+    }
     let (whole, fraction) = parts(amount, language)?;
     let cents = match fraction.len() {
         0 => 0,
@@ -126,7 +156,6 @@ fn money(core: &str, language: Language) -> Option<String> {
         2 => fraction.parse().ok()?,
         _ => return None,
     };
-    let gender = if sign == "£" { Feminine } else { Masculine };
     let counted = |count: u64, one: &str, many: &str, gender| {
         let words = cardinal(count, language, gender);
         let words = if language == Spanish { numbers::apocope(words) } else { words };
@@ -145,6 +174,20 @@ fn money(core: &str, language: Language) -> Option<String> {
         (_, 0) => counted(whole, one, many, gender),
         (_, _) => format!("{} {and} {}", counted(whole, one, many, gender), small()),
     })
+}
+
+/// Um vírgula cinco milhão de reais, dez mil reais.
+fn scaled(figure: &str, scale: &str, many: &str, gender: Gender, language: Language) -> Option<String> {
+    let said = match (parts(figure, language)?, scale) {
+        ((1, ""), "mil") => String::new(),
+        ((whole, ""), "mil") => cardinal(whole, language, gender),
+        // Millions are masculine themselves.
+        ((whole, ""), _) => cardinal(whole, language, Masculine),
+        (_, _) => number(figure, language)?,
+    };
+    let said = if language == Spanish { numbers::apocope(said) } else { said };
+    let of = if language == English || scale.ends_with("mil") { "" } else { " de" };
+    Some(format!("{said} {scale}{of} {many}").trim().to_owned())
 }
 
 /// Whole part and decimals of a number as this language writes it.
@@ -174,7 +217,7 @@ fn parts(text: &str, language: Language) -> Option<(u64, &str)> {
 }
 
 fn number(core: &str, language: Language) -> Option<String> {
-    let long = core.len() > LONGEST_NUMBER || (core.len() > 1 && core.starts_with('0'));
+    let long = core.len() >= SHORTEST_CODE || (core.len() > 1 && core.starts_with('0'));
     if long && core.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(numbers::digits(core, language));
     }

@@ -24,16 +24,40 @@ impl Language {
     }
 }
 
-/// The text in words; empty if nothing of it can be said.
-pub(super) fn spoken(text: &str, language: Option<Language>) -> String {
+/// The text in words, for the BCP 47 tag of a language; empty if nothing of it can be said.
+pub(super) fn spoken(text: &str, tag: Option<&str>) -> String {
     let plain = markup::plain(text);
-    let Some(language) = language else { return plain };
-    let words = glued(&plain, language);
-    words.iter().map(|word| figures::word(word, language)).collect::<Vec<_>>().join(" ")
+    let Some(language) = tag.and_then(Language::from_tag) else { return plain };
+    let mut words = glued(&plain, language);
+    if language == Language::Spanish && tag.is_some_and(has_decimal_point) {
+        words.iter_mut().for_each(|word| *word = with_comma(word));
+    }
+    let next = words.iter().skip(1).map(|next| Some(next.as_str())).chain([None]);
+    words.iter().zip(next).map(|(word, next)| figures::word(word, next, language)).collect::<Vec<_>>().join(" ")
 }
 
-/// Words as they belong together: a sign of money with its amount, a number with its percent sign, an area code with
-/// its phone, an hour with its "PM".
+/// Where Spanish is written as 1,250.50: Mexico, the Caribbean, most of Central America, Peru and the United States.
+fn has_decimal_point(tag: &str) -> bool {
+    const REGIONS: [&str; 13] = ["419", "BZ", "CU", "DO", "GT", "HN", "MX", "NI", "PA", "PE", "PR", "SV", "US"];
+    tag.split(['-', '_']).skip(1).any(|part| REGIONS.contains(&part.to_ascii_uppercase().as_str()))
+}
+
+/// The same number as Spain writes it.
+fn with_comma(word: &str) -> String {
+    let digits_around = |at: usize| {
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        at.checked_sub(1).is_some_and(|before| digit(word.as_bytes().get(before))) && digit(word.as_bytes().get(at + 1))
+    };
+    let swapped = word.char_indices().map(|(at, c)| match c {
+        '.' if digits_around(at) => ',',
+        ',' if digits_around(at) => '.',
+        other => other,
+    });
+    swapped.collect()
+}
+
+/// Words as they belong together: a sign of money with its amount and the "million" behind it, a number with its percent
+/// sign, an area code with its phone, an hour with its "PM".
 fn glued(text: &str, language: Language) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -49,12 +73,22 @@ fn glued(text: &str, language: Language) -> Vec<String> {
             let hour = language == Language::English && half_of_day && after_digit;
             money || percent || phone || hour
         });
+        let scale = figures::is_scale(word.trim_end_matches(['.', ',', ';', ':', '?', '!', ')']), language)
+            && out.last().is_some_and(|last| is_amount(last) || last.ends_with(" mil"));
         match out.last_mut() {
             Some(last) if belongs => last.push_str(word),
+            Some(last) if scale => *last = format!("{last} {word}"),
             Some(_) | None => out.push(word.to_owned()),
         }
     }
     out
+}
+
+/// `R$1,5`, and nothing behind it.
+fn is_amount(word: &str) -> bool {
+    let digits = word.find(|c: char| c.is_ascii_digit()).unwrap_or_default();
+    let sign = word.get(..digits).unwrap_or_default().trim_start_matches('(');
+    figures::is_currency(sign) && word.ends_with(|c: char| c.is_ascii_digit())
 }
 
 /// `(11)`, `+55`, `+55(11)`.
@@ -105,14 +139,57 @@ mod tests {
             (Spanish, "a la 1:00", "a la una"),
         ];
         for (language, text, want) in cases {
-            assert_eq!(spoken(text, Some(language)), want, "{text}");
+            assert_eq!(spoken(text, Some(tag(language))), want, "{text}");
+        }
+    }
+
+    fn tag(language: Language) -> &'static str {
+        match language {
+            English => "en-US",
+            Portuguese => "pt-BR",
+            Spanish => "es-ES",
+        }
+    }
+
+    #[test]
+    fn what_stands_around_a_figure_tells_how_it_is_read() {
+        let cases = [
+            ("en", "No. We are closed. No.", "No. We are closed. No."),
+            ("en", "Room No. 12", "Room number twelve"),
+            ("en", "$2.5 million, or £3 thousand.", "two point five million dollars, or three thousand pounds."),
+            (
+                "en",
+                "Order 12345678 of 123456",
+                "Order one two three four five six seven eight of \
+                one hundred twenty-three thousand four hundred fifty-six",
+            ),
+            ("pt-BR", "R$ 1,5 milhão.", "um vírgula cinco milhão de reais."),
+            ("pt-BR", "R$ 10 mil ou (R$ 2 milhões)", "dez mil reais ou (dois milhões de reais)"),
+            ("pt-BR", "£200 mil e US$ 1 mil", "duzentas mil libras e mil dólares"),
+            ("pt-BR", "em 2 horas, 1 pessoa", "em 2 horas, 1 pessoa"),
+            ("pt-BR", "1.250 pessoas, 3,5 quilos, 2.", "1250 pessoas, três vírgula cinco quilos, dois."),
+            ("pt-BR", "R$ 10 por 2", "dez reais por dois"),
+            ("es", "1 día o 21 días", "1 día o 21 días"),
+            ("es", "Cuesta £200.", "Cuesta doscientas libras."),
+            ("es-ES", "21 millones, $21 millones", "21 millones, veintiún millones de dólares"),
+            ("es-ES", "$2 mil millones", "dos mil millones de dólares"),
+            (
+                "es-MX",
+                "Cuesta $1,250.50, o 2.5%.",
+                "Cuesta mil doscientos cincuenta dólares con cincuenta centavos, o \
+                dos coma cinco por ciento.",
+            ),
+            ("es-AR", "2,5%", "dos coma cinco por ciento"),
+        ];
+        for (tag, text, want) in cases {
+            assert_eq!(spoken(text, Some(tag)), want, "{text}");
         }
     }
 
     #[test]
     fn what_is_no_figure_stays_as_it_is() {
         for text in ["COVID-19 e B2B", "a/b", "Olá, tudo bem?", "v1.2.3", "well-known (really)"] {
-            assert_eq!(spoken(text, Some(Portuguese)), text);
+            assert_eq!(spoken(text, Some(tag(Portuguese))), text);
         }
         assert_eq!(spoken("**3** Äpfel", None), "3 Äpfel");
     }
@@ -138,9 +215,11 @@ mod tests {
             "1:",
             "-5",
             "R$ -3",
+            "R$ 1 mil mil",
+            "$1 million million",
         ] {
             for language in [English, Portuguese, Spanish] {
-                let _ = spoken(text, Some(language)).len();
+                let _ = spoken(text, Some(tag(language))).len();
             }
         }
     }

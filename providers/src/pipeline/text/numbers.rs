@@ -164,7 +164,7 @@ fn portuguese(number: u64, gender: Gender) -> String {
         101..1_000 => {
             let hundred = name(&HUNDREDS, number / 100);
             let hundred = match gender {
-                Gender::Feminine if number >= 200 => hundred.replace("os", "as"),
+                Gender::Feminine if number >= 200 => feminine(hundred),
                 Gender::Feminine | Gender::Masculine => hundred.to_owned(),
             };
             match number % 100 {
@@ -212,7 +212,7 @@ fn spanish(number: u64, gender: Gender) -> String {
         101..1_000 => {
             let hundred = name(&HUNDREDS, number / 100);
             let hundred = match gender {
-                Gender::Feminine if number >= 200 => hundred.replace("os", "as"),
+                Gender::Feminine if number >= 200 => feminine(hundred),
                 Gender::Feminine | Gender::Masculine => hundred.to_owned(),
             };
             rest(hundred, number % 100)
@@ -221,6 +221,11 @@ fn spanish(number: u64, gender: Gender) -> String {
         2_000..1_000_000 => rest(format!("{} mil", apocope(spanish(number / 1_000, gender))), number % 1_000),
         1_000_000.. => rest(millions(number / 1_000_000), number % 1_000_000),
     }
+}
+
+/// Duzentas, doscientas.
+fn feminine(hundred: &str) -> String {
+    hundred.strip_suffix("os").map_or_else(|| hundred.to_owned(), |stem| format!("{stem}as"))
 }
 
 /// Spanish "uno" loses its end before what it counts: veintiún mil, treinta y un euros.
@@ -242,7 +247,7 @@ mod tests {
     fn numbers_are_said_as_people_say_them() {
         use Gender::{Feminine, Masculine};
         use Language::{English, Portuguese, Spanish};
-        let cases: [(u64, Language, Gender, &str); 26] = [
+        let cases: [(u64, Language, Gender, &str); 27] = [
             (0, English, Masculine, "zero"),
             (42, English, Masculine, "forty-two"),
             (115, English, Masculine, "one hundred fifteen"),
@@ -265,6 +270,7 @@ mod tests {
             (100, Spanish, Masculine, "cien"),
             (101, Spanish, Masculine, "ciento uno"),
             (500, Spanish, Feminine, "quinientas"),
+            (200, Spanish, Feminine, "doscientas"),
             (1_999, Spanish, Masculine, "mil novecientos noventa y nueve"),
             (21_000, Spanish, Masculine, "veintiún mil"),
             (1_000_000, Spanish, Masculine, "un millón"),

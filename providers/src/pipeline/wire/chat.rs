@@ -121,8 +121,7 @@ pub(in crate::pipeline) struct Delta {
 
 #[derive(Debug, Deserialize)]
 pub(in crate::pipeline) struct Fragment {
-    #[serde(default)]
-    pub(in crate::pipeline) index: usize,
+    pub(in crate::pipeline) index: Option<usize>,
     pub(in crate::pipeline) id: Option<String>,
     pub(in crate::pipeline) function: Option<FragmentFunction>,
 }
