@@ -389,6 +389,8 @@ pub trait Dialect: Debug + Send {
     }
     /// The caller cut the assistant off; the playout is already empty.
     fn interrupt(&mut self, heard: Heard, now: Instant);
+    /// Nothing of it is heard or waits to be heard any more, whatever was cut.
+    fn silenced(&mut self, _now: Instant) {}
     /// The outcome of a tool call, as JSON text.
     fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant);
     /// The assistant must know this, and speak.

@@ -138,6 +138,7 @@ impl Live {
             filler: Filler::default(),
             recorded: None,
         };
+        live.filler.tones.put_off(now);
         live.mind_keys(desk);
         live.start_recording(desk);
         Ok(live)
@@ -337,7 +338,7 @@ impl Live {
 
     fn on_played_out(&mut self, heard: Heard, desk: &mut Desk, now: Instant) -> Flow {
         if Tones::has(heard.utterance) {
-            return self.when_silent(desk, now);
+            return GO_ON;
         }
         self.filler.tones.put_off(now);
         desk.log.transcript.played_out(heard, now);
@@ -555,6 +556,7 @@ impl Live {
     fn transfer_failed(&mut self, reason: &str, desk: &mut Desk, now: Instant) -> Flow {
         let Phase::Transferring(transfer) = std::mem::replace(&mut self.phase, Phase::Talking) else { return GO_ON };
         let Transfer { whom, destination, .. } = transfer;
+        self.filler.tones.put_off(now);
         desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });
@@ -668,9 +670,9 @@ impl Live {
         self.cut.is_some_and(|cut| utterance <= cut)
     }
 
-    /// Nothing plays, and no utterance is still being made.
+    /// Nobody's words play, and no utterance is still being made.
     fn is_silent(&self) -> bool {
-        self.open.is_none() && self.media.playing().is_none()
+        self.open.is_none() && self.media.playing().is_none_or(Tones::has)
     }
 
     /// The caller is ours to listen to.

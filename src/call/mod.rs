@@ -1,8 +1,8 @@
 //! One call: a SIP leg, a media session and a provider, and whose turn it is. No IO, no clock, no tasks.
 //!
 //! ```text
-//! Incoming ──offer──▶ Ringing ──provider ready──▶ Live ──▶ Over
-//!     └──no offer──▶ Offering ──ACK with answer──▶ Live
+//! Incoming ──▶ Ringing ──provider ready──▶ Live ──▶ Over
+//!                 └──the same, no offer──▶ Offering ──ACK with answer──▶ Live
 //! ```
 //! Every exit goes through [`Call::end`], once.
 mod bundle;
@@ -589,9 +589,13 @@ impl Call {
     /// The one exit.
     fn end(&mut self, end: End, now: Instant) {
         let leg = self.desk.leg;
-        if let State::Live(live) = &mut self.state {
-            live.close(&mut self.desk, now);
-            self.desk.farewell.extend(std::iter::from_fn(|| live.media.poll_transmit()));
+        match &mut self.state {
+            State::Live(live) => {
+                live.close(&mut self.desk, now);
+                self.desk.farewell.extend(std::iter::from_fn(|| live.media.poll_transmit()));
+            }
+            State::Offering(offering) => offering.settle_accounts(&mut self.desk),
+            State::Ringing(_) | State::Over => {}
         }
         match end.hangup {
             Hangup::Bye(reason) => self.desk.commands.push_back(Command::Bye { leg, reason }),

@@ -141,6 +141,10 @@ impl Dialect for Numbered {
         }
     }
 
+    fn silenced(&mut self, now: Instant) {
+        self.dialect.silenced(now);
+    }
+
     fn answer_tool(&mut self, id: ToolCallId, output: String, respond: Respond, now: Instant) {
         self.dialect.answer_tool(id, output, respond, now);
     }

@@ -25,6 +25,19 @@ pub(super) struct Offering {
     pub(super) provider: Box<dyn Dialect>,
 }
 
+impl Offering {
+    /// The call ends before its media: what the provider's first words cost is in it still.
+    pub(super) fn settle_accounts(&mut self, desk: &mut Desk) {
+        while let Some(event) = self.provider.poll_event() {
+            match event {
+                providers::Event::Usage(usage) => desk.used(&usage),
+                providers::Event::Receipt(receipt) => desk.emit(Event::Receipt(receipt)),
+                _ => {}
+            }
+        }
+    }
+}
+
 impl Ringing {
     /// What packets of a sentence depend on, once that is known.
     pub(super) fn form(&self) -> Option<Form> {

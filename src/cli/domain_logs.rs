@@ -5,7 +5,7 @@
 use crate::config::DomainLogs;
 use anyhow::Context as _;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     io::{self, Write as _},
     path::PathBuf,
@@ -41,6 +41,8 @@ const MOST_OPEN: usize = 128;
 /// How long the end of the program waits for lines on their way.
 const FLUSH: Duration = Duration::from_secs(2);
 
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// What the writing thread is told.
 enum Work {
     Line { domain: Arc<str>, text: String },
@@ -57,12 +59,12 @@ pub(super) struct Desk {
 
 impl Desk {
     /// A thread that writes into this folder.
-    pub(super) fn open(config: &DomainLogs) -> anyhow::Result<Self> {
+    pub(super) fn open(config: &DomainLogs, json: bool) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&config.directory)
             .with_context(|| format!("[log] domains: {}", config.directory.display()))?;
         let (queue, work) = mpsc::sync_channel(QUEUE);
         let left_out = Arc::new(AtomicU64::new(0));
-        let files = Files { config: config.clone(), open: HashMap::new(), written: 0 };
+        let files = Files { config: config.clone(), json, open: HashMap::new(), written: 0 };
         let known = Arc::clone(&left_out);
         thread::Builder::new().name("domain-logs".into()).spawn(move || write(&work, files, &known))?;
         Ok(Self { queue, left_out })
@@ -83,15 +85,24 @@ impl Drop for Flushed {
     fn drop(&mut self) {
         let Some(desk) = &self.0 else { return };
         let (done, end) = mpsc::sync_channel(1);
-        if desk.queue.send(Work::Flush(done)).is_ok() {
-            // A disk that stalls is not waited for.
-            let _ = end.recv_timeout(FLUSH);
+        let mut work = Work::Flush(done);
+        // A disk that stalls is not waited for.
+        for _ in 0..FLUSH.as_millis() / PAUSE.as_millis() {
+            match desk.queue.try_send(work) {
+                Ok(()) => {
+                    let _ = end.recv_timeout(FLUSH);
+                    return;
+                }
+                Err(TrySendError::Full(back)) => work = back,
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+            thread::sleep(PAUSE);
         }
     }
 }
 
 fn write(work: &Receiver<Work>, mut files: Files, left_out: &AtomicU64) {
-    let mut trouble = false;
+    let mut troubled = HashSet::new();
     for work in work {
         let (domain, text) = match work {
             Work::Line { domain, text } => (domain, text),
@@ -101,26 +112,39 @@ fn write(work: &Receiver<Work>, mut files: Files, left_out: &AtomicU64) {
             }
         };
         let missing = left_out.swap(0, Ordering::Relaxed);
-        let note = if missing > 0 { format!("[{missing} lines of all domains were left out]\n") } else { String::new() };
-        let result = files.append(&domain, &format!("{note}{text}"));
-        if let Err(error) = &result
-            && !trouble
-        {
-            tracing::warn!(%error, "the logs of domains cannot be written");
+        match files.append(&domain, &format!("{}{text}", files.note(missing))) {
+            Ok(()) => drop(troubled.remove(&domain)),
+            Err(error) => {
+                left_out.fetch_add(missing + 1, Ordering::Relaxed);
+                if troubled.insert(Arc::clone(&domain)) {
+                    tracing::warn!(%domain, %error, "the log of a domain cannot be written");
+                }
+            }
         }
-        trouble = result.is_err();
     }
 }
 
 /// The files of today, as far as they are open.
 struct Files {
     config: DomainLogs,
+    /// Lines are JSON objects.
+    json: bool,
     open: HashMap<Arc<str>, (RollingFileAppender, u64)>,
     /// Lines so far: how long ago a file was written to.
     written: u64,
 }
 
 impl Files {
+    /// A line about lines that are missing.
+    fn note(&self, missing: u64) -> String {
+        let words = format!("{missing} lines of all domains were left out");
+        match (missing, self.json) {
+            (0, _) => String::new(),
+            (_, true) => format!("{}\n", serde_json::json!({"level": "WARN", "fields": {"message": words}})),
+            (_, false) => format!("[{words}]\n"),
+        }
+    }
+
     fn append(&mut self, domain: &Arc<str>, text: &str) -> io::Result<()> {
         self.written += 1;
         if !self.open.contains_key(domain) {
@@ -137,7 +161,8 @@ impl Files {
     fn open_file(&self, domain: &str) -> io::Result<RollingFileAppender> {
         let folder: PathBuf = self.config.directory.join(folder(domain));
         let builder = RollingFileAppender::builder().rotation(Rotation::DAILY).filename_suffix("log");
-        builder.max_log_files(self.config.keep_days as usize).build(folder).map_err(io::Error::other)
+        // It makes room for a new file even where today's is there.
+        builder.max_log_files(self.config.keep_days as usize + 1).build(folder).map_err(io::Error::other)
     }
 
     fn make_room(&mut self) {
@@ -150,6 +175,9 @@ impl Files {
 
 /// The name of a domain's folder: of any text another, and none that leads elsewhere.
 fn folder(domain: &str) -> String {
+    if domain.is_empty() {
+        return "%".to_owned();
+    }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let first = domain.bytes().next();
     let bytes = domain.bytes().enumerate();
@@ -258,7 +286,7 @@ mod tests {
     fn old_files_go_and_only_so_many_are_open() {
         let directory = std::env::temp_dir().join(format!("ramal-logs-{}", uuid::Uuid::new_v4()));
         let config = DomainLogs { directory: directory.clone(), keep_days: 2 };
-        let mut files = Files { config, open: HashMap::new(), written: 0 };
+        let mut files = Files { config, json: false, open: HashMap::new(), written: 0 };
         let other = directory.join("pbx.example");
         std::fs::create_dir_all(&other).unwrap();
         for day in ["2020-01-01", "2020-01-02", "2020-01-03"] {
@@ -270,7 +298,7 @@ mod tests {
         files.append(&"pbx.example".into(), "new\n").unwrap();
         assert_eq!(files.open.len(), MOST_OPEN);
         let left = std::fs::read_dir(&other).unwrap().count();
-        assert!(left <= 2, "{left} files");
+        assert!(left <= 3 && other.join("2020-01-03.log").exists(), "{left} files");
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

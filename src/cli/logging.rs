@@ -26,7 +26,7 @@ const TELLTALES: [&str; 3] = ["tungstenite", "ureq", "ureq_proto"];
 pub fn start(log: &Log) -> anyhow::Result<Flushed> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&log.level));
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let desk = log.domains.as_ref().map(Desk::open).transpose()?;
+    let desk = log.domains.as_ref().map(|domains| Desk::open(domains, log.json)).transpose()?;
     let registry = registry().with(filter).with(desk.clone().map(|desk| of_domains(desk, log.json)));
     // A second start (in tests) keeps the first.
     let _ = if log.json {
@@ -88,7 +88,7 @@ mod tests {
         for json in [false, true] {
             let directory = std::env::temp_dir().join(format!("ramal-log-{}", uuid::Uuid::new_v4()));
             let config = crate::config::DomainLogs { directory: directory.clone(), keep_days: 1 };
-            let desk = Desk::open(&config).unwrap();
+            let desk = Desk::open(&config, json).unwrap();
             tracing::subscriber::with_default(registry().with(of_domains(desk.clone(), json)), || {
                 tracing::info!("nobody's");
                 for domain in ["one.example", "two.example"] {

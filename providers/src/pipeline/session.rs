@@ -235,6 +235,7 @@ impl Session {
 
     fn fail(&mut self, failure: Failure) {
         self.drop_answer();
+        self.answering = None;
         for writing in &self.writing {
             writing.abort(&mut self.out);
         }
@@ -414,6 +415,14 @@ impl Dialect for Session {
         let cut = |answer: &Answer| answer.is_audible() || answer.utterance() <= heard.utterance;
         if self.answer.as_ref().is_some_and(cut) {
             self.withdraw();
+            self.drop_answer();
+        }
+        self.silent();
+        self.advance(now);
+    }
+
+    fn silenced(&mut self, now: Instant) {
+        if self.answer.as_ref().is_some_and(Answer::is_audible) {
             self.drop_answer();
         }
         self.silent();

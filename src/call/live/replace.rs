@@ -380,7 +380,8 @@ impl Live {
             Assistant::Present if self.debt.deadline().is_some_and(|by| by <= now) => {
                 let attentive = matches!(self.phase, Phase::Talking) && self.hold == super::Hold::Resumed;
                 self.debt.begun();
-                if !attentive || self.media.playing().is_some_and(|what| !Tones::has(what)) || self.speaking || self.kept.in_turn() {
+                let speaks = self.media.playing().is_some_and(|what| !Tones::has(what));
+                if !attentive || speaks || self.speaking || self.kept.in_turn() {
                     return GO_ON;
                 }
                 let message = "it answers nothing".to_owned();

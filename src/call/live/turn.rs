@@ -89,11 +89,14 @@ impl Live {
             return;
         }
         self.hush(now);
-        let Some(heard) = self.media.cut(now) else { return };
-        desk.log.transcript.cut(heard, now);
-        self.cut = Some(heard.utterance);
-        self.open = None;
-        self.provider.interrupt(heard, now);
-        desk.emit(Event::BargeIn(heard));
+        if let Some(heard) = self.media.cut(now) {
+            desk.log.transcript.cut(heard, now);
+            self.cut = Some(heard.utterance);
+            self.open = None;
+            self.provider.interrupt(heard, now);
+            desk.emit(Event::BargeIn(heard));
+        }
+        // What was cut may have been another's, and its own have waited behind.
+        self.provider.silenced(now);
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Dialect, Disconnect, Endpoint, Event, FailureKind, Next, Note, Outgoing, Part, Past, Respond, Said, ToolCallId,
     pipeline::Config,
 };
-use media::{Audio, Law, Speech};
+use media::{Audio, Heard, Law, Speech, UtteranceId};
 use serde_json::json;
 
 /// The caller asks something, nova writes it down, the detector hears the end.
@@ -116,7 +116,7 @@ fn barge_in_stops_mind_and_voice_at_once() {
     world.part(voices[0], Part::Head { status: 200, retry_after: None });
     world.part(voices[0], Part::Chunk(vec![0x55; 8_000]));
     assert_eq!(world.heard(), [(1, ms(1_000))]);
-    world.cut(1, ms(500));
+    world.cut(1, ms(600));
     assert_eq!(world.aborted, [mind, voices[0], voices[1]]);
     world.part(voices[0], Part::Chunk(vec![0x55; 8_000]));
     assert_eq!(world.heard(), [(1, ms(1_000))], "nothing of it comes any more");
@@ -397,16 +397,46 @@ fn a_click_does_not_swallow_the_last_words() {
 fn what_waits_behind_what_is_cut_off_is_not_heard() {
     let mut world = World::connected(Config { first_message: Some("Welcome to the clinic.".into()), ..config(nova()) });
     world.voice(world.last("/v1/speak"), ms(2_000));
-    ask(&mut world, "Hello?");
-    world.write("I am Ana. How can I help you? ");
+    world.session.inform(Note::SayGoodbye { reason: "it is late".into() }, world.now);
+    world.drain();
+    world.write("Goodbye, and thank you. Until soon. ");
     world.voice(world.to("/v1/speak")[1], ms(500));
-    assert_eq!(world.heard(), [(1, ms(2_000)), (3, ms(500))], "behind the greeting, which plays still");
+    assert_eq!(world.heard(), [(1, ms(2_000)), (2, ms(500))], "behind the greeting, which plays still");
     let (mind, voice) = (world.last("/chat/completions"), world.last("/v1/speak"));
     world.aborted.clear();
     world.cut(1, ms(1_000));
     assert_eq!(world.aborted, [mind, voice]);
     ask(&mut world, "Stop.");
-    assert_eq!(world.told()[1..], ["assistant: Welcome to…", "user: Hello? Stop."]);
+    let told = world.told();
+    assert_eq!((told[1].as_str(), told.last().unwrap().as_str()), ("assistant: Welcome to…", "user: Stop."));
+    assert!(!told.iter().any(|line| line.contains("thank you")), "{told:?}");
+}
+
+#[test]
+fn words_spoken_over_an_answer_are_answered_when_it_is_known_what_was_heard_of_it() {
+    let spoken_over = || {
+        let first_message = Some("Welcome to the clinic.".into());
+        let mut world = World::connected(Config { first_message, ..config(nova()) });
+        world.voice(world.last("/v1/speak"), ms(2_000));
+        let asked = world.to("/chat/completions").len();
+        ask(&mut world, "Hello?");
+        let over = world.to("/chat/completions").len() - world.aborted.len();
+        assert_eq!(over, asked, "the model would take the rest for said");
+        world
+    };
+    let mut world = spoken_over();
+    world.cut(1, ms(1_000));
+    assert_eq!(world.told()[1..], ["assistant: Welcome to…", "user: Hello?"]);
+    let mut world = spoken_over();
+    let all = Heard { utterance: UtteranceId(1), played: ms(2_000), queued: ms(2_000) };
+    world.session.handle_played_out(all, world.now);
+    world.drain();
+    assert_eq!(world.told()[1..], ["assistant: Welcome to the clinic.", "user: Hello?"]);
+    // What was cut was another's, and the greeting waited behind it.
+    let mut world = spoken_over();
+    world.session.silenced(world.now);
+    world.drain();
+    assert_eq!(world.told().last().unwrap(), "user: Hello?");
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl World {
         world
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(errand) = self.session.poll_errand() {
             match errand {
                 // Every service is there, and has no list of its models.
