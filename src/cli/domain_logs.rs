@@ -45,7 +45,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// What the writing thread is told.
 enum Work {
-    Line { domain: Arc<str>, text: String },
+    Line {
+        domain: Arc<str>,
+        text: String,
+    },
     /// All before this are to be written.
     Flush(SyncSender<()>),
 }

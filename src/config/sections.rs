@@ -1,7 +1,7 @@
 //! From the written sections to the checked ones.
 use super::{
-    Call, Config, ConfigError, Database, DomainLogs, ElevenLabs, Environment, Gemini, Listener, Live, Local, Log, Media, OpenAi,
-    PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp, Tenancy,
+    Call, Config, ConfigError, Database, DomainLogs, ElevenLabs, Environment, Gemini, Listener, Live, Local, Log,
+    Media, OpenAi, PortRange, Problem, Registration, Rtp, Secret, Sip, Srtp, Tenancy,
     callers::{self, loopback, peer},
     check::{Check, Place},
     codecs, detector, diagnosis, dtmf, environment,

@@ -20,17 +20,27 @@ pub(super) struct Ear {
 enum State {
     Silent,
     /// It may be no voice yet.
-    Sound { began: Instant, last: Instant },
-    Voice { began: Instant, last: Instant },
+    Sound {
+        began: Instant,
+        last: Instant,
+    },
+    Voice {
+        began: Instant,
+        last: Instant,
+    },
 }
 
 /// What changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    Speaks { since: Instant },
+    Speaks {
+        since: Instant,
+    },
     /// It was no voice.
     Signal,
-    Silent { last_voice: Instant },
+    Silent {
+        last_voice: Instant,
+    },
 }
 
 impl Ear {

@@ -458,10 +458,7 @@ impl Talk {
 
     /// All is said, and answered or not going to be.
     fn is_done(&self, plan: &Plan, now: Instant) -> bool {
-        plan.hang_up == plan::HangUp::WhenSaid
-            && self.clips.is_empty()
-            && self.keys.is_empty()
-            && self.is_my_turn(now)
+        plan.hang_up == plan::HangUp::WhenSaid && self.clips.is_empty() && self.keys.is_empty() && self.is_my_turn(now)
     }
 
     fn is_my_turn(&self, now: Instant) -> bool {
