@@ -181,7 +181,7 @@ impl Session {
     /// Whether the caller waits for an answer, as far as that is known, and has heard nothing of it.
     fn is_answering(&self) -> bool {
         let made = |answer: &Answer| matches!(answer.standing, Standing::Granted(_)) && !answer.audible;
-        let asked = || !self.ears.is_talking() && !(self.writing.is_empty() && self.prompts.is_empty());
+        let asked = || !self.ears.is_talking() && (!self.writing.is_empty() || !self.prompts.is_empty());
         self.life == Life::Talking && self.answer.as_ref().map_or_else(asked, made)
     }
 

@@ -28,7 +28,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tungstenite::{Message, WebSocket, protocol::WebSocketConfig};
+use tungstenite::{HandshakeError, Message, WebSocket, error::ProtocolError, protocol::WebSocketConfig};
 use wire::Stream;
 pub(crate) use wire::{Security, Tls};
 
@@ -36,8 +36,8 @@ pub(crate) use wire::{Security, Tls};
 const LOOK: Duration = Duration::from_millis(5);
 /// Connections that are looked at before acts that are due.
 const READY: usize = 64;
-/// How long an upgrade may take.
-const UPGRADE: Duration = Duration::from_secs(2);
+/// How long a connection may stay without an upgrade: longer than the server keeps one that it made in advance.
+const UPGRADE: Duration = Duration::from_secs(40);
 /// Connections that may wait to be carried; beyond it the accepting thread waits.
 const WAITING: usize = 256;
 
@@ -127,20 +127,36 @@ type Opened = Result<WebSocket<Stream>, String>;
 
 fn accept(listener: &TcpListener, security: &Security, opened: &mpsc::SyncSender<Opened>, stop: &AtomicBool) {
     while let Ok((stream, _)) = listener.accept() {
-        let socket = || upgrade(stream, security).map_err(|error| format!("{error:#}"));
-        if stop.load(Ordering::Relaxed) || opened.send(socket()).is_err() {
+        if stop.load(Ordering::Relaxed) {
             return;
         }
+        // A connection made in advance asks for nothing yet, and holds no other up.
+        let (security, opened) = (security.clone(), opened.clone());
+        let body = move || {
+            if let Some(result) = upgrade(stream, &security).transpose() {
+                let _ = opened.send(result.map_err(|error| format!("{error:#}")));
+            }
+        };
+        drop(thread::Builder::new().name("provider-upgrade".into()).spawn(body));
     }
 }
 
-fn upgrade(stream: TcpStream, security: &Security) -> Result<WebSocket<Stream>> {
+/// Nothing where the connection was made in advance, and not needed.
+fn upgrade(stream: TcpStream, security: &Security) -> Result<Option<WebSocket<Stream>>> {
     stream.set_read_timeout(Some(UPGRADE))?;
     let config = WebSocketConfig::default().read_buffer_size(16 << 10).write_buffer_size(0);
-    let socket = tungstenite::accept_with_config(security.take(stream)?, Some(config));
-    let socket = socket.map_err(|error| anyhow!("upgrade: {error}"))?;
+    let socket = match tungstenite::accept_with_config(security.take(stream)?, Some(config)) {
+        Err(HandshakeError::Interrupted(_)) => return Ok(None),
+        Err(HandshakeError::Failure(tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete))) => {
+            return Ok(None);
+        }
+        Err(HandshakeError::Failure(tungstenite::Error::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Ok(None);
+        }
+        other => other.map_err(|error| anyhow!("upgrade: {error}"))?,
+    };
     socket.get_ref().socket().set_nonblocking(true)?;
-    Ok(socket)
+    Ok(Some(socket))
 }
 
 #[derive(Debug)]
