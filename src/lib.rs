@@ -19,6 +19,7 @@ pub mod ports;
 pub mod record;
 pub mod routing;
 pub mod seal;
+pub mod seats;
 pub mod secretary;
 pub mod speech;
 pub mod store;

@@ -14,6 +14,7 @@ pub use listened::Listened;
 pub use quality::{MediaQuality, WayQuality};
 pub use recording::{Recording, Span, State};
 pub use redact::redact;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use share::Share;
 use std::time::Duration;
@@ -125,7 +126,7 @@ impl Speaker {
 }
 
 /// How a conversation ended; the `outcome` column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Both had said what they wanted.

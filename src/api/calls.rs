@@ -194,7 +194,7 @@ async fn listen(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<Response, P
     })?;
     let header = Bytes::copy_from_slice(&wav::header(rate, u64::MAX));
     let pieces = stream::iter([header]).chain(pieces.map(|sound| samples(&sound)));
-    let mut response = Response::new(while_good(scope, pieces.boxed()));
+    let mut response = Response::new(while_good(scope, pieces.map(Ok).boxed())?);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
     Ok(response)
 }

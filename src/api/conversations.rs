@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     record::{Conversation, Recording, State, TranscriptEntry},
-    store,
+    store::{self, Cursor, Placed},
 };
 use axum::{http::StatusCode, routing::MethodFilter};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -186,22 +186,15 @@ async fn list(scope: Scope, Query(search): Query<Search>) -> Result<axum::Json<P
         secretary: search.secretary,
         from: search.from,
         to: search.to,
-        after: page::place(search.cursor.as_deref(), after)?,
         last: size + 1,
         ..store::Query::default()
     };
-    let rows = scope.conversations(query).await?;
-    Ok(axum::Json(Page::of(rows, size, place, Summary::from)))
-}
-
-/// Where a conversation is in their order.
-fn place(of: &Conversation) -> String {
-    format!("{} {}", of.started_at.to_rfc3339_opts(SecondsFormat::Nanos, true), of.conversation_uuid)
-}
-
-fn after(place: &str) -> Option<(DateTime<Utc>, Uuid)> {
-    let (at, id) = place.split_once(' ')?;
-    Some((DateTime::parse_from_rfc3339(at).ok()?.to_utc(), Uuid::try_parse(id).ok()?))
+    let after = page::place(search.cursor.as_deref(), Cursor::parse)?;
+    let rows = scope.conversations(query, after.as_ref()).await?;
+    let show = |Placed { place, row }: Placed<Cursor, Conversation>| {
+        row.map(Summary::from).map_err(|_| place.conversation().to_owned())
+    };
+    Ok(axum::Json(Page::tried(rows, size, |row| row.place.to_string(), show)))
 }
 
 async fn show(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<axum::Json<Whole>, Problem> {

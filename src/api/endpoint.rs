@@ -18,6 +18,8 @@ enum Content {
     Json(Describe),
     /// Anything of one of these types.
     Bytes(&'static [&'static str]),
+    /// Server-sent events, each of one of these two.
+    Events(Describe, Describe),
 }
 
 /// One method of one path.
@@ -96,6 +98,11 @@ impl Endpoint {
     /// Answers with bytes of one of these types.
     pub(super) fn bytes(self, status: u16, types: &'static [&'static str]) -> Self {
         self.answer(status, Content::Bytes(types))
+    }
+
+    /// Answers with server-sent events, whose `data` is one of these.
+    pub(super) fn events<A: JsonSchema, B: JsonSchema>(self, status: u16) -> Self {
+        self.answer(status, Content::Events(describe::<A>, describe::<B>))
     }
 
     /// Answers without a body.
@@ -180,6 +187,16 @@ fn answer(content: Content, generator: &mut SchemaGenerator) -> Value {
         Content::Nothing => json!({ "description": description }),
         Content::Json(schema) => {
             json!({ "description": description, "content": { "application/json": { "schema": schema(generator) } } })
+        }
+        Content::Events(one, other) => {
+            // OpenAPI 3.1 has no word for what goes on: the answer is a text, and this is in each `data` of it.
+            let schema = json!({
+                "type": "string",
+                "description": "Server-sent events; `data` of each is JSON of this schema.",
+                "contentMediaType": "application/json",
+                "contentSchema": { "anyOf": [one(generator), other(generator)] },
+            });
+            json!({ "description": description, "content": { "text/event-stream": { "schema": schema } } })
         }
         Content::Bytes(types) => {
             let content: Map<String, Value> = types.iter().map(|kind| ((*kind).to_owned(), json!({}))).collect();

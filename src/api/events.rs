@@ -8,6 +8,7 @@ use super::{
     scope::Scope,
     while_good::while_good,
 };
+use crate::switchboard::Entry;
 use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -15,12 +16,21 @@ use axum::{
     routing::MethodFilter,
 };
 use futures_util::{StreamExt, stream};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::time::timeout;
 
 const LAST: HeaderName = HeaderName::from_static("last-event-id");
 /// Proxies take a silent connection for a dead one.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// Events that are not kept any more, told as `event: missed`.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+struct Missed {
+    /// How many; null for nobody knows how many.
+    events: Option<u64>,
+}
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const LAST: (&str, &str) = (
@@ -35,7 +45,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .query::<Whose>()
         .headers(&[LAST])
-        .bytes(200, &["text/event-stream"]),
+        .events::<Entry, Missed>(200),
     ]
 }
 
@@ -44,7 +54,7 @@ async fn follow(scope: Scope, _: Query<Whose>, headers: HeaderMap) -> Result<Res
     let news = scope.news(last);
     // So that whoever waits for the head of the answer has it at once.
     let begin = stream::iter([Bytes::from_static(b": here\n\n")]);
-    let mut response = Response::new(while_good(scope, begin.chain(told(news)).boxed()));
+    let mut response = Response::new(while_good(scope, begin.chain(told(news)).map(Ok).boxed())?);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(response)
 }
@@ -66,8 +76,8 @@ fn event(news: &News) -> Bytes {
     let text = match news {
         News::Happened { number, kind, entry } => format!("id: {number}\nevent: {kind}\ndata: {entry}\n\n"),
         News::Missed(events) => {
-            let events = events.map_or_else(|| "null".to_owned(), |events| events.to_string());
-            format!("event: missed\ndata: {{\"events\":{events}}}\n\n")
+            let missed = serde_json::to_string(&Missed { events: *events }).unwrap_or_default();
+            format!("event: missed\ndata: {missed}\n\n")
         }
     };
     text.into()

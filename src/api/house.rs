@@ -3,7 +3,7 @@ use crate::{
     call::steer::Order,
     control::Health,
     metrics::Audience,
-    record::Conversation,
+    record::Recording,
     switchboard::{ListenError, LiveCall, OrderError},
 };
 use axum::body::Body;
@@ -33,6 +33,17 @@ pub struct Readiness {
     pub models: &'static str,
     /// Whether the server is ending, and takes no new calls.
     pub ending: bool,
+}
+
+/// A conversation, and its recording as its row says: it comes from a database that others write to.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The tenant.
+    pub domain: Uuid,
+    /// Which of its conversations.
+    pub conversation: Uuid,
+    /// The recording, if there is one.
+    pub recording: Option<Recording>,
 }
 
 /// A recording, or a part of it, opened.
@@ -84,6 +95,12 @@ pub enum Silence {
     /// The file has no such part; it has so many bytes.
     #[error("the recording has {0} bytes")]
     Beyond(u64),
+    /// It is being written, sent or deleted.
+    #[error("the recording is in use")]
+    InUse,
+    /// It is in a store that does not answer.
+    #[error("the store of recordings does not answer")]
+    Away,
     /// Others are listening already.
     #[error("too many recordings are being read")]
     Busy,
@@ -163,13 +180,13 @@ pub trait House: Debug + Send + Sync {
     ///
     /// # Errors
     /// Something is left of it.
-    fn erase<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), Silence>>;
+    fn erase<'a>(&'a self, kept: &'a Kept) -> BoxFuture<'a, Result<(), Silence>>;
 
-    /// Opens the recording of a conversation, in the folder of its tenant and nowhere else.
+    /// Opens the recording of a conversation for this token, in the folder of its tenant and nowhere else.
     ///
     /// # Errors
-    /// There is none here.
-    fn sound<'a>(&'a self, conversation: &'a Conversation, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>>;
+    /// There is none here, or too many are read.
+    fn sound<'a>(&'a self, kept: &'a Kept, token: &'a str, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>>;
 }
 
 #[cfg(test)]

@@ -22,7 +22,11 @@ mod while_good;
 #[cfg(test)]
 mod tests;
 
-use crate::{config::Config, store::Store};
+use crate::{
+    config::Config,
+    seats::{Seat, Seats},
+    store::Store,
+};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
@@ -33,8 +37,9 @@ use axum::{
 };
 use door::Door;
 use endpoint::Endpoint;
-pub use house::{Heard, House, News, Piece, Readiness, Silence, Sound, Stream, Wanted};
+pub use house::{Heard, House, Kept, News, Piece, Readiness, Silence, Sound, Stream, Wanted};
 use once::Answers;
+use pages::Pages;
 use problem::Problem;
 use serde_json::{Map, Value};
 use std::{
@@ -56,6 +61,10 @@ const LONGEST_BODY: usize = 256 * 1_024;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests that ask the database at once. The other connections of its pool are the calls'.
 const ASKING: usize = 3;
+/// Requests that are being done at once for a token …
+const AT_ONCE: usize = 32;
+/// … and answers that go on for a while.
+const STREAMS: usize = 64;
 /// Longest request id of others that is taken over.
 const LONGEST_ID: usize = 64;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,6 +82,9 @@ struct Inner {
     door: Door,
     answers: Answers,
     turns: Semaphore,
+    requests: Seats<String>,
+    streams: Seats<String>,
+    pages: Pages,
 }
 
 /// Where a request comes from; whoever has the socket says so of each.
@@ -109,8 +121,19 @@ impl Api {
         config: watch::Receiver<Arc<Config>>,
         open_pages: bool,
     ) -> Self {
-        let (door, answers, turns) = (Door::new(Arc::clone(&store)), Answers::default(), Semaphore::new(ASKING));
-        Self(Arc::new(Inner { store, house, config, open_pages, door, answers, turns }))
+        let door = Door::new(Arc::clone(&store));
+        Self(Arc::new(Inner {
+            store,
+            house,
+            config,
+            open_pages,
+            door,
+            answers: Answers::default(),
+            turns: Semaphore::new(ASKING),
+            requests: Seats::new(AT_ONCE),
+            streams: Seats::new(STREAMS),
+            pages: Pages::default(),
+        }))
     }
 
     /// For the wall alone: a handler has a [`scope::Scope`].
@@ -141,6 +164,15 @@ impl Api {
 
     fn answers(&self) -> &Answers {
         &self.0.answers
+    }
+
+    fn pages(&self) -> &Pages {
+        &self.0.pages
+    }
+
+    /// A place among the answers that go on for a while, of this token.
+    fn stream(&self, token: &str) -> Result<Seat<String>, Problem> {
+        self.0.streams.take(token.to_owned()).ok_or_else(Problem::too_many)
     }
 }
 
@@ -188,8 +220,11 @@ pub fn router(api: Api) -> Router {
 async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let Peer(from) = Peer::of(&request)?;
     let caller = api.door().admit(request.headers(), from).await?;
+    let seat = api.0.requests.take(caller.token.clone()).ok_or_else(Problem::too_many)?;
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    drop(seat);
+    Ok(response)
 }
 
 /// Gives a request a name, a place in the log and an end. The query is in no log: it may have numbers of callers.

@@ -3,7 +3,7 @@ use super::{Api, door::Caller, problem::Problem};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -17,7 +17,9 @@ use tokio::time::Instant;
 
 /// So long a key is remembered, in this process.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
-/// Keys of one token that are remembered; then the oldest are forgotten.
+/// How often what is too old is forgotten, of all tokens.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Keys of one token that are remembered; then the oldest that are answered are forgotten.
 const MOST: usize = 1_000;
 /// Bytes of answers to one token that are remembered; then the oldest are forgotten.
 const MOST_BYTES: usize = 8 << 20;
@@ -31,11 +33,18 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What was answered under which key of which token.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<BTreeMap<String, BTreeMap<String, Entry>>>);
+pub(super) struct Answers(Mutex<All>);
+
+#[derive(Debug, Default)]
+struct All {
+    of: BTreeMap<String, BTreeMap<String, Entry>>,
+    /// When what is too old was forgotten last.
+    swept: Option<Instant>,
+}
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// Of method, path and body.
+    /// Of path, query, kind of body, and body.
     request: Vec<u8>,
     at: Instant,
     /// `None` while it is being done.
@@ -51,6 +60,8 @@ struct Answer {
 
 /// Does a POST with a key once, and everything else as ever.
 pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+    // Whatever comes, so that nothing is kept for want of another key.
+    api.answers().all().sweep(Instant::now());
     let Some(key) = request.headers().get(&KEY).filter(|_| request.method() == Method::POST) else {
         return Ok(next.run(request).await);
     };
@@ -66,7 +77,8 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
     let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| too_large())?;
     let digest = {
         let mut digest = Context::new(&SHA256);
-        for part in [parts.uri.to_string().as_bytes(), b"\0", &body] {
+        let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        for part in [parts.uri.to_string().as_bytes(), b"\0", kind, b"\0", &body] {
             digest.update(part);
         }
         digest.finish().as_ref().to_vec()
@@ -88,8 +100,8 @@ enum Begun {
 impl Answers {
     fn begin(&self, (token, key): (&str, &str), request: Vec<u8>, now: Instant) -> Result<Begun, Problem> {
         let mut all = self.all();
-        let own = all.entry(token.to_owned()).or_default();
-        own.retain(|_, entry| now.saturating_duration_since(entry.at) < KEPT_FOR);
+        let own = all.of.entry(token.to_owned()).or_default();
+        own.retain(|_, entry| entry.is_kept(now));
         match own.get(key) {
             Some(entry) if entry.request != request => {
                 let detail = "This Idempotency-Key was used for another request.";
@@ -102,8 +114,9 @@ impl Answers {
             }
             None => {
                 while own.len() >= MOST {
-                    let oldest = own.iter().min_by_key(|(_, entry)| entry.at).map(|(key, _)| key.clone());
-                    oldest.map(|key| own.remove(&key));
+                    // One that is being done is never forgotten: it would be done again.
+                    let Some(oldest) = oldest(own) else { return Err(too_many()) };
+                    own.remove(&oldest);
                 }
                 own.insert(key.to_owned(), Entry { request, at: now, answer: None });
                 Ok(Begun::First)
@@ -112,9 +125,40 @@ impl Answers {
     }
 
     /// Maps are whole after a panic, too.
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<String, Entry>>> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl All {
+    /// Forgets what is too old, and tokens of which nothing is left.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now.saturating_duration_since(at) < SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        for own in self.of.values_mut() {
+            own.retain(|_, entry| entry.is_kept(now));
+        }
+        self.of.retain(|_, own| !own.is_empty());
+    }
+}
+
+impl Entry {
+    fn is_kept(&self, now: Instant) -> bool {
+        self.answer.is_none() || now.saturating_duration_since(self.at) < KEPT_FOR
+    }
+}
+
+fn too_many() -> Problem {
+    let detail = format!("{MOST} requests with an Idempotency-Key are being done for this token.");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail).later(Duration::from_secs(1))
+}
+
+/// The key that was answered longest ago.
+fn oldest(own: &BTreeMap<String, Entry>) -> Option<String> {
+    let answered = own.iter().filter(|(_, entry)| entry.answer.is_some());
+    answered.min_by_key(|(_, entry)| entry.at).map(|(key, _)| key.clone())
 }
 
 /// Forgets the oldest answers until the rest are not too long.
@@ -122,8 +166,7 @@ fn trim(own: &mut BTreeMap<String, Entry>) {
     let length = |entry: &Entry| entry.answer.as_ref().map_or(0, |answer| answer.body.len());
     let mut bytes: usize = own.values().map(length).sum();
     while bytes > MOST_BYTES {
-        let answered = own.iter().filter(|(_, entry)| entry.answer.is_some());
-        let Some(oldest) = answered.min_by_key(|(_, entry)| entry.at).map(|(key, _)| key.clone()) else { return };
+        let Some(oldest) = oldest(own) else { return };
         bytes -= own.remove(&oldest).as_ref().map_or(0, length);
     }
 }
@@ -144,7 +187,7 @@ impl Place<'_> {
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, LONGEST_BODY).await.map_err(Problem::ours)?;
         let answer = Answer { status: parts.status, headers: parts.headers.clone(), body: body.clone() };
-        if let Some(own) = self.answers.all().get_mut(&self.token)
+        if let Some(own) = self.answers.all().of.get_mut(&self.token)
             && let Some(entry) = own.get_mut(&self.key)
         {
             entry.answer = Some(answer);
@@ -156,7 +199,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(own) = self.answers.all().get_mut(&self.token) {
+        if let Some(own) = self.answers.all().of.get_mut(&self.token) {
             own.retain(|key, entry| *key != self.key || entry.answer.is_some());
         }
     }
@@ -199,13 +242,19 @@ mod tests {
             let place = Place { answers: &answers, token: "c".into(), key };
             place.keep(Response::new(Body::from(vec![0; LONGEST_BODY]))).await.unwrap();
         }
-        let left: Vec<_> = answers.all()["c"].keys().cloned().collect();
+        let left: Vec<_> = answers.all().of["c"].keys().cloned().collect();
         assert_eq!((left.len(), left[0].as_str()), (8, "long 1"), "the oldest is forgotten");
         let tomorrow = now + KEPT_FOR;
         assert!(matches!(at(tomorrow, "a", "k", b"2"), Ok(Begun::First)));
-        for number in 0..MOST {
+        // With "f", which nobody has answered since.
+        for number in 2..MOST {
             assert!(matches!(at(tomorrow, "a", &format!("n{number}"), b"1"), Ok(Begun::First)));
         }
-        assert_eq!(answers.all()["a"].len(), MOST);
+        assert_eq!(at(tomorrow, "a", "more", b"1").err().unwrap().status, 429, "what is being done is not forgotten");
+        place("n2").keep(Response::new(Body::from("done"))).await.unwrap();
+        assert!(matches!(at(tomorrow, "a", "more", b"1"), Ok(Begun::First)));
+        assert!(!answers.all().of["a"].contains_key("n2") && answers.all().of["a"].len() == MOST);
+        answers.all().sweep(tomorrow + Duration::from_secs(9));
+        assert_eq!(answers.all().of.keys().collect::<Vec<_>>(), ["a", "b"], "nothing is left of the other");
     }
 }

@@ -40,6 +40,10 @@ pub(super) struct Part {
 pub(super) struct Page<T> {
     /// What it has.
     pub(super) items: Vec<T>,
+    /// UUIDs of those of this part of the list that nobody can read, as the server's log says: they are left out of the items, and
+    /// can be deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unreadable: Vec<String>,
     /// `cursor` of the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
@@ -59,23 +63,38 @@ pub(super) fn size(limit: Option<u32>) -> Result<u32, Problem> {
 impl<T: Serialize> Page<T> {
     /// A page of rows of which one more was asked for than there is room: that one says that there is a next page, which begins
     /// after the last of this one. A page whose items are long has fewer.
-    pub(super) fn of<R>(mut rows: Vec<R>, size: u32, at: impl Fn(&R) -> String, show: impl Fn(R) -> T) -> Self {
+    pub(super) fn of<R>(rows: Vec<R>, size: u32, at: impl Fn(&R) -> String, show: impl Fn(R) -> T) -> Self {
+        Self::tried(rows, size, at, |row| Ok(show(row)))
+    }
+
+    /// The same of rows of which some cannot be read: those have a place, and are told by name.
+    pub(super) fn tried<R>(
+        mut rows: Vec<R>,
+        size: u32,
+        at: impl Fn(&R) -> String,
+        show: impl Fn(R) -> Result<T, String>,
+    ) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = rows.len() > size;
+        let mut more = rows.len() > size;
         rows.truncate(size);
-        let places: Vec<String> = rows.iter().map(&at).collect();
-        let (all, mut length, mut items) = (rows.len(), 0_usize, Vec::new());
-        for item in rows.into_iter().map(show) {
-            length = length.saturating_add(serde_json::to_vec(&item).map_or(0, |json| json.len()));
-            if length > LONGEST && !items.is_empty() {
-                break;
+        let (mut items, mut unreadable, mut last, mut length) = (Vec::new(), Vec::new(), None, 0_usize);
+        for row in rows {
+            let place = at(&row);
+            match show(row) {
+                Ok(item) => {
+                    length = length.saturating_add(serde_json::to_vec(&item).map_or(0, |json| json.len()));
+                    if length > LONGEST && !items.is_empty() {
+                        more = true;
+                        break;
+                    }
+                    items.push(item);
+                }
+                Err(name) => unreadable.push(name),
             }
-            items.push(item);
+            last = Some(place);
         }
-        let more = more || items.len() < all;
-        let last = items.len().checked_sub(1).and_then(|last| places.get(last));
-        let next = last.filter(|_| more).map(|last| cursor(last));
-        Self { items, next }
+        let next = last.filter(|_| more).map(|last| cursor(&last));
+        Self { items, unreadable, next }
     }
 }
 
@@ -109,6 +128,10 @@ mod tests {
         let long = |rows| Page::of(rows, 3, |row: &u8| format!("at {row}"), |row| [row; LONGEST / 5].to_vec());
         let first = long(vec![1, 2, 3]);
         assert_eq!((first.items.len(), place(first.next.as_deref(), read).unwrap().as_deref()), (2, Some("2")));
+        let odd = |row: u8| if row % 2 == 1 { Ok(row) } else { Err(row.to_string()) };
+        let first = Page::tried(vec![2, 4, 6], 2, |row: &u8| format!("at {row}"), odd);
+        assert!(first.items.is_empty() && first.unreadable == ["2", "4"], "{:?}", first.unreadable);
+        assert_eq!(place(first.next.as_deref(), read).unwrap().as_deref(), Some("4"), "they end no list");
         assert!(place(Some("%%%"), read).is_err() && place(Some(&cursor("x")), read).is_err());
         assert!(size(Some(0)).is_err() && size(Some(201)).is_err());
     }

@@ -78,6 +78,12 @@ impl Problem {
         Self { retry_after: Some(Duration::from_secs(5)), ..problem }
     }
 
+    /// The token has as much going on as it may.
+    pub(super) fn too_many() -> Self {
+        let detail = "Too much is being done for this token at this moment.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", detail).later(Duration::from_secs(1))
+    }
+
     /// Not before this time.
     pub(super) fn later(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }

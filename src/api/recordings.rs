@@ -7,6 +7,7 @@ use super::{
     page::Whose,
     problem::Problem,
     scope::Scope,
+    while_good::while_good,
 };
 use axum::{
     body::Body,
@@ -14,6 +15,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodFilter,
 };
+use futures_util::StreamExt;
+use std::{io, time::Duration};
+use tracing::info;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const PATH: &str = "/v1/conversations/{id}/recording";
@@ -30,7 +34,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 async fn listen(scope: Scope, Id(id): Id, _: Query<Whose>, headers: HeaderMap) -> Result<Response, Problem> {
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).and_then(wanted);
     match scope.sound(id, range.unwrap_or(Wanted::All)).await? {
-        Ok(sound) => Ok(response(sound, range.is_some())),
+        Ok(sound) => response(scope, sound, range.is_some()),
         Err(Silence::Beyond(length)) => {
             let mut response = Problem::from(Silence::Beyond(length)).into_response();
             insert(&mut response, header::CONTENT_RANGE, format!("bytes */{length}"));
@@ -44,14 +48,21 @@ impl From<Silence> for Problem {
     fn from(why: Silence) -> Self {
         match why {
             Silence::Absent => Self::absent(),
+            // Where exactly is for whoever runs the servers, and in the row.
             Silence::Elsewhere(place) => {
-                let detail = format!("The recording is at {place} only: ask there.");
+                info!(place, "The recording that was asked for is not here");
+                let detail = "The recording is in the object store only, or on another server.";
                 Self::new(StatusCode::CONFLICT, "elsewhere", detail)
+            }
+            Silence::InUse => {
+                let detail = "The recording is being written, sent or deleted at this moment: try again.";
+                Self::new(StatusCode::CONFLICT, "in-use", detail).later(Duration::from_secs(5))
             }
             Silence::Beyond(length) => {
                 let detail = format!("The recording has {length} bytes.");
                 Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range", detail)
             }
+            Silence::Away => Self::unavailable("The store of recordings does not answer."),
             Silence::Busy => Self::unavailable("Too many recordings are being read at this moment."),
             Silence::Broken(why) => Self::ours(why),
         }
@@ -73,7 +84,7 @@ fn wanted(header: &str) -> Option<Wanted> {
     }
 }
 
-fn response(sound: Sound, is_part: bool) -> Response {
+fn response(scope: Scope, sound: Sound, is_part: bool) -> Result<Response, Problem> {
     let Sound { kind, length, range, body } = sound;
     let mut response = Response::new(Body::empty());
     insert(&mut response, header::CONTENT_TYPE, kind.to_owned());
@@ -84,8 +95,10 @@ fn response(sound: Sound, is_part: bool) -> Response {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         insert(&mut response, header::CONTENT_RANGE, format!("bytes {}-{}/{length}", range.start(), range.end()));
     }
-    *response.body_mut() = body;
-    response
+    // One that ends early, with the token, is shorter than was said: whoever takes it sees that it is not whole.
+    let pieces = body.into_data_stream().map(|piece| piece.map_err(io::Error::other));
+    *response.body_mut() = while_good(scope, pieces.boxed())?;
+    Ok(response)
 }
 
 /// What we write ourselves is always a header.
@@ -98,6 +111,13 @@ fn insert(response: &mut Response, name: header::HeaderName, value: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_use_or_elsewhere_is_no_failure_of_ours_and_nobody_is_told_where() {
+        assert_eq!((Problem::from(Silence::InUse).status, Problem::from(Silence::Away).status), (409, 503));
+        let elsewhere = Problem::from(Silence::Elsewhere("s3://bucket/key".into()));
+        assert!(elsewhere.status == 409 && !elsewhere.detail.contains("bucket"), "{elsewhere:?}");
+    }
 
     #[test]
     fn one_range_of_bytes_is_understood() {

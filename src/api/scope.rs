@@ -3,21 +3,22 @@
 use super::{
     Api, Turn,
     door::Caller,
-    house::{Heard, News, Silence, Sound, Stream, Wanted},
+    house::{Heard, Kept, News, Silence, Sound, Stream, Wanted},
     problem::Problem,
 };
 use crate::{
     call::steer::Order,
     config::Config,
     record::Conversation,
+    seats::Seat,
     secretary::{DomainRef, Identity, Secretary, SecretaryRow},
-    store::{Deed, Grouping, Period, Query, Store, Stored, Used, WrittenSecretary},
+    store::{Cursor, Deed, Grouping, Period, Placed, Query, Store, StoreError, Stored, Used, WrittenSecretary},
     switchboard::{ListenError, LiveCall, OrderError},
     tenancy::{Tenant, TenantRow},
 };
 use axum::{
     extract::FromRequestParts,
-    http::{Uri, request::Parts},
+    http::{StatusCode, Uri, request::Parts},
 };
 use chrono::Utc;
 use serde::Deserialize;
@@ -96,20 +97,32 @@ impl Scope {
         self.api.turn().await
     }
 
-    /// Checks a row for this tenant.
-    pub(super) fn parse(&self, id: Uuid, row: &SecretaryRow) -> Result<Secretary, Problem> {
-        // The name is for calls; a row is written by the UUID.
+    /// A secretary of this tenant. The name is for calls; a row is written by the UUID.
+    pub(super) fn identity(&self, id: Uuid) -> Identity {
         let (domain_uuid, domain_name) = (self.domain, self.domain.to_string());
-        let identity = Identity { secretary_realtime_uuid: id, domain_uuid, domain_name };
-        Secretary::parse(identity, row.clone()).map_err(|error| Problem::field(error.column, error.problem))
+        Identity { secretary_realtime_uuid: id, domain_uuid, domain_name }
     }
 
-    pub(super) async fn secretaries(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Stored>, Problem> {
+    /// Checks a row for this tenant.
+    pub(super) fn parse(&self, id: Uuid, row: &SecretaryRow) -> Result<Secretary, Problem> {
+        Secretary::parse(self.identity(id), row.clone()).map_err(|error| Problem::field(error.column, error.problem))
+    }
+
+    pub(super) async fn secretaries(&self, after: &str, limit: u32) -> Result<Vec<Placed<String, Stored>>, Problem> {
         Ok(self.store().await.secretaries().list(self.domain, after, limit).await?)
     }
 
     pub(super) async fn secretary(&self, id: Uuid) -> Result<Stored, Problem> {
         self.store().await.secretaries().one(self.domain, id).await?.ok_or_else(Problem::absent)
+    }
+
+    /// Whether there is such a secretary: what nobody can read can be said anew.
+    pub(super) async fn has(&self, id: Uuid) -> Result<(), Problem> {
+        match self.store().await.secretaries().one(self.domain, id).await {
+            Ok(None) => Err(Problem::absent()),
+            Ok(Some(_)) | Err(StoreError::Foreign(_)) => Ok(()),
+            Err(problem) => Err(problem.into()),
+        }
     }
 
     pub(super) async fn add(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
@@ -131,8 +144,13 @@ impl Scope {
         Ok(self.store().await.tenants().find(self.domain).await?.unwrap_or_default())
     }
 
-    pub(super) async fn set(&self, row: &TenantRow) -> Result<(), Problem> {
-        Ok(self.store().await.tenants().save(&self.actor, self.domain, row).await?)
+    /// Says the tenant's settings anew, which were seen like this before.
+    pub(super) async fn set(&self, row: &TenantRow, seen: &TenantRow) -> Result<(), Problem> {
+        if self.store().await.tenants().save(&self.actor, self.domain, row, seen).await? {
+            return Ok(());
+        }
+        let detail = "Somebody else changed them at this moment: look at them, and say it again.";
+        Err(Problem::new(StatusCode::CONFLICT, "changed", detail))
     }
 
     /// What the configuration file says of the tenant: then its settings in the database mean nothing.
@@ -145,26 +163,41 @@ impl Scope {
         Ok(None)
     }
 
-    pub(super) async fn conversations(&self, query: Query) -> Result<Vec<Conversation>, Problem> {
+    pub(super) async fn conversations(
+        &self,
+        query: Query,
+        after: Option<&Cursor>,
+    ) -> Result<Vec<Placed<Cursor, Conversation>>, Problem> {
         let query = Query { domain: self.domain, ..query };
-        Ok(self.store().await.records().search(&query).await?)
+        Ok(self.store().await.records().search(&query, after).await?)
     }
 
     pub(super) async fn conversation(&self, id: Uuid) -> Result<Conversation, Problem> {
         self.store().await.records().conversation(self.domain, id).await?.ok_or_else(Problem::absent)
     }
 
+    /// What there is of a conversation to hear and to delete, whatever else its row says.
+    async fn kept(&self, id: Uuid) -> Result<Kept, Problem> {
+        let remains = self.store().await.records().remains(self.domain, id).await?.ok_or_else(Problem::absent)?;
+        let recording = remains.recording.map_err(|problem| {
+            warn!(domain = %self.domain, conversation = %id, %problem, "Nobody can tell which recording is its own");
+            let detail = "Its row does not say which recording is its own: mend the row.";
+            Problem::new(StatusCode::CONFLICT, "unreadable", detail)
+        })?;
+        Ok(Kept { domain: self.domain, conversation: id, recording })
+    }
+
     pub(super) async fn erase(&self, id: Uuid) -> Result<(), Problem> {
-        let conversation = self.conversation(id).await?;
+        let kept = self.kept(id).await?;
         self.tell("erase", format!("conversation {id}"), Some("begins")).await?;
-        self.api.house().erase(&conversation).await.map_err(Problem::from)?;
+        self.api.house().erase(&kept).await.map_err(Problem::from)?;
         self.tell("erase", format!("conversation {id}"), None).await
     }
 
     /// The recording of a conversation, or part of it. Whoever has any has taken it out.
     pub(super) async fn sound(&self, id: Uuid, wanted: Wanted) -> Result<Result<Sound, Silence>, Problem> {
-        let conversation = self.conversation(id).await?;
-        let sound = self.api.house().sound(&conversation, wanted).await;
+        let kept = self.kept(id).await?;
+        let sound = self.api.house().sound(&kept, &self.token, wanted).await;
         if sound.is_ok() {
             self.tell("export", format!("recording {id}"), None).await?;
         }
@@ -201,6 +234,11 @@ impl Scope {
 
     pub(super) fn news(&self, after: Option<u64>) -> Stream<News> {
         self.api.house().news(self.domain, after)
+    }
+
+    /// A place among the answers that go on for a while.
+    pub(super) fn stream(&self) -> Result<Seat<String>, Problem> {
+        self.api.stream(&self.token)
     }
 
     /// Whether the token of the request opens anything at this moment. While nobody knows, it does.

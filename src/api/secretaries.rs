@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     secretary::{Secretary, SecretaryRow},
-    store::{Stored, WrittenSecretary},
+    store::{Placed, Stored, WrittenSecretary},
 };
 use axum::{
     http::{HeaderName, StatusCode, header},
@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 const ALL: &str = "/v1/secretaries";
 const ONE: &str = "/v1/secretaries/{id}";
+/// Longest key of a row, in bytes: whoever else writes a file may have others than UUIDs.
+const LONGEST_KEY: usize = 64;
 
 /// What is said of a secretary. What is absent has its default; docs/configuration.md has what each may be.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -209,10 +211,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn list(scope: Scope, Query(part): Query<Part>) -> Result<axum::Json<Page<SecretaryView>>, Problem> {
     let size = page::size(part.limit)?;
-    let after = page::place(part.cursor.as_deref(), |at| Uuid::try_parse(at).ok())?;
-    let rows = scope.secretaries(after, size + 1).await?;
-    let at = |stored: &Stored| stored.identity.secretary_realtime_uuid.to_string();
-    Ok(axum::Json(Page::of(rows, size, at, SecretaryView::from)))
+    let key = |at: &str| (at.len() <= LONGEST_KEY && !at.contains(char::is_control)).then(|| at.to_owned());
+    let after = page::place(part.cursor.as_deref(), key)?.unwrap_or_default();
+    let rows = scope.secretaries(&after, size + 1).await?;
+    let show = |Placed { place, row }: Placed<String, Stored>| row.map(SecretaryView::from).map_err(|_| place);
+    Ok(axum::Json(Page::tried(rows, size, |row| row.place.clone(), show)))
 }
 
 async fn show(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<axum::Json<SecretaryView>, Problem> {
@@ -225,7 +228,9 @@ async fn create(scope: Scope, _: Query<Whose>, Json(body): Json<SecretaryBody>) 
     let (id, row) = (Uuid::new_v4(), row(body)?);
     written(scope.add(id, &row).await?)?;
     let location = [(header::LOCATION, format!("{ALL}/{id}"))];
-    Ok((StatusCode::CREATED, location, axum::Json(scope.secretary(id).await?.into())))
+    // She is made. That the database does not show her at this moment must not have her made again.
+    let shown = scope.secretary(id).await.unwrap_or_else(|_| Stored { identity: scope.identity(id), row });
+    Ok((StatusCode::CREATED, location, axum::Json(shown.into())))
 }
 
 async fn replace(
@@ -235,7 +240,7 @@ async fn replace(
     Json(body): Json<SecretaryBody>,
 ) -> Result<axum::Json<SecretaryView>, Problem> {
     // What is not there is absent, whatever is said of it.
-    scope.secretary(id).await?;
+    scope.has(id).await?;
     written(scope.replace(id, &row(body)?).await?)?;
     Ok(axum::Json(scope.secretary(id).await?.into()))
 }

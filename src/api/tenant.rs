@@ -7,9 +7,10 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    config::Secret,
+    config::{Secret, Webhooks},
+    record::MicroUsd,
     secretary::ProviderKind,
-    tenancy::{Tenant, TenantRow, dollars},
+    tenancy::{Tenant, TenantRow, dollars, webhook},
 };
 use axum::{http::StatusCode, routing::MethodFilter};
 use schemars::JsonSchema;
@@ -17,8 +18,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 const PATH: &str = "/v1/tenant";
-/// Longest key, in characters.
-const LONGEST_KEY: usize = 8_192;
+/// Longest key, in bytes: what it is sealed into has to fit its column.
+const LONGEST_KEY: usize = 512;
+/// The column of the budget has eight digits of dollars.
+const LARGEST_BUDGET: MicroUsd = MicroUsd(99_999_999_999_999);
 
 /// What is said of a tenant; what is absent is as the server has it. docs/tenants.md has what each may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,7 +73,7 @@ pub(super) struct SettingsBody {
     pub(super) settings: Settings,
     /// Its own key at `realtime_provider`, which is kept sealed. Absent leaves the one there is, null takes it away.
     #[serde(default, deserialize_with = "written")]
-    #[schemars(with = "Option<String>", extend("writeOnly" = true))]
+    #[schemars(with = "Option<String>", extend("writeOnly" = true, "maxLength" = 512))]
     pub(super) api_key: Option<Option<Secret>>,
 }
 
@@ -174,6 +177,11 @@ impl Settings {
                 return Err(Problem::field(column, format!("has more than {most} characters")));
             }
         }
+        // One that is none at all is told of later.
+        let budget = self.monthly_budget_usd.as_deref().and_then(|usd| dollars(usd).ok());
+        if budget.is_some_and(|budget| budget.0 > LARGEST_BUDGET.0) {
+            return Err(Problem::field("monthly_budget_usd", "is more than 99999999.999999"));
+        }
         Ok(())
     }
 }
@@ -208,11 +216,21 @@ async fn replace(
     }
     let there = scope.settings().await?;
     let settings = if scope.is_owner() { settings } else { settings.within(&there)? };
-    let sealed = key(&scope, (&settings, there), api_key)?;
+    let sealed = key(&scope, (&settings, &there), api_key)?;
     let row = settings.row(sealed);
     Tenant::parse(row.clone()).map_err(|error| Problem::field(error.column, error.problem))?;
-    scope.set(&row).await?;
+    may_call(&scope, &row, &there)?;
+    scope.set(&row, &there).await?;
     show(scope, query).await
+}
+
+/// Whether the server may call whom it is told to. What is there already is looked at when somebody is called.
+fn may_call(scope: &Scope, row: &TenantRow, there: &TenantRow) -> Result<(), Problem> {
+    let new = row.budget_webhook.as_deref().map(str::trim).filter(|url| !url.is_empty());
+    if scope.config().tenancy.limits.webhooks == Webhooks::Any || row.budget_webhook == there.budget_webhook {
+        return Ok(());
+    }
+    new.and_then(webhook::refused).map_or(Ok(()), |why| Err(Problem::field("budget_webhook", why)))
 }
 
 fn provider(name: Option<&String>) -> ProviderKind {
@@ -223,12 +241,12 @@ fn provider(name: Option<&String>) -> ProviderKind {
 /// provider.
 fn key(
     scope: &Scope,
-    (settings, there): (&Settings, TenantRow),
+    (settings, there): (&Settings, &TenantRow),
     given: Option<Option<Secret>>,
 ) -> Result<Option<String>, Problem> {
     let of = provider(settings.realtime_provider.as_ref());
     let Some(given) = given else {
-        let kept = there.api_key_encrypted.filter(|key| !key.is_empty());
+        let kept = there.api_key_encrypted.clone().filter(|key| !key.is_empty());
         if kept.is_some() && provider(there.realtime_provider.as_ref()) != of {
             let message = "belongs to the provider there was: give one for the new provider, or null";
             return Err(Problem::field("api_key", message));
@@ -236,8 +254,7 @@ fn key(
         return Ok(kept);
     };
     let Some(secret) = given else { return Ok(None) };
-    let length = secret.expose().chars().count();
-    if secret.expose().trim().is_empty() || length > LONGEST_KEY {
+    if !(1..=LONGEST_KEY).contains(&secret.expose().trim().len()) {
         return Err(Problem::field("api_key", format!("must have 1 to {LONGEST_KEY} characters")));
     }
     if !of.takes_key() {

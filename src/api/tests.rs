@@ -5,7 +5,7 @@ use crate::{
     config::{Config, Environment},
     control::Health,
     metrics::Audience,
-    record::{Conversation, MicroUsd, Share},
+    record::{MicroUsd, Share},
     secretary::{DomainRef, Secretary},
     store::{Found, Lookup, Sql, Store, TokenRecord, tests as stored},
     switchboard::{ListenError, LiveCall, OrderError},
@@ -16,10 +16,18 @@ use axum::{
     http::{Request, StatusCode},
 };
 use chrono::Utc;
-use futures_util::{StreamExt, future::BoxFuture, stream};
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+};
 use media::SampleRate;
 use serde_json::json;
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use tower_service::Service;
 
 /// The server around the API, as small as can be: it has a sound for each recording in its
@@ -76,17 +84,17 @@ impl House for Shed {
         stream::iter(news).boxed()
     }
 
-    fn erase<'a>(&'a self, of: &'a Conversation) -> BoxFuture<'a, Result<(), Silence>> {
+    fn erase<'a>(&'a self, of: &'a Kept) -> BoxFuture<'a, Result<(), Silence>> {
         Box::pin(async {
-            let forgotten = self.0.records().forget(of.domain_uuid, of.conversation_uuid).await;
+            let forgotten = self.0.records().forget(of.domain, of.conversation).await;
             forgotten.map(drop).map_err(|problem| Silence::Broken(problem.into()))
         })
     }
 
-    fn sound<'a>(&'a self, of: &'a Conversation, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
+    fn sound<'a>(&'a self, of: &'a Kept, _token: &'a str, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
         Box::pin(async move {
             let path = of.recording.as_ref().and_then(|recording| recording.path.as_deref()).ok_or(Silence::Absent)?;
-            assert!(path.starts_with(&of.domain_uuid.to_string()));
+            assert!(path.starts_with(&of.domain.to_string()));
             let range = wanted.of(5).ok_or(Silence::Beyond(5))?;
             let bytes = b"sound".get(*range.start() as usize..=*range.end() as usize).unwrap();
             Ok(Sound { kind: "audio/wav", length: 5, range: Some(range), body: Body::from(bytes) })
@@ -290,7 +298,9 @@ on_both! {
     nothing_of_another_tenant_can_be_seen_or_touched
     a_secretary_is_made_changed_and_deleted_by_somebody_who_is_named
     lists_come_in_pages_that_miss_nothing_and_tell_nothing_twice
+    rows_that_cannot_be_read_end_no_list_and_can_be_deleted
     a_tenants_key_goes_in_and_never_comes_out
+    what_is_set_of_a_tenant_fits_its_columns_and_calls_nobody_within
     conversations_are_found_heard_and_forgotten
     a_post_with_a_key_is_done_once
     calls_are_seen_heard_and_steered
@@ -425,6 +435,65 @@ async fn lists_come_in_pages_that_miss_nothing_and_tell_nothing_twice(world: Wor
     }
 }
 
+/// All pages of a list: the UUIDs of its items, and of what cannot be read, in their order.
+async fn pages_of(world: &World, list: &str, id: &str) -> (Vec<Uuid>, Vec<Uuid>) {
+    let (mut seen, mut unreadable, mut next) = (Vec::new(), Vec::new(), String::new());
+    let uuid = |value: &Value| value.as_str().unwrap().parse::<Uuid>().unwrap();
+    loop {
+        let page = world.get(&world.a.token, &format!("/v1/{list}?limit=2{next}")).await.json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| uuid(&item[id])));
+        unreadable.extend(page["unreadable"].as_array().into_iter().flatten().map(uuid));
+        let Some(cursor) = page["next"].as_str() else { return (seen, unreadable) };
+        next = format!("&cursor={cursor}");
+    }
+}
+
+async fn rows_that_cannot_be_read_end_no_list_and_can_be_deleted(world: World) {
+    let (token, of) = (&world.a.token, &world.a.conversations);
+    let broken = |number: usize, set: &str| {
+        format!("update v_voice_conversations_realtime set {set} where conversation_uuid = '{}'", of[number])
+    };
+    // The second and the third are among the newest, where a page would end; nobody knows when the first began.
+    for sql in [broken(0, "started_at = null"), broken(2, "outcome = 'lost'"), broken(5, "transcript = '7'")] {
+        stored::execute(&world.store, sql).await;
+    }
+    let (seen, unreadable) = pages_of(&world, "conversations", "conversation_uuid").await;
+    assert_eq!(seen.len(), 6);
+    assert!(seen.iter().all(|id| of.contains(id) && ![of[0], of[2], of[5]].contains(id)), "{seen:?}");
+    assert_eq!(unreadable.last(), Some(&of[0]), "what has no time comes last");
+    assert_eq!(unreadable.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&of[0], &of[2], &of[5]]));
+    let sound = world.get(token, &format!("/v1/conversations/{}/recording", of[2])).await;
+    assert_eq!((sound.status, sound.body.as_slice()), (200, &b"sound"[..]), "its recording is known");
+    for id in &unreadable {
+        assert_eq!(world.ask(token, "DELETE", &format!("/v1/conversations/{id}"), None).await.status, 204, "{id}");
+    }
+    assert_eq!(pages_of(&world, "conversations", "conversation_uuid").await, (seen.clone(), Vec::new()));
+    stored::execute(&world.store, broken_recording(seen[0])).await;
+    let told = world.ask(token, "DELETE", &format!("/v1/conversations/{}", seen[0]), None).await;
+    assert_eq!((told.status, told.kind().as_str()), (409, "unreadable"), "nobody knows which file is its own");
+    let sql = match &world.store {
+        Sql::Postgres(_) => "alter table v_voice_secretaries_realtime alter max_turns type bigint".to_owned(),
+        Sql::Sqlite(_) => {
+            let mut secretaries = world.a.secretaries.clone();
+            secretaries.sort_by_key(Uuid::to_string);
+            let broken = "update v_voice_secretaries_realtime set max_turns = 'many' where secretary_realtime_uuid =";
+            format!("{broken} '{}'", secretaries[1])
+        }
+    };
+    stored::execute(&world.store, sql).await;
+    let (seen, unreadable) = pages_of(&world, "secretaries", "secretary_realtime_uuid").await;
+    assert!(!unreadable.is_empty() && seen.len() + unreadable.len() == 3, "{seen:?} {unreadable:?}");
+    for id in &unreadable {
+        assert_eq!(world.ask(token, "DELETE", &format!("/v1/secretaries/{id}"), None).await.status, 204, "{id}");
+    }
+    assert_eq!(pages_of(&world, "secretaries", "secretary_realtime_uuid").await, (seen, Vec::new()));
+}
+
+fn broken_recording(of: Uuid) -> String {
+    let broken = r#"update v_voice_conversations_realtime set recording = '{"path":7}' where conversation_uuid ="#;
+    format!("{broken} '{of}'")
+}
+
 async fn a_tenants_key_goes_in_and_never_comes_out(world: World) {
     let (token, path) = (&world.a.token, "/v1/tenant");
     let settings = json!({"realtime_provider": "openai", "monthly_budget_usd": "12.5", "retention_days": 30});
@@ -456,6 +525,7 @@ async fn a_tenants_key_goes_in_and_never_comes_out(world: World) {
         (json!({"realtime_provider": "gemini"}), None, "api_key"),
         (json!({"realtime_provider": "local"}), Some(json!("k")), "settings.realtime_provider"),
         (json!({"realtime_provider": "openai"}), Some(json!("")), "api_key"),
+        (json!({"realtime_provider": "openai"}), Some(json!("k".repeat(513))), "api_key"),
         (json!({"time_zone": "Mars"}), Some(Value::Null), "time_zone"),
         (json!({"time_zon": "UTC"}), None, "settings.time_zon"),
     ] {
@@ -477,6 +547,26 @@ async fn a_tenants_key_goes_in_and_never_comes_out(world: World) {
     assert_eq!(world.get(token, path).await.json()["of_the_file"], true);
     let told = world.ask(token, "PUT", path, Some(&body)).await;
     assert_eq!((told.status, told.kind().as_str()), (409, "of-the-file"));
+}
+
+async fn what_is_set_of_a_tenant_fits_its_columns_and_calls_nobody_within(world: World) {
+    let hook = |url: &str| json!({"settings": {"budget_webhook": url}});
+    let of_b = "/v1/tenant?domain=b.example";
+    for url in ["http://billing.example/", "https://127.0.0.1/", "https://[::1]/", "https://intranet/x"] {
+        let told = world.ask(&world.admin, "PUT", of_b, Some(&hook(url))).await;
+        let told = (told.status, told.json()["errors"][0]["field"].clone());
+        assert_eq!(told, (422, json!("budget_webhook")), "{url}");
+    }
+    assert_eq!(world.ask(&world.admin, "PUT", of_b, Some(&hook("https://billing.example/x"))).await.status, 200);
+    world.config.send_replace(config("[limits]\nwebhooks = \"any\"\n"));
+    assert_eq!(world.ask(&world.admin, "PUT", of_b, Some(&hook("http://127.0.0.1/"))).await.status, 200);
+    world.config.send_replace(config(""));
+    let rich = json!({"settings": {"monthly_budget_usd": "100000000"}});
+    let told = world.ask(&world.admin, "PUT", of_b, Some(&rich)).await;
+    assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some("monthly_budget_usd")));
+    let longest = json!({"settings": {"realtime_provider": "openai"}, "api_key": "k".repeat(512)});
+    let told = world.ask(&world.a.token, "PUT", "/v1/tenant", Some(&longest)).await;
+    assert_eq!(told.status, 200, "what it is sealed into fits: {}", told.json());
 }
 
 async fn conversations_are_found_heard_and_forgotten(world: World) {
@@ -588,6 +678,15 @@ async fn a_post_with_a_key_is_done_once(world: World) {
     assert_ne!(first.headers["x-request-id"], again.headers["x-request-id"]);
     let other = post("k", "8010").await;
     assert_eq!((other.status, other.kind().as_str()), (422, "key-reused"));
+    for (path, kind) in [
+        ("/v1/secretaries?domain=a.example", "application/json"),
+        ("/v1/secretaries", "application/json; charset=utf-8"),
+    ] {
+        let mut request = request(&world.a.token, "POST", path, Some(&secretary("8009")));
+        request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+        request.headers_mut().insert("content-type", kind.parse().unwrap());
+        assert_eq!(world.send(request).await.kind(), "key-reused", "{path} {kind}");
+    }
     assert_eq!(post("other", "8009").await.status, 409, "the extension is taken");
     assert_eq!(post(&"k".repeat(256), "8011").await.status, 400);
     let list = world.get(&world.a.token, "/v1/secretaries").await.json();
@@ -620,6 +719,17 @@ async fn a_token_opens_until_it_is_revoked(world: World) {
     let guess = format!("ramal_{}_{}", "0".repeat(16), "0".repeat(64));
     let told = world.get(&guess, path).await;
     assert_eq!((told.status, told.headers["retry-after"].to_str().unwrap()), (429, "60"));
+    // Behind a proxy all have its address: a token that is made now is let in all the same.
+    let new = self::token(&world.store, "new", Some(world.b.domain)).await;
+    #[expect(clippy::disallowed_methods, reason = "a new token is waited for")]
+    let known = async {
+        while world.get(&new, path).await.status == 429 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(15), known).await.unwrap();
+    assert_eq!(world.get(&new, path).await.status, 200);
+    assert_eq!(world.get(&guess, path).await.status, 429);
 }
 
 #[tokio::test]
@@ -650,6 +760,91 @@ async fn whatever_is_wrong_is_a_problem() {
     assert_eq!(world.send(named).await.headers["x-request-id"], "from-the-panel.1");
     assert_eq!(world.get("", "/metrics").await.body, b"ramal_up 1 Anybody\n");
     assert_eq!(world.get("", "/health").await.status, 503);
+}
+
+#[test]
+fn the_document_says_what_events_are() {
+    let document = document();
+    let answer = &document["paths"]["/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"];
+    let schemas = answer["schema"]["contentSchema"]["anyOf"].as_array().unwrap();
+    let named: Vec<&str> = schemas.iter().filter_map(|schema| schema["$ref"].as_str()).collect();
+    assert_eq!(named, ["#/components/schemas/Entry", "#/components/schemas/Missed"]);
+    let entry = document["components"]["schemas"]["Entry"].to_string();
+    for part in ["call_began", "turn_finished", "listened_to", "budget_alert", "registration", "domain_uuid", "\"at\""]
+    {
+        assert!(entry.contains(part), "{part}: {entry}");
+    }
+}
+
+/// The other connections of the pool are the calls'.
+#[tokio::test]
+async fn three_requests_at_once_ask_the_database_and_a_token_has_so_many_that_wait() {
+    const MORE: usize = 8;
+    let Some(scratch) = stored::postgres().await else { return };
+    let (world, refused) = (&world(&scratch.store).await, &AtomicUsize::new(0));
+    let Sql::Postgres(pool) = &scratch.store else { panic!("a server was asked for") };
+    let mut locks = pool.begin().await.unwrap();
+    sqlx::query("lock table v_voice_tenants").execute(&mut *locks).await.unwrap();
+    let ask = |_| async move {
+        let status = world.get(&world.a.token, "/v1/tenant").await.status;
+        refused.fetch_add(usize::from(status == 429), Ordering::Relaxed);
+        status
+    };
+    let waiting = async || {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap()
+    };
+    let watched = async {
+        while waiting().await < 3 || refused.load(Ordering::Relaxed) < MORE {}
+        for _ in 0..20 {
+            assert_eq!(waiting().await, 3, "the others wait their turn");
+        }
+        locks.rollback().await.unwrap();
+    };
+    let asked = join_all((0..AT_ONCE + MORE).map(ask));
+    let (told, ()) = timeout(Duration::from_secs(20), async { tokio::join!(asked, watched) }).await.unwrap();
+    let count = |status| told.iter().filter(|told| **told == status).count();
+    assert_eq!((count(200), count(429)), (AT_ONCE, MORE), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_token_has_so_many_answers_that_go_on_and_no_other_has_fewer() {
+    let Some(scratch) = stored::sqlite().await else { return };
+    let world = world(&scratch.store).await;
+    let follow = async |token: &str| {
+        let mut asked = request(token, "GET", "/v1/events", None);
+        asked.extensions_mut().insert(Peer(Ipv4Addr::LOCALHOST.into()));
+        world.router.clone().call(asked).await.unwrap()
+    };
+    let mut followed = Vec::new();
+    for _ in 0..STREAMS {
+        followed.push(follow(&world.a.token).await);
+    }
+    assert!(followed.iter().all(|answer| answer.status() == StatusCode::OK));
+    assert_eq!(follow(&world.a.token).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(follow(&world.b.token).await.status(), StatusCode::OK);
+    followed.pop();
+    assert_eq!(follow(&world.a.token).await.status(), StatusCode::OK);
+}
+
+/// A program that hears of a failure asks again.
+#[tokio::test]
+async fn what_is_made_is_answered_although_it_cannot_be_shown() {
+    let Some(scratch) = stored::sqlite().await else { return };
+    let world = world(&scratch.store).await;
+    let sql = "create trigger broken after insert on v_voice_secretaries_realtime begin \
+        update v_voice_secretaries_realtime set max_turns = 'many' \
+        where secretary_realtime_uuid = new.secretary_realtime_uuid; end";
+    stored::execute(&world.store, sql.into()).await;
+    let made = world.ask(&world.a.token, "POST", "/v1/secretaries", Some(&secretary("8009"))).await;
+    assert_eq!((made.status, &made.json()["settings"]["secretary_name"]), (201, &json!("Bia")));
+    let path = made.headers["location"].to_str().unwrap();
+    assert!(path.ends_with(made.json()["secretary_realtime_uuid"].as_str().unwrap()), "{path}");
+    assert_eq!(world.get(&world.a.token, path).await.status, 500);
+    // What nobody can read can be said anew.
+    let mended = world.ask(&world.a.token, "PUT", path, Some(&secretary("8009"))).await;
+    assert_eq!((mended.status, &mended.json()["settings"]["max_turns"]), (200, &json!(50)));
 }
 
 #[tokio::test]

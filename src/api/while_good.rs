@@ -1,5 +1,5 @@
 //! Answers that go on: each piece as it comes, as long as the token is good.
-use super::{house::Stream, scope::Scope};
+use super::{house::Stream, problem::Problem, scope::Scope};
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
 use std::{io, time::Duration};
@@ -9,9 +9,13 @@ use tokio::time::{Instant, timeout_at};
 const LOOK: Duration = Duration::from_secs(10);
 
 /// An answer of these pieces. Whose token ends hears nothing more, within some seconds.
-pub(super) fn while_good(scope: Scope, pieces: Stream<Bytes>) -> Body {
-    let began = (scope, pieces, Instant::now() + LOOK);
-    Body::from_stream(stream::unfold(began, |(scope, mut pieces, mut look)| async move {
+///
+/// # Errors
+/// The token has as many of them as it may.
+pub(super) fn while_good(scope: Scope, pieces: Stream<io::Result<Bytes>>) -> Result<Body, Problem> {
+    let seat = scope.stream()?;
+    let began = ((scope, seat), pieces, Instant::now() + LOOK);
+    Ok(Body::from_stream(stream::unfold(began, |((scope, seat), mut pieces, mut look)| async move {
         loop {
             if Instant::now() >= look {
                 if !scope.is_still_good().await {
@@ -21,8 +25,8 @@ pub(super) fn while_good(scope: Scope, pieces: Stream<Bytes>) -> Body {
             }
             // A piece that is late is not lost: the stream is only waited for again.
             if let Ok(piece) = timeout_at(look, pieces.next()).await {
-                return piece.map(|piece| (Ok::<_, io::Error>(piece), (scope, pieces, look)));
+                return piece.map(|piece| (piece, ((scope, seat), pieces, look)));
             }
         }
-    }))
+    })))
 }

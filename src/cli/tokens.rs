@@ -85,6 +85,13 @@ async fn make(store: &dyn Store, wanted: &Create, now: DateTime<Utc>) -> anyhow:
             Some(found.with_context(|| format!("there is no domain {name:?} in this database"))?)
         }
     };
+    if let Some(other) = store.tokens().all_tokens().await?.into_iter().find(|other| other.is_called(name, domain, now))
+    {
+        bail!(
+            "{} is called {name:?} already, and the audit knows tokens by their names: revoke it, or take another",
+            other.id
+        );
+    }
     let mut random = [0; RANDOM];
     SystemRandom::new().fill(&mut random).ok().context("the system has no random numbers")?;
     let token = Token::new(&random);
@@ -104,11 +111,11 @@ async fn make(store: &dyn Store, wanted: &Create, now: DateTime<Utc>) -> anyhow:
 }
 
 async fn revoke(store: &dyn Store, id: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
-    // Who pastes all of a token means the part that names it.
-    let id =
-        Token::parse(id.trim()).map_or_else(|| id.trim().trim_start_matches("ramal_").to_owned(), |token| token.id);
-    let Some(record) = store.tokens().token(&id).await? else { bail!("there is no token {id}") };
-    if !store.tokens().revoke_token(&id, now).await? {
+    // Who pastes all of a token, or most of it, means the part that names it; the other part is shown nowhere.
+    let id = id.trim().trim_start_matches("ramal_").split('_').next().unwrap_or_default();
+    ensure!(id.len() <= 16, "that is no token's name: `ramal tokens list` has them");
+    let Some(record) = store.tokens().token(id).await? else { bail!("there is no token {id}") };
+    if !store.tokens().revoke_token(id, now).await? {
         bail!("the token {id} was revoked already");
     }
     tell(store, &record, "delete", now).await?;
@@ -180,13 +187,23 @@ mod tests {
         let listed = list(&*store, now).await.unwrap();
         assert!(listed.contains(&token.id) && listed.contains("never used  panel"), "{listed}");
         assert!(!listed.contains(shown.trim()) && !listed.contains(&record.hash));
-        let said = revoke(&*store, shown.trim(), now).await.unwrap();
+        for (name, domain) in [("panel", Some("a.example")), (" panel ", None)] {
+            let again = make(&*store, &wanted(name, domain), now).await.unwrap_err().to_string();
+            assert!(again.contains(&token.id) && again.contains("called \"panel\" already"), "{again}");
+        }
+        let secret = shown.trim().rsplit_once('_').unwrap().1;
+        for wrong in [secret.to_owned(), format!("ramal_{}_{}", "0".repeat(16), &secret[1..])] {
+            let said = revoke(&*store, &wrong, now).await.unwrap_err().to_string();
+            assert!(!said.contains(&secret[1..]), "{said}");
+        }
+        let said = revoke(&*store, &format!("{}\t", shown.trim()), now).await.unwrap();
         assert_eq!(said, format!("{} (panel) is revoked\n", token.id));
         assert!(revoke(&*store, &token.id, now).await.is_err() && revoke(&*store, "0000", now).await.is_err());
         assert!(!store.tokens().token(&token.id).await.unwrap().unwrap().is_good(now));
+        assert!(make(&*store, &wanted("panel", Some("a.example")), now).await.is_ok(), "the name is free again");
         let deeds = store.records().deeds(domain.unwrap(), 5).await.unwrap();
         let told: Vec<_> =
             deeds.iter().filter(|told| told.deed.target.contains("panel")).map(|told| &*told.deed.action).collect();
-        assert_eq!(told, ["delete", "insert"]);
+        assert_eq!(told, ["insert", "delete", "insert"]);
     }
 }

@@ -16,6 +16,8 @@ pub struct Api {
     pub identity: Option<Identity>,
     /// Connections at once; one more is closed.
     pub connections: u32,
+    /// The same of one address.
+    pub connections_per_address: u32,
     /// Whether health, readiness and counts are shown to whoever may reach the address.
     pub open_pages: bool,
 }
@@ -31,6 +33,7 @@ pub(super) fn api(raw: RawApi, check: &mut Check<'_>) -> Option<Api> {
     let plain = check.flag(at("plain"), raw.plain).unwrap_or(false);
     let open_pages = check.flag(at("open_pages"), raw.open_pages).unwrap_or(true);
     let connections = check.integer(at("connections"), raw.connections, 1..=10_000).unwrap_or(256);
+    let of_one = check.integer(at("connections_per_address"), raw.connections_per_address, 1..=10_000);
     if certificate.is_some() != key.is_some() {
         let missing = if key.is_none() { "key" } else { "certificate" };
         check.refuse(at(missing), None, "is missing: a certificate and its key are both needed");
@@ -42,5 +45,6 @@ pub(super) fn api(raw: RawApi, check: &mut Check<'_>) -> Option<Api> {
                        where something else encrypts";
         check.refuse(at("listen"), written.as_ref(), message);
     }
-    Some(Api { listen, identity, connections, open_pages })
+    let connections_per_address = of_one.unwrap_or(connections.div_ceil(2));
+    Some(Api { listen, identity, connections, connections_per_address, open_pages })
 }

@@ -45,7 +45,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-pub use tenants::{Limits, Tenancy, TenantEntry, Unpriced};
+pub use tenants::{Limits, Tenancy, TenantEntry, Unpriced, Webhooks};
 
 /// The default configuration, every key with a comment: what `ramal config --print-default` prints.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");

@@ -185,7 +185,7 @@ raw!(
 );
 raw!(
     /// `[limits]`
-    RawLimits { provider_calls, refusal, notice, notices, reservation_usd, unpriced }
+    RawLimits { provider_calls, refusal, notice, notices, reservation_usd, unpriced, webhooks }
 );
 raw!(
     /// `[redis]`
@@ -230,7 +230,7 @@ raw!(
 );
 raw!(
     /// `[api]`
-    RawApi { listen, certificate, key, plain, connections, open_pages }
+    RawApi { listen, certificate, key, plain, connections, connections_per_address, open_pages }
 );
 raw!(
     /// One `[[secretaries]]`

@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str, name: &str, env: &Environment) -> Result<Config,
         secretaries: entries(&mut table, "secretaries", check, secretaries::entry),
     };
     secretaries::unique(&config.secretaries, check);
-    tenants::unique(&config.tenancy.tenants, check);
+    tenants::together(&config.tenancy, check);
     callers::distinct(&config.peers, check);
     callers::known(&config.sip.listeners, &config.peers, check);
     listeners::reachable(&config, check);

@@ -9,7 +9,7 @@ use crate::{
     record::MicroUsd,
     seal::Key,
     secretary::{DomainRef, ProviderKind, Secretary},
-    tenancy::{ApiKey, RefusalStatus, Tenant, TenantRow},
+    tenancy::{ApiKey, RefusalStatus, Tenant, TenantRow, webhook},
     vault::Keyring,
 };
 use std::collections::BTreeMap;
@@ -32,6 +32,17 @@ pub struct Limits {
     pub reservation: MicroUsd,
     /// What of providers whose price nobody knows, for tenants with a budget.
     pub unpriced: Unpriced,
+    /// Whom the server calls because a tenant's settings say so.
+    pub webhooks: Webhooks,
+}
+
+/// Whom the server calls because a tenant's settings say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Webhooks {
+    /// Whoever is reached at a public address, by `https://`.
+    Public,
+    /// Anybody, also within the server's own network and in the clear.
+    Any,
 }
 
 /// What a tenant with a budget gets of providers whose price nobody knows.
@@ -110,6 +121,18 @@ pub(super) fn limits(raw: RawLimits, check: &mut Check<'_>) -> Limits {
         notices: check.integer(at("notices"), raw.notices, 0..=1_000).unwrap_or(10),
         reservation: MicroUsd((reservation * 1_000_000.0).round() as u64),
         unpriced: unpriced(at("unpriced"), raw.unpriced, check),
+        webhooks: webhooks(at("webhooks"), raw.webhooks, check),
+    }
+}
+
+fn webhooks(place: Place<'_>, value: Option<Value>, check: &mut Check<'_>) -> Webhooks {
+    match check.text(place, value.clone()).as_deref() {
+        None | Some("public") => Webhooks::Public,
+        Some("any") => Webhooks::Any,
+        Some(_) => {
+            check.refuse(place, value.as_ref(), "must be \"public\" or \"any\"");
+            Webhooks::Public
+        }
     }
 }
 
@@ -216,13 +239,31 @@ pub(super) fn entry(raw: RawTenant, section: &str, check: &mut Check<'_>) -> Opt
     Some(TenantEntry { domain: DomainRef::from(&*domain?), tenant })
 }
 
+/// Checks what no entry can see by itself.
+pub(super) fn together(tenancy: &Tenancy, check: &mut Check<'_>) {
+    unique(&tenancy.tenants, check);
+    callable(tenancy, check);
+}
+
 /// Refuses two entries for one domain.
-pub(super) fn unique(entries: &[TenantEntry], check: &mut Check<'_>) {
+fn unique(entries: &[TenantEntry], check: &mut Check<'_>) {
     let mut seen = std::collections::BTreeSet::new();
     for entry in entries {
         if !seen.insert(entry.domain.to_string().to_lowercase()) {
             let message = format!("two entries say something of {}", entry.domain);
             check.refuse(Place { section: "tenants", key: "domain" }, None, message);
+        }
+    }
+}
+
+/// Refuses entries that name somebody whom the server may not call.
+fn callable(tenancy: &Tenancy, check: &mut Check<'_>) {
+    let public = tenancy.tenants.iter().filter(|_| tenancy.limits.webhooks == Webhooks::Public);
+    for entry in public {
+        let webhook = entry.tenant.budget.as_ref().and_then(|budget| budget.webhook.as_deref());
+        if let Some(why) = webhook.and_then(webhook::refused) {
+            let message = format!("of {} {why}", entry.domain);
+            check.refuse(Place { section: "tenants", key: "budget_webhook" }, None, message);
         }
     }
 }

@@ -633,10 +633,16 @@ fn what_an_entry_of_a_tenant_may_not_say_is_named() {
         ("[secrets]\nmaster_keys = [\"abc\"]", "secrets.master_keys"),
         ("[limits]\nprovider_calls = { openai = -1 }", "limits.provider_calls"),
         ("[limits]\nreservation_usd = 0", "limits.reservation_usd"),
+        ("[limits]\nwebhooks = \"all\"", "limits.webhooks"),
+        ("monthly_budget_usd = 1\nbudget_webhook = \"https://10.0.0.1/\"", "tenants.budget_webhook"),
+        ("monthly_budget_usd = 1\nbudget_webhook = \"http://x.example/\"", "tenants.budget_webhook"),
     ] {
         let error = entry(keys);
         assert!(error.contains(named), "{keys}: {error}");
     }
+    let hook = "[[tenants]]\ndomain = \"a.example\"\nmonthly_budget_usd = 1\nbudget_webhook = ";
+    assert!(parse(&format!("{hook}\"https://x.example/\"\n")).is_ok());
+    assert!(parse(&format!("{hook}\"http://10.0.0.1/\"\n[limits]\nwebhooks = \"any\"\n")).is_ok());
 }
 
 #[test]

@@ -85,9 +85,13 @@ impl Refusal {
         Self { status, why: why.into(), detail: String::new(), notice: None }
     }
 
-    /// The database does not answer, or not with what it should.
+    /// The database does not answer; or it does, with what another try will not read either.
     pub(super) fn of_database(error: &StoreError) -> Self {
-        Self::new(503, "the database is not available").because(error)
+        let (status, why) = match error.is_passing() {
+            true => (503, "the database is not available"),
+            false => (500, "the database has what cannot be read"),
+        };
+        Self::new(status, why).because(error)
     }
 
     pub(super) fn because(self, detail: impl Display) -> Self {
@@ -290,5 +294,21 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
         fallback_extension: call.fallback_extension.clone(),
         recording: config.recording.calls.clone(),
         listen_in: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_database_that_is_away_is_worth_another_try() {
+        for (error, status) in
+            [(StoreError::Unavailable("a server".into()), 503), (StoreError::Foreign("a column".into()), 500)]
+        {
+            let refusal = Refusal::of_database(&error);
+            assert_eq!(refusal.status, status);
+            assert!(refusal.detail().is_some_and(|detail| detail.contains("a ")) && !refusal.why.contains("column"));
+        }
     }
 }

@@ -3,6 +3,7 @@ use super::{control::Sources, house::Host, paced::Paced, sip_socket::tls::Tls};
 use crate::{
     api::{self, Api, Peer},
     config::{self, Config},
+    seats::Seats,
     store::Store,
 };
 use anyhow::Context;
@@ -70,8 +71,10 @@ impl Serving {
         let listener = TcpListener::bind(api.listen).await.with_context(|| format!("listen {}", api.listen))?;
         let (tls, following) = tls(api).map(Option::unzip)?;
         info!(address = %listener.local_addr()?, tls = tls.is_some(), "HTTP API");
-        let room = Arc::new(Semaphore::new(usize::try_from(api.connections).unwrap_or(usize::MAX)));
-        let task = tokio::spawn(accept(listener, Connections { router, tls, room, ends }));
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let room = Arc::new(Semaphore::new(size(api.connections)));
+        let seats = Arc::new(Seats::new(size(api.connections_per_address)));
+        let task = tokio::spawn(accept(listener, Connections { router, tls, room, seats, ends }));
         Ok(Some(Self { stage, task, following }))
     }
 
@@ -107,6 +110,8 @@ struct Connections {
     router: Router,
     tls: Option<Certificates>,
     room: Arc<Semaphore>,
+    /// Those of each address.
+    seats: Arc<Seats<IpAddr>>,
     ends: watch::Receiver<Stage>,
 }
 
@@ -126,6 +131,10 @@ async fn accept(listener: TcpListener, mut shared: Connections) {
             Some(_) = connections.join_next() => continue,
             () = closing(&mut shared.ends) => break,
         };
+        let Some(seat) = shared.seats.take(from.ip()) else {
+            debug!(%from, "this address has as many connections to the API as it may");
+            continue;
+        };
         let Ok(permit) = Arc::clone(&shared.room).try_acquire_owned() else {
             warn!(%from, "the API has as many connections as it may");
             continue;
@@ -133,7 +142,7 @@ async fn accept(listener: TcpListener, mut shared: Connections) {
         let shared = shared.clone();
         connections.spawn(async move {
             shared.serve(stream, from.ip()).await;
-            drop(permit);
+            drop((seat, permit));
         });
     }
     drop(listener);
@@ -179,5 +188,76 @@ impl Connections {
         if let Err(error) = ended {
             debug!(%from, %error, "a client of the API went away");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::net::SocketAddr;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::mpsc,
+    };
+
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    /// What all connections share, with so many of an address.
+    fn shared(router: Router, of_one: usize) -> (watch::Sender<Stage>, Connections) {
+        let (stage, ends) = watch::channel(Stage::Open);
+        let (room, seats) = (Arc::new(Semaphore::new(9)), Arc::new(Seats::new(of_one)));
+        (stage, Connections { router, tls: None, room, seats, ends })
+    }
+
+    /// Otherwise half of a deed would be done, and told to nobody.
+    #[tokio::test]
+    async fn what_has_begun_is_done_although_the_client_goes() {
+        let (told, mut happened) = mpsc::channel(2);
+        let (goes_on, go) = watch::channel(false);
+        let handler = move || {
+            let (told, mut go) = (told.clone(), go.clone());
+            async move {
+                told.send("begun").await.unwrap();
+                go.wait_for(|go| *go).await.unwrap();
+                told.send("done").await.unwrap();
+            }
+        };
+        let (_stage, connections) = shared(Router::new().route("/", get(handler)), 9);
+        let (ours, mut theirs) = tokio::io::duplex(1_024);
+        let talking = tokio::spawn(connections.talk(ours, IpAddr::from([127, 0, 0, 1])));
+        theirs.write_all(ASKED).await.unwrap();
+        assert_eq!(happened.recv().await, Some("begun"));
+        drop(theirs);
+        timeout(Duration::from_secs(20), talking).await.unwrap().unwrap();
+        goes_on.send(true).unwrap();
+        let done = timeout(Duration::from_secs(20), happened.recv()).await.unwrap();
+        assert_eq!(done, Some("done"));
+    }
+
+    /// What a client at this address is told; nothing if it is sent away.
+    async fn asked(at: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let mut told = Vec::new();
+        // It may be sent away before it has said anything.
+        if stream.write_all(ASKED).await.is_ok() {
+            let _ = stream.read_to_end(&mut told).await;
+        }
+        String::from_utf8(told).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_has_so_many_connections_and_has_them_again_when_they_end() {
+        let (stage, connections) = shared(Router::new().route("/", get(|| async { "here" })), 2);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let task = tokio::spawn(accept(listener, connections));
+        let held = [TcpStream::connect(at).await.unwrap(), TcpStream::connect(at).await.unwrap()];
+        assert_eq!(asked(at).await, "", "one more is closed");
+        drop(held);
+        let again = async { while !asked(at).await.ends_with("here") {} };
+        timeout(Duration::from_secs(20), again).await.unwrap();
+        stage.send_replace(Stage::Closing);
+        timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
     }
 }

@@ -9,8 +9,9 @@ mod tests;
 
 use super::recorder::{self, Eraser, Receipt};
 use crate::{
+    api::Kept,
     config::Config,
-    record::{Conversation, Recording},
+    record::Recording,
     store::{Deed, Remains, Retention, Spill, Store, Which},
 };
 use anyhow::Context;
@@ -81,6 +82,10 @@ pub async fn forget(
                 *forgotten.elsewhere.entry(node.to_owned()).or_default() += 1;
                 continue;
             }
+            if recording.as_ref().is_some_and(|recording| eraser.has_to_wait(recording)) {
+                forgotten.left += 1;
+                continue;
+            }
             telling.begin().await?;
             match erase(eraser, (which.domain, conversation), recording).await {
                 Ok(()) => {
@@ -100,9 +105,10 @@ pub async fn forget(
 ///
 /// # Errors
 /// Its recording cannot be deleted, or the database does not answer; then it is still there.
-pub async fn forget_one(store: &dyn Store, eraser: &Arc<Eraser>, of: &Conversation) -> anyhow::Result<()> {
-    erase(eraser, (of.domain_uuid, of.conversation_uuid), of.recording.clone()).await?;
-    store.records().forget(of.domain_uuid, of.conversation_uuid).await?;
+pub async fn forget_one(store: &dyn Store, eraser: &Arc<Eraser>, kept: Kept) -> anyhow::Result<()> {
+    let Kept { domain, conversation, recording } = kept;
+    erase(eraser, (domain, conversation), recording).await?;
+    store.records().forget(domain, conversation).await?;
     Ok(())
 }
 

@@ -3,16 +3,15 @@ use super::{
     api_socket::Stage,
     archive,
     control::Sources,
-    recorder::{Eraser, Sounds},
+    recorder::{Eraser, Sounds, is_in_use},
     switchboard::{Events, Listener, Switchboard, Told},
 };
 use crate::{
-    api::{Heard, House, News, Piece, Readiness, Silence, Sound, Stream, Wanted},
+    api::{Heard, House, Kept, News, Piece, Readiness, Silence, Sound, Stream, Wanted},
     call::steer::Order,
     config::Config,
     control::{Health, Standing},
     metrics::Audience,
-    record::Conversation,
     secretary::DomainRef,
     store::Store,
     switchboard::{ListenError, LiveCall, OrderError},
@@ -21,6 +20,7 @@ use futures_util::{StreamExt, future::BoxFuture, stream};
 use providers::local::Hearing;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
+use tracing::warn;
 use uuid::Uuid;
 
 /// How long the database may take to show that it is there.
@@ -136,18 +136,25 @@ impl House for Host {
         self.until_closing(stream::unfold(events, told).boxed())
     }
 
-    fn erase<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), Silence>> {
+    fn erase<'a>(&'a self, kept: &'a Kept) -> BoxFuture<'a, Result<(), Silence>> {
         Box::pin(async {
-            let recording = conversation.recording.as_ref();
-            if let Some(node) = recording.and_then(|recording| self.eraser.elsewhere(recording)) {
+            if let Some(node) = kept.recording.as_ref().and_then(|recording| self.eraser.elsewhere(recording)) {
                 return Err(Silence::Elsewhere(node.to_owned()));
             }
-            Ok(archive::forget_one(&*self.store, &self.eraser, conversation).await?)
+            let forgotten = archive::forget_one(&*self.store, &self.eraser, kept.clone()).await;
+            forgotten.map_err(|error| match &kept.recording {
+                _ if is_in_use(&error) => Silence::InUse,
+                Some(recording) if self.eraser.has_to_wait(recording) => {
+                    warn!("a conversation is not deleted: {error:#}");
+                    Silence::Away
+                }
+                Some(_) | None => error.into(),
+            })
         })
     }
 
-    fn sound<'a>(&'a self, conversation: &'a Conversation, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
-        Box::pin(self.sounds.open(conversation.domain_uuid, conversation.recording.as_ref(), wanted))
+    fn sound<'a>(&'a self, kept: &'a Kept, token: &'a str, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
+        Box::pin(self.sounds.open(kept, token, wanted))
     }
 }
 

@@ -1,18 +1,20 @@
 //! Requests to providers beside their WebSockets: small answers, a deadline, and the same trust.
+use crate::tenancy::webhook;
 use providers::Disconnect;
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 use std::{
     fmt,
-    io::{Read, Write},
+    io::{self, Read, Write},
     sync::Arc,
     time::Duration,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 use ureq::{
     Agent, Error,
-    http::StatusCode,
+    config::Config,
+    http::{StatusCode, Uri},
     unversioned::{
-        resolver::DefaultResolver,
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
         transport::{
             Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport,
             TransportAdapter,
@@ -34,6 +36,44 @@ pub struct Request {
 
 /// Who asks; it trusts whom `tls` trusts.
 pub fn agent(tls: Arc<ClientConfig>) -> Agent {
+    agent_by(tls, DefaultResolver::default())
+}
+
+/// The same for those whom the settings of tenants name: by `https://`, at addresses of the public internet, and nowhere else.
+pub fn public_agent(tls: Arc<ClientConfig>) -> Agent {
+    agent_by(tls, Public(DefaultResolver::default()))
+}
+
+/// Why a [`public_agent`] did not ask, if that is so.
+pub fn refusal(error: &Error) -> Option<String> {
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(error.to_string()),
+        _ => None,
+    }
+}
+
+/// Looks names up, and tells of public addresses alone: looked up once more, a name may lead elsewhere.
+#[derive(Debug)]
+struct Public(DefaultResolver);
+
+impl Resolver for Public {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let refused = |why| Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        if let Some(why) = webhook::refused(&uri.to_string()) {
+            return Err(refused(why));
+        }
+        let mut public = self.empty();
+        for at in self.0.resolve(uri, config, timeout)?.iter().filter(|at| !webhook::is_within(at.ip())) {
+            public.push(*at);
+        }
+        match public.is_empty() {
+            true => Err(refused("its name leads into the server's own network")),
+            false => Ok(public),
+        }
+    }
+}
+
+fn agent_by(tls: Arc<ClientConfig>, resolver: impl Resolver) -> Agent {
     let config = Agent::config_builder()
         .timeout_global(Some(ANSWER))
         .http_status_as_error(false)
@@ -42,7 +82,7 @@ pub fn agent(tls: Arc<ClientConfig>) -> Agent {
         .proxy(None)
         .user_agent(concat!("Ramal/", env!("CARGO_PKG_VERSION")))
         .build();
-    Agent::with_parts(config, ().chain(TcpConnector::default()).chain(Tls(tls)), DefaultResolver::default())
+    Agent::with_parts(config, ().chain(TcpConnector::default()).chain(Tls(tls)), resolver)
 }
 
 /// The body of an answer 200, of `longest` bytes at most.

@@ -70,6 +70,7 @@ async fn run(mut queue: mpsc::Receiver<Owed>, http: Agent, store: Arc<dyn Store>
 /// Asks until all is told, and keeps the sum, here and in the budget; part of a sum is none.
 async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Duration]) {
     let Owed { domain, conversation, receipts: mut open, shares, tab } = owed;
+    let mut correcting = None;
     // Of those there are, one tells.
     let Some(provider) = open.first().map(Receipt::provider) else { return };
     let mut cost: u64 = 0;
@@ -87,17 +88,22 @@ async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Durati
         if !open.is_empty() {
             continue;
         }
+        let on_its_way = correcting.take().or_else(|| tab.clone().map(Correction::begin));
         // The record may still be on its way into the database.
         match store.bill(domain, conversation, (provider, MicroUsd(cost))).await {
             Ok(true) => {
                 let estimated = shares.iter().find(|share| share.provider == provider).map(|share| share.cost);
-                if let Some(tab) = tab {
-                    tab.apply(estimated.unwrap_or_default(), MicroUsd(cost));
+                if let Some(correcting) = on_its_way {
+                    correcting.apply(estimated.unwrap_or_default(), MicroUsd(cost));
                 }
                 return debug!(%conversation, cost, "What a call cost is in its record");
             }
             Ok(false) => {}
-            Err(problem) => debug!(%conversation, %problem, "What a call cost is not kept yet"),
+            Err(problem) => {
+                debug!(%conversation, %problem, "What a call cost is not kept yet");
+                // It may be: who did not hear the answer cannot tell.
+                correcting = on_its_way;
+            }
         }
     }
     debug!(%conversation, "What a call cost is not in its record");

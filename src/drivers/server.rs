@@ -28,7 +28,7 @@ use super::{
 use crate::{
     accounts::{Account, Source},
     call,
-    config::{self, Config},
+    config::{self, Config, Webhooks},
     ladder::Ears,
     speech::{Engine, EngineConfig},
     store::{self, Changes, Directory, Pace, Spill, Store},
@@ -57,6 +57,7 @@ use tokio::{
     time::timeout,
 };
 use tracing::{Instrument, Span, error_span, field, info, warn};
+use ureq::Agent;
 use uuid::Uuid;
 
 /// SIP events that may wait for the dispatcher; the SIP task then waits, and peers retransmit.
@@ -131,7 +132,7 @@ impl Server {
             registrars: registrars.known.clone(),
             gate: Gate::start(now.tenancy.redis.as_ref())?,
             notices: Semaphore::new(usize::try_from(now.tenancy.limits.notices).unwrap_or(usize::MAX)).into(),
-            till: Till::new(Arc::clone(&store), shared.records.node(), shared.http.clone(), bus.clone()),
+            till: Till::new(Arc::clone(&store), shared.records.node(), webhooks(&now, &shared), bus.clone()),
             shared,
             directory,
             config: configs,
@@ -347,6 +348,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[database]", old.database != new.database),
         ("[redis]", old.tenancy.redis != new.tenancy.redis),
         ("[limits] notices", old.tenancy.limits.notices != new.tenancy.limits.notices),
+        ("[limits] webhooks", old.tenancy.limits.webhooks != new.tenancy.limits.webhooks),
         ("ca_file of the providers", old.authorities() != new.authorities()),
         ("[local] models_dir and threads", old.local != new.local),
         ("[media] threads", old.media.threads != new.media.threads),
@@ -441,6 +443,14 @@ fn share(
         unbelieved: Arc::default(),
         circuits: Arc::default(),
     })
+}
+
+/// Who calls those whom the settings of tenants name.
+fn webhooks(config: &Config, shared: &Shared) -> Agent {
+    match config.tenancy.limits.webhooks {
+        Webhooks::Public => https::public_agent(Arc::clone(&shared.tls)),
+        Webhooks::Any => shared.http.clone(),
+    }
 }
 
 fn engine_config(config: &Config, cores: usize) -> EngineConfig {
@@ -868,7 +878,13 @@ mod tests {
         assert!(status == "HTTP/1.1 200 OK" && body.contains(r#""status":"ok""#), "{status} {body}");
         let circuit = Circuit { provider: "openai", at: "api.example".into(), key_of: None };
         server.admission.shared.circuits.report(&circuit, Sign::Failed(FailureKind::Quota));
-        assert!(get("/health").await.1.contains(r#""status":"degraded""#));
+        // It is told again for a second as it was.
+        let degraded = async {
+            while !get("/health").await.1.contains(r#""status":"degraded""#) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), degraded).await.unwrap();
         let (status, body) = get("/metrics").await;
         let open = r#"ramal_provider_circuit{provider="openai",at="api.example",state="open"} 1"#;
         assert!(status == "HTTP/1.1 200 OK" && body.lines().any(|line| line == open), "{status} {body}");

@@ -1,6 +1,9 @@
 //! What calls cost their tenants: opens a bill for each call of a tenant with a budget, and tells somebody when most of the
 //! money is spent.
-use super::switchboard::{Bus, Happening};
+use super::{
+    https,
+    switchboard::{Bus, Happening},
+};
 use crate::{
     record::MicroUsd,
     store::Store,
@@ -134,6 +137,17 @@ pub struct Correction {
     purse: Purse,
 }
 
+/// A bill on its way into the database. Until this is dropped, what that says of the month's cost may have it or not, and so it
+/// counts for nothing.
+#[derive(Debug)]
+pub struct Correcting(Correction);
+
+impl Drop for Correcting {
+    fn drop(&mut self) {
+        self.0.till.books().ledger.end_correction(self.0.purse.account);
+    }
+}
+
 impl Drop for Tab {
     fn drop(&mut self) {
         if let Some(bill) = self.bill.take() {
@@ -178,11 +192,12 @@ impl Till {
         let known = self.books().owners.get(&domain).filter(|owner| owner.month == month).map(|owner| owner.look_at);
         let mut look_at = known.unwrap_or_else(Instant::now);
         if look_at <= Instant::now() {
+            let question = self.books().ledger.ask(account);
             let asked = self.0.store.usage().spent(domain, month.span(payer.zone), self.0.node);
             let wait = match timeout(PATIENCE, asked).await {
                 Ok(Ok(spent)) => {
-                    self.books().ledger.observe(account, spent);
-                    LOOK_AGAIN
+                    let counts = self.books().ledger.answer(&question, spent);
+                    if counts { LOOK_AGAIN } else { LOOK_SOON }
                 }
                 problem => {
                     let problem = problem.map_or_else(
@@ -299,15 +314,24 @@ impl Tab {
 }
 
 impl Correction {
-    /// A provider charged this for its part of the call, and not what was estimated.
-    pub fn apply(&self, estimated: MicroUsd, charged: MicroUsd) {
-        let Purse { account, terms, .. } = self.purse;
+    /// The database is told of a bill from here on.
+    pub fn begin(self) -> Correcting {
+        self.till.books().ledger.begin_correction(self.purse.account);
+        Correcting(self)
+    }
+}
+
+impl Correcting {
+    /// The database has it: a provider charged this for its part of the call, and not what was estimated.
+    pub fn apply(self, estimated: MicroUsd, charged: MicroUsd) {
+        let Correction { till, purse } = &self.0;
+        let Purse { account, terms, .. } = *purse;
         let due = {
-            let ledger = &mut self.till.books().ledger;
+            let ledger = &mut till.books().ledger;
             ledger.correct(account, estimated, charged);
             ledger.due(account, terms.alert_at)
         };
-        self.till.alert(&self.purse, due);
+        till.alert(purse, due);
     }
 }
 
@@ -317,7 +341,13 @@ async fn deliver(http: Agent, url: String, body: String, domain: String) {
     loop {
         let (agent, url, body) = (http.clone(), url.clone(), body.clone());
         let post = move || agent.post(&url).header("content-type", "application/json").send(body);
-        let status = tokio::task::spawn_blocking(post).await.ok().and_then(Result::ok).map(|answer| answer.status());
+        let answer = tokio::task::spawn_blocking(post).await.ok();
+        if let Some(Err(error)) = &answer
+            && let Some(why) = https::refusal(error)
+        {
+            return warn!(domain, why, "The alert is not delivered: nobody may call the tenant's budget_webhook");
+        }
+        let status = answer.and_then(Result::ok).map(|answer| answer.status());
         if status.is_some_and(|status| status.is_success()) {
             return;
         }
@@ -334,7 +364,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Environment},
-        drivers::{https, switchboard::Told, trust},
+        drivers::{switchboard::Told, trust},
         record::Share,
         store::{self, Spending},
     };
@@ -451,6 +481,37 @@ mod tests {
         assert!(matches!(alert.what, Happening::BudgetAlert { spent_micro_usd: 500_000, .. }), "{alert:?}");
     }
 
+    /// Where nobody may be called, nobody is; and what somebody who is called says of others leads nowhere.
+    #[tokio::test]
+    async fn nobody_within_is_called_and_no_answer_leads_on() {
+        let tls = trust::tls(&Config::parse("", "test", &Environment::new()).unwrap()).unwrap();
+        let [asked, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let at = |listener: &TcpListener| format!("127.0.0.1:{}/", listener.local_addr().unwrap().port());
+        let deliver = |scheme: &str| {
+            let url = format!("{scheme}://{}", at(&asked));
+            deliver(https::public_agent(Arc::clone(&tls)), url, String::new(), "a.example".into())
+        };
+        // It gives up at once.
+        timeout(TRY_AGAIN[0], async { tokio::join!(deliver("http"), deliver("https")) }).await.unwrap();
+        asked.set_nonblocking(true).unwrap();
+        assert!(asked.accept().is_err(), "it was called");
+        asked.set_nonblocking(false).unwrap();
+        let (url, location) = (format!("http://{}", at(&asked)), format!("http://{}", at(&other)));
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = asked.accept().unwrap();
+            assert!(stream.read(&mut [0; 4_096]).unwrap() > 0);
+            let head = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+        });
+        let agent = https::agent(tls);
+        let answer =
+            tokio::task::spawn_blocking(move || agent.post(&url).send("{}").map(|answer| answer.status().as_u16()));
+        assert_eq!(answer.await.unwrap().unwrap(), 302);
+        answering.join().unwrap();
+        other.set_nonblocking(true).unwrap();
+        assert!(other.accept().is_err(), "it was led on");
+    }
+
     /// What a conversation of then has cost, as another server or an earlier process has it in the database.
     fn spending(started_at: DateTime<Utc>, micros: u64) -> Spending {
         let share = Share {
@@ -495,9 +556,32 @@ mod tests {
         tab.charge(STEP);
         let correction = tab.correction();
         drop(tab);
-        correction.apply(STEP, MicroUsd(6 * STEP.0));
+        correction.begin().apply(STEP, MicroUsd(6 * STEP.0));
         assert_eq!(till.balances()[0].standing.spent, MicroUsd(6 * STEP.0));
         alerts(&till, 1).await;
+    }
+
+    /// The database has it a moment before the till does: who asks in that moment counts it once all the same.
+    #[tokio::test]
+    async fn a_bill_that_the_database_has_already_is_counted_once() {
+        let (store, now) = (store().await, Utc::now());
+        let till = over(&store);
+        let mut tab = till.open(PAYER, &budget(40, None), STEP, now).await.unwrap();
+        tab.charge(STEP);
+        let correction = tab.correction();
+        drop(tab);
+        let look = async || {
+            till.books().owners.values_mut().for_each(|owner| owner.look_at = Instant::now());
+            drop(till.open(PAYER, &budget(40, None), STEP, now).await.unwrap());
+            till.balances()[0].standing.spent.0 / STEP.0
+        };
+        let correcting = correction.begin();
+        store.usage().note_spending(&spending(now, 6 * STEP.0), Uuid::new_v4()).await.unwrap();
+        assert_eq!(look().await, 1);
+        correcting.apply(STEP, MicroUsd(6 * STEP.0));
+        assert_eq!((till.balances()[0].standing.spent.0 / STEP.0, look().await), (6, 6));
+        store.usage().note_spending(&spending(now, STEP.0), Uuid::new_v4()).await.unwrap();
+        assert_eq!(look().await, 7, "what others spend is seen again");
     }
 
     #[tokio::test]

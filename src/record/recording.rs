@@ -7,6 +7,9 @@ use std::{
 };
 use uuid::Uuid;
 
+/// What stands before the conversation in the name of a file.
+const CALL: &str = "00000000-0000-0000-0000-000000000000-";
+
 /// A recording as the conversation's record has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
@@ -48,14 +51,23 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Whether its file is in the folder of this tenant. A row may have been written by anybody: whoever opens, sends or deletes a
-    /// file for it asks this before.
-    pub fn is_of(&self, domain: Uuid) -> bool {
+    /// Whether its file is in the folder of this tenant, and not named after another conversation. A row may have been written by
+    /// anybody: whoever opens, sends or deletes a file for it asks this before.
+    pub fn is_of(&self, domain: Uuid, conversation: Uuid) -> bool {
         let path = self.path.as_deref().and_then(|path| path.strip_prefix(&format!("{domain}/")));
         path.is_some_and(|rest| {
-            !rest.is_empty() && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)))
+            let within =
+                !rest.is_empty() && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)));
+            within && named_after(rest).is_none_or(|named| named == conversation)
         })
     }
+}
+
+/// The conversation in `CALL-CONVERSATION.wav`. A UUID alone may be the call's, in what was recorded by an earlier version.
+fn named_after(path: &str) -> Option<Uuid> {
+    let name = Path::new(path).file_name()?.to_str()?;
+    let (_, own) = name.split('.').next()?.split_at_checked(CALL.len())?;
+    own.parse().ok()
 }
 
 /// What became of the file.
@@ -131,12 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_leads_to_another_tenant_is_not_its_own() {
-        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    fn a_path_that_leads_to_another_tenant_or_conversation_is_not_its_own() {
+        let (own, other, conversation) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         let summary = Summary { duration: Duration::ZERO, pauses: Vec::new(), displaced: Duration::ZERO };
         let of = |path: String| Recording { path: Some(path), ..Recording::from(summary.clone()) };
-        assert!(of(format!("{own}/2026/11/26/c.wav")).is_of(own));
+        for name in ["c".to_owned(), other.to_string(), format!("{other}-{conversation}"), format!("{other}-x")] {
+            assert!(of(format!("{own}/2026/11/26/{name}.wav.sealed")).is_of(own, conversation), "{name}");
+        }
         for path in [
+            format!("{own}/2026/11/26/{other}-{other}.wav"),
             format!("{other}/2026/11/26/c.wav"),
             format!("{own}/../{other}/c.wav"),
             format!("../{own}/c.wav"),
@@ -148,8 +163,8 @@ mod tests {
             "c.wav".into(),
             String::new(),
         ] {
-            assert!(!of(path.clone()).is_of(own), "{path}");
+            assert!(!of(path.clone()).is_of(own, conversation), "{path}");
         }
-        assert!(!Recording::from(summary).is_of(own));
+        assert!(!Recording::from(summary).is_of(own, conversation));
     }
 }

@@ -30,6 +30,7 @@ pub use pages::{Cursor, Page, Scope};
 pub use queries::Sql;
 pub use records::{Deed, Query, Records, Remains, Retention, Told, Which};
 pub use registrations::Lease;
+pub use rows::Placed;
 pub use secretaries::{Secretaries, Stored, Written as WrittenSecretary};
 pub use spill::Spill;
 use std::{fmt::Debug, sync::Arc, time::Duration};

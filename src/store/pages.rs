@@ -2,10 +2,14 @@
 use super::{
     Query, StoreError,
     queries::{Sql, on_pool, select_conversations, within_deadline},
-    rows::{ConversationColumns, Tried, readable},
+    rows::{ConversationColumns, Placed, Tried, readable},
 };
 use crate::record::{Conversation, words};
 use sqlx::FromRow;
+use std::fmt;
+
+/// Longest part of a place as text, in bytes.
+const LONGEST: usize = 64;
 
 /// Whose conversations are meant.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +23,31 @@ pub enum Scope<'a> {
 /// A place between two conversations: behind that one.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Cursor {
-    /// As the database writes it, which is compared as it stands.
-    began: String,
+    /// As the database writes it, which is compared as it stands; `None` behind those of which nobody knows when they began.
+    began: Option<String>,
     conversation_uuid: String,
+}
+
+impl Cursor {
+    /// From what it is as text; `None` for what is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (began, key) = text.rsplit_once(' ')?;
+        let plain = |part: &str| part.len() <= LONGEST && !part.contains(char::is_control);
+        let began = Some(began).filter(|began| plain(began))?;
+        let conversation_uuid = Some(key).filter(|key| plain(key))?.to_owned();
+        Some(Self { began: (!began.is_empty()).then(|| began.to_owned()), conversation_uuid })
+    }
+
+    /// Which conversation it is behind: its UUID as it stands there.
+    pub fn conversation(&self) -> &str {
+        &self.conversation_uuid
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.began.as_deref().unwrap_or_default(), self.conversation_uuid)
+    }
 }
 
 /// Conversations that follow one another, the oldest first.
@@ -35,37 +61,25 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// A row, and its place, which can be told of any.
-#[derive(Debug)]
-struct Placed {
-    place: Cursor,
-    row: Tried<ConversationColumns>,
-}
+/// A conversation as it is read.
+type Row = Placed<Cursor, ConversationColumns>;
 
-impl<'r, R: sqlx::Row> FromRow<'r, R> for Placed
-where
-    Cursor: FromRow<'r, R>,
-    ConversationColumns: FromRow<'r, R>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { place: Cursor::from_row(row)?, row: Tried::from_row(row)? })
-    }
-}
-
-/// Which rows: `$1` to `$5` are the parts of a [`Query`]. PostgreSQL plans each question with what is asked, so that a part that is
+/// Which rows: `$1` to `$6` are the parts of a [`Query`]. PostgreSQL plans each question with what is asked, so that a part that is
 /// not asked for is not there; and the tenant is a word as well, since the index of words has no other column.
 macro_rules! meant {
     (postgres) => {
         "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
          and (cast($3 as timestamptz) is null or started_at >= $3) and (cast($4 as timestamptz) is null or started_at < $4) \
          and (cast($5 as text) is null or to_tsvector('simple', \
-             'd' || replace(cast(domain_uuid as text), '-', '') || coalesce(search_text, '')) @@ to_tsquery('simple', $5)) "
+             'd' || replace(cast(domain_uuid as text), '-', '') || coalesce(search_text, '')) @@ to_tsquery('simple', $5)) \
+         and (cast($6 as uuid) is null or secretary_realtime_uuid = $6) "
     };
     (sqlite) => {
         "where domain_uuid = $1 and (cast($2 as text) is null or caller_id = $2) \
          and (cast($3 as text) is null or started_at >= $3) and (cast($4 as text) is null or started_at < $4) \
          and not exists (select 1 from json_each($5) as word \
-             where instr(coalesce(search_text, ''), ' ' || word.value) = 0) "
+             where instr(coalesce(search_text, ''), ' ' || word.value) = 0) \
+         and (cast($6 as text) is null or secretary_realtime_uuid = $6) "
     };
 }
 
@@ -82,25 +96,38 @@ macro_rules! places {
 // What they are sorted by is the column, with its table: alone its name is that of the text above.
 pub(super) const SEARCH: &str = select_conversations!(concat!(
     meant!(postgres),
-    "and (cast($7 as uuid) is null or secretary_realtime_uuid = $7) and (cast($8 as timestamptz) is null or started_at < $8 \
-         or (started_at = $8 and v_voice_conversations_realtime.conversation_uuid > $9)) ",
-    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid limit $6"
+    "and started_at is not null and (cast($8 as text) is null or started_at < cast(cast($8 as text) as timestamptz) \
+         or (started_at = cast(cast($8 as text) as timestamptz) \
+             and v_voice_conversations_realtime.conversation_uuid > cast(cast($9 as text) as uuid))) ",
+    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid limit $7"
 ));
 const SEARCH_OF_SQLITE: &str = select_conversations!(concat!(
     meant!(sqlite),
-    "and (cast($7 as text) is null or secretary_realtime_uuid = $7) and (cast($8 as text) is null or started_at < $8 \
+    "and started_at is not null and (cast($8 as text) is null or started_at < $8 \
          or (started_at = $8 and v_voice_conversations_realtime.conversation_uuid > $9)) ",
-    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid limit $6"
+    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid limit $7"
+));
+/// Those of which nobody knows when they began come last, by a question of their own: one order of both has no index.
+const TIMELESS: &str = select_conversations!(concat!(
+    meant!(postgres),
+    "and started_at is null and (cast($8 as text) is null \
+         or v_voice_conversations_realtime.conversation_uuid > cast(cast($8 as text) as uuid)) ",
+    "order by v_voice_conversations_realtime.conversation_uuid limit $7"
+));
+const TIMELESS_OF_SQLITE: &str = select_conversations!(concat!(
+    meant!(sqlite),
+    "and started_at is null and (cast($8 as text) is null or v_voice_conversations_realtime.conversation_uuid > $8) ",
+    "order by v_voice_conversations_realtime.conversation_uuid limit $7"
 ));
 
 const PAGE: &str = select_conversations!(concat!(
     meant!(postgres),
-    "and (started_at, conversation_uuid) > (cast(cast($6 as text) as timestamptz), cast(cast($7 as text) as uuid)) ",
-    "order by started_at, v_voice_conversations_realtime.conversation_uuid limit $8"
+    "and (started_at, conversation_uuid) > (cast(cast($7 as text) as timestamptz), cast(cast($8 as text) as uuid)) ",
+    "order by started_at, v_voice_conversations_realtime.conversation_uuid limit $9"
 ));
 const PAGE_OF_SQLITE: &str = select_conversations!(concat!(
     meant!(sqlite),
-    "and (started_at, conversation_uuid) > ($6, $7) order by started_at, v_voice_conversations_realtime.conversation_uuid limit $8"
+    "and (started_at, conversation_uuid) > ($7, $8) order by started_at, v_voice_conversations_realtime.conversation_uuid limit $9"
 ));
 const PAGE_OF_ALL: &str = select_conversations!(
     "where (started_at, conversation_uuid) > (cast(cast($1 as text) as timestamptz), cast(cast($2 as text) as uuid)) \
@@ -114,12 +141,12 @@ const PAGE_OF_ALL_OF_SQLITE: &str = select_conversations!(
 const PLACE: &str = places!(concat!(
     meant!(postgres),
     "and started_at is not null ",
-    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid desc limit 1 offset $6"
+    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid desc limit 1 offset $7"
 ));
 const PLACE_OF_SQLITE: &str = places!(concat!(
     meant!(sqlite),
     "and started_at is not null ",
-    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid desc limit 1 offset $6"
+    "order by started_at desc, v_voice_conversations_realtime.conversation_uuid desc limit 1 offset $7"
 ));
 const PLACE_OF_ALL: &str = places!(
     "where started_at is not null order by started_at desc, v_voice_conversations_realtime.conversation_uuid desc limit 1 offset $1"
@@ -146,15 +173,42 @@ impl Sql {
         }
     }
 
-    pub(super) async fn find_conversations(&self, query: &Query) -> Result<Vec<Conversation>, StoreError> {
-        let Query { domain, caller, secretary, from, to, after, last, .. } = query;
-        let ((at, after), last) = (after.unzip(), i64::from(*last));
+    pub(super) async fn find_conversations(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+    ) -> Result<Vec<Placed<Cursor, Conversation>>, StoreError> {
+        let timeless = after.filter(|after| after.began.is_none());
+        let mut rows = match timeless {
+            Some(_) => Vec::new(),
+            None => self.find_begun(query, after).await?,
+        };
+        let room = i64::from(query.last).saturating_sub(i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        if room > 0 {
+            rows.extend(self.find_timeless(query, timeless, room).await?);
+        }
+        Ok(rows.into_iter().map(|row| row.read(ConversationColumns::read)).collect())
+    }
+
+    async fn find_begun(&self, query: &Query, after: Option<&Cursor>) -> Result<Vec<Row>, StoreError> {
+        let Query { domain, caller, secretary, from, to, last, .. } = query;
+        let (began, uuid) = after.map(|after| (after.began.as_deref(), &*after.conversation_uuid)).unzip();
         let (sql, asked) = (self.of(SEARCH, SEARCH_OF_SQLITE), self.asked(query));
-        let rows: Vec<Tried<ConversationColumns>> = on_pool!(self, |pool, id| {
+        on_pool!(self, |pool, id| {
             let query = sqlx::query_as(sql).bind(id(*domain)).bind(caller).bind(from).bind(to).bind(asked);
-            query.bind(last).bind(secretary.map(id)).bind(at).bind(after.map(id)).fetch_all(pool).await
-        })?;
-        Ok(readable(rows, ConversationColumns::read).0)
+            let query = query.bind(secretary.map(id)).bind(i64::from(*last)).bind(began.flatten()).bind(uuid);
+            query.fetch_all(pool).await
+        })
+    }
+
+    async fn find_timeless(&self, query: &Query, after: Option<&Cursor>, most: i64) -> Result<Vec<Row>, StoreError> {
+        let Query { domain, caller, secretary, from, to, .. } = query;
+        let uuid = after.map(Cursor::conversation);
+        let (sql, asked) = (self.of(TIMELESS, TIMELESS_OF_SQLITE), self.asked(query));
+        on_pool!(self, |pool, id| {
+            let query = sqlx::query_as(sql).bind(id(*domain)).bind(caller).bind(from).bind(to).bind(asked);
+            query.bind(secretary.map(id)).bind(most).bind(uuid).fetch_all(pool).await
+        })
     }
 
     pub(super) async fn read_page(
@@ -164,8 +218,9 @@ impl Sql {
         most: u32,
     ) -> Result<Page, StoreError> {
         let first = || self.of(("-infinity", "00000000-0000-0000-0000-000000000000"), ("", ""));
-        let (began, uuid) = after.map_or_else(first, |after| (&after.began, &after.conversation_uuid));
-        let rows: Vec<Placed> = match scope {
+        let (began, uuid) =
+            after.map_or_else(first, |after| (after.began.as_deref().unwrap_or_default(), after.conversation()));
+        let rows: Vec<Row> = match scope {
             Scope::All => {
                 let sql = self.of(PAGE_OF_ALL, PAGE_OF_ALL_OF_SQLITE);
                 on_pool!(self, |pool, _id| {
@@ -173,18 +228,19 @@ impl Sql {
                 })?
             }
             Scope::Of(query) => {
-                let Query { domain, caller, from, to, .. } = query;
+                let Query { domain, caller, secretary, from, to, .. } = query;
                 let (sql, asked) = (self.of(PAGE, PAGE_OF_SQLITE), self.asked(query));
                 on_pool!(self, |pool, id| {
                     let query = sqlx::query_as(sql).bind(id(*domain)).bind(caller).bind(from).bind(to).bind(asked);
-                    query.bind(began).bind(uuid).bind(i64::from(most)).fetch_all(pool).await
+                    let query = query.bind(secretary.map(id)).bind(began).bind(uuid);
+                    query.bind(i64::from(most)).fetch_all(pool).await
                 })?
             }
         };
         let whole = u32::try_from(rows.len()).is_ok_and(|rows| rows >= most);
         let next = rows.last().filter(|_| whole).map(|last| last.place.clone());
         let (conversations, unreadable) =
-            readable(rows.into_iter().map(|placed| placed.row).collect(), ConversationColumns::read);
+            readable(rows.into_iter().map(|placed| Tried(placed.row)).collect(), ConversationColumns::read);
         Ok(Page { conversations, unreadable, next })
     }
 
@@ -194,11 +250,11 @@ impl Sql {
                 sqlx::query_as(PLACE_OF_ALL).bind(i64::from(last)).fetch_optional(pool).await
             }),
             Scope::Of(query) => {
-                let Query { domain, caller, from, to, .. } = query;
+                let Query { domain, caller, secretary, from, to, .. } = query;
                 let (sql, asked) = (self.of(PLACE, PLACE_OF_SQLITE), self.asked(query));
                 on_pool!(self, |pool, id| {
                     let query = sqlx::query_as(sql).bind(id(*domain)).bind(caller).bind(from).bind(to).bind(asked);
-                    query.bind(i64::from(last)).fetch_optional(pool).await
+                    query.bind(secretary.map(id)).bind(i64::from(last)).fetch_optional(pool).await
                 })
             }
         }

@@ -3,7 +3,7 @@ use super::{
     StoreError,
     pages::{Cursor, Page, Scope},
     queries::{Sql, on_pool, select_conversations, within_deadline},
-    rows::{ConversationColumns, Tried, readable},
+    rows::{ConversationColumns, Placed, Tried, readable},
 };
 use crate::record::{Conversation, Recording};
 use chrono::{DateTime, Utc};
@@ -21,15 +21,13 @@ pub struct Query {
     pub words: String,
     /// The caller's number as it is kept.
     pub caller: Option<String>,
-    /// With this secretary. [`Records::search`] alone looks at it.
+    /// With this secretary.
     pub secretary: Option<Uuid>,
     /// Which began then or later.
     pub from: Option<DateTime<Utc>>,
     /// Which began before.
     pub to: Option<DateTime<Utc>>,
-    /// Which follow this one in the order of [`Records::search`], which alone looks at it: by when they began, the newest first, and by their UUIDs.
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    /// This many of them, the newest.
+    /// This many of them, the newest; for [`Records::search`].
     pub last: u32,
 }
 
@@ -149,6 +147,8 @@ const RELEASE_OF_SQLITE: &str = "update v_voice_conversations_realtime \
     where domain_uuid = $1 and case when json_valid(recording) then recording ->> '$.path' is not null \
     and recording ->> '$.released' is null and coalesce(recording ->> '$.node', '') = $2 end";
 const ONE: &str = select_conversations!("where domain_uuid = $1 and conversation_uuid = $2");
+const REMAINS: &str = "select cast(conversation_uuid as text) as conversation_uuid, cast(recording as text) as recording \
+    from v_voice_conversations_realtime where domain_uuid = $1 and conversation_uuid = $2";
 const FORGET: &str = "delete from v_voice_conversations_realtime where domain_uuid = $1 and conversation_uuid = $2";
 /// For the one process that keeps them all to their time.
 const RETENTIONS: &str =
@@ -163,11 +163,16 @@ const DEEDS_OF_SQLITE: &str = "select happened_at, actor, action, target, detail
 
 /// What somebody who keeps records needs of a database.
 pub trait Records: Debug + Send + Sync {
-    /// The conversations that are meant, the newest first.
+    /// The conversations that are meant, the newest first, behind a place; from the first on without one. Last come those of which
+    /// nobody knows when they began. One that cannot be read has its place all the same.
     ///
     /// # Errors
     /// When the database does not answer.
-    fn search<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Vec<Conversation>, StoreError>>;
+    fn search<'a>(
+        &'a self,
+        query: &'a Query,
+        after: Option<&'a Cursor>,
+    ) -> BoxFuture<'a, Result<Vec<Placed<Cursor, Conversation>>, StoreError>>;
 
     /// The conversations behind a place, the oldest first, this many of them at the most; from the first on without one.
     ///
@@ -196,6 +201,12 @@ pub trait Records: Debug + Send + Sync {
         after: &'a str,
         most: u32,
     ) -> BoxFuture<'a, Result<Vec<Remains>, StoreError>>;
+
+    /// As much of a conversation of a tenant as is needed to forget it; `None` if it has none such.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn remains(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<Option<Remains>, StoreError>>;
 
     /// The recording of a conversation is in its store, and on no server any more; `false` if its row is not there, or not yet.
     ///
@@ -243,8 +254,12 @@ pub trait Records: Debug + Send + Sync {
 }
 
 impl Records for Sql {
-    fn search<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Vec<Conversation>, StoreError>> {
-        Box::pin(self.find_conversations(query))
+    fn search<'a>(
+        &'a self,
+        query: &'a Query,
+        after: Option<&'a Cursor>,
+    ) -> BoxFuture<'a, Result<Vec<Placed<Cursor, Conversation>>, StoreError>> {
+        Box::pin(self.find_conversations(query, after))
     }
 
     fn page<'a>(
@@ -274,6 +289,15 @@ impl Records for Sql {
                 query.bind(after).bind(i64::from(most)).fetch_all(pool).await
             })?;
             Ok(rows.into_iter().map(RemainsColumns::read).collect())
+        })
+    }
+
+    fn remains(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<Option<Remains>, StoreError>> {
+        Box::pin(async move {
+            let row: Option<RemainsColumns> = on_pool!(self, |pool, id| {
+                sqlx::query_as(REMAINS).bind(id(domain)).bind(id(conversation)).fetch_optional(pool).await
+            })?;
+            Ok(row.map(RemainsColumns::read))
         })
     }
 

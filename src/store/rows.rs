@@ -6,7 +6,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -33,6 +33,35 @@ pub(super) fn readable<T, U>(rows: Vec<Tried<T>>, read: fn(T) -> Result<U, Store
         }
     }
     (all, unreadable)
+}
+
+/// A row of a list, and its place, which can be told of any.
+#[derive(Debug)]
+pub struct Placed<P, T> {
+    /// Where it is: the list goes on behind it.
+    pub place: P,
+    /// What it says, or why nobody can tell.
+    pub row: Result<T, StoreError>,
+}
+
+impl<'r, R, P, T> FromRow<'r, R> for Placed<P, T>
+where
+    R: sqlx::Row,
+    P: FromRow<'r, R>,
+    T: FromRow<'r, R>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { place: P::from_row(row)?, row: T::from_row(row).map_err(StoreError::from) })
+    }
+}
+
+impl<P: Debug, T> Placed<P, T> {
+    /// Reads what the row says; that it cannot be read is said in the log.
+    pub(super) fn read<U>(self, read: fn(T) -> Result<U, StoreError>) -> Placed<P, U> {
+        let Self { place, row } = self;
+        let row = row.and_then(read).inspect_err(|problem| warn!(?place, %problem, "a row cannot be read"));
+        Placed { place, row }
+    }
 }
 
 /// A secretary joined with its domain; UUIDs and JSON cast to text, so that one bad value is not a failed query.

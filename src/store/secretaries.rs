@@ -2,16 +2,21 @@
 use super::{
     StoreError,
     queries::{INSERT, Sql, bind_secretary, on_pool, select_secretary, within_deadline},
-    rows::{SecretaryColumns, Tried, readable},
+    rows::{Placed, SecretaryColumns, Tried},
 };
 use crate::secretary::{Identity, Secretary, SecretaryRow};
 use futures_util::future::BoxFuture;
+use sqlx::FromRow;
 use std::fmt::Debug;
 use uuid::Uuid;
 
 const ONE: &str = select_secretary!("where s.domain_uuid = $1 and s.secretary_realtime_uuid = $2");
-const FIRST: &str = select_secretary!("where s.domain_uuid = $1 order by s.secretary_realtime_uuid limit $2");
-const NEXT: &str = select_secretary!(
+const LIST: &str = select_secretary!(
+    "where s.domain_uuid = $1 \
+     and s.secretary_realtime_uuid > cast(coalesce(nullif($2, ''), '00000000-0000-0000-0000-000000000000') as uuid) \
+     order by s.secretary_realtime_uuid limit $3"
+);
+const LIST_OF_SQLITE: &str = select_secretary!(
     "where s.domain_uuid = $1 and s.secretary_realtime_uuid > $2 order by s.secretary_realtime_uuid limit $3"
 );
 const IS_TAKEN: &str = "select count(*) > 0 from v_voice_secretaries_realtime \
@@ -33,6 +38,12 @@ pub struct Stored {
     pub row: SecretaryRow,
 }
 
+/// As the row has it.
+#[derive(Debug, FromRow)]
+struct Key {
+    secretary_realtime_uuid: String,
+}
+
 /// What became of a row that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -46,11 +57,17 @@ pub enum Written {
 
 /// What somebody who edits secretaries needs of a database. What is written has an author, whom the audit names.
 pub trait Secretaries: Debug + Send + Sync {
-    /// So many secretaries of a tenant after this one, in the order of their UUIDs.
+    /// So many secretaries of a tenant behind the one with this UUID, in the order of them; from the first on where it is empty. One
+    /// that cannot be read has its place all the same.
     ///
     /// # Errors
     /// When the database does not answer.
-    fn list(&self, domain: Uuid, after: Option<Uuid>, limit: u32) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>>;
+    fn list<'a>(
+        &'a self,
+        domain: Uuid,
+        after: &'a str,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Placed<String, Stored>>, StoreError>>;
 
     /// A secretary of a tenant.
     ///
@@ -124,16 +141,22 @@ macro_rules! as_actor {
 pub(super) use as_actor;
 
 impl Secretaries for Sql {
-    fn list(&self, domain: Uuid, after: Option<Uuid>, limit: u32) -> BoxFuture<'_, Result<Vec<Stored>, StoreError>> {
+    fn list<'a>(
+        &'a self,
+        domain: Uuid,
+        after: &'a str,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Placed<String, Stored>>, StoreError>> {
         Box::pin(async move {
-            let limit = i64::from(limit);
-            let rows: Vec<Tried<SecretaryColumns>> = on_pool!(self, |pool, id| match after {
-                None => sqlx::query_as(FIRST).bind(id(domain)).bind(limit).fetch_all(pool).await,
-                Some(after) => {
-                    sqlx::query_as(NEXT).bind(id(domain)).bind(id(after)).bind(limit).fetch_all(pool).await
-                }
+            let sql = if matches!(self, Self::Sqlite(_)) { LIST_OF_SQLITE } else { LIST };
+            let rows: Vec<Placed<Key, SecretaryColumns>> = on_pool!(self, |pool, id| {
+                sqlx::query_as(sql).bind(id(domain)).bind(after).bind(i64::from(limit)).fetch_all(pool).await
             })?;
-            Ok(readable(rows, stored).0)
+            let placed = |row: Placed<Key, SecretaryColumns>| {
+                let Placed { place, row } = row.read(stored);
+                Placed { place: place.secretary_realtime_uuid, row }
+            };
+            Ok(rows.into_iter().map(placed).collect())
         })
     }
 

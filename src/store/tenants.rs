@@ -33,7 +33,8 @@ const SET_KEY: &str = "insert into v_voice_tenants (voice_tenant_uuid, domain_uu
     on conflict (domain_uuid) do update set realtime_provider = excluded.realtime_provider, \
     api_key_encrypted = excluded.api_key_encrypted, update_date = excluded.update_date";
 
-/// The budget is text in a file, and a number on a server.
+/// The budget is text in a file, and a number on a server. What is taken over from the row that was seen (its key, what it may use)
+/// has to be there still.
 macro_rules! save {
     ($budget:literal) => {
         concat!(
@@ -50,7 +51,13 @@ macro_rules! save {
             "recording = excluded.recording, redact_transcripts = excluded.redact_transcripts, ",
             "retention_days = excluded.retention_days, refusal_status = excluded.refusal_status, ",
             "refusal_notice = excluded.refusal_notice, update_date = excluded.update_date, ",
-            "monthly_budget_usd = excluded.monthly_budget_usd"
+            "monthly_budget_usd = excluded.monthly_budget_usd ",
+            "where v_voice_tenants.api_key_encrypted is not distinct from $19 ",
+            "and v_voice_tenants.realtime_provider is not distinct from $20 ",
+            "and v_voice_tenants.max_concurrent_calls is not distinct from $21 ",
+            "and v_voice_tenants.calls_per_minute is not distinct from $22 ",
+            "and v_voice_tenants.budget_webhook is not distinct from $23 ",
+            "and cast(v_voice_tenants.monthly_budget_usd as text) is not distinct from $24"
         )
     };
 }
@@ -169,11 +176,18 @@ pub trait Tenants: Debug + Send + Sync {
     fn set_key<'a>(&'a self, domain: Uuid, provider: &'a str, sealed: &'a str)
     -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Says all of a tenant anew. Who does it, the audit names.
+    /// Says all of a tenant anew, whose row was `seen` before; `false` if its key, or what it may use, was changed since. Who does
+    /// it, the audit names.
     ///
     /// # Errors
     /// When the database does not answer, or refuses the row.
-    fn save<'a>(&'a self, actor: &'a str, domain: Uuid, row: &'a TenantRow) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn save<'a>(
+        &'a self,
+        actor: &'a str,
+        domain: Uuid,
+        row: &'a TenantRow,
+        seen: &'a TenantRow,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 impl Tenants for Sql {
@@ -228,7 +242,13 @@ impl Tenants for Sql {
         })
     }
 
-    fn save<'a>(&'a self, actor: &'a str, domain: Uuid, row: &'a TenantRow) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn save<'a>(
+        &'a self,
+        actor: &'a str,
+        domain: Uuid,
+        row: &'a TenantRow,
+        seen: &'a TenantRow,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let sql = if matches!(self, Self::Sqlite(_)) { SAVE_IN_FILE } else { SAVE };
             as_actor!(self, actor, |connection, id| {
@@ -250,8 +270,14 @@ impl Tenants for Sql {
                     .bind(row.refusal_status)
                     .bind(row.refusal_notice.as_deref())
                     .bind(Utc::now())
-                    .bind(row.monthly_budget_usd.as_deref().map(str::trim));
-                query.execute(connection).await?;
+                    .bind(row.monthly_budget_usd.as_deref().map(str::trim))
+                    .bind(seen.api_key_encrypted.as_deref())
+                    .bind(seen.realtime_provider.as_deref())
+                    .bind(seen.max_concurrent_calls)
+                    .bind(seen.calls_per_minute)
+                    .bind(seen.budget_webhook.as_deref())
+                    .bind(seen.monthly_budget_usd.as_deref());
+                query.execute(connection).await?.rows_affected() > 0
             })
         })
     }

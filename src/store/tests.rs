@@ -86,6 +86,7 @@ on_both! {
     an_account_has_one_owner_who_says_how_it_stands
     accounts_that_are_switched_off_are_not_there
     settings_of_a_tenant_are_its_own
+    what_somebody_else_set_meanwhile_stays
     a_month_costs_what_its_calls_cost
     what_is_erased_has_been_paid_for_and_what_is_saved_again_is_paid_for_once
     a_bill_stands_in_place_of_the_estimate
@@ -120,7 +121,7 @@ use records::{
     what_is_to_be_forgotten_is_known_whatever_else_its_row_says,
     what_was_said_is_found_by_its_words_in_its_tenant_alone,
 };
-use tenants::settings_of_a_tenant_are_its_own;
+use tenants::{settings_of_a_tenant_are_its_own, what_somebody_else_set_meanwhile_stays};
 use usage::{
     a_bill_stands_in_place_of_the_estimate, a_month_costs_what_its_calls_cost, an_alert_is_claimed_once,
     usage_is_told_by_day_secretary_and_provider_of_its_tenant_alone,
@@ -165,7 +166,7 @@ pub(crate) async fn unplugged() -> Arc<dyn Store> {
     Arc::new(scratch.store.clone())
 }
 
-async fn execute(store: &Sql, sql: String) {
+pub(crate) async fn execute(store: &Sql, sql: String) {
     let sql = sqlx::AssertSqlSafe(sql);
     match store {
         Sql::Postgres(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop).unwrap(),

@@ -54,6 +54,12 @@ impl TokenRecord {
     pub fn is_good(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
+
+    /// Whether it opens something, is called so, and may do something in the same tenant as one for that domain.
+    pub fn is_called(&self, name: &str, domain: Option<Uuid>, now: DateTime<Utc>) -> bool {
+        let meet = self.domain.is_none() || domain.is_none() || self.domain == domain;
+        meet && self.name == name && self.is_good(now)
+    }
 }
 
 #[derive(Debug, FromRow)]

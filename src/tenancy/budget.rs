@@ -82,6 +82,18 @@ struct Sums {
     live: u64,
     /// The highest threshold of which this was said.
     alerted: u64,
+    /// Corrections that the database has or has not yet.
+    correcting: u32,
+    /// Corrections that it was told of, whatever came of it.
+    corrected: u64,
+}
+
+/// The question what an account has cost, put to the database.
+#[derive(Debug)]
+pub struct Question {
+    account: Account,
+    /// [`Sums::corrected`] when it was put.
+    corrected: u64,
 }
 
 impl Sums {
@@ -109,9 +121,41 @@ impl Ledger {
     /// once, those of others when the database has them: whichever sum is larger is true.
     pub fn observe(&mut self, account: Account, MicroUsd(spent): MicroUsd) {
         let (domain, month) = account;
-        self.0.retain(|(of, earlier), sums| *of != domain || *earlier >= month || sums.reserved > 0);
+        self.0.retain(|(of, earlier), sums| {
+            *of != domain || *earlier >= month || sums.reserved > 0 || sums.correcting > 0
+        });
         let sums = self.0.entry(account).or_default();
         sums.settled = sums.settled.max(spent);
+    }
+
+    /// The question is put at this moment.
+    pub fn ask(&self, account: Account) -> Question {
+        Question { account, corrected: self.0.get(&account).map_or(0, |sums| sums.corrected) }
+    }
+
+    /// [`Ledger::observe`]s the answer; `false` if a correction was on its way meanwhile: nobody can tell whether it is in there, and
+    /// it must not count twice.
+    pub fn answer(&mut self, question: &Question, spent: MicroUsd) -> bool {
+        let Question { account, corrected } = *question;
+        let sums = self.0.get(&account).copied().unwrap_or_default();
+        let holds = sums.correcting == 0 && sums.corrected == corrected;
+        if holds {
+            self.observe(account, spent);
+        }
+        holds
+    }
+
+    /// The database is told of a correction, until [`Ledger::end_correction`].
+    pub fn begin_correction(&mut self, account: Account) {
+        let sums = self.0.entry(account).or_default();
+        sums.correcting = sums.correcting.saturating_add(1);
+    }
+
+    /// It was told, or was not: what it says from here on has the correction or has it not.
+    pub fn end_correction(&mut self, account: Account) {
+        let sums = self.0.entry(account).or_default();
+        sums.correcting = sums.correcting.saturating_sub(1);
+        sums.corrected = sums.corrected.wrapping_add(1);
     }
 
     /// What a call that ended cost is known better: one figure in place of another. A sum that falls below what was observed
@@ -221,6 +265,22 @@ mod tests {
         assert_eq!(ledger.standing(here), Standing { spent: MicroUsd(STEP + 1), reserved: MicroUsd(STEP - 1) });
         ledger.settle(bill);
         assert_eq!(ledger.standing(here), Standing { spent: MicroUsd(STEP + 1), reserved: MicroUsd(0) });
+    }
+
+    #[test]
+    fn an_answer_counts_unless_a_correction_was_on_its_way() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let (before, other) = (ledger.ask(here), ledger.ask(account("2026-12")));
+        ledger.begin_correction(here);
+        let between = ledger.ask(here);
+        assert!(!ledger.answer(&between, MicroUsd(9)), "the database may have it");
+        ledger.correct(here, MicroUsd(0), MicroUsd(5));
+        ledger.end_correction(here);
+        assert!(!ledger.answer(&before, MicroUsd(9)) && !ledger.answer(&between, MicroUsd(9)), "or had it, or had not");
+        assert_eq!(spent(&ledger), 5);
+        let after = ledger.ask(here);
+        assert!(ledger.answer(&after, MicroUsd(9)) && spent(&ledger) == 9);
+        assert!(ledger.answer(&other, MicroUsd(1)), "of another month it says nothing");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 pub mod budget;
 pub mod limits;
 mod month;
+pub mod webhook;
 
 use crate::{
     config::Secret,

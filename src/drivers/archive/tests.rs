@@ -6,7 +6,13 @@ use crate::{
     secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryRow},
     store::{self, Found, Lookup},
 };
-use std::{fs::File, path::PathBuf, time::SystemTime};
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::SystemTime,
+};
 
 struct World {
     folder: PathBuf,
@@ -174,6 +180,43 @@ async fn a_recording_that_cannot_be_deleted_keeps_its_row_and_holds_up_no_other(
     assert_eq!(world.left().await, [stuck.conversation_uuid]);
     let other = Which { domain: Uuid::new_v4(), ..which };
     assert_eq!(world.forget(&other).await, Forgotten::default());
+}
+
+/// It would be asked once for each, and each time be waited for.
+#[tokio::test]
+async fn a_store_that_is_away_is_asked_once_and_holds_up_nobody_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    // It takes connections, and ends them.
+    std::thread::spawn(move || {
+        for _gone in listener.incoming() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let store =
+        format!("s3_endpoint = \"http://{at}\"\ns3_bucket = \"b\"\ns3_access_key = \"k\"\ns3_secret_key = \"s\"\n");
+    let world = world(&format!("{store}{NINETY}[[tenants]]\ndomain = \"z.example\"\nretention_days = 90\n")).await;
+    let mut waits = Vec::new();
+    for name in ["a.wav", "b.wav", "c.wav"] {
+        let path = world.record(91, name);
+        let mut sent = world.conversation(91, &path);
+        sent.recording.iter_mut().for_each(|recording| recording.store = Some(format!("s3://b/{path}")));
+        world.store.save_conversation(&sent).await.unwrap();
+        waits.push(sent.conversation_uuid);
+    }
+    let local = world.keep(92, "local.wav").await;
+    let other = secretary(&*world.store, "z.example").await;
+    let kept = Conversation { domain_uuid: other.domain_uuid, recording: None, ..world.conversation(91, "") };
+    world.store.save_conversation(&kept).await.unwrap();
+    world.time_passes().await;
+    assert!(!world.has(&local));
+    let mut left = world.left().await;
+    left.sort_unstable();
+    waits.sort_unstable();
+    assert_eq!((left, asked.load(Ordering::Relaxed)), (waits, 1));
+    assert_eq!(world.told().await, ["begins", "1 deleted, 3 left"]);
 }
 
 /// A server that shares the database has no file, and says nothing of it.

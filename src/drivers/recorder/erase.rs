@@ -30,6 +30,11 @@ impl Eraser {
         recording.path.as_ref().and(recording.node.as_deref()).filter(|node| *node != self.node)
     }
 
+    /// Whether a recording is in a store that did not answer a moment ago, so that nothing would come of deleting it.
+    pub fn has_to_wait(&self, recording: &Recording) -> bool {
+        recording.store.is_some() && self.store.as_ref().is_some_and(Store::is_away)
+    }
+
     /// Deletes what there is of the recording of a conversation.
     ///
     /// # Errors
@@ -37,7 +42,8 @@ impl Eraser {
     pub fn erase(&self, domain: Uuid, conversation: Uuid, recording: &Recording) -> anyhow::Result<()> {
         let Some(path) = &recording.path else { return Ok(()) };
         // It comes from a database that others write to.
-        ensure!(recording.is_of(domain), "{path:?} is not in the folder of its tenant");
+        let own = recording.is_of(domain, conversation);
+        ensure!(own, "{path:?} is not in the folder of its tenant, or that of another conversation");
         if let Some(node) = self.elsewhere(recording) {
             bail!("it is on the disk of {node}");
         }
@@ -204,6 +210,7 @@ mod tests {
         let kept = Recording { store: url, ..recording(&stays, Some("here")) };
         let elsewhere = world.eraser.erase(DOMAIN, conversation, &kept).unwrap_err();
         assert!(elsewhere.to_string().contains("names no store"), "{elsewhere}");
+        assert!(!folder::is_in_use(&elsewhere));
         assert!(world.has(&stays) && world.has(&theirs) && world.has("../outside.wav"));
     }
 
@@ -236,6 +243,7 @@ mod tests {
             let held = folder::hold(&file).unwrap().unwrap();
             let busy = world.eraser.erase(DOMAIN, conversation, &recording(&path, Some("here"))).unwrap_err();
             assert!(busy.to_string().contains("at this moment") && world.has(&path), "{busy}");
+            assert!(folder::is_in_use(&busy) && folder::is_in_use(&busy.context("deleting")));
             drop(held);
         }
         world.eraser.erase(DOMAIN, conversation, &recording(&path, Some("here"))).unwrap();

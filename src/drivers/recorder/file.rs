@@ -14,7 +14,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 use uuid::Uuid;
@@ -83,10 +83,7 @@ pub(super) struct Kept {
 
 impl Tapefile {
     pub(super) fn create(request: Request) -> io::Result<Self> {
-        let Request { directory, mut path, conversation_uuid, format, rate, key, then } = request;
-        if taken(&directory, &path) {
-            path = folder::another(&path, conversation_uuid);
-        }
+        let Request { directory, path, conversation_uuid, format, rate, key, then } = request;
         let whole = directory.join(&path);
         if let Some(parent) = whole.parent() {
             folder::make(parent)?;
@@ -209,11 +206,6 @@ impl Tapefile {
             }
         }
     }
-}
-
-fn taken(directory: &Path, path: &str) -> bool {
-    let whole = directory.join(path);
-    whole.exists() || folder::part(&whole).exists()
 }
 
 /// Length and SHA-256 of a file.

@@ -1,4 +1,4 @@
-//! Where recordings are: `DOMAIN/YYYY/MM/DD/CALL.wav`, and beside them a list of those that are not finished.
+//! Where recordings are: `DOMAIN/YYYY/MM/DD/CALL-CONVERSATION.wav`, and beside them a list of those that are not finished.
 use super::Title;
 use crate::config::RecordingFormat;
 use media::recording::{ogg, wav};
@@ -44,19 +44,15 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(path)
 }
 
-/// Where a recording goes, from the folder of recordings. The identity of the PBX is taken for a name if it is a UUID:
-/// a Call-ID is anything its sender likes.
+/// Where a recording goes, from the folder of recordings, and in a store: where no other conversation has anything, not even
+/// another of the same call. The identity of the PBX is taken for a name if it is a UUID: a Call-ID is anything its sender likes.
 pub(super) fn path(title: &Title, format: RecordingFormat, sealed: bool) -> String {
-    let name = title.call_uuid.parse::<Uuid>().unwrap_or(title.conversation_uuid);
+    let own = title.conversation_uuid;
+    let call = title.call_uuid.parse::<Uuid>().ok().filter(|call| *call != own);
+    let name = call.map_or_else(|| own.to_string(), |call| format!("{call}-{own}"));
     let day = title.started_at.format(DAY);
     let ending = if sealed { SEALED } else { "" };
     format!("{}/{day}/{name}.{}{ending}", title.domain_uuid, format.extension())
-}
-
-/// The same for a second conversation of one call.
-pub(super) fn another(path: &str, conversation_uuid: Uuid) -> String {
-    let (stem, endings) = path.split_once('.').unwrap_or((path, "")); // UUIDs and days have no dot
-    format!("{stem}-{conversation_uuid}.{endings}")
 }
 
 pub(super) fn part(path: &Path) -> PathBuf {
@@ -137,6 +133,12 @@ pub(super) fn hold(file: &Path) -> io::Result<Option<File>> {
         }
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether something failed because another has a file for itself.
+pub fn is_in_use(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::ResourceBusy)
 }
 
 /// What is listed as unfinished: each entry, and the path of its file.

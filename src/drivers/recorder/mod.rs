@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 pub use erase::Eraser;
 use file::{Closed, Tapefile};
 use folder::Then;
-pub use folder::{Receipt, receipts};
+pub use folder::{Receipt, is_in_use, receipts};
 use media::{SampleRate, recording::Block};
 pub(super) use sounds::Sounds;
 use std::{io, sync::Arc, time::Duration};

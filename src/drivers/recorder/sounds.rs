@@ -1,10 +1,10 @@
 //! Recordings for whoever may hear them: opened, whole or in part, a piece at a time.
 use super::folder::SEALED;
 use crate::{
-    api::{Silence, Sound, Wanted},
+    api::{Kept, Silence, Sound, Wanted},
     config,
-    record::Recording,
     seal::{self, Key},
+    seats::Seats,
 };
 use anyhow::Context;
 use axum::body::{Body, Bytes};
@@ -22,17 +22,23 @@ use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc},
     task::spawn_blocking,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use uuid::Uuid;
 
 /// Recordings that are read at once; each has a thread while somebody takes it.
 const READERS: usize = 16;
+/// Of them those of one tenant …
+const OF_TENANT: usize = 4;
+/// … and those for one token, which may be for all tenants.
+const OF_TOKEN: usize = 8;
 /// Pieces that may wait for the one who takes them.
 const PIECES: usize = 4;
 const PIECE: usize = 64 * 1_024;
-/// Whoever takes nothing for so long gets nothing more.
+/// Whoever takes nothing for so long gets nothing more, nor does whoever lags so far behind [`LOWEST`].
 const STALL: Duration = Duration::from_secs(30);
+/// Bytes a second: half of what Opus takes, played as it comes.
+const LOWEST: u64 = 2 * 1_024;
 
 /// The folder of recordings, to read.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ pub(in crate::drivers) struct Sounds {
     node: String,
     key: Option<Key>,
     room: Arc<Semaphore>,
+    tenants: Seats<Uuid>,
+    tokens: Seats<String>,
 }
 
 /// A file that is there.
@@ -56,23 +64,26 @@ struct Tape {
 impl Sounds {
     /// The folder of this configuration.
     pub(in crate::drivers) fn new(config: &config::Recording) -> Self {
-        let room = Arc::new(Semaphore::new(READERS));
-        Self { directory: config.directory.clone(), node: config.node.clone(), key: config.key.clone(), room }
+        Self {
+            directory: config.directory.clone(),
+            node: config.node.clone(),
+            key: config.key.clone(),
+            room: Arc::new(Semaphore::new(READERS)),
+            tenants: Seats::new(OF_TENANT),
+            tokens: Seats::new(OF_TOKEN),
+        }
     }
 
-    /// Opens a recording of a tenant, in that tenant's folder and nowhere else, whatever its row says.
+    /// Opens a recording of a tenant for a token, in that tenant's folder and nowhere else, whatever its row says.
     ///
     /// # Errors
-    /// There is none here.
-    pub(in crate::drivers) async fn open(
-        &self,
-        domain: Uuid,
-        recording: Option<&Recording>,
-        wanted: Wanted,
-    ) -> Result<Sound, Silence> {
-        let recording = recording.ok_or(Silence::Absent)?;
-        // It comes from a database that others write to.
-        let path = recording.path.as_deref().filter(|_| recording.is_of(domain)).ok_or(Silence::Absent)?;
+    /// There is none here, or too many are read.
+    pub(in crate::drivers) async fn open(&self, kept: &Kept, token: &str, wanted: Wanted) -> Result<Sound, Silence> {
+        let recording = kept.recording.as_ref().ok_or(Silence::Absent)?;
+        let own = recording.is_of(kept.domain, kept.conversation);
+        let path = recording.path.as_deref().filter(|_| own).ok_or(Silence::Absent)?;
+        let of_tenant = self.tenants.take(kept.domain).ok_or(Silence::Busy)?;
+        let of_token = self.tokens.take(token.to_owned()).ok_or(Silence::Busy)?;
         let permit = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Silence::Busy)?;
         let (place, key) = (self.directory.join(path), self.key.clone());
         let opened = spawn_blocking(move || tape(&place, key)).await.context("opening a recording broke")?;
@@ -93,12 +104,13 @@ impl Sounds {
             // It ends with its file, or when nobody takes it any more.
             drop(spawn_blocking(move || {
                 let failed = pieces.clone();
-                let window = Window { at: 0, range, header: tape.header, pieces, runtime };
+                let (began, sent) = (Instant::now(), 0);
+                let window = Window { at: 0, range, header: tape.header, pieces, runtime, began, sent };
                 if let Err(error) = play(tape.file, tape.key, window) {
                     // Whoever takes it must see that it is not whole.
                     let _ = failed.try_send(Err(error));
                 }
-                drop(permit);
+                drop((of_tenant, of_token, permit));
             }));
         }
         let body = stream::unfold(taken, |mut taken| async move { taken.recv().await.map(|piece| (piece, taken)) });
@@ -185,9 +197,17 @@ struct Window {
     header: Option<[u8; wav::HEADER]>,
     pieces: mpsc::Sender<io::Result<Bytes>>,
     runtime: Handle,
+    began: Instant,
+    /// So many bytes were taken, or wait.
+    sent: u64,
 }
 
 impl Window {
+    /// When the next piece has to be taken: who reads as slowly as can be has a thread for no longer than others.
+    fn deadline(&self, now: Instant) -> Instant {
+        (self.began + Duration::from_secs(self.sent / LOWEST)).min(now) + STALL
+    }
+
     /// Of bytes that begin at `at` those within the range, with the header they should have.
     fn within(&self, bytes: &[u8]) -> Vec<u8> {
         let header = |at: u64| self.header.as_ref().and_then(|header| header.get(usize::try_from(at).ok()?)).copied();
@@ -205,7 +225,9 @@ impl Write for Window {
             let within = self.within(piece);
             self.at += piece.len() as u64;
             if !within.is_empty() {
-                let sent = timeout(STALL, self.pieces.send(Ok(within.into())));
+                let deadline = self.deadline(Instant::now());
+                self.sent += within.len() as u64;
+                let sent = timeout_at(deadline, self.pieces.send(Ok(within.into())));
                 let sent = self.runtime.block_on(sent).map_err(|_| io::Error::other("nobody takes it"))?;
                 sent.map_err(|_| io::Error::other("nobody wants it any more"))?;
             }
@@ -223,10 +245,11 @@ mod tests {
     use super::*;
     use crate::{
         config::Environment,
-        record::State,
+        record::{Recording, State},
         seal::{Follows, Sealer},
     };
     use axum::body::to_bytes;
+    use tokio::time::{sleep, timeout};
 
     fn recording(path: &str) -> Recording {
         Recording {
@@ -250,8 +273,12 @@ mod tests {
         Sounds::new(&config::Config::parse(&text, "test", &Environment::new()).unwrap().recording)
     }
 
+    fn kept(domain: Uuid, recording: Recording) -> Kept {
+        Kept { domain, conversation: Uuid::nil(), recording: Some(recording) }
+    }
+
     async fn bytes(sounds: &Sounds, domain: Uuid, path: &str, wanted: Wanted) -> Vec<u8> {
-        let sound = sounds.open(domain, Some(&recording(path)), wanted).await.unwrap();
+        let sound = sounds.open(&kept(domain, recording(path)), "token", wanted).await.unwrap();
         to_bytes(sound.body, usize::MAX).await.unwrap().to_vec()
     }
 
@@ -285,18 +312,72 @@ mod tests {
             ] {
                 assert_eq!(bytes(&sounds, domain, path, wanted).await, whole[range], "{path} {wanted:?}");
             }
-            let beyond = sounds.open(domain, Some(&recording(path)), Wanted::From(1 << 40, None)).await;
+            let beyond = sounds.open(&kept(domain, recording(path)), "token", Wanted::From(1 << 40, None)).await;
             assert!(matches!(beyond, Err(Silence::Beyond(length)) if length == whole.len() as u64));
-            let other = sounds.open(Uuid::new_v4(), Some(&recording(path)), Wanted::All).await;
+            let other = sounds.open(&kept(Uuid::new_v4(), recording(path)), "token", Wanted::All).await;
             assert!(matches!(other, Err(Silence::Absent)), "another tenant's file is no file");
         }
         let up = format!("{domain}/../{domain}/a.wav");
-        assert!(matches!(sounds.open(domain, Some(&recording(&up)), Wanted::All).await, Err(Silence::Absent)));
+        assert!(matches!(sounds.open(&kept(domain, recording(&up)), "token", Wanted::All).await, Err(Silence::Absent)));
         let missing = Recording { store: Some("s3://b/k".into()), ..recording(&format!("{domain}/none.wav")) };
-        assert!(matches!(sounds.open(domain, Some(&missing), Wanted::All).await, Err(Silence::Elsewhere(_))));
+        assert!(matches!(sounds.open(&kept(domain, missing), "token", Wanted::All).await, Err(Silence::Elsewhere(_))));
         sealed[200] ^= 1;
         std::fs::write(folder.join(&paths[1]), &sealed).unwrap();
-        assert!(matches!(sounds.open(domain, Some(&recording(&paths[1])), Wanted::All).await, Err(Silence::Broken(_))));
+        assert!(matches!(
+            sounds.open(&kept(domain, recording(&paths[1])), "token", Wanted::All).await,
+            Err(Silence::Broken(_))
+        ));
         std::fs::remove_dir_all(folder).unwrap();
+    }
+    #[tokio::test]
+    async fn no_tenant_and_no_token_takes_all_the_places() {
+        let folder = std::env::temp_dir().join(format!("ramal-sounds-{}", Uuid::new_v4()));
+        let tenants: Vec<Uuid> = (0..5).map(|_| Uuid::new_v4()).collect();
+        for tenant in &tenants {
+            std::fs::create_dir_all(folder.join(tenant.to_string())).unwrap();
+            // More than waits for who does not take it.
+            std::fs::write(folder.join(format!("{tenant}/a.wav")), vec![0_u8; (PIECES + 4) * PIECE]).unwrap();
+        }
+        let sounds = sounds(&folder);
+        let open = async |tenant: usize, token: &str| {
+            let kept = kept(tenants[tenant], recording(&format!("{}/a.wav", tenants[tenant])));
+            sounds.open(&kept, token, Wanted::All).await
+        };
+        let mut read = Vec::new();
+        for (tenant, token) in [(0, "all"), (1, "all")] {
+            for _ in 0..OF_TENANT {
+                read.push(open(tenant, token).await.unwrap());
+            }
+            assert!(matches!(open(tenant, "own").await, Err(Silence::Busy)), "the tenant has as many as it may");
+        }
+        assert!(matches!(open(2, "all").await, Err(Silence::Busy)), "the token has as many as it may");
+        for (tenant, token) in [(2, "two"), (3, "three")] {
+            for _ in 0..OF_TENANT {
+                read.push(open(tenant, token).await.unwrap());
+            }
+        }
+        assert!(matches!(open(4, "four").await, Err(Silence::Busy)), "there are no more threads");
+        // Who goes away makes room.
+        read.truncate(1);
+        let room = async {
+            while open(4, "four").await.is_err() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), room).await.unwrap();
+        drop(read);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_too_little_is_left() {
+        let (pieces, _taken) = mpsc::channel(1);
+        let (began, header, runtime) = (Instant::now(), None, Handle::current());
+        let mut window = Window { at: 0, range: 0..=9, header, pieces, runtime, began, sent: 0 };
+        assert_eq!(window.deadline(began), began + STALL);
+        assert_eq!(window.deadline(began + STALL), began + STALL, "a piece now and then is not enough");
+        window.sent = 60 * LOWEST;
+        assert_eq!(window.deadline(began + STALL), began + STALL * 2, "nobody waits longer for one who was quick");
+        assert_eq!(window.deadline(began + STALL * 9), began + STALL * 3);
     }
 }

@@ -67,7 +67,8 @@ fn recording(blocks: u64) -> Recording {
     Summary { duration, pauses: Vec::new(), displaced: Duration::ZERO }.into()
 }
 
-const PATH: &str = "00000000-0000-0000-0000-000000000001/2026/09/21/00000000-0000-0000-0000-0000000000ff.wav";
+const PATH: &str = "00000000-0000-0000-0000-000000000001/2026/09/21/\
+    00000000-0000-0000-0000-0000000000ff-00000000-0000-0000-0000-000000000002.wav";
 
 fn samples(path: &Path) -> Vec<i16> {
     let mut reader = hound::WavReader::open(path).unwrap();
@@ -100,15 +101,17 @@ async fn a_recording_is_where_its_record_says_and_as_it_says() {
 async fn a_second_conversation_of_a_call_does_not_overwrite_the_first() {
     let folder = Folder::new();
     let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
-    let mut paths = Vec::new();
-    for _ in 0..2 {
-        let mut sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
-        sink.push(block(0));
-        paths.extend(sink.finish(recording(1)).await.path);
+    let first = title("00000000-0000-0000-0000-0000000000ff");
+    let second = Title { conversation_uuid: Uuid::from_u128(3), ..first.clone() };
+    let mut sinks = [&first, &second].map(|title| recorder.open(title, RATE, Span::none()));
+    sinks.iter_mut().for_each(|sink| sink.push(block(0)));
+    // What the row says where the file is not closed in time, too.
+    let paths = [PATH.to_owned(), PATH.replace("02.wav", "03.wav")];
+    assert_eq!(sinks.each_ref().map(|sink| sink.path.clone()), paths);
+    for (sink, path) in sinks.into_iter().zip(paths) {
+        assert_eq!(sink.finish(recording(1)).await.path.as_ref(), Some(&path));
+        assert_eq!(samples(&folder.0.join(path)).len(), FRAMES * 2);
     }
-    assert_eq!(paths[0], PATH);
-    assert!(paths[1].contains("ff-00000000-0000-0000-0000-000000000002.wav"), "{paths:?}");
-    assert!(paths.iter().all(|path| samples(&folder.0.join(path)).len() == FRAMES * 2));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::{
     fs::{self, File},
     io::{Seek, SeekFrom},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::{sync::Notify, task::spawn_blocking, time::timeout};
 use tracing::{info, warn};
@@ -26,6 +26,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// How long one request may take, its file included.
 const REQUEST: Duration = Duration::from_secs(600);
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a deletion may take.
+const DELETION: Duration = Duration::from_secs(20);
+/// A store that did not answer is asked to delete nothing for so long: what is elsewhere is not to wait for it.
+const AWAY_FOR: Duration = Duration::from_secs(60);
 /// How long the URL of a request is good for.
 const SIGNED_FOR: Duration = Duration::from_secs(900);
 /// The store holds what is sent against it, and tells it again.
@@ -39,6 +43,8 @@ pub(super) struct Store {
     agent: Agent,
     directory: PathBuf,
     s3: S3,
+    /// Since then it does not answer.
+    away: Mutex<Option<Instant>>,
 }
 
 /// Sends what is listed, whenever a file was closed, until the process ends.
@@ -94,7 +100,7 @@ impl Store {
             .user_agent(concat!("Ramal/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(Self { bucket, credentials, agent, directory: config.directory.clone(), s3 })
+        Ok(Self { bucket, credentials, agent, directory: config.directory.clone(), s3, away: Mutex::default() })
     }
 
     /// Sends one file, has the store confirm it, and takes it off the list.
@@ -132,11 +138,22 @@ impl Store {
     pub(super) fn delete(&self, url: &str, path: &str) -> anyhow::Result<()> {
         let key = self.s3.key(path);
         ensure!(url == self.url(path), "{url} is not in the store of [recording]");
+        ensure!(!self.is_away(), "the store did not answer a moment ago");
         let delete = self.bucket.delete_object(Some(&self.credentials), &key);
-        match self.agent.delete(delete.sign(SIGNED_FOR).as_str()).call() {
+        let request = self.agent.delete(delete.sign(SIGNED_FOR).as_str());
+        let answer = request.config().timeout_global(Some(DELETION)).build().call();
+        let answers = matches!(answer, Ok(_) | Err(ureq::Error::StatusCode(_)));
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = (!answers).then(Instant::now);
+        match answer {
             Ok(_) | Err(ureq::Error::StatusCode(404)) => Ok(()),
             Err(error) => Err(error).context("the store does not delete it"),
         }
+    }
+
+    /// Whether it did not answer a moment ago.
+    pub(super) fn is_away(&self) -> bool {
+        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.is_some_and(|since| since.elapsed() < AWAY_FOR)
     }
 
     fn confirm(&self, key: &str, length: u64, checksum: &str) -> anyhow::Result<()> {

@@ -88,7 +88,7 @@ async fn a_role_that_serves_the_api_may_do_what_that_does_and_no_more() {
     assert!(store.token(&token.id).await.unwrap().unwrap().last_used_at.is_some());
     assert!(store.revoke_token(&token.id, now).await.unwrap());
     let row = crate::tenancy::TenantRow { max_concurrent_calls: Some(1), ..Default::default() };
-    store.save("token panel", ana.domain_uuid, &row).await.unwrap();
+    assert!(store.save("token panel", ana.domain_uuid, &row, &Default::default()).await.unwrap());
     assert!(store.remove("token panel", ana.domain_uuid, ana.secretary_realtime_uuid).await.unwrap());
     assert_eq!(store.deeds(ana.domain_uuid, 1).await.unwrap()[0].deed.actor, "token panel");
     let Sql::Postgres(pool) = &store else { panic!("a server was asked for") };

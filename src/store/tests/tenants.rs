@@ -37,3 +37,38 @@ pub(super) async fn settings_of_a_tenant_are_its_own(scratch: Scratch) {
     execute(store, "delete from v_domains where domain_name = 'a.example'".into()).await;
     assert_eq!(store.tenants().find(ana.domain_uuid).await.unwrap(), None, "it goes with its domain");
 }
+
+/// Whoever leaves the key as it is says so of the key that was seen: another one, set since, is neither lost nor under a provider
+/// that it is not for.
+pub(super) async fn what_somebody_else_set_meanwhile_stays(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let domain = found(store, "8000", None).await.domain_uuid;
+    let (tenants, nothing) = (store.tenants(), TenantRow::default());
+    let text = |text: &str| Some(text.to_owned());
+    let first = TenantRow {
+        realtime_provider: text("openai"),
+        api_key_encrypted: text("v1.old"),
+        monthly_budget_usd: text("5"),
+        ..TenantRow::default()
+    };
+    assert!(tenants.save("one", domain, &first, &nothing).await.unwrap());
+    assert!(!tenants.save("other", domain, &first, &nothing).await.unwrap(), "there is one by now");
+    let seen = tenants.find(domain).await.unwrap().unwrap();
+    let silent = |seen: &TenantRow| TenantRow { retention_days: Some(30), ..seen.clone() };
+    for (provider, key) in [("openai", "v1.new"), ("gemini", "v1.newer")] {
+        tenants.set_key(domain, provider, key).await.unwrap();
+        assert!(!tenants.save("one", domain, &silent(&seen), &seen).await.unwrap(), "{provider}");
+        let row = tenants.find(domain).await.unwrap().unwrap();
+        assert_eq!((row.api_key_encrypted.as_deref(), row.realtime_provider.as_deref()), (Some(key), Some(provider)));
+    }
+    for change in ["monthly_budget_usd = 7", "max_concurrent_calls = 2", "calls_per_minute = 2", "budget_webhook = 'x'"]
+    {
+        let seen = tenants.find(domain).await.unwrap().unwrap();
+        execute(store, format!("update v_voice_tenants set {change}")).await;
+        assert!(!tenants.save("one", domain, &silent(&seen), &seen).await.unwrap(), "{change}");
+    }
+    let seen = tenants.find(domain).await.unwrap().unwrap();
+    assert!(tenants.save("one", domain, &silent(&seen), &seen).await.unwrap());
+    assert_eq!(tenants.find(domain).await.unwrap(), Some(silent(&seen)));
+}

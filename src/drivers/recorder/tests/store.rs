@@ -98,7 +98,11 @@ fn uploading(folder: &Path, at: SocketAddr) -> config::Recording {
 
 /// Records half a second; what its record says.
 async fn record(recorder: &Recorder) -> Recording {
-    let mut sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
+    record_as(recorder, &title("00000000-0000-0000-0000-0000000000ff")).await
+}
+
+async fn record_as(recorder: &Recorder, title: &Title) -> Recording {
+    let mut sink = recorder.open(title, RATE, Span::none());
     (0..25).for_each(|n| sink.push(block(n)));
     sink.finish(recording(25)).await
 }
@@ -137,6 +141,22 @@ async fn a_finished_recording_is_sent_again_until_the_store_confirms_it() {
     let object = &shelf.objects[&format!("/bucket/pbx/{PATH}")];
     assert_eq!((shelf.refusals, Some(object.len() as u64)), (0, kept.bytes));
     assert!(object.starts_with(b"RIFF") && !folder.0.join(PATH).exists());
+}
+
+/// With `keep_local = false` nothing on the disk says that there was a first.
+#[tokio::test]
+async fn a_second_conversation_of_a_call_has_an_object_of_its_own() {
+    let (folder, (at, shelf)) = (Folder::new(), store(0));
+    let recorder = Recorder::start(uploading(&folder.0, at)).unwrap();
+    let first = title("00000000-0000-0000-0000-0000000000ff");
+    let second = Title { conversation_uuid: Uuid::from_u128(3), ..first.clone() };
+    for title in [&first, &second] {
+        record_as(&recorder, title).await;
+        uploaded(&folder.0).await;
+    }
+    let objects: Vec<_> = shelf.lock().unwrap().objects.keys().cloned().collect();
+    let path = format!("/bucket/pbx/{PATH}");
+    assert_eq!(objects, [path.clone(), path.replace("02.wav", "03.wav")]);
 }
 
 #[tokio::test]
