@@ -73,3 +73,23 @@ pub fn write_stereo(path: &Path, samples: impl Iterator<Item = (i16, i16)>) -> a
     writer.finalize()?;
     Ok(())
 }
+
+/// A file of mono sound, as its bytes.
+///
+/// # Errors
+/// It is too long for one.
+pub fn mono(sound: &Frame) -> anyhow::Result<Vec<u8>> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: sound.rate.hz(),
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec)?;
+    for sample in &sound.samples {
+        writer.write_sample(*sample)?;
+    }
+    writer.finalize()?;
+    Ok(file.into_inner())
+}

@@ -15,7 +15,7 @@ use crate::{
     Body,
     dialog::{Leg, Outcome},
     framing::{Frame, PONG},
-    guard::{Guards, Policy},
+    guard::{Guards, Pass, Policy},
     leg::{Command, Event, LegId, Reason, Registration, RegistrationId, Way},
     locate::{Located, Target},
     register::{Registrant, Standing},
@@ -285,6 +285,11 @@ impl Endpoint {
     /// Decides by this from here on who may call. Calls that are up go on.
     pub fn set_policy(&mut self, policy: Policy) {
         self.guards.adopt(policy);
+    }
+
+    /// Lets one call in that brings this pass, whoever may call otherwise. It counts among the calls of its rates.
+    pub fn expect(&mut self, pass: Pass) {
+        self.guards.expect(pass);
     }
 
     /// Takes our contact out of the registrar; told by [`RegistrationState::Removed`](crate::RegistrationState).

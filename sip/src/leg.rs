@@ -37,7 +37,7 @@ pub struct IncomingInvite {
     pub remote: SocketAddr,
     /// Where it came in.
     pub listener: ListenerId,
-    /// The user who proved by digest that it is his; `None` where the address is proof enough.
+    /// The user who proved by digest, or by a [pass](crate::Pass), that it is his; `None` where the address is proof enough.
     pub user: Option<String>,
     /// Over what.
     pub transport: Transport,

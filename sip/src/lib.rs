@@ -18,7 +18,7 @@ pub mod uri;
 
 pub use body::Body;
 pub use endpoint::{Config, Endpoint, OutgoingInvite, SESSION_EXPIRES, Stats};
-pub use guard::{Network, Policy, Rate, Strangers};
+pub use guard::{Network, Pass, Policy, Rate, Strangers};
 pub use leg::{
     Command, Event, IncomingInvite, LegId, OfferMethod, Reason, ReferProgress, Registration, RegistrationId,
     RegistrationState, TerminatedBy, Way,

@@ -3,15 +3,19 @@ use crate::{
     call::steer::Order,
     control::Health,
     metrics::Audience,
+    phone,
     record::Recording,
+    secretary::Secretary,
     switchboard::{ListenError, LiveCall, OrderError},
+    tenancy::Tenant,
 };
 use axum::body::Body;
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use media::SampleRate;
+use media::{Frame, SampleRate};
+use providers::Failure;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{fmt::Debug, ops::RangeInclusive};
+use std::{fmt::Debug, ops::RangeInclusive, time::Duration};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -142,6 +146,71 @@ pub enum News {
     Missed(Option<u64>),
 }
 
+/// What became of a ladder that was tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ladder {
+    /// Its rungs, in its order.
+    pub rungs: Vec<Tried>,
+    /// Rungs that are not there, and what else of the configuration they cannot do.
+    pub missing: Vec<String>,
+}
+
+/// What became of a provider that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// As in the `realtime_provider` column.
+    pub provider: &'static str,
+    /// Model or engines.
+    pub engine: String,
+    /// When the connection was open; `None` if it never was.
+    pub connected: Option<Duration>,
+    /// When a conversation could have begun, or why it could not.
+    pub ready: Result<Duration, Failure>,
+}
+
+/// A call that the server places to itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestCall {
+    /// What the caller says, when it is their turn.
+    pub say: Option<String>,
+    /// When the caller hangs up, after the answer.
+    pub lasts: Duration,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct TestReport {
+    /// The conversation it became, if it came so far.
+    pub conversation: Option<Uuid>,
+    /// Why the caller had no voice, if it had something to say.
+    pub unsaid: Option<String>,
+    /// As the caller's phone saw it.
+    pub phone: phone::Report,
+}
+
+/// Why nothing was tried.
+#[derive(Debug, Error)]
+pub enum Untried {
+    /// One at a time.
+    #[error("another one of this domain is not over")]
+    Engaged,
+    /// And a few of all tenants.
+    #[error("as many are going on as may at once")]
+    Busy,
+    /// There is nothing that could be tried; what has to be mended.
+    #[error("{0}")]
+    Unfit(String),
+    /// The provider was tried, and has not done it.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+    /// The server takes nothing new.
+    #[error("the server is ending")]
+    Ending,
+    /// Our own fault.
+    #[error(transparent)]
+    Broken(#[from] anyhow::Error),
+}
+
 /// The server around the API. A call of another tenant is not there.
 pub trait House: Debug + Send + Sync {
     /// How it is; `None` if it is ending or stuck.
@@ -187,6 +256,29 @@ pub trait House: Debug + Send + Sync {
     /// # Errors
     /// There is none here, or too many are read.
     fn sound<'a>(&'a self, kept: &'a Kept, token: &'a str, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>>;
+
+    /// Begins a conversation with each provider of a secretary, as a call of hers would, and leaves before a word is said.
+    ///
+    /// # Errors
+    /// None was tried.
+    fn check<'a>(&'a self, secretary: &'a Secretary, tenant: &'a Tenant) -> BoxFuture<'a, Result<Ladder, Untried>>;
+
+    /// Has the voice of a secretary say a text: that of the first rung of her ladder.
+    ///
+    /// # Errors
+    /// Nothing was said.
+    fn preview<'a>(
+        &'a self,
+        secretary: &'a Secretary,
+        tenant: &'a Tenant,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Frame, Untried>>;
+
+    /// Calls a secretary over SIP, through all that stands before calls.
+    ///
+    /// # Errors
+    /// There was no call.
+    fn test_call<'a>(&'a self, secretary: &'a Secretary, call: TestCall) -> BoxFuture<'a, Result<TestReport, Untried>>;
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@ mod page;
 mod pages;
 mod problem;
 mod recordings;
+mod rehearsals;
 mod scope;
 mod secretaries;
 mod tenant;
+mod test_calls;
 pub mod token;
 mod usage;
 mod while_good;
@@ -29,7 +31,7 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -37,7 +39,10 @@ use axum::{
 };
 use door::Door;
 use endpoint::Endpoint;
-pub use house::{Heard, House, Kept, News, Piece, Readiness, Silence, Sound, Stream, Wanted};
+pub use house::{
+    Heard, House, Kept, Ladder, News, Piece, Readiness, Silence, Sound, Stream, TestCall, TestReport, Tried, Untried,
+    Wanted,
+};
 use once::Answers;
 use pages::Pages;
 use problem::Problem;
@@ -188,6 +193,8 @@ fn endpoints() -> Vec<Endpoint> {
         usage::endpoints(),
         calls::endpoints(),
         events::endpoints(),
+        rehearsals::endpoints(),
+        test_calls::endpoints(),
     ];
     std::iter::once(own).chain(resources.into_iter().flatten()).collect()
 }
@@ -232,9 +239,10 @@ async fn attend(request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id));
     let id = id.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     let span = debug_span!("api", %id, method = %request.method(), path = request.uri().path());
+    let patience = request.extensions().get::<MatchedPath>().map_or(PATIENCE, |path| patience(path.as_str()));
     let answered = async {
         let late = || Problem::unavailable("There was no answer in time.").into_response();
-        let response = timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| late());
+        let response = timeout(patience, next.run(request)).await.unwrap_or_else(|_| late());
         debug!(status = response.status().as_u16(), "Answered");
         response
     };
@@ -246,6 +254,11 @@ async fn attend(request: Request, next: Next) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// A test call is answered when it is over.
+fn patience(path: &str) -> Duration {
+    if path == test_calls::PATH { test_calls::PATIENCE } else { PATIENCE }
 }
 
 fn is_plain(id: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::{
     Api, Turn,
     door::Caller,
-    house::{Heard, Kept, News, Silence, Sound, Stream, Wanted},
+    house::{Heard, Kept, Ladder, News, Silence, Sound, Stream, TestCall, TestReport, Untried, Wanted},
     problem::Problem,
 };
 use crate::{
@@ -21,6 +21,7 @@ use axum::{
     http::{StatusCode, Uri, request::Parts},
 };
 use chrono::Utc;
+use media::Frame;
 use serde::Deserialize;
 use std::sync::Arc;
 use tracing::warn;
@@ -153,6 +154,15 @@ impl Scope {
         Err(Problem::new(StatusCode::CONFLICT, "changed", detail))
     }
 
+    /// The tenant as its calls have it.
+    pub(super) async fn tenant(&self) -> Result<Tenant, Problem> {
+        match self.of_the_file().await? {
+            Some(tenant) => Ok(tenant),
+            None => Tenant::parse(self.settings().await?)
+                .map_err(|error| Problem::field(format!("settings.{}", error.column), error.problem)),
+        }
+    }
+
     /// What the configuration file says of the tenant: then its settings in the database mean nothing.
     pub(super) async fn of_the_file(&self) -> Result<Option<Tenant>, Problem> {
         for entry in &self.config().tenancy.tenants {
@@ -219,12 +229,60 @@ impl Scope {
             Order::Transfer { .. } => "transfer",
         };
         let done = self.api.house().order(self.domain, id, order).await;
-        if done.is_ok()
-            && let Err(problem) = self.tell(action, format!("conversation {id}"), None).await
-        {
-            warn!(domain = %self.domain, actor = self.actor, action, conversation = %id, ?problem, "Done, and in no audit");
+        if done.is_ok() {
+            self.note(action, format!("conversation {id}"), None).await;
         }
         done
+    }
+
+    /// A secretary with what her tenant says of her calls, and the tenant.
+    pub(super) async fn completed(&self, id: Uuid) -> Result<(Secretary, Tenant), Problem> {
+        let Stored { identity, row } = self.secretary(id).await?;
+        let parsed = Secretary::parse(identity, row);
+        let mut secretary = parsed.map_err(|error| Problem::field(error.column, error.problem))?;
+        let tenant = self.tenant().await?;
+        tenant.complete(&mut secretary);
+        Ok((secretary, tenant))
+    }
+
+    /// The same of somebody who is not kept.
+    pub(super) async fn somebody(&self, row: &SecretaryRow) -> Result<(Secretary, Tenant), Problem> {
+        let mut secretary = self.parse(Uuid::nil(), row)?;
+        if let Some(Stored { identity, .. }) = self.secretaries(None, 1).await?.into_iter().next() {
+            secretary.domain_name = identity.domain_name;
+        }
+        let tenant = self.tenant().await?;
+        tenant.complete(&mut secretary);
+        Ok((secretary, tenant))
+    }
+
+    /// Tries the ladder of one of these.
+    pub(super) async fn check(&self, (secretary, tenant): &(Secretary, Tenant)) -> Result<Ladder, Untried> {
+        let ladder = self.api.house().check(secretary, tenant).await?;
+        self.note("check", named_in_audit(secretary), None).await;
+        Ok(ladder)
+    }
+
+    /// Has the voice of one of these say this.
+    pub(super) async fn preview(
+        &self,
+        (secretary, tenant): &(Secretary, Tenant),
+        text: &str,
+    ) -> Result<Frame, Untried> {
+        let sound = self.api.house().preview(secretary, tenant, text).await?;
+        self.note("preview", named_in_audit(secretary), None).await;
+        Ok(sound)
+    }
+
+    /// Calls a secretary.
+    pub(super) async fn test_call(&self, id: Uuid, call: TestCall) -> Result<Result<TestReport, Untried>, Problem> {
+        let (secretary, _) = self.completed(id).await?;
+        let report = self.api.house().test_call(&secretary, call).await;
+        if let Ok(TestReport { conversation, .. }) = &report {
+            let became = conversation.map(|conversation| format!("conversation {conversation}"));
+            self.note("test call", named_in_audit(&secretary), became.as_deref()).await;
+        }
+        Ok(report)
     }
 
     /// What is to be heard of a call. Its record names who listened.
@@ -246,10 +304,25 @@ impl Scope {
         self.api.door().is_still_good(&self.token).await
     }
 
+    /// Tells of what is done, whether or not it can be told: it may come to a warning.
+    async fn note(&self, action: &str, target: String, detail: Option<&str>) {
+        if let Err(problem) = self.tell(action, target.clone(), detail).await {
+            warn!(domain = %self.domain, actor = self.actor, action, target, ?problem, "Done, and in no audit");
+        }
+    }
+
     async fn tell(&self, action: &str, target: String, detail: Option<&str>) -> Result<(), Problem> {
         let (actor, action) = (self.actor.clone(), action.to_owned());
         let deed =
             Deed { domain: self.domain, at: Utc::now(), actor, action, target, detail: detail.map(str::to_owned) };
         Ok(self.store().await.records().tell(&deed).await?)
+    }
+}
+
+/// Who was tried: whoever is not kept is a provider.
+fn named_in_audit(secretary: &Secretary) -> String {
+    match secretary.secretary_realtime_uuid {
+        id if id.is_nil() => format!("provider {}", secretary.provider),
+        id => format!("secretary {id}"),
     }
 }

@@ -5,10 +5,12 @@ use crate::{
     config::{Config, Environment},
     control::Health,
     metrics::Audience,
+    phone,
     record::{MicroUsd, Share},
-    secretary::{DomainRef, Secretary},
+    secretary::{DomainRef, ProviderKind, Secretary},
     store::{Found, Lookup, Sql, Store, TokenRecord, tests as stored},
     switchboard::{ListenError, LiveCall, OrderError},
+    tenancy::Tenant as Settings,
     vault,
 };
 use axum::{
@@ -21,7 +23,8 @@ use futures_util::{
     future::{BoxFuture, join_all},
     stream,
 };
-use media::SampleRate;
+use media::{Frame, SampleRate};
+use providers::{Failure, FailureKind};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -99,6 +102,49 @@ impl House for Shed {
             let bytes = b"sound".get(*range.start() as usize..=*range.end() as usize).unwrap();
             Ok(Sound { kind: "audio/wav", length: 5, range: Some(range), body: Body::from(bytes) })
         })
+    }
+
+    fn check<'a>(&'a self, secretary: &'a Secretary, of: &'a Settings) -> BoxFuture<'a, Result<Ladder, Untried>> {
+        let ready = match &secretary.provider {
+            ProviderKind::Local => Ok(Duration::from_millis(7)),
+            // Whoever is asked knows what the tenant says of all its secretaries.
+            ProviderKind::OpenAi => {
+                let told = format!("{:?} {:?}", of.language, secretary.provider_config.language);
+                Err(Failure { kind: FailureKind::Quota, message: told })
+            }
+            other => return Box::pin(async move { Err(Untried::Unfit(format!("there is no {other}"))) }),
+        };
+        let tried = Tried { provider: "local", engine: "m".into(), connected: None, ready };
+        Box::pin(async { Ok(Ladder { rungs: vec![tried], missing: Vec::new() }) })
+    }
+
+    fn preview<'a>(
+        &'a self,
+        secretary: &'a Secretary,
+        _: &'a Settings,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Frame, Untried>> {
+        let heard = match secretary.provider {
+            // A sample for each letter.
+            ProviderKind::Local => Ok(Frame { rate: SampleRate::HZ_8000, samples: vec![1; text.len()] }),
+            _ => Err(Untried::Failed(Failure { kind: FailureKind::Authentication, message: "sk-1".into() })),
+        };
+        Box::pin(async { heard })
+    }
+
+    fn test_call<'a>(&'a self, secretary: &'a Secretary, call: TestCall) -> BoxFuture<'a, Result<TestReport, Untried>> {
+        let report = match call.say.as_deref() {
+            Some("again") => Err(Untried::Engaged),
+            Some("more") => Err(Untried::Busy),
+            said => {
+                let ended_by = Some(phone::EndedBy::Us);
+                let (answered_ms, duration_ms) = (Some(12.4), call.lasts.as_secs_f64() * 1_000.0);
+                let clips = usize::from(said.is_some());
+                let phone = phone::Report { answered_ms, duration_ms, clips, ended_by, ..phone::Report::default() };
+                Ok(TestReport { conversation: Some(secretary.secretary_realtime_uuid), unsaid: None, phone })
+            }
+        };
+        Box::pin(async { report })
     }
 }
 
@@ -274,6 +320,9 @@ fn operations() -> Vec<(String, String, bool, Option<Value>)> {
                 Some("SecretaryBody") => Some(secretary("8009")),
                 Some("Destination") => Some(json!({"to": "sales"})),
                 Some("SettingsBody") => Some(json!({"settings": {}})),
+                Some("CheckBody") => Some(json!({"realtime_provider": "local"})),
+                Some("PreviewBody") => Some(json!({"realtime_provider": "local", "text": "Hello."})),
+                Some("TestCallBody") => Some(json!({})),
                 Some(other) => panic!("say here which {other} is accepted"),
             };
             operations.push((method.to_uppercase(), path.clone(), scoped, body));
@@ -305,6 +354,8 @@ on_both! {
     a_post_with_a_key_is_done_once
     calls_are_seen_heard_and_steered
     usage_is_told_by_day_secretary_or_provider
+    providers_and_voices_are_tried_by_those_they_belong_to
+    a_secretary_is_called_by_those_she_belongs_to
     a_token_opens_until_it_is_revoked
 }
 
@@ -662,6 +713,95 @@ async fn usage_is_told_by_day_secretary_or_provider(world: World) {
         let path = format!("/v1/usage?from=2026-09-01T00:00:00Z&{wrong}");
         assert_eq!(world.get(token, &path).await.kind(), "malformed", "{wrong}");
     }
+}
+
+async fn providers_and_voices_are_tried_by_those_they_belong_to(world: World) {
+    let (token, check, preview) = (&world.a.token, "/v1/providers/check", "/v1/voices/preview");
+    let own = json!({"secretary": world.a.secretaries[0]});
+    let told = world.ask(token, "POST", check, Some(&own)).await;
+    assert_eq!((told.status, &told.json()["ok"]), (200, &json!(true)), "{}", told.json());
+    assert_eq!(told.json()["rungs"][0]["ready_ms"], 7);
+    let language = world.ask(token, "PUT", "/v1/tenant", Some(&json!({"settings": {"language": "pt-BR"}}))).await;
+    assert_eq!(language.status, 200);
+    let told = world.ask(token, "POST", check, Some(&json!({"realtime_provider": "openai"}))).await.json();
+    let rung = &told["rungs"][0];
+    assert_eq!((&told["ok"], &rung["ok"], &rung["failure"]), (&json!(false), &json!(false), &json!("quota")), "{told}");
+    assert_eq!(rung["told"], "Some(\"pt-BR\") Some(\"pt-BR\")");
+    let told = world.ask(token, "POST", check, Some(&json!({"realtime_provider": "hal"}))).await.json();
+    assert_eq!(
+        (&told["ok"], &told["rungs"], &told["missing"]),
+        (&json!(false), &json!([]), &json!(["there is no hal"]))
+    );
+    let said = json!({"realtime_provider": "local", "text": "four"});
+    let wav = world.ask(token, "POST", preview, Some(&said)).await;
+    assert_eq!((wav.status, wav.headers["content-type"].to_str().unwrap()), (200, "audio/wav"));
+    assert!(wav.body.starts_with(b"RIFF") && wav.body.ends_with(&[1, 0, 1, 0, 1, 0, 1, 0]), "{:?}", wav.body);
+    let refused = world.ask(token, "POST", preview, Some(&json!({"realtime_provider": "openai", "text": "x"}))).await;
+    assert_eq!((refused.status, refused.kind().as_str()), (422, "provider"));
+    assert!(!String::from_utf8_lossy(&refused.body).contains("sk-1"), "a key is not quoted");
+    for (path, body, field) in [
+        (check, json!({}), "secretary"),
+        (check, json!({"secretary": world.a.secretaries[0], "realtime_provider": "local"}), "realtime_provider"),
+        (check, json!({"secretary": world.a.secretaries[0], "provider_config": {}}), "provider_config"),
+        (check, json!({"realtime_provider": "x".repeat(51)}), "realtime_provider"),
+        (check, json!({"realtime_provider": "local", "provider_config": {"model": 5}}), "provider_config"),
+        (preview, json!({"realtime_provider": "local", "text": " "}), "text"),
+        (preview, json!({"realtime_provider": "local", "text": "x".repeat(301)}), "text"),
+        (preview, json!({"realtime_provider": "local"}), "text"),
+        (preview, json!({"secretary": world.a.secretaries[0], "voice_id": "v", "text": "x"}), "voice_id"),
+    ] {
+        let told = world.ask(token, "POST", path, Some(&body)).await;
+        assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some(field)), "{path} {body}");
+    }
+    for (path, text) in [(check, None), (preview, Some("x"))] {
+        let mut foreign = json!({"secretary": world.b.secretaries[0]});
+        text.into_iter().for_each(|text| foreign["text"] = json!(text));
+        let told = world.ask(token, "POST", path, Some(&foreign)).await;
+        assert_eq!((told.status, told.kind().as_str()), (404, "not-found"), "{path}");
+    }
+    let deeds = world.store.records().deeds(world.a.domain, 4).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.action.as_str(), told.deed.target.as_str())).collect();
+    let of_her = format!("secretary {}", world.a.secretaries[0]);
+    assert_eq!(told[..2], [("preview", "provider local"), ("check", "provider openai")]);
+    assert_eq!(told[3], ("check", of_her.as_str()));
+}
+
+async fn a_secretary_is_called_by_those_she_belongs_to(world: World) {
+    let (token, id) = (&world.a.token, world.a.secretaries[0]);
+    let path = format!("/v1/secretaries/{id}/test-call");
+    let told = world.ask(token, "POST", &path, Some(&json!({"say": "Hello.", "seconds": 5}))).await;
+    assert_eq!(told.status, 200, "{}", told.json());
+    let report = told.json();
+    assert_eq!(
+        (&report["sip_status"], &report["answered_ms"], &report["said"]),
+        (&json!(200), &json!(12), &json!(true))
+    );
+    assert_eq!((&report["lasted_ms"], &report["ended_by"]), (&json!(5_000), &json!("caller")));
+    let usual = world.ask(token, "POST", &path, Some(&json!({}))).await.json();
+    assert_eq!((&usual["lasted_ms"], &usual["said"]), (&json!(15_000), &json!(false)));
+    for (body, field) in [
+        (json!({"seconds": 4}), "seconds"),
+        (json!({"seconds": 61}), "seconds"),
+        (json!({"say": ""}), "say"),
+        (json!({"say": "x".repeat(301)}), "say"),
+    ] {
+        let told = world.ask(token, "POST", &path, Some(&body)).await;
+        assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some(field)), "{body}");
+    }
+    for (say, status, kind) in [("again", 409, "engaged"), ("more", 429, "too-many")] {
+        let told = world.ask(token, "POST", &path, Some(&json!({"say": say}))).await;
+        assert_eq!((told.status, told.kind().as_str()), (status, kind));
+        assert!(told.headers.contains_key("retry-after"));
+    }
+    let foreign = format!("/v1/secretaries/{}/test-call", world.b.secretaries[0]);
+    assert_eq!(world.ask(token, "POST", &foreign, Some(&json!({}))).await.status, 404);
+    let deeds = world.store.records().deeds(world.a.domain, 1).await.unwrap();
+    let deed = &deeds[0].deed;
+    assert_eq!((deed.action.as_str(), deed.actor.as_str()), ("test call", "token panel"));
+    assert_eq!(
+        (deed.target.clone(), deed.detail.clone()),
+        (format!("secretary {id}"), Some(format!("conversation {id}")))
+    );
 }
 
 async fn a_post_with_a_key_is_done_once(world: World) {

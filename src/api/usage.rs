@@ -1,9 +1,6 @@
 //! `/v1/usage`: what the calls of a tenant were used for, and what that cost.
 use super::{endpoint::Endpoint, input::Query, problem::Problem, scope::Scope};
-use crate::{
-    store::{Grouping, Used},
-    tenancy::Tenant,
-};
+use crate::store::{Grouping, Used};
 use axum::routing::MethodFilter;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -90,14 +87,7 @@ async fn show(scope: Scope, Query(asked): Query<Asked>) -> Result<axum::Json<Tol
         return Err(Problem::malformed("to must be later than from, by 366 days at most"));
     }
     let grouping = match by {
-        By::Day => {
-            let tenant = match scope.of_the_file().await? {
-                Some(tenant) => tenant,
-                None => Tenant::parse(scope.settings().await?)
-                    .map_err(|error| Problem::field(format!("settings.{}", error.column), error.problem))?,
-            };
-            Grouping::Day(tenant.time_zone)
-        }
+        By::Day => Grouping::Day(scope.tenant().await?.time_zone),
         By::Secretary => Grouping::Secretary,
         By::Provider => Grouping::Provider,
     };

@@ -115,6 +115,12 @@ impl Rung {
         }
     }
 
+    /// Opens a conversation that no call has, in the name of this tenant.
+    pub fn rehearse(&self, domain: &str) -> Box<dyn Dialect> {
+        let about = About { caller: "", called: "", domain, call_uuid: "" };
+        self.open(AudioFormat::Pcm(SampleRate::HZ_16000), &about)
+    }
+
     /// As in the `realtime_provider` column.
     pub const fn provider(&self) -> &'static str {
         match self {

@@ -112,8 +112,6 @@ pub struct Trust {
     pub insecure: bool,
 }
 
-/// Ephemeral range of the phone's RTP ports, apart from the server's default.
-const PHONE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=38_999;
 /// A call without an end of its own is hung up then.
 const LONGEST: Duration = Duration::from_secs(600);
 /// How long a phone rings before the caller gives up.
@@ -144,7 +142,7 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         answer_within: ANSWER_WITHIN,
         hang_up: if args.duration.is_some() { HangUp::AtTheEnd } else { HangUp::WhenSaid },
     };
-    let ports = Ports::new(target.listen.ip(), PHONE_PORTS).bind().context("no free RTP ports for the phone")?;
+    let ports = Ports::new(target.listen.ip(), phone_task::PORTS).bind().context("no free RTP ports for the phone")?;
     let show = !args.json && std::io::stderr().is_terminal();
     if let Some(path) = &args.record {
         wav::is_writable(path)?;

@@ -7,6 +7,7 @@ use super::{
     gate::Gate,
     ice_secret,
     media_threads::MediaThreads,
+    own_calls::OwnCalls,
     rtp_socket::Ports,
     seed,
     sip_socket::Request,
@@ -20,7 +21,7 @@ use crate::{
     dtmf::Dtmf,
     ladder::{self, Ears},
     routing,
-    secretary::Secretary,
+    secretary::{DomainRef, Secretary},
     store::{Directory, Found, Lookup, StoreError},
 };
 use chrono::Utc;
@@ -64,6 +65,8 @@ pub struct Admission {
     pub notices: Arc<Semaphore>,
     /// What they may cost.
     pub till: Till,
+    /// Those that the server places to itself.
+    pub own_calls: OwnCalls,
     /// What every call shares.
     pub shared: Shared,
 }
@@ -137,6 +140,7 @@ impl Admission {
             .record("id", field::display(facts.conversation_uuid))
             .record("domain", facts.secretary.domain_name.as_str());
         self.name(&facts);
+        self.own_calls.became(&facts.invite, facts.conversation_uuid);
         let entrance = match self.let_in(&facts, &tenant).await {
             Err(refusal) => self.tell(&mut facts, refusal),
             entrance => entrance,
@@ -154,7 +158,7 @@ impl Admission {
         let near = self.ports.iter().find(|ports| ports.reach(peer)).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
         let sockets = bound.map_err(|error| unavailable("no RTP ports").because(error))?;
-        let local = self.advertised(sockets.local);
+        let local = self.seen_by(&facts.invite, sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
         let cord = self.shared.switchboard.plug(&facts, &rung);
@@ -227,18 +231,32 @@ impl Admission {
     }
 
     pub(super) async fn secretary(&self, invite: &IncomingInvite) -> Result<Secretary, Refusal> {
-        let wanted = routing::wanted(invite, &self.config.borrow(), &self.registrars.borrow());
-        let lookup = Lookup { extension: wanted.extension, domain: wanted.domain };
-        match self.directory.find(&lookup).await {
-            Ok(Found::Secretary(secretary)) => Ok(*secretary),
-            Ok(Found::Nothing) => Err(Refusal::new(404, "no secretary has that extension")),
+        let own = self.own_calls.of(invite);
+        let lookup = match &own {
+            Some(own) => Lookup { extension: invite.request_user.clone(), domain: Some(DomainRef::Uuid(own.domain)) },
+            None => {
+                let wanted = routing::wanted(invite, &self.config.borrow(), &self.registrars.borrow());
+                Lookup { extension: wanted.extension, domain: wanted.domain }
+            }
+        };
+        let secretary = match self.directory.find(&lookup).await {
+            Ok(Found::Secretary(secretary)) => *secretary,
+            Ok(Found::Nothing) => return Err(Refusal::new(404, "no secretary has that extension")),
             Ok(Found::Ambiguous { domains }) => {
                 let why = "several tenants have that extension, and nothing says which is meant";
-                Err(Refusal::new(404, why).because(domains.join(", ")))
+                return Err(Refusal::new(404, why).because(domains.join(", ")));
             }
-            Ok(Found::Disabled { secretary }) => Err(Refusal::new(480, format!("{secretary} is switched off"))),
-            Ok(Found::Invalid(error)) => Err(Refusal::new(500, error.to_string())),
-            Err(error) => Err(Refusal::of_database(&error)),
+            Ok(Found::Disabled { secretary }) => {
+                return Err(Refusal::new(480, format!("{secretary} is switched off")));
+            }
+            Ok(Found::Invalid(error)) => return Err(Refusal::new(500, error.to_string())),
+            Err(error) => return Err(Refusal::of_database(&error)),
+        };
+        match own {
+            Some(own) if own.secretary != secretary.secretary_realtime_uuid => {
+                Err(Refusal::new(404, "that extension has become another secretary's"))
+            }
+            _ => Ok(secretary),
         }
     }
 
@@ -262,8 +280,14 @@ impl Admission {
         }
     }
 
-    fn advertised(&self, bound: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.config.borrow().sip.seen_as(bound.ip()), bound.port())
+    /// Where a caller sends audio that is to reach this socket. A call of our own comes from this machine, whatever others see it as.
+    fn seen_by(&self, caller: &IncomingInvite, bound: SocketAddr) -> SocketAddr {
+        let seen = match self.own_calls.of(caller) {
+            Some(_) if bound.ip().is_unspecified() => caller.remote.ip(),
+            Some(_) => bound.ip(),
+            None => self.config.borrow().sip.seen_as(bound.ip()),
+        };
+        SocketAddr::new(seen, bound.port())
     }
 }
 

@@ -132,7 +132,7 @@ impl Admission {
     }
 
     /// The configuration of this call. A tenant's own key that cannot be had is never replaced by the server's.
-    fn config_of(&self, secretary: &Secretary, tenant: &Tenant) -> Result<Arc<Config>, Refusal> {
+    pub(super) fn config_of(&self, secretary: &Secretary, tenant: &Tenant) -> Result<Arc<Config>, Refusal> {
         let config = Arc::clone(&self.config.borrow());
         let Some(provider) = &tenant.provider else { return Ok(config) };
         let key = match &tenant.api_key {

@@ -2,21 +2,37 @@
 use super::{
     api_socket::Stage,
     archive,
+    aside::aside,
     control::Sources,
+    own_calls,
     recorder::{Eraser, Sounds, is_in_use},
+    rehearsal::{self, Means},
+    seats::Seats,
     switchboard::{Events, Listener, Switchboard, Told},
+    till::{Payer, Till},
 };
 use crate::{
-    api::{Heard, House, Kept, News, Piece, Readiness, Silence, Sound, Stream, Wanted},
-    call::steer::Order,
+    api::{
+        Heard, House, Kept, Ladder, News, Piece, Readiness, Silence, Sound, Stream, TestCall, TestReport, Tried, Untried,
+        Wanted,
+    },
+    call::{Rung, steer::Order},
     config::Config,
     control::{Health, Standing},
+    ladder::{self, Ears, Rungs},
     metrics::Audience,
-    secretary::DomainRef,
+    secretary::{DomainRef, Keys, Secretary},
     store::Store,
     switchboard::{ListenError, LiveCall, OrderError},
+    tenancy::Tenant,
 };
-use futures_util::{StreamExt, future::BoxFuture, stream};
+use chrono::Utc;
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream,
+};
+use media::Frame;
 use providers::local::Hearing;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
@@ -25,6 +41,10 @@ use uuid::Uuid;
 
 /// How long the database may take to show that it is there.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Providers that are tried, or heard, at once.
+const REHEARSALS: usize = 4;
+/// Calls that the server places to itself at once.
+const OWN_CALLS: usize = 4;
 
 /// What the API needs of a running server. It keeps no server alive.
 #[derive(Debug)]
@@ -34,6 +54,16 @@ pub(super) struct Host {
     eraser: Arc<Eraser>,
     sounds: Sounds,
     stage: watch::Receiver<Stage>,
+    rehearsals: Seats,
+    own_calls: Seats,
+}
+
+/// What a call of a secretary would begin with.
+struct Rehearsed {
+    config: Arc<Config>,
+    ears: Ears,
+    means: Means,
+    till: Till,
 }
 
 impl Host {
@@ -47,8 +77,9 @@ impl Host {
         config: &Config,
         stage: watch::Receiver<Stage>,
     ) -> anyhow::Result<Self> {
-        let eraser = Arc::new(Eraser::new(&config.recording)?);
-        Ok(Self { sources, store, eraser, sounds: Sounds::new(&config.recording), stage })
+        let (eraser, sounds) = (Arc::new(Eraser::new(&config.recording)?), Sounds::new(&config.recording));
+        let (rehearsals, own_calls) = (Seats::new(REHEARSALS), Seats::new(OWN_CALLS));
+        Ok(Self { sources, store, eraser, sounds, stage, rehearsals, own_calls })
     }
 
     /// The calls that are up; `None` when the server is gone.
@@ -63,6 +94,16 @@ impl Host {
             let _ = stage.wait_for(|stage| *stage == Stage::Closing).await;
         };
         pieces.take_until(Box::pin(closing)).boxed()
+    }
+
+    /// What a call of a secretary begins with, the key of her tenant included.
+    fn rehearsed(&self, secretary: &Secretary, tenant: &Tenant) -> Result<Rehearsed, Untried> {
+        let admission = self.sources.admission.upgrade().ok_or(Untried::Ending)?;
+        let config = admission.config_of(secretary, tenant).map_err(|refusal| Untried::Unfit(refusal.why))?;
+        let shared = &admission.shared;
+        let (tls, http, engine) = (Arc::clone(&shared.tls), shared.http.clone(), Arc::clone(&shared.engine));
+        let (ears, till) = (admission.ears.clone(), admission.till.clone());
+        Ok(Rehearsed { config, ears, means: Means { tls, http, engine }, till })
     }
 
     /// Whether the database answers at all.
@@ -156,6 +197,78 @@ impl House for Host {
     fn sound<'a>(&'a self, kept: &'a Kept, token: &'a str, wanted: Wanted) -> BoxFuture<'a, Result<Sound, Silence>> {
         Box::pin(self.sounds.open(kept, token, wanted))
     }
+
+    fn check<'a>(&'a self, secretary: &'a Secretary, tenant: &'a Tenant) -> BoxFuture<'a, Result<Ladder, Untried>> {
+        Box::pin(async move {
+            let Rehearsed { config, ears, means, .. } = self.rehearsed(secretary, tenant)?;
+            // Whose words they are does not matter: none is said.
+            let silent = Secretary { first_message: None, ..saying_nothing_else(secretary) };
+            let found = ladder::rungs(&silent, &config, &ears).map_err(|why| Untried::Unfit(why.to_string()))?;
+            let Rungs { first, below, warnings: missing } = found;
+            let (seat, domain) = (self.rehearsals.take(secretary.domain_uuid)?, secretary.domain_name.clone());
+            let rungs = aside("rehearsal", move || async move {
+                let _seat = seat;
+                join_all(std::iter::once(first).chain(below).map(|rung| tried(rung, &domain, means.clone()))).await
+            });
+            Ok(Ladder { rungs: rungs.await?, missing })
+        })
+    }
+
+    fn preview<'a>(
+        &'a self,
+        secretary: &'a Secretary,
+        tenant: &'a Tenant,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Frame, Untried>> {
+        Box::pin(async move {
+            let Rehearsed { config, ears, means, till } = self.rehearsed(secretary, tenant)?;
+            let saying = Secretary { first_message: Some(text.to_owned()), ..saying_nothing_else(secretary) };
+            let first = ladder::rungs(&saying, &config, &ears).map(|rungs| rungs.first);
+            let rung = match first {
+                // The built-in receptionist has more to say than that.
+                Ok(Rung::Local { .. }) => {
+                    ladder::notice(&saying.saying_only(text.to_owned()), "preview", &config, &ears)
+                }
+                other => other,
+            };
+            let rung = rung.map_err(|why| Untried::Unfit(why.to_string()))?;
+            // Where no money is left, nothing is said that costs some.
+            let _tab = match tenant.budget.as_ref().filter(|_| !rung.is_free()) {
+                Some(budget) => {
+                    let (domain, name) = (secretary.domain_uuid, &*secretary.domain_name);
+                    let (payer, step) =
+                        (Payer { domain, name, zone: tenant.time_zone }, config.tenancy.limits.reservation);
+                    let opened = till.open(payer, budget, step, Utc::now()).await;
+                    Some(opened.map_err(|exhausted| Untried::Unfit(exhausted.to_string()))?)
+                }
+                None => None,
+            };
+            let (seat, domain) = (self.rehearsals.take(secretary.domain_uuid)?, secretary.domain_name.clone());
+            let heard = aside("rehearsal", move || async move {
+                let _seat = seat;
+                rehearsal::listen(rung.rehearse(&domain), means).await
+            });
+            heard.await?.map_err(Untried::Failed)
+        })
+    }
+
+    fn test_call<'a>(&'a self, secretary: &'a Secretary, call: TestCall) -> BoxFuture<'a, Result<TestReport, Untried>> {
+        Box::pin(async move {
+            let seat = self.own_calls.take(secretary.domain_uuid)?;
+            own_calls::call(&self.sources, seat, secretary, call).await
+        })
+    }
+}
+
+/// The same secretary, who says nothing of recordings and keys.
+fn saying_nothing_else(secretary: &Secretary) -> Secretary {
+    Secretary { recording: Some(false), keys: Keys::default(), ..secretary.clone() }
+}
+
+/// What became of a rung.
+async fn tried(rung: Rung, domain: &str, means: Means) -> Tried {
+    let rehearsal::Begun { connected, ready } = rehearsal::begin(rung.rehearse(domain), means).await;
+    Tried { provider: rung.provider(), engine: rung.engine().to_owned(), connected, ready }
 }
 
 async fn heard(mut listener: Listener) -> Option<(Piece, Listener)> {

@@ -23,6 +23,7 @@ use sip::{
 };
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -36,6 +37,9 @@ use tokio::{
 const EVENTS: usize = 256;
 /// How long BYE or CANCEL may take before the program ends regardless.
 const GOODBYE: Duration = Duration::from_secs(4);
+
+/// Where phones have their RTP, apart from the server's default.
+pub const PORTS: RangeInclusive<u16> = 30_000..=38_999;
 
 /// Whom to call, and how.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@ use media::{Frame, SampleRate};
 use std::time::{Duration, Instant};
 
 /// A sample louder than this is voice; −42 dBFS, above a codec's idle noise and below any speech.
-const VOICE: u16 = 260;
+pub(super) const VOICE: u16 = 260;
 /// The far end has finished when it was silent this long.
 const FINISHED: Duration = Duration::from_millis(900);
 /// A far end that has not answered after this long will not.

@@ -1,4 +1,5 @@
 //! What a phone measured, and what it recorded.
+use super::plan::VOICE;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -120,6 +121,14 @@ impl Recording {
     /// What was heard.
     pub fn heard_samples(&self) -> &[i16] {
         &self.heard
+    }
+
+    /// How long the far end was heard to speak: packets with a voice in them.
+    pub fn heard_voice(&self) -> Duration {
+        const PACKET: Duration = Duration::from_millis(20);
+        let packets = self.heard.chunks(media::SampleRate::HZ_8000.samples_in(PACKET));
+        let with_voice = packets.filter(|packet| packet.iter().any(|sample| sample.unsigned_abs() >= VOICE)).count();
+        PACKET.saturating_mul(u32::try_from(with_voice).unwrap_or(u32::MAX))
     }
 }
 

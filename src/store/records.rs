@@ -86,7 +86,8 @@ pub struct Deed {
     pub at: DateTime<Utc>,
     /// Who.
     pub actor: String,
-    /// What, in one word: `insert`, `update`, `delete`, `export`, `erase`, `retention`.
+    /// What, in a word or two: `insert`, `update`, `delete`, `export`, `erase`, `retention`, `hang up`, `transfer`, `check`, `preview`,
+    /// `test call`.
     pub action: String,
     /// To what.
     pub target: String,

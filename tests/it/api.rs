@@ -32,13 +32,24 @@ fn agent(authority: &Path) -> Result<Agent> {
     Ok(config.timeout_global(Some(Duration::from_secs(10))).build().new_agent())
 }
 
-struct Client {
-    agent: Agent,
-    url: String,
-    token: String,
+pub(crate) struct Client {
+    pub(crate) agent: Agent,
+    pub(crate) url: String,
+    pub(crate) token: String,
 }
 
 impl Client {
+    /// Sends a body, to be made (POST) or to be put in its place (PUT).
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Vec<u8>)> {
+        let url = format!("{}{path}", self.url);
+        let request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
+        let request = request.header("Authorization", format!("Bearer {}", self.token));
+        let request = request.header("Content-Type", "application/json");
+        let request = request.config().http_status_as_error(false).build();
+        let mut response = request.send(body.to_string().as_bytes())?;
+        Ok((response.status().as_u16(), response.body_mut().with_config().limit(50_000_000).read_to_vec()?))
+    }
+
     fn bytes(&self, path: &str, range: Option<&str>) -> Result<(u16, Vec<u8>)> {
         let mut request = self.agent.get(format!("{}{path}", self.url));
         request = request.header("Authorization", format!("Bearer {}", self.token));
@@ -49,7 +60,7 @@ impl Client {
         Ok((response.status().as_u16(), response.body_mut().with_config().limit(50_000_000).read_to_vec()?))
     }
 
-    fn json(&self, path: &str) -> Result<Value> {
+    pub(crate) fn json(&self, path: &str) -> Result<Value> {
         let (status, body) = self.bytes(path, None)?;
         ensure!(status == 200, "{path}: {status} {}", String::from_utf8_lossy(&body));
         Ok(serde_json::from_slice(&body)?)
@@ -62,7 +73,7 @@ impl Client {
     }
 
     /// The only conversation there is; its record is written after the BYE.
-    fn conversation(&self) -> Result<Value> {
+    pub(crate) fn conversation(&self) -> Result<Value> {
         let began = Instant::now();
         loop {
             let list = self.json("/v1/conversations?domain=demo.example")?;
@@ -77,7 +88,7 @@ impl Client {
     }
 }
 
-fn token(stage: &Stage, config: &Path) -> Result<String> {
+pub(crate) fn token(stage: &Stage, config: &Path) -> Result<String> {
     let config = config.to_string_lossy();
     let made = stage.run(&["tokens", "create", "--config", &config, "--name", "panel", "--all-domains"])?;
     ensure!(made.status.success(), "{:?}", made.lines);

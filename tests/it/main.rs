@@ -33,6 +33,7 @@ mod tidy;
 mod trace;
 mod transfer;
 mod transports;
+mod trials;
 mod wire;
 
 use anyhow::Result;

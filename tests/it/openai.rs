@@ -89,7 +89,7 @@ pub(crate) fn call(stage: &Stage, ramal: &Ramal, more: &[&str]) -> Result<(Value
 }
 
 /// The simulator's messages of this type from Ramal.
-fn said(provider: &Process, kind: &str) -> Vec<Value> {
+pub(crate) fn said(provider: &Process, kind: &str) -> Vec<Value> {
     let events = provider.lines().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
     events
         .filter(|line| line["direction"] == "from_client" && line["event"]["type"] == kind)

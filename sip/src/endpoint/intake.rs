@@ -87,7 +87,7 @@ impl Endpoint {
 
     /// A request that belongs to nothing of ours: first who sends it, then what it wants.
     fn admit(&mut self, key: ServerKey, request: &Request, hop: Hop, now: Instant) {
-        let user = match self.guards.at(hop.listener).admit(request, hop.remote.ip(), now, &mut self.core.stats) {
+        let user = match self.guards.admit(request, hop, now, &mut self.core.stats) {
             Verdict::Admit(user) => user,
             Verdict::Busy => return self.overloaded(request, hop),
             Verdict::Challenge(why) => {

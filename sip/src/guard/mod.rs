@@ -4,10 +4,12 @@
 //! gets nothing useful. What belongs to a dialog or transaction of ours is nobody's business here: it passes.
 mod meter;
 mod network;
+mod pass;
 mod scanner;
 
 pub use meter::Rate;
 pub use network::Network;
+pub use pass::Pass;
 
 use crate::{
     auth::{
@@ -17,9 +19,10 @@ use crate::{
     endpoint::Stats,
     leg::RegistrationId,
     message::{Method, Request},
-    transport::ListenerId,
+    transport::{Hop, ListenerId},
 };
 use meter::{Meter, Recent};
+use pass::Passes;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -121,12 +124,14 @@ pub(crate) struct Guards {
     seed: u64,
     common: Guard,
     own: BTreeMap<ListenerId, Guard>,
+    passes: Passes,
 }
 
 impl Guards {
     /// Guards who have seen nobody yet. Nonces come from the seed.
     pub(crate) fn new(policy: Policy, seed: u64) -> Self {
-        let mut guards = Self { seed, common: Guard::new(Policy::of(Vec::new()), seed), own: BTreeMap::new() };
+        let common = Guard::new(Policy::of(Vec::new()), seed);
+        let mut guards = Self { seed, common, own: BTreeMap::new(), passes: Passes::default() };
         guards.adopt(policy);
         guards
     }
@@ -143,6 +148,20 @@ impl Guards {
                 ..Guard::new(Policy::of(Vec::new()), seed)
             });
             guard.adopt(policy, seed);
+        }
+    }
+
+    /// Whoever brings this pass is let in with one call.
+    pub(crate) fn expect(&mut self, pass: Pass) {
+        self.passes.add(pass);
+    }
+
+    /// What becomes of a request that belongs to no dialog and no transaction of ours.
+    pub(crate) fn admit(&mut self, request: &Request, hop: Hop, now: Instant, stats: &mut Stats) -> Verdict {
+        let source = hop.remote.ip();
+        match self.passes.take(request, source, now) {
+            Some(user) => self.at(hop.listener).within_rates(Some(user), true, source, now),
+            None => self.at(hop.listener).admit(request, source, now, stats),
         }
     }
 
@@ -252,8 +271,8 @@ impl Guard {
         }
     }
 
-    /// What becomes of a request that belongs to no dialog and no transaction of ours.
-    pub(crate) fn admit(&mut self, request: &Request, source: IpAddr, now: Instant, stats: &mut Stats) -> Verdict {
+    /// The same, of who brings no pass.
+    fn admit(&mut self, request: &Request, source: IpAddr, now: Instant, stats: &mut Stats) -> Verdict {
         let is_call = request.method == Method::Invite;
         if self.is_peer(source) || (self.realm.expects(source) && !is_call) {
             return self.within_rates(None, is_call, source, now);

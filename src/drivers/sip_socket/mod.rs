@@ -12,7 +12,7 @@ use super::{
 };
 use crate::trace::Direction;
 use sip::{
-    Command, Event, Hop, LegId, ListenerId, Policy, Registration, RegistrationId, Transmit, Transport,
+    Command, Event, Hop, LegId, ListenerId, Pass, Policy, Registration, RegistrationId, Transmit, Transport,
     endpoint::{Endpoint, OutgoingInvite},
     locate::{Located, Target},
     uri::Uri,
@@ -53,6 +53,8 @@ pub enum Request {
     Look(Look),
     /// Decides by this from here on who may call.
     Policy(Box<Policy>),
+    /// Lets one call in that brings this pass; answered when it would.
+    Expect(Pass, oneshot::Sender<()>),
     /// Takes no new calls; OPTIONS is answered 503.
     Drain,
 }
@@ -146,6 +148,11 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
         Request::Unregister(id) => endpoint.unregister(id, now),
         Request::Located(server, located) => endpoint.located(&server, located, now),
         Request::Policy(policy) => endpoint.set_policy(*policy),
+        Request::Expect(pass, expected) => {
+            endpoint.expect(pass);
+            // Whoever asked may have gone; the pass is good for a while only.
+            let _ = expected.send(());
+        }
         Request::Name(remote, name) => connections.name(remote, name),
         Request::Conversation(call_id, conversation) => tap.name(&call_id, conversation),
         Request::Look(look) => tap.look(look, endpoint, now),

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     auth::{Credentials, Session, User},
-    guard::{Rate, Strangers},
+    guard::{Pass, Rate, Strangers},
     message::Name,
 };
 
@@ -314,4 +314,50 @@ fn a_listener_has_a_policy_of_its_own_and_both_may_change() {
     assert_eq!(ask(&mut stand, 2), ["200", "200"]);
     stand.endpoint.set_policy(closed());
     assert!(ask(&mut stand, 3).is_empty());
+}
+
+#[test]
+fn rfc8898_a_pass_lets_one_call_in_from_its_address_in_its_time_and_nothing_else() {
+    let (mut stand, stranger) = (Stand::with(closed()), "203.0.113.5:5060");
+    let pass = |stand: &Stand, user: &str| Pass {
+        user: user.into(),
+        secret: format!("of{user}"),
+        source: stand.remote.ip(),
+        until: stand.now + Duration::from_secs(30),
+    };
+    let with = |method: &str, cseq: u32, secret: &str| {
+        let header = format!("Authorization: Bearer {secret}\r\n");
+        peer(method, cseq, "", &header, OFFER).replace("call-1", &format!("call-{cseq}"))
+    };
+    stand.endpoint.expect(pass(&stand, "a"));
+    stand.endpoint.expect(pass(&stand, "b"));
+    stand.feed(&with("OPTIONS", 1, "ofa"));
+    stand.feed(&with("INVITE", 2, "of"));
+    stand.feed(&with("INVITE", 3, "wrong"));
+    stand.from(stranger, &with("INVITE", 4, "ofa"));
+    assert_eq!(stand.sent_kinds(), Vec::<String>::new());
+    stand.feed(&with("INVITE", 5, "ofa"));
+    stand.feed(&with("INVITE", 6, "ofa"));
+    assert_eq!(stand.sent_kinds(), ["100"], "it is good once");
+    let users = |events: Vec<Event>| -> Vec<Option<String>> {
+        let user = |event| if let Event::Incoming { invite, .. } = event { Some(invite.user) } else { None };
+        events.into_iter().filter_map(user).collect()
+    };
+    assert_eq!(users(stand.events()), [Some("a".to_owned())]);
+    stand.pass(Duration::from_secs(31));
+    stand.transmits();
+    stand.feed(&with("INVITE", 7, "ofb"));
+    assert_eq!(stand.sent_kinds(), Vec::<String>::new(), "its time is over");
+    let shown = format!("{:?}", pass(&stand, "a"));
+    assert!(!shown.contains("ofa"), "{shown}");
+}
+
+#[test]
+fn a_call_with_a_pass_counts_among_the_calls_of_its_rates() {
+    let mut stand = Stand::with(Policy { call_rate: Some(Rate { per_second: 1, burst: 1 }), ..open() });
+    let (source, until) = (stand.remote.ip(), stand.now + Duration::from_secs(30));
+    stand.feed(&invite(1, "", OFFER));
+    stand.endpoint.expect(Pass { user: "a".into(), secret: "s".into(), source, until });
+    stand.feed(&invite(2, "Authorization: Bearer s\r\n", OFFER).replace("call-1", "call-2"));
+    assert_eq!(stand.sent_kinds(), ["100", "503"]);
 }
