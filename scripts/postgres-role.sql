@@ -35,5 +35,7 @@ grant select, insert, update (talked_ms, input_tokens, output_tokens, cost_micro
 grant select, insert on v_voice_budget_alerts to ramal;
 -- Who did what: written, never changed.
 grant select, insert on v_voice_audit to ramal;
+-- What the secretaries look up.
+grant select on v_voice_knowledge, v_voice_knowledge_documents, v_voice_knowledge_chunks to ramal;
 -- Tokens of the HTTP API: whose a request is, and that it was used. To change anything through it: postgres-role-api.sql.
 grant select, update (last_used_at) on v_voice_api_tokens to ramal;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod drivers;
 pub mod dtmf;
+pub mod knowledge;
 pub mod lab;
 pub mod ladder;
 pub mod metrics;

@@ -61,6 +61,10 @@ pub struct Secretary {
     pub enable_functions: bool,
     /// Tools beyond those every secretary has.
     pub functions: Vec<Function>,
+    /// Whether the model may look things up in her collection.
+    pub enable_rag: bool,
+    /// Her collection of what her tenant knows, which may be gone, or be another's: then nothing is found in it.
+    pub rag_collection_id: Option<Uuid>,
     /// Where callers may be sent.
     pub transfer_rules: Vec<TransferRule>,
     /// What the caller's keys do.
@@ -252,6 +256,10 @@ pub struct SecretaryRow {
     pub enable_functions: Option<bool>,
     /// `functions_config`, a JSON array.
     pub functions_config: Option<String>,
+    /// `enable_rag`.
+    pub enable_rag: Option<bool>,
+    /// `rag_collection_id`, a UUID.
+    pub rag_collection_id: Option<String>,
     /// `transfer_rules`, a JSON array.
     pub transfer_rules: Option<String>,
     /// `dtmf_menu`, a JSON object.
@@ -357,6 +365,10 @@ impl Secretary {
         let fail = |(column, problem): Refused| SecretaryError { secretary: secretary.clone(), column, problem };
         let mut warnings = Vec::new();
         let checked = Checked::from_row(&row, &mut warnings).map_err(fail)?;
+        let enable_rag = row.enable_rag.unwrap_or(false);
+        if enable_rag && checked.rag_collection_id.is_none() {
+            warnings.push("enable_rag: without a rag_collection_id there is nothing to look up".to_owned());
+        }
         Ok(Self {
             secretary_realtime_uuid: identity.secretary_realtime_uuid,
             domain_uuid: identity.domain_uuid,
@@ -373,6 +385,8 @@ impl Secretary {
             silence: checked.silence,
             enable_functions: row.enable_functions.unwrap_or(false),
             functions: checked.functions,
+            enable_rag,
+            rag_collection_id: checked.rag_collection_id,
             transfer_rules: checked.transfer_rules,
             keys: checked.keys,
             max_duration: checked.max_duration,
@@ -389,6 +403,11 @@ impl Secretary {
 }
 
 impl Secretary {
+    /// The collection in which the model may look things up.
+    pub fn knowledge(&self) -> Option<Uuid> {
+        self.rag_collection_id.filter(|_| self.enable_rag)
+    }
+
     /// Says this by the voice of this process, and goodbye: it listens to nothing, and sends the caller nowhere.
     pub fn saying_only(self, notice: String) -> Self {
         Self {
@@ -397,6 +416,7 @@ impl Secretary {
             first_message: Some(notice),
             enable_functions: false,
             functions: Vec::new(),
+            enable_rag: false,
             transfer_rules: Vec::new(),
             keys: Keys::default(),
             max_turns: 0,
@@ -418,6 +438,7 @@ struct Checked {
     vad_threshold: f32,
     silence: Duration,
     functions: Vec<Function>,
+    rag_collection_id: Option<Uuid>,
     transfer_rules: Vec<TransferRule>,
     keys: Keys,
     max_duration: Duration,
@@ -443,6 +464,7 @@ impl Checked {
             vad_threshold: vad_threshold(row.vad_threshold)?,
             silence: Duration::from_millis(silence.into()),
             functions: functions(row.functions_config.as_deref())?,
+            rag_collection_id: collection(row.rag_collection_id.as_deref())?,
             keys: keys::read(row.dtmf_menu.as_deref(), &transfer_rules)?,
             transfer_rules,
             max_duration: Duration::from_secs(seconds.into()),
@@ -641,6 +663,11 @@ fn functions(text: Option<&str>) -> Result<Vec<Function>, Refused> {
         .collect()
 }
 
+fn collection(id: Option<&str>) -> Result<Option<Uuid>, Refused> {
+    let Some(id) = id.map(str::trim).filter(|id| !id.is_empty()) else { return Ok(None) };
+    id.parse().map(Some).map_err(|_| ("rag_collection_id", format!("{id:?} is not the UUID of a collection")))
+}
+
 fn transfer_rules(text: Option<&str>) -> Result<Vec<TransferRule>, Refused> {
     const COLUMN: &str = "transfer_rules";
     let rules: Vec<TransferRule> = json(COLUMN, text)?;
@@ -717,6 +744,20 @@ mod tests {
     }
 
     #[test]
+    fn knowledge_is_hers_only_if_it_is_enabled_and_named() {
+        let (id, text) = (Uuid::from_u128(7), Uuid::from_u128(7).to_string());
+        for (enabled, named, knowledge) in
+            [(Some(true), Some(&text), Some(id)), (Some(false), Some(&text), None), (None, Some(&text), None)]
+        {
+            let secretary = parse(|row| (row.enable_rag, row.rag_collection_id) = (enabled, named.cloned())).unwrap();
+            assert_eq!((secretary.knowledge(), secretary.rag_collection_id), (knowledge, Some(id)));
+            assert_eq!(secretary.warnings, [] as [&str; 0]);
+        }
+        let nothing = parse(|row| (row.enable_rag, row.rag_collection_id) = (Some(true), Some(" ".into()))).unwrap();
+        assert!(nothing.knowledge().is_none() && nothing.warnings[0].contains("rag_collection_id"));
+    }
+
+    #[test]
     fn a_provider_without_a_dialect_is_kept_by_name() {
         let secretary = parse(|row| row.realtime_provider = "novasonic".into()).unwrap();
         assert_eq!(secretary.provider, ProviderKind::Unknown("novasonic".into()));
@@ -725,7 +766,7 @@ mod tests {
     #[test]
     fn errors_name_secretary_column_value_and_what_is_allowed() {
         type Change = fn(&mut SecretaryRow);
-        let cases: [(Change, &str); 14] = [
+        let cases: [(Change, &str); 15] = [
             (|row| row.secretary_name = " ".into(), "secretary_name: is empty"),
             (|row| row.extension = Some("80 01".into()), "extension: \"80 01\" is not an extension"),
             (|row| row.processing_mode = Some("fast".into()), "processing_mode: \"fast\" is none of realtime"),
@@ -750,6 +791,7 @@ mod tests {
             (|row| row.vad_threshold = Some(f64::NAN), "vad_threshold: NaN is outside 0 to 1"),
             (|row| row.silence_duration_ms = Some(-1), "silence_duration_ms: -1 is outside 100 to 10000"),
             (|row| row.max_turns = Some(0), "max_turns: 0 is outside 1 to 10000"),
+            (|row| row.rag_collection_id = Some("prices".into()), "rag_collection_id: \"prices\" is not the UUID"),
             (
                 |row| row.functions_config = Some(r#"[{"name":"a b"}]"#.into()),
                 "functions_config: function name \"a b\"",

@@ -31,10 +31,26 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::absent())?;
-        let id = path.iter().find(|(name, _)| *name == "id").and_then(|(_, id)| Uuid::try_parse(id).ok());
-        id.map(Self).ok_or_else(Problem::absent)
+        named(parts, state, "id").await.map(Self)
     }
+}
+
+/// The UUID of something within another, whose is [`Id`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inner(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for Inner {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        named(parts, state, "document").await.map(Self)
+    }
+}
+
+async fn named<S: Send + Sync>(parts: &mut Parts, state: &S, wanted: &str) -> Result<Uuid, Problem> {
+    let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::absent())?;
+    let id = path.iter().find(|(name, _)| *name == wanted).and_then(|(_, id)| Uuid::try_parse(id).ok());
+    id.ok_or_else(Problem::absent)
 }
 
 /// A JSON body.

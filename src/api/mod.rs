@@ -2,11 +2,13 @@
 //! the server around it is [`House`].
 mod calls;
 mod conversations;
+mod documents;
 mod door;
 mod endpoint;
 mod events;
 mod house;
 mod input;
+mod knowledge;
 mod once;
 mod page;
 mod pages;
@@ -189,6 +191,8 @@ fn endpoints() -> Vec<Endpoint> {
         secretaries::endpoints(),
         tenant::endpoints(),
         conversations::endpoints(),
+        knowledge::endpoints(),
+        documents::endpoints(),
         recordings::endpoints(),
         usage::endpoints(),
         calls::endpoints(),

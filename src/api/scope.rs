@@ -9,10 +9,11 @@ use super::{
 use crate::{
     call::steer::Order,
     config::Config,
+    knowledge::{Collection, Document, Passage},
     record::Conversation,
     seats::Seat,
     secretary::{DomainRef, Identity, Secretary, SecretaryRow},
-    store::{Cursor, Deed, Grouping, Period, Placed, Query, Store, StoreError, Stored, Used, WrittenSecretary},
+    store::{self, Cursor, Deed, Grouping, Manuscript, Period, Placed, Query, Store, StoreError, Stored, Used, WrittenSecretary},
     switchboard::{ListenError, LiveCall, OrderError},
     tenancy::{Tenant, TenantRow},
 };
@@ -20,7 +21,7 @@ use axum::{
     extract::FromRequestParts,
     http::{StatusCode, Uri, request::Parts},
 };
-use chrono::Utc;
+use chrono::{DateTime, SubsecRound, Utc};
 use media::Frame;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -126,13 +127,30 @@ impl Scope {
         }
     }
 
-    pub(super) async fn add(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
+    /// The same, and whether her knowledge is this tenant's.
+    async fn check(&self, id: Uuid, row: &SecretaryRow) -> Result<Secretary, Problem> {
         let secretary = self.parse(id, row)?;
+        let refused = |problem: &str| Err(Problem::field("rag_collection_id", problem));
+        let Some(id) = secretary.rag_collection_id else {
+            return if secretary.enable_rag {
+                refused("must be there where enable_rag is true")
+            } else {
+                Ok(secretary)
+            };
+        };
+        match self.store().await.knowledge().collection(self.domain, id).await? {
+            Some(_) => Ok(secretary),
+            None => refused("is no collection of this domain"),
+        }
+    }
+
+    pub(super) async fn add(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
+        let secretary = self.check(id, row).await?;
         Ok(self.store().await.secretaries().add(&self.actor, &secretary, row).await?)
     }
 
     pub(super) async fn replace(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
-        let secretary = self.parse(id, row)?;
+        let secretary = self.check(id, row).await?;
         Ok(self.store().await.secretaries().replace(&self.actor, &secretary, row).await?)
     }
 
@@ -325,4 +343,76 @@ fn named_in_audit(secretary: &Secretary) -> String {
         id if id.is_nil() => format!("provider {}", secretary.provider),
         id => format!("secretary {id}"),
     }
+}
+/// What the tenant's secretaries may look up.
+impl Scope {
+    pub(super) async fn collections(&self, after: Uuid, limit: u32) -> Result<Vec<Collection>, Problem> {
+        Ok(self.store().await.knowledge().collections(self.domain, after, limit).await?)
+    }
+
+    pub(super) async fn collection(&self, id: Uuid) -> Result<Collection, Problem> {
+        self.store().await.knowledge().collection(self.domain, id).await?.ok_or_else(Problem::absent)
+    }
+
+    /// Makes a collection of that name.
+    pub(super) async fn add_collection(&self, name: String) -> Result<(Collection, store::Kept), Problem> {
+        let (knowledge_uuid, created_at) = (Uuid::new_v4(), now());
+        let collection = Collection { knowledge_uuid, domain_uuid: self.domain, name, created_at, documents: 0 };
+        let kept = self.store().await.knowledge().add_collection(&self.actor, &collection).await?;
+        Ok((collection, kept))
+    }
+
+    pub(super) async fn remove_collection(&self, id: Uuid) -> Result<bool, Problem> {
+        Ok(self.store().await.knowledge().remove_collection(&self.actor, self.domain, id).await?)
+    }
+
+    pub(super) async fn documents(&self, of: Uuid, after: Uuid, limit: u32) -> Result<Vec<Document>, Problem> {
+        self.collection(of).await?;
+        Ok(self.store().await.knowledge().documents((self.domain, of), after, limit).await?)
+    }
+
+    pub(super) async fn document(&self, of: Uuid, id: Uuid) -> Result<(Document, String), Problem> {
+        self.store().await.knowledge().document((self.domain, of), id).await?.ok_or_else(Problem::absent)
+    }
+
+    /// A document of this tenant, of which nothing is said yet.
+    pub(super) fn blank(&self, of: Uuid, id: Uuid) -> Document {
+        let now = now();
+        Document {
+            document_uuid: id,
+            knowledge_uuid: of,
+            domain_uuid: self.domain,
+            title: String::new(),
+            source: None,
+            language: None,
+            bytes: 0,
+            sha256: String::new(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Keeps a [blank](Self::blank) that was filled in.
+    pub(super) async fn add_document(&self, manuscript: Manuscript<'_>) -> Result<store::Kept, Problem> {
+        Ok(self.store().await.knowledge().add_document(&self.actor, manuscript).await?)
+    }
+
+    /// The same in place of the document there is.
+    pub(super) async fn replace_document(&self, manuscript: Manuscript<'_>) -> Result<store::Kept, Problem> {
+        Ok(self.store().await.knowledge().replace_document(&self.actor, manuscript).await?)
+    }
+
+    pub(super) async fn remove_document(&self, of: Uuid, id: Uuid) -> Result<bool, Problem> {
+        Ok(self.store().await.knowledge().remove_document(&self.actor, (self.domain, of), id).await?)
+    }
+
+    pub(super) async fn look_up(&self, of: Uuid, words: &str, most: u32) -> Result<Vec<Passage>, Problem> {
+        self.collection(of).await?;
+        Ok(self.store().await.knowledge().look_up((self.domain, of), words, most).await?)
+    }
+}
+
+/// As a database keeps it: to the microsecond.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
 }

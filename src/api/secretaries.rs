@@ -7,6 +7,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
+    knowledge::MOST_COLLECTIONS,
     secretary::{Secretary, SecretaryRow},
     store::{Placed, Stored, WrittenSecretary},
 };
@@ -17,6 +18,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const ALL: &str = "/v1/secretaries";
@@ -61,6 +63,10 @@ pub(super) struct SecretaryBody {
     pub(super) enable_functions: Option<bool>,
     /// Tools beyond those every secretary has.
     pub(super) functions_config: Option<Vec<Value>>,
+    /// Whether the model may look things up in `rag_collection_id`, which must be there then.
+    pub(super) enable_rag: Option<bool>,
+    /// A collection of `/v1/knowledge`.
+    pub(super) rag_collection_id: Option<Uuid>,
     /// Where callers may be sent.
     pub(super) transfer_rules: Option<Vec<Value>>,
     /// What the caller's keys do.
@@ -91,17 +97,50 @@ pub(super) struct SecretaryView {
     pub(super) domain_uuid: Uuid,
     /// What is said of her.
     pub(super) settings: SecretaryBody,
-    /// Why her calls are refused, if what is stored is not right.
+    /// What is not right in what is stored: her calls are refused, or go without what she may look up if it is `rag_collection_id`.
     pub(super) problem: Option<FieldError>,
 }
 
-impl From<Stored> for SecretaryView {
-    fn from(Stored { identity, row }: Stored) -> Self {
+impl SecretaryView {
+    /// As she is stored in a tenant that has these collections.
+    fn of(Stored { identity, row }: Stored, collections: &BTreeSet<Uuid>) -> Self {
         let (secretary_realtime_uuid, domain_uuid) = (identity.secretary_realtime_uuid, identity.domain_uuid);
-        let parsed = Secretary::parse(identity, row.clone());
-        let problem = parsed.err().map(|error| FieldError { field: error.column.to_owned(), message: error.problem });
+        let problem = match Secretary::parse(identity, row.clone()) {
+            Ok(secretary) => unknown_knowledge(&secretary, collections),
+            Err(error) => Some((error.column, error.problem)),
+        };
+        let problem = problem.map(|(column, message)| FieldError { field: column.to_owned(), message });
         Self { secretary_realtime_uuid, domain_uuid, settings: row.into(), problem }
     }
+}
+
+fn unknown_knowledge(secretary: &Secretary, collections: &BTreeSet<Uuid>) -> Option<(&'static str, String)> {
+    let problem = match secretary.rag_collection_id {
+        _ if !secretary.enable_rag => return None,
+        Some(id) if collections.contains(&id) => return None,
+        Some(_) => "is no collection of this domain: nothing is found in it",
+        None => "is not there: there is nothing to look up",
+    };
+    Some(("rag_collection_id", problem.to_owned()))
+}
+
+fn looks_up(stored: &Stored) -> bool {
+    stored.row.rag_collection_id.is_some()
+}
+
+/// The tenant's collections, if a secretary has one.
+async fn collections(scope: &Scope, wanted: bool) -> Result<BTreeSet<Uuid>, Problem> {
+    if !wanted {
+        return Ok(BTreeSet::new());
+    }
+    let all = scope.collections(Uuid::nil(), MOST_COLLECTIONS).await?;
+    Ok(all.into_iter().map(|collection| collection.knowledge_uuid).collect())
+}
+
+async fn shown(scope: &Scope, id: Uuid) -> Result<axum::Json<SecretaryView>, Problem> {
+    let stored = scope.secretary(id).await?;
+    let collections = collections(scope, looks_up(&stored)).await?;
+    Ok(axum::Json(SecretaryView::of(stored, &collections)))
 }
 
 /// JSON that is not of the right kind is shown as absent; the problem says so.
@@ -125,6 +164,8 @@ impl From<SecretaryRow> for SecretaryBody {
             silence_duration_ms: row.silence_duration_ms,
             enable_functions: row.enable_functions,
             functions_config: json(row.functions_config),
+            enable_rag: row.enable_rag,
+            rag_collection_id: row.rag_collection_id.and_then(|id| id.parse().ok()),
             transfer_rules: json(row.transfer_rules),
             dtmf_menu: json(row.dtmf_menu),
             max_duration_seconds: row.max_duration_seconds,
@@ -155,6 +196,8 @@ impl From<SecretaryBody> for SecretaryRow {
             silence_duration_ms: body.silence_duration_ms,
             enable_functions: body.enable_functions,
             functions_config: array(body.functions_config),
+            enable_rag: body.enable_rag,
+            rag_collection_id: body.rag_collection_id.map(|id| id.to_string()),
             transfer_rules: array(body.transfer_rules),
             dtmf_menu: object(body.dtmf_menu),
             max_duration_seconds: body.max_duration_seconds,
@@ -214,12 +257,16 @@ async fn list(scope: Scope, Query(part): Query<Part>) -> Result<axum::Json<Page<
     let key = |at: &str| (at.len() <= LONGEST_KEY && !at.contains(char::is_control)).then(|| at.to_owned());
     let after = page::place(part.cursor.as_deref(), key)?.unwrap_or_default();
     let rows = scope.secretaries(&after, size + 1).await?;
-    let show = |Placed { place, row }: Placed<String, Stored>| row.map(SecretaryView::from).map_err(|_| place);
+    let any = |placed: &Placed<String, Stored>| placed.row.as_ref().is_ok_and(looks_up);
+    let collections = collections(&scope, rows.iter().any(any)).await?;
+    let show = |Placed { place, row }: Placed<String, Stored>| {
+        row.map(|stored| SecretaryView::of(stored, &collections)).map_err(|_| place)
+    };
     Ok(axum::Json(Page::tried(rows, size, |row| row.place.clone(), show)))
 }
 
 async fn show(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<axum::Json<SecretaryView>, Problem> {
-    Ok(axum::Json(scope.secretary(id).await?.into()))
+    shown(&scope, id).await
 }
 
 type Created = (StatusCode, [(HeaderName, String); 1], axum::Json<SecretaryView>);
@@ -229,8 +276,14 @@ async fn create(scope: Scope, _: Query<Whose>, Json(body): Json<SecretaryBody>) 
     written(scope.add(id, &row).await?)?;
     let location = [(header::LOCATION, format!("{ALL}/{id}"))];
     // She is made. That the database does not show her at this moment must not have her made again.
-    let shown = scope.secretary(id).await.unwrap_or_else(|_| Stored { identity: scope.identity(id), row });
-    Ok((StatusCode::CREATED, location, axum::Json(shown.into())))
+    let shown = match shown(&scope, id).await {
+        Ok(shown) => shown,
+        Err(_) => {
+            let known = row.rag_collection_id.as_deref().and_then(|id| id.parse().ok()).into_iter().collect();
+            axum::Json(SecretaryView::of(Stored { identity: scope.identity(id), row }, &known))
+        }
+    };
+    Ok((StatusCode::CREATED, location, shown))
 }
 
 async fn replace(
@@ -242,7 +295,7 @@ async fn replace(
     // What is not there is absent, whatever is said of it.
     scope.has(id).await?;
     written(scope.replace(id, &row(body)?).await?)?;
-    Ok(axum::Json(scope.secretary(id).await?.into()))
+    shown(&scope, id).await
 }
 
 async fn remove(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<StatusCode, Problem> {
@@ -271,6 +324,7 @@ mod tests {
             "provider_config": {"language": "pt-BR"}, "voice_id": "marin", "voice_settings": {"speed": 1.1},
             "system_prompt": "s", "first_message": "f", "vad_threshold": 0.25, "silence_duration_ms": 600,
             "enable_functions": true, "functions_config": [{"name": "x"}], "transfer_rules": [{"name": "y"}],
+            "enable_rag": true, "rag_collection_id": "00000000-0000-4000-8000-000000000001",
             "dtmf_menu": {"options": []}, "max_duration_seconds": 60, "max_turns": 9, "recording": false,
             "recording_pause": true, "max_concurrent_calls": 3, "enabled": true,
         });

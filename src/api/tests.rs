@@ -4,11 +4,12 @@ use crate::{
     call::{LiveState, RecordingNow, steer::Order},
     config::{Config, Environment},
     control::Health,
+    knowledge::{Collection, Document, LONGEST_TEXT, MOST_COLLECTIONS, measured},
     metrics::Audience,
     phone,
     record::{MicroUsd, Share},
     secretary::{DomainRef, ProviderKind, Secretary},
-    store::{Found, Lookup, Sql, Store, TokenRecord, tests as stored},
+    store::{self, Found, Lookup, Manuscript, Sql, Store, TokenRecord, tests as stored},
     switchboard::{ListenError, LiveCall, OrderError},
     tenancy::Tenant as Settings,
     vault,
@@ -148,9 +149,11 @@ impl House for Shed {
     }
 }
 
-/// A tenant with secretaries, conversations, and a token.
+/// A tenant with secretaries, conversations, a document, and a token.
 struct Tenant {
     domain: Uuid,
+    knowledge: Uuid,
+    document: Uuid,
     token: String,
     secretaries: Vec<Uuid>,
     conversations: Vec<Uuid>,
@@ -190,6 +193,30 @@ async fn found(store: &Sql, extension: &str, domain: &str) -> Secretary {
     *found
 }
 
+/// A collection of a tenant, and its document.
+async fn known(store: &Sql, domain_uuid: Uuid) -> (Uuid, Uuid) {
+    let (knowledge_uuid, document_uuid, created_at) = (Uuid::new_v4(), Uuid::new_v4(), Utc::now());
+    let collection = Collection { knowledge_uuid, domain_uuid, name: "Preços".into(), created_at, documents: 0 };
+    assert_eq!(store.knowledge().add_collection("x", &collection).await.unwrap(), Kept::Done);
+    let text = "A consulta custa 150 reais.";
+    let (bytes, sha256) = measured(text);
+    let document = Document {
+        document_uuid,
+        knowledge_uuid,
+        domain_uuid,
+        title: "Valores".into(),
+        source: None,
+        language: Some("pt-BR".into()),
+        bytes,
+        sha256,
+        created_at,
+        updated_at: created_at,
+    };
+    let manuscript = Manuscript { document: &document, text };
+    assert_eq!(store.knowledge().add_document("x", manuscript).await.unwrap(), Kept::Done);
+    (knowledge_uuid, document_uuid)
+}
+
 async fn tenant(store: &Sql, name: &str) -> Tenant {
     let mut secretaries = Vec::new();
     let mut conversations = Vec::new();
@@ -209,7 +236,9 @@ async fn tenant(store: &Sql, name: &str) -> Tenant {
         }
     }
     let domain = store.tenants().domain(&DomainRef::from(name)).await.unwrap().unwrap();
-    Tenant { domain, token: token(store, "panel", Some(domain)).await, secretaries, conversations }
+    let (knowledge, document) = known(store, domain).await;
+    let token = token(store, "panel", Some(domain)).await;
+    Tenant { domain, knowledge, document, token, secretaries, conversations }
 }
 
 /// The call of a tenant that is up: that of its last conversation.
@@ -323,6 +352,8 @@ fn operations() -> Vec<(String, String, bool, Option<Value>)> {
                 Some("CheckBody") => Some(json!({"realtime_provider": "local"})),
                 Some("PreviewBody") => Some(json!({"realtime_provider": "local", "text": "Hello."})),
                 Some("TestCallBody") => Some(json!({})),
+                Some("CollectionBody") => Some(json!({"name": "x"})),
+                Some("DocumentBody") => Some(json!({"title": "x", "text": "x"})),
                 Some(other) => panic!("say here which {other} is accepted"),
             };
             operations.push((method.to_uppercase(), path.clone(), scoped, body));
@@ -357,6 +388,8 @@ on_both! {
     providers_and_voices_are_tried_by_those_they_belong_to
     a_secretary_is_called_by_those_she_belongs_to
     a_token_opens_until_it_is_revoked
+    knowledge_is_kept_found_changed_and_forgotten
+    a_secretary_has_knowledge_of_her_own_tenant_alone
 }
 
 const USAGE: &str = "/v1/usage?from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z&by=secretary";
@@ -364,7 +397,20 @@ const USAGE: &str = "/v1/usage?from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z
 /// Everything of a tenant, as its own token sees it.
 async fn all(world: &World, of: &Tenant) -> Vec<Value> {
     let mut all = Vec::new();
-    for path in ["/v1/secretaries?limit=200", "/v1/conversations?limit=200", "/v1/tenant", "/v1/calls", USAGE] {
+    let documents = format!("/v1/knowledge/{}/documents", of.knowledge);
+    let document = format!("{documents}/{}", of.document);
+    let search = format!("/v1/knowledge/{}/search?words=consulta", of.knowledge);
+    for path in [
+        "/v1/secretaries?limit=200",
+        "/v1/conversations?limit=200",
+        "/v1/tenant",
+        "/v1/calls",
+        USAGE,
+        "/v1/knowledge",
+        &documents,
+        &document,
+        &search,
+    ] {
         let told = world.get(&of.token, path).await;
         assert_eq!(told.status, 200);
         all.push(told.json());
@@ -374,10 +420,15 @@ async fn all(world: &World, of: &Tenant) -> Vec<Value> {
 
 async fn nothing_of_another_tenant_can_be_seen_or_touched(world: World) {
     let (mut unscoped, before) = (Vec::new(), all(&world, &world.b).await);
-    let foreign: Vec<Uuid> = world.b.secretaries.iter().chain(&world.b.conversations).copied().collect();
+    let foreign =
+        world.b.secretaries.iter().chain(&world.b.conversations).chain([&world.b.knowledge, &world.b.document]);
+    let foreign: Vec<Uuid> = foreign.copied().collect();
+    let at = |path: &str, id: Uuid, inner: Uuid| {
+        path.replace("{id}", &id.to_string()).replace("{document}", &inner.to_string())
+    };
     for (method, path, scoped, body) in operations() {
         let asked = format!("{method} {path}");
-        let nowhere = path.replace("{id}", &Uuid::new_v4().to_string());
+        let nowhere = at(&path, Uuid::new_v4(), Uuid::new_v4());
         if path.starts_with("/v1/") {
             let told = world.ask("ramal_0_0", &method, &nowhere, body.as_ref()).await;
             assert_eq!((told.status, told.kind().as_str()), (401, "unauthorized"), "{asked}");
@@ -391,13 +442,18 @@ async fn nothing_of_another_tenant_can_be_seen_or_touched(world: World) {
         // The other tenant's things with our token; then its name, too.
         let ids = if path.contains("{id}") { foreign.as_slice() } else { &[] };
         for id in ids {
-            let told = world.ask(&world.a.token, &method, &path.replace("{id}", &id.to_string()), body.as_ref()).await;
+            let told = world.ask(&world.a.token, &method, &at(&path, *id, world.b.document), body.as_ref()).await;
             assert_eq!((told.status, told.kind().as_str()), (404, "not-found"), "{asked} {id}");
+        }
+        if path.contains("{document}") {
+            let path = at(&path, world.a.knowledge, world.b.document);
+            let told = world.ask(&world.a.token, &method, &path, body.as_ref()).await;
+            assert_eq!((told.status, told.kind().as_str()), (404, "not-found"), "{asked} within our own collection");
         }
         let b = world.b.domain.to_string();
         for domain in [b.as_str(), "b.example", "B.EXAMPLE", "nobody.example", "%00", ""] {
             for id in foreign.iter().take(1).chain(foreign.last()) {
-                let path = format!("{}?domain={domain}", path.replace("{id}", &id.to_string()));
+                let path = format!("{}?domain={domain}", at(&path, *id, world.b.document));
                 let told = world.ask(&world.a.token, &method, &path, body.as_ref()).await;
                 assert_eq!((told.status, told.kind().as_str()), (404, "not-found"), "{asked} {domain}");
             }
@@ -802,6 +858,108 @@ async fn a_secretary_is_called_by_those_she_belongs_to(world: World) {
         (deed.target.clone(), deed.detail.clone()),
         (format!("secretary {id}"), Some(format!("conversation {id}")))
     );
+}
+
+async fn knowledge_is_kept_found_changed_and_forgotten(world: World) {
+    let token = &world.a.token;
+    let made = world.ask(token, "POST", "/v1/knowledge", Some(&json!({"name": " Manual "}))).await;
+    assert_eq!((made.status, &made.json()["name"]), (201, &json!("Manual")), "{}", made.json());
+    let path = made.headers["location"].to_str().unwrap().to_owned();
+    assert_eq!(world.get(token, &path).await.json(), made.json());
+    let documents = format!("{path}/documents");
+    let hours =
+        json!({"title": "Horários", "source": "site", "language": "pt-BR", "text": "Aos sábados abrimos às 8h."});
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let told = world.ask(token, "POST", &documents, Some(&hours)).await;
+        assert_eq!(told.status, 201, "{}", told.json());
+        kept.push(told.headers["location"].to_str().unwrap().to_owned());
+    }
+    let first = world.get(token, &format!("{documents}?limit=2")).await.json();
+    let next = first["next"].as_str().unwrap();
+    let second = world.get(token, &format!("{documents}?limit=2&cursor={next}")).await.json();
+    assert_eq!([&first, &second].map(|page| page["items"].as_array().unwrap().len()), [2, 1]);
+    assert_eq!(world.get(token, &path).await.json()["documents"], 3);
+    let whole = world.get(token, &kept[0]).await.json();
+    assert_eq!((&whole["text"], &whole["document"]["bytes"]), (&hours["text"], &json!(28)));
+    assert_eq!(whole["document"]["sha256"], measured(hours["text"].as_str().unwrap()).1);
+    let found = async |words: &str| {
+        world.get(token, &format!("{path}/search?words={words}&limit=2")).await.json()["passages"].clone()
+    };
+    let passages = found("horario%20sabado").await;
+    assert_eq!((passages.as_array().unwrap().len(), &passages[0]["text"]), (2, &hours["text"]), "{passages}");
+    for document in &kept[1..] {
+        assert_eq!(world.ask(token, "DELETE", document, None).await.status, 204);
+        assert_eq!(world.ask(token, "DELETE", document, None).await.status, 404);
+    }
+    let anew = json!({"title": "Férias", "text": "Em janeiro fechamos."});
+    let told = world.ask(token, "PUT", &kept[0], Some(&anew)).await;
+    assert_eq!((told.status, &told.json()["source"]), (200, &Value::Null), "{}", told.json());
+    assert_eq!(told.json()["created_at"], whole["document"]["created_at"]);
+    assert_eq!((found("sabado").await, found("janeiro").await[0]["title"].clone()), (json!([]), json!("Férias")));
+    for (field, value) in [
+        ("title", json!(" ")),
+        ("title", json!("x".repeat(256))),
+        ("source", json!("x".repeat(1_001))),
+        ("language", json!("português")),
+        ("text", json!("\n ")),
+        ("text", json!("x".repeat(LONGEST_TEXT + 1))),
+        ("text", json!("a\0b")),
+    ] {
+        let mut wrong = hours.clone();
+        wrong[field] = value;
+        for (method, path) in [("POST", &documents), ("PUT", &kept[0])] {
+            let told = world.ask(token, method, path, Some(&wrong)).await;
+            assert_eq!(
+                (told.status, told.json()["errors"][0]["field"].as_str()),
+                (422, Some(field)),
+                "{}",
+                told.json()
+            );
+        }
+    }
+    let longest = json!({"title": "x", "text": "é".repeat(LONGEST_TEXT / 2)});
+    assert_eq!(world.ask(token, "POST", &documents, Some(&longest)).await.status, 201);
+    assert_eq!(world.get(token, &format!("{path}/search?words=x&limit=51")).await.kind(), "malformed");
+    assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 204);
+    for gone in [&path, &documents, &kept[0], &format!("{path}/search?words=janeiro")] {
+        assert_eq!(world.get(token, gone).await.kind(), "not-found", "{gone}");
+    }
+    let deeds = world.store.records().deeds(world.a.domain, 3).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.actor.as_str(), told.deed.action.as_str())).collect();
+    assert_eq!(told, ["delete", "insert", "update"].map(|action| ("token panel", action)));
+    let one_more = async || world.ask(token, "POST", "/v1/knowledge", Some(&json!({"name": "x"}))).await;
+    for _ in 1..MOST_COLLECTIONS {
+        assert_eq!(one_more().await.status, 201);
+    }
+    let told = one_more().await;
+    assert_eq!((told.status, told.kind().as_str()), (409, "too-many"));
+}
+
+async fn a_secretary_has_knowledge_of_her_own_tenant_alone(world: World) {
+    let (token, path) = (&world.a.token, format!("/v1/secretaries/{}", world.a.secretaries[0]));
+    let mut body = secretary("8000");
+    body["enable_rag"] = json!(true);
+    let put = async |body: &Value| world.ask(token, "PUT", &path, Some(body)).await;
+    for wrong in [Value::Null, json!(world.b.knowledge), json!(Uuid::new_v4()), json!(world.a.document)] {
+        body["rag_collection_id"] = wrong;
+        let told = put(&body).await;
+        assert_eq!((told.status, &told.json()["errors"][0]["field"]), (422, &json!("rag_collection_id")), "{body}");
+    }
+    body["rag_collection_id"] = json!(world.a.knowledge);
+    let told = put(&body).await;
+    assert_eq!((told.status, &told.json()["problem"]), (200, &Value::Null), "{}", told.json());
+    assert_eq!(found(&world.store, "8000", "a.example").await.knowledge(), Some(world.a.knowledge));
+    let knowledge = format!("/v1/knowledge/{}", world.a.knowledge);
+    assert_eq!(world.ask(token, "DELETE", &knowledge, None).await.status, 204);
+    let shown = world.get(token, &path).await.json();
+    assert_eq!(shown["problem"]["field"], "rag_collection_id", "{shown}");
+    let listed = world.get(token, "/v1/secretaries").await.json();
+    let problems = listed["items"].as_array().unwrap().iter().filter(|item| !item["problem"].is_null());
+    assert_eq!(problems.count(), 1, "{listed}");
+    // Her calls go on without.
+    let gone = found(&world.store, "8000", "a.example").await.knowledge().unwrap();
+    assert_eq!(world.store.knowledge().look_up((world.a.domain, gone), "consulta", 5).await.unwrap(), []);
 }
 
 async fn a_post_with_a_key_is_done_once(world: World) {

@@ -1,6 +1,7 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 mod budget;
 mod keys;
+pub mod lookup;
 mod replace;
 pub mod steer;
 mod tones;
@@ -164,6 +165,7 @@ impl Live {
         self.provider.handle_timeout(now);
         self.fill_silence(desk, now);
         self.sound_tones(now);
+        self.mind_lookups(desk, now);
         self.mind_provider(desk, now)?;
         self.resume_after_keys(desk, now);
         self.relay_keys(desk, now);
@@ -215,7 +217,7 @@ impl Live {
         let tones = self.tones_at().map(|at| (at, "tones while an answer is made"));
         let cores = [self.media.poll_timeout(), self.provider.poll_timeout(), self.filler.poll_timeout()];
         let others = [own, typed, tones, self.relay.deadline(), self.recording_deadline(), self.provider_deadline()];
-        others.into_iter().chain(cores).flatten().min()
+        others.into_iter().chain([desk.lookups.deadline()]).chain(cores).flatten().min()
     }
 
     /// The call ends: what still waits in the playout was never heard.
@@ -452,6 +454,7 @@ impl Live {
                 return self.when_silent(desk, now);
             }
             tools::Request::Press { keys } => self.on_press_tool(id, &keys, desk, now),
+            tools::Request::Search { question } => self.on_search_tool(id, question, desk, now),
             tools::Request::Record(order) => self.on_recording_tool(id, order, desk, now),
             tools::Request::Unknown(reason) => {
                 let output = json!({"status": "error", "reason": reason});

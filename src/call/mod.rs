@@ -31,7 +31,10 @@ mod transfer;
 pub use bundle::Room;
 pub use event::{Event, Hold};
 pub use listen_in::ListenerId;
-pub use live::steer::{self, NotDone};
+pub use live::{
+    lookup::{self, Lookup, LookupId},
+    steer::{self, NotDone},
+};
 pub use log::refused;
 pub use recording::{Order, Recording};
 pub use rung::{PartPrices, Pipeline, Rung, Standby};
@@ -41,7 +44,7 @@ pub use standing::{Kept as RecordingNow, LiveState, Standing};
 pub use tools::{NAMES as TOOLS, tools};
 
 use crate::{breaker::Sign, record::Outcome, secretary::Secretary};
-use live::{Live, Money};
+use live::{Live, Money, lookup::Lookups};
 use log::Log;
 use media::{
     AudioFormat,
@@ -92,6 +95,8 @@ struct Desk {
     money: Money,
     /// A provider that is gone may have asked for something.
     strays: bool,
+    /// What is being looked up for the present one.
+    lookups: Lookups,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     /// The last packets of a call that is over.
@@ -166,6 +171,7 @@ impl Call {
             log,
             money: Money::default(),
             strays: false,
+            lookups: Lookups::default(),
             commands,
             events,
             farewell,
@@ -621,6 +627,7 @@ impl Desk {
     fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
         self.spoke = false;
         self.strays = true;
+        self.lookups.forget();
         let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
         Box::new(Numbered::new(dialect, self.succession.take_seat()))
     }

@@ -7,6 +7,7 @@ pub mod conversations;
 pub mod demo;
 mod domain_logs;
 pub mod keys;
+pub mod knowledge;
 pub mod listen;
 pub mod live;
 pub mod logging;
@@ -57,6 +58,8 @@ enum Command {
     Keys(keys::Args),
     /// Makes, lists and revokes tokens for the HTTP API
     Tokens(tokens::Args),
+    /// Keeps documents in which secretaries look things up, and shows what they find
+    Knowledge(knowledge::Args),
     /// Lists stored conversations with what was said
     Conversations(conversations::Args),
     /// Shows the SIP messages of a call, or of all as they pass
@@ -123,6 +126,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tokens(args) => {
             logging::start_quietly();
             runtime()?.block_on(tokens::run(args))?;
+        }
+        Command::Knowledge(args) => {
+            logging::start_quietly();
+            runtime()?.block_on(knowledge::run(args))?;
         }
         Command::Trace(args) => trace::run(&args)?,
         Command::Calls(args) => calls::run(&args)?,

@@ -260,6 +260,8 @@ raw!(
         dtmf_menu,
         enable_functions,
         functions,
+        enable_rag,
+        rag_collection_id,
         max_duration_seconds,
         max_turns,
         recording,

@@ -65,6 +65,8 @@ pub(super) fn entry(raw: RawSecretary, section: &str, check: &mut Check<'_>) -> 
         silence_duration_ms,
         enable_functions: check.flag(at("enable_functions"), raw.enable_functions),
         functions_config: functions.map(|functions| functions.to_string()),
+        enable_rag: check.flag(at("enable_rag"), raw.enable_rag),
+        rag_collection_id: check.text(at("rag_collection_id"), raw.rag_collection_id),
         transfer_rules: Some(rules_json(&rules)),
         dtmf_menu: menu.map(|menu| menu.to_string()),
         max_duration_seconds,

@@ -5,6 +5,7 @@ use super::{
     entrance::Held,
     facts::Facts,
     https,
+    library::{self, Library},
     media_board::News,
     meter::{Known, Meter},
     next_connection::NextConnection,
@@ -27,7 +28,7 @@ use crate::{
     speech::{Done, Engine},
     store::{self, Spending},
 };
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use media::{Channel, Unbelieved};
 use providers::{Ahead, Endpoint, Incoming, Outgoing, Receipt};
 use sip::{Command, Reason};
@@ -75,6 +76,8 @@ pub struct Shared {
     pub http: ureq::Agent,
     /// Calls that are over and kept, whose cost their providers will tell.
     pub receipts: mpsc::Sender<Owed>,
+    /// Looks up what their tenants have written down.
+    pub library: Library,
     /// Finished conversations, to be stored.
     pub records: store::Recorder,
     /// Where recordings are written.
@@ -195,9 +198,7 @@ enum Provider {
 
 struct Task {
     call: Call,
-    uuid: Uuid,
-    started_at: DateTime<Utc>,
-    domain_uuid: Uuid,
+    title: Title,
     sink: Option<Sink>,
     /// Where it is told what the call cost.
     receipts: Vec<Receipt>,
@@ -212,6 +213,8 @@ struct Task {
     spares: Spares,
     /// What the provider asks beside its connection.
     requests: Requests,
+    /// What the assistant looks up.
+    lookups: library::Desk,
     jobs_done: mpsc::Sender<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
@@ -242,16 +245,18 @@ async fn drive(
 ) -> io::Result<()> {
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
     let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
+    let spending = spending(&setup);
+    let (domain_uuid, conversation_uuid, started_at) = (spending.domain, spending.conversation, spending.started_at);
+    let call = Call::new(setup, Instant::now());
     let mut task = Task {
-        uuid: setup.conversation_uuid,
-        started_at: setup.started_at,
-        domain_uuid: setup.secretary.domain_uuid,
-        meter: Meter::new(known, spending(&setup)),
+        title: Title { domain_uuid, conversation_uuid, call_uuid: call.call_uuid().to_owned(), started_at },
+        meter: Meter::new(known, spending),
         sink: None,
         receipts: Vec::new(),
         record: None,
-        call: Call::new(setup, Instant::now()),
+        call,
         requests: Requests::new(&shared.tls),
+        lookups: shared.library.desk(),
         rtp,
         rtcp,
         shared,
@@ -281,6 +286,7 @@ async fn drive(
             message = from_provider(&mut task.provider) => task.on_provider(message),
             ahead = of_next(&mut task.next) => task.on_ahead(ahead),
             (id, part) = task.requests.next() => task.call.handle_answer(id, part, Instant::now()),
+            (id, found) = task.lookups.next() => task.call.handle_found(id, found.as_deref(), Instant::now()),
             Some(done) = finished_jobs.recv() => task.on_job(done),
             order = thread.orders.recv(), if !stopping => match order {
                 Some(order) => task.on_wish(order.wanted),
@@ -397,6 +403,9 @@ impl Task {
         while let Some((id, job)) = self.call.poll_job() {
             self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
         }
+        while let Some(lookup) = self.call.poll_lookup() {
+            self.lookups.ask(lookup);
+        }
     }
 
     fn drain_recording(&mut self) {
@@ -409,13 +418,7 @@ impl Task {
                 continue;
             }
             if self.sink.is_none() {
-                let title = Title {
-                    domain_uuid: self.domain_uuid,
-                    conversation_uuid: self.uuid,
-                    call_uuid: self.call.call_uuid().to_owned(),
-                    started_at: self.started_at,
-                };
-                self.sink = Some(self.shared.recorder.open(&title, block.rate, Span::current()));
+                self.sink = Some(self.shared.recorder.open(&self.title, block.rate, Span::current()));
             }
             if let Some(sink) = &mut self.sink {
                 sink.push(Arc::unwrap_or_clone(block));
@@ -462,7 +465,8 @@ impl Task {
         self.shared.records.record(*record);
         let receipts = std::mem::take(&mut self.receipts);
         let tab = self.tab.as_ref().map(Tab::correction);
-        let owed = Owed { domain: self.domain_uuid, conversation: self.uuid, receipts, shares, tab };
+        let owed =
+            Owed { domain: self.title.domain_uuid, conversation: self.title.conversation_uuid, receipts, shares, tab };
         if !owed.receipts.is_empty() && self.shared.receipts.try_send(owed).is_err() {
             warn!("too many calls wait for their cost: this one keeps its estimate");
         }
@@ -508,10 +512,10 @@ impl Task {
             Event::Reconnect(endpoint) => return self.reconnect(endpoint),
             Event::Receipt(receipt) => return self.owe(receipt),
             Event::Ended(ref record) => {
-                self.tell(News::Ended(self.uuid, record.media_quality.clone().map(Box::new)));
+                self.tell(News::Ended(self.title.conversation_uuid, record.media_quality.clone().map(Box::new)));
                 self.record = Some(record.clone());
             }
-            Event::Measured(quality) => return self.tell(News::Measured(self.uuid, quality)),
+            Event::Measured(quality) => return self.tell(News::Measured(self.title.conversation_uuid, quality)),
             Event::Provider { circuit, sign } => return self.shared.circuits.report(&circuit, sign),
             Event::AssistantSpeaks { latency: Some(latency), waterfall, .. } => {
                 self.tell(News::Replied(latency, waterfall));
@@ -533,7 +537,7 @@ impl Task {
             | Event::Warning(_) => {}
         }
         // Nobody watching is the ordinary case.
-        let _ = self.shared.watch.send((self.uuid, event));
+        let _ = self.shared.watch.send((self.title.conversation_uuid, event));
     }
 
     /// A provider that goes on with another conversation, again and again, tells the cost of the first ones.

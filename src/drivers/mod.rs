@@ -16,6 +16,7 @@ pub mod hep_socket;
 mod house;
 pub mod https;
 pub mod leases;
+pub mod library;
 pub mod media_board;
 pub mod media_threads;
 mod meter;

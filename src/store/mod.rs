@@ -2,6 +2,7 @@
 mod directory;
 mod error;
 mod follow;
+mod knowledge;
 mod pages;
 mod postgres;
 mod queries;
@@ -26,6 +27,7 @@ pub use directory::Directory;
 pub use error::StoreError;
 pub use follow::Changes;
 use futures_util::future::BoxFuture;
+pub use knowledge::{Kept, Knowledge, Manuscript};
 pub use pages::{Cursor, Page, Scope};
 pub use queries::Sql;
 pub use records::{Deed, Query, Records, Remains, Retention, Told, Which};
@@ -161,6 +163,9 @@ pub trait Store: Debug + Send + Sync {
 
     /// Who may use the API.
     fn tokens(&self) -> &dyn Tokens;
+
+    /// What the secretaries of a tenant may look up.
+    fn knowledge(&self) -> &dyn Knowledge;
 }
 
 /// Opens the configured database and brings its tables up to date.

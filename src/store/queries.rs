@@ -1,6 +1,7 @@
 //! The questions, each written once for both databases.
 use super::{
-    Changes, Found, Lease, Lookup, QUERY_DEADLINE, Records, Secretaries, Store, StoreError, Tenants, Tokens, follow,
+    Changes, Found, Knowledge, Lease, Lookup, QUERY_DEADLINE, Records, Secretaries, Store, StoreError, Tenants, Tokens,
+    follow,
     rows::{ConversationColumns, SecretaryFound, Tried, choose, readable},
     usage::{self, Spending, Usage, keep_share},
 };
@@ -59,6 +60,7 @@ macro_rules! select_secretary {
             "cast(s.vad_threshold as double precision) as vad_threshold, ",
             "s.silence_duration_ms as silence_duration_ms, s.enable_functions as enable_functions, ",
             "cast(s.functions_config as text) as functions_config, cast(s.transfer_rules as text) as transfer_rules, ",
+            "s.enable_rag as enable_rag, cast(s.rag_collection_id as text) as rag_collection_id, ",
             "cast(s.dtmf_menu as text) as dtmf_menu, ",
             "s.max_duration_seconds as max_duration_seconds, s.max_turns as max_turns, s.enabled as enabled, ",
             "s.recording as recording, s.recording_pause as recording_pause, ",
@@ -111,20 +113,24 @@ const LAST: &str = select_conversations!("order by started_at desc limit $1");
 const BILL: &str = "update v_voice_conversations_realtime set billed_cost = $3 \
     where domain_uuid = $1 and conversation_uuid = $2";
 
+/// What the configuration file says nothing of stays as somebody set it through the API.
 const UPDATE: &str = "update v_voice_secretaries_realtime set secretary_name = $3, processing_mode = $4, \
     realtime_provider = $5, provider_config = $6, voice_id = $7, voice_settings = $8, system_prompt = $9, \
     first_message = $10, vad_threshold = $11, silence_duration_ms = $12, enable_functions = $13, functions_config = $14, \
     transfer_rules = $15, max_duration_seconds = $16, max_turns = $17, enabled = $18, updated_at = $19, recording = $20, \
-    recording_pause = $21, dtmf_menu = $22, max_concurrent_calls = $23 \
+    recording_pause = $21, dtmf_menu = $22, max_concurrent_calls = $23, enable_rag = coalesce($24, enable_rag), \
+    rag_collection_id = coalesce($25, rag_collection_id) \
     where domain_uuid = $1 and extension = $2";
 
 pub(super) const INSERT: &str = "insert into v_voice_secretaries_realtime (domain_uuid, extension, secretary_name, processing_mode, \
     realtime_provider, provider_config, voice_id, voice_settings, system_prompt, first_message, vad_threshold, \
     silence_duration_ms, enable_functions, functions_config, transfer_rules, max_duration_seconds, max_turns, enabled, \
-    updated_at, recording, recording_pause, dtmf_menu, max_concurrent_calls, secretary_realtime_uuid) \
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
+    updated_at, recording, recording_pause, dtmf_menu, max_concurrent_calls, enable_rag, rag_collection_id, \
+    secretary_realtime_uuid) \
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, \
+    $25, $26)";
 
-/// Binds `$1` to `$23` of the statements that write a secretary: as she was checked, her JSON as it was written.
+/// Binds `$1` to `$25` of the statements that write a secretary: as she was checked, her JSON as it was written.
 macro_rules! bind_secretary {
     ($query:expr, $id:ident, $checked:expr, $row:expr) => {
         $query
@@ -151,6 +157,8 @@ macro_rules! bind_secretary {
             .bind($checked.recording_pause)
             .bind(crate::store::queries::json($row.dtmf_menu.as_deref(), "{}"))
             .bind($row.max_concurrent_calls)
+            .bind($row.enable_rag)
+            .bind($checked.rag_collection_id.map($id))
     };
 }
 
@@ -296,6 +304,10 @@ impl Store for Sql {
     fn tokens(&self) -> &dyn Tokens {
         self
     }
+
+    fn knowledge(&self) -> &dyn Knowledge {
+        self
+    }
 }
 
 impl Sql {
@@ -381,7 +393,7 @@ pub(super) fn json(text: Option<&str>, default: &str) -> Json<serde_json::Value>
 }
 
 /// At most `limit` characters: a long caller name must not cost the record. PostgreSQL takes no NUL.
-fn clipped(text: &str, limit: usize) -> String {
+pub(super) fn clipped(text: &str, limit: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(limit).collect()
 }
 

@@ -154,7 +154,7 @@ const FORGET: &str = "delete from v_voice_conversations_realtime where domain_uu
 /// For the one process that keeps them all to their time.
 const RETENTIONS: &str =
     "select cast(domain_uuid as text), retention_days from v_voice_tenants where retention_days > 0 order by 1";
-const TELL: &str = "insert into v_voice_audit (voice_audit_uuid, domain_uuid, happened_at, actor, action, target, detail) \
+pub(super) const TELL: &str = "insert into v_voice_audit (voice_audit_uuid, domain_uuid, happened_at, actor, action, target, detail) \
     values ($1, $2, $3, $4, $5, $6, $7)";
 const DEEDS: &str = "select happened_at, actor, action, target, detail, database_user from v_voice_audit where domain_uuid = $1 \
     order by happened_at desc limit $2";

@@ -84,6 +84,8 @@ pub(super) struct SecretaryColumns {
     silence_duration_ms: Option<i32>,
     enable_functions: Option<bool>,
     functions_config: Option<String>,
+    enable_rag: Option<bool>,
+    rag_collection_id: Option<String>,
     transfer_rules: Option<String>,
     dtmf_menu: Option<String>,
     max_duration_seconds: Option<i32>,
@@ -128,6 +130,8 @@ impl SecretaryColumns {
             silence_duration_ms: self.silence_duration_ms,
             enable_functions: self.enable_functions,
             functions_config: self.functions_config,
+            enable_rag: self.enable_rag,
+            rag_collection_id: self.rag_collection_id,
             transfer_rules: self.transfer_rules,
             dtmf_menu: self.dtmf_menu,
             max_duration_seconds: self.max_duration_seconds,
@@ -314,6 +318,6 @@ impl ConversationColumns {
 }
 
 /// A UUID column's text. A SQLite file that somebody else wrote may hold anything: that is then nobody's UUID.
-fn uuid(text: &str) -> Uuid {
+pub(super) fn uuid(text: &str) -> Uuid {
     text.parse().unwrap_or(Uuid::nil())
 }

@@ -25,8 +25,8 @@ const REPLACE: &str = "update v_voice_secretaries_realtime set extension = $2, s
     realtime_provider = $5, provider_config = $6, voice_id = $7, voice_settings = $8, system_prompt = $9, \
     first_message = $10, vad_threshold = $11, silence_duration_ms = $12, enable_functions = $13, functions_config = $14, \
     transfer_rules = $15, max_duration_seconds = $16, max_turns = $17, enabled = $18, updated_at = $19, recording = $20, \
-    recording_pause = $21, dtmf_menu = $22, max_concurrent_calls = $23 \
-    where domain_uuid = $1 and secretary_realtime_uuid = $24";
+    recording_pause = $21, dtmf_menu = $22, max_concurrent_calls = $23, enable_rag = $24, rag_collection_id = $25 \
+    where domain_uuid = $1 and secretary_realtime_uuid = $26";
 const REMOVE: &str = "delete from v_voice_secretaries_realtime where domain_uuid = $1 and secretary_realtime_uuid = $2";
 
 /// A row as it is stored, right or not.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 mod cluster;
 mod directory;
+mod knowledge;
 mod pooler;
 mod records;
 mod roles;
@@ -105,6 +106,12 @@ on_both! {
     pages_have_every_conversation_once_and_the_unreadable_are_counted
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed
     tenants_say_how_long_they_keep_conversations
+    what_is_kept_is_found_by_its_words_in_its_collection_alone
+    words_are_found_in_their_forms_and_the_best_comes_first
+    a_document_that_is_written_anew_or_deleted_is_found_no_more
+    nothing_of_another_tenants_knowledge_is_read_or_written
+    collections_and_documents_are_no_more_than_there_may_be
+    what_a_secretary_may_look_up_is_kept_with_her
 }
 
 use directory::{
@@ -113,6 +120,12 @@ use directory::{
     an_invalid_row_takes_one_secretary_out_until_it_is_mended, calls_go_by_what_was_known_while_the_database_is_away,
 };
 
+use knowledge::{
+    a_document_that_is_written_anew_or_deleted_is_found_no_more,
+    collections_and_documents_are_no_more_than_there_may_be, nothing_of_another_tenants_knowledge_is_read_or_written,
+    what_a_secretary_may_look_up_is_kept_with_her, what_is_kept_is_found_by_its_words_in_its_collection_alone,
+    words_are_found_in_their_forms_and_the_best_comes_first,
+};
 use records::{
     a_conversation_is_forgotten_by_its_tenant_alone,
     a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone,
@@ -455,6 +468,9 @@ async fn tables_that_fusionpbx_made_get_defaults_keys_and_checks() {
             "v_voice_api_tokens_domain_fk",
             "v_voice_conversations_realtime_domain_fk",
             "v_voice_conversations_realtime_secretary_fk",
+            "v_voice_knowledge_chunks_document_fk",
+            "v_voice_knowledge_documents_knowledge_fk",
+            "v_voice_knowledge_domain_fk",
             "v_voice_secretaries_processing_mode_check",
             "v_voice_secretaries_realtime_domain_fk",
             "v_voice_secretaries_realtime_mode_check",

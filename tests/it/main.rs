@@ -16,6 +16,7 @@ mod gemini;
 mod hostile;
 mod kamailio;
 mod keys;
+mod knowledge;
 mod limits;
 mod live;
 mod money;

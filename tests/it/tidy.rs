@@ -14,7 +14,7 @@ const FOLDERS: [&str; 10] =
     ["sip", "media", "providers", "src", "tests", "fuzz", "sipp-scenarios", "migrations", "scripts", "docs"];
 const EXTENSIONS: [&str; 8] = ["rs", "toml", "xml", "sql", "sh", "md", "py", "json"];
 /// Folders of the synchronous cores.
-const CORES: [&str; 5] = ["sip/src/", "media/src/", "providers/src/", "src/call/", "src/tenancy/"];
+const CORES: [&str; 6] = ["sip/src/", "media/src/", "providers/src/", "src/call/", "src/tenancy/", "src/knowledge/"];
 const LONGEST_FILE: usize = 700;
 const LONGEST_ARCHITECTURE: usize = 200;
 const MOST_FIELDS: usize = 20;

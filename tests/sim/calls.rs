@@ -3,6 +3,7 @@ mod budget;
 mod detector;
 mod elevenlabs;
 mod keys;
+mod knowledge;
 mod ladder;
 mod rotation;
 mod steer;

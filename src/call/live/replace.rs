@@ -505,6 +505,7 @@ impl Live {
         let voice = Numbered::new(standby.open(occasion), desk.succession.take_seat());
         desk.emit(Event::Connect(voice.endpoint()));
         desk.strays = true;
+        desk.lookups.forget();
         self.provider = Box::new(voice);
         true
     }

@@ -82,7 +82,18 @@ async fn a_role_that_serves_the_api_may_do_what_that_does_and_no_more() {
     let now = chrono::Utc::now();
     assert!(store.add_token(&token).await.is_err(), "without its script");
     assert!(store.remove("token panel", ana.domain_uuid, ana.secretary_realtime_uuid).await.is_err());
+    let collection = knowledge::collection(ana.domain_uuid, "Preços");
+    let (of, document) = ((collection.domain_uuid, collection.knowledge_uuid), knowledge::document(&collection, "a"));
+    let manuscript = Manuscript { document: &document, text: "O preço é 10." };
+    assert!(store.add_collection("token panel", &collection).await.is_err());
+    assert_eq!(store.look_up(of, "preço", 5).await.unwrap(), [], "calls look things up");
     execute(&owner.store, include_str!("../../../scripts/postgres-role-api.sql").into()).await;
+    assert_eq!(store.add_collection("token panel", &collection).await.unwrap(), Kept::Done);
+    assert_eq!(store.add_document("token panel", manuscript).await.unwrap(), Kept::Done);
+    assert_eq!(store.replace_document("token panel", manuscript).await.unwrap(), Kept::Done);
+    assert_eq!(store.look_up(of, "preço", 5).await.unwrap().len(), 1);
+    assert!(store.remove_document("token panel", of, document.document_uuid).await.unwrap());
+    assert!(store.remove_collection("token panel", of.0, of.1).await.unwrap());
     store.add_token(&token).await.unwrap();
     store.touch_token(&token.id, now).await.unwrap();
     assert!(store.token(&token.id).await.unwrap().unwrap().last_used_at.is_some());
@@ -98,6 +109,8 @@ async fn a_role_that_serves_the_api_may_do_what_that_does_and_no_more() {
         "update v_voice_api_tokens set domain_uuid = null",
         "update v_voice_api_tokens set revoked_at = null, token_hash = ''",
         "update v_voice_tenants set domain_uuid = gen_random_uuid()",
+        "update v_voice_knowledge set domain_uuid = gen_random_uuid()",
+        "update v_voice_knowledge_documents set domain_uuid = gen_random_uuid()",
     ] {
         let error = sqlx::raw_sql(forbidden).execute(pool).await.unwrap_err().to_string();
         assert!(error.contains("permission denied"), "{forbidden}: {error}");

@@ -1,0 +1,149 @@
+//! What the assistant looks up in the knowledge of her tenant. It is not at hand: it is asked for outside, and she waits no longer for
+//! it than a caller would.
+use super::{Desk, Event, Live, Phase};
+use crate::{
+    call::{Call, State},
+    knowledge::{self, Passage},
+};
+use providers::{Respond, ToolCallId};
+use serde_json::json;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// How long the answer to a question may take: the caller hears nothing meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// Questions that wait for their answers at once.
+const MOST: usize = 4;
+
+/// Which question of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupId(pub u64);
+
+/// A question to whoever keeps the knowledge of tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// To answer with.
+    pub id: LookupId,
+    /// The tenant.
+    pub domain: Uuid,
+    /// Its collection, unless that is gone, or another's: then nothing is found.
+    pub collection: Uuid,
+    /// What is asked, in words.
+    pub question: String,
+}
+
+/// The questions of a call. Those of a provider that is gone are nobody's.
+#[derive(Debug, Default)]
+pub(in crate::call) struct Lookups {
+    asked: VecDeque<Asked>,
+    unsent: VecDeque<Lookup>,
+    /// How many there were.
+    count: u64,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+struct Asked {
+    id: LookupId,
+    tool: ToolCallId,
+    question: String,
+    by: Instant,
+}
+
+impl Lookups {
+    fn are_many(&self) -> bool {
+        self.asked.len() >= MOST
+    }
+
+    fn ask(&mut self, tool: ToolCallId, (domain, collection): (Uuid, Uuid), question: String, now: Instant) {
+        let id = LookupId(self.count);
+        self.count += 1;
+        self.unsent.push_back(Lookup { id, domain, collection, question: question.clone() });
+        self.asked.push_back(Asked { id, tool, question, by: now + PATIENCE });
+    }
+
+    fn take(&mut self, id: LookupId) -> Option<Asked> {
+        let at = self.asked.iter().position(|asked| asked.id == id)?;
+        self.asked.remove(at)
+    }
+
+    fn overdue(&mut self, now: Instant) -> Option<Asked> {
+        if self.asked.front()?.by > now {
+            return None;
+        }
+        self.asked.pop_front()
+    }
+
+    /// Whoever asked is gone.
+    pub(in crate::call) fn forget(&mut self) {
+        self.asked.clear();
+        self.unsent.clear();
+    }
+
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        self.asked.front().map(|asked| (asked.by, "answer of the knowledge"))
+    }
+}
+
+impl Call {
+    /// The next question to whoever keeps the knowledge; answered with [`Self::handle_found`].
+    pub fn poll_lookup(&mut self) -> Option<Lookup> {
+        self.desk.lookups.unsent.pop_front()
+    }
+
+    /// What was found, the best first; `None` where nobody can tell. An answer that comes too late changes nothing.
+    pub fn handle_found(&mut self, id: LookupId, found: Option<&[Passage]>, now: Instant) {
+        let Some(asked) = self.desk.lookups.take(id) else { return };
+        if let State::Live(live) = &mut self.state {
+            live.on_found(asked, found, &mut self.desk, now);
+        }
+        self.settle(now);
+    }
+}
+
+impl Live {
+    /// The assistant looks something up.
+    pub(super) fn on_search_tool(&mut self, id: ToolCallId, question: String, desk: &mut Desk, now: Instant) {
+        let domain = desk.secretary.domain_uuid;
+        let refusal = match desk.secretary.knowledge() {
+            None => "there is nothing to look it up in",
+            Some(_) if desk.lookups.are_many() => "too much is being looked up already; wait for that",
+            Some(collection) => return desk.lookups.ask(id, (domain, collection), question, now),
+        };
+        self.want_answer(desk.settings.ladder.answer, desk, now);
+        let output = json!({"status": "refused", "reason": refusal});
+        self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
+    }
+
+    /// Whoever was asked takes too long.
+    pub(super) fn mind_lookups(&mut self, desk: &mut Desk, now: Instant) {
+        while let Some(asked) = desk.lookups.overdue(now) {
+            self.on_found(asked, None, desk, now);
+        }
+    }
+
+    fn on_found(&mut self, asked: Asked, found: Option<&[Passage]>, desk: &mut Desk, now: Instant) {
+        let Asked { tool, question, .. } = asked;
+        let came = match found {
+            Some(passages) => format!("{} found", passages.len()),
+            None => {
+                desk.emit(Event::Warning("what the assistant looked up was not answered".to_owned()));
+                "no answer".to_owned()
+            }
+        };
+        desk.log.transcript.note(format!("[looked up {question:?}: {came}]"), now);
+        // Who is being put through, or said goodbye to, is told nothing more; and who speaks is answered afterwards, with this in mind.
+        let speaks = self.speaking || self.kept.in_turn();
+        let respond = match self.phase {
+            Phase::Talking if !speaks => Respond::Yes,
+            Phase::Talking | Phase::Transferring(_) | Phase::Closing { .. } => Respond::No,
+        };
+        if respond == Respond::Yes {
+            self.want_answer(desk.settings.ladder.answer, desk, now);
+        }
+        self.provider.answer_tool(tool, knowledge::told(found), respond, now);
+    }
+}

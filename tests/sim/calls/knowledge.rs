@@ -1,0 +1,169 @@
+//! What the assistant looks up while the caller waits for her.
+use super::*;
+use ramal::{
+    call::{Lookup, lookup::PATIENCE},
+    knowledge::Passage,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+const COLLECTION: Uuid = Uuid::from_u128(7);
+const QUESTION: (&str, &str) = ("search_knowledge", r#"{"query":"preço da consulta"}"#);
+
+fn knows(row: &mut SecretaryRow) {
+    (row.enable_rag, row.rag_collection_id) = (Some(true), Some(COLLECTION.to_string()));
+}
+
+fn price() -> Passage {
+    let (title, text) = ("Preços".to_owned(), "A consulta custa 150 reais.".to_owned());
+    Passage { document_uuid: Uuid::from_u128(9), title, ordinal: 0, heading: None, text }
+}
+
+impl World {
+    /// The model asks this; what the call asks of those who keep the knowledge.
+    fn looks_up(&mut self) -> Option<Lookup> {
+        self.says(Duration::from_secs(1), Some(QUESTION));
+        self.call.poll_lookup()
+    }
+
+    fn found(&mut self, lookup: &Lookup, found: Option<&[Passage]>) {
+        self.call.handle_found(lookup.id, found, self.now);
+        self.drain();
+    }
+
+    /// Results of tools that the model was told, and how often it was asked to speak.
+    fn told(&self) -> (Vec<Value>, usize) {
+        let items = sent(&self.outgoing, "conversation.item.create");
+        let outputs = items.iter().filter_map(|message| message["item"]["output"].as_str());
+        let outputs = outputs.map(|output| serde_json::from_str(output).unwrap()).collect();
+        (outputs, sent(&self.outgoing, "response.create").len())
+    }
+
+    fn tools(&self) -> Vec<String> {
+        let settings = sent(&self.outgoing, "session.update").remove(0);
+        let tools = settings["session"]["tools"].as_array().unwrap().iter();
+        tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn warned(&self, of: &str) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Warning(text) if text.contains(of)))
+    }
+
+    /// What is written down of the caller's side.
+    fn written(&mut self) -> Vec<String> {
+        self.sip(sip::Event::Bye { leg: LEG, reason: None });
+        let turns = self.record().unwrap().turns.iter().filter(|turn| turn.who == Speaker::Caller);
+        turns.map(|turn| turn.text.clone()).collect()
+    }
+}
+
+#[test]
+fn what_is_looked_up_is_told_to_the_model_and_written_down() {
+    let mut world = World::answered(knows);
+    assert!(world.tools().contains(&"search_knowledge".to_owned()), "{:?}", world.tools());
+    let lookup = world.looks_up().unwrap();
+    assert_eq!((lookup.domain, lookup.collection), (Uuid::from_u128(2), COLLECTION));
+    assert_eq!((lookup.question.as_str(), world.call.poll_lookup()), ("preço da consulta", None));
+    world.pass(Duration::from_millis(700), false);
+    let (told, asked) = world.told();
+    assert!(told.is_empty(), "{told:?}");
+    world.found(&lookup, Some(&[price()]));
+    let (told, asked_again) = world.told();
+    assert_eq!((told.len(), told[0]["status"].as_str(), asked_again), (1, Some("found"), asked + 1));
+    assert_eq!(told[0]["passages"][0]["text"], "A consulta custa 150 reais.");
+    world.found(&lookup, Some(&[]));
+    assert_eq!(world.told().0.len(), 1, "it is answered once");
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_secs(2), false);
+    assert_eq!(world.written(), ["[looked up \"preço da consulta\": 1 found]"]);
+    assert!(!world.warned("looked up"));
+}
+
+#[test]
+fn what_nobody_answers_is_told_in_time_and_the_call_goes_on() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.pass(PATIENCE - Duration::from_millis(100), false);
+    assert!(world.told().0.is_empty());
+    world.pass(Duration::from_millis(200), false);
+    let (told, asked) = world.told();
+    assert_eq!((told.len(), told[0]["status"].as_str()), (1, Some("unavailable")));
+    world.found(&lookup, Some(&[price()]));
+    assert_eq!(world.told(), (told, asked), "too late");
+    assert!(world.warned("looked up") && !world.call.is_over());
+    let lookup = world.looks_up().unwrap();
+    world.found(&lookup, None);
+    assert_eq!(world.told().0[1]["status"], "unavailable", "nobody can tell");
+    let lookup = world.looks_up().unwrap();
+    world.found(&lookup, Some(&[]));
+    assert_eq!(world.told().0[2]["status"], "nothing found");
+    let no_answer = "[looked up \"preço da consulta\": no answer]";
+    assert_eq!(world.written(), [no_answer, no_answer, "[looked up \"preço da consulta\": 0 found]"]);
+}
+
+#[test]
+fn who_asks_too_much_at_once_is_refused() {
+    let mut world = World::answered(knows);
+    let mut lookups = Vec::new();
+    while let Some(lookup) = world.looks_up() {
+        lookups.push(lookup);
+    }
+    assert_eq!(lookups.len(), 4);
+    assert_eq!(world.told().0[0]["status"], "refused");
+    world.found(&lookups[2], Some(&[price()]));
+    assert!(world.looks_up().is_some(), "there is room again");
+}
+
+#[test]
+fn without_knowledge_there_is_nothing_to_look_up() {
+    let changes: [fn(&mut SecretaryRow); 2] = [|_| (), |row| row.rag_collection_id = Some(COLLECTION.to_string())];
+    for change in changes {
+        let mut world = World::answered(change);
+        assert!(!world.tools().contains(&"search_knowledge".to_owned()));
+        assert_eq!(world.looks_up(), None);
+        assert_eq!(world.told().0[0]["status"], "refused", "{:?}", world.told());
+    }
+}
+
+#[test]
+fn who_is_being_put_through_is_told_nothing_more() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.says(Duration::from_secs(1), Some(("transfer", r#"{"destination":"sales"}"#)));
+    let asked = world.told().1;
+    world.found(&lookup, Some(&[price()]));
+    let (told, asked_again) = world.told();
+    assert_eq!((told.last().unwrap()["status"].as_str(), asked_again), (Some("found"), asked));
+}
+
+/// The caller's turn is answered when it is over, with what was found in mind.
+#[test]
+fn who_speaks_is_not_spoken_to() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.pass(Duration::from_millis(1_500), false);
+    world.pass(Duration::from_millis(400), true);
+    let asked = world.told().1;
+    world.found(&lookup, Some(&[price()]));
+    let (told, asked_again) = world.told();
+    assert_eq!((told[0]["status"].as_str(), asked_again), (Some("found"), asked));
+}
+
+/// What a provider asked is no business of the one after it, nor of the same one in another conversation.
+#[test]
+fn what_was_asked_before_a_provider_failed_is_nobodys() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.call.handle_disconnected(Disconnect::Closed(None), world.now);
+    world.drain();
+    world.call.handle_connected(world.now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    let before = world.outgoing.len();
+    world.found(&lookup, Some(&[price()]));
+    world.pass(PATIENCE + Duration::from_millis(100), false);
+    let since = world.outgoing.split_off(before);
+    let items = sent(&since, "conversation.item.create");
+    assert!(items.iter().all(|message| message["item"]["output"].is_null()), "{items:?}");
+    assert!(!world.warned("looked up"));
+}
