@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help api api-ready deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready sdk sdk-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
+.PHONY: help api api-ready deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready sdk sdk-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-faults bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -99,6 +99,10 @@ bench-soak: build ## hold 100 calls that come and go for an hour, and write docs
 
 bench-dialects: build ## hold 100 calls through the simulators of all providers, and write docs/benchmarks-dialects.md
 	@cargo run --locked --release --quiet --package bench -- --dialects
+
+bench-faults: build ## take database, Redis and disk away from 100 calls for minutes, and write docs/benchmarks-faults.md
+	@scripts/install.sh stores
+	@cargo run --locked --release --quiet --package bench -- --faults
 
 bench-parse: ## measure reading, printing and refusing SIP messages
 	@cargo bench --locked --quiet --package sip --bench parse

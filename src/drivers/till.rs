@@ -34,6 +34,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_SOON: Duration = Duration::from_secs(5);
 /// How long it may take: a caller hears nothing meanwhile.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take to say more of a month of which something is known.
+const PATIENCE_IF_KNOWN: Duration = Duration::from_millis(500);
 /// Before the second try to deliver an alert, and the third.
 const TRY_AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
 /// Models whose price nobody knows that are told apart; of more nothing is said.
@@ -194,14 +196,15 @@ impl Till {
         if look_at <= Instant::now() {
             let question = self.books().ledger.ask(account);
             let asked = self.0.store.usage().spent(domain, month.span(payer.zone), self.0.node);
-            let wait = match timeout(PATIENCE, asked).await {
+            let patience = if known.is_some() { PATIENCE_IF_KNOWN } else { PATIENCE };
+            let wait = match timeout(patience, asked).await {
                 Ok(Ok(spent)) => {
                     let counts = self.books().ledger.answer(&question, spent);
                     if counts { LOOK_AGAIN } else { LOOK_SOON }
                 }
                 problem => {
                     let problem = problem.map_or_else(
-                        |_| format!("no answer within {PATIENCE:?}"),
+                        |_| format!("no answer within {patience:?}"),
                         |answer| format!("{:?}", answer.err()),
                     );
                     warn!(problem, "What this month has cost is not known: calls go by what this server knows of it");
@@ -595,6 +598,23 @@ mod tests {
         assert!(till.count().by_memory >= 1);
         let next = now + chrono::TimeDelta::days(32);
         assert!(till.open(PAYER, &budget(1, None), STEP, next).await.is_ok(), "it is another month");
+    }
+
+    #[tokio::test]
+    async fn of_a_month_that_is_known_nobody_waits_to_hear_more() {
+        let scratch = store::tests::sqlite().await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(scratch.store.clone());
+        let (till, now, budget) = (over(&store), Utc::now(), budget(2, None));
+        drop(till.open(PAYER, &budget, STEP, now).await.unwrap());
+        let store::Sql::Sqlite(pool) = &scratch.store else { panic!("another database") };
+        let mut busy = Vec::new();
+        for _ in 0..pool.options().get_max_connections() {
+            busy.push(pool.acquire().await.unwrap());
+        }
+        till.books().owners.values_mut().for_each(|owner| owner.look_at = Instant::now());
+        let opened = till.open(PAYER, &budget, STEP, now);
+        assert!(timeout(Duration::from_millis(2_500), opened).await.unwrap().is_ok());
+        assert_eq!(till.count().by_memory, 1);
     }
 
     #[tokio::test]

@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 /// How long the database may take: a caller hears nothing meanwhile.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take where something is known that does as well.
+const PATIENCE_IF_KNOWN: Duration = Duration::from_millis(500);
 /// What nothing is said of is read again after this: a domain may be renamed in a table of FusionPBX's.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 /// What was read so long ago answers no calls any more.
@@ -113,8 +115,9 @@ impl Directory {
         if let Some(read) = last.as_ref().filter(|_| away) {
             return Ok(self.make_do(read, "it did not answer a moment ago"));
         }
-        let late = || StoreError::Unavailable(format!("no answer within {PATIENCE:?}"));
-        match timeout(PATIENCE, question).await.unwrap_or_else(|_| Err(late())) {
+        let patience = if last.is_some() { PATIENCE_IF_KNOWN } else { PATIENCE };
+        let late = || StoreError::Unavailable(format!("no answer within {patience:?}"));
+        match timeout(patience, question).await.unwrap_or_else(|_| Err(late())) {
             Ok(answer) => {
                 let read = Read { answer: answer.clone(), at: Instant::now(), seen: changes.seen };
                 self.keep(key, shelf, keep(&answer).then_some(read));

@@ -1,7 +1,7 @@
 //! A file that keeps conversation records while the database is away: one JSON object a line, oldest first.
 use crate::record::Conversation;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     ffi::OsString,
     fs::{self, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -21,7 +21,7 @@ pub struct Spill {
 /// Records taken out of the file, which are on disk until [`Taken::done`].
 #[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) conversations: Vec<Conversation>,
+    pub(super) conversations: VecDeque<Conversation>,
     loading: PathBuf,
 }
 
@@ -62,10 +62,10 @@ impl Spill {
                 renamed => renamed?,
             }
         }
-        let mut conversations = Vec::new();
+        let mut conversations = VecDeque::new();
         for line in fs::read(&loading)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
-                Ok(conversation) => conversations.push(conversation),
+                Ok(conversation) => conversations.push_back(conversation),
                 // Torn by a crash while it was written, perhaps within a character, or by an editor.
                 Err(_) => write_line(&self.beside("refused"), line)?,
             }
@@ -112,15 +112,21 @@ impl Taken {
     }
 }
 
-/// Appends a line. A line that a crash left without its end is ended first, so that it spoils only itself.
+/// Appends a line. A line that a crash left without its end is ended first, so that it spoils only itself; of one that does not fit
+/// on the disk nothing is left.
 fn write_line(path: &Path, line: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
     let mut last = [b'\n'];
-    if file.metadata()?.len() > 0 {
+    let length = file.metadata()?.len();
+    if length > 0 {
         file.seek(SeekFrom::End(-1))?;
         file.read_exact(&mut last)?;
     }
     let newline: &[u8] = if last == [b'\n'] { b"" } else { b"\n" };
-    file.write_all(&[newline, line, b"\n"].concat())?;
-    file.sync_data()
+    let written = file.write_all(&[newline, line, b"\n"].concat()).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // What stays is ended by the next line, and set aside.
+        let _ = file.set_len(length);
+    }
+    written
 }

@@ -1,7 +1,7 @@
 //! Conversations on their way into the database; none is lost when it is away.
-use super::{Spending, Spill, Store, StoreError};
+use super::{Spending, Spill, Store, StoreError, spill::Taken};
 use crate::record::Conversation;
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::{Instant, sleep_until, timeout_at},
@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 /// Records that may wait for the writer; what comes on top goes into the spill file at once.
 const QUEUE: usize = 1_024;
+/// Records that neither database nor disk takes, and that are in memory until one does; what comes on top is in the log alone.
+const HELD: usize = 1_024;
 /// With fewer places free nothing is noted of calls that are up: records come first.
 const ROOM_FOR_NOTES: usize = QUEUE / 2;
 /// After a note that the database did not take, none is tried for so long.
@@ -59,9 +61,20 @@ pub struct Writer {
     spill: Spill,
     pace: Pace,
     away: Away,
+    /// Taken out of the spill file for a database that did not take them all: still on disk.
+    loading: Option<Taken>,
+    /// Kept by neither database nor disk.
+    held: VecDeque<Conversation>,
     node: Uuid,
     /// Nothing is noted before then.
     notes_from: Instant,
+}
+
+/// What became of a record that was given to the database once more.
+enum Given {
+    Saved,
+    SetAside,
+    Not,
 }
 
 /// Whether the database answered the last time.
@@ -78,7 +91,8 @@ pub fn recorder(store: Arc<dyn Store>, spill: Spill, pace: Pace) -> (Recorder, W
     // Another after each start: what calls of this process cost is told from what they cost in one that was killed.
     let node = Uuid::new_v4();
     let recorder = Recorder { queue: sender, spill: spill.clone(), node };
-    (recorder, Writer { queue: receiver, store, spill, pace, away: Away::No, node, notes_from: Instant::now() })
+    let (away, loading, held) = (Away::No, None, VecDeque::new());
+    (recorder, Writer { queue: receiver, store, spill, pace, away, loading, held, node, notes_from: Instant::now() })
 }
 
 impl Recorder {
@@ -87,7 +101,11 @@ impl Recorder {
         match self.queue.try_send(Entry::Record(Box::new(conversation))) {
             Ok(()) => {}
             Err(TrySendError::Full(entry) | TrySendError::Closed(entry)) => match entry {
-                Entry::Record(conversation) => keep(&self.spill, &conversation),
+                Entry::Record(conversation) => {
+                    if let Err(problem) = self.spill.keep(&conversation) {
+                        lost(&conversation, &problem);
+                    }
+                }
                 Entry::Note(_) => {}
             },
         }
@@ -120,7 +138,7 @@ impl Writer {
             match timeout_at(reload_at, self.queue.recv()).await {
                 Ok(Some(Entry::Record(conversation))) => self.save(*conversation).await,
                 Ok(Some(Entry::Note(spending))) => self.note(&spending).await,
-                Ok(None) => return,
+                Ok(None) => return self.let_go(),
                 Err(_) => {}
             }
         }
@@ -128,7 +146,7 @@ impl Writer {
 
     async fn save(&mut self, conversation: Conversation) {
         if self.away == Away::Yes {
-            return keep(&self.spill, &conversation);
+            return self.spill_or_hold(conversation);
         }
         let mut waits = self.pace.back_off.clone().into_iter();
         loop {
@@ -141,7 +159,7 @@ impl Writer {
                 let file = self.spill.path().display();
                 warn!(%problem, %file, "Conversations go into the spill file until the database is back");
                 self.away = Away::Yes;
-                return keep(&self.spill, &conversation);
+                return self.spill_or_hold(conversation);
             };
             sleep_until(Instant::now() + wait).await;
         }
@@ -157,41 +175,90 @@ impl Writer {
         }
     }
 
-    /// Gives spilled records to the database; those it does not take now are spilled again.
+    /// Gives the database what it did not take before. What it does not take now either stays where it is.
     async fn reload(&mut self) {
-        let taken = match self.spill.take() {
-            Ok(Some(taken)) => taken,
-            Ok(None) => {
-                self.away = Away::No;
-                return;
-            }
-            Err(problem) => {
-                error!(%problem, file = %self.spill.path().display(), "The spill file cannot be read");
-                return;
-            }
-        };
-        let mut passing = None;
         let mut saved = 0_usize;
-        for conversation in &taken.conversations {
-            if passing.is_some() {
-                keep(&self.spill, conversation);
-                continue;
-            }
-            match self.store.save_conversation(conversation).await {
-                Ok(()) => saved += 1,
-                Err(problem) if problem.is_passing() => {
-                    keep(&self.spill, conversation);
-                    passing = Some(problem);
-                }
-                Err(problem) => self.set_aside(conversation, &problem),
-            }
-        }
-        if let Err(problem) = taken.done() {
-            error!(%problem, "The spill file cannot be removed; its records will be saved again, which changes nothing");
-        }
-        self.away = if passing.is_some() { Away::Yes } else { Away::No };
+        self.away = if self.give_all(&mut saved).await { Away::No } else { Away::Yes };
+        self.spill_held();
         if saved > 0 {
             info!(saved, "Spilled conversations are in the database");
+        }
+    }
+
+    /// Whether the database took all there was.
+    async fn give_all(&mut self, saved: &mut usize) -> bool {
+        while let Some(conversation) = self.held.front() {
+            match self.give(conversation).await {
+                Given::Saved => *saved += 1,
+                Given::SetAside => {}
+                Given::Not => return false,
+            }
+            self.held.pop_front();
+        }
+        while let Some(mut taken) = self.loading.take().or_else(|| self.take()) {
+            while let Some(conversation) = taken.conversations.front() {
+                match self.give(conversation).await {
+                    Given::Saved => *saved += 1,
+                    Given::SetAside => {}
+                    Given::Not => {
+                        self.loading = Some(taken);
+                        return false;
+                    }
+                }
+                taken.conversations.pop_front();
+            }
+            if let Err(problem) = taken.done() {
+                error!(%problem, "The spill file cannot be removed; its records will be saved again, which changes nothing");
+                break;
+            }
+        }
+        true
+    }
+
+    fn take(&self) -> Option<Taken> {
+        let taken = self.spill.take();
+        taken.unwrap_or_else(|problem| {
+            error!(%problem, file = %self.spill.path().display(), "The spill file cannot be read");
+            None
+        })
+    }
+
+    async fn give(&self, conversation: &Conversation) -> Given {
+        match self.store.save_conversation(conversation).await {
+            Ok(()) => Given::Saved,
+            Err(problem) if problem.is_passing() => Given::Not,
+            Err(problem) => {
+                self.set_aside(conversation, &problem);
+                Given::SetAside
+            }
+        }
+    }
+
+    /// Keeps a record on disk; where that takes none, in memory until it or the database does, and in the log for fear of that.
+    fn spill_or_hold(&mut self, conversation: Conversation) {
+        let Err(problem) = self.spill.keep(&conversation) else { return };
+        lost(&conversation, &problem);
+        if self.held.len() < HELD {
+            self.held.push_back(conversation);
+        }
+    }
+
+    /// What is in memory alone goes on disk, as much as that takes.
+    fn spill_held(&mut self) {
+        while self.held.front().is_some_and(|conversation| self.spill.keep(conversation).is_ok()) {
+            self.held.pop_front();
+        }
+    }
+
+    /// At the end of the process.
+    fn let_go(&mut self) {
+        self.spill_held();
+        if !self.held.is_empty() {
+            let records = self.held.len();
+            error!(
+                records,
+                "Neither database nor disk took the last conversation records: earlier lines of this log have them"
+            );
         }
     }
 
@@ -204,14 +271,8 @@ impl Writer {
     }
 }
 
-fn keep(spill: &Spill, conversation: &Conversation) {
-    if let Err(problem) = spill.keep(conversation) {
-        lost(conversation, &problem);
-    }
-}
-
-/// Neither database nor disk takes it: the log is what is left.
-fn lost(conversation: &Conversation, problem: &std::io::Error) {
+/// Neither database nor disk takes it: the log is what is left, and at best our memory.
+fn lost(conversation: &Conversation, problem: &io::Error) {
     let record = serde_json::to_string(conversation).unwrap_or_default();
-    error!(%problem, record, "A conversation record is kept nowhere but in this line");
+    error!(%problem, record, "A conversation record is on no disk, and in this line in case that none takes it");
 }

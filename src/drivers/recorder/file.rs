@@ -89,19 +89,28 @@ impl Tapefile {
             folder::make(parent)?;
         }
         let listed = folder::list(&directory, conversation_uuid, &path)?;
-        let file = folder::create(&folder::part(&whole))?;
-        file.lock()?;
-        let encoding = match format {
-            RecordingFormat::Wav => Encoding::Wav(0),
-            RecordingFormat::Opus => Encoding::Opus(Box::new(ogg::Writer::new(rate).map_err(io::Error::other)?)),
-        };
-        let sealer = None;
-        let mut tape = Self { directory, path, listed, file, sealer, then, encoding, rate, at: 0, gaps: Vec::new() };
+        let unlist = listed.clone();
+        let begun = folder::create(&folder::part(&whole)).and_then(|file| {
+            let encoding = match format {
+                RecordingFormat::Wav => Encoding::Wav(0),
+                RecordingFormat::Opus => Encoding::Opus(Box::new(ogg::Writer::new(rate).map_err(io::Error::other)?)),
+            };
+            let (sealer, gaps) = (None, Vec::new());
+            let tape = Self { directory, path, listed, file, sealer, then, encoding, rate, at: 0, gaps };
+            // On a full disk there is room for a name, and for nothing else.
+            tape.begin(key.as_ref()).inspect_err(|_| drop(fs::remove_file(folder::part(&whole))))
+        });
+        begun.inspect_err(|_| drop(fs::remove_file(unlist)))
+    }
+
+    /// Writes what stands before everything else.
+    fn begin(mut self, key: Option<&Key>) -> io::Result<Self> {
+        self.file.lock()?;
         if let Some(key) = key {
-            tape.seal_with(&key)?;
+            self.seal_with(key)?;
         }
-        tape.append(&[])?;
-        Ok(tape)
+        self.append(&[])?;
+        Ok(self)
     }
 
     fn seal_with(&mut self, key: &Key) -> io::Result<()> {
@@ -197,8 +206,13 @@ impl Tapefile {
                 if self.sealer.is_some() {
                     return if bytes.is_empty() { Ok(()) } else { self.put(&bytes, Follows::More) };
                 }
-                self.file.write_all_at(&bytes, wav::HEADER as u64 + from)?;
-                self.file.write_all_at(&wav::header(self.rate, end), 0)
+                let (place, header) = (wav::HEADER as u64 + from, wav::header(self.rate, end));
+                let written = self.file.write_all_at(&bytes, place).and_then(|()| self.file.write_all_at(&header, 0));
+                if written.is_err() {
+                    // A full disk may have taken a part, which no header counts. Without this it stays behind the end.
+                    let _ = self.file.set_len(place);
+                }
+                written
             }
             Encoding::Opus(writer) => {
                 let pages = writer.push(samples).map_err(io::Error::other)?;

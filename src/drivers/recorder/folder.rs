@@ -66,7 +66,9 @@ pub(super) fn part(path: &Path) -> PathBuf {
 pub(super) fn list(directory: &Path, conversation_uuid: Uuid, path: &str) -> io::Result<PathBuf> {
     make(&directory.join(UNFINISHED))?;
     let entry = entry(directory, conversation_uuid);
-    create(&entry)?.write_all(path.as_bytes())?;
+    let written = create(&entry)?.write_all(path.as_bytes());
+    // A name without a path in it would never be taken from the list.
+    written.inspect_err(|_| drop(fs::remove_file(&entry)))?;
     Ok(entry)
 }
 

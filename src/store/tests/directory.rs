@@ -126,6 +126,22 @@ pub(super) async fn calls_go_by_what_was_known_while_the_database_is_away(scratc
     assert!(matches!(stranger, Err(StoreError::Unavailable(_))), "{stranger:?}");
 }
 
+/// As one that is away, whose connections are tried time and again: a caller hears nothing meanwhile.
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_not_waited_for_where_something_is_known() {
+    let scratch = sqlite().await.unwrap();
+    let mut world = world(&scratch).await;
+    world.name().await;
+    world.change(&scratch, "update v_voice_secretaries_realtime set secretary_name = 'Bia'").await;
+    let Sql::Sqlite(pool) = &scratch.store else { panic!("another database") };
+    let mut busy = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        busy.push(pool.acquire().await.unwrap());
+    }
+    assert_eq!(timeout(Duration::from_millis(2_500), world.name()).await.unwrap(), "Ana");
+    assert_eq!(world.directory.stale(), 1);
+}
+
 /// Whoever stops the server of the database, or a firewall between us, cuts the ear off.
 #[tokio::test]
 async fn who_is_not_told_of_changes_asks_at_each_call_until_told_again() {

@@ -1,10 +1,13 @@
 //! No conversation record is lost while the database is away, slow to come back, or refuses it.
 use super::*;
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 /// A real store that can be unplugged, and tells of each try.
 #[derive(Debug)]
@@ -132,6 +135,8 @@ struct World {
 
 const QUICK: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(3_600);
+/// Nothing here takes so long that works.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn world(away: bool) -> World {
     let scratch = sqlite().await.unwrap();
@@ -151,8 +156,21 @@ impl World {
         self.scratch.store.conversations(10_000).await.unwrap().len()
     }
 
+    /// Records on disk: those that wait, and those on their way back.
     fn spilled(&self) -> usize {
-        std::fs::read_to_string(self.spill.path()).map_or(0, |text| text.lines().count())
+        let lines = |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+        lines(self.spill.path()) + lines(&self.loading())
+    }
+
+    fn loading(&self) -> PathBuf {
+        format!("{}.loading", self.spill.path().display()).into()
+    }
+
+    /// Until the database was asked to keep a record so often.
+    async fn tried(&self, times: usize) {
+        while self.store.order.lock().unwrap().len() < times {
+            self.store.tried.notified().await;
+        }
     }
 
     fn refused(&self) -> String {
@@ -315,6 +333,77 @@ async fn what_is_spilled_does_not_wait_until_nobody_calls() {
     };
     tokio::join!(writer.run(), script);
     assert_eq!(world.store.order.lock().unwrap()[0], spilled.conversation_uuid);
+}
+
+#[tokio::test]
+async fn records_on_disk_stay_there_while_it_takes_no_more() {
+    let world = world(true).await;
+    for _ in 0..3 {
+        world.spill.keep(&conversation(&world.ana)).unwrap();
+    }
+    std::fs::rename(world.spill.path(), world.loading()).unwrap();
+    // Nobody can write to a folder as to a file.
+    std::fs::create_dir(world.spill.path()).unwrap();
+    let (recorder, writer) = world.recorder(QUICK);
+    let script = async {
+        world.tried(2).await;
+        std::fs::remove_dir(world.spill.path()).unwrap();
+        world.store.unplug(false);
+        while world.saved().await < 3 {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
+    assert_eq!((world.saved().await, world.spilled()), (3, 0));
+}
+
+/// Two calls end while neither takes their records; then one of the two is back.
+#[tokio::test]
+async fn what_neither_database_nor_disk_takes_is_held_until_one_does() {
+    for disk_first in [false, true] {
+        let mut world = world(true).await;
+        let folder = world.spill.path().with_extension("folder");
+        world.spill = Spill::new(folder.join("spill.jsonl"));
+        let (recorder, writer) = world.recorder(QUICK);
+        for _ in 0..2 {
+            recorder.record(conversation(&world.ana));
+        }
+        let script = async {
+            // The first is tried three times and held, then once again; the second is held before the next time.
+            world.tried(5).await;
+            if disk_first {
+                std::fs::create_dir(&folder).unwrap();
+                while world.spilled() < 2 {
+                    world.store.tried.notified().await;
+                }
+            }
+            world.store.unplug(false);
+            while world.saved().await < 2 {
+                world.store.tried.notified().await;
+            }
+            drop(recorder);
+        };
+        timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
+        assert_eq!((world.saved().await, world.spilled()), (2, 0), "disk first: {disk_first}");
+    }
+}
+
+/// At the end of the process the disk is asked once more.
+#[tokio::test]
+async fn what_is_held_at_the_end_goes_on_a_disk_that_has_room_again() {
+    let mut world = world(true).await;
+    let folder = world.spill.path().with_extension("folder");
+    world.spill = Spill::new(folder.join("spill.jsonl"));
+    let (recorder, writer) = world.recorder(NEVER);
+    recorder.record(conversation(&world.ana));
+    let script = async {
+        world.tried(3).await;
+        std::fs::create_dir(&folder).unwrap();
+        drop(recorder);
+    };
+    timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
+    assert_eq!((world.saved().await, world.spilled()), (0, 1));
 }
 
 #[tokio::test]

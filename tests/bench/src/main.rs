@@ -1,6 +1,6 @@
 //! `make bench`: measures a running Ramal from outside, with phones and a provider that share one clock.
 //!
-//! Writes `docs/benchmarks.md` with its pictures (`--memory`, `--capacity`, `--soak`, `--dialects`: pages of their own), and `target/bench/summary.json`. A missed target is told, not failed;
+//! Writes `docs/benchmarks.md` with its pictures (`--memory`, `--capacity`, `--soak`, `--dialects`, `--faults`: pages of their own), and `target/bench/summary.json`. A missed target is told, not failed;
 //! the exit code says only whether the measurement itself went well.
 #![expect(clippy::disallowed_methods, reason = "a driver that measures time")]
 mod analysis;
@@ -10,6 +10,7 @@ mod capacity;
 mod conversations;
 mod crowd;
 mod dialects;
+mod faults;
 mod floor;
 mod labs;
 mod machine;
@@ -71,7 +72,8 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 
 /// What other pages have.
 const APART: &str = "Measured apart: memory over many calls ([benchmarks-memory.md](benchmarks-memory.md)), an hour of calls that \
-    come and go ([benchmarks-soak.md](benchmarks-soak.md)), calls held and what each costs \
+    come and go ([benchmarks-soak.md](benchmarks-soak.md)), minutes without the database, without Redis and with a full disk \
+    ([benchmarks-faults.md](benchmarks-faults.md)), calls held and what each costs \
     ([benchmarks-capacity.md](benchmarks-capacity.md)), what a bad network leaves of speech, beside dropping and repeating \
     ([benchmarks-sound.md](benchmarks-sound.md)), interrupting, false alarms and echo \
     ([benchmarks-barge-in.md](benchmarks-barge-in.md)).";
@@ -97,6 +99,10 @@ struct Args {
     /// Only hold calls that come and go for so many minutes, and see whether anything changes.
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1_440))]
     soak: Option<u64>,
+    /// Only hold calls while the database, Redis and room on the disk are taken away and given back: each for so many minutes, or
+    /// without a number for 5, 3 and 3.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=60))]
+    faults: Option<Option<u32>>,
     /// Only hold calls through each provider's simulator, alone and together.
     #[arg(long)]
     dialects: bool,
@@ -139,6 +145,9 @@ fn main() -> Result<()> {
     }
     if args.dialects {
         return through_dialects(&args, &root, &stage, &machine);
+    }
+    if let Some(minutes) = args.faults {
+        return take_away(&args, minutes, &root, &stage, &machine);
     }
     if let Some(minutes) = args.soak {
         return soak(&args, minutes, &root, &stage, &machine);
@@ -197,6 +206,18 @@ fn soak(args: &Args, minutes: u64, root: &Path, stage: &Stage<'_>, machine: &Mac
         soak.write(&root.join("docs"), machine, &when(root))?;
     }
     println!("{}", if args.json { summary } else { soak.table() });
+    Ok(())
+}
+
+fn take_away(args: &Args, minutes: Option<u32>, root: &Path, stage: &Stage<'_>, machine: &Machine) -> Result<()> {
+    let faults = faults::hold(stage, minutes, if args.quick { args.calls.into() } else { faults::CALLS })?;
+    stage.show.finish();
+    let summary = serde_json::to_string_pretty(&faults.summary())?;
+    fs::write(stage.folder.join("faults.json"), &summary)?;
+    if !args.quick {
+        faults.write(&root.join("docs"), machine, &when(root))?;
+    }
+    println!("{}", if args.json { summary } else { faults.table() });
     Ok(())
 }
 

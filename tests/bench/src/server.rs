@@ -62,6 +62,12 @@ impl Server {
 
     /// Starts `program`, which takes SIP at `free`, in `folder`; what an earlier one kept there goes.
     pub(crate) fn run(program: &Path, folder: &Path, free: SocketAddr, configuration: &str) -> Result<Self> {
+        Self::launch(Command::new(program), folder, free, configuration)
+    }
+
+    /// The same with a command that becomes the program.
+    pub(crate) fn launch(mut command: Command, folder: &Path, free: SocketAddr, configuration: &str) -> Result<Self> {
+        let program = command.get_program().to_owned();
         for left in ["bench.db", "bench.db-wal", "bench.db-shm"] {
             // The first run leaves none.
             let _ = fs::remove_file(folder.join(left));
@@ -69,7 +75,6 @@ impl Server {
         let config = folder.join("bench.toml");
         fs::write(&config, configuration)?;
         let log = folder.join("server.log");
-        let mut command = Command::new(program);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RAMAL_")) {
             command.env_remove(name);
         }
@@ -96,17 +101,26 @@ impl Server {
         bail!("{} did not say {expected:?}; its log ends with:\n{}", program.display(), server.last_words())
     }
 
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of its log.
     pub(crate) fn last_words(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n")
     }
 
     /// Warnings and errors in its log so far.
     pub(crate) fn complaints(&self) -> usize {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count()
+        self.log().lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count()
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it gets a core, in words.

@@ -39,9 +39,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Rows of the page; the first half is the warm-up, in which what the server keeps of its last calls fills up.
 const PARTS: u32 = 6;
 /// So far off its grid a packet is late, ms.
-const LATE: f64 = 10.0;
+pub(crate) const LATE: f64 = 10.0;
 /// So many late packets of one call, one after the other, are a burst.
-const BURST: usize = 3;
+pub(crate) const BURST: usize = 3;
 
 /// What was noted.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Ground<'_> {
 }
 
 /// How often several packets in a row were late.
-fn bursts(off_grid: &[f64]) -> usize {
+pub(crate) fn bursts(off_grid: &[f64]) -> usize {
     off_grid
         .chunk_by(|one, next| (*one > LATE) == (*next > LATE))
         .filter(|run| run.len() >= BURST && run[0] > LATE)

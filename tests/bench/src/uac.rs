@@ -97,6 +97,11 @@ impl Uac {
         Ok(id)
     }
 
+    /// Its Call-ID.
+    pub(crate) fn call_id(&self, id: CallId) -> String {
+        format!("{id}.{}@bench", self.local.port())
+    }
+
     /// Sends BYE to a call that is up.
     pub(crate) fn hang_up(&mut self, id: CallId) -> Result<()> {
         let Some(call) = self.calls.get(id).filter(|call| call.state == State::Up) else { return Ok(()) };
@@ -229,10 +234,9 @@ impl Uac {
         let to = to.map_or_else(|| format!("<sip:{}@{server}>", self.extension), str::to_owned);
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={};rport\r\nMax-Forwards: 70\r\n\
-             From: <sip:phone{id}@{local}>;tag=phone{id}\r\nTo: {to}\r\nCall-ID: {id}.{}@bench\r\n\
-             CSeq: {cseq} {method}\r\n",
+             From: <sip:phone{id}@{local}>;tag=phone{id}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n",
             branch(method, id),
-            local.port(),
+            self.call_id(id),
         )
     }
 

@@ -401,7 +401,10 @@ fn done(connection: &mut Connection, item: u32, status: &str) {
     connection.active = None;
     let (response, id) = (format!("resp_{}_{item}", connection.id), format!("item_{}_{item}", connection.id));
     say(connection, &json!({"type": "response.output_audio.done", "response_id": response, "item_id": id}));
-    let usage = json!({"total_tokens": 0, "input_tokens": 0, "output_tokens": 0});
+    // It costs something, so that sums of money can be compared.
+    let usage = json!({"total_tokens": 90, "input_tokens": 60, "output_tokens": 30,
+        "input_token_details": {"text_tokens": 40, "audio_tokens": 20, "cached_tokens": 0},
+        "output_token_details": {"text_tokens": 10, "audio_tokens": 20}});
     let response = json!({"id": response, "status": status, "status_details": null, "output": [], "usage": usage});
     say(connection, &json!({"type": "response.done", "response": response}));
 }
