@@ -13,7 +13,10 @@ use crate::{
     record::Conversation,
     seats::Seat,
     secretary::{DomainRef, Identity, Secretary, SecretaryRow},
-    store::{self, Cursor, Deed, Grouping, Manuscript, Period, Placed, Query, Store, StoreError, Stored, Used, WrittenSecretary},
+    store::{
+        self, Cursor, Deed, Grouping, Manuscript, Period, Placed, Query, Store, StoreError, Stored, Used,
+        WrittenSecretary,
+    },
     switchboard::{ListenError, LiveCall, OrderError},
     tenancy::{Tenant, TenantRow},
 };
@@ -128,7 +131,7 @@ impl Scope {
     }
 
     /// The same, and whether her knowledge is this tenant's.
-    async fn check(&self, id: Uuid, row: &SecretaryRow) -> Result<Secretary, Problem> {
+    async fn check_row(&self, id: Uuid, row: &SecretaryRow) -> Result<Secretary, Problem> {
         let secretary = self.parse(id, row)?;
         let refused = |problem: &str| Err(Problem::field("rag_collection_id", problem));
         let Some(id) = secretary.rag_collection_id else {
@@ -145,12 +148,12 @@ impl Scope {
     }
 
     pub(super) async fn add(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
-        let secretary = self.check(id, row).await?;
+        let secretary = self.check_row(id, row).await?;
         Ok(self.store().await.secretaries().add(&self.actor, &secretary, row).await?)
     }
 
     pub(super) async fn replace(&self, id: Uuid, row: &SecretaryRow) -> Result<WrittenSecretary, Problem> {
-        let secretary = self.check(id, row).await?;
+        let secretary = self.check_row(id, row).await?;
         Ok(self.store().await.secretaries().replace(&self.actor, &secretary, row).await?)
     }
 
@@ -266,7 +269,8 @@ impl Scope {
     /// The same of somebody who is not kept.
     pub(super) async fn somebody(&self, row: &SecretaryRow) -> Result<(Secretary, Tenant), Problem> {
         let mut secretary = self.parse(Uuid::nil(), row)?;
-        if let Some(Stored { identity, .. }) = self.secretaries(None, 1).await?.into_iter().next() {
+        let known = self.secretaries("", 1).await?.into_iter().find_map(|placed| placed.row.ok());
+        if let Some(Stored { identity, .. }) = known {
             secretary.domain_name = identity.domain_name;
         }
         let tenant = self.tenant().await?;

@@ -197,7 +197,7 @@ async fn found(store: &Sql, extension: &str, domain: &str) -> Secretary {
 async fn known(store: &Sql, domain_uuid: Uuid) -> (Uuid, Uuid) {
     let (knowledge_uuid, document_uuid, created_at) = (Uuid::new_v4(), Uuid::new_v4(), Utc::now());
     let collection = Collection { knowledge_uuid, domain_uuid, name: "Preços".into(), created_at, documents: 0 };
-    assert_eq!(store.knowledge().add_collection("x", &collection).await.unwrap(), Kept::Done);
+    assert_eq!(store.knowledge().add_collection("x", &collection).await.unwrap(), store::Kept::Done);
     let text = "A consulta custa 150 reais.";
     let (bytes, sha256) = measured(text);
     let document = Document {
@@ -213,7 +213,7 @@ async fn known(store: &Sql, domain_uuid: Uuid) -> (Uuid, Uuid) {
         updated_at: created_at,
     };
     let manuscript = Manuscript { document: &document, text };
-    assert_eq!(store.knowledge().add_document("x", manuscript).await.unwrap(), Kept::Done);
+    assert_eq!(store.knowledge().add_document("x", manuscript).await.unwrap(), store::Kept::Done);
     (knowledge_uuid, document_uuid)
 }
 
@@ -389,6 +389,7 @@ on_both! {
     a_secretary_is_called_by_those_she_belongs_to
     a_token_opens_until_it_is_revoked
     knowledge_is_kept_found_changed_and_forgotten
+    knowledge_that_is_none_or_too_much_is_refused
     a_secretary_has_knowledge_of_her_own_tenant_alone
 }
 
@@ -897,6 +898,20 @@ async fn knowledge_is_kept_found_changed_and_forgotten(world: World) {
     assert_eq!((told.status, &told.json()["source"]), (200, &Value::Null), "{}", told.json());
     assert_eq!(told.json()["created_at"], whole["document"]["created_at"]);
     assert_eq!((found("sabado").await, found("janeiro").await[0]["title"].clone()), (json!([]), json!("Férias")));
+    assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 204);
+    for gone in [&path, &documents, &kept[0], &format!("{path}/search?words=janeiro")] {
+        assert_eq!(world.get(token, gone).await.kind(), "not-found", "{gone}");
+    }
+    let deeds = world.store.records().deeds(world.a.domain, 3).await.unwrap();
+    let told: Vec<_> = deeds.iter().map(|told| (told.deed.actor.as_str(), told.deed.action.as_str())).collect();
+    assert_eq!(told, ["delete", "update", "delete"].map(|action| ("token panel", action)));
+}
+
+async fn knowledge_that_is_none_or_too_much_is_refused(world: World) {
+    let token = &world.a.token;
+    let path = format!("/v1/knowledge/{}", world.a.knowledge);
+    let (documents, kept) = (format!("{path}/documents"), format!("{path}/documents/{}", world.a.document));
+    let hours = json!({"title": "Horários", "text": "Aos sábados abrimos às 8h."});
     for (field, value) in [
         ("title", json!(" ")),
         ("title", json!("x".repeat(256))),
@@ -908,7 +923,7 @@ async fn knowledge_is_kept_found_changed_and_forgotten(world: World) {
     ] {
         let mut wrong = hours.clone();
         wrong[field] = value;
-        for (method, path) in [("POST", &documents), ("PUT", &kept[0])] {
+        for (method, path) in [("POST", &documents), ("PUT", &kept)] {
             let told = world.ask(token, method, path, Some(&wrong)).await;
             assert_eq!(
                 (told.status, told.json()["errors"][0]["field"].as_str()),
@@ -921,13 +936,6 @@ async fn knowledge_is_kept_found_changed_and_forgotten(world: World) {
     let longest = json!({"title": "x", "text": "é".repeat(LONGEST_TEXT / 2)});
     assert_eq!(world.ask(token, "POST", &documents, Some(&longest)).await.status, 201);
     assert_eq!(world.get(token, &format!("{path}/search?words=x&limit=51")).await.kind(), "malformed");
-    assert_eq!(world.ask(token, "DELETE", &path, None).await.status, 204);
-    for gone in [&path, &documents, &kept[0], &format!("{path}/search?words=janeiro")] {
-        assert_eq!(world.get(token, gone).await.kind(), "not-found", "{gone}");
-    }
-    let deeds = world.store.records().deeds(world.a.domain, 3).await.unwrap();
-    let told: Vec<_> = deeds.iter().map(|told| (told.deed.actor.as_str(), told.deed.action.as_str())).collect();
-    assert_eq!(told, ["delete", "insert", "update"].map(|action| ("token panel", action)));
     let one_more = async || world.ask(token, "POST", "/v1/knowledge", Some(&json!({"name": "x"}))).await;
     for _ in 1..MOST_COLLECTIONS {
         assert_eq!(one_more().await.status, 201);

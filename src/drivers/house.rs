@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     api::{
-        Heard, House, Kept, Ladder, News, Piece, Readiness, Silence, Sound, Stream, TestCall, TestReport, Tried, Untried,
-        Wanted,
+        Heard, House, Kept, Ladder, News, Piece, Readiness, Silence, Sound, Stream, TestCall, TestReport, Tried,
+        Untried, Wanted,
     },
     call::{Rung, steer::Order},
     config::Config,

@@ -118,6 +118,10 @@ impl World {
         self.commands.extend(std::iter::from_fn(|| self.call.poll_command()));
     }
 
+    fn warned(&self, of: &str) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Warning(text) if text.contains(of)))
+    }
+
     fn record(&self) -> Option<&Conversation> {
         self.events.iter().find_map(|event| match event {
             Event::Ended(record) => Some(record.as_ref()),

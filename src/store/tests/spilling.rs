@@ -358,6 +358,13 @@ async fn records_on_disk_stay_there_while_it_takes_no_more() {
     assert_eq!((world.saved().await, world.spilled()), (3, 0));
 }
 
+/// Until the disk has so many records.
+async fn on_disk(world: &World, records: usize) {
+    while world.spilled() < records {
+        world.store.tried.notified().await;
+    }
+}
+
 /// Two calls end while neither takes their records; then one of the two is back.
 #[tokio::test]
 async fn what_neither_database_nor_disk_takes_is_held_until_one_does() {
@@ -374,9 +381,7 @@ async fn what_neither_database_nor_disk_takes_is_held_until_one_does() {
             world.tried(5).await;
             if disk_first {
                 std::fs::create_dir(&folder).unwrap();
-                while world.spilled() < 2 {
-                    world.store.tried.notified().await;
-                }
+                on_disk(&world, 2).await;
             }
             world.store.unplug(false);
             while world.saved().await < 2 {

@@ -32,7 +32,7 @@ impl World {
     }
 
     /// Results of tools that the model was told, and how often it was asked to speak.
-    fn told(&self) -> (Vec<Value>, usize) {
+    fn results(&self) -> (Vec<Value>, usize) {
         let items = sent(&self.outgoing, "conversation.item.create");
         let outputs = items.iter().filter_map(|message| message["item"]["output"].as_str());
         let outputs = outputs.map(|output| serde_json::from_str(output).unwrap()).collect();
@@ -43,10 +43,6 @@ impl World {
         let settings = sent(&self.outgoing, "session.update").remove(0);
         let tools = settings["session"]["tools"].as_array().unwrap().iter();
         tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
-    }
-
-    fn warned(&self, of: &str) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Warning(text) if text.contains(of)))
     }
 
     /// What is written down of the caller's side.
@@ -65,14 +61,14 @@ fn what_is_looked_up_is_told_to_the_model_and_written_down() {
     assert_eq!((lookup.domain, lookup.collection), (Uuid::from_u128(2), COLLECTION));
     assert_eq!((lookup.question.as_str(), world.call.poll_lookup()), ("preço da consulta", None));
     world.pass(Duration::from_millis(700), false);
-    let (told, asked) = world.told();
+    let (told, asked) = world.results();
     assert!(told.is_empty(), "{told:?}");
     world.found(&lookup, Some(&[price()]));
-    let (told, asked_again) = world.told();
+    let (told, asked_again) = world.results();
     assert_eq!((told.len(), told[0]["status"].as_str(), asked_again), (1, Some("found"), asked + 1));
     assert_eq!(told[0]["passages"][0]["text"], "A consulta custa 150 reais.");
     world.found(&lookup, Some(&[]));
-    assert_eq!(world.told().0.len(), 1, "it is answered once");
+    assert_eq!(world.results().0.len(), 1, "it is answered once");
     world.says(Duration::from_secs(1), None);
     world.pass(Duration::from_secs(2), false);
     assert_eq!(world.written(), ["[looked up \"preço da consulta\": 1 found]"]);
@@ -84,19 +80,19 @@ fn what_nobody_answers_is_told_in_time_and_the_call_goes_on() {
     let mut world = World::answered(knows);
     let lookup = world.looks_up().unwrap();
     world.pass(PATIENCE - Duration::from_millis(100), false);
-    assert!(world.told().0.is_empty());
+    assert!(world.results().0.is_empty());
     world.pass(Duration::from_millis(200), false);
-    let (told, asked) = world.told();
+    let (told, asked) = world.results();
     assert_eq!((told.len(), told[0]["status"].as_str()), (1, Some("unavailable")));
     world.found(&lookup, Some(&[price()]));
-    assert_eq!(world.told(), (told, asked), "too late");
+    assert_eq!(world.results(), (told, asked), "too late");
     assert!(world.warned("looked up") && !world.call.is_over());
     let lookup = world.looks_up().unwrap();
     world.found(&lookup, None);
-    assert_eq!(world.told().0[1]["status"], "unavailable", "nobody can tell");
+    assert_eq!(world.results().0[1]["status"], "unavailable", "nobody can tell");
     let lookup = world.looks_up().unwrap();
     world.found(&lookup, Some(&[]));
-    assert_eq!(world.told().0[2]["status"], "nothing found");
+    assert_eq!(world.results().0[2]["status"], "nothing found");
     let no_answer = "[looked up \"preço da consulta\": no answer]";
     assert_eq!(world.written(), [no_answer, no_answer, "[looked up \"preço da consulta\": 0 found]"]);
 }
@@ -109,7 +105,7 @@ fn who_asks_too_much_at_once_is_refused() {
         lookups.push(lookup);
     }
     assert_eq!(lookups.len(), 4);
-    assert_eq!(world.told().0[0]["status"], "refused");
+    assert_eq!(world.results().0[0]["status"], "refused");
     world.found(&lookups[2], Some(&[price()]));
     assert!(world.looks_up().is_some(), "there is room again");
 }
@@ -121,7 +117,7 @@ fn without_knowledge_there_is_nothing_to_look_up() {
         let mut world = World::answered(change);
         assert!(!world.tools().contains(&"search_knowledge".to_owned()));
         assert_eq!(world.looks_up(), None);
-        assert_eq!(world.told().0[0]["status"], "refused", "{:?}", world.told());
+        assert_eq!(world.results().0[0]["status"], "refused", "{:?}", world.results());
     }
 }
 
@@ -130,9 +126,9 @@ fn who_is_being_put_through_is_told_nothing_more() {
     let mut world = World::answered(knows);
     let lookup = world.looks_up().unwrap();
     world.says(Duration::from_secs(1), Some(("transfer", r#"{"destination":"sales"}"#)));
-    let asked = world.told().1;
+    let asked = world.results().1;
     world.found(&lookup, Some(&[price()]));
-    let (told, asked_again) = world.told();
+    let (told, asked_again) = world.results();
     assert_eq!((told.last().unwrap()["status"].as_str(), asked_again), (Some("found"), asked));
 }
 
@@ -143,9 +139,9 @@ fn who_speaks_is_not_spoken_to() {
     let lookup = world.looks_up().unwrap();
     world.pass(Duration::from_millis(1_500), false);
     world.pass(Duration::from_millis(400), true);
-    let asked = world.told().1;
+    let asked = world.results().1;
     world.found(&lookup, Some(&[price()]));
-    let (told, asked_again) = world.told();
+    let (told, asked_again) = world.results();
     assert_eq!((told[0]["status"].as_str(), asked_again), (Some("found"), asked));
 }
 

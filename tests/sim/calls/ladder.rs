@@ -59,10 +59,6 @@ impl World {
         texts
     }
 
-    fn warned(&self, of: &str) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::Warning(text) if text.contains(of)))
-    }
-
     /// What became of the connection last.
     fn connection(&self) -> Option<&Event> {
         self.events.iter().rfind(|event| matches!(event, Event::Connect(_) | Event::Disconnect))
