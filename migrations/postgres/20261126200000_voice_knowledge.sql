@@ -51,8 +51,6 @@ create table if not exists v_voice_knowledge_chunks (
         references v_voice_knowledge_documents (domain_uuid, knowledge_uuid, document_uuid) on delete cascade
 );
 
-create index if not exists idx_voice_knowledge_chunks_search on v_voice_knowledge_chunks using gin (search);
-
--- What goes with a document, or a collection.
-create index if not exists idx_voice_knowledge_chunks_document
-    on v_voice_knowledge_chunks (domain_uuid, knowledge_uuid, document_uuid);
+-- Documents are read far more often than they are written: what is written goes into the index at once, and not into a list beside it
+-- that each search would have to read.
+create index if not exists idx_voice_knowledge_chunks_search on v_voice_knowledge_chunks using gin (search) with (fastupdate = off);

@@ -39,10 +39,6 @@ create table if not exists v_voice_knowledge_chunks (
         references v_voice_knowledge_documents (domain_uuid, knowledge_uuid, document_uuid) on delete cascade
 );
 
--- What goes with a document, or a collection.
-create index if not exists idx_voice_knowledge_chunks_document
-    on v_voice_knowledge_chunks (domain_uuid, knowledge_uuid, document_uuid);
-
 create virtual table if not exists v_voice_knowledge_words
     using fts5 (search, content = 'v_voice_knowledge_chunks', content_rowid = 'chunk_id');
 

@@ -303,8 +303,11 @@ impl Told {
 
 impl World {
     async fn send(&self, request: Request<Body>) -> Told {
-        let mut request = request;
-        request.extensions_mut().insert(Peer(Ipv4Addr::LOCALHOST.into()));
+        self.send_from(Ipv4Addr::LOCALHOST, request).await
+    }
+
+    async fn send_from(&self, from: Ipv4Addr, mut request: Request<Body>) -> Told {
+        request.extensions_mut().insert(Peer(from.into()));
         let response = self.router.clone().call(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
@@ -427,11 +430,13 @@ async fn nothing_of_another_tenant_can_be_seen_or_touched(world: World) {
     let at = |path: &str, id: Uuid, inner: Uuid| {
         path.replace("{id}", &id.to_string()).replace("{document}", &inner.to_string())
     };
-    for (method, path, scoped, body) in operations() {
+    for (number, (method, path, scoped, body)) in (1_u32..).zip(operations()) {
         let asked = format!("{method} {path}");
         let nowhere = at(&path, Uuid::new_v4(), Uuid::new_v4());
         if path.starts_with("/v1/") {
-            let told = world.ask("ramal_0_0", &method, &nowhere, body.as_ref()).await;
+            // One address may not be wrong so often.
+            let stranger = request("ramal_0_0", &method, &nowhere, body.as_ref());
+            let told = world.send_from(Ipv4Addr::from(number), stranger).await;
             assert_eq!((told.status, told.kind().as_str()), (401, "unauthorized"), "{asked}");
         }
         if !scoped {

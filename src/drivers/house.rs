@@ -225,6 +225,12 @@ impl House for Host {
             let saying = Secretary { first_message: Some(text.to_owned()), ..saying_nothing_else(secretary) };
             let first = ladder::rungs(&saying, &config, &ears).map(|rungs| rungs.first);
             let rung = match first {
+                // Callers are told so by an English voice, which is not what is to be heard.
+                Ok(Rung::Local { config: local, .. }) if local.voice != local.language => {
+                    let tag = local.language.tag();
+                    let why = format!("There is no voice for {tag} in this server: `ramal models fetch` gets one");
+                    return Err(Untried::Unfit(why));
+                }
                 // The built-in receptionist has more to say than that.
                 Ok(Rung::Local { .. }) => {
                     ladder::notice(&saying.saying_only(text.to_owned()), "preview", &config, &ears)

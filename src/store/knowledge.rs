@@ -82,8 +82,9 @@ const ADD_CHUNKS_OF_SQLITE: &str = "insert into v_voice_knowledge_chunks \
     $5 || json_extract(chunk.value, '$[2]') from json_each($4) as chunk";
 
 macro_rules! select_passages {
-    ($from:literal) => {
+    ($with:literal, $from:literal) => {
         concat!(
+            $with,
             "select cast(c.document_uuid as text) as document_uuid, d.document_title as document_title, ",
             "c.ordinal as ordinal, c.chunk_heading as chunk_heading, c.chunk_text as chunk_text ",
             $from
@@ -92,17 +93,19 @@ macro_rules! select_passages {
 }
 
 /// A collection may have documents of several languages, so that a word is asked for as each of them knows it; what is a word of none,
-/// or says nothing in it, is dropped on the way.
+/// or says nothing in it, is dropped on the way. What is asked is known before a row is looked at, so that the index can be used.
 pub(super) const LOOK_UP: &str = select_passages!(
+    "with asked as (select cast(string_agg(quote_literal(lexeme), ' | ') as tsquery) as words from unnest(tsvector_to_array( \
+         to_tsvector('portuguese', $4) || to_tsvector('english', $4) || to_tsvector('spanish', $4) || \
+         to_tsvector('simple', $4))) as lexeme) ",
     "from v_voice_knowledge_chunks c join v_voice_knowledge_documents d \
      on d.domain_uuid = c.domain_uuid and d.document_uuid = c.document_uuid \
-     cross join (select cast(string_agg(quote_literal(lexeme), ' | ') as tsquery) as words from unnest(tsvector_to_array( \
-         to_tsvector('portuguese', $4) || to_tsvector('english', $4) || to_tsvector('spanish', $4) || \
-         to_tsvector('simple', $4))) as lexeme) as asked \
-     where c.domain_uuid = $1 and c.knowledge_uuid = $2 and c.search @@ (cast($3 as tsquery) && asked.words) \
-     order by ts_rank(c.search, asked.words) desc, c.document_uuid, c.ordinal limit $5"
+     where c.domain_uuid = $1 and c.knowledge_uuid = $2 \
+     and c.search @@ (cast($3 as tsquery) && (select words from asked)) \
+     order by ts_rank(c.search, (select words from asked)) desc, c.document_uuid, c.ordinal limit $5"
 );
 const LOOK_UP_OF_SQLITE: &str = select_passages!(
+    "",
     "from v_voice_knowledge_words join v_voice_knowledge_chunks c on c.chunk_id = v_voice_knowledge_words.rowid \
      join v_voice_knowledge_documents d on d.domain_uuid = c.domain_uuid and d.document_uuid = c.document_uuid \
      where c.domain_uuid = $1 and c.knowledge_uuid = $2 and v_voice_knowledge_words match ($3 || ' AND (' || $4 || ')') \

@@ -93,10 +93,17 @@ fn a_voice_of_the_server_is_heard_without_a_phone() -> Result<()> {
     let settings = Settings::default().with(&format!("[api]\nlisten = \"{http}\"\n")).secretary("demo", "");
     let ramal = stage.serve(&settings)?;
     let client = client(&stage, &ramal, http)?;
-    let short = heard(&stage, &client, &json!({ "realtime_provider": "local", "text": "Welcome." }))?;
+    let english =
+        json!({ "realtime_provider": "local", "provider_config": { "language": "en-US" }, "text": "Welcome." });
+    let short = heard(&stage, &client, &english)?;
     let text = "Welcome to the test line, which is open from nine to five, from Monday to Friday.";
     let long = heard(&stage, &client, &json!({ "secretary": secretary(&client)?, "text": text }))?;
     ensure!(short.seconds() > 0.3 && long.seconds() > 2.0 * short.seconds(), "{} {}", short.seconds(), long.seconds());
+    let mut other = english;
+    other["provider_config"]["language"] = json!("pt-BR");
+    let (status, told) = client.send("POST", &format!("/v1/voices/preview?{DOMAIN}"), &other)?;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    ensure!(status == 422 && told.contains("no voice for pt-BR"), "without models there is none: {status} {told}");
     ensure!(long.level(0.0, long.seconds()) > 0.01, "{}", long.level(0.0, long.seconds()));
     ramal.end()?;
     stage.clear()

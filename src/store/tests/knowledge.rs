@@ -233,7 +233,7 @@ pub(super) async fn what_a_secretary_may_look_up_is_kept_with_her(scratch: Scrat
     assert_eq!(found(store, "8000", None).await.knowledge(), None, "who says all of her says that, too");
 }
 
-/// The index of words leads to the pieces of one collection, however many others have the same words. It has no rival here.
+/// The index of words leads to the pieces of one collection, however many others have the same words.
 #[tokio::test]
 async fn words_of_a_collection_are_found_by_their_index() {
     use crate::store::knowledge::{LOOK_UP, word_of};
@@ -252,7 +252,6 @@ async fn words_of_a_collection_are_found_by_their_index() {
                  array_to_tsvector(array['k' || replace(cast(knowledge_uuid as text), '-', '')]) || \
                  to_tsvector('portuguese', ' quero' || case when n % 100 = 0 then ' estorno' else ' boleto' end) \
              from v_voice_knowledge_documents, generate_series(1, 1000) n; \
-         drop index idx_voice_knowledge_chunks_document; \
          analyze v_voice_knowledge_chunks"
             .into(),
     )

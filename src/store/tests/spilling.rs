@@ -120,10 +120,6 @@ impl Store for Unpluggable {
     fn tokens(&self) -> &dyn Tokens {
         self.store.tokens()
     }
-
-    fn knowledge(&self) -> &dyn Knowledge {
-        self.store.knowledge()
-    }
 }
 
 struct World {
@@ -164,6 +160,13 @@ impl World {
 
     fn loading(&self) -> PathBuf {
         format!("{}.loading", self.spill.path().display()).into()
+    }
+
+    /// Until so many records are on disk.
+    async fn on_disk(&self, records: usize) {
+        while self.spilled() < records {
+            self.store.tried.notified().await;
+        }
     }
 
     /// Until the database was asked to keep a record so often.
@@ -358,13 +361,6 @@ async fn records_on_disk_stay_there_while_it_takes_no_more() {
     assert_eq!((world.saved().await, world.spilled()), (3, 0));
 }
 
-/// Until the disk has so many records.
-async fn on_disk(world: &World, records: usize) {
-    while world.spilled() < records {
-        world.store.tried.notified().await;
-    }
-}
-
 /// Two calls end while neither takes their records; then one of the two is back.
 #[tokio::test]
 async fn what_neither_database_nor_disk_takes_is_held_until_one_does() {
@@ -381,7 +377,7 @@ async fn what_neither_database_nor_disk_takes_is_held_until_one_does() {
             world.tried(5).await;
             if disk_first {
                 std::fs::create_dir(&folder).unwrap();
-                on_disk(&world, 2).await;
+                world.on_disk(2).await;
             }
             world.store.unplug(false);
             while world.saved().await < 2 {
