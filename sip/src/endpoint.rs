@@ -288,8 +288,8 @@ impl Endpoint {
     }
 
     /// Lets one call in that brings this pass, whoever may call otherwise. It counts among the calls of its rates.
-    pub fn expect(&mut self, pass: Pass) {
-        self.guards.expect(pass);
+    pub fn let_pass(&mut self, pass: Pass) {
+        self.guards.let_pass(pass);
     }
 
     /// Takes our contact out of the registrar; told by [`RegistrationState::Removed`](crate::RegistrationState).

@@ -694,10 +694,5 @@ impl Live {
 
 /// The phone side is gone, and did not say so.
 fn lost(by: TerminatedBy) -> End {
-    let cause = match by {
-        TerminatedBy::Us | TerminatedBy::NoPrack | TerminatedBy::PeerGone => "the phone side is gone without a BYE",
-        TerminatedBy::NoAck => "the phone side never acknowledged our answer",
-        TerminatedBy::SessionExpired => "the phone side let the session expire",
-    };
-    End { outcome: Outcome::Failed, cause: cause.into(), hangup: Hangup::Peer }
+    End { outcome: Outcome::Failed, cause: reason::of_lost(by).into(), hangup: Hangup::Peer }
 }

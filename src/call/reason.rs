@@ -1,5 +1,5 @@
 //! `Reason` (RFC 3326) both ways: what we tell the peer of an end, and what the record says of the peer's.
-use sip::Reason;
+use sip::{Reason, TerminatedBy};
 
 /// Q.850: normal call clearing.
 const NORMAL: u16 = 16;
@@ -29,6 +29,15 @@ pub(super) fn of_refusal(status: u16) -> Option<Reason> {
 /// The peer gave up an INVITE because somebody else answered it (RFC 3326 §1: cause 200).
 pub(super) fn is_answered_elsewhere(reason: Option<&Reason>) -> bool {
     reason.is_some_and(|reason| reason.protocol.eq_ignore_ascii_case("SIP") && reason.cause == Some(200))
+}
+
+/// Why a leg is gone that did not say so.
+pub(super) const fn of_lost(by: TerminatedBy) -> &'static str {
+    match by {
+        TerminatedBy::Us | TerminatedBy::NoPrack | TerminatedBy::PeerGone => "the phone side is gone without a BYE",
+        TerminatedBy::NoAck => "the phone side never acknowledged our answer",
+        TerminatedBy::SessionExpired => "the phone side let the session expire",
+    }
 }
 
 /// As much of a text as is worth telling; what stands in it may be the peer's.

@@ -152,7 +152,7 @@ impl Guards {
     }
 
     /// Whoever brings this pass is let in with one call.
-    pub(crate) fn expect(&mut self, pass: Pass) {
+    pub(crate) fn let_pass(&mut self, pass: Pass) {
         self.passes.add(pass);
     }
 

@@ -118,17 +118,14 @@ async fn a_second_conversation_of_a_call_does_not_overwrite_the_first() {
 async fn a_recording_that_cannot_begin_leaves_nothing_that_waits_for_its_end() {
     let folder = Folder::new();
     let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
-    let whole = folder.0.join(PATH);
-    let other = PATH.replace(".wav", "-00000000-0000-0000-0000-000000000002.wav.part");
-    fs::create_dir_all(whole.parent().unwrap()).unwrap();
-    // Neither name is free.
-    fs::write(&whole, "of another call").unwrap();
-    fs::write(folder.0.join(&other), "of another call").unwrap();
+    let part = folder::part(&folder.0.join(PATH));
+    fs::create_dir_all(part.parent().unwrap()).unwrap();
+    fs::write(&part, "of another call").unwrap();
     let sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
     let kept = sink.finish(recording(0)).await;
     assert_eq!((kept.state, kept.path), (State::Failed, None));
     assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 0);
-    assert_eq!(fs::read_to_string(folder.0.join(other)).unwrap(), "of another call");
+    assert_eq!(fs::read_to_string(part).unwrap(), "of another call");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn on_request(request: Request, endpoint: &mut Endpoint, connections: &mut Conne
         Request::Located(server, located) => endpoint.located(&server, located, now),
         Request::Policy(policy) => endpoint.set_policy(*policy),
         Request::Expect(pass, expected) => {
-            endpoint.expect(pass);
+            endpoint.let_pass(pass);
             // Whoever asked may have gone; the pass is good for a while only.
             let _ = expected.send(());
         }

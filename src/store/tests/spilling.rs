@@ -120,6 +120,10 @@ impl Store for Unpluggable {
     fn tokens(&self) -> &dyn Tokens {
         self.store.tokens()
     }
+
+    fn knowledge(&self) -> &dyn Knowledge {
+        self.store.knowledge()
+    }
 }
 
 struct World {
