@@ -42,7 +42,7 @@ pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     /// UUIDs of those of this part of the list that nobody can read, as the server's log says: they are left out of the items, and
     /// can be deleted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unreadable: Vec<String>,
     /// `cursor` of the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]

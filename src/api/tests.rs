@@ -824,8 +824,10 @@ async fn providers_and_voices_are_tried_by_those_they_belong_to(world: World) {
     let deeds = world.store.records().deeds(world.a.domain, 4).await.unwrap();
     let told: Vec<_> = deeds.iter().map(|told| (told.deed.action.as_str(), told.deed.target.as_str())).collect();
     let of_her = format!("secretary {}", world.a.secretaries[0]);
-    assert_eq!(told[..2], [("preview", "provider local"), ("check", "provider openai")]);
-    assert_eq!(told[3], ("check", of_her.as_str()));
+    // Those of one instant have no order.
+    for deed in [("preview", "provider local"), ("check", "provider openai"), ("check", of_her.as_str())] {
+        assert!(told.contains(&deed), "{deed:?} {told:?}");
+    }
 }
 
 async fn a_secretary_is_called_by_those_she_belongs_to(world: World) {

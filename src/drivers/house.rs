@@ -7,9 +7,9 @@ use super::{
     own_calls,
     recorder::{Eraser, Sounds, is_in_use},
     rehearsal::{self, Means},
-    seats::Seats,
     switchboard::{Events, Listener, Switchboard, Told},
     till::{Payer, Till},
+    trials::Trials,
 };
 use crate::{
     api::{
@@ -54,8 +54,8 @@ pub(super) struct Host {
     eraser: Arc<Eraser>,
     sounds: Sounds,
     stage: watch::Receiver<Stage>,
-    rehearsals: Seats,
-    own_calls: Seats,
+    rehearsals: Trials,
+    own_calls: Trials,
 }
 
 /// What a call of a secretary would begin with.
@@ -78,7 +78,7 @@ impl Host {
         stage: watch::Receiver<Stage>,
     ) -> anyhow::Result<Self> {
         let (eraser, sounds) = (Arc::new(Eraser::new(&config.recording)?), Sounds::new(&config.recording));
-        let (rehearsals, own_calls) = (Seats::new(REHEARSALS), Seats::new(OWN_CALLS));
+        let (rehearsals, own_calls) = (Trials::new(REHEARSALS), Trials::new(OWN_CALLS));
         Ok(Self { sources, store, eraser, sounds, stage, rehearsals, own_calls })
     }
 

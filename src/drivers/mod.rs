@@ -32,7 +32,6 @@ pub mod registrars;
 mod rehearsal;
 pub mod requests;
 pub mod rtp_socket;
-mod seats;
 pub mod server;
 pub mod signed_url;
 pub mod sip_socket;
@@ -41,6 +40,7 @@ pub mod switchboard;
 pub mod takeover;
 pub mod tap;
 pub mod till;
+mod trials;
 pub(crate) mod trust;
 pub mod ws_client;
 

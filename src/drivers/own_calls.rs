@@ -5,8 +5,8 @@ use super::{
     dns::Dns,
     phone_task::{self, Dial, PORTS},
     rtp_socket::Ports,
-    seats::Seat,
     sip_socket::Request,
+    trials::Trial,
     unguessable,
 };
 use crate::{
@@ -178,7 +178,7 @@ fn is_here(address: IpAddr) -> bool {
 /// There is no call to be placed.
 pub(super) async fn call(
     sources: &Sources,
-    seat: Seat,
+    seat: Trial,
     secretary: &Secretary,
     TestCall { say, lasts }: TestCall,
 ) -> Result<TestReport, Untried> {
