@@ -95,8 +95,10 @@ fn pacing(heard: &[Packet], window: Window, figures: &mut Figures) {
         let slots = slot(after).wrapping_sub(slot(before));
         let expected = f64::from(slots) * BLOCK_MS as f64;
         figures.interval.push((ms(after.at.saturating_duration_since(before.at)) - expected).abs());
-        figures.slots_skipped += slots.saturating_sub(1) as usize;
-        figures.downlink_lost += usize::from(after.sequence.wrapping_sub(before.sequence).saturating_sub(1));
+        // A packet that was lost had its time as well.
+        let lost = usize::from(after.sequence.wrapping_sub(before.sequence).saturating_sub(1));
+        figures.downlink_lost += lost;
+        figures.slots_skipped += (slots.saturating_sub(1) as usize).saturating_sub(lost);
     }
 }
 
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!((skipped.slots_skipped, skipped.downlink_lost), (1, 0));
         heard.remove(2);
         let lost = figures(&[Line { sent: Vec::new(), heard }], &Log::default(), window(start));
-        assert_eq!((lost.slots_skipped, lost.downlink_lost), (2, 1));
+        assert_eq!((lost.slots_skipped, lost.downlink_lost), (1, 1));
         assert!(lost.pacing.iter().all(|error| *error < 0.001), "neither is an error of the others");
     }
 

@@ -93,7 +93,7 @@ impl Row {
     fn hear(&mut self, line: &Line, window: Window) {
         let figures = analysis::figures(slice::from_ref(line), &Log::default(), window);
         self.bursts += soak::bursts(&figures.pacing);
-        self.missing += figures.slots_skipped;
+        self.missing += figures.downlink_lost + figures.slots_skipped;
         self.pacing.extend(figures.pacing);
     }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
@@ -93,7 +93,8 @@ impl Provider {
         let body = move || accept(&listener, &secured, &opened, &stopping);
         let acceptor = thread::Builder::new().name("provider-accept".into()).spawn(body)?;
         let epoll = Epoll::new(EpollCreateFlags::empty())?;
-        let carrier = Carrier { voice, floors, epoll, connections: BTreeMap::new(), log: Log::default() };
+        let (connections, agenda) = (BTreeMap::new(), BTreeSet::new());
+        let carrier = Carrier { voice, floors, epoll, connections, agenda, log: Log::default() };
         let stopping = Arc::clone(&stop);
         let body = move || carrier.run(&waiting, &stopping);
         let carrier = thread::Builder::new().name("provider".into()).spawn(body)?;
@@ -199,6 +200,8 @@ struct Carrier {
     epoll: Epoll,
     /// Those that are open, in the order in which they came.
     connections: BTreeMap<u64, Connection>,
+    /// When the script of each goes on: what is next is known without a look at all of them.
+    agenda: BTreeSet<(Instant, u64)>,
     log: Log,
 }
 
@@ -212,8 +215,7 @@ impl Carrier {
                 }
             }
             let wait = self.next_due().saturating_duration_since(Instant::now()).min(LOOK);
-            let timeout = EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::ZERO);
-            let count = match self.epoll.wait(&mut ready, timeout) {
+            let count = match self.epoll.wait(&mut ready, timeout(wait)) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(error) => {
@@ -225,10 +227,8 @@ impl Carrier {
                 self.with(event.data(), Self::read);
             }
             let now = Instant::now();
-            let is_due = |connection: &Connection| connection.due().is_some_and(|due| due <= now);
-            let due: Vec<u64> =
-                self.connections.iter().filter(|(_, it)| is_due(it)).map(|(number, _)| *number).collect();
-            for number in due {
+            while let Some(&(due, number)) = self.agenda.first().filter(|(due, _)| *due <= now) {
+                self.agenda.remove(&(due, number));
                 self.with(number, |carrier, connection| carrier.act(connection, now));
             }
         }
@@ -236,8 +236,7 @@ impl Carrier {
     }
 
     fn next_due(&self) -> Instant {
-        let due = self.connections.values().filter_map(Connection::due).min();
-        due.unwrap_or_else(|| Instant::now() + LOOK)
+        self.agenda.first().map_or_else(|| Instant::now() + LOOK, |(due, _)| *due)
     }
 
     fn welcome(&mut self, opened: Opened) -> Result<()> {
@@ -253,10 +252,14 @@ impl Carrier {
         Ok(())
     }
 
-    /// Takes a connection out for `work`, and puts it back unless it is over.
+    /// Takes a connection out for `work`, and puts it back, with when its script goes on, unless it is over.
     fn with(&mut self, number: u64, work: impl FnOnce(&mut Self, &mut Connection) -> bool) {
         let Some(mut connection) = self.connections.remove(&number) else { return };
+        if let Some(due) = connection.due() {
+            self.agenda.remove(&(due, number));
+        }
         if work(self, &mut connection) {
+            self.agenda.extend(connection.due().map(|due| (due, number)));
             self.connections.insert(number, connection);
         }
     }
@@ -395,6 +398,13 @@ impl Carrier {
             r#"{{"type":"response.output_audio.delta","event_id":"event_1","response_id":"resp_{connection}_{item}","item_id":"item_{connection}_{item}","output_index":0,"content_index":0,"delta":"{audio}"}}"#
         )
     }
+}
+
+/// In whole milliseconds, as epoll counts, and never less than `wait`: this thread would ask again and again until the
+/// moment has come, on a core that the server could have used.
+fn timeout(wait: Duration) -> EpollTimeout {
+    let up = wait.as_micros().div_ceil(1_000);
+    u16::try_from(up).map_or(EpollTimeout::ZERO, EpollTimeout::from)
 }
 
 fn done(connection: &mut Connection, item: u32, status: &str) {
