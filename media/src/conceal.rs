@@ -1,10 +1,13 @@
 //! Concealment of missing audio by repeating the pitch, in the class of ITU-T G.711 Appendix I.
 //!
-//! The last pitch period is repeated, after 10 ms the last two and after 20 ms the last three, so that a long erasure does
-//! not buzz; seams are overlapped and added, and all of it fades to silence within 60 ms. The first good frame is
-//! cross-faded with the repetition. Unlike Appendix I the output is not delayed by 3.75 ms for an overlap at the start:
-//! the listener is a recogniser, and the repeated period continues the waveform one period on.
+//! The last pitch period is repeated, after 20 ms the last two and after 40 ms the last three, so that a long erasure does
+//! not buzz; seams are overlapped and added, and all of it fades to silence from 40 to 160 ms. The first good frame is
+//! cross-faded with the repetition. Appendix I is twice as quick with the periods and fades from 10 to 60 ms, which takes
+//! the voice out of the middle of every burst: by PESQ the old frame repeated was better then. Unlike it, too, the output
+//! is not delayed by 3.75 ms for an overlap at the start: the listener is a recogniser, and the repeated period continues
+//! the waveform one period on.
 use crate::audio::SampleRate;
+use std::time::Duration;
 
 /// Voices from 66 Hz to 200 Hz; of higher ones several periods at once.
 const LONGEST_PITCH_US: u64 = 15_000;
@@ -17,12 +20,14 @@ const COARSE_HZ: u32 = 4_000;
 /// tone.
 const VOICED: f64 = 0.4;
 /// So much later another period joins those that are repeated, up to three.
-const PERIOD_US: u64 = 10_000;
+const PERIOD_US: u64 = 20_000;
 const MOST_PERIODS: usize = 3;
-/// Full volume for so long, then a linear fade to nothing (Appendix I: 10 ms, and silence after 60 ms).
-const HELD_US: u64 = 10_000;
-const SILENT_US: u64 = 60_000;
-/// The cross-fade into the first good frame, longer by as much for every 10 ms that were missing, up to 10 ms.
+/// Full volume for so long, then a linear fade to nothing.
+const HELD_US: u64 = 40_000;
+const SILENT_US: u64 = 160_000;
+/// After so long there is nothing left of it.
+pub(crate) const FADED: Duration = Duration::from_micros(SILENT_US);
+/// The cross-fade into the first good frame, longer by as much for every 20 ms that were missing, up to 10 ms.
 const RECOVERY_US: u64 = 4_000;
 const LONGEST_RECOVERY_US: u64 = 10_000;
 
@@ -152,7 +157,7 @@ impl Concealer {
     }
 
     fn samples_in(&self, micros: u64) -> usize {
-        self.rate.samples_in(std::time::Duration::from_micros(micros))
+        self.rate.samples_in(Duration::from_micros(micros))
     }
 }
 
@@ -230,11 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn it_fades_to_silence_over_sixty_milliseconds() {
+    fn a_burst_of_two_keeps_its_voice_and_what_is_longer_fades() {
         let mut concealer = primed(100.0);
-        let frames: Vec<f64> = (0..5).map(|_| power(&concealer.conceal(160))).collect();
-        assert!(frames[0] > frames[1] && frames[1] > frames[2], "{frames:?}");
-        assert_eq!(frames[3..], [0.0, 0.0]);
+        let frames: Vec<f64> = (0..10).map(|_| power(&concealer.conceal(160))).collect();
+        let before = power(&tone(100.0, 0, 160));
+        assert!(frames[..2].iter().all(|frame| *frame > before * 0.9), "{before}: {frames:?}");
+        assert!(frames[1..8].is_sorted_by(|one, next| one > next), "{frames:?}");
+        assert_eq!(frames[8..], [0.0, 0.0]);
     }
 
     #[test]
@@ -243,8 +250,8 @@ mod tests {
         concealer.conceal(160);
         let mut loud = vec![20_000_i16; 160];
         assert!(concealer.accept(&mut loud));
-        assert!(loud[0] < 10_000 && loud[63] < 20_000, "{:?}", &loud[..64]);
-        assert!(loud[64..].iter().all(|s| *s == 20_000), "20 ms were missing: 8 ms are faded");
+        assert!(loud[0] < 10_000 && loud[31] < 20_000, "{:?}", &loud[..32]);
+        assert!(loud[32..].iter().all(|s| *s == 20_000), "20 ms were missing: 4 ms are faded");
         assert!(!concealer.accept(&mut loud));
     }
 
@@ -254,8 +261,8 @@ mod tests {
         for hz in [70.0, 110.0, 190.0, 310.0] {
             let mut concealer = primed(hz);
             let before = tone(hz, 799, 1);
-            let mut heard = concealer.conceal(320);
-            let mut good = tone(hz, 1_137, 160);
+            let mut heard = concealer.conceal(480);
+            let mut good = tone(hz, 1_297, 160);
             concealer.accept(&mut good);
             heard.extend(good);
             let steps = before.iter().chain(&heard).zip(&heard).map(|(a, b)| a.abs_diff(*b));

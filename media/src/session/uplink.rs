@@ -9,7 +9,7 @@ use super::{
 use crate::{
     audio::{Audio, AudioFormat, Frame, Law, SampleRate},
     codec::{Codec, Decoder, g711},
-    conceal::Concealer,
+    conceal::{Concealer, FADED},
     noise::Noise,
     resample::{self, Tuner},
     sdp::{Direction, Negotiated},
@@ -20,8 +20,6 @@ use crate::{
 /// A provider counts samples, not arrivals: it loses nothing by waiting, while audio made up for a packet that is only
 /// late is heard besides it. Shorter than any silence that ends a turn.
 const PATIENCE: Duration = Duration::from_millis(120);
-/// What is made up first goes on as the caller did, and fades; then it is silence.
-const FADE: Duration = Duration::from_millis(60);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
 /// frames. What is longer is a pause of the sender, or another timestamp base.
 const DROPPED_FRAMES: Duration = Duration::from_millis(100);
@@ -358,11 +356,11 @@ impl Uplink {
         own.filter(|own| own.len() == count).unwrap_or_else(|| self.concealer.conceal(count))
     }
 
-    /// What stands in for a phone that sends nothing.
+    /// What stands in for a phone that sends nothing: it first goes on as the caller did, and fades; then it is silence.
     fn made_up(&mut self, count: usize) -> Vec<i16> {
         match &mut self.noise {
             Some(noise) if self.listening => noise.samples(count),
-            None if self.listening && self.made_up < FADE => self.conceal(count, None),
+            None if self.listening && self.made_up < FADED => self.conceal(count, None),
             Some(_) | None => vec![0; count],
         }
     }
