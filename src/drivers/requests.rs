@@ -35,9 +35,13 @@ const MOST_IDLE: usize = 4;
 
 /// Carries what a dialect asks over HTTP. Its connections are its own, are kept for what is asked next, and end with it.
 pub struct Requests {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    tls: Arc<rustls::ClientConfig>,
+    /// From the first question on: most calls ask nothing, and it takes memory.
+    client: Option<Http>,
     running: VecDeque<(RequestId, State)>,
 }
+
+type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 enum State {
     Asking(Pin<Box<dyn Future<Output = Result<Response<Incoming>, String>>>>),
@@ -55,21 +59,7 @@ impl fmt::Debug for Requests {
 impl Requests {
     /// Trusts whom `tls` trusts.
     pub fn new(tls: &Arc<rustls::ClientConfig>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(rustls::ClientConfig::clone(tls))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MOST_IDLE)
-            .build(connector);
-        Self { client, running: VecDeque::new() }
+        Self { tls: Arc::clone(tls), client: None, running: VecDeque::new() }
     }
 
     /// Begins or drops requests; work for the speech engine is not for it, and comes back.
@@ -90,8 +80,8 @@ impl Requests {
         None
     }
 
-    fn ask(&self, request: Request<Full<Bytes>>) -> State {
-        let answer = self.client.request(request);
+    fn ask(&mut self, request: Request<Full<Bytes>>) -> State {
+        let answer = self.client.get_or_insert_with(|| http(&self.tls)).request(request);
         State::Asking(Box::pin(async move {
             match timeout(HEAD, answer).await {
                 Ok(answer) => answer.map_err(|error| causes(&error)),
@@ -120,6 +110,23 @@ impl Requests {
         }
         Poll::Pending
     }
+}
+
+fn http(tls: &Arc<rustls::ClientConfig>) -> Http {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(rustls::ClientConfig::clone(tls))
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MOST_IDLE)
+        .build(connector)
 }
 
 impl State {
