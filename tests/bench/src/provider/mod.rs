@@ -170,6 +170,8 @@ struct Connection {
     script: Option<Script>,
     /// The response being made.
     active: Option<u32>,
+    /// Turns of the caller.
+    turns: u32,
 }
 
 impl Connection {
@@ -245,7 +247,7 @@ impl Carrier {
         // Marks have room for no more; only calls that speak are marked, and of those there are few.
         let id = number as u16;
         self.epoll.add(socket.get_ref(), EpollEvent::new(EpollFlags::EPOLLIN, number))?;
-        let mut connection = Connection { id, socket, phone: None, script: None, active: None };
+        let mut connection = Connection { id, socket, phone: None, script: None, active: None, turns: 0 };
         say(&mut connection, &json!({"type": "session.created", "session": {"id": format!("sess_{id}")}}));
         self.connections.insert(number, connection);
         self.log.connections += 1;
@@ -361,8 +363,9 @@ impl Carrier {
             }
             Act::Complete { item } => done(connection, item, "completed"),
             Act::Hear { cuts, until } => {
+                connection.turns += 1;
                 let started = json!({"type": "input_audio_buffer.speech_started", "audio_start_ms": 0,
-                    "item_id": format!("caller_{id}")});
+                    "item_id": format!("caller_{id}_{}", connection.turns)});
                 let known = |one: &&mut Item| one.connection == id && Some(one.item) == cuts;
                 if let Some(item) = self.log.items.iter_mut().rev().find(known) {
                     item.cut = Some(Instant::now());
@@ -376,10 +379,15 @@ impl Carrier {
                 }
             }
             Act::Heard => {
-                let stopped = json!({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 0,
-                    "item_id": format!("caller_{id}")});
+                let caller = format!("caller_{id}_{}", connection.turns);
+                let stopped =
+                    json!({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 0, "item_id": caller});
                 say(connection, &stopped);
-                say(connection, &json!({"type": "input_audio_buffer.committed", "item_id": format!("caller_{id}")}));
+                say(connection, &json!({"type": "input_audio_buffer.committed", "item_id": caller}));
+                // What nobody wrote down would be kept by the server, as sound.
+                let written = json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": caller,
+                    "content_index": 0, "transcript": "What does it cost?"});
+                say(connection, &written);
             }
         }
     }
