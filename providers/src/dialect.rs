@@ -233,6 +233,31 @@ pub struct Usage {
     pub connected: Duration,
 }
 
+impl Usage {
+    /// Counts this as well.
+    pub fn add(&mut self, more: &Self) {
+        self.input_text += more.input_text;
+        self.input_audio += more.input_audio;
+        self.cached_text += more.cached_text;
+        self.cached_audio += more.cached_audio;
+        self.output_text += more.output_text;
+        self.output_audio += more.output_audio;
+        self.spoken_characters += more.spoken_characters;
+        self.transcribed += more.transcribed;
+        self.connected += more.connected;
+    }
+
+    /// Tokens in, of every kind.
+    pub const fn input_tokens(&self) -> u64 {
+        self.input_text + self.input_audio + self.cached_text + self.cached_audio
+    }
+
+    /// Tokens out, of every kind.
+    pub const fn output_tokens(&self) -> u64 {
+        self.output_text + self.output_audio
+    }
+}
+
 /// What kind of trouble a provider is in; decides what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {

@@ -112,8 +112,8 @@ impl Log {
     }
 
     pub(super) fn used(&mut self, usage: &Usage) {
-        add(&mut self.usage, usage);
-        add(&mut self.present, usage);
+        self.usage.add(usage);
+        self.present.add(usage);
     }
 
     /// This provider is left: what it had of the call is known.
@@ -126,14 +126,8 @@ impl Log {
     pub(super) fn shares(&self, rung: &Rung, now: Instant) -> Vec<Share> {
         let (mut shares, used) = (self.shares.clone(), &self.present);
         let since = self.answered.map(|answered| answered.max(self.since));
-        let present = Share {
-            provider: rung.provider().to_owned(),
-            talked: since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
-            input_tokens: input_tokens(used),
-            output_tokens: output_tokens(used),
-            cost: MicroUsd(rung.cost(used, self.clock.0).unwrap_or(0)),
-        };
-        Share::gather(&mut shares, present);
+        let talked = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        Share::gather(&mut shares, rung.share(used, talked, self.clock.0));
         shares
     }
 
@@ -240,8 +234,8 @@ impl Log {
             outcome,
             end_reason: cause,
             transfer_destination: self.transfer_destination.clone(),
-            input_tokens: input_tokens(usage),
-            output_tokens: output_tokens(usage),
+            input_tokens: usage.input_tokens(),
+            output_tokens: usage.output_tokens(),
             audio: self.answered.map_or(Duration::ZERO, |answered| now.saturating_duration_since(answered)),
             estimated_cost: rung.map_or(Share::sum(&self.shares), |rung| self.cost(rung)),
             billed_cost: None,
@@ -265,24 +259,4 @@ pub fn refused(
 ) -> Conversation {
     let log = Log::new(invite, secretary, (provider, ""), conversation_uuid, clock);
     log.conversation(Outcome::Failed, why.to_owned(), None, clock.1)
-}
-
-const fn input_tokens(usage: &Usage) -> u64 {
-    usage.input_text + usage.input_audio + usage.cached_text + usage.cached_audio
-}
-
-const fn output_tokens(usage: &Usage) -> u64 {
-    usage.output_text + usage.output_audio
-}
-
-fn add(sum: &mut Usage, usage: &Usage) {
-    sum.input_text += usage.input_text;
-    sum.input_audio += usage.input_audio;
-    sum.cached_text += usage.cached_text;
-    sum.cached_audio += usage.cached_audio;
-    sum.output_text += usage.output_text;
-    sum.output_audio += usage.output_audio;
-    sum.spoken_characters += usage.spoken_characters;
-    sum.transcribed += usage.transcribed;
-    sum.connected += usage.connected;
 }

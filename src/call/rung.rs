@@ -1,5 +1,8 @@
 //! One rung of a secretary's ladder: a provider with all it needs, ready to be opened once the call's codec is known.
-use crate::breaker::Circuit;
+use crate::{
+    breaker::Circuit,
+    record::{MicroUsd, Share},
+};
 use chrono::{DateTime, Utc};
 use media::{AudioFormat, SampleRate};
 pub(super) use providers::local::Occasion;
@@ -249,6 +252,17 @@ impl Rung {
                 parts.costs(usage, &day).into_iter().try_fold(0, |sum: u64, (_, cost)| Some(sum + cost?))
             }
             Self::Local { .. } => Some(0),
+        }
+    }
+
+    /// What it had of a call that came in at this time.
+    pub fn share(&self, usage: &Usage, talked: Duration, at: DateTime<Utc>) -> Share {
+        Share {
+            provider: self.provider().to_owned(),
+            talked,
+            input_tokens: usage.input_tokens(),
+            output_tokens: usage.output_tokens(),
+            cost: MicroUsd(self.cost(usage, at).unwrap_or(0)),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     ladder::{self, Ears, Rungs},
     metrics::Audience,
     secretary::{DomainRef, Keys, Secretary},
-    store::Store,
+    store::{self, Spending, Store},
     switchboard::{ListenError, LiveCall, OrderError},
     tenancy::Tenant,
 };
@@ -64,6 +64,7 @@ struct Rehearsed {
     ears: Ears,
     means: Means,
     till: Till,
+    records: store::Recorder,
 }
 
 impl Host {
@@ -102,8 +103,8 @@ impl Host {
         let config = admission.config_of(secretary, tenant).map_err(|refusal| Untried::Unfit(refusal.why))?;
         let shared = &admission.shared;
         let (tls, http, engine) = (Arc::clone(&shared.tls), shared.http.clone(), Arc::clone(&shared.engine));
-        let (ears, till) = (admission.ears.clone(), admission.till.clone());
-        Ok(Rehearsed { config, ears, means: Means { tls, http, engine }, till })
+        let (ears, till, records) = (admission.ears.clone(), admission.till.clone(), shared.records.clone());
+        Ok(Rehearsed { config, ears, means: Means { tls, http, engine }, till, records })
     }
 
     /// Whether the database answers at all.
@@ -221,7 +222,7 @@ impl House for Host {
         text: &'a str,
     ) -> BoxFuture<'a, Result<Frame, Untried>> {
         Box::pin(async move {
-            let Rehearsed { config, ears, means, till } = self.rehearsed(secretary, tenant)?;
+            let Rehearsed { config, ears, means, till, records } = self.rehearsed(secretary, tenant)?;
             let saying = Secretary { first_message: Some(text.to_owned()), ..saying_nothing_else(secretary) };
             let first = ladder::rungs(&saying, &config, &ears).map(|rungs| rungs.first);
             let rung = match first {
@@ -238,13 +239,15 @@ impl House for Host {
                 other => other,
             };
             let rung = rung.map_err(|why| Untried::Unfit(why.to_string()))?;
+            let mut spending = spending(secretary);
+            let at = spending.started_at;
             // Where no money is left, nothing is said that costs some.
-            let _tab = match tenant.budget.as_ref().filter(|_| !rung.is_free()) {
+            let mut tab = match tenant.budget.as_ref().filter(|_| !rung.is_free()) {
                 Some(budget) => {
                     let (domain, name) = (secretary.domain_uuid, &*secretary.domain_name);
                     let (payer, step) =
                         (Payer { domain, name, zone: tenant.time_zone }, config.tenancy.limits.reservation);
-                    let opened = till.open(payer, budget, step, Utc::now()).await;
+                    let opened = till.open(payer, budget, step, at).await;
                     Some(opened.map_err(|exhausted| Untried::Unfit(exhausted.to_string()))?)
                 }
                 None => None,
@@ -252,7 +255,14 @@ impl House for Host {
             let (seat, domain) = (self.rehearsals.take(secretary.domain_uuid)?, secretary.domain_name.clone());
             let heard = aside("rehearsal", move || async move {
                 let _seat = seat;
-                rehearsal::listen(rung.rehearse(&domain), means).await
+                let heard = rehearsal::listen(rung.rehearse(&domain), means, !rung.is_free()).await;
+                let share = rung.share(&heard.used, Duration::ZERO, at);
+                if let Some(tab) = &mut tab {
+                    tab.charge(share.cost);
+                }
+                spending.shares.push(share);
+                records.note(spending);
+                heard.said
             });
             heard.await?.map_err(Untried::Failed)
         })
@@ -263,6 +273,18 @@ impl House for Host {
             let seat = self.own_calls.take(secretary.domain_uuid)?;
             own_calls::call(&self.sources, seat, secretary, call).await
         })
+    }
+}
+
+/// What a preview costs is in the usage as that of a call of no length, of which there is no record.
+fn spending(secretary: &Secretary) -> Spending {
+    let known = Some(secretary.secretary_realtime_uuid).filter(|uuid| !uuid.is_nil());
+    Spending {
+        conversation: Uuid::new_v4(),
+        domain: secretary.domain_uuid,
+        secretary: known,
+        started_at: Utc::now(),
+        shares: Vec::new(),
     }
 }
 

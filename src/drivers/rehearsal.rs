@@ -7,7 +7,7 @@ use super::{
 };
 use crate::speech::{Done, Engine};
 use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711};
-use providers::{Ahead, Dialect, Endpoint, Event, Failure, FailureKind, Incoming, Outgoing};
+use providers::{Ahead, Dialect, Endpoint, Event, Failure, FailureKind, Incoming, Outgoing, Usage};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -23,6 +23,8 @@ const READY: Duration = Duration::from_secs(10);
 const SAID: Duration = Duration::from_secs(15);
 /// Most that is heard of it: 20 seconds of most voices.
 const MOST_SAMPLES: usize = 20 * 24_000;
+/// How long a provider may take, when all was said, to tell what that took. Most do at once.
+const BILLED: Duration = Duration::from_secs(1);
 /// How often a provider hears that nobody speaks: its clock is the caller's audio.
 const PACKET: Duration = Duration::from_millis(20);
 /// Finished engine jobs that may wait.
@@ -55,17 +57,25 @@ pub(super) async fn begin(dialect: Box<dyn Dialect>, means: Means) -> Begun {
     Begun { connected: conversation.connected, ready: ready.map(|()| conversation.began.elapsed()) }
 }
 
-/// What is said first in a conversation, to somebody who says nothing.
-///
-/// # Errors
-/// It does not begin, or nothing is said.
-pub(super) async fn listen(dialect: Box<dyn Dialect>, means: Means) -> Result<Frame, Failure> {
+/// What was heard, and what that took.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// What was said; why nothing was.
+    pub(super) said: Result<Frame, Failure>,
+    /// As far as the provider told.
+    pub(super) used: Usage,
+}
+
+/// What is said first in a conversation, to somebody who says nothing. What costs is waited for until the provider has told how
+/// much it was.
+pub(super) async fn listen(dialect: Box<dyn Dialect>, means: Means, costs: bool) -> Heard {
     let mut conversation = Conversation::new(dialect, means);
-    conversation.ready().await?;
-    let mut heard = None;
-    // One that takes longer is heard as far as it came.
-    let said = timeout(SAID, conversation.hear(&mut heard)).await.unwrap_or(Ok(()));
-    heard.ok_or_else(|| said.err().unwrap_or_else(|| silence("nothing was said", SAID)))
+    let said = conversation.listen().await;
+    if costs && said.is_ok() {
+        // Whoever does not tell bills by time, or not at all.
+        let _ = timeout(BILLED, conversation.bill()).await;
+    }
+    Heard { said, used: conversation.used() }
 }
 
 fn silence(what: &str, within: Duration) -> Failure {
@@ -93,6 +103,8 @@ struct Conversation {
     listens: bool,
     alarm: Alarm,
     packets: Interval,
+    /// What the provider told that it took.
+    told: Usage,
 }
 
 impl Conversation {
@@ -111,6 +123,7 @@ impl Conversation {
             listens: false,
             alarm: Alarm::new(),
             packets: interval(PACKET),
+            told: Usage::default(),
         };
         conversation.connect();
         conversation
@@ -153,6 +166,28 @@ impl Conversation {
         ready
     }
 
+    /// What is said first.
+    async fn listen(&mut self) -> Result<Frame, Failure> {
+        self.ready().await?;
+        let mut heard = None;
+        // One that takes longer is heard as far as it came.
+        let said = timeout(SAID, self.hear(&mut heard)).await.unwrap_or(Ok(()));
+        heard.ok_or_else(|| said.err().unwrap_or_else(|| silence("nothing was said", SAID)))
+    }
+
+    /// Until it is told what that took.
+    async fn bill(&mut self) {
+        while self.told == Usage::default() {
+            self.next().await;
+        }
+    }
+
+    /// So far. A conversation that is billed by its length tells that only now and then.
+    fn used(&self) -> Usage {
+        let open = self.connected.map_or(Duration::ZERO, |after| self.began.elapsed().saturating_sub(after));
+        Usage { connected: self.told.connected.max(open), ..self.told }
+    }
+
     /// Until the first that is said is complete, or enough of it was heard.
     async fn hear(&mut self, heard: &mut Option<Frame>) -> Result<(), Failure> {
         loop {
@@ -175,7 +210,12 @@ impl Conversation {
                 // Nobody goes on for so long.
                 Some(Event::Prepare) => self.dialect.handle_ahead(Ahead::Lost, Instant::now()),
                 Some(Event::Reconnect) => self.connect(),
-                Some(event) => return event,
+                Some(event) => {
+                    if let Event::Usage(used) = &event {
+                        self.told.add(used);
+                    }
+                    return event;
+                }
                 None => {
                     self.drain();
                     self.step().await;
@@ -302,8 +342,8 @@ mod tests {
         server.join().unwrap();
         let Begun { connected: None, ready: Err(absent) } = begin(openai(at), means()).await else { panic!("ready") };
         assert_eq!(absent.kind, FailureKind::Connection, "{}", absent.message);
-        let unheard = listen(openai(at), means()).await.unwrap_err();
-        assert_eq!(unheard.kind, FailureKind::Connection);
+        let Heard { said: Err(unheard), used } = listen(openai(at), means(), true).await else { panic!("heard") };
+        assert_eq!((unheard.kind, used), (FailureKind::Connection, Usage::default()));
     }
 
     #[tokio::test]
@@ -316,7 +356,7 @@ mod tests {
         let begun = begin(dialect(), means.clone()).await;
         assert!(begun.connected.is_some() && begun.ready.is_ok(), "{begun:?}");
         assert_eq!(means.engine.counters().spoken, 0);
-        let heard = listen(dialect(), means).await.unwrap();
+        let heard = listen(dialect(), means, false).await.said.unwrap();
         assert!(heard.duration() > Duration::from_millis(500), "{:?}", heard.duration());
     }
 }

@@ -47,6 +47,12 @@ fn heard(stage: &Stage, client: &Client, body: &Value) -> Result<Sound> {
     Sound::read(&file)?.pop().context("a channel")
 }
 
+/// What was used, by provider, from an hour ago to an hour hence.
+fn used(client: &Client) -> Result<Value> {
+    let at = |hours| (chrono::Utc::now() + chrono::TimeDelta::hours(hours)).format("%Y-%m-%dT%H:%M:%SZ");
+    client.json(&format!("/v1/usage?{DOMAIN}&from={}&to={}&by=provider", at(-1), at(1)))
+}
+
 /// The only secretary there is.
 fn secretary(client: &Client) -> Result<String> {
     let list = client.json(&format!("/v1/secretaries?{DOMAIN}"))?;
@@ -72,6 +78,17 @@ fn a_provider_is_checked_and_heard_with_the_key_that_calls_would_have() -> Resul
     let voice = heard(&stage, &client, &her)?;
     let clear = voice.tone(700.0, 0.25, 1.25);
     ensure!(clear > 0.9 && (1.0..3.0).contains(&voice.seconds()), "{clear:.2} of {} s", voice.seconds());
+    // It is told when it is heard, and noted a moment later.
+    let began = Instant::now();
+    let used = loop {
+        let used = used(&client)?;
+        if used["items"] != json!([]) {
+            break used;
+        }
+        ensure!(began.elapsed() < Duration::from_secs(10), "a preview costs nothing");
+        thread::park_timeout(Duration::from_millis(50));
+    };
+    ensure!(used["items"][0]["cost_micro_usd"].as_u64() > Some(0) && used["items"][0]["talked_ms"] == 0, "{used}");
 
     let own = json!({ "settings": { "realtime_provider": "openai" }, "api_key": "sk-of-the-tenant" });
     let (status, _) = client.send("PUT", &format!("/v1/tenant?{DOMAIN}"), &own)?;
@@ -143,8 +160,7 @@ fn a_secretary_is_called_by_her_own_server_and_what_was_said_is_read_afterwards(
     for words in ["Welcome to the test line.", "What are your opening hours?", "We are open from nine to five."] {
         ensure!(said.contains(words), "{words:?} is not in {said}");
     }
-    let year = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&by=provider";
-    let used = client.json(&format!("/v1/usage?{DOMAIN}&{year}"))?;
+    let used = used(&client)?;
     ensure!(used["items"][0]["calls"] == 1 && used["items"][0]["cost_micro_usd"].as_u64() > Some(0), "{used}");
     ramal.end()?;
     stage.clear()
