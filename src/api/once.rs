@@ -179,9 +179,11 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Failures of ours are not the answer: the next try may fare better.
+    /// Failures of ours are not the answer, and nor is what says to try again: the next try may fare better.
     async fn keep(self, response: Response) -> Result<Response, Problem> {
-        if response.status().is_server_error() {
+        let is_for_now =
+            response.status() == StatusCode::TOO_MANY_REQUESTS || response.headers().contains_key(header::RETRY_AFTER);
+        if is_for_now || response.status().is_server_error() {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();

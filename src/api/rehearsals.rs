@@ -156,6 +156,18 @@ const fn advice(kind: FailureKind) -> &'static str {
     }
 }
 
+/// Whether the same may fare better a moment later, with nothing mended.
+const fn may_pass(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::Authentication | FailureKind::Quota | FailureKind::Protocol => false,
+        FailureKind::SessionExpired
+        | FailureKind::Connection
+        | FailureKind::Unavailable
+        | FailureKind::Rate
+        | FailureKind::Silence => true,
+    }
+}
+
 impl From<Untried> for Problem {
     fn from(why: Untried) -> Self {
         let sentence = format!("Nothing was tried: {why}.");
@@ -166,7 +178,8 @@ impl From<Untried> for Problem {
             Untried::Failed(failure) => {
                 let told = told(&failure).map(|told| format!(" It says: {told}")).unwrap_or_default();
                 let detail = format!("{}{told}", advice(failure.kind));
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "provider", detail)
+                let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "provider", detail);
+                if may_pass(failure.kind) { problem.later(LATER) } else { problem }
             }
             Untried::Ending => Self::unavailable("The server is ending."),
             Untried::Broken(why) => Self::ours(why),
@@ -269,6 +282,17 @@ async fn who(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::response::IntoResponse;
+
+    #[test]
+    fn what_may_pass_says_when_to_try_again() {
+        let waits = |kind| {
+            let failed = Untried::Failed(Failure { kind, message: "x".into() });
+            Problem::from(failed).into_response().headers().contains_key(header::RETRY_AFTER)
+        };
+        assert!(waits(FailureKind::Unavailable) && waits(FailureKind::Rate) && waits(FailureKind::Connection));
+        assert!(!waits(FailureKind::Authentication) && !waits(FailureKind::Quota) && !waits(FailureKind::Protocol));
+    }
 
     #[test]
     fn what_failed_is_told_with_what_to_do_and_a_key_is_not_quoted() {

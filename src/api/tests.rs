@@ -35,9 +35,9 @@ use std::{
 use tower_service::Service;
 
 /// The server around the API, as small as can be: it has a sound for each recording in its
-/// tenant's folder, and a call for each of its tenants.
+/// tenant's folder, and a call for each of its tenants. It counts test calls that come too early.
 #[derive(Debug)]
-struct Shed(Sql, Vec<LiveCall>);
+struct Shed(Sql, Vec<LiveCall>, AtomicUsize);
 
 impl House for Shed {
     fn health(&self) -> BoxFuture<'_, Option<Health>> {
@@ -135,7 +135,7 @@ impl House for Shed {
 
     fn test_call<'a>(&'a self, secretary: &'a Secretary, call: TestCall) -> BoxFuture<'a, Result<TestReport, Untried>> {
         let report = match call.say.as_deref() {
-            Some("again") => Err(Untried::Engaged),
+            Some("again") if self.2.fetch_add(1, Ordering::Relaxed) == 0 => Err(Untried::Engaged),
             Some("more") => Err(Untried::Busy),
             said => {
                 let ended_by = Some(phone::EndedBy::Us);
@@ -275,7 +275,7 @@ fn config(more: &str) -> Arc<Config> {
 async fn world(store: &Sql) -> World {
     let (config, configs) = watch::channel(config(""));
     let (a, b) = (tenant(store, "a.example").await, tenant(store, "b.example").await);
-    let shed = Shed(store.clone(), [&a, &b].map(call).to_vec());
+    let shed = Shed(store.clone(), [&a, &b].map(call).to_vec(), AtomicUsize::default());
     let api = Api::new(Arc::new(store.clone()), Arc::new(shed), configs, true);
     let admin = token(store, "root", None).await;
     World { router: router(api), config, store: store.clone(), a, b, admin }
@@ -1006,6 +1006,25 @@ async fn a_post_with_a_key_is_done_once(world: World) {
     assert_eq!(list["items"].as_array().unwrap().len(), 4);
 }
 
+/// Whoever does what `Retry-After` says, with the same key, is not told the same again.
+#[tokio::test]
+async fn a_key_remembers_no_answer_that_says_to_try_again() {
+    let Some(scratch) = stored::sqlite().await else { return };
+    let world = world(&scratch.store).await;
+    let path = format!("/v1/secretaries/{}/test-call", world.a.secretaries[0]);
+    let call = async || {
+        let mut request = request(&world.a.token, "POST", &path, Some(&json!({"say": "again"})));
+        request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+        world.send(request).await
+    };
+    let (first, second, third) = (call().await, call().await, call().await);
+    assert_eq!((first.status, first.kind().as_str()), (409, "engaged"));
+    assert!(first.headers.contains_key("retry-after"));
+    assert_eq!((second.status, second.headers.get("idempotency-replayed")), (200, None));
+    assert_eq!((third.status, third.headers["idempotency-replayed"].to_str().unwrap()), (200, "true"));
+    assert_eq!(second.body, third.body);
+}
+
 async fn a_token_opens_until_it_is_revoked(world: World) {
     let (token, path) = (&world.a.token, "/v1/tenant");
     assert_eq!(world.get(token, path).await.status, 200);
@@ -1164,7 +1183,8 @@ async fn what_is_made_is_answered_although_it_cannot_be_shown() {
 async fn pages_that_are_not_open_are_for_tokens_of_all_domains() {
     let Some(scratch) = stored::sqlite().await else { return };
     let World { store, config, a, admin, b, .. } = world(&scratch.store).await;
-    let api = Api::new(Arc::new(store.clone()), Arc::new(Shed(store.clone(), Vec::new())), config.subscribe(), false);
+    let shed = Shed(store.clone(), Vec::new(), AtomicUsize::default());
+    let api = Api::new(Arc::new(store.clone()), Arc::new(shed), config.subscribe(), false);
     let world = World { router: router(api), config, store, a, b, admin };
     for path in ["/ready", "/metrics"] {
         assert_eq!(world.send(Request::get(path).body(Body::empty()).unwrap()).await.status, 401);
