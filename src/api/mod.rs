@@ -143,12 +143,7 @@ impl Api {
         }))
     }
 
-    /// For the wall alone: a handler has a [`scope::Scope`].
-    fn store(&self) -> &dyn Store {
-        &*self.0.store
-    }
-
-    /// The same, when it is this request's turn.
+    /// The store, when it is this request's turn. For the wall alone: a handler has a [`scope::Scope`].
     async fn turn(&self) -> Turn<'_> {
         Turn { store: &self.0.store, _permit: self.0.turns.acquire().await.ok() }
     }

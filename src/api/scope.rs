@@ -14,8 +14,7 @@ use crate::{
     seats::Seat,
     secretary::{DomainRef, Identity, Secretary, SecretaryRow},
     store::{
-        self, Cursor, Deed, Grouping, Manuscript, Period, Placed, Query, Store, StoreError, Stored, Used,
-        WrittenSecretary,
+        self, Cursor, Deed, Grouping, Manuscript, Period, Placed, Query, StoreError, Stored, Used, WrittenSecretary,
     },
     switchboard::{ListenError, LiveCall, OrderError},
     tenancy::{Tenant, TenantRow},
@@ -48,7 +47,7 @@ impl FromRequestParts<Api> for Scope {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| Problem::ours("a request got past the door without a token"))?;
-        let domain = domain(api.store(), caller.domain, named(&parts.uri)?).await?;
+        let domain = domain(api, caller.domain, named(&parts.uri)?).await?;
         let (actor, for_all) = (format!("token {}", caller.name), caller.domain.is_none());
         Ok(Self { api: api.clone(), domain, actor, token: caller.token, for_all })
     }
@@ -64,8 +63,9 @@ fn named(uri: &Uri) -> Result<Option<String>, Problem> {
     read.map(|query| query.0.domain).map_err(|rejection| Problem::malformed(rejection.body_text()))
 }
 
-/// Which tenant is meant: the token's own, or for a token of all the one it names. Another's is as good as none.
-async fn domain(store: &dyn Store, own: Option<Uuid>, named: Option<String>) -> Result<Uuid, Problem> {
+/// Which tenant is meant: the token's own, or for a token of all the one it names. Another's is as good as none. The turn
+/// that it takes to ask is given back before the request is done, which takes its own.
+async fn domain(api: &Api, own: Option<Uuid>, named: Option<String>) -> Result<Uuid, Problem> {
     let Some(name) = named else {
         let unnamed = || Problem::malformed("This token is for all domains: say which by ?domain=, a name or a UUID.");
         return own.ok_or_else(unnamed);
@@ -76,7 +76,7 @@ async fn domain(store: &dyn Store, own: Option<Uuid>, named: Option<String>) -> 
     // PostgreSQL has no such text.
     let found = match name.contains('\0') {
         true => None,
-        false => store.tenants().domain(&DomainRef::from(name.as_str())).await?,
+        false => api.turn().await.tenants().domain(&DomainRef::from(name.as_str())).await?,
     };
     found.filter(|found| own.is_none_or(|own| own == *found)).ok_or_else(Problem::absent)
 }

@@ -1108,17 +1108,16 @@ fn the_document_says_what_events_are() {
     }
 }
 
-/// The other connections of the pool are the calls'.
-#[tokio::test]
-async fn three_requests_at_once_ask_the_database_and_a_token_has_so_many_that_wait() {
+/// Asks for this as often at once as a token may, and eight times more, while this lock is held.
+async fn three_ask_at_once(lock: &'static str, path: &str) {
     const MORE: usize = 8;
     let Some(scratch) = stored::postgres().await else { return };
     let (world, refused) = (&world(&scratch.store).await, &AtomicUsize::new(0));
     let Sql::Postgres(pool) = &scratch.store else { panic!("a server was asked for") };
     let mut locks = pool.begin().await.unwrap();
-    sqlx::query("lock table v_voice_tenants").execute(&mut *locks).await.unwrap();
+    sqlx::query(lock).execute(&mut *locks).await.unwrap();
     let ask = |_| async move {
-        let status = world.get(&world.a.token, "/v1/tenant").await.status;
+        let status = world.get(&world.a.token, path).await.status;
         refused.fetch_add(usize::from(status == 429), Ordering::Relaxed);
         status
     };
@@ -1138,6 +1137,17 @@ async fn three_requests_at_once_ask_the_database_and_a_token_has_so_many_that_wa
     let (told, ()) = timeout(Duration::from_secs(20), async { tokio::join!(asked, watched) }).await.unwrap();
     let count = |status| told.iter().filter(|told| **told == status).count();
     assert_eq!((count(200), count(429)), (AT_ONCE, MORE), "{told:?}");
+}
+
+/// The other connections of the pool are the calls'.
+#[tokio::test]
+async fn three_requests_at_once_ask_the_database_and_a_token_has_so_many_that_wait() {
+    three_ask_at_once("lock table v_voice_tenants", "/v1/tenant").await;
+}
+
+#[tokio::test]
+async fn three_requests_at_once_ask_which_domain_is_meant() {
+    three_ask_at_once("lock table v_domains", "/v1/tenant?domain=a.example").await;
 }
 
 #[tokio::test]
