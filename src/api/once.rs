@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a POST that is sent again with its key is answered as the first time, and done once.
 use super::{Api, door::Caller, problem::Problem};
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
@@ -183,7 +183,9 @@ impl Place<'_> {
     async fn keep(self, response: Response) -> Result<Response, Problem> {
         let is_for_now =
             response.status() == StatusCode::TOO_MANY_REQUESTS || response.headers().contains_key(header::RETRY_AFTER);
-        if is_for_now || response.status().is_server_error() {
+        // What is too long to be remembered is told all the same.
+        let is_long = response.body().size_hint().lower() > LONGEST_BODY as u64;
+        if is_for_now || is_long || response.status().is_server_error() {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
@@ -238,6 +240,9 @@ mod tests {
         assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)));
         place("f").keep(broken).await.unwrap();
         assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)), "a failure of ours may be tried again");
+        let whole = place("f").keep(Response::new(Body::from(vec![0; LONGEST_BODY + 1]))).await.unwrap();
+        assert_eq!(whole.body().size_hint().exact(), Some(LONGEST_BODY as u64 + 1), "told, and not remembered");
+        assert!(matches!(begin("a", "f", b"1"), Ok(Begun::First)));
         for number in 0..9 {
             let key = format!("long {number}");
             assert!(matches!(at(now + Duration::from_secs(number), "c", &key, b"1"), Ok(Begun::First)));

@@ -21,8 +21,8 @@ use tokio::{
 const READY: Duration = Duration::from_secs(10);
 /// How long it may take from then on to say what it was given. Most are faster than whoever listens.
 const SAID: Duration = Duration::from_secs(15);
-/// Most that is heard of it: 20 seconds of most voices.
-const MOST_SAMPLES: usize = 20 * 24_000;
+/// Most that is heard of it, of whatever voice.
+const MOST_HEARD: Duration = Duration::from_secs(20);
 /// How long a provider may take, when all was said, to tell what that took. Most do at once.
 const BILLED: Duration = Duration::from_secs(1);
 /// How often a provider hears that nobody speaks: its clock is the caller's audio.
@@ -191,13 +191,13 @@ impl Conversation {
     /// Until the first that is said is complete, or enough of it was heard.
     async fn hear(&mut self, heard: &mut Option<Frame>) -> Result<(), Failure> {
         loop {
-            match self.next().await {
+            let is_enough = match self.next().await {
                 Event::Audio { audio, .. } => add(heard, audio),
-                Event::UtteranceDone(_) if heard.is_some() => return Ok(()),
+                Event::UtteranceDone(_) => heard.is_some(),
                 Event::Failed(failure) => return Err(failure),
-                _ => {}
-            }
-            if heard.as_ref().is_some_and(|heard| heard.samples.len() >= MOST_SAMPLES) {
+                _ => false,
+            };
+            if is_enough {
                 return Ok(());
             }
         }
@@ -293,17 +293,19 @@ fn quiet(format: AudioFormat) -> Audio {
     }
 }
 
-/// The next piece of what is heard; all are of one rate.
-fn add(heard: &mut Option<Frame>, audio: Audio) {
+/// The next piece of what is heard, as much of it as there is room for; all are of one rate. Whether that is enough.
+fn add(heard: &mut Option<Frame>, audio: Audio) -> bool {
     let piece = match audio {
         Audio::Pcm(piece) => piece,
         Audio::G711 { law, bytes } => Frame { rate: SampleRate::HZ_8000, samples: g711::decode(law, &bytes) },
     };
-    match heard {
-        None => *heard = Some(piece),
-        Some(heard) if heard.rate == piece.rate => heard.samples.extend(piece.samples),
-        Some(_) => {}
+    let Frame { rate, samples } = heard.get_or_insert_with(|| Frame { rate: piece.rate, samples: Vec::new() });
+    let most = rate.samples_in(MOST_HEARD);
+    if *rate == piece.rate {
+        let room = most.saturating_sub(samples.len());
+        samples.extend(piece.samples.into_iter().take(room));
     }
+    samples.len() >= most
 }
 
 #[cfg(test)]
@@ -344,6 +346,20 @@ mod tests {
         assert_eq!(absent.kind, FailureKind::Connection, "{}", absent.message);
         let Heard { said: Err(unheard), used } = listen(openai(at), means(), true).await else { panic!("heard") };
         assert_eq!((unheard.kind, used), (FailureKind::Connection, Usage::default()));
+    }
+
+    #[test]
+    fn of_whatever_voice_twenty_seconds_are_heard_and_no_more() {
+        for rate in [SampleRate::HZ_8000, SampleRate::HZ_24000, SampleRate::HZ_48000] {
+            let piece = |seconds| {
+                let samples = vec![1; rate.samples_in(Duration::from_secs(seconds))];
+                Audio::Pcm(Frame { rate, samples })
+            };
+            let mut heard = None;
+            assert!(!add(&mut heard, piece(19)));
+            assert!(add(&mut heard, piece(40)) && add(&mut heard, piece(1)), "{rate:?}");
+            assert_eq!(heard.unwrap().duration(), MOST_HEARD, "{rate:?}");
+        }
     }
 
     #[tokio::test]
