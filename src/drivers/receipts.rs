@@ -1,5 +1,8 @@
 //! Asks providers what calls cost, when they are over and kept.
-use super::{https, till::Correction};
+use super::{
+    https,
+    till::{Correcting, Correction},
+};
 use crate::{
     record::{MicroUsd, Share},
     store::Store,
@@ -88,14 +91,12 @@ async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Durati
         if !open.is_empty() {
             continue;
         }
-        let on_its_way = correcting.take().or_else(|| tab.clone().map(Correction::begin));
+        let (estimated, charged) = (estimate(&shares, provider), MicroUsd(cost));
+        let on_its_way = correcting.take().or_else(|| tab.clone().map(|tab| tab.begin(estimated, charged)));
         // The record may still be on its way into the database.
-        match store.bill(domain, conversation, (provider, MicroUsd(cost))).await {
+        match store.bill(domain, conversation, (provider, charged)).await {
             Ok(true) => {
-                let estimated = shares.iter().find(|share| share.provider == provider).map(|share| share.cost);
-                if let Some(correcting) = on_its_way {
-                    correcting.apply(estimated.unwrap_or_default(), MicroUsd(cost));
-                }
+                on_its_way.into_iter().for_each(Correcting::apply);
                 return debug!(%conversation, cost, "What a call cost is in its record");
             }
             Ok(false) => {}
@@ -107,6 +108,11 @@ async fn settle(owed: Owed, asker: Asker, store: Arc<dyn Store>, waits: &[Durati
         }
     }
     debug!(%conversation, "What a call cost is not in its record");
+}
+
+/// What a provider's part of a call was estimated at.
+fn estimate(shares: &[Share], provider: &str) -> MicroUsd {
+    shares.iter().find(|share| share.provider == provider).map(|share| share.cost).unwrap_or_default()
 }
 
 /// Who asks.

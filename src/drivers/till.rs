@@ -139,14 +139,20 @@ pub struct Correction {
     purse: Purse,
 }
 
-/// A bill on its way into the database. Until this is dropped, what that says of the month's cost may have it or not, and so it
-/// counts for nothing.
+/// A bill on its way into the database: a provider charged this for its part of the call, and not what was estimated.
+/// Until this is dropped, what the database says of the month's cost may have it or not, and so counts without the
+/// difference.
 #[derive(Debug)]
-pub struct Correcting(Correction);
+pub struct Correcting {
+    of: Correction,
+    estimated: MicroUsd,
+    charged: MicroUsd,
+}
 
 impl Drop for Correcting {
     fn drop(&mut self) {
-        self.0.till.books().ledger.end_correction(self.0.purse.account);
+        let Correction { till, purse } = &self.of;
+        till.books().ledger.end_correction(purse.account, self.estimated, self.charged);
     }
 }
 
@@ -317,21 +323,21 @@ impl Tab {
 }
 
 impl Correction {
-    /// The database is told of a bill from here on.
-    pub fn begin(self) -> Correcting {
-        self.till.books().ledger.begin_correction(self.purse.account);
-        Correcting(self)
+    /// The database is told from here on that a provider charged this, and not what was estimated.
+    pub fn begin(self, estimated: MicroUsd, charged: MicroUsd) -> Correcting {
+        self.till.books().ledger.begin_correction(self.purse.account, estimated, charged);
+        Correcting { of: self, estimated, charged }
     }
 }
 
 impl Correcting {
-    /// The database has it: a provider charged this for its part of the call, and not what was estimated.
-    pub fn apply(self, estimated: MicroUsd, charged: MicroUsd) {
-        let Correction { till, purse } = &self.0;
+    /// The database has it.
+    pub fn apply(self) {
+        let Correction { till, purse } = &self.of;
         let Purse { account, terms, .. } = *purse;
         let due = {
             let ledger = &mut till.books().ledger;
-            ledger.correct(account, estimated, charged);
+            ledger.correct(account, self.estimated, self.charged);
             ledger.due(account, terms.alert_at)
         };
         till.alert(purse, due);
@@ -559,12 +565,13 @@ mod tests {
         tab.charge(STEP);
         let correction = tab.correction();
         drop(tab);
-        correction.begin().apply(STEP, MicroUsd(6 * STEP.0));
+        correction.begin(STEP, MicroUsd(6 * STEP.0)).apply();
         assert_eq!(till.balances()[0].standing.spent, MicroUsd(6 * STEP.0));
         alerts(&till, 1).await;
     }
 
-    /// The database has it a moment before the till does: who asks in that moment counts it once all the same.
+    /// The database has it before the till does, which may be minutes: who asks meanwhile counts it once all the same,
+    /// and what others spend counts.
     #[tokio::test]
     async fn a_bill_that_the_database_has_already_is_counted_once() {
         let (store, now) = (store().await, Utc::now());
@@ -578,13 +585,19 @@ mod tests {
             drop(till.open(PAYER, &budget(40, None), STEP, now).await.unwrap());
             till.balances()[0].standing.spent.0 / STEP.0
         };
-        let correcting = correction.begin();
-        store.usage().note_spending(&spending(now, 6 * STEP.0), Uuid::new_v4()).await.unwrap();
+        let spend = async |steps: u64| {
+            store.usage().note_spending(&spending(now, steps * STEP.0), Uuid::new_v4()).await.unwrap();
+        };
+        let correcting = correction.begin(STEP, MicroUsd(6 * STEP.0));
+        spend(6).await;
         assert_eq!(look().await, 1);
-        correcting.apply(STEP, MicroUsd(6 * STEP.0));
-        assert_eq!((till.balances()[0].standing.spent.0 / STEP.0, look().await), (6, 6));
-        store.usage().note_spending(&spending(now, STEP.0), Uuid::new_v4()).await.unwrap();
-        assert_eq!(look().await, 7, "what others spend is seen again");
+        spend(20).await;
+        assert_eq!(look().await, 21);
+        assert!(till.open(PAYER, &budget(21, None), STEP, now).await.is_err(), "a budget that is used up is");
+        correcting.apply();
+        assert_eq!((till.balances()[0].standing.spent.0 / STEP.0, look().await), (26, 26));
+        spend(1).await;
+        assert_eq!(look().await, 27, "what others spend is seen again");
     }
 
     #[tokio::test]

@@ -82,9 +82,11 @@ struct Sums {
     live: u64,
     /// The highest threshold of which this was said.
     alerted: u64,
-    /// Corrections that the database has or has not yet.
+    /// Corrections that the database has or has not yet …
     correcting: u32,
-    /// Corrections that it was told of, whatever came of it.
+    /// … and by how much, together.
+    uncertain: u64,
+    /// By how much those differed that it was told of since the start, whatever came of it.
     corrected: u64,
 }
 
@@ -133,29 +135,32 @@ impl Ledger {
         Question { account, corrected: self.0.get(&account).map_or(0, |sums| sums.corrected) }
     }
 
-    /// [`Ledger::observe`]s the answer; `false` if a correction was on its way meanwhile: nobody can tell whether it is in there, and
-    /// it must not count twice.
-    pub fn answer(&mut self, question: &Question, spent: MicroUsd) -> bool {
+    /// [`Ledger::observe`]s the answer; `false` if a correction was on its way meanwhile. Nobody can tell whether that is
+    /// in there, so of the answer only what would be there without it counts: nothing counts twice, and the rest of the
+    /// month is not forgotten.
+    pub fn answer(&mut self, question: &Question, MicroUsd(spent): MicroUsd) -> bool {
         let Question { account, corrected } = *question;
         let sums = self.0.get(&account).copied().unwrap_or_default();
-        let holds = sums.correcting == 0 && sums.corrected == corrected;
-        if holds {
-            self.observe(account, spent);
-        }
-        holds
+        let uncertain = sums.uncertain.saturating_add(sums.corrected.saturating_sub(corrected));
+        self.observe(account, MicroUsd(spent.saturating_sub(uncertain)));
+        uncertain == 0
     }
 
-    /// The database is told of a correction, until [`Ledger::end_correction`].
-    pub fn begin_correction(&mut self, account: Account) {
+    /// The database is told of a correction, one figure in place of another, until [`Ledger::end_correction`] of the
+    /// same.
+    pub fn begin_correction(&mut self, account: Account, MicroUsd(from): MicroUsd, MicroUsd(to): MicroUsd) {
         let sums = self.0.entry(account).or_default();
         sums.correcting = sums.correcting.saturating_add(1);
+        sums.uncertain = sums.uncertain.saturating_add(from.abs_diff(to));
     }
 
-    /// It was told, or was not: what it says from here on has the correction or has it not.
-    pub fn end_correction(&mut self, account: Account) {
+    /// It was told, or was not: what it says from here on has the correction or has it not. What it was asked before may
+    /// be either: a figure that is smaller now must not be the larger one again.
+    pub fn end_correction(&mut self, account: Account, MicroUsd(from): MicroUsd, MicroUsd(to): MicroUsd) {
         let sums = self.0.entry(account).or_default();
         sums.correcting = sums.correcting.saturating_sub(1);
-        sums.corrected = sums.corrected.wrapping_add(1);
+        sums.uncertain = sums.uncertain.saturating_sub(from.abs_diff(to));
+        sums.corrected = sums.corrected.saturating_add(from.abs_diff(to));
     }
 
     /// What a call that ended cost is known better: one figure in place of another. A sum that falls below what was observed
@@ -268,19 +273,41 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_unless_a_correction_was_on_its_way() {
+    fn of_an_answer_all_counts_but_what_corrections_on_their_way_may_have_made_of_it() {
         let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let (estimated, billed) = (MicroUsd(2), MicroUsd(7));
+        ledger.observe(here, estimated);
         let (before, other) = (ledger.ask(here), ledger.ask(account("2026-12")));
-        ledger.begin_correction(here);
+        ledger.begin_correction(here, estimated, billed);
         let between = ledger.ask(here);
-        assert!(!ledger.answer(&between, MicroUsd(9)), "the database may have it");
-        ledger.correct(here, MicroUsd(0), MicroUsd(5));
-        ledger.end_correction(here);
-        assert!(!ledger.answer(&before, MicroUsd(9)) && !ledger.answer(&between, MicroUsd(9)), "or had it, or had not");
-        assert_eq!(spent(&ledger), 5);
+        assert!(!ledger.answer(&between, billed) && spent(&ledger) == 2, "the database has it already");
+        assert!(!ledger.answer(&between, MicroUsd(20)) && spent(&ledger) == 15, "what others spent counts");
+        ledger.correct(here, estimated, billed);
+        assert!(!ledger.answer(&between, MicroUsd(20)) && spent(&ledger) == 20);
+        ledger.end_correction(here, estimated, billed);
+        for question in [&before, &between] {
+            assert!(!ledger.answer(question, MicroUsd(24)) && spent(&ledger) == 20, "it had it, or had not");
+        }
         let after = ledger.ask(here);
-        assert!(ledger.answer(&after, MicroUsd(9)) && spent(&ledger) == 9);
+        assert!(ledger.answer(&after, MicroUsd(24)) && spent(&ledger) == 24);
         assert!(ledger.answer(&other, MicroUsd(1)), "of another month it says nothing");
+    }
+
+    /// The ledger has the smaller figure; an answer of before has the larger one still.
+    #[test]
+    fn a_bill_that_is_less_than_the_estimate_is_not_undone_by_an_older_answer() {
+        let (mut ledger, here) = (Ledger::default(), account("2026-11"));
+        let (estimated, billed) = (MicroUsd(7), MicroUsd(2));
+        ledger.observe(here, MicroUsd(20));
+        ledger.begin_correction(here, estimated, billed);
+        let between = ledger.ask(here);
+        assert!(!ledger.answer(&between, MicroUsd(20)) && spent(&ledger) == 20);
+        ledger.correct(here, estimated, billed);
+        assert!(!ledger.answer(&between, MicroUsd(20)) && spent(&ledger) == 15);
+        ledger.end_correction(here, estimated, billed);
+        assert!(!ledger.answer(&between, MicroUsd(20)) && spent(&ledger) == 15);
+        let after = ledger.ask(here);
+        assert!(ledger.answer(&after, MicroUsd(15)) && spent(&ledger) == 15);
     }
 
     #[test]
