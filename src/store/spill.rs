@@ -3,14 +3,14 @@ use crate::record::Conversation;
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::OsString,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The file, and the two beside it: `….loading` while its records go back to the database, `….refused` for what the
-/// database will never take.
+/// The file, and those beside it: `….loading` while its records go back to the database (`….loading.rest` for the
+/// moment in which that gets shorter), `….refused` for what the database will never take.
 #[derive(Clone, Debug)]
 pub struct Spill {
     path: PathBuf,
@@ -23,6 +23,8 @@ pub struct Spill {
 pub(super) struct Taken {
     pub(super) conversations: VecDeque<Conversation>,
     loading: PathBuf,
+    /// Whether the disk has some that are kept elsewhere.
+    has_kept: bool,
 }
 
 impl Spill {
@@ -70,7 +72,7 @@ impl Spill {
                 Err(_) => write_line(&self.beside("refused"), line)?,
             }
         }
-        Ok(Some(Taken { conversations, loading }))
+        Ok(Some(Taken { conversations, loading, has_kept: false }))
     }
 
     /// Paths of the recordings of all records that are still to reach the database.
@@ -106,6 +108,46 @@ impl Spill {
 }
 
 impl Taken {
+    /// The first that is kept nowhere else.
+    pub(super) fn first(&self) -> Option<&Conversation> {
+        self.conversations.front()
+    }
+
+    /// That one is kept elsewhere.
+    pub(super) fn kept(&mut self) {
+        self.conversations.pop_front();
+        self.has_kept = true;
+    }
+
+    /// Takes those off the disk that are kept elsewhere: whoever starts anew would keep them again, and one may be erased
+    /// meanwhile. At every moment the others are there.
+    ///
+    /// # Errors
+    /// When the disk takes none: then all are there still.
+    pub(super) fn shorten(&mut self) -> io::Result<()> {
+        if !self.has_kept {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for conversation in &self.conversations {
+            serde_json::to_writer(&mut lines, conversation)?;
+            lines.push(b'\n');
+        }
+        let mut rest = self.loading.clone().into_os_string();
+        rest.push(".rest");
+        let written = File::create(&rest).and_then(|mut file| {
+            file.write_all(&lines)?;
+            file.sync_data()
+        });
+        if let Err(problem) = written.and_then(|()| fs::rename(&rest, &self.loading)) {
+            // It would be written over the next time.
+            let _ = fs::remove_file(&rest);
+            return Err(problem);
+        }
+        self.has_kept = false;
+        Ok(())
+    }
+
     /// All of them are kept elsewhere.
     pub(super) fn done(self) -> io::Result<()> {
         fs::remove_file(self.loading)

@@ -196,16 +196,16 @@ impl Writer {
             self.held.pop_front();
         }
         while let Some(mut taken) = self.loading.take().or_else(|| self.take()) {
-            while let Some(conversation) = taken.conversations.front() {
+            while let Some(conversation) = taken.first() {
                 match self.give(conversation).await {
                     Given::Saved => *saved += 1,
                     Given::SetAside => {}
                     Given::Not => {
-                        self.loading = Some(taken);
+                        self.put_back(taken);
                         return false;
                     }
                 }
-                taken.conversations.pop_front();
+                taken.kept();
             }
             if let Err(problem) = taken.done() {
                 error!(%problem, "The spill file cannot be removed; its records will be saved again, which changes nothing");
@@ -213,6 +213,14 @@ impl Writer {
             }
         }
         true
+    }
+
+    /// What the database does not take now is on disk still, and what it took is not any more, if the disk takes that.
+    fn put_back(&mut self, mut taken: Taken) {
+        if let Err(problem) = taken.shorten() {
+            debug!(%problem, "Records that are in the database are in the spill file as well");
+        }
+        self.loading = Some(taken);
     }
 
     fn take(&self) -> Option<Taken> {

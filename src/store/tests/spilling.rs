@@ -1,6 +1,7 @@
 //! No conversation record is lost while the database is away, slow to come back, or refuses it.
 use super::*;
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -14,6 +15,8 @@ use tokio::{sync::Notify, time::timeout};
 pub(super) struct Unpluggable {
     store: Sql,
     away: AtomicBool,
+    /// After so many tries to keep something it is away as well.
+    most: AtomicUsize,
     tried: Notify,
     order: Mutex<Vec<Uuid>>,
     /// How often somebody asked for a secretary.
@@ -23,7 +26,7 @@ pub(super) struct Unpluggable {
 impl Unpluggable {
     pub(super) fn new(store: Sql, away: bool) -> Self {
         let (tried, order, asked) = (Notify::new(), Mutex::default(), AtomicUsize::new(0));
-        Self { store, away: away.into(), tried, order, asked }
+        Self { store, away: away.into(), most: usize::MAX.into(), tried, order, asked }
     }
 
     /// From now on it is away, or back.
@@ -49,8 +52,12 @@ impl Store for Unpluggable {
 
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            self.order.lock().unwrap().push(conversation.conversation_uuid);
-            let saved = match self.away.load(Ordering::SeqCst) {
+            let tries = {
+                let mut order = self.order.lock().unwrap();
+                order.push(conversation.conversation_uuid);
+                order.len()
+            };
+            let saved = match self.away.load(Ordering::SeqCst) || tries > self.most.load(Ordering::SeqCst) {
                 true => Err(StoreError::Unavailable("unplugged".into())),
                 false => self.store.save_conversation(conversation).await,
             };
@@ -363,6 +370,36 @@ async fn records_on_disk_stay_there_while_it_takes_no_more() {
     };
     timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
     assert_eq!((world.saved().await, world.spilled()), (3, 0));
+}
+
+/// What was kept of a file that is not loaded yet may be erased: whoever starts anew does not bring it back.
+#[tokio::test]
+async fn what_was_kept_of_the_file_before_the_rest_is_erased_for_good() {
+    let world = world(false).await;
+    let records: Vec<Conversation> = (0..3).map(|_| conversation(&world.ana)).collect();
+    records.iter().for_each(|record| world.spill.keep(record).unwrap());
+    world.store.most.store(1, Ordering::SeqCst);
+    let (recorder, writer) = world.recorder(NEVER);
+    let script = async {
+        world.tried(2).await;
+        drop(recorder);
+    };
+    timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
+    assert_eq!((world.saved().await, world.spilled()), (1, 2));
+    let store = &world.scratch.store;
+    assert!(store.forget(records[0].domain_uuid, records[0].conversation_uuid).await.unwrap());
+    world.store.most.store(usize::MAX, Ordering::SeqCst);
+    let (recorder, writer) = world.recorder(NEVER);
+    let script = async {
+        while world.saved().await < 2 {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
+    let all = |of: &[Conversation]| of.iter().map(|one| one.conversation_uuid).collect::<BTreeSet<Uuid>>();
+    assert_eq!(all(&store.conversations(9).await.unwrap()), all(&records[1..]));
+    assert_eq!(world.spilled(), 0);
 }
 
 /// Two calls end while neither takes their records; then one of the two is back.
