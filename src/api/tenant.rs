@@ -135,13 +135,21 @@ impl Settings {
         }
     }
 
-    /// What a tenant says of itself: how much it may use, and whom the server calls for it, stays as it is.
+    /// What a tenant says of itself: how much it may use, in which months, and whom the server calls for it, stays as it
+    /// is.
     ///
     /// # Errors
     /// It says something else of that.
     fn within(self, there: &TenantRow) -> Result<Self, Problem> {
         let worth = |usd: &Option<String>| usd.as_deref().and_then(|usd| dollars(usd).ok());
         let number = |said: Option<i32>, there| said.is_some() && said != there;
+        let zone = |name: &Option<String>| match name.as_deref().map(str::trim) {
+            None | Some("") => "UTC".to_owned(),
+            Some(name) => name.to_owned(),
+        };
+        // With another the month begins at another moment, and what is spent is in another month.
+        let has_months = there.monthly_budget_usd.is_some();
+        let is_moved = has_months && self.time_zone.is_some() && zone(&self.time_zone) != zone(&there.time_zone);
         let checks = [
             ("max_concurrent_calls", number(self.max_concurrent_calls, there.max_concurrent_calls)),
             ("calls_per_minute", number(self.calls_per_minute, there.calls_per_minute)),
@@ -151,6 +159,7 @@ impl Settings {
                     && worth(&self.monthly_budget_usd) != worth(&there.monthly_budget_usd),
             ),
             ("budget_webhook", self.budget_webhook.is_some() && self.budget_webhook != there.budget_webhook),
+            ("time_zone", is_moved),
         ];
         if let Some((column, _)) = checks.into_iter().find(|(_, differs)| *differs) {
             return Err(Problem::field(column, "is changed with a token for all domains"));
@@ -160,6 +169,7 @@ impl Settings {
             calls_per_minute: there.calls_per_minute,
             monthly_budget_usd: there.monthly_budget_usd.clone(),
             budget_webhook: there.budget_webhook.clone(),
+            time_zone: if has_months { there.time_zone.clone() } else { self.time_zone },
             ..self
         })
     }

@@ -384,6 +384,7 @@ on_both! {
     rows_that_cannot_be_read_end_no_list_and_can_be_deleted
     a_tenants_key_goes_in_and_never_comes_out
     what_is_set_of_a_tenant_fits_its_columns_and_calls_nobody_within
+    the_months_of_a_budget_begin_where_whoever_gave_it_says
     conversations_are_found_heard_and_forgotten
     a_post_with_a_key_is_done_once
     calls_are_seen_heard_and_steered
@@ -680,6 +681,23 @@ async fn what_is_set_of_a_tenant_fits_its_columns_and_calls_nobody_within(world:
     let longest = json!({"settings": {"realtime_provider": "openai"}, "api_key": "k".repeat(512)});
     let told = world.ask(&world.a.token, "PUT", "/v1/tenant", Some(&longest)).await;
     assert_eq!(told.status, 200, "what it is sealed into fits: {}", told.json());
+}
+
+async fn the_months_of_a_budget_begin_where_whoever_gave_it_says(world: World) {
+    let put = async |zone: Value| {
+        world.ask(&world.a.token, "PUT", "/v1/tenant", Some(&json!({"settings": {"time_zone": zone}}))).await
+    };
+    assert_eq!(put(json!("America/Sao_Paulo")).await.status, 200, "without a budget it is for the tenant to say");
+    let budget = json!({"settings": {"time_zone": "America/Sao_Paulo", "monthly_budget_usd": "5"}});
+    assert_eq!(world.ask(&world.admin, "PUT", "/v1/tenant?domain=a.example", Some(&budget)).await.status, 200);
+    for other in ["Pacific/Auckland", "UTC", ""] {
+        let told = put(json!(other)).await;
+        assert_eq!((told.status, told.json()["errors"][0]["field"].as_str()), (422, Some("time_zone")), "{other}");
+    }
+    for same in [json!("America/Sao_Paulo"), Value::Null] {
+        let told = put(same).await.json();
+        assert_eq!(told["settings"]["time_zone"], "America/Sao_Paulo", "{told}");
+    }
 }
 
 async fn conversations_are_found_heard_and_forgotten(world: World) {
