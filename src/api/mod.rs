@@ -226,8 +226,10 @@ pub fn router(api: Api) -> Router {
 async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let Peer(from) = Peer::of(&request)?;
     let caller = api.door().admit(request.headers(), from).await?;
-    let seat = api.0.requests.take(caller.token.clone()).ok_or_else(Problem::too_many)?;
+    let seat = Arc::new(api.0.requests.take(caller.token.clone()).ok_or_else(Problem::too_many)?);
     request.extensions_mut().insert(caller);
+    // What goes on although nobody waits for it any more has its place.
+    request.extensions_mut().insert(Arc::clone(&seat));
     let response = next.run(request).await;
     drop(seat);
     Ok(response)

@@ -1,5 +1,6 @@
 //! `Idempotency-Key`: a POST that is sent again with its key is answered as the first time, and done once.
 use super::{Api, door::Caller, problem::Problem};
+use crate::seats::Seat;
 use axum::{
     body::{Body, Bytes, HttpBody, to_bytes},
     extract::{Request, State},
@@ -10,10 +11,11 @@ use axum::{
 use ring::digest::{Context, SHA256};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 /// So long a key is remembered, in this process.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
@@ -27,13 +29,15 @@ const MOST_BYTES: usize = 8 << 20;
 const LONGEST: usize = 255;
 /// Longest body of a request or an answer that is remembered.
 const LONGEST_BODY: usize = 1 << 20;
+/// How long a deed may take for whose answer nobody waits any more; then its key is forgotten.
+const LONGEST_DEED: Duration = Duration::from_secs(300);
 
 pub(super) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What was answered under which key of which token.
-#[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<All>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers(Arc<Mutex<All>>);
 
 #[derive(Debug, Default)]
 struct All {
@@ -83,13 +87,24 @@ pub(super) async fn once(State(api): State<Api>, request: Request, next: Next) -
         }
         digest.finish().as_ref().to_vec()
     };
-    let answers = api.answers();
-    let place = match answers.begin((&token, &key), digest, Instant::now())? {
+    let place = match api.answers().begin((&token, &key), digest, Instant::now())? {
         Begun::Again(answer) => return Ok(answer.into_response()),
-        Begun::First => Place { answers, token, key },
+        Begun::First => Place { answers: api.answers().clone(), token, key },
     };
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    place.keep(response).await
+    let seat = parts.extensions.get::<Arc<Seat<String>>>().cloned();
+    let response = next.run(Request::from_parts(parts, Body::from(body)));
+    // Whoever waits is told after a while that there is no answer in time, and asks again: what has begun ends, and is the
+    // answer then.
+    let deed = async move {
+        let _seat = seat;
+        match timeout(LONGEST_DEED, response).await {
+            Ok(response) => place.keep(response).await,
+            Err(_) => Err(Problem::unavailable("There was no answer in time.")),
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "a deed outlives whoever waits for its answer")]
+    let deed = tokio::spawn(deed.in_current_span());
+    deed.await.unwrap_or_else(|broken| Err(Problem::ours(broken)))
 }
 
 enum Begun {
@@ -110,7 +125,7 @@ impl Answers {
             Some(Entry { answer: Some(answer), .. }) => Ok(Begun::Again(answer.clone())),
             Some(Entry { answer: None, .. }) => {
                 let detail = "The first request with this Idempotency-Key is still being done.";
-                Err(Problem::new(StatusCode::CONFLICT, "in-progress", detail))
+                Err(Problem::new(StatusCode::CONFLICT, "in-progress", detail).later(Duration::from_secs(1)))
             }
             None => {
                 while own.len() >= MOST {
@@ -172,13 +187,13 @@ fn trim(own: &mut BTreeMap<String, Entry>) {
 }
 
 /// Where an answer goes. A request that comes to no answer leaves nothing behind, so that it may be sent again.
-struct Place<'a> {
-    answers: &'a Answers,
+struct Place {
+    answers: Answers,
     token: String,
     key: String,
 }
 
-impl Place<'_> {
+impl Place {
     /// Failures of ours are not the answer, and nor is what says to try again: the next try may fare better.
     async fn keep(self, response: Response) -> Result<Response, Problem> {
         let is_for_now =
@@ -201,7 +216,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Some(own) = self.answers.all().of.get_mut(&self.token) {
             own.retain(|key, entry| *key != self.key || entry.answer.is_some());
@@ -229,7 +244,7 @@ mod tests {
         let now = Instant::now();
         let at = |now, token: &str, key: &str, request: &[u8]| answers.begin((token, key), request.to_vec(), now);
         let begin = |token: &str, key: &str, request: &[u8]| at(now, token, key, request);
-        let place = |key: &str| Place { answers: &answers, token: "a".into(), key: key.into() };
+        let place = |key: &str| Place { answers: answers.clone(), token: "a".into(), key: key.into() };
         assert!(matches!(begin("a", "k", b"1"), Ok(Begun::First)));
         assert_eq!(begin("a", "k", b"1").err().unwrap().status, 409);
         place("k").keep(Response::new(Body::from("done"))).await.unwrap();
@@ -246,7 +261,7 @@ mod tests {
         for number in 0..9 {
             let key = format!("long {number}");
             assert!(matches!(at(now + Duration::from_secs(number), "c", &key, b"1"), Ok(Begun::First)));
-            let place = Place { answers: &answers, token: "c".into(), key };
+            let place = Place { answers: answers.clone(), token: "c".into(), key };
             place.keep(Response::new(Body::from(vec![0; LONGEST_BODY]))).await.unwrap();
         }
         let left: Vec<_> = answers.all().of["c"].keys().cloned().collect();

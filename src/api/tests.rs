@@ -1043,6 +1043,52 @@ async fn a_key_remembers_no_answer_that_says_to_try_again() {
     assert_eq!(second.body, third.body);
 }
 
+/// Who waits is told after a while that there is no answer in time, and asks again.
+#[tokio::test]
+async fn what_has_begun_under_a_key_is_done_once_although_nobody_waits() {
+    let Some(scratch) = stored::sqlite().await else { return };
+    let (store, (_config, configs)) = (scratch.store.clone(), watch::channel(config("")));
+    let shed = Shed(store.clone(), Vec::new(), AtomicUsize::default());
+    let api = Api::new(Arc::new(store), Arc::new(shed), configs, true);
+    let (told, mut happened) = tokio::sync::mpsc::channel(4);
+    let (goes_on, go) = watch::channel(false);
+    let handler = move || {
+        let (told, mut go) = (told.clone(), go.clone());
+        async move {
+            told.send("begun").await.unwrap();
+            go.wait_for(|go| *go).await.unwrap();
+            told.send("done").await.unwrap();
+            "it is"
+        }
+    };
+    let router: Router = Router::new().route("/", axum::routing::post(handler));
+    let router = router.layer(from_fn_with_state(api, once::once));
+    let ask = async || {
+        let asked = Request::post("/").header("idempotency-key", "k").body(Body::empty()).unwrap();
+        let answer = router.clone().call(asked).await.unwrap();
+        (answer.status().as_u16(), to_bytes(answer.into_body(), usize::MAX).await.unwrap())
+    };
+    tokio::select! {
+        _ = ask() => panic!("nothing was done yet"),
+        begun = happened.recv() => assert_eq!(begun, Some("begun")),
+    }
+    let meanwhile = timeout(Duration::from_secs(20), ask()).await.unwrap();
+    assert_eq!(meanwhile.0, 409, "it goes on");
+    goes_on.send(true).unwrap();
+    let again = async {
+        loop {
+            let (status, body) = ask().await;
+            if status != 409 {
+                return (status, body);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (status, body) = timeout(Duration::from_secs(20), again).await.unwrap();
+    assert_eq!((status, &body[..]), (200, &b"it is"[..]));
+    assert_eq!((happened.recv().await, happened.try_recv().ok()), (Some("done"), None), "once");
+}
+
 async fn a_token_opens_until_it_is_revoked(world: World) {
     let (token, path) = (&world.a.token, "/v1/tenant");
     assert_eq!(world.get(token, path).await.status, 200);
