@@ -67,6 +67,10 @@ const REPLACE_DOCUMENT: &str = "update v_voice_knowledge_documents set document_
     where domain_uuid = $1 and knowledge_uuid = $2 and document_uuid = $3";
 const REMOVE_DOCUMENT: &str = "delete from v_voice_knowledge_documents \
     where domain_uuid = $1 and knowledge_uuid = $2 and document_uuid = $3 returning document_title";
+/// Some documents of a collection.
+const REMOVE_DOCUMENTS: &str = "delete from v_voice_knowledge_documents \
+    where domain_uuid = $1 and knowledge_uuid = $2 and document_uuid in (select document_uuid \
+    from v_voice_knowledge_documents where domain_uuid = $1 and knowledge_uuid = $2 order by document_uuid limit $3)";
 const REMOVE_CHUNKS: &str = "delete from v_voice_knowledge_chunks \
     where domain_uuid = $1 and knowledge_uuid = $2 and document_uuid = $3";
 
@@ -112,6 +116,10 @@ const LOOK_UP_OF_SQLITE: &str = select_passages!(
      order by bm25(v_voice_knowledge_words), c.document_uuid, c.ordinal limit $5"
 );
 
+/// Documents that one statement deletes: those of a full collection have so many pieces that all of them at once take
+/// longer than a question may.
+pub(super) const AT_ONCE: u32 = 20;
+
 /// What became of something that was to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -156,10 +164,11 @@ pub trait Knowledge: Debug + Send + Sync {
         collection: &'a Collection,
     ) -> BoxFuture<'a, Result<Kept, StoreError>>;
 
-    /// Deletes a collection of a tenant with its documents; `false` if it has none such.
+    /// Deletes a collection of a tenant with its documents, of which a few go at a time and the last with it; `false` if
+    /// it has none such.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer: some documents may be gone by then, and the rest go when it is deleted again.
     fn remove_collection<'a>(
         &'a self,
         actor: &'a str,
@@ -385,6 +394,20 @@ impl Knowledge for Sql {
         own: Uuid,
     ) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
+            let (_, documents): (i64, i64) = on_pool!(self, |pool, id| {
+                sqlx::query_as(ROOM).bind(id(domain)).bind(id(own)).fetch_one(pool).await
+            })?;
+            for _ in 0..documents / i64::from(AT_ONCE) {
+                as_actor!(self, actor, |connection, id| {
+                    let query = sqlx::query(REMOVE_DOCUMENTS).bind(id(domain)).bind(id(own)).bind(i64::from(AT_ONCE));
+                    let removed = query.execute(&mut *connection).await?.rows_affected();
+                    if removed > 0 {
+                        let target = format!("v_voice_knowledge_documents {removed} of {own}");
+                        tell!(connection, id, (domain, actor, "delete", target));
+                    }
+                    removed
+                })?;
+            }
             as_actor!(self, actor, |connection, id| {
                 let query = sqlx::query_scalar(REMOVE_COLLECTION).bind(id(domain)).bind(id(own));
                 let name: Option<String> = query.fetch_optional(&mut *connection).await?;

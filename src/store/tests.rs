@@ -110,6 +110,7 @@ on_both! {
     words_are_found_in_their_forms_and_the_best_comes_first
     a_document_that_is_written_anew_or_deleted_is_found_no_more
     nothing_of_another_tenants_knowledge_is_read_or_written
+    a_full_collection_goes_documents_first_and_nothing_else_goes
     collections_and_documents_are_no_more_than_there_may_be
     what_a_secretary_may_look_up_is_kept_with_her
 }
@@ -122,6 +123,7 @@ use directory::{
 
 use knowledge::{
     a_document_that_is_written_anew_or_deleted_is_found_no_more,
+    a_full_collection_goes_documents_first_and_nothing_else_goes,
     collections_and_documents_are_no_more_than_there_may_be, nothing_of_another_tenants_knowledge_is_read_or_written,
     what_a_secretary_may_look_up_is_kept_with_her, what_is_kept_is_found_by_its_words_in_its_collection_alone,
     words_are_found_in_their_forms_and_the_best_comes_first,

@@ -1,6 +1,9 @@
 //! What secretaries may look up, on both databases.
 use super::*;
-use crate::knowledge::{Collection, Document, MOST_COLLECTIONS, MOST_DOCUMENTS, Passage, measured};
+use crate::{
+    knowledge::{Collection, Document, MOST_COLLECTIONS, MOST_DOCUMENTS, Passage, measured},
+    store::knowledge::AT_ONCE,
+};
 use chrono::{SubsecRound, Utc};
 
 const HOURS: &str = "# Horário\n\nAbrimos de segunda a sexta, das 8h às 18h. Aos sábados, das 8h ao meio-dia.\n";
@@ -185,6 +188,59 @@ pub(super) async fn nothing_of_another_tenants_knowledge_is_read_or_written(scra
     assert_eq!(chunks(store).await, 0);
 }
 
+/// So many more documents in a collection that has one, without pieces.
+async fn fill(store: &Sql, of: &Collection, more: u32) {
+    let uuid = match store {
+        Sql::Postgres(_) => "gen_random_uuid()",
+        Sql::Sqlite(_) => "printf('%08d-0000-4000-8000-000000000000', n)",
+    };
+    let columns = "document_title, document_text, document_bytes, document_sha256";
+    let fill = format!(
+        "insert into v_voice_knowledge_documents (document_uuid, knowledge_uuid, domain_uuid, {columns}) \
+         with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < {more}) \
+         select {uuid}, knowledge_uuid, domain_uuid, {columns} from v_voice_knowledge_documents cross join numbers \
+         where knowledge_uuid = '{}'",
+        of.knowledge_uuid
+    );
+    execute(store, fill).await;
+}
+
+/// The last step fails, and is taken again.
+pub(super) async fn a_full_collection_goes_documents_first_and_nothing_else_goes(scratch: Scratch) {
+    let store = &scratch.store;
+    let (a, b) = (domain(store, "a.example").await, domain(store, "b.example").await);
+    let (ours, _) = shelf(store, a, &[("Horários", HOURS)]).await;
+    let (second, _) = shelf(store, a, &[("Outros", HOURS)]).await;
+    let (theirs, _) = shelf(store, b, &[("Deles", HOURS)]).await;
+    fill(store, &ours, 2 * AT_ONCE + 4).await;
+    let (broken, mended) = match store {
+        Sql::Postgres(_) => (
+            "create function broken() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$; \
+             create trigger broken before delete on v_voice_knowledge for each row execute function broken()",
+            "drop trigger broken on v_voice_knowledge",
+        ),
+        Sql::Sqlite(_) => (
+            "create trigger broken before delete on v_voice_knowledge begin select raise(abort, 'no'); end",
+            "drop trigger broken",
+        ),
+    };
+    execute(store, broken.into()).await;
+    assert!(store.remove_collection("ana", a, ours.knowledge_uuid).await.is_err());
+    let left = store.collection(a, ours.knowledge_uuid).await.unwrap();
+    assert_eq!(left, Some(Collection { documents: 5, ..ours.clone() }));
+    execute(store, mended.into()).await;
+    assert!(store.remove_collection("ana", a, ours.knowledge_uuid).await.unwrap());
+    assert_eq!(store.collection(a, ours.knowledge_uuid).await.unwrap(), None);
+    assert_eq!(store.documents(place(&ours), Uuid::nil(), 99).await.unwrap(), []);
+    assert_eq!(titles(store, &second, "sábados").await, ["Outros"]);
+    assert_eq!(titles(store, &theirs, "sábados").await, ["Deles"]);
+    assert_eq!(chunks(store).await, 2);
+    let some = format!("v_voice_knowledge_documents {AT_ONCE} of {}", ours.knowledge_uuid);
+    let told = store.deeds(a, 20).await.unwrap();
+    let told = told.iter().filter(|told| told.deed.actor == "ana" && told.deed.target == some);
+    assert_eq!(told.count(), 2, "what went is told");
+}
+
 pub(super) async fn collections_and_documents_are_no_more_than_there_may_be(scratch: Scratch) {
     let store = &scratch.store;
     let own = domain(store, "a.example").await;
@@ -195,18 +251,7 @@ pub(super) async fn collections_and_documents_are_no_more_than_there_may_be(scra
     assert_eq!(store.add_collection("ana", &collection(own, "x")).await.unwrap(), Kept::TooMany);
     let other = domain(store, "b.example").await;
     assert_eq!(store.add_collection("ana", &collection(other, "x")).await.unwrap(), Kept::Done, "of another tenant");
-    let uuid = match store {
-        Sql::Postgres(_) => "gen_random_uuid()",
-        Sql::Sqlite(_) => "printf('%08d-0000-4000-8000-000000000000', n)",
-    };
-    let columns = "document_title, document_text, document_bytes, document_sha256";
-    let fill = format!(
-        "insert into v_voice_knowledge_documents (document_uuid, knowledge_uuid, domain_uuid, {columns}) \
-         with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < {}) \
-         select {uuid}, knowledge_uuid, domain_uuid, {columns} from v_voice_knowledge_documents cross join numbers",
-        MOST_DOCUMENTS - 1
-    );
-    execute(store, fill).await;
+    fill(store, &shelf, MOST_DOCUMENTS - 1).await;
     let one_more = Document { document_uuid: Uuid::new_v4(), ..documents[0].clone() };
     let manuscript = Manuscript { document: &one_more, text: HOURS };
     assert_eq!(store.add_document("ana", manuscript).await.unwrap(), Kept::TooMany);
