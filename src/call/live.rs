@@ -157,7 +157,7 @@ impl Live {
         if let Some(event) = self.provider.poll_event() {
             return Some(self.on_provider(event, desk, now));
         }
-        self.mind_money(desk, now).then_some(GO_ON)
+        (self.mind_money(desk, now) || self.tell_found(desk, now)).then_some(GO_ON)
     }
 
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {

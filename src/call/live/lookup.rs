@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 /// How long the answer to a question may take: the caller hears nothing meanwhile.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what was found may wait for the end of what the caller is saying.
+pub const AT_THE_LATEST: Duration = Duration::from_secs(10);
 /// Questions that wait for their answers at once.
 const MOST: usize = 4;
 
@@ -39,6 +41,8 @@ pub struct Lookup {
 #[derive(Debug, Default)]
 pub(in crate::call) struct Lookups {
     asked: VecDeque<Asked>,
+    /// What the assistant is yet to be told.
+    found: VecDeque<Found>,
     unsent: VecDeque<Lookup>,
     /// How many there were.
     count: u64,
@@ -53,9 +57,17 @@ struct Asked {
     by: Instant,
 }
 
+/// An answer that waits until the caller has stopped: who speaks is not spoken to.
+#[derive(Debug)]
+struct Found {
+    tool: ToolCallId,
+    output: String,
+    by: Instant,
+}
+
 impl Lookups {
     fn are_many(&self) -> bool {
-        self.asked.len() >= MOST
+        self.asked.len() + self.found.len() >= MOST
     }
 
     fn ask(&mut self, tool: ToolCallId, (domain, collection): (Uuid, Uuid), question: String, now: Instant) {
@@ -77,14 +89,22 @@ impl Lookups {
         self.asked.pop_front()
     }
 
+    /// Whether what was found has waited for the caller long enough.
+    fn is_told_late(&self, now: Instant) -> bool {
+        self.found.front().is_some_and(|found| found.by <= now)
+    }
+
     /// Whoever asked is gone.
     pub(in crate::call) fn forget(&mut self) {
         self.asked.clear();
+        self.found.clear();
         self.unsent.clear();
     }
 
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
-        self.asked.front().map(|asked| (asked.by, "answer of the knowledge"))
+        let asked = self.asked.front().map(|asked| (asked.by, "answer of the knowledge"));
+        let found = self.found.front().map(|found| (found.by, "end of a turn, to tell what was found"));
+        asked.into_iter().chain(found).min()
     }
 }
 
@@ -135,15 +155,24 @@ impl Live {
             }
         };
         desk.log.transcript.note(format!("[looked up {question:?}: {came}]"), now);
-        // Who is being put through, or said goodbye to, is told nothing more; and who speaks is answered afterwards, with this in mind.
+        desk.lookups.found.push_back(Found { tool, output: knowledge::told(found), by: now + AT_THE_LATEST });
+    }
+
+    /// Tells the assistant what was found; true if there was something to tell. Whoever speaks is not spoken to: it waits
+    /// for the end of that, since a cough or a word to somebody else is answered by nobody, and this is owed all the same.
+    pub(super) fn tell_found(&mut self, desk: &mut Desk, now: Instant) -> bool {
         let speaks = self.speaking || self.kept.in_turn();
+        // Who is being put through, or said goodbye to, is told nothing more.
         let respond = match self.phase {
-            Phase::Talking if !speaks => Respond::Yes,
-            Phase::Talking | Phase::Transferring(_) | Phase::Closing { .. } => Respond::No,
+            Phase::Talking if speaks && !desk.lookups.is_told_late(now) => return false,
+            Phase::Talking => Respond::Yes,
+            Phase::Transferring(_) | Phase::Closing { .. } => Respond::No,
         };
+        let Some(Found { tool, output, .. }) = desk.lookups.found.pop_front() else { return false };
         if respond == Respond::Yes {
             self.want_answer(desk.settings.ladder.answer, desk, now);
         }
-        self.provider.answer_tool(tool, knowledge::told(found), respond, now);
+        self.provider.answer_tool(tool, output, respond, now);
+        true
     }
 }

@@ -1,7 +1,10 @@
 //! What the assistant looks up while the caller waits for her.
 use super::*;
 use ramal::{
-    call::{Lookup, lookup::PATIENCE},
+    call::{
+        Lookup,
+        lookup::{AT_THE_LATEST, PATIENCE},
+    },
     knowledge::Passage,
 };
 use serde_json::Value;
@@ -37,6 +40,19 @@ impl World {
         let outputs = items.iter().filter_map(|message| message["item"]["output"].as_str());
         let outputs = outputs.map(|output| serde_json::from_str(output).unwrap()).collect();
         (outputs, sent(&self.outgoing, "response.create").len())
+    }
+
+    /// The caller makes a sound until our detector takes it for speech, and no longer.
+    fn coughs(&mut self) {
+        let heard = |world: &Self| world.events.iter().filter(|event| matches!(event, Event::CallerSpeaks)).count();
+        let before = heard(self);
+        for _ in 0..50 {
+            if heard(self) > before {
+                return;
+            }
+            self.pass(PTIME, true);
+        }
+        panic!("a second of speech is none to our detector");
     }
 
     fn tools(&self) -> Vec<String> {
@@ -141,8 +157,54 @@ fn who_speaks_is_not_spoken_to() {
     world.pass(Duration::from_millis(400), true);
     let asked = world.results().1;
     world.found(&lookup, Some(&[price()]));
+    assert_eq!(world.results(), (Vec::new(), asked), "it waits for the end of the turn");
+    world.pass(Duration::from_secs(2), false);
     let (told, asked_again) = world.results();
-    assert_eq!((told[0]["status"].as_str(), asked_again), (Some("found"), asked));
+    assert_eq!((told.len(), told[0]["status"].as_str(), asked_again), (1, Some("found"), asked + 1));
+}
+
+/// A server answers no cough, and so nobody would say what was found.
+#[test]
+fn who_coughs_while_something_is_looked_up_is_told_what_was_found() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.pass(Duration::from_millis(1_500), false);
+    world.coughs();
+    let asked = world.results().1;
+    world.found(&lookup, Some(&[price()]));
+    assert!(world.results().0.is_empty(), "the caller may go on");
+    world.pass(Duration::from_secs(3), false);
+    let (told, asked_again) = world.results();
+    assert_eq!((told.len(), told[0]["status"].as_str(), asked_again), (1, Some("found"), asked + 1));
+    assert!(!world.warned("it answers nothing"));
+}
+
+#[test]
+fn what_was_found_waits_for_no_turn_that_does_not_end() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.pass(Duration::from_millis(1_500), false);
+    world.provider(vec![world.model.speech_started()]);
+    world.found(&lookup, Some(&[price()]));
+    world.pass(AT_THE_LATEST - Duration::from_millis(100), false);
+    assert!(world.results().0.is_empty());
+    world.pass(Duration::from_millis(200), false);
+    assert_eq!(world.results().0.len(), 1);
+}
+
+#[test]
+fn what_was_found_for_a_provider_that_failed_is_nobodys() {
+    let mut world = World::answered(knows);
+    let lookup = world.looks_up().unwrap();
+    world.pass(Duration::from_millis(1_500), false);
+    world.coughs();
+    world.found(&lookup, Some(&[price()]));
+    world.call.handle_disconnected(Disconnect::Closed(None), world.now);
+    world.drain();
+    world.call.handle_connected(world.now);
+    world.provider(vec![Model::created(), Model::updated()]);
+    world.pass(Duration::from_secs(2), false);
+    assert!(world.results().0.is_empty(), "{:?}", world.results());
 }
 
 /// What a provider asked is no business of the one after it, nor of the same one in another conversation.
