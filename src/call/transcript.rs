@@ -161,6 +161,15 @@ impl Transcript {
         paused || now < self.unrecorded_until
     }
 
+    /// What somebody makes of the caller's words at this moment, as it may be written down: it may repeat what was said in
+    /// a pause. In doubt it does.
+    pub(super) fn quoted(&self, words: &str, now: Instant) -> String {
+        let lately = now.checked_sub(WORDED).unwrap_or(self.began);
+        let from = self.unworded.map_or(lately, |speech| speech.from.min(lately));
+        let unrecorded = now < self.unrecorded_until || falls_into(&self.pauses, from, now);
+        if unrecorded { NOT_RECORDED.to_owned() } else { format!("{words:?}") }
+    }
+
     /// Something a reader must know and nobody said, in brackets, on the caller's side.
     pub(super) fn note(&mut self, text: String, now: Instant) {
         self.push(Entry::Caller { at: now, text });
@@ -461,6 +470,24 @@ mod tests {
         ] {
             assert_eq!(kept(speech, at), expected, "{speech:?}, words at {at}");
         }
+    }
+
+    #[test]
+    fn what_repeats_words_of_a_pause_of_the_recording_is_not_kept() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        let quoted = |transcript: &Transcript, at| transcript.quoted("4111", t0 + ms(at));
+        assert_eq!(quoted(&transcript, 1_000), "\"4111\"");
+        transcript.pause(t0 + ms(2_000));
+        assert_eq!(quoted(&transcript, 9_000), NOT_RECORDED);
+        transcript.resume(t0 + ms(10_000));
+        assert_eq!(quoted(&transcript, 11_000), NOT_RECORDED, "it was said before that");
+        assert_eq!(quoted(&transcript, 20_000), "\"4111\"");
+        transcript.pause(t0 + ms(30_000));
+        transcript.caller_speaks(t0 + ms(39_000));
+        transcript.resume(t0 + ms(40_000));
+        transcript.caller_stopped(t0 + ms(41_000));
+        assert_eq!(quoted(&transcript, 50_000), NOT_RECORDED, "its words have not come yet");
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub(in crate::call) struct Lookups {
 struct Asked {
     id: LookupId,
     tool: ToolCallId,
-    question: String,
+    /// What is asked, as it may be written down.
+    noted: String,
     by: Instant,
 }
 
@@ -70,11 +71,18 @@ impl Lookups {
         self.asked.len() + self.found.len() >= MOST
     }
 
-    fn ask(&mut self, tool: ToolCallId, (domain, collection): (Uuid, Uuid), question: String, now: Instant) {
+    /// A question in words, with those that may be written down.
+    fn ask(
+        &mut self,
+        tool: ToolCallId,
+        (domain, collection): (Uuid, Uuid),
+        (question, noted): (String, String),
+        now: Instant,
+    ) {
         let id = LookupId(self.count);
         self.count += 1;
-        self.unsent.push_back(Lookup { id, domain, collection, question: question.clone() });
-        self.asked.push_back(Asked { id, tool, question, by: now + PATIENCE });
+        self.unsent.push_back(Lookup { id, domain, collection, question });
+        self.asked.push_back(Asked { id, tool, noted, by: now + PATIENCE });
     }
 
     fn take(&mut self, id: LookupId) -> Option<Asked> {
@@ -131,7 +139,11 @@ impl Live {
         let refusal = match desk.secretary.knowledge() {
             None => "there is nothing to look it up in",
             Some(_) if desk.lookups.are_many() => "too much is being looked up already; wait for that",
-            Some(collection) => return desk.lookups.ask(id, (domain, collection), question, now),
+            Some(collection) => {
+                // The model may ask for what was said in a pause of the recording, and may be answered after it.
+                let noted = desk.log.transcript.quoted(&question, now);
+                return desk.lookups.ask(id, (domain, collection), (question, noted), now);
+            }
         };
         self.want_answer(desk.settings.ladder.answer, desk, now);
         let output = json!({"status": "refused", "reason": refusal});
@@ -146,7 +158,7 @@ impl Live {
     }
 
     fn on_found(&mut self, asked: Asked, found: Option<&[Passage]>, desk: &mut Desk, now: Instant) {
-        let Asked { tool, question, .. } = asked;
+        let Asked { tool, noted, .. } = asked;
         let came = match found {
             Some(passages) => format!("{} found", passages.len()),
             None => {
@@ -154,7 +166,7 @@ impl Live {
                 "no answer".to_owned()
             }
         };
-        desk.log.transcript.note(format!("[looked up {question:?}: {came}]"), now);
+        desk.log.transcript.note(format!("[looked up {noted}: {came}]"), now);
         desk.lookups.found.push_back(Found { tool, output: knowledge::told(found), by: now + AT_THE_LATEST });
     }
 

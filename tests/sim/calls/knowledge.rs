@@ -207,6 +207,29 @@ fn what_was_found_for_a_provider_that_failed_is_nobodys() {
     assert!(world.results().0.is_empty(), "{:?}", world.results());
 }
 
+/// A model may look for what the caller has just said.
+#[test]
+fn what_is_looked_up_in_a_pause_of_the_recording_is_not_written_down() {
+    let mut world = World::answered(|row| {
+        knows(row);
+        row.recording = Some(true);
+    });
+    assert!(world.call.handle_recording(Order::Pause, world.now));
+    let lookup = world.looks_up().unwrap();
+    assert_eq!(lookup.question, "preço da consulta", "it is looked up all the same");
+    assert!(world.call.handle_recording(Order::Resume, world.now));
+    world.found(&lookup, Some(&[price()]));
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_secs(8), false);
+    let lookup = world.looks_up().unwrap();
+    world.found(&lookup, Some(&[]));
+    let written = world.written();
+    let [paused, resumed, hidden, shown] = &written[..] else { panic!("{written:?}") };
+    assert_eq!((paused.as_str(), resumed.as_str()), ("[recording paused]", "[recording resumed]"));
+    assert_eq!(hidden, "[looked up [not recorded]: 1 found]");
+    assert_eq!(shown, "[looked up \"preço da consulta\": 0 found]");
+}
+
 /// What a provider asked is no business of the one after it, nor of the same one in another conversation.
 #[test]
 fn what_was_asked_before_a_provider_failed_is_nobodys() {
