@@ -394,7 +394,7 @@ impl Live {
             providers::Event::Thought => self.debt.thought(now),
             providers::Event::SpeechStarted => {
                 desk.log.transcript.caller_speaks(now);
-                self.caller_began(now);
+                self.caller_began(desk, now);
                 self.barge_in(desk, now);
             }
             providers::Event::SpeechStopped => {
@@ -410,7 +410,7 @@ impl Live {
                 }
             }
             providers::Event::ToolCall { id, name, arguments } => {
-                self.debt.begun();
+                self.tool_called(&name, desk);
                 return self.on_tool(id, &name, &arguments, desk, now);
             }
             providers::Event::Failed(failure) => return self.on_provider_failed(failure, desk, now),

@@ -649,6 +649,7 @@ impl Desk {
 
     /// The caller is about to hear the present provider.
     fn speaks(&mut self) {
+        self.lookups.broke_off();
         if !std::mem::replace(&mut self.spoke, true) {
             self.reports(Sign::Spoke);
         }

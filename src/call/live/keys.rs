@@ -67,6 +67,7 @@ impl Live {
         if !matches!(self.phase, Phase::Talking) {
             return GO_ON;
         }
+        desk.lookups.broke_off();
         if self.keypad.keys().barge_in {
             self.barge_in(desk, now);
         }

@@ -19,6 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub const AT_THE_LATEST: Duration = Duration::from_secs(10);
 /// Questions that wait for their answers at once.
 const MOST: usize = 4;
+/// Questions in a row, without a word of anybody in between.
+const MOST_IN_A_ROW: u32 = 3;
+/// What the tool is called.
+const TOOL: &str = "search_knowledge";
 
 /// Which question of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(in crate::call) struct Lookups {
     unsent: VecDeque<Lookup>,
     /// How many there were.
     count: u64,
+    /// And since somebody last said something.
+    in_a_row: u32,
 }
 
 /// A question that waits for its answer.
@@ -71,6 +77,15 @@ impl Lookups {
         self.asked.len() + self.found.len() >= MOST
     }
 
+    const fn are_without_end(&self) -> bool {
+        self.in_a_row >= MOST_IN_A_ROW
+    }
+
+    /// The caller hears something, or says it.
+    pub(in crate::call) const fn broke_off(&mut self) {
+        self.in_a_row = 0;
+    }
+
     /// A question in words, with those that may be written down.
     fn ask(
         &mut self,
@@ -81,6 +96,7 @@ impl Lookups {
     ) {
         let id = LookupId(self.count);
         self.count += 1;
+        self.in_a_row += 1;
         self.unsent.push_back(Lookup { id, domain, collection, question });
         self.asked.push_back(Asked { id, tool, noted, by: now + PATIENCE });
     }
@@ -139,6 +155,11 @@ impl Live {
         let refusal = match desk.secretary.knowledge() {
             None => "there is nothing to look it up in",
             Some(_) if desk.lookups.are_many() => "too much is being looked up already; wait for that",
+            Some(_) if desk.lookups.are_without_end() => {
+                // By whomever turns are heard: this step has no deadline of its own.
+                self.debt.wait(Some(now + desk.settings.ladder.answer));
+                "enough was looked up; answer the caller with what you have, or say that you do not know"
+            }
             Some(collection) => {
                 // The model may ask for what was said in a pause of the recording, and may be answered after it.
                 let noted = desk.log.transcript.quoted(&question, now);
@@ -148,6 +169,13 @@ impl Live {
         self.want_answer(desk.settings.ladder.answer, desk, now);
         let output = json!({"status": "refused", "reason": refusal});
         self.provider.answer_tool(id, output.to_string(), Respond::Yes, now);
+    }
+
+    /// The assistant calls a tool, and so does something about what it owes. To look things up on and on is nothing.
+    pub(super) fn tool_called(&mut self, name: &str, desk: &Desk) {
+        if name != TOOL || !desk.lookups.are_without_end() {
+            self.debt.begun();
+        }
     }
 
     /// Whoever was asked takes too long.

@@ -27,7 +27,7 @@ impl Live {
             Speech::Confirmed => {
                 desk.log.transcript.caller_speaks(now);
                 self.speaking = true;
-                self.caller_began(now);
+                self.caller_began(desk, now);
                 desk.emit(Event::CallerSpeaks);
                 if matches!(self.phase, Phase::Talking) {
                     self.media.pause(now);
@@ -71,7 +71,8 @@ impl Live {
     }
 
     /// The caller is known to speak, to our detector or to the provider.
-    pub(super) fn caller_began(&mut self, now: Instant) {
+    pub(super) fn caller_began(&mut self, desk: &mut Desk, now: Instant) {
+        desk.lookups.broke_off();
         self.kept.speech_began();
         self.debt.caller_speaks(now);
     }

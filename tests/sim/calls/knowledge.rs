@@ -29,6 +29,26 @@ impl World {
         self.call.poll_lookup()
     }
 
+    /// The same, without a word.
+    fn searches(&mut self) -> Option<Lookup> {
+        let mut messages = self.model.begin();
+        messages.extend(self.model.finish(Some(QUESTION)));
+        self.provider(messages);
+        self.call.poll_lookup()
+    }
+
+    /// It looks things up as often as it may without a word, and finds nothing.
+    fn searches_on(&mut self) {
+        for _ in 0..3 {
+            let lookup = self.searches().unwrap();
+            self.found(&lookup, Some(&[]));
+            self.pass(Duration::from_millis(500), false);
+        }
+        assert_eq!(self.searches(), None);
+        let (told, _) = self.results();
+        assert_eq!((told.len(), told[3]["status"].as_str()), (4, Some("refused")));
+    }
+
     fn found(&mut self, lookup: &Lookup, found: Option<&[Passage]>) {
         self.call.handle_found(lookup.id, found, self.now);
         self.drain();
@@ -124,6 +144,33 @@ fn who_asks_too_much_at_once_is_refused() {
     assert_eq!(world.results().0[0]["status"], "refused");
     world.found(&lookups[2], Some(&[price()]));
     assert!(world.looks_up().is_some(), "there is room again");
+}
+
+#[test]
+fn who_looks_things_up_without_end_is_asked_for_words_and_given_up_without_any() {
+    let mut world = World::answered(knows);
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(1_500), false);
+    world.searches_on();
+    for _ in 0..7 {
+        world.pass(Duration::from_secs(1), false);
+        assert_eq!(world.searches(), None);
+    }
+    assert!(!world.warned("it answers nothing"));
+    world.pass(Duration::from_millis(1_500), false);
+    assert!(world.warned("it answers nothing"), "{:?}", world.events);
+}
+
+#[test]
+fn a_word_of_either_side_lets_the_assistant_look_things_up_again() {
+    let mut world = World::answered(knows);
+    world.searches_on();
+    assert!(world.looks_up().is_some(), "she said something");
+    let mut world = World::answered(knows);
+    world.searches_on();
+    world.pass(Duration::from_secs(1), true);
+    world.pass(Duration::from_secs(1), false);
+    assert!(world.searches().is_some(), "they did");
 }
 
 #[test]
