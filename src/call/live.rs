@@ -375,7 +375,7 @@ impl Live {
                 return self.when_silent(desk, now);
             }
             providers::Event::AssistantText { utterance, delta } => {
-                if !self.is_stale(utterance) {
+                if !self.is_stale(utterance) && self.may_speak() {
                     desk.log.transcript.text(utterance, &delta, now);
                     desk.emit(Event::AssistantText { utterance, delta });
                 }

@@ -323,9 +323,10 @@ impl Assistant {
 
     fn record_as(&self, fate: Fate, began: Instant, pauses: &[Pause]) -> Option<TurnRecord> {
         let (heard, text, cut) = match fate {
-            Fate::Heard(heard) => (heard, self.text.clone(), false),
             Fate::Pending => return None,
-            Fate::Cut { played, .. } if played.is_zero() => return None,
+            // An utterance whose sound was never played ends as well.
+            Fate::Heard(played) | Fate::Cut { played, .. } if played.is_zero() => return None,
+            Fate::Heard(heard) => (heard, self.text.clone(), false),
             Fate::Cut { played, generated, text_bytes } => {
                 let words = self.text.get(..text_bytes).unwrap_or(&self.text);
                 let estimate = || heard_words(words, played, generated).to_owned();
@@ -423,6 +424,15 @@ mod tests {
         transcript.text(U, "never", t0);
         transcript.cut(Heard { utterance: U, played: Duration::ZERO, queued: ms(500) }, t0);
         assert!(transcript.turns().is_empty());
+    }
+
+    #[test]
+    fn words_without_a_sound_were_not_heard_either() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        transcript.text(U, "to nobody", t0);
+        transcript.played_out(Heard { utterance: U, played: Duration::ZERO, queued: Duration::ZERO }, t0);
+        assert!(transcript.turns().is_empty() && transcript.said().is_empty());
     }
 
     #[test]

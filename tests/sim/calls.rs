@@ -307,6 +307,24 @@ fn a_refused_refer_gives_the_caller_back() {
 }
 
 #[test]
+fn what_the_assistant_says_while_the_refer_is_out_is_heard_by_nobody_and_not_written_down() {
+    let mut world = World::transferring();
+    let said = |world: &World| world.events.iter().filter(|event| matches!(event, Event::AssistantText { .. })).count();
+    let announced = said(&world);
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(500), false);
+    assert_eq!(said(&world), announced, "nor told to those who watch");
+    world.refer(ReferProgress::Refused(603));
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(1_500), false);
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    let turns = &world.record().unwrap().turns;
+    let heard: Vec<_> = turns.iter().filter(|turn| turn.who == Speaker::Assistant).map(|turn| turn.heard).collect();
+    let second = |heard: &Option<Duration>| heard.is_some_and(|heard| heard >= Duration::from_millis(900));
+    assert!(heard.len() == 2 && heard.iter().all(second), "{heard:?}");
+}
+
+#[test]
 fn a_destination_nobody_registered_is_refused_in_words() {
     let mut world = World::answered(|_| ());
     world.says(Duration::from_secs(1), Some(("transfer", r#"{"destination":"sip:evil@example.com"}"#)));
