@@ -1,7 +1,7 @@
 //! The caller's last words as sound, for the provider that comes after one that did not turn them into text.
 //!
 //! Overflow policy: at most ten seconds are kept; beyond it the oldest are dropped, and counted when they were speech.
-use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711, resample::Resampler};
+use media::{Audio, AudioFormat, Frame, SampleRate, Speech, codec::g711, resample::Resampler};
 use providers::Unworded;
 use std::{collections::VecDeque, time::Duration};
 
@@ -39,6 +39,8 @@ pub(super) struct Kept {
     lost: Duration,
     /// What of it a provider had in words when it failed: perhaps not all.
     half: Option<String>,
+    /// That the caller stopped, which the provider was not told since they were with somebody else.
+    withheld: Option<Speech>,
 }
 
 impl Kept {
@@ -63,6 +65,24 @@ impl Kept {
     /// The caller stopped.
     pub(super) fn speech_ended(&mut self) {
         self.turn = None;
+    }
+
+    /// Our detector changed its mind about a caller who is with somebody else.
+    pub(super) fn withhold(&mut self, speech: Speech) {
+        self.withheld = match (speech, self.withheld) {
+            // They speak, as the provider has it, or as it is told from here on.
+            (Speech::Confirmed, _) => None,
+            (Speech::Ended { .. }, _) => Some(speech),
+            // A click behind the end of a turn makes that no beginning.
+            (_, Some(ended @ Speech::Ended { .. })) => Some(ended),
+            (Speech::Refuted | Speech::Yielded, _) => Some(speech),
+            (Speech::Suspected | Speech::Insisted, _) => None,
+        };
+    }
+
+    /// What the provider of a caller who is back was not told.
+    pub(super) fn take_withheld(&mut self) -> Option<Speech> {
+        self.withheld.take()
     }
 
     /// What they said wants an answer.
@@ -98,6 +118,7 @@ impl Kept {
     /// From here on nobody hears the caller. A word that has just begun was heard by one who makes nothing of it.
     pub(super) fn gap_began(&mut self) {
         self.gap.get_or_insert(self.length.min(UNDETECTED));
+        self.withheld = None;
     }
 
     /// Whether there is speech that is no text.
@@ -252,6 +273,22 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
+    fn who_is_back_is_known_to_have_stopped_unless_they_speak() {
+        let ended = Speech::Ended { last_voice: std::time::Instant::now() };
+        let withheld = |heard: &[Speech]| {
+            let mut kept = Kept::default();
+            heard.iter().for_each(|speech| kept.withhold(*speech));
+            kept.take_withheld()
+        };
+        assert_eq!(withheld(&[ended]), Some(ended));
+        assert_eq!(withheld(&[ended, Speech::Suspected, Speech::Refuted]), Some(ended));
+        assert_eq!(withheld(&[ended, Speech::Suspected, Speech::Confirmed]), None);
+        assert_eq!(withheld(&[Speech::Refuted]), Some(Speech::Refuted));
+        assert_eq!(withheld(&[Speech::Suspected]), None);
     }
 
     #[test]

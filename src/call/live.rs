@@ -559,7 +559,7 @@ impl Live {
     fn transfer_failed(&mut self, reason: &str, desk: &mut Desk, now: Instant) -> Flow {
         let Phase::Transferring(transfer) = std::mem::replace(&mut self.phase, Phase::Talking) else { return GO_ON };
         let Transfer { whom, destination, .. } = transfer;
-        self.filler.tones.put_off(now);
+        self.caller_is_back(now);
         desk.log.transfer_destination = None;
         desk.log.transcript.note(format!("[transfer to {destination} failed: {reason}]"), now);
         desk.emit(Event::TransferFailed { destination: destination.clone(), reason: reason.to_owned() });

@@ -12,6 +12,7 @@ impl Live {
         }
         if !self.with_the_caller() {
             // What was said to somebody else wants no answer of ours.
+            self.kept.withhold(speech);
             return self.debt.turn_passed();
         }
         if matches!(speech, Speech::Suspected | Speech::Confirmed) {
@@ -52,6 +53,15 @@ impl Live {
             }
         }
         if self.hears() {
+            self.provider.handle_speech(speech, now);
+        }
+    }
+
+    /// The caller is with us again. A provider that hears by our detector may believe that they speak since they went.
+    pub(super) fn caller_is_back(&mut self, now: Instant) {
+        self.filler.tones.put_off(now);
+        let withheld = self.kept.take_withheld();
+        if let Some(speech) = withheld.filter(|_| self.hears()) {
             self.provider.handle_speech(speech, now);
         }
     }

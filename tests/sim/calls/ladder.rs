@@ -39,7 +39,8 @@ impl World {
         self.drain();
     }
 
-    /// The speech engine says what it was asked to, each sentence for a second, and these are the sentences.
+    /// The speech engine says what it was asked to, each sentence for a second, and these are the sentences. It understands
+    /// nothing.
     fn spoken(&mut self) -> Vec<String> {
         let asked = std::mem::take(&mut self.outgoing).into_iter().filter_map(|outgoing| match outgoing {
             Outgoing::Job(id, job) => Some((id, job)),
@@ -49,11 +50,14 @@ impl World {
         jobs.extend(std::iter::from_fn(|| self.call.poll_job()));
         let mut texts = Vec::new();
         for (id, job) in jobs {
-            let Job::Speak { text, .. } = job else { continue };
-            let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![1_000; 8_000] };
-            let done = JobDone { id, result: Ok(JobOutput::Speech(frame)) };
-            self.call.handle_provider(Incoming::Job(done), self.now);
-            texts.push(text);
+            let output = match job {
+                Job::Transcribe { .. } => JobOutput::Text(String::new()),
+                Job::Speak { text, .. } => {
+                    texts.push(text);
+                    JobOutput::Speech(Frame { rate: SampleRate::HZ_8000, samples: vec![1_000; 8_000] })
+                }
+            };
+            self.call.handle_provider(Incoming::Job(JobDone { id, result: Ok(output) }), self.now);
         }
         self.drain();
         texts
@@ -350,6 +354,27 @@ fn who_stopped_speaking_while_being_handed_over_is_not_in_a_turn_when_back() {
     world.breaks();
     world.pass(ms(1_600), false);
     assert_eq!(world.spoken(), [MOMENT]);
+}
+
+#[test]
+fn who_stopped_speaking_while_being_handed_over_is_spoken_to_by_who_hears_by_our_detector() {
+    let mut world = answered(|setup| {
+        let menu = r#"{"options": [{"keys": "1", "action": "transfer", "to": "sales"}]}"#;
+        setup.secretary = model::secretary(|row| row.dtmf_menu = Some(menu.into()));
+        let config = Box::new(local::Config::new(local::Language::EnUs, local::Hearing::Words));
+        setup.rung = Rung::Local { config, engine: String::new() };
+    });
+    while !world.spoken().is_empty() {}
+    world.pass(secs(10), false);
+    world.pass(secs(1), true);
+    let body = b"Signal=1\r\nDuration=160\r\n".to_vec();
+    world.sip(sip::Event::Info { leg: LEG, content_type: "application/dtmf-relay".into(), body: body.into() });
+    assert!(world.referred(), "they press a key while they speak");
+    world.pass(secs(2), false);
+    world.refer(ReferProgress::Refused(603));
+    let mut texts = world.spoken();
+    texts.extend(world.spoken());
+    assert!(texts.iter().any(|text| text.contains("could not transfer")), "{texts:?}");
 }
 
 #[test]
