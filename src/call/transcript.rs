@@ -58,7 +58,15 @@ struct Pause {
 
 #[derive(Debug)]
 enum Entry {
-    Caller { at: Instant, text: String },
+    Caller {
+        at: Instant,
+        text: String,
+    },
+    /// Nobody said it: a provider that goes on is not to answer it.
+    Note {
+        at: Instant,
+        text: String,
+    },
     Assistant(Assistant),
 }
 
@@ -172,6 +180,11 @@ impl Transcript {
 
     /// Something a reader must know and nobody said, in brackets, on the caller's side.
     pub(super) fn note(&mut self, text: String, now: Instant) {
+        self.push(Entry::Note { at: now, text });
+    }
+
+    /// What the caller told the assistant by keys, in brackets.
+    pub(super) fn typed(&mut self, text: String, now: Instant) {
         self.push(Entry::Caller { at: now, text });
     }
 
@@ -243,6 +256,7 @@ impl Transcript {
         entries.sort_by_key(|entry| entry.at());
         let said = entries.into_iter().filter_map(|entry| match entry {
             Entry::Caller { text, .. } => Some(Said::Caller(text.clone())),
+            Entry::Note { .. } => None,
             Entry::Assistant(entry) => {
                 let playing =
                     (entry.fate == Fate::Pending && !entry.generated.is_zero()).then_some(Fate::Heard(entry.generated));
@@ -278,7 +292,7 @@ impl Transcript {
         };
         match self.entries.get_mut(index) {
             Some(Entry::Assistant(entry)) if entry.utterance == utterance => Some(entry),
-            Some(Entry::Assistant(_) | Entry::Caller { .. }) | None => None,
+            Some(Entry::Assistant(_) | Entry::Caller { .. } | Entry::Note { .. }) | None => None,
         }
     }
 
@@ -294,14 +308,14 @@ impl Transcript {
 impl Entry {
     fn at(&self) -> Instant {
         match self {
-            Self::Caller { at, .. } => *at,
+            Self::Caller { at, .. } | Self::Note { at, .. } => *at,
             Self::Assistant(entry) => entry.at,
         }
     }
 
     fn record(&self, began: Instant, pauses: &[Pause]) -> Option<TurnRecord> {
         match self {
-            Self::Caller { at, text } => Some(TurnRecord {
+            Self::Caller { at, text } | Self::Note { at, text } => Some(TurnRecord {
                 who: Speaker::Caller,
                 text: text.clone(),
                 at: at.saturating_duration_since(began),
@@ -433,6 +447,20 @@ mod tests {
         transcript.text(U, "to nobody", t0);
         transcript.played_out(Heard { utterance: U, played: Duration::ZERO, queued: Duration::ZERO }, t0);
         assert!(transcript.turns().is_empty() && transcript.said().is_empty());
+    }
+
+    #[test]
+    fn who_goes_on_is_told_what_was_said_and_typed_and_no_note() {
+        let t0 = Instant::now();
+        let mut transcript = Transcript::new(t0);
+        transcript.caller("When are you open?".into(), t0);
+        transcript.typed("[DTMF 12#]".into(), t0 + ms(100));
+        transcript.note("[looked up \"hours\": 0 found]".into(), t0 + ms(200));
+        transcript.note("[transfer to 1001 failed: the line is busy]".into(), t0 + ms(300));
+        let said = ["When are you open?", "[DTMF 12#]"].map(|words| Said::Caller(words.into()));
+        assert_eq!(transcript.said(), said);
+        let turns = transcript.turns();
+        assert!(turns.len() == 4 && turns.iter().all(|turn| turn.who == Speaker::Caller), "{turns:?}");
     }
 
     #[test]

@@ -85,8 +85,12 @@ impl Live {
             Typed::Chosen(keys, action) => (keys, Some(action)),
             Typed::Entry(keys) => (keys, None),
         };
-        let shown = self.keypad.shown(&keys);
-        desk.log.transcript.note(format!("[DTMF {shown}]"), now);
+        let shown = format!("[DTMF {}]", self.keypad.shown(&keys));
+        // What the secretary's own menu does is none of the assistant's business.
+        match action {
+            None | Some(KeyAction::Assistant) => desk.log.transcript.typed(shown, now),
+            Some(_) => desk.log.transcript.note(shown, now),
+        }
         if !matches!(self.phase, Phase::Talking) {
             return GO_ON;
         }
