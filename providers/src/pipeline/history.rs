@@ -144,9 +144,13 @@ impl History {
         false
     }
 
-    /// Whether the model is told of outcomes last: there may be nothing to say about them.
-    pub(super) fn ends_with_outcomes(&self) -> bool {
+    /// Whether there may be nothing to say: the model is told of outcomes last, and has said something since the caller did,
+    /// or since we wanted words. Nobody is left in silence with the outcome of what they asked for.
+    pub(super) fn may_end_here(&self) -> bool {
+        let wants_words = |entry: &&Entry| matches!(entry, Entry::Caller(_) | Entry::Note(_));
+        let mut since = self.entries.iter().rev().take_while(|entry| !wants_words(entry));
         matches!(self.entries.back(), Some(Entry::Called { .. }))
+            && since.any(|entry| matches!(entry, Entry::Assistant { .. }))
     }
 
     /// For the model, with words of the caller that may not be all yet.
@@ -324,6 +328,27 @@ mod tests {
         assert_eq!(shown(&history), want);
         assert!(history.outcome("y", "2".into(), Respond::No));
         assert!(!history.outcome("z", "2".into(), Respond::Yes));
+    }
+
+    #[test]
+    fn who_heard_nothing_since_they_spoke_is_owed_words_about_an_outcome() {
+        let call = || ToolCall {
+            id: "x".into(),
+            kind: "function",
+            function: super::super::wire::chat::Called { name: "f".into(), arguments: "{}".into() },
+        };
+        let mut history = History::new(String::new());
+        history.says(UtteranceId(1), "Hello.");
+        history.caller("What does it cost?".into());
+        history.called(vec![call()]);
+        assert!(!history.may_end_here());
+        history.says(UtteranceId(2), "One moment.");
+        assert!(!history.may_end_here(), "no outcome is told last");
+        history.called(vec![call()]);
+        assert!(history.may_end_here());
+        history.note("The transfer failed.".into());
+        history.called(vec![call()]);
+        assert!(!history.may_end_here(), "words were wanted since");
     }
 
     #[test]

@@ -351,7 +351,7 @@ impl Answer {
         let request = chat::request(&config.chat, &config.tools, &out.history.messages(unfinished));
         let length = request.body.len();
         // The caller's words want an answer, what a tool brought may not.
-        let may_be_empty = unfinished.is_none() && out.history.ends_with_outcomes();
+        let may_be_empty = unfinished.is_none() && out.history.may_end_here();
         self.thought = Some(Thought::new(out.request(request), length, may_be_empty, now));
     }
 }

@@ -508,9 +508,17 @@ fn no_more_calls_are_taken_than_are_made() {
 fn outcomes_are_talked_about_if_any_is_worth_it_and_there_may_be_nothing_to_say() {
     let mut world = World::connected(config(nova()));
     ask(&mut world, "Goodbye.");
+    world.write("Goodbye, and thank you! ");
     let fragment = |n: usize| json!({"index": n, "id": format!("{n}"), "function": {"name": "one", "arguments": "{}"}});
-    calls(&mut world, &[fragment(0), fragment(1)]);
+    let mind = world.last("/chat/completions");
+    for fragment in [fragment(0), fragment(1)] {
+        world.part(mind, Part::Chunk(chunk(json!({"tool_calls": [fragment]}))));
+    }
     world.written();
+    for voice in world.to("/v1/speak") {
+        world.voice(voice, ms(400));
+    }
+    assert_eq!(called(&world).len(), 2);
     for (id, respond) in [("0", Respond::Yes), ("1", Respond::No)] {
         world.session.answer_tool(ToolCallId(id.into()), "{}".into(), respond, world.now);
     }
@@ -521,9 +529,29 @@ fn outcomes_are_talked_about_if_any_is_worth_it_and_there_may_be_nothing_to_say(
     assert_eq!(world.to("/chat/completions").len(), 2);
     assert!(!world.has(|event| matches!(event, Event::Failed(_) | Event::Warning(_))), "{:?}", world.events);
     // Of words an answer is made.
+    let (utterance, played) = world.heard()[0];
+    world.session.handle_played_out(Heard { utterance: UtteranceId(utterance), played, queued: played }, world.now);
     ask(&mut world, "Are you there?");
     world.written();
     assert!(world.has(|event| matches!(event, Event::Warning(text) if text.contains("empty"))));
+}
+
+#[test]
+fn who_has_heard_nothing_since_they_asked_is_not_left_with_an_empty_answer() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "What does it cost?");
+    calls(&mut world, &[json!({"index": 0, "id": "a", "function": {"name": "one", "arguments": "{}"}})]);
+    world.written();
+    world.session.answer_tool(ToolCallId("a".into()), "{}".into(), Respond::Yes, world.now);
+    world.drain();
+    assert_eq!(world.to("/chat/completions").len(), 2);
+    world.written();
+    assert!(world.has(|event| matches!(event, Event::Warning(text) if text.contains("empty"))));
+    assert_eq!(world.to("/chat/completions").len(), 3, "it is asked once more");
+    world.write("Ten dollars. ");
+    world.written();
+    world.voice(world.last("/v1/speak"), ms(400));
+    assert_eq!(world.said(), "Ten dollars.");
 }
 
 #[test]
