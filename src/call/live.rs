@@ -434,7 +434,7 @@ impl Live {
         self.goes_on();
         self.begun = true;
         self.debt.audio(now);
-        self.filler.dismiss();
+        self.filler.followed_by(utterance);
         desk.log.transcript.generated(utterance, audio.duration(), now);
         self.media.play(utterance, audio, now);
         self.wait_for_keys(desk, now);

@@ -12,7 +12,7 @@ use crate::{
     },
     record::Outcome,
 };
-use media::{Audio, Speech, UtteranceId};
+use media::{Audio, Heard, Speech, UtteranceId};
 use providers::{Dialect, Failure, FailureKind, Incoming, JobDone, JobId, Next, Note, Outgoing, Past, Unworded};
 use std::{
     ops::ControlFlow,
@@ -80,6 +80,8 @@ pub(super) struct Filler {
     voice: Option<Numbered>,
     /// What it is in the middle of.
     open: Option<UtteranceId>,
+    /// What the provider that was waited for said first: it may wait behind the last words of this voice.
+    behind: Option<UtteranceId>,
     pub(super) tones: Tones,
 }
 
@@ -87,7 +89,20 @@ impl Filler {
     /// The caller waits, and hears nothing from then on.
     fn arm(&mut self, at: Instant, seat: Seat) {
         self.at.get_or_insert(at);
-        (self.seat, self.voice) = (Some(seat), None);
+        (self.seat, self.voice, self.behind) = (Some(seat), None, None);
+    }
+
+    /// The provider speaks: the caller waits no more.
+    pub(super) fn followed_by(&mut self, utterance: UtteranceId) {
+        self.dismiss();
+        self.behind.get_or_insert(utterance);
+    }
+
+    /// What waited behind words of its own that were cut: nothing of it was heard, and its provider is not told of those.
+    pub(super) fn unheard_behind(&mut self, cut: Heard) -> Option<Heard> {
+        let utterance = self.behind.filter(|_| self.says(cut.utterance))?;
+        self.behind = None;
+        Some(Heard { utterance, played: Duration::ZERO, queued: Duration::ZERO })
     }
 
     /// Something is heard until then.

@@ -101,11 +101,13 @@ impl Live {
         }
         self.hush(now);
         if let Some(heard) = self.media.cut(now) {
-            desk.log.transcript.cut(heard, now);
-            self.cut = Some(heard.utterance);
-            self.open = None;
-            self.provider.interrupt(heard, now);
             desk.emit(Event::BargeIn(heard));
+            self.open = None;
+            for heard in [Some(heard), self.filler.unheard_behind(heard)].into_iter().flatten() {
+                desk.log.transcript.cut(heard, now);
+                self.cut = Some(heard.utterance);
+                self.provider.interrupt(heard, now);
+            }
         }
         // What was cut may have been another's, and its own have waited behind.
         self.provider.silenced(now);

@@ -39,8 +39,8 @@ impl World {
         self.drain();
     }
 
-    /// The speech engine says what it was asked to, each sentence for a second, and these are the sentences. It understands
-    /// nothing.
+    /// The speech engine says what it was asked to, each sentence for a second, and these are the sentences. It
+    /// understands nothing.
     fn spoken(&mut self) -> Vec<String> {
         let asked = std::mem::take(&mut self.outgoing).into_iter().filter_map(|outgoing| match outgoing {
             Outgoing::Job(id, job) => Some((id, job)),
@@ -144,6 +144,32 @@ fn who_talks_over_one_moment_hears_the_assistant_all_the_same() {
     world.says(secs(2), None);
     world.pass(secs(3), false);
     assert!(world.voice.len() > voiced + 90, "{} packets", world.voice.len() - voiced);
+}
+
+#[test]
+fn an_answer_that_waited_behind_one_moment_is_taken_back_when_both_are_cut() {
+    let mut world = answered(|setup| setup.settings.ladder.replacement = secs(10));
+    world.breaks();
+    world.pass(ms(1_600), false);
+    assert_eq!(world.spoken(), [MOMENT]);
+    world.pass(ms(300), false);
+    world.ready();
+    let mut answer = world.model.begin();
+    answer.extend(world.model.speak(secs(2)));
+    world.provider(answer);
+    world.pass(ms(100), false);
+    world.outgoing.clear();
+    world.provider(vec![world.model.speech_started()]);
+    let cut = world.events.iter().filter(|event| matches!(event, Event::BargeIn(_))).count();
+    let taken_back = ["response.cancel", "conversation.item.delete"].map(|kind| sent(&world.outgoing, kind).len());
+    assert_eq!((cut, taken_back), (1, [1, 1]), "{:?}", world.outgoing);
+    let voiced = world.voice.len();
+    world.provider(world.model.speak(secs(1)));
+    world.pass(secs(1), false);
+    assert!(world.voice.len() <= voiced + 1, "the rest of it is stale");
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    let said: Vec<_> = world.record().unwrap().turns.iter().map(|turn| turn.text.clone()).collect();
+    assert!(said.iter().all(|words| !words.contains("word")), "{said:?}");
 }
 
 #[test]
