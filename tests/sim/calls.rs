@@ -349,6 +349,28 @@ fn the_time_limit_lets_the_goodbye_be_heard() {
 }
 
 #[test]
+fn an_answer_that_is_being_made_at_the_time_limit_is_no_goodbye() {
+    let mut world = World::answered(|row| row.max_duration_seconds = Some(5));
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(4_900), false);
+    let answer = world.model.begin();
+    world.provider(answer);
+    world.pass(Duration::from_millis(200), false);
+    assert_eq!(sent(&world.outgoing, "response.cancel").len(), 1);
+    let voiced = world.voice.len();
+    world.provider(world.model.speak(Duration::from_secs(1)));
+    let cancelled = world.model.done("cancelled", &[]);
+    world.provider(vec![cancelled]);
+    world.pass(Duration::from_millis(1_500), false);
+    assert!(!world.hung_up() && world.voice.len() == voiced, "it is not heard, and ends nothing");
+    world.says(Duration::from_secs(1), None);
+    world.pass(Duration::from_millis(900), false);
+    assert!(!world.hung_up(), "the goodbye is being said");
+    world.pass(Duration::from_millis(300), false);
+    assert!(world.hung_up());
+}
+
+#[test]
 fn a_provider_that_never_says_goodbye_does_not_keep_the_line() {
     let mut world = World::answered(|row| row.max_duration_seconds = Some(5));
     world.pass(Duration::from_secs(14), false);

@@ -386,7 +386,11 @@ impl Dialect for Session {
         let reply = match note {
             Note::TransferFailed { destination, reason } => self.reception.transfer_failed(&destination, &reason),
             Note::Say { text } => self.reception.say(&text),
-            Note::SayGoodbye { reason } => self.reception.goodbye(&reason),
+            Note::SayGoodbye { reason } => {
+                // An answer that has yet to be heard would be taken for the goodbye.
+                self.mouth.withdraw();
+                self.reception.goodbye(&reason)
+            }
         };
         self.say(reply, Origin::Us);
         self.advance(now);

@@ -287,6 +287,15 @@ impl Responses {
         }
     }
 
+    /// What is being made is wanted no more: the response to cancel by name. One that was asked for and has not begun is
+    /// made all the same.
+    pub(super) fn cut_active(&mut self) -> Option<String> {
+        match self.state {
+            State::Active { .. } => self.cut(),
+            State::Requested { .. } | State::Free => None,
+        }
+    }
+
     /// Whether audio of this response is stale.
     pub(super) fn is_cut(&self, response_id: &str) -> bool {
         self.cut.iter().any(|id| id == response_id)

@@ -474,6 +474,11 @@ impl Dialect for Session {
                 Manners::Urgent,
             ),
         };
+        // An answer that has yet to be heard would be taken for the goodbye.
+        let unwanted = if manners == Manners::Urgent { self.responses.cut_active() } else { None };
+        if let Some(id) = unwanted {
+            self.cancel(&id);
+        }
         self.tell(Item::system(&words));
         self.responses.want(Plan { instructions: None, manners });
         self.pump(now);

@@ -451,6 +451,11 @@ impl Dialect for Session {
                  and ask what else you can do."
             ),
             Note::SayGoodbye { reason } => {
+                // An answer that has yet to be heard would be taken for the goodbye.
+                if !self.answer.as_ref().is_some_and(Answer::is_audible) {
+                    self.drop_answer();
+                }
+                self.prompts.clear();
                 format!("The call is about to end: {reason}. Say goodbye to the caller in one short sentence.")
             }
         };

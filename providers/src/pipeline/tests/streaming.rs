@@ -374,6 +374,22 @@ fn what_must_be_heard_is_not_withdrawn() {
 }
 
 #[test]
+fn an_answer_that_nobody_has_heard_is_no_goodbye() {
+    let mut world = World::connected(config(nova()));
+    ask(&mut world, "When are you open?");
+    world.write("From nine ");
+    let mind = world.last("/chat/completions");
+    world.session.inform(Note::SayGoodbye { reason: "time is up".into() }, world.now);
+    world.drain();
+    assert!(world.aborted.contains(&mind), "{:?}", world.aborted);
+    assert_eq!(world.to("/chat/completions").len(), 2);
+    assert!(world.told().last().unwrap().contains("time is up"), "{:?}", world.told());
+    world.write("Goodbye, and thank you! ");
+    world.voice(world.last("/v1/speak"), ms(500));
+    assert_eq!(world.said(), "Goodbye, and thank you!");
+}
+
+#[test]
 fn a_click_does_not_swallow_the_last_words() {
     let mut world = World::connected(config(nova()));
     world.detector(Speech::Confirmed);
