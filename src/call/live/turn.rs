@@ -52,6 +52,8 @@ impl Live {
                 desk.log.transcript.caller_stopped(last_voice);
             }
         }
+        // Whoever answers a turn at its end is to have this in mind: it is one answer to both.
+        while self.tell_found(desk, now) {}
         if self.hears() {
             self.provider.handle_speech(speech, now);
         }

@@ -1,13 +1,16 @@
 //! What the assistant looks up while the caller waits for her.
 use super::*;
+use crate::house::{Ear, House};
+use providers::{Errand, HttpRequest, Method, Part, RequestId};
 use ramal::{
     call::{
         Lookup,
         lookup::{AT_THE_LATEST, PATIENCE},
     },
     knowledge::Passage,
+    lab::parts::Script,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 const COLLECTION: Uuid = Uuid::from_u128(7);
@@ -224,6 +227,81 @@ fn who_coughs_while_something_is_looked_up_is_told_what_was_found() {
     let (told, asked_again) = world.results();
     assert_eq!((told.len(), told[0]["status"].as_str(), asked_again), (1, Some("found"), asked + 1));
     assert!(!world.warned("it answers nothing"));
+}
+
+/// A call with separate parts, whose words come when the test has some.
+fn of_parts() -> World {
+    let now = Instant::now();
+    let secretary = model::secretary(|row| {
+        knows(row);
+        row.first_message = None;
+    });
+    let invite = (LEG, model::invite(Some(model::offer(""))));
+    let mut setup = model::setup(secretary, invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    setup.rung = House::parts(Script::default(), Ear::Nova).rung(&setup.rung, 0);
+    let mut world = World::of(Call::new(setup, now), now);
+    assert!(world.posted().is_empty(), "nothing was said");
+    world.call.handle_connected(now);
+    world.drain();
+    world
+}
+
+impl World {
+    /// What the services of separate parts are asked, each of which is there and has no list of its models.
+    fn posted(&mut self) -> Vec<(RequestId, HttpRequest)> {
+        let mut posted = Vec::new();
+        while let Some(errand) = self.call.poll_errand() {
+            match errand {
+                Errand::Send(id, request) if request.method == Method::Get => {
+                    for part in [Part::Head { status: 404, retry_after: None }, Part::End] {
+                        self.call.handle_answer(id, part, self.now);
+                    }
+                }
+                Errand::Send(id, request) => posted.push((id, request)),
+                Errand::Abort(_) | Errand::AbortAll | Errand::Job(..) => {}
+            }
+        }
+        self.drain();
+        posted
+    }
+
+    /// The caller speaks, and these are the words.
+    fn asks(&mut self, words: &str) {
+        self.pass(Duration::from_millis(600), true);
+        let results = json!({"type": "Results", "channel_index": [0, 1], "start": 0.0, "duration": 1.0,
+            "is_final": true, "speech_final": false, "from_finalize": false,
+            "channel": {"alternatives": [{"transcript": words, "confidence": 0.9, "words": []}]},
+            "metadata": {"request_id": "r", "model_uuid": "m",
+                "model_info": {"name": "n", "version": "v", "arch": "a"}}});
+        self.provider(vec![Incoming::Text(results.to_string())]);
+    }
+}
+
+/// A mind that is asked at the end of a turn is asked once, and knows what was found.
+#[test]
+fn what_was_found_is_told_before_the_end_of_the_turn_is() {
+    let mut world = of_parts();
+    world.asks("What does it cost?");
+    world.pass(Duration::from_secs(1), false);
+    let [(id, _)] = world.posted()[..] else { panic!("one question is one request") };
+    let (name, arguments) = QUESTION;
+    let call = json!({"index": 0, "id": "a", "type": "function", "function": {"name": name, "arguments": arguments}});
+    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null}]});
+    let body = format!("data: {chunk}\n\ndata: [DONE]\n\n").into_bytes();
+    for part in [Part::Head { status: 200, retry_after: None }, Part::Chunk(body), Part::End] {
+        world.call.handle_answer(id, part, world.now);
+    }
+    world.drain();
+    let lookup = world.call.poll_lookup().unwrap();
+    world.asks("And on Sundays?");
+    world.found(&lookup, Some(&[price()]));
+    assert!(world.posted().is_empty(), "they speak");
+    world.pass(Duration::from_secs(1), false);
+    let posted = world.posted();
+    let bodies: Vec<_> = posted.iter().map(|(_, request)| String::from_utf8_lossy(&request.body)).collect();
+    let [both] = &bodies[..] else { panic!("{bodies:?}") };
+    assert!(both.contains("150 reais") && both.contains("And on Sundays?"), "{both}");
 }
 
 #[test]
