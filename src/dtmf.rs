@@ -102,10 +102,11 @@ pub fn of_info(content_type: &str, body: &[u8]) -> Option<char> {
         })?,
         _ => return None,
     };
-    match signal {
-        "10" => Some('*'),
-        "11" => Some('#'),
-        _ => signal.chars().next().map(|c| c.to_ascii_uppercase()).filter(|c| media::dtmf::code(*c).is_some()),
+    let mut characters = signal.chars();
+    match (characters.next(), characters.next()) {
+        (Some(key), None) => Some(key.to_ascii_uppercase()).filter(|key| media::dtmf::code(*key).is_some()),
+        // Some send the code of the event (RFC 4733 §3.2): 11 is a `#`, and 16, a flash, is no key.
+        _ => media::dtmf::digit(signal.parse().ok()?),
     }
 }
 
@@ -131,6 +132,30 @@ mod tests {
         assert_eq!(sent, (0..).map(|n| DISTANCE * n).zip(expected).collect::<Vec<_>>());
         assert!(!relay.press(&"5".repeat(MAX_WAITING + 1)) && relay.waiting.is_empty());
         assert!(relay.press(&"5".repeat(MAX_WAITING)) && !relay.press("6"));
+    }
+
+    #[test]
+    fn a_signal_is_a_key_or_the_code_of_its_event_and_never_the_first_figure_of_another() {
+        let table = [
+            ("5", Some('5')),
+            ("d", Some('D')),
+            ("*", Some('*')),
+            ("10", Some('*')),
+            ("11", Some('#')),
+            ("12", Some('A')),
+            ("15", Some('D')),
+            ("16", None),
+            ("123", None),
+            ("256", None),
+            ("1x", None),
+            ("x", None),
+            ("", None),
+        ];
+        for (signal, key) in table {
+            let relay = format!("Signal={signal}\r\nDuration=160\r\n");
+            assert_eq!(of_info(RELAY, relay.as_bytes()), key, "{signal:?}");
+            assert_eq!(of_info("application/dtmf", signal.as_bytes()), key, "{signal:?}");
+        }
     }
 
     #[test]
