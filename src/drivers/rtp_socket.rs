@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-/// DSCP 46, expedited forwarding (RFC 3246), in the upper six bits of the TOS octet.
+/// DSCP 46, expedited forwarding (RFC 3246), in the upper six bits of the TOS octet, or of IPv6's traffic class.
 const TOS_EXPEDITED: u32 = 46 << 2;
 
 /// Hands out pairs of ports of one address. The lock is held for a look at a list: once for a call, and once at its end.
@@ -117,10 +117,11 @@ impl Ports {
 
 fn bind(at: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
-    if at.is_ipv4() {
-        // A router's courtesy: without it the call still works.
-        let _ = socket.set_tos_v4(TOS_EXPEDITED);
-    }
+    // A router's courtesy: without it the call still works.
+    let _ = match at {
+        SocketAddr::V4(_) => socket.set_tos_v4(TOS_EXPEDITED),
+        SocketAddr::V6(_) => socket.set_tclass_v6(TOS_EXPEDITED),
+    };
     socket.set_nonblocking(true)?;
     socket.bind(&at.into())?;
     Ok(socket.into())
@@ -129,7 +130,19 @@ fn bind(at: SocketAddr) -> io::Result<UdpSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use socket2::SockRef;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn packets_of_both_families_ask_for_expedited_forwarding() {
+        let bound = |address: IpAddr| bind(SocketAddr::new(address, 0));
+        let socket = bound(Ipv4Addr::LOCALHOST.into()).unwrap();
+        assert_eq!(SockRef::from(&socket).tos_v4().unwrap(), TOS_EXPEDITED);
+        // Not every machine has IPv6.
+        if let Ok(socket) = bound(Ipv6Addr::LOCALHOST.into()) {
+            assert_eq!(SockRef::from(&socket).tclass_v6().unwrap(), TOS_EXPEDITED);
+        }
+    }
 
     #[test]
     fn pairs_are_even_and_never_shared() {
