@@ -16,8 +16,9 @@ const WINDOW: usize = 128;
 /// Indices never wrap under one key (RFC 3711 §9.2).
 const MAX_RTP: u64 = (1 << 48) - 1;
 const MAX_RTCP: u64 = (1 << 31) - 1;
-/// Sources of one key. A peer that starts anew so often has to agree on another key first; only its own packets count.
-const MAX_SOURCES: usize = 32;
+/// Sources of one key, of some 100 bytes each. A phone system may take another with every hold, and a long call has many;
+/// only its own packets count. A peer that starts anew more often has to agree on another key first.
+const MAX_SOURCES: usize = 256;
 
 /// Believes the packets of one key. Of a source nothing is kept before a packet of its is genuine.
 #[derive(Debug)]
