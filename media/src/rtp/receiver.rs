@@ -41,6 +41,12 @@ impl Receiver {
         }
     }
 
+    /// The source's timestamps tick so many times a second from here on. Jitter is of one clock; what was lost is counted
+    /// since the first packet (RFC 3550 §6.4.1).
+    pub fn change_clock(&mut self, clock: u32) {
+        (self.clock, self.transit, self.jitter) = (clock.max(1), None, 0);
+    }
+
     /// Counts a packet that was not a duplicate. Give only audio packets a `timestamp`: those of one event share one
     /// timestamp (RFC 4733 §2.2.1), which would look like jitter.
     pub fn count(&mut self, extended: u64, timestamp: Option<u32>, arrived: Instant) {
@@ -159,6 +165,22 @@ mod tests {
         }
         let jitter = receiver.jitter();
         assert!(jitter > Duration::from_micros(4_800) && jitter < Duration::from_micros(5_200), "{jitter:?}");
+    }
+
+    #[test]
+    fn another_clock_begins_the_jitter_anew_and_keeps_the_counts() {
+        let start = origin();
+        let mut receiver = Receiver::new(8_000);
+        for n in (0..100_u32).filter(|n| n % 10 != 5) {
+            receiver.count(u64::from(n), Some(n * 320), start + FRAME * n);
+        }
+        assert!(receiver.jitter() > Duration::from_millis(5));
+        receiver.change_clock(48_000);
+        assert_eq!((receiver.jitter_ticks(), receiver.lost(), receiver.expected()), (0, 10, 100));
+        for n in 100..200_u32 {
+            receiver.count(u64::from(n), Some(n * 960), start + FRAME * n);
+        }
+        assert_eq!((receiver.jitter_ticks(), receiver.lost(), receiver.expected()), (0, 10, 200));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Stream {
     pub(super) fn change_clock(&mut self, clock: u32) {
         if clock != self.clock {
             self.clock = clock;
-            self.count_anew();
+            self.receiver.change_clock(clock);
         }
     }
 

@@ -64,6 +64,19 @@ fn rfc3264_7_the_caller_may_turn_to_any_codec_of_its_answer_and_back() {
     assert!(call.packets().iter().all(|(_, packet)| packet.payload_type == 0), "what we send stays as it was");
 }
 
+/// What is lost is counted since the source's first packet, whatever clocks its codecs have.
+#[test]
+fn rfc3550_6_4_1_a_turn_to_another_clock_forgets_no_loss() {
+    let mut call = agreed_on(&[(97, Codec::Opus)]);
+    says(&mut call, 0, Codec::Pcmu);
+    (0..5).for_each(|_| call.phone_loses(&[0xff; 160]));
+    says(&mut call, 97, Codec::Opus);
+    says(&mut call, 0, Codec::Pcmu);
+    let (_, receiver) = call.session.stream.reception().unwrap();
+    assert_eq!((receiver.lost(), receiver.expected(), receiver.received()), (5, 80, 75));
+    assert_eq!(call.session.stats().lost, 5);
+}
+
 /// Nothing is built anew for each packet of such a peer, and each decoder knows the past of its own codec.
 #[test]
 fn a_caller_who_alternates_from_packet_to_packet_is_heard_by_the_same_decoders() {
