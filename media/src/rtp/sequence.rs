@@ -5,7 +5,8 @@ use webrtc_util::replay_detector::{ReplayDetector, SlidingWindowDetector};
 
 /// Packets the detector remembers: 20 s of 20 ms, and a whole number of its 64-bit words.
 const WINDOW: usize = 1_024;
-/// A jump forward beyond this is another stream, not loss (10 s of 20 ms; RFC 3550's MAX_DROPOUT is 3000).
+/// A jump forward beyond this is another stream, and not loss unless time says so (10 s of 20 ms; RFC 3550's MAX_DROPOUT is
+/// 3000).
 const MAX_DROPOUT: u64 = 500;
 /// A packet further back than this is another stream, not reordering (RFC 3550's MAX_MISORDER).
 const MAX_MISORDER: u64 = 100;

@@ -292,7 +292,8 @@ impl Session {
         self.watch.hear(self.stats.foreign, now);
         match self.stream.push(&packet, kind, now, &mut self.stats) {
             Continuity::Continues => {}
-            Continuity::Restarts => {
+            Continuity::Restarts { missed } => {
+                self.meters.missed(missed);
                 self.uplink.restart();
                 self.presses.restart(event_clock(&self.media));
             }

@@ -10,6 +10,9 @@ use crate::{
 
 /// Packets of the SSRC before, overtaken by the first of a new one, are dropped for so long.
 const WINDING_DOWN: Duration = Duration::from_millis(200);
+/// How far numbers, timestamps and the wall clock may differ over an outage, in per cent: two of its packets tell how long
+/// one is, and a sender may be late with them.
+const TOLERANCE: u64 = 20;
 
 /// What the payload of a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,10 @@ pub(super) struct Arrived {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Continuity {
     Continues,
-    Restarts,
+    Restarts {
+        /// Packets of the same sender before it that are not used: an outage.
+        missed: u64,
+    },
     Dropped,
 }
 
@@ -58,6 +64,10 @@ pub(super) struct Stream {
     receiver: Receiver,
     /// Lost before the stream began anew.
     lost_before: u64,
+    /// The newest audio: its timestamp, and when it came.
+    newest: Option<(u32, Instant)>,
+    /// Timestamp of the packet before, if that was audio and far from all others.
+    stray: Option<u32>,
 }
 
 impl Stream {
@@ -70,6 +80,8 @@ impl Stream {
             reorder: Reorder::new(window),
             receiver: Receiver::new(clock),
             lost_before: 0,
+            newest: None,
+            stray: None,
         }
     }
 
@@ -78,6 +90,7 @@ impl Stream {
         if clock != self.clock {
             self.clock = clock;
             self.receiver.change_clock(clock);
+            (self.newest, self.stray) = (None, None);
         }
     }
 
@@ -102,14 +115,18 @@ impl Stream {
                 return Continuity::Dropped;
             }
             Arrival::Stray => {
+                self.stray = kind.is_audio().then_some(packet.timestamp);
                 stats.late += 1;
                 return Continuity::Dropped;
             }
         };
+        // Up to this packet, and with it.
+        let outage = if restarted { self.outage(highest, packet, now) } else { 0 };
         if restarted {
             stats.restarts += 1;
             self.reorder.restart();
             self.count_anew();
+            self.lost_before += outage.saturating_sub(2); // the one that was far from all others has come
         }
         let payload = match kind {
             Kind::Audio(_) | Kind::Noise => packet.payload.to_vec(),
@@ -118,12 +135,29 @@ impl Stream {
         let arrived = Arrived { kind, timestamp: packet.timestamp, payload, at: now };
         let overtaken = !restarted && highest.is_some_and(|highest| extended < highest);
         self.place(arrived, extended, overtaken, stats);
-        if restarted { Continuity::Restarts } else { Continuity::Continues }
+        if restarted { Continuity::Restarts { missed: outage.saturating_sub(1) } } else { Continuity::Continues }
+    }
+
+    /// How far the numbers have gone on over an outage that ends with this packet, the second one after it. None where
+    /// numbers and timestamps did not go on as the wall clock did: that is another stream. Numbers that came round in the
+    /// meantime do not either.
+    fn outage(&self, highest: Option<u64>, packet: &Packet<'_>, now: Instant) -> u64 {
+        let (Some(highest), Some((timestamp, at)), Some(stray)) = (highest, self.newest, self.stray) else { return 0 };
+        let numbers = u64::from(packet.sequence.wrapping_sub(highest as u16));
+        let ticks = u64::from(packet.timestamp.wrapping_sub(timestamp));
+        let by_numbers = numbers * u64::from(packet.timestamp.wrapping_sub(stray));
+        let elapsed = now.saturating_duration_since(at).as_micros() * u128::from(self.clock) / 1_000_000;
+        let by_clock = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let agreed = ticks > 0 && agree(by_numbers, ticks) && agree(by_clock, ticks);
+        if agreed { numbers } else { 0 }
     }
 
     fn place(&mut self, arrived: Arrived, extended: u64, overtaken: bool, stats: &mut Stats) {
         let now = arrived.at;
         stats.received += 1;
+        if arrived.kind.is_audio() && !overtaken {
+            self.newest = Some((arrived.timestamp, now));
+        }
         self.receiver.count(extended, Some(arrived.timestamp).filter(|_| arrived.kind.is_audio()), now);
         match self.reorder.push(extended, arrived, now) {
             Placed::Late => stats.late += 1,
@@ -167,5 +201,10 @@ impl Stream {
     fn count_anew(&mut self) {
         self.lost_before += self.receiver.lost();
         self.receiver = Receiver::new(self.clock);
+        (self.newest, self.stray) = (None, None);
     }
+}
+
+fn agree(one: u64, other: u64) -> bool {
+    one.abs_diff(other).saturating_mul(100) <= other.saturating_mul(TOLERANCE)
 }

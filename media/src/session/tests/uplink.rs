@@ -199,6 +199,34 @@ fn another_ssrc_or_a_far_sequence_begins_anew() {
     assert_eq!((stats.restarts, stats.late, stats.lost, stats.timestamp_jumps), (2, 2, 0, 0));
 }
 
+/// Nothing was heard for twelve seconds: the figures say so, though the sequence began anew.
+#[test]
+fn an_outage_is_loss_where_numbers_and_timestamps_went_on_as_the_clock_did() {
+    let mut call = Call::new(MU);
+    (0..50).for_each(|n| call.phone_sends(&tone_frame(n)));
+    (0..600).for_each(|n| call.phone_loses(&tone_frame(n)));
+    (0..50).for_each(|n| call.phone_sends(&tone_frame(n)));
+    let (stats, uplink) = (call.session.stats(), call.session.quality().uplink);
+    // The first packet after it came, but is not used.
+    assert_eq!((stats.received, stats.lost, stats.late, stats.restarts), (99, 600, 1, 1));
+    assert_eq!((uplink.loss.expected, uplink.loss.lost, uplink.loss.runs), (700, 601, 1));
+    assert!(uplink.score.mos_cq < 2.0, "{uplink:?}");
+}
+
+#[test]
+fn a_stream_whose_numbers_or_timestamps_did_not_go_on_as_the_clock_did_lost_nothing() {
+    for (numbers, ticks) in [(600, 0), (600, 3_000_000), (3_000, 96_000), (60_000, 96_000), (600, 10_000)] {
+        let mut call = Call::new(MU);
+        (0..50).for_each(|n| call.phone_sends(&tone_frame(n)));
+        call.run(Duration::from_secs(12));
+        call.sequence = call.sequence.wrapping_add(numbers);
+        call.timestamp = call.timestamp.wrapping_add(ticks);
+        (0..50).for_each(|n| call.phone_sends(&tone_frame(n)));
+        let (stats, loss) = (call.session.stats(), call.session.quality().uplink.loss);
+        assert_eq!((stats.restarts, stats.lost, loss.lost), (1, 0, 0), "{numbers} {ticks}");
+    }
+}
+
 #[test]
 fn packets_of_ten_to_sixty_milliseconds_are_taken() {
     for millis in [10, 30, 40, 60] {
