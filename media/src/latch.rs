@@ -12,6 +12,9 @@ use std::{
 const WINDOW: Duration = Duration::from_secs(10);
 /// How long the signalled address may still take over from a source learnt in its place.
 const LEARNING: Duration = Duration::from_secs(2);
+/// How long the source of the description before may go on sending what was under way: it is not learnt again meanwhile. A
+/// peer that sends from another port than it receives at may keep it for good.
+const WINDING_DOWN: Duration = Duration::from_secs(2);
 /// A latched source that was silent for so long may have got another port from its NAT.
 const SILENT: Duration = Duration::from_secs(5);
 /// Packets in a row a source at another address must send before it is believed ([`Policy::AnyAddress`]).
@@ -55,8 +58,8 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct Latch {
     signalled: SocketAddr,
-    /// The source of the description before, which must not be learnt again while it winds down.
-    former: Option<SocketAddr>,
+    /// The source of the description before, and until when it winds down.
+    former: Option<(SocketAddr, Instant)>,
     policy: Policy,
     state: State,
 }
@@ -94,7 +97,8 @@ impl Latch {
             }
             return;
         }
-        self.former = Some(self.remote()).filter(|former| *former != signalled);
+        let former = self.remote();
+        self.former = (former != signalled).then_some((former, now + WINDING_DOWN));
         self.signalled = signalled;
         self.state = State::Open { since: now, candidate: None };
     }
@@ -154,7 +158,7 @@ impl Latch {
             return latched(from, now);
         }
         let refused = (Verdict::Foreign, self.state);
-        if self.former == Some(from) {
+        if self.former.is_some_and(|(former, until)| former == from && now < until) {
             return refused;
         }
         let port_only = from.ip() == self.signalled.ip();
@@ -333,5 +337,25 @@ mod tests {
         assert_eq!(latch.remote(), address("192.0.2.1:6000"));
         assert_eq!(latch.judge(address("192.0.2.1:4000"), start), Verdict::Foreign);
         assert_eq!(latch.judge(address("192.0.2.1:6000"), start), Verdict::Latched);
+    }
+
+    /// Where a phone sends from need not change with where it receives.
+    #[test]
+    fn the_old_source_is_learnt_again_once_its_time_to_wind_down_is_over() {
+        let (start, other_port) = (origin(), address("192.0.2.1:9999"));
+        let mut latch = Latch::new(address("192.0.2.1:4000"), Policy::default(), start);
+        assert_eq!(latch.judge(other_port, start), Verdict::Latched);
+        latch.signal(address("192.0.2.1:4002"), start);
+        for (at, verdict) in [
+            (0, Verdict::Foreign),
+            (1_999, Verdict::Foreign),
+            (2_000, Verdict::Latched),
+            (2_020, Verdict::Accepted),
+            (60_000, Verdict::Accepted),
+        ] {
+            let now = start + Duration::from_millis(at);
+            assert_eq!(latch.refuses(other_port, now), verdict == Verdict::Foreign, "{at} ms");
+            assert_eq!(latch.judge(other_port, now), verdict, "{at} ms");
+        }
     }
 }
