@@ -239,8 +239,16 @@ impl Session {
             self.presses.restart(event_clock(&media));
         }
         // What ICE settled stands until ICE starts anew, whatever the default destination is (RFC 8445 §9).
-        if media.ice.is_none() || media.ice != self.media.ice {
+        let settled = media.ice.is_some() && media.ice == self.media.ice;
+        if !settled {
             self.nominated = 0;
+        }
+        // RFC 3264 §8.4: who holds by the unspecified address takes nothing, and is where it was.
+        let nowhere = media.remote.ip().is_unspecified();
+        self.reports.withhold(nowhere);
+        if nowhere {
+            (media.remote, media.remote_rtcp) = (self.media.remote, self.media.remote_rtcp);
+        } else if !settled {
             self.latch.signal(media.remote, now);
             self.reports.signal();
         }
@@ -640,8 +648,9 @@ impl Session {
         } else {
             (Channel::Rtcp, self.reports.remote(&self.media, &self.latch))
         };
-        // RFC 3264 §8.4: a hold by the unspecified address leaves nowhere to send reports to either.
-        if remote.ip().is_unspecified() {
+        // RFC 3264 §8.4: a hold by the unspecified address leaves nowhere to send reports to either, but where ICE chose.
+        let withheld = self.reports.are_withheld() && self.nominated == 0;
+        if withheld || remote.ip().is_unspecified() {
             return;
         }
         let bytes = self.covered(Protocol::Rtcp, report);

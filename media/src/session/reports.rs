@@ -26,6 +26,8 @@ pub(super) struct Reports {
     source: Source,
     /// When a report of the peer last came.
     heard_at: Option<Instant>,
+    /// The peer named no address to send any to.
+    withheld: bool,
 }
 
 /// Where the peer's reports come from.
@@ -47,7 +49,8 @@ impl Reports {
         // §6.5.1: user@host; the user part is random (RFC 7022) so that calls on one host differ.
         let cname = format!("{:016x}@{}", mix(seed ^ 0xc4a3), local.ip());
         let control = Control::new(ssrc, cname, since_1970, now);
-        let mut reports = Self { control, next: now, randomness: seed, source: Source::Unknown, heard_at: None };
+        let source = Source::Unknown;
+        let mut reports = Self { control, next: now, randomness: seed, source, heard_at: None, withheld: false };
         reports.schedule(INTERVAL / 2, now);
         reports
     }
@@ -105,6 +108,15 @@ impl Reports {
     /// The peer named its addresses anew: what it chose and what was learnt is void.
     pub(super) fn signal(&mut self) {
         self.source = Source::Unknown;
+    }
+
+    /// Whether the peer named nowhere to send reports to.
+    pub(super) fn withhold(&mut self, nowhere: bool) {
+        self.withheld = nowhere;
+    }
+
+    pub(super) fn are_withheld(&self) -> bool {
+        self.withheld
     }
 
     /// RTP comes from elsewhere than before: so may reports.

@@ -83,6 +83,36 @@ fn rfc3264_8_4_a_hold_by_the_unspecified_address_is_sent_neither_rtp_nor_reports
     assert!(call.sent.len() > before && call.sent.last().unwrap().1.remote == address(PHONE));
 }
 
+/// Its music and its reports go on, from where they came: signs of life, and nobody to warn of.
+#[test]
+fn rfc3264_8_4_who_holds_by_the_unspecified_address_is_still_the_caller() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    let (remote, remote_rtcp) = (address("0.0.0.0:4000"), address("0.0.0.0:4001"));
+    let held = Negotiated { remote, remote_rtcp, ..media(Codec::Pcmu, Direction::RecvOnly) };
+    call.session.renegotiate(held, call.now);
+    let (sent, told) = (call.sent.len(), call.events.len());
+    // 100 s: without a sign of life a hold may last 90 s.
+    (0..5_000).for_each(|_| call.phone_sends(&[2; 160]));
+    call.session.handle_rtcp(address("192.0.2.1:4001"), &[0x80, 201, 0, 1, 0, 0, 0, 9], call.now);
+    call.drain();
+    assert_eq!(call.sent.len(), sent, "nothing is sent to who takes nothing");
+    let stats = call.session.stats();
+    assert_eq!((stats.received, stats.foreign, stats.malformed), (5_010, 0, 0));
+    let surprises = call.events[told..].iter().filter(|(_, event)| {
+        matches!(event, Event::Latched(_) | Event::Foreign(_) | Event::Silent(_) | Event::MediaTimeout(_))
+    });
+    assert_eq!(surprises.count(), 0);
+    call.session.renegotiate(media(Codec::Pcmu, Direction::SendRecv), call.now);
+    call.run(Duration::from_secs(10));
+    let remotes = |channel: Channel| {
+        let sent = call.sent[sent..].iter().filter(move |(_, it)| it.channel == channel);
+        sent.map(|(_, it)| it.remote).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(remotes(Channel::Rtp), [address(PHONE)].into());
+    assert_eq!(remotes(Channel::Rtcp), [address("192.0.2.1:4001")].into());
+}
+
 #[test]
 fn rfc8445_7_3_a_check_is_answered_where_it_came_from_on_the_port_it_came_to() {
     let ours = credentials(0);
