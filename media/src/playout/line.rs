@@ -88,6 +88,37 @@ fn decoded(law: Law, byte: u8) -> i16 {
     g711::decode(law, &[byte]).first().copied().unwrap_or_default()
 }
 
+/// `count` samples that go on from the end of these without a jump: the way they came, and there again.
+pub(super) fn mirrored(audio: Audio, count: usize) -> Audio {
+    match audio {
+        Audio::G711 { law, bytes } => Audio::G711 { law, bytes: back_and_forth(&bytes, count) },
+        Audio::Pcm(Frame { rate, samples }) => Audio::Pcm(Frame { rate, samples: back_and_forth(&samples, count) }),
+    }
+}
+
+fn back_and_forth<T: Copy>(samples: &[T], count: usize) -> Vec<T> {
+    samples.iter().rev().chain(samples).copied().take(count).collect()
+}
+
+/// The samples in frames of `count`, the last of them filled up with silence.
+pub(super) fn frames(audio: Audio, count: usize) -> Vec<Audio> {
+    let count = count.max(1);
+    let mut frames: Vec<(Audio, usize)> = match audio {
+        Audio::G711 { law, bytes } => {
+            let frames = bytes.chunks(count);
+            frames.map(|frame| (Audio::G711 { law, bytes: frame.to_vec() }, frame.len())).collect()
+        }
+        Audio::Pcm(Frame { rate, samples }) => {
+            let frames = samples.chunks(count);
+            frames.map(|frame| (Audio::Pcm(Frame { rate, samples: frame.to_vec() }), frame.len())).collect()
+        }
+    };
+    if let Some((last, length)) = frames.last_mut() {
+        pad(last, count.saturating_sub(*length));
+    }
+    frames.into_iter().map(|(frame, _)| frame).collect()
+}
+
 /// Silence of `count` samples added at the end.
 pub(super) fn pad(audio: &mut Audio, count: usize) {
     match audio {

@@ -28,13 +28,14 @@ const REMEMBERED: usize = 256;
 const PROMPTS: usize = 8;
 /// Frame times an utterance that is not finished may leave a part of a frame waiting for the rest.
 const PATIENCE: u32 = 3;
-/// The longest fade after a cut or a pause, and at the end of an utterance.
+/// A fade after a cut or a pause, unless less waits, and the longest at the end of an utterance.
 const FADE: Duration = Duration::from_millis(20);
 
 /// How a cut sounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tail {
-    /// One more frame, fading to nothing: no click. It counts as heard.
+    /// 20 ms more, fading to nothing: no click. What waited of them counts as heard; where nothing did, they are made of
+    /// what was heard last, and count as nothing.
     Fade,
     /// Nothing more is sent, for instance while the call is on hold.
     Nothing,
@@ -61,13 +62,16 @@ pub struct Playout {
     max_queued: Duration,
     utterances: VecDeque<Queued>,
     gain: Gain,
-    fade: Option<Taken>,
+    /// What follows a cut or a pause.
+    fade: VecDeque<Taken>,
     /// The caller has the word; what waits is kept.
     paused: bool,
     /// Frame times the part of a frame in front has waited for the rest.
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
     sounding: bool,
+    /// That frame, if nothing waits behind it: its provider delivers just in time.
+    last: Option<Audio>,
     prompts: VecDeque<Arc<Prompt>>,
     /// The frame before was silence or a prompt's: a decoder that heard it is ready for a prompt's next packet.
     ready: bool,
@@ -85,10 +89,11 @@ impl Playout {
             max_queued,
             utterances: VecDeque::new(),
             gain: Gain::FULL,
-            fade: None,
+            fade: VecDeque::new(),
             paused: false,
             waited: 0,
             sounding: false,
+            last: None,
             prompts: VecDeque::new(),
             ready: true,
             ended: VecDeque::new(),
@@ -100,7 +105,7 @@ impl Playout {
     /// The call goes on in another codec or packet time. What waits is kept, transcoded.
     pub fn renegotiate(&mut self, codec: Codec, ptime: Duration) {
         self.frame = codec.sample_rate().samples_in(ptime);
-        self.fade = None;
+        self.fade.clear();
         self.prompts.clear();
         self.interrupt();
         if codec == self.codec {
@@ -115,7 +120,7 @@ impl Playout {
     /// Something else is sent in between: what is queued of prompts is to be encoded anew.
     pub fn interrupt(&mut self) {
         self.utterances.iter_mut().for_each(Queued::forget_packets);
-        self.ready = false;
+        (self.ready, self.last) = (false, None);
     }
 
     /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
@@ -176,7 +181,7 @@ impl Playout {
     /// what is around it.
     pub fn take(&mut self) -> Option<Taken> {
         let ready = std::mem::replace(&mut self.ready, false);
-        if let Some(fade) = self.fade.take() {
+        if let Some(fade) = self.fade.pop_front() {
             return Some(fade);
         }
         let taken = self.take_audio(ready);
@@ -221,6 +226,7 @@ impl Playout {
         if !self.gain.is_full() {
             audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));
         }
+        self.last = (!ends && waiting == self.frame).then(|| audio.clone());
         line::pad(&mut audio, self.frame.saturating_sub(waiting));
         self.retire();
         Some(Taken { audio, utterance, first, packet })
@@ -291,18 +297,19 @@ impl Playout {
         self.dropped
     }
 
-    /// The frame that follows a cut.
-    fn fading(&mut self, gain: Gain) -> Option<Taken> {
-        let longest = self.codec.sample_rate().samples_in(FADE).min(self.frame);
-        let front = self.utterances.front_mut()?;
-        let length = front.line.len().min(longest);
-        if length == 0 {
-            return None;
-        }
+    /// The frames that follow a cut: one, or two short ones.
+    fn fading(&mut self, gain: Gain) -> VecDeque<Taken> {
+        let longest = self.codec.sample_rate().samples_in(FADE);
+        let Some(front) = self.utterances.front_mut() else { return VecDeque::new() };
         let utterance = front.utterance;
-        let mut audio = line::reshape(front.take(length), |samples, _| gain.fade_out(samples));
-        line::pad(&mut audio, self.frame - length);
-        Some(Taken { audio, utterance, first: false, packet: None })
+        let audio = match (front.line.len(), self.last.take()) {
+            // Its volume is that of the moment already.
+            (0, Some(last)) => line::reshape(line::mirrored(last, longest), |samples, _| Gain::FULL.fade_out(samples)),
+            (0, None) => return VecDeque::new(),
+            (waiting, _) => line::reshape(front.take(waiting.min(longest)), |samples, _| gain.fade_out(samples)),
+        };
+        let frames = line::frames(audio, self.frame).into_iter();
+        frames.map(|audio| Taken { audio, utterance, first: false, packet: None }).collect()
     }
 
     /// Ends the utterances in front of which nothing is left: finished ones, and those another has followed.

@@ -281,6 +281,53 @@ fn an_end_that_was_not_the_end_is_forgotten() {
     }
 }
 
+/// The rest of what is to be sent.
+fn rest(playout: &mut Playout) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| playout.take()).map(|taken| bytes(Some(taken))).collect()
+}
+
+#[test]
+fn a_cut_fades_for_20_ms_whatever_the_packet_time_is() {
+    for (millis, frames) in [(10, 2), (20, 1), (30, 1), (60, 1)] {
+        let ptime = Duration::from_millis(millis);
+        let (mut playout, one) = (Playout::new(Codec::Pcmu, ptime, BOUND), UtteranceId(1));
+        playout.play(one, &mu(crate::codec::g711::encode(Law::Mu, &[8_000; 1_600])));
+        let before = bytes(playout.take());
+        assert_eq!(playout.cut(Tail::Fade).map(|heard| heard.played), Some(ptime + Duration::from_millis(20)));
+        let fade = rest(&mut playout);
+        assert!(fade.len() == frames && fade.iter().all(|frame| frame.len() == before.len()), "{millis} ms");
+        let line = [before.clone(), fade.concat()].concat();
+        assert!(steepest(&line) <= 512, "{millis} ms: {}", steepest(&line));
+        let half = crate::codec::g711::decode(Law::Mu, &line)[before.len() + 80];
+        assert!((3_500..4_500).contains(&half), "{millis} ms: {half} after 10 ms");
+    }
+}
+
+/// Who delivers just in time leaves nothing to fade: it is made of what was heard last, and no sample counts twice.
+#[test]
+fn a_cut_where_nothing_waits_fades_as_well_and_counts_nothing_more() {
+    for (millis, length) in [(10, 240), (20, 320), (60, 960)] {
+        for pauses in [false, true] {
+            let ptime = Duration::from_millis(millis);
+            let (mut playout, one) = (Playout::new(Codec::Pcmu, ptime, BOUND), UtteranceId(1));
+            let wave = |n: usize| ((n as f64 * 200.0 * std::f64::consts::TAU / 8_000.0).cos() * 4_000.0) as i16;
+            let samples: Vec<i16> = (0..SampleRate::HZ_8000.samples_in(ptime)).map(wave).collect();
+            playout.play(one, &mu(crate::codec::g711::encode(Law::Mu, &samples)));
+            let mut line = bytes(playout.take());
+            let before = Heard { utterance: one, played: ptime, queued: ptime };
+            if pauses {
+                playout.pause(Tail::Fade);
+            } else {
+                assert_eq!(playout.cut(Tail::Fade), Some(before));
+            }
+            line.extend(rest(&mut playout).concat());
+            assert_eq!(line.len(), length, "{millis} ms");
+            assert!(steepest(&line) <= 1_024, "{millis} ms: {}", steepest(&line));
+            assert_eq!((playout.heard(one), playout.queued()), (Some(before), Duration::ZERO));
+        }
+    }
+}
+
 #[test]
 fn a_pause_that_ends_in_a_cut_is_over() {
     let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));

@@ -431,7 +431,7 @@ impl Session {
     }
 
     /// Silences the assistant for as long as the caller has the word: what waits is kept, and goes on with
-    /// [`Self::resume`]. One last frame fades out, and counts as heard.
+    /// [`Self::resume`]. The next 20 ms of it fade out, and count as heard.
     pub fn pause(&mut self, _now: Instant) {
         self.downlink.playout.pause(self.tail());
     }
@@ -442,7 +442,7 @@ impl Session {
     }
 
     /// Silences the assistant at once: all that waits is dropped and stale from here on. Says what the caller heard of
-    /// the utterance that was playing, counting one last frame that fades out. `None` if nothing was queued.
+    /// the utterance that was playing, counting the 20 ms more that fade out. `None` if nothing was queued.
     pub fn cut(&mut self, _now: Instant) -> Option<Heard> {
         self.downlink.playout.cut(self.tail())
     }
