@@ -107,6 +107,17 @@ impl World {
         }
     }
 
+    /// Time passes, and no packet comes.
+    fn wait(&mut self, length: Duration) {
+        let end = self.now + length;
+        while let Some((at, _)) = self.call.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at.max(self.now);
+            self.call.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
     fn drain(&mut self) {
         self.events.extend(std::iter::from_fn(|| self.call.poll_event()));
         self.outgoing.extend(std::iter::from_fn(|| self.call.poll_outgoing()));
@@ -284,6 +295,29 @@ fn an_orphaned_leg_ends_when_no_packet_comes_any_more() {
     }
     assert!(world.hung_up());
     assert_eq!(world.outcome(), Some(Outcome::Failed));
+}
+
+/// A switch that rings the target sends no audio meanwhile, and may do so for longer than a phone may be silent.
+#[test]
+fn no_audio_while_the_target_rings_ends_no_call_and_counts_anew_for_a_caller_who_is_back() {
+    let ringing = || {
+        let mut world = World::transferring();
+        world.refer(ReferProgress::Accepted);
+        world.wait(Duration::from_secs(75));
+        assert!(!world.call.is_over(), "{:?}", world.record());
+        world
+    };
+    let mut world = ringing();
+    world.refer(ReferProgress::Notified { status: 200, terminated: true });
+    world.wait(Duration::from_secs(2));
+    assert_eq!(world.outcome(), Some(Outcome::Transferred));
+
+    let mut world = ringing();
+    world.refer(ReferProgress::Notified { status: 486, terminated: true });
+    world.says(Duration::from_secs(1), None);
+    // Without an end of that, the call has silence of twice the time behind it; its own limit is near.
+    world.wait(Duration::from_secs(40));
+    assert!(!world.call.is_over(), "{:?}", world.record());
 }
 
 #[test]

@@ -489,7 +489,7 @@ fn a_caller_who_comes_back_talks_with_the_assistant_again() {
 }
 
 /// The dialplan hung the caller up, or the caller did: FreeSWITCH never tells. The deadline gives the caller back, who
-/// would be heard; nobody is, and the media timeout ends the leg.
+/// would be heard; nobody is, and the media timeout ends the leg, which begins with that.
 #[test]
 fn a_transfer_nobody_reports_on_gives_the_caller_back_at_the_deadline() {
     for (name, text) in [
@@ -509,11 +509,11 @@ fn a_transfer_nobody_reports_on_gives_the_caller_back_at_the_deadline() {
         replay.says(None);
         replay.run(Duration::from_millis(1_200));
         assert!((50..=52).contains(&replay.heard_again), "{name}: {} packets of voice", replay.heard_again);
-        replay.run(Duration::from_secs(15));
+        replay.run(MEDIA_TIMEOUT);
         let record = replay.record(name);
         assert_eq!(record.outcome, Outcome::Failed, "{name}");
         assert!(record.end_reason.contains("no RTP from the caller for 60.0 s"), "{name}: {}", record.end_reason);
-        let bye = replay.switch.our_bye.unwrap() - refer;
+        let bye = replay.switch.our_bye.unwrap() - failed;
         assert!(bye.abs_diff(MEDIA_TIMEOUT) < Duration::from_millis(200), "{name}: BYE after {bye:?}");
         assert!(replay.sip.stats().legs == 0, "{name}");
     }

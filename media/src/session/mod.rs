@@ -399,6 +399,11 @@ impl Session {
         self.events.extend(self.presses.handle_info(digit, now).map(Event::Dtmf));
     }
 
+    /// The caller was elsewhere and is back: RTP is waited for anew, also after [`Event::MediaTimeout`].
+    pub fn wait_anew(&mut self, now: Instant) {
+        self.watch.restart(now);
+    }
+
     /// Queues assistant audio behind what waits. Audio of an utterance that was cut or has ended is ignored; what
     /// exceeds [`Config::max_queued`] is refused; both are counted in [`Stats::playout_dropped`].
     pub fn play(&mut self, utterance: UtteranceId, audio: &Audio, _now: Instant) {
