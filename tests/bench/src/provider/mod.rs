@@ -151,7 +151,10 @@ fn upgrade(stream: TcpStream, security: &Security) -> Result<Option<WebSocket<St
         Err(HandshakeError::Failure(tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete))) => {
             return Ok(None);
         }
-        Err(HandshakeError::Failure(tungstenite::Error::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => {
+        // Whoever closes it has not read the tickets of the TLS session: then it is reset.
+        Err(HandshakeError::Failure(tungstenite::Error::Io(error)))
+            if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) =>
+        {
             return Ok(None);
         }
         other => other.map_err(|error| anyhow!("upgrade: {error}"))?,
