@@ -3,9 +3,8 @@
 //! The last pitch period is repeated, after 20 ms the last two and after 40 ms the last three, so that a long erasure does
 //! not buzz; seams are overlapped and added, and all of it fades to silence from 40 to 160 ms. The first good frame is
 //! cross-faded with the repetition. Appendix I is twice as quick with the periods and fades from 10 to 60 ms, which takes
-//! the voice out of the middle of every burst: by PESQ the old frame repeated was better then. Unlike it, too, the output
-//! is not delayed by 3.75 ms for an overlap at the start: the listener is a recogniser, and the repeated period continues
-//! the waveform one period on.
+//! the voice out of the middle of every burst. Unlike it, too, the output is not delayed by 3.75 ms for an overlap at the
+//! start: the listener is a recogniser, and the repeated period continues the waveform one period on.
 use crate::audio::SampleRate;
 use std::time::Duration;
 
