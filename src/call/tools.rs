@@ -38,9 +38,10 @@ struct SearchArguments {
     query: String,
 }
 
+/// The one that looks things up.
+pub(super) const SEARCH: &str = "search_knowledge";
 /// What tools of an assistant are called; which of them one has depends on the secretary.
-pub const NAMES: [&str; 6] =
-    ["transfer", "end_call", "press_keys", "search_knowledge", "pause_recording", "resume_recording"];
+pub const NAMES: [&str; 6] = ["transfer", "end_call", "press_keys", SEARCH, "pause_recording", "resume_recording"];
 /// The most keys that are pressed at a time.
 const MAX_KEYS: usize = 32;
 /// The longest question, in characters.
@@ -60,7 +61,7 @@ pub(super) fn request(name: &str, arguments: &str) -> Request {
                 Request::Unknown(format!("press_keys needs {{\"keys\": \"<1 to {MAX_KEYS} of 0-9*#A-D>\"}}"))
             }
         },
-        "search_knowledge" => match serde_json::from_str::<SearchArguments>(arguments) {
+        SEARCH => match serde_json::from_str::<SearchArguments>(arguments) {
             Ok(SearchArguments { query }) if is_question(&query) => Request::Search { question: query },
             Ok(_) | Err(_) => Request::Unknown(format!(
                 "search_knowledge needs {{\"query\": \"<what to look for, in {MAX_QUESTION} characters at the most>\"}}"
@@ -117,7 +118,7 @@ pub fn tools(secretary: &Secretary) -> Vec<Tool> {
 
 fn search() -> Tool {
     Tool {
-        name: "search_knowledge".to_owned(),
+        name: SEARCH.to_owned(),
         description:
             "Searches what is written down for callers: prices, opening hours, addresses, products, rules. Call it \
                       before you answer a question about such things, answer from what it finds alone, in one or two \

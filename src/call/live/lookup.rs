@@ -2,7 +2,7 @@
 //! it than a caller would.
 use super::{Desk, Event, Live, Phase};
 use crate::{
-    call::{Call, State},
+    call::{Call, State, tools},
     knowledge::{self, Passage},
 };
 use providers::{Respond, ToolCallId};
@@ -21,8 +21,6 @@ pub const AT_THE_LATEST: Duration = Duration::from_secs(10);
 const MOST: usize = 4;
 /// Questions in a row, without a word of anybody in between.
 const MOST_IN_A_ROW: u32 = 3;
-/// What the tool is called.
-const TOOL: &str = "search_knowledge";
 
 /// Which question of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +171,7 @@ impl Live {
 
     /// The assistant calls a tool, and so does something about what it owes. To look things up on and on is nothing.
     pub(super) fn tool_called(&mut self, name: &str, desk: &Desk) {
-        if name != TOOL || !desk.lookups.are_without_end() {
+        if name != tools::SEARCH || !desk.lookups.are_without_end() {
             self.debt.begun();
         }
     }
