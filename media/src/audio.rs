@@ -83,6 +83,47 @@ impl Audio {
             Self::G711 { bytes, .. } => SampleRate::HZ_8000.duration_of(bytes.len()),
         }
     }
+
+    /// What it is.
+    pub const fn format(&self) -> AudioFormat {
+        match self {
+            Self::Pcm(frame) => AudioFormat::Pcm(frame.rate),
+            Self::G711 { law, .. } => AudioFormat::G711(*law),
+        }
+    }
+
+    /// Adds what follows.
+    ///
+    /// # Errors
+    /// What is of another format comes back.
+    pub fn join(&mut self, after: Self) -> Result<(), Self> {
+        match (self, after) {
+            (Self::Pcm(frame), Self::Pcm(after)) if frame.rate == after.rate => frame.samples.extend(after.samples),
+            (Self::G711 { law, bytes }, Self::G711 { law: other, bytes: after }) if *law == other => {
+                bytes.extend(after)
+            }
+            (_, other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// Makes room for audio of this length altogether, and no more than that.
+    pub fn reserve(&mut self, length: Duration) {
+        let samples = self.format().rate().samples_in(length);
+        match self {
+            Self::Pcm(frame) => frame.samples.reserve_exact(samples.saturating_sub(frame.samples.len())),
+            Self::G711 { bytes, .. } => bytes.reserve_exact(samples.saturating_sub(bytes.len())),
+        }
+    }
+
+    /// Takes this much away from its beginning, in whole samples.
+    pub fn behead(&mut self, length: Duration) {
+        let samples = self.format().rate().samples_in(length);
+        match self {
+            Self::Pcm(frame) => drop(frame.samples.drain(..samples.min(frame.samples.len()))),
+            Self::G711 { bytes, .. } => drop(bytes.drain(..samples.min(bytes.len()))),
+        }
+    }
 }
 
 /// What a dialect wants to be fed with, or what it speaks.

@@ -62,9 +62,9 @@ impl Bundle {
     pub(super) fn push(&mut self, audio: Audio) -> [Option<Audio>; 2] {
         let whole = match self.waiting.take() {
             None => audio,
-            Some(waiting) => match join(waiting, audio) {
-                Ok(joined) => joined,
-                Err((before, after)) => return [Some(before), Some(after)],
+            Some(mut waiting) => match waiting.join(audio) {
+                Ok(()) => waiting,
+                Err(after) => return [Some(waiting), Some(after)],
             },
         };
         if whole.duration() < self.room.message() {
@@ -72,20 +72,6 @@ impl Bundle {
             return [None, None];
         }
         [Some(whole), None]
-    }
-}
-
-fn join(before: Audio, after: Audio) -> Result<Audio, (Audio, Audio)> {
-    match (before, after) {
-        (Audio::Pcm(mut before), Audio::Pcm(after)) if before.rate == after.rate => {
-            before.samples.extend(after.samples);
-            Ok(Audio::Pcm(before))
-        }
-        (Audio::G711 { law, mut bytes }, Audio::G711 { law: other, bytes: more }) if law == other => {
-            bytes.extend(more);
-            Ok(Audio::G711 { law, bytes })
-        }
-        apart => Err(apart),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The caller's last words as sound, for the provider that comes after one that did not turn them into text.
 //!
-//! Overflow policy: at most ten seconds are kept; beyond it the oldest are dropped, and counted when they were speech.
+//! Overflow policy: at most ten seconds are kept, and the piece in which they begin; beyond it the oldest are dropped, and counted when they were speech.
 use media::{Audio, AudioFormat, Frame, SampleRate, Speech, codec::g711, resample::Resampler};
 use providers::Unworded;
 use std::{collections::VecDeque, time::Duration};
@@ -11,8 +11,10 @@ const LONGEST: Duration = Duration::from_secs(10);
 const PRE_ROLL: Duration = Duration::from_millis(600);
 /// Speech may have begun so long ago without our detector knowing it for speech.
 const UNDETECTED: Duration = Duration::from_millis(300);
-/// Given out at once: ten times as fast as it was said.
+/// Given out at once, and the piece that completes it: ten times as fast as it was said.
 const AT_ONCE: Duration = Duration::from_millis(200);
+/// Packets are kept together up to this length: each by itself, half of the memory would be what is around them.
+const PIECE: Duration = Duration::from_millis(100);
 
 /// Some of the caller's audio.
 #[derive(Debug)]
@@ -46,13 +48,32 @@ pub(super) struct Kept {
 impl Kept {
     /// The caller's next piece.
     pub(super) fn hear(&mut self, audio: Audio) {
-        let length = audio.duration();
+        let length = self.put(audio);
         self.length += length;
-        self.pieces.push_back(Piece { audio, spoken: self.turn.is_some() });
         for part in [&mut self.unworded, &mut self.turn, &mut self.gap].into_iter().flatten() {
             *part += length;
         }
         self.trim();
+    }
+
+    /// Returns by how much there is more: the length of a piece is not quite that of its packets, which are rounded.
+    fn put(&mut self, audio: Audio) -> Duration {
+        let spoken = self.turn.is_some();
+        let fits = |piece: &&mut Piece| piece.spoken == spoken && piece.audio.duration() + audio.duration() <= PIECE;
+        let mut apart = match self.pieces.back_mut().filter(fits) {
+            Some(Piece { audio: piece, .. }) => {
+                let before = piece.duration();
+                match piece.join(audio) {
+                    Ok(()) => return piece.duration() - before,
+                    Err(other) => other,
+                }
+            }
+            None => audio,
+        };
+        let length = apart.duration();
+        apart.reserve(PIECE);
+        self.pieces.push_back(Piece { audio: apart, spoken });
+        length
     }
 
     /// The caller is known to speak.
@@ -154,14 +175,17 @@ impl Kept {
 
     /// So much of the end.
     fn last(&self, wanted: Duration, format: AudioFormat) -> Replay {
-        let (mut dropped, mut length) = (0, self.length);
-        for piece in self.pieces.iter().map(|piece| piece.audio.duration()) {
-            if length - piece < wanted {
-                break;
+        let mut before = self.length.saturating_sub(wanted);
+        let pieces = self.pieces.iter().filter_map(|piece| {
+            let length = piece.audio.duration();
+            if before >= length {
+                before -= length;
+                return None;
             }
-            (dropped, length) = (dropped + 1, length - piece);
-        }
-        let pieces = self.pieces.iter().skip(dropped).map(|piece| piece.audio.clone());
+            let mut audio = piece.audio.clone();
+            audio.behead(std::mem::take(&mut before));
+            Some(audio)
+        });
         Replay(converted(pieces, format))
     }
 
@@ -175,8 +199,9 @@ impl Kept {
             }
             self.length -= length;
             self.pieces.pop_front();
-            if spoken && self.unworded.is_some_and(|unworded| unworded > self.length) {
-                self.lost += length;
+            let surplus = self.unworded.and_then(|unworded| unworded.checked_sub(self.length));
+            if spoken && let Some(surplus) = surplus {
+                self.lost += length.min(surplus);
             }
         }
         for part in [&mut self.unworded, &mut self.turn, &mut self.gap].into_iter().flatten() {
@@ -222,7 +247,7 @@ fn converted(pieces: impl Iterator<Item = Audio>, format: AudioFormat) -> VecDeq
     let mut resampler: Option<Resampler> = None;
     let mut all = VecDeque::new();
     for piece in pieces {
-        if of(&piece) == format {
+        if piece.format() == format {
             all.push_back(piece);
             continue;
         }
@@ -240,13 +265,6 @@ fn converted(pieces: impl Iterator<Item = Audio>, format: AudioFormat) -> VecDeq
         }
     }
     all
-}
-
-const fn of(audio: &Audio) -> AudioFormat {
-    match audio {
-        Audio::Pcm(frame) => AudioFormat::Pcm(frame.rate),
-        Audio::G711 { law, .. } => AudioFormat::G711(*law),
-    }
 }
 
 fn samples(audio: Audio) -> Frame {
@@ -429,8 +447,12 @@ mod tests {
         for number in 50..60 {
             heard.extend(replay.push(packet(number)));
         }
-        assert_eq!(heard, (0..60).map(packet).collect::<Vec<_>>());
         assert!(replay.is_over());
+        let mut heard = heard.into_iter();
+        let mut whole = heard.next().unwrap();
+        heard.for_each(|piece| whole.join(piece).unwrap());
+        let said = (0..60).flat_map(|number| [number; 160]).collect();
+        assert_eq!(whole, Audio::G711 { law: Law::Mu, bytes: said });
     }
 
     #[test]
@@ -441,7 +463,7 @@ mod tests {
         let wide = AudioFormat::Pcm(SampleRate::HZ_24000);
         let (replay, _) = kept.replay(wide);
         let length = replay.length();
-        assert!(replay.whole().iter().all(|piece| of(piece) == wide));
+        assert!(replay.whole().iter().all(|piece| piece.format() == wide));
         assert!(length.abs_diff(ms(1_000)) < ms(20), "{length:?}");
     }
 }
