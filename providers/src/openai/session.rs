@@ -95,8 +95,8 @@ pub struct Session {
     rotation: Rotation,
     /// The session that was left owed an answer, which the next is asked for unless it hears the question again.
     owes: bool,
-    /// The end of the caller's audio, [`RECENT`] of it or more.
-    recent: Vec<u8>,
+    /// The end of the caller's audio, [`RECENT`] of it.
+    recent: VecDeque<u8>,
     next_event: u64,
     /// Calls of a server of tools that were approved; each is an item of its own name.
     approvals: u64,
@@ -125,7 +125,7 @@ impl Session {
             memory: Memory::default(),
             rotation,
             owes: false,
-            recent: Vec::new(),
+            recent: VecDeque::new(),
             next_event: 0,
             approvals: 0,
             unknown_kinds: BTreeMap::new(),
@@ -261,11 +261,18 @@ impl Session {
         self.outbox.hold();
         self.outbox.drop_control(wire::is_of_one_session);
         if is_calm {
-            let bytes = self.config.format.bytes_in(RECENT).min(self.recent.len());
-            self.outbox.rewind(self.recent.split_at(self.recent.len().saturating_sub(bytes)).1);
+            self.outbox.rewind(self.recent.make_contiguous());
         }
         self.counters.rotated = self.counters.rotated.saturating_add(1);
         self.connect_again();
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let kept = self.config.format.bytes_in(RECENT);
+        let excess = (self.recent.len() + bytes.len()).saturating_sub(kept);
+        self.recent.drain(..excess.min(self.recent.len()));
+        self.recent.reserve_exact(kept.saturating_sub(self.recent.len()));
+        self.recent.extend(bytes);
     }
 
     fn connect_again(&mut self) {
@@ -386,11 +393,7 @@ impl Dialect for Session {
             self.counters.wrong_format = self.counters.wrong_format.saturating_add(1);
             return;
         };
-        let kept = self.config.format.bytes_in(RECENT);
-        if self.recent.len() >= kept.saturating_mul(2) {
-            self.recent.drain(..kept);
-        }
-        self.recent.extend_from_slice(&bytes);
+        self.keep(&bytes);
         let untrimmed = self.outbox.trimmed() == 0;
         if self.outbox.push_audio(&bytes) && untrimmed {
             self.warn("the provider does not take the caller's audio: the oldest is dropped");
