@@ -296,7 +296,7 @@ async fn fresh(request: Request<()>, at: &Authority, dialer: &Dialer, deadline: 
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(16 << 10)
+        .read_buffer_size(4 << 10)
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
