@@ -113,7 +113,7 @@ impl Refusal {
 
 impl Admission {
     /// Takes an INVITE in, or refuses it. Runs within the span of the call, whose `id` and `domain` it finds.
-    pub async fn admit(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) {
+    pub async fn admit(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<Box<sip::Event>>) {
         if let Err(refusal) = self.place(leg, invite.clone(), sip).await {
             self.turn_away(leg, &invite, refusal);
         }
@@ -127,7 +127,12 @@ impl Admission {
         self.refuse(leg, refusal);
     }
 
-    async fn place(&self, leg: LegId, invite: IncomingInvite, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
+    async fn place(
+        &self,
+        leg: LegId,
+        invite: IncomingInvite,
+        sip: mpsc::Receiver<Box<sip::Event>>,
+    ) -> Result<(), Refusal> {
         let clock = (Utc::now(), Instant::now());
         let mut secretary = self.secretary(&invite).await?;
         let tenant = self.tenant(&secretary).await?;
@@ -151,7 +156,7 @@ impl Admission {
     }
 
     /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
-    fn start(&self, facts: Facts, entrance: Entrance, sip: mpsc::Receiver<sip::Event>) -> Result<(), Refusal> {
+    fn start(&self, facts: Facts, entrance: Entrance, sip: mpsc::Receiver<Box<sip::Event>>) -> Result<(), Refusal> {
         let unavailable = |why: &str| Refusal::new(503, why);
         let Entrance { config, rung, below, held } = entrance;
         let peer = facts.invite.offer.as_deref().and_then(sdp::audio_address).unwrap_or(facts.invite.remote.ip());

@@ -5,8 +5,10 @@ use super::{
     entrance::Held,
     facts::Facts,
     https,
+    inbox::Inbox,
     library::{self, Library},
     media_board::News,
+    media_threads::Seat,
     meter::{Known, Meter},
     next_connection::NextConnection,
     orders::{Wanted, Wish},
@@ -30,23 +32,20 @@ use crate::{
 };
 use chrono::Utc;
 use media::{Channel, Unbelieved};
-use providers::{Ahead, Endpoint, Incoming, Outgoing, Receipt};
+use providers::{Ahead, Endpoint, Incoming, Job, JobId, Outgoing, Receipt};
 use sip::{Command, Reason};
 use std::{
     cell::Cell,
     future::poll_fn,
     io,
-    net::SocketAddr,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Poll, ready},
     time::Instant,
 };
 use tokio::{
-    io::ReadBuf,
     net::UdpSocket,
     sync::{broadcast, mpsc},
     task::{JoinHandle, spawn_local},
@@ -127,7 +126,7 @@ pub struct NewCall {
     /// Its RTP and RTCP sockets.
     pub sockets: Pair,
     /// SIP events of its leg.
-    pub sip: mpsc::Receiver<sip::Event>,
+    pub sip: mpsc::Receiver<Box<sip::Event>>,
     /// What it shares with all others.
     pub shared: Shared,
     /// What shows it to those outside.
@@ -138,7 +137,7 @@ pub struct NewCall {
     pub span: Span,
 }
 
-/// What a call hears from the thread it runs on.
+/// What a call has of the thread it runs on.
 #[derive(Debug)]
 pub struct Thread {
     /// Whether the thread keeps up.
@@ -146,20 +145,26 @@ pub struct Thread {
     /// Connections its calls make in advance.
     pub spares: Spares,
     /// Orders to this call; closed when the server stops.
-    pub orders: mpsc::Receiver<Wish>,
+    pub orders: mpsc::Receiver<Box<Wish>>,
+    /// Its place among the thread's calls.
+    pub seat: Seat,
 }
 
-/// Runs one call until it is over, however that comes: a panic or a socket that fails ends this call only, and leaves
-/// a record and a leg that is taken down like any other.
-pub async fn run(new: NewCall, thread: Thread) {
+/// Begins one call. What is given back lasts until it is over, however that comes: a panic or a socket that fails ends
+/// this call only, and leaves a record and a leg that is taken down like any other.
+pub fn begin(new: NewCall, thread: Thread) -> impl Future<Output = ()> {
     let NewCall { facts, setup, sockets, sip, shared, cord, mut held, span } = new;
     held.begin();
     let Held { room, tab, .. } = held;
     let known = Known::default();
-    let purse = (tab, Rc::clone(&known));
-    let task = spawn_local(drive((setup, purse, cord), sockets, sip, shared.clone(), thread).instrument(span.clone()));
-    supervise(task, &facts, known, &shared).instrument(span).await;
-    drop(room);
+    let Thread { room: of_thread, spares, orders, seat } = thread;
+    let heard = Heard { sip, orders, room: of_thread };
+    let beginning = Box::new(Beginning { setup, tab, known: Rc::clone(&known), cord, shared: shared.clone(), spares });
+    let task = spawn_local(drive(beginning, sockets, heard).instrument(span.clone()));
+    async move {
+        supervise(task, &facts, known, &shared).instrument(span).await;
+        drop((room, seat));
+    }
 }
 
 /// Waits for the end of a call's task, and sees to the leg and the record of one that broke; that says what is known of its cost.
@@ -215,7 +220,8 @@ struct Task {
     requests: Requests,
     /// What the assistant looks up.
     lookups: library::Desk,
-    jobs_done: mpsc::Sender<Done>,
+    /// What came of the engine's jobs.
+    jobs_done: Inbox<Done>,
     /// What of this call is in [`Shared::unbelieved`] already.
     counted: Unbelieved,
     meter: Meter,
@@ -236,59 +242,73 @@ fn spending(setup: &Setup) -> Spending {
     }
 }
 
-async fn drive(
-    (setup, (tab, known), cord): (Setup, (Option<Tab>, Known), Cord),
-    sockets: Pair,
-    mut sip: mpsc::Receiver<sip::Event>,
+/// A call whose sockets are still to be given to its thread. In a box, as the call is: what a task holds while it waits
+/// is held twice, once as an argument.
+struct Beginning {
+    setup: Setup,
+    tab: Option<Tab>,
+    known: Known,
+    cord: Cord,
     shared: Shared,
-    mut thread: Thread,
-) -> io::Result<()> {
+    spares: Spares,
+}
+
+/// What a call hears of those outside.
+struct Heard {
+    sip: mpsc::Receiver<Box<sip::Event>>,
+    orders: mpsc::Receiver<Box<Wish>>,
+    room: Rc<Cell<Room>>,
+}
+
+impl Beginning {
+    fn task(self: Box<Self>, rtp: UdpSocket, rtcp: UdpSocket) -> Box<Task> {
+        let Self { setup, tab, known, cord, shared, spares } = *self;
+        let spending = spending(&setup);
+        let (domain_uuid, conversation_uuid, started_at) =
+            (spending.domain, spending.conversation, spending.started_at);
+        let call = Call::new(setup, Instant::now());
+        Box::new(Task {
+            title: Title { domain_uuid, conversation_uuid, call_uuid: call.call_uuid().to_owned(), started_at },
+            meter: Meter::new(known, spending),
+            sink: None,
+            receipts: Vec::new(),
+            record: None,
+            call,
+            requests: Requests::new(&shared.tls),
+            lookups: shared.library.desk(),
+            rtp,
+            rtcp,
+            shared,
+            provider: Provider::None,
+            next: None,
+            spares,
+            jobs_done: Inbox::new(JOBS),
+            counted: Unbelieved::default(),
+            tab,
+            cord,
+            listeners: Listeners::default(),
+        })
+    }
+}
+
+async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io::Result<()> {
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
-    let (jobs_done, mut finished_jobs) = mpsc::channel(JOBS);
-    let spending = spending(&setup);
-    let (domain_uuid, conversation_uuid, started_at) = (spending.domain, spending.conversation, spending.started_at);
-    let call = Call::new(setup, Instant::now());
-    let mut task = Task {
-        title: Title { domain_uuid, conversation_uuid, call_uuid: call.call_uuid().to_owned(), started_at },
-        meter: Meter::new(known, spending),
-        sink: None,
-        receipts: Vec::new(),
-        record: None,
-        call,
-        requests: Requests::new(&shared.tls),
-        lookups: shared.library.desk(),
-        rtp,
-        rtcp,
-        shared,
-        provider: Provider::None,
-        next: None,
-        spares: thread.spares.clone(),
-        jobs_done,
-        counted: Unbelieved::default(),
-        tab,
-        cord,
-        listeners: Listeners::default(),
-    };
+    let mut task = beginning.task(rtp, rtcp);
     let (mut alarm, mut stopping) = (Alarm::new(), false);
-    let (mut buffer, mut rtcp_buffer) = ([0; DATAGRAM], [0; DATAGRAM]);
     while task.drain() {
-        task.call.set_room(thread.room.get());
+        task.call.set_room(heard.room.get());
         tokio::select! {
             biased;
             () = alarm.ring(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
-            received = receive(&task.rtp, &mut buffer) => task.on_rtp(received, &mut buffer),
-            received = receive(&task.rtcp, &mut rtcp_buffer) => {
-                if let Ok((length, from)) = received {
-                    task.call.handle_rtcp(from, rtcp_buffer.get(..length).unwrap_or_default(), Instant::now());
-                }
-            }
-            Some(event) = sip.recv() => task.call.handle_sip(event, Instant::now()),
+            () = readable(&task.rtp) => task.on_rtp(),
+            () = readable(&task.rtcp) => task.on_rtcp(),
+            Some(event) = heard.sip.recv() => task.call.handle_sip(*event, Instant::now()),
             message = from_provider(&mut task.provider) => task.on_provider(message),
             ahead = of_next(&mut task.next) => task.on_ahead(ahead),
             (id, part) = task.requests.next() => task.call.handle_answer(id, part, Instant::now()),
             (id, found) = task.lookups.next() => task.call.handle_found(id, found.as_deref(), Instant::now()),
-            Some(done) = finished_jobs.recv() => task.on_job(done),
-            order = thread.orders.recv(), if !stopping => match order {
+            done = task.jobs_done.next() => task.on_job(done),
+            order = heard.orders.recv(), if !stopping => match order {
                 Some(order) => task.on_wish(order.wanted),
                 None => {
                     stopping = true;
@@ -301,14 +321,10 @@ async fn drive(
     Ok(())
 }
 
-/// Like [`UdpSocket::recv_from`], of which nobody else reads: without the list of waiters that one keeps.
-async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    poll_fn(|context| {
-        let mut datagram = ReadBuf::new(buffer);
-        let from = ready!(socket.poll_recv_from(context, &mut datagram))?;
-        Poll::Ready(Ok((datagram.filled().len(), from)))
-    })
-    .await
+/// Like [`UdpSocket::readable`], of which nobody else reads: without the list of waiters that one keeps. A socket that
+/// failed says so when it is read.
+async fn readable(socket: &UdpSocket) {
+    poll_fn(|context| socket.poll_recv_ready(context).map(drop)).await;
 }
 
 async fn from_provider(provider: &mut Provider) -> FromProvider {
@@ -389,7 +405,7 @@ impl Task {
             Provider::Engine => {
                 while let Some(message) = self.call.poll_outgoing() {
                     if let Outgoing::Job(id, job) = message {
-                        self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
+                        self.submit(id, job);
                     }
                 }
             }
@@ -397,15 +413,19 @@ impl Task {
         }
         while let Some(errand) = self.call.poll_errand() {
             if let Some((id, job)) = self.requests.carry(errand) {
-                self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
+                self.submit(id, job);
             }
         }
         while let Some((id, job)) = self.call.poll_job() {
-            self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.clone());
+            self.submit(id, job);
         }
         while let Some(lookup) = self.call.poll_lookup() {
             self.lookups.ask(lookup);
         }
+    }
+
+    fn submit(&mut self, id: JobId, job: Job) {
+        self.shared.engine.submit(id, job, self.call.form(), self.jobs_done.sender().clone());
     }
 
     fn drain_recording(&mut self) {
@@ -472,12 +492,18 @@ impl Task {
         }
     }
 
-    fn on_rtp(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &mut [u8; DATAGRAM]) {
-        let mut received = received;
+    fn on_rtp(&mut self) {
+        let mut buffer = [0; DATAGRAM];
         for _ in 0..BURST {
-            let Ok((length, from)) = received else { return };
+            let Ok((length, from)) = self.rtp.try_recv_from(&mut buffer) else { return };
             self.call.handle_rtp(from, buffer.get(..length).unwrap_or_default(), Instant::now());
-            received = self.rtp.try_recv_from(buffer);
+        }
+    }
+
+    fn on_rtcp(&mut self) {
+        let mut buffer = [0; DATAGRAM];
+        if let Ok((length, from)) = self.rtcp.try_recv_from(&mut buffer) {
+            self.call.handle_rtcp(from, buffer.get(..length).unwrap_or_default(), Instant::now());
         }
     }
 

@@ -1,4 +1,5 @@
 //! Looks up for calls what their tenants have written down, beside their threads: no call waits for the database.
+use super::inbox::Inbox;
 use crate::{
     call::{Lookup, LookupId, lookup::PATIENCE},
     knowledge::{FOUND, Passage},
@@ -40,8 +41,7 @@ impl Library {
 
     /// What one call asks.
     pub fn desk(&self) -> Desk {
-        let (answer, answers) = mpsc::channel(ANSWERS);
-        Desk { library: self.clone(), answer, answers }
+        Desk { library: self.clone(), answers: Inbox::new(ANSWERS) }
     }
 }
 
@@ -49,29 +49,24 @@ impl Library {
 #[derive(Debug)]
 pub struct Desk {
     library: Library,
-    answer: mpsc::Sender<Answer>,
-    answers: mpsc::Receiver<Answer>,
+    answers: Inbox<Answer>,
 }
 
 impl Desk {
     /// Asks; the answer comes in time for the call to be of use, or not at all.
-    pub fn ask(&self, lookup: Lookup) {
+    pub fn ask(&mut self, lookup: Lookup) {
         let (id, by) = (lookup.id, Instant::now() + PATIENCE);
-        let question = Question { lookup, by, answer: self.answer.clone() };
+        let question = Question { lookup, by, answer: self.answers.sender().clone() };
         if self.library.0.try_send(question).is_err() {
             warn!("too much is being looked up: a call goes without");
             // A call that has so many answers to read asks too much.
-            let _ = self.answer.try_send((id, None));
+            let _ = self.answers.sender().try_send((id, None));
         }
     }
 
     /// The next answer; nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Answer {
-        match self.answers.recv().await {
-            Some(answer) => answer,
-            // It holds a sender itself.
-            None => std::future::pending().await,
-        }
+        self.answers.next().await
     }
 }
 

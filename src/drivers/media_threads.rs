@@ -41,8 +41,18 @@ pub struct MediaThreads {
 
 #[derive(Debug)]
 struct MediaThread {
-    queue: mpsc::Sender<NewCall>,
+    queue: mpsc::Sender<Box<NewCall>>,
     calls: Arc<AtomicUsize>,
+}
+
+/// A place among a thread's calls; given back when it is dropped.
+#[derive(Debug)]
+pub struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl MediaThreads {
@@ -67,9 +77,9 @@ impl MediaThreads {
             return Err(Box::new(call));
         };
         thread.calls.fetch_add(1, Ordering::Relaxed);
-        thread.queue.try_send(call).map_err(|refused| {
+        thread.queue.try_send(Box::new(call)).map_err(|refused| {
             thread.calls.fetch_sub(1, Ordering::Relaxed);
-            Box::new(refused.into_inner())
+            refused.into_inner()
         })
     }
 
@@ -80,7 +90,7 @@ impl MediaThreads {
 }
 
 fn start(number: usize, orders: broadcast::Receiver<Wish>, stop: watch::Receiver<bool>) -> io::Result<MediaThread> {
-    let (queue, to_come) = mpsc::channel::<NewCall>(QUEUE);
+    let (queue, to_come) = mpsc::channel::<Box<NewCall>>(QUEUE);
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -113,21 +123,21 @@ struct Running {
 struct Reached {
     call_id: String,
     conversation: Uuid,
-    orders: mpsc::Sender<Wish>,
+    orders: mpsc::Sender<Box<Wish>>,
 }
 
 impl Running {
     /// Takes calls until nobody can place any; what still runs then, ends.
     async fn run(
         mut self,
-        mut to_come: mpsc::Receiver<NewCall>,
+        mut to_come: mpsc::Receiver<Box<NewCall>>,
         mut orders: broadcast::Receiver<Wish>,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
             tokio::select! {
                 call = to_come.recv() => match call {
-                    Some(call) => self.begin(call),
+                    Some(call) => self.begin(*call),
                     None => return,
                 },
                 order = orders.recv() => match order {
@@ -148,12 +158,8 @@ impl Running {
             calls.push(Reached { call_id, conversation, orders });
         }
         let (room, spares) = (Rc::clone(&self.room), self.spares.clone());
-        let thread = Thread { room, spares, orders: orders_of_call };
-        let counter = Arc::clone(&self.counter);
-        tokio::task::spawn_local(async move {
-            call_task::run(call, thread).await;
-            counter.fetch_sub(1, Ordering::Relaxed);
-        });
+        let thread = Thread { room, spares, orders: orders_of_call, seat: Seat(Arc::clone(&self.counter)) };
+        tokio::task::spawn_local(call_task::begin(call, thread));
     }
 
     /// Whoever gave the order hears nothing from a thread that does not have the call.
@@ -162,7 +168,7 @@ impl Running {
         let meant = |call: &&Reached| order.call.is(&call.call_id, call.conversation);
         if let Some(call) = calls.iter().find(meant) {
             // Full or over: the answer's sender is dropped, which is an answer.
-            let _ = call.orders.try_send(order);
+            let _ = call.orders.try_send(Box::new(order));
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod hep_socket;
 mod house;
 pub mod https;
+pub mod inbox;
 pub mod leases;
 pub mod library;
 pub mod media_board;

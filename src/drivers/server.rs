@@ -547,8 +547,8 @@ fn call_span(leg: LegId, call_id: &str) -> Span {
     error_span!("call", id = field::Empty, call_id, domain = field::Empty, %leg)
 }
 
-fn deliver(call: &mpsc::Sender<Event>, event: Event) {
-    match call.try_send(event) {
+fn deliver(call: &mpsc::Sender<Box<Event>>, event: Event) {
+    match call.try_send(Box::new(event)) {
         // A call that has just ended needs to know nothing more.
         Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
         Err(mpsc::error::TrySendError::Full(_)) => warn!("the call does not take SIP events"),
@@ -556,8 +556,8 @@ fn deliver(call: &mpsc::Sender<Event>, event: Event) {
 }
 
 /// The event after which nothing follows is never dropped: it waits for room, or for the call to be over.
-fn deliver_last(call: mpsc::Sender<Event>, event: Event) {
-    if let Err(mpsc::error::TrySendError::Full(event)) = call.try_send(event) {
+fn deliver_last(call: mpsc::Sender<Box<Event>>, event: Event) {
+    if let Err(mpsc::error::TrySendError::Full(event)) = call.try_send(Box::new(event)) {
         tokio::spawn(async move { call.send(event).await });
     }
 }
@@ -857,8 +857,8 @@ mod tests {
         deliver(&call, info());
         let last = Event::Terminated { leg, by: TerminatedBy::PeerGone };
         deliver_last(call, last.clone());
-        assert_eq!(queue.recv().await, Some(info()));
-        assert_eq!(queue.recv().await, Some(last));
+        assert_eq!(queue.recv().await, Some(Box::new(info())));
+        assert_eq!(queue.recv().await, Some(Box::new(last)));
         assert_eq!(queue.recv().await, None);
     }
 

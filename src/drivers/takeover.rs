@@ -10,7 +10,7 @@ pub struct Line {
     /// Its number.
     pub leg: LegId,
     /// Where its events go.
-    pub call: mpsc::Sender<Event>,
+    pub call: mpsc::Sender<Box<Event>>,
     /// What made it.
     pub invite: Box<IncomingInvite>,
     /// What its log lines are within.
@@ -23,7 +23,7 @@ impl Admission {
         &self,
         leg: LegId,
         invite: IncomingInvite,
-        sip: mpsc::Receiver<Event>,
+        sip: mpsc::Receiver<Box<Event>>,
         old: Result<Line, LegId>,
     ) {
         match self.grant(&invite, old).await {
@@ -45,11 +45,11 @@ impl Admission {
         Ok(old)
     }
 
-    async fn follow(&self, (leg, invite): (LegId, IncomingInvite), mut sip: mpsc::Receiver<Event>, old: Line) {
+    async fn follow(&self, (leg, invite): (LegId, IncomingInvite), mut sip: mpsc::Receiver<Box<Event>>, old: Line) {
         if !sip.is_empty() {
             return; // a CANCEL was faster than the database, and nobody has heard of this leg
         }
-        let mut event = Event::Incoming { leg, invite: Box::new(invite), replaces: Some(old.leg) };
+        let mut event = Box::new(Event::Incoming { leg, invite: Box::new(invite), replaces: Some(old.leg) });
         while old.call.send(event).await.is_ok() {
             event = tokio::select! {
                 next = sip.recv() => match next {
