@@ -37,6 +37,7 @@ use crate::{
     trace::{self, Entry},
 };
 use anyhow::Context;
+use media::vad;
 use providers::{
     Job, JobId,
     local::{Language, Notice},
@@ -119,6 +120,8 @@ impl Server {
         let (directory, follower) = follow(&store);
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
         rehearse(&engine);
+        // Whatever `media.vad` says: there are providers without an ear of their own.
+        vad::load()?;
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
         let registrars = Registrars::start(&dns, &requests);
         let names = Names::new(dns, &requests);

@@ -34,6 +34,14 @@ pub enum Engine {
     Silero,
 }
 
+/// Reads what [`Engine::Silero`] judges by, once for all: the first call would wait for it, and others of its thread too.
+///
+/// # Errors
+/// The model in the binary does not load.
+pub fn load() -> Result<(), Error> {
+    Silero::new().map(drop)
+}
+
 /// What counts as speech.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
