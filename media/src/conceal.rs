@@ -6,7 +6,7 @@
 //! the voice out of the middle of every burst. Unlike it, too, the output is not delayed by 3.75 ms for an overlap at the
 //! start: the listener is a recogniser, and the repeated period continues the waveform one period on.
 use crate::audio::SampleRate;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 /// Voices from 66 Hz to 200 Hz; of higher ones several periods at once.
 const LONGEST_PITCH_US: u64 = 15_000;
@@ -34,7 +34,7 @@ const LONGEST_RECOVERY_US: u64 = 10_000;
 #[derive(Clone, Debug)]
 pub struct Concealer {
     rate: SampleRate,
-    history: Vec<i16>,
+    history: VecDeque<i16>,
     erasure: Option<Erasure>,
 }
 
@@ -51,7 +51,7 @@ struct Erasure {
 impl Concealer {
     /// For a stream of `rate`.
     pub fn new(rate: SampleRate) -> Self {
-        Self { rate, history: Vec::new(), erasure: None }
+        Self { rate, history: VecDeque::new(), erasure: None }
     }
 
     /// Takes a frame that arrived. Its first 4 to 10 ms are cross-faded when audio before it was concealed; otherwise it
@@ -106,20 +106,26 @@ impl Concealer {
         saturate(i64::from(sample) * left as i64 / (silent - held).max(1) as i64)
     }
 
-    fn begin(&self) -> Erasure {
+    fn begin(&mut self) -> Erasure {
+        self.history.make_contiguous();
         let pitch = self.pitch().unwrap_or(0);
         let loops = (1..=MOST_PERIODS).map_while(|periods| self.last_periods(pitch, periods)).collect();
         Erasure { pitch, loops, made: 0 }
+    }
+
+    /// What came before an erasure that begins.
+    fn past(&self) -> &[i16] {
+        self.history.as_slices().0
     }
 
     /// The last so many pitch periods, the last quarter period blended into what came before their start so that they
     /// repeat without a seam. `None` with too little past.
     fn last_periods(&self, pitch: usize, periods: usize) -> Option<Vec<i16>> {
         let length = pitch.checked_mul(periods).filter(|length| *length > 0)?;
-        let start = self.history.len().checked_sub(length)?;
-        let mut repeated = self.history.get(start..)?.to_vec();
-        let overlap = pitch / 4;
-        let earlier = self.history.get(start.saturating_sub(overlap)..start)?;
+        let (past, overlap) = (self.past(), pitch / 4);
+        let start = past.len().checked_sub(length)?;
+        let mut repeated = past.get(start..)?.to_vec();
+        let earlier = past.get(start.saturating_sub(overlap)..start)?;
         for (n, (sample, earlier)) in repeated.iter_mut().skip(length - overlap).zip(earlier).enumerate() {
             *sample = cross_fade(*sample, *earlier, n, overlap);
         }
@@ -138,21 +144,20 @@ impl Concealer {
 
     /// The best of these lags, comparing every `step`th sample.
     fn best_lag(&self, lags: impl Iterator<Item = usize>, step: usize) -> Option<(f64, usize)> {
-        let compared = self.samples_in(COMPARED_US);
-        let template = self.history.get(self.history.len().checked_sub(compared)?..)?;
+        let (past, compared) = (self.past(), self.samples_in(COMPARED_US));
+        let template = past.get(past.len().checked_sub(compared)?..)?;
         let scored = lags.map_while(|lag| {
-            let start = self.history.len().checked_sub(compared + lag)?;
-            let candidate = self.history.get(start..start + compared)?;
+            let start = past.len().checked_sub(compared + lag)?;
+            let candidate = past.get(start..start + compared)?;
             Some((resemblance(template, candidate, step), lag))
         });
         scored.max_by(|(a, _), (b, _)| a.total_cmp(b))
     }
 
     fn remember(&mut self, samples: &[i16]) {
-        self.history.extend_from_slice(samples);
+        self.history.extend(samples);
         let kept = self.samples_in(LONGEST_PITCH_US * MOST_PERIODS as u64 + LONGEST_PITCH_US / 4);
-        let surplus = self.history.len().saturating_sub(kept);
-        self.history.drain(..surplus);
+        self.history.drain(..self.history.len().saturating_sub(kept));
     }
 
     fn samples_in(&self, micros: u64) -> usize {
