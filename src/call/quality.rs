@@ -43,11 +43,23 @@ fn way(quality: &media::WayQuality, mean_run: Option<f64>) -> WayQuality {
 
 /// "no RTP from the caller for 5 s: expected from 10.0.0.1:4000, …".
 pub(super) fn silence(silence: &Silence) -> String {
-    let Silence { expected, last, length, foreign, foreign_from } = silence;
-    let last = last.map_or_else(|| "none ever came".to_owned(), |last| format!("the last came {} ago", seconds(last)));
+    let Silence { expected, last, length, foreign, foreign_from, unbelieved, malformed } = silence;
+    let unheard = [
+        (unbelieved.unauthentic, "not authentic (SRTP)"),
+        (unbelieved.replayed, "come again (SRTP)"),
+        (*malformed, "no RTP of an agreed payload type"),
+    ];
+    let last = match last {
+        Some(last) => format!("the last came {} ago", seconds(*last)),
+        None if unheard.iter().all(|(count, _)| *count == 0) => "none ever came".to_owned(),
+        None => "none of use ever came".to_owned(),
+    };
     let mut text = format!("no RTP from the caller for {}: expected from {expected}, {last}", seconds(*length));
     if let (1.., Some(from)) = (foreign, foreign_from) {
         text.push_str(&format!(", {foreign} from elsewhere dropped (the first of the call from {from})"));
+    }
+    for (count, what) in unheard.iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} dropped as {what}"));
     }
     text
 }
@@ -87,6 +99,7 @@ fn hundredths(number: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media::Unbelieved;
 
     #[test]
     fn a_silence_says_which_address_and_who_else_was_there() {
@@ -96,6 +109,8 @@ mod tests {
             length: Duration::from_secs(5),
             foreign: 0,
             foreign_from: None,
+            unbelieved: Unbelieved::default(),
+            malformed: 0,
         };
         assert_eq!(silence(&silent), "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, none ever came");
         silent = Silence {
@@ -108,6 +123,35 @@ mod tests {
             silence(&silent),
             "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, the last came 5.0 s ago, \
              3 from elsewhere dropped (the first of the call from 10.0.0.9:5000)"
+        );
+    }
+
+    #[test]
+    fn a_silence_says_what_came_and_could_not_be_heard() {
+        let mut silent = Silence {
+            expected: "10.0.0.1:4000".parse().unwrap(),
+            last: None,
+            length: Duration::from_secs(5),
+            foreign: 0,
+            foreign_from: None,
+            unbelieved: Unbelieved { unauthentic: 250, replayed: 0 },
+            malformed: 0,
+        };
+        assert_eq!(
+            silence(&silent),
+            "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, none of use ever came, \
+             250 dropped as not authentic (SRTP)"
+        );
+        silent = Silence {
+            last: Some(Duration::from_secs(5)),
+            unbelieved: Unbelieved { unauthentic: 0, replayed: 4 },
+            malformed: 7,
+            ..silent
+        };
+        assert_eq!(
+            silence(&silent),
+            "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, the last came 5.0 s ago, \
+             4 dropped as come again (SRTP), 7 dropped as no RTP of an agreed payload type"
         );
     }
 

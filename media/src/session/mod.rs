@@ -297,7 +297,7 @@ impl Session {
         if !self.is_the_callers(from, now) || !self.is_not_ours(packet.ssrc, from, now) {
             return;
         }
-        self.watch.hear(self.stats.foreign, now);
+        self.watch.hear(self.stats.dropped(), now);
         match self.stream.push(&packet, kind, now, &mut self.stats) {
             Continuity::Continues => {}
             Continuity::Restarts { missed } => {
@@ -517,8 +517,7 @@ impl Session {
             self.events.push_back(Event::Reported);
         }
         if let Some(verdict) = self.watch.handle_timeout(self.held(), self.reports.heard_at(), now) {
-            let foreign = (self.stats.foreign, self.stats.foreign_from);
-            let silence = self.watch.silence(self.latch.remote(), foreign, now);
+            let silence = self.watch.silence(self.latch.remote(), &self.stats, now);
             self.events.push_back(match verdict {
                 silence::Verdict::Warn => Event::Silent(silence),
                 silence::Verdict::End => Event::MediaTimeout(silence),

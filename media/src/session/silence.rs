@@ -4,6 +4,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::stats::{Dropped, Stats, Unbelieved};
+
 /// How long the phone may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -28,6 +30,10 @@ pub struct Silence {
     pub foreign: u64,
     /// Where the first of all such came from.
     pub foreign_from: Option<SocketAddr>,
+    /// Packets dropped meanwhile, as SRTP did not believe them.
+    pub unbelieved: Unbelieved,
+    /// Datagrams dropped meanwhile, as they were no RTP, or of a payload type nobody agreed on.
+    pub malformed: u64,
 }
 
 /// What a silence leads to.
@@ -53,18 +59,18 @@ pub(super) struct Watch {
     since: Instant,
     heard: Option<Instant>,
     told: Told,
-    /// Foreign datagrams counted when RTP last came.
-    foreign: u64,
+    /// What had been dropped when RTP last came.
+    dropped: Dropped,
 }
 
 impl Watch {
     pub(super) fn new(patience: Patience, now: Instant) -> Self {
-        Self { patience, since: now, heard: None, told: Told::Nothing, foreign: 0 }
+        Self { patience, since: now, heard: None, told: Told::Nothing, dropped: Dropped::default() }
     }
 
-    /// RTP of the phone came, after so many foreign datagrams.
-    pub(super) fn hear(&mut self, foreign: u64, now: Instant) {
-        *self = Self { since: now, heard: Some(now), told: Told::Nothing, foreign, ..*self };
+    /// RTP of the phone came, after so much that was dropped.
+    pub(super) fn hear(&mut self, dropped: Dropped, now: Instant) {
+        *self = Self { since: now, heard: Some(now), told: Told::Nothing, dropped, ..*self };
     }
 
     /// Something else was agreed on: the wait begins anew.
@@ -96,18 +102,16 @@ impl Watch {
         Some(Verdict::Warn)
     }
 
-    pub(super) fn silence(
-        &self,
-        expected: SocketAddr,
-        (foreign, foreign_from): (u64, Option<SocketAddr>),
-        now: Instant,
-    ) -> Silence {
+    pub(super) fn silence(&self, expected: SocketAddr, stats: &Stats, now: Instant) -> Silence {
+        let Dropped { foreign, malformed, unbelieved } = stats.dropped().since(self.dropped);
         Silence {
             expected,
             last: self.heard.map(|heard| now.saturating_duration_since(heard)),
             length: now.saturating_duration_since(self.since),
-            foreign: foreign.saturating_sub(self.foreign),
-            foreign_from,
+            foreign,
+            foreign_from: stats.foreign_from,
+            unbelieved,
+            malformed,
         }
     }
 }
@@ -129,16 +133,18 @@ mod tests {
     fn a_silence_is_warned_of_once_and_ended_once() {
         let start = origin();
         let mut watch = watch(start);
-        watch.hear(7, start + s(1));
+        let unbelieved = |unauthentic: u64| Unbelieved { unauthentic, replayed: 1 };
+        watch.hear(Dropped { foreign: 7, malformed: 1, unbelieved: unbelieved(20) }, start + s(1));
         let mut told = Vec::new();
         while let Some(at) = watch.deadline(false, Some(start + s(50))) {
             told.push((at - start, watch.handle_timeout(false, None, at)));
         }
         assert_eq!(told, [(s(6), Some(Verdict::Warn)), (s(61), Some(Verdict::End))]);
-        let from = "203.0.113.9:5000".parse().ok();
-        let silence = watch.silence("192.0.2.1:4000".parse().unwrap(), (10, from), start + s(61));
+        let stats = Stats { foreign: 10, malformed: 3, unbelieved: unbelieved(25), ..Stats::default() };
+        let silence = watch.silence("192.0.2.1:4000".parse().unwrap(), &stats, start + s(61));
         assert_eq!((silence.last, silence.length, silence.foreign), (Some(s(60)), s(60), 3));
-        watch.hear(10, start + s(70));
+        assert_eq!((silence.malformed, silence.unbelieved), (2, Unbelieved { unauthentic: 5, replayed: 0 }));
+        watch.hear(stats.dropped(), start + s(70));
         assert_eq!(watch.deadline(false, None), Some(start + s(75)));
     }
 
@@ -158,6 +164,6 @@ mod tests {
         let mut watch = Watch::new(Patience { warning: s(9), end: s(3), hold: s(1) }, start);
         assert_eq!(watch.deadline(false, None), Some(start + s(3)));
         assert_eq!(watch.handle_timeout(false, None, start + s(3)), Some(Verdict::End));
-        assert_eq!(watch.silence("192.0.2.1:4000".parse().unwrap(), (0, None), start + s(3)).last, None);
+        assert_eq!(watch.silence("192.0.2.1:4000".parse().unwrap(), &Stats::default(), start + s(3)).last, None);
     }
 }

@@ -10,6 +10,35 @@ pub struct Unbelieved {
     pub replayed: u64,
 }
 
+impl Unbelieved {
+    /// What was dropped since `before`.
+    fn since(self, before: Self) -> Self {
+        Self {
+            unauthentic: self.unauthentic.saturating_sub(before.unauthentic),
+            replayed: self.replayed.saturating_sub(before.replayed),
+        }
+    }
+}
+
+/// Datagrams that came and were not heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) foreign: u64,
+    pub(super) malformed: u64,
+    pub(super) unbelieved: Unbelieved,
+}
+
+impl Dropped {
+    /// Those that came since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            foreign: self.foreign.saturating_sub(before.foreign),
+            malformed: self.malformed.saturating_sub(before.malformed),
+            unbelieved: self.unbelieved.since(before.unbelieved),
+        }
+    }
+}
+
 /// Packets that could not leave in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pacing {
@@ -62,4 +91,10 @@ pub struct Stats {
     pub jitter: Duration,
     /// Round-trip time by RTCP, once measured.
     pub round_trip: Option<Duration>,
+}
+
+impl Stats {
+    pub(super) fn dropped(&self) -> Dropped {
+        Dropped { foreign: self.foreign, malformed: self.malformed, unbelieved: self.unbelieved }
+    }
 }

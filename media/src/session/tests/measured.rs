@@ -277,6 +277,25 @@ fn the_first_foreign_source_is_told_once_and_counted_in_the_silence() {
     assert_eq!((silence.foreign, silence.expected, silence.last), (3, address(PHONE), Some(Duration::from_secs(5))));
 }
 
+/// A phone that sends what nobody agreed on is not heard, but it is there.
+#[test]
+fn packets_of_no_agreed_type_are_counted_in_the_silence() {
+    let mut call = Call::new(MU);
+    for _ in 0..3 {
+        let mut datagram = call.packet(&[1; 160]);
+        datagram[1] = 111;
+        call.receive(PHONE, &datagram);
+        call.run(PTIME);
+    }
+    call.run(Duration::from_secs(6));
+    let silence = call.events.iter().find_map(|(_, event)| match event {
+        Event::Silent(silence) => Some(*silence),
+        _ => None,
+    });
+    let silence = silence.expect("nothing was heard");
+    assert_eq!((silence.last, silence.malformed, silence.foreign), (None, 3, 0));
+}
+
 /// RFC 3550 §6: a phone on hold that only reports is alive.
 #[test]
 fn on_hold_reports_alone_keep_the_call() {

@@ -137,6 +137,21 @@ fn ten_thousand_bad_packets_change_nothing() {
     assert!(!secure.call.events.iter().any(|(_, event)| matches!(event, Event::MediaTimeout(_))));
 }
 
+/// Whoever looks for the packets of a phone with another key finds them.
+#[test]
+fn packets_under_another_key_are_counted_in_the_silence() {
+    let mut secure = Secure::new(&keys(Suite::AesCm128Sha1_80, 1, 2));
+    secure.phone = Sender::new(&keys(Suite::AesCm128Sha1_80, 1, 3).received);
+    (0..300).for_each(|_| secure.phone_sends(&[0x11; 160]));
+    let silence = secure.call.events.iter().find_map(|(_, event)| match event {
+        Event::Silent(silence) => Some(*silence),
+        _ => None,
+    });
+    let silence = silence.expect("nothing was heard");
+    assert_eq!((silence.last, silence.foreign, silence.malformed, silence.unbelieved.replayed), (None, 0, 0, 0));
+    assert!((249..=251).contains(&silence.unbelieved.unauthentic), "five seconds of them: {silence:?}");
+}
+
 #[test]
 fn a_packet_in_the_clear_is_not_believed_and_a_copy_is_not_heard_twice() {
     let mut secure = Secure::new(&keys(Suite::AeadAes128Gcm, 1, 2));
