@@ -23,6 +23,9 @@ const MEMORY: f32 = 0.96;
 const WEIGHT: f32 = 1.0 / (1.0 - MEMORY);
 /// Arrival times jitter; sound does not. A stream counts on by its samples until it is further off than this.
 const MOST_DRIFT: u64 = 10;
+/// What we play is told with the time of its packet on the grid, which does not jitter: what is further off than where two
+/// slots meet is a pause, if only of one packet. What is played after it would be looked for at another delay.
+const MOST_PLAYED_DRIFT: u64 = 1;
 /// Echo follows what was played at least so closely (correlation coefficient).
 const LIKENESS: f32 = 0.9;
 /// A way is given up when what comes by it is less like echo than that: a caller speaks, or chance had shown it.
@@ -42,6 +45,7 @@ const MARGIN: f32 = 1.6;
 const NOISE_SLOTS: u32 = 150;
 /// A room goes on sounding, 2 dB less from slot to slot.
 const DECAY: f32 = 0.8;
+
 /// Remembers what we played to one caller.
 #[derive(Debug)]
 pub struct Guard {
@@ -115,10 +119,10 @@ impl Guard {
         }
     }
 
-    /// We sent `samples` (8 kHz), beginning `at`. What is not told counts as silence.
+    /// We sent `samples` (8 kHz) in the packet that was due `at`, however late it left. What is not told counts as silence.
     pub fn played(&mut self, samples: &[i16], at: Instant) {
         let slot = self.slot(at);
-        self.played.catch_up(slot);
+        self.played.catch_up(slot, MOST_PLAYED_DRIFT);
         self.played.push(samples, |_, _| {});
     }
 
@@ -127,7 +131,7 @@ impl Guard {
     pub fn is_echo(&mut self, samples: &[i16], at: Instant) -> bool {
         let slot = self.slot(at);
         let Self { played, heard, likeness, path, noise, .. } = self;
-        if heard.catch_up(slot) {
+        if heard.catch_up(slot, MOST_DRIFT) {
             *likeness = Likeness::new();
         }
         let (mut loudest, mut expected) = (0_f32, 0_f32);
@@ -228,10 +232,10 @@ impl Envelope {
         Self { slot: 0, levels: VecDeque::new(), energy: 0.0, samples: 0 }
     }
 
-    /// Silence until `slot`, if the stream is far behind it; one that is ahead of the clock waits instead: its past
-    /// stays in order. True if what was before is out of sight.
-    fn catch_up(&mut self, slot: u64) -> bool {
-        if slot.abs_diff(self.slot) <= MOST_DRIFT {
+    /// Silence until `slot`, if the stream is more than `drift` behind it; one that is ahead of the clock waits instead:
+    /// its past stays in order. True if what was before is out of sight.
+    fn catch_up(&mut self, slot: u64, drift: u64) -> bool {
+        if slot.abs_diff(self.slot) <= drift {
             return false;
         }
         let lost = slot.saturating_sub(self.slot) > DELAYS as u64;
@@ -410,6 +414,34 @@ mod tests {
             let is_echo = guard.is_echo(heard, now);
             let loud = heard.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / PACKET as f32 > 3_600.0;
             assert!(is_echo || !loud || index * PACKET < second, "packet {index}");
+        }
+    }
+
+    /// What is played after a pause of one packet to five, where the provider sent too little, comes back by the same way.
+    #[test]
+    fn the_way_of_the_echo_is_known_right_after_a_short_pause() {
+        #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+        let epoch = Instant::now();
+        let ours = fixture("pt-rhvoice-leticia-0");
+        for (before, pause) in (60..=110).step_by(10).flat_map(|before| (1..=5).map(move |pause| (before, pause))) {
+            let (first, second) = ours.split_at(before * PACKET);
+            let played = [first, &vec![0; pause * PACKET], &second[..15 * PACKET]].concat();
+            let heard = delayed(&scaled(&played, 0.25), 120);
+            let (mut guard, mut loud) = (Guard::new(), 0);
+            for (index, (played, heard)) in played.chunks_exact(PACKET).zip(heard.chunks_exact(PACKET)).enumerate() {
+                let now = epoch + Duration::from_millis(index as u64 * 20);
+                if !(before..before + pause).contains(&index) {
+                    guard.played(played, now);
+                }
+                let is_echo = guard.is_echo(heard, now);
+                let level = heard.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / PACKET as f32;
+                // 120 ms after the pause, its end comes back.
+                if level > 10_000.0 && index >= before + pause + 6 {
+                    loud += 1;
+                    assert!(is_echo, "packet {index}, after {pause} missing from {before} on");
+                }
+            }
+            assert!(loud > 5, "nothing was judged");
         }
     }
 

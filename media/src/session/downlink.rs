@@ -44,8 +44,8 @@ pub(super) struct Downlink {
     pause: Pause,
     /// The timestamp all packets of a DTMF press carry.
     press: u32,
-    /// Speech sent by the last wake-up.
-    spoken: Vec<Audio>,
+    /// Speech sent by the last wake-up, and when it was due.
+    spoken: Vec<(Audio, Instant)>,
     /// What left in each slot since the session looked, while it is recorded.
     pub(super) slots: Option<Vec<Slot>>,
 }
@@ -114,8 +114,8 @@ impl Downlink {
         next.wrapping_sub(ticks(until)).wrapping_add(ticks(since))
     }
 
-    /// The speech sent since the last call.
-    pub(super) fn spoken(&mut self) -> Vec<Audio> {
+    /// The speech sent since the last call, each with the time of its slot: how late the wake-up was is not in it.
+    pub(super) fn spoken(&mut self) -> Vec<(Audio, Instant)> {
         std::mem::take(&mut self.spoken)
     }
 
@@ -126,6 +126,7 @@ impl Downlink {
         stats: &mut Stats,
         events: &mut VecDeque<Event>,
     ) -> Vec<Vec<u8>> {
+        let mut slot = self.pace.deadline();
         let due = self.pace.advance(now);
         if due.skipped > 0 {
             stats.pacing.skipped += due.skipped;
@@ -133,15 +134,27 @@ impl Downlink {
             self.digits.skip(due.skipped, self.pace.ptime());
             self.after_silence = true;
             let skipped = u32::try_from(due.skipped).unwrap_or(u32::MAX);
-            self.note(self.pace.ptime().saturating_mul(skipped));
+            let lasting = self.pace.ptime().saturating_mul(skipped);
+            slot += lasting;
+            self.note(lasting);
         }
         stats.pacing.late += u64::from(due.frames > 1);
-        let packets: Vec<Vec<u8>> = (0..due.frames).filter_map(|_| self.fill_slot(now, stats, events)).collect();
+        let mut packets = Vec::new();
+        for _ in 0..due.frames {
+            packets.extend(self.fill_slot((slot, now), stats, events));
+            slot += self.pace.ptime();
+        }
         stats.sent += packets.len() as u64;
         packets
     }
 
-    fn fill_slot(&mut self, now: Instant, stats: &mut Stats, events: &mut VecDeque<Event>) -> Option<Vec<u8>> {
+    /// `due` and `now`: when the slot is by the grid, and by the clock.
+    fn fill_slot(
+        &mut self,
+        (due, now): (Instant, Instant),
+        stats: &mut Stats,
+        events: &mut VecDeque<Event>,
+    ) -> Option<Vec<u8>> {
         let timestamp = self.sender.timestamp(self.ticks);
         self.ticks += u64::from(self.ticks_per_slot());
         self.note(self.pace.ptime());
@@ -162,14 +175,14 @@ impl Downlink {
                 self.audio(Filling::Speech(pcm(self.media.codec.sample_rate(), tone), None), timestamp, stats)
             }
             Some(Step::Pause) => self.audio(Filling::Silence, timestamp, stats),
-            None => self.speech(timestamp, now, stats, events),
+            None => self.speech(timestamp, (due, now), stats, events),
         }
     }
 
     fn speech(
         &mut self,
         timestamp: u32,
-        now: Instant,
+        (due, now): (Instant, Instant),
         stats: &mut Stats,
         events: &mut VecDeque<Event>,
     ) -> Option<Vec<u8>> {
@@ -179,7 +192,7 @@ impl Downlink {
                 if taken.first {
                     events.push_back(Event::FirstPacket { utterance: taken.utterance, at: now });
                 }
-                self.spoken.push(taken.audio.clone());
+                self.spoken.push((taken.audio.clone(), due));
                 self.pause = Pause::default();
                 Some(Filling::Speech(taken.audio, taken.packet))
             }

@@ -505,8 +505,8 @@ impl Session {
             self.transmits.extend(bytes.map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
         }
         self.tape_slots();
-        for speech in self.downlink.spoken() {
-            self.voice.played(&speech, now);
+        for (speech, due) in self.downlink.spoken() {
+            self.voice.played(&speech, due);
         }
         if self.reports.deadline() <= now {
             let timestamp = self.downlink.timestamp_at(now);

@@ -48,7 +48,7 @@ impl Voice {
         tune(&mut self.ours, rate);
     }
 
-    /// This speech of the assistant left at `at`, and may come back.
+    /// This speech of the assistant was due to leave at `at`, and may come back.
     pub(super) fn played(&mut self, audio: &Audio, at: Instant) {
         if self.engine == Engine::Off {
             return;

@@ -44,6 +44,20 @@ fn late_wake_ups_do_not_drift() {
     }
 }
 
+/// The echo guard takes what is missing for a pause: a wake-up that is late leaves none.
+#[test]
+fn speech_is_told_with_the_time_it_was_due() {
+    let start = Call::new(MU).start;
+    let mut downlink = Downlink::new(&media(Codec::Pcmu, Direction::SendRecv), 1, Duration::from_secs(10), start);
+    downlink.playout.play(UtteranceId(1), &mu(vec![0x33; 160 * 10]));
+    let mut told = Vec::new();
+    for at in [0, 59, 85, 100, 190] {
+        downlink.handle_timeout(start + ms(at), &mut Stats::default(), &mut VecDeque::new());
+        told.extend(downlink.spoken().into_iter().map(|(_, due)| due - start));
+    }
+    assert_eq!(told, [0, 20, 40, 60, 80, 100, 160, 180].map(ms), "two slots were skipped");
+}
+
 #[test]
 fn an_utterance_goes_out_as_it_is_with_a_marker_and_its_end_is_told() {
     let mut call = Call::new(MU);
