@@ -1,5 +1,5 @@
 //! What the media session measures, in the words of the record and of the log.
-use crate::record::{MediaQuality, WayQuality};
+use crate::record::{MediaQuality, Score, WayQuality};
 use media::{Loss, Poor, Silence, Way};
 use std::time::Duration;
 
@@ -34,10 +34,12 @@ fn way(quality: &media::WayQuality, mean_run: Option<f64>) -> WayQuality {
         jitter_ms: ms(jitter.last),
         jitter_p95_ms: ms(jitter.p95),
         jitter_max_ms: ms(jitter.max),
-        r: hundredths(score.r),
-        mos_cq: hundredths(score.mos_cq),
-        mos_lq: hundredths(score.mos_lq),
-        mos_min: hundredths(*mos_min),
+        score: score.zip(*mos_min).map(|(score, mos_min)| Score {
+            r: hundredths(score.r),
+            mos_cq: hundredths(score.mos_cq),
+            mos_lq: hundredths(score.mos_lq),
+            mos_min: hundredths(mos_min),
+        }),
     }
 }
 

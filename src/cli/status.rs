@@ -164,9 +164,11 @@ fn limits(tenancy: &TenancyStatus, paint: Paint) -> String {
 /// The calls that were measured, the worst first.
 fn media(calls: &[CallMedia], paint: Paint) -> String {
     let mut calls: Vec<&CallMedia> = calls.iter().collect();
+    // A way on which nothing is heard is worse than any that is.
+    let mos = |way: &WayQuality| way.score.map_or(f64::NEG_INFINITY, |score| score.mos_cq);
     let worst = |call: &CallMedia| {
-        let down = call.quality.downlink.map_or(f64::INFINITY, |down| down.mos_cq);
-        call.quality.uplink.mos_cq.min(down)
+        let down = call.quality.downlink.as_ref().map_or(f64::INFINITY, mos);
+        mos(&call.quality.uplink).min(down)
     };
     calls.sort_by(|one, other| worst(one).total_cmp(&worst(other)));
     let more = calls.len().saturating_sub(SHOWN);
@@ -181,7 +183,8 @@ fn call_line(call: &CallMedia, worst: f64, paint: Paint) -> String {
     let CallMedia { conversation, quality } = call;
     let MediaQuality { codec, remote, uplink, downlink, round_trip_ms, foreign, foreign_from, .. } = quality;
     let way = |name: &str, way: &WayQuality| {
-        let (mos, loss, jitter) = (way.mos_cq, way.loss_percent(), way.jitter_ms);
+        let Some(score) = way.score else { return format!("{name} nothing heard") };
+        let (mos, loss, jitter) = (score.mos_cq, way.loss_percent(), way.jitter_ms);
         format!("{name} MOS {mos:.2} ({loss:.1} % lost, jitter {jitter:.0} ms)")
     };
     let mut parts = vec![way("up", uplink)];
@@ -246,6 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         control::{SipStatus, SrtpStatus},
+        record::Score,
         trace::Counters,
     };
 
@@ -272,14 +276,26 @@ mod tests {
                     jitter_ms: 2.4,
                     jitter_p95_ms: 4.0,
                     jitter_max_ms: 9.0,
-                    r: 69.1,
-                    mos_cq: 3.56,
-                    mos_lq: 3.56,
-                    mos_min: 3.4,
+                    score: Some(Score { r: 69.1, mos_cq: 3.56, mos_lq: 3.56, mos_min: 3.4 }),
                 },
                 downlink: None,
             },
         }
+    }
+
+    #[test]
+    fn a_call_in_which_nothing_is_heard_is_the_worst() {
+        let (bad, mut deaf, mut mute) = (measured_call(), measured_call(), measured_call());
+        deaf.conversation = uuid::Uuid::from_u128(2);
+        deaf.quality.uplink = WayQuality { expected: 0, lost: 0, score: None, ..deaf.quality.uplink };
+        mute.conversation = uuid::Uuid::from_u128(3);
+        mute.quality.downlink = Some(deaf.quality.uplink);
+        let text = media(&[bad, deaf, mute], Paint::Plain);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let order: Vec<char> = lines.iter().filter_map(|line| line.split(' ').next()?.chars().last()).collect();
+        assert_eq!(order, ['2', '3', '1'], "{text}");
+        assert!(lines[0].contains("up nothing heard, down not reported"), "{text}");
+        assert!(lines[1].contains("down nothing heard"), "{text}");
     }
 
     #[test]

@@ -30,10 +30,8 @@ impl Way {
     fn add(&mut self, quality: &WayQuality) {
         self.expected += quality.expected;
         self.lost += quality.lost;
-        if quality.expected == 0 {
-            return; // nothing was heard: there is no opinion of it
-        }
-        self.mos.add(quality.mos_cq);
+        let Some(score) = quality.score else { return }; // nothing was heard: there is no opinion of it
+        self.mos.add(score.mos_cq);
         self.jitter.add(quality.jitter_p95_ms / 1_000.0);
         self.loss.add(quality.loss_percent() / 100.0);
     }

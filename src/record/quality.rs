@@ -55,6 +55,14 @@ pub struct WayQuality {
     pub jitter_p95_ms: f64,
     /// The worst.
     pub jitter_max_ms: f64,
+    /// What listeners would say; its members are absent where no packet was to come.
+    #[serde(flatten)]
+    pub score: Option<Score>,
+}
+
+/// How one way was rated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
     /// Transmission rating of ITU-T G.107: up to 93.2 in narrowband.
     pub r: f64,
     /// Mean opinion score of a conversation, 1 to 4.5.
@@ -69,5 +77,31 @@ impl WayQuality {
     /// Packets lost of a hundred.
     pub fn loss_percent(&self) -> f64 {
         if self.expected == 0 { 0.0 } else { self.lost as f64 * 100.0 / self.expected as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_was_not_heard_has_no_score() {
+        let heard = WayQuality {
+            expected: 100,
+            lost: 1,
+            mean_run: None,
+            jitter_ms: 2.5,
+            jitter_p95_ms: 4.0,
+            jitter_max_ms: 9.0,
+            score: Some(Score { r: 89.5, mos_cq: 4.32, mos_lq: 4.33, mos_min: 4.0 }),
+        };
+        let json = "{\"expected\":100,\"lost\":1,\"jitter_ms\":2.5,\"jitter_p95_ms\":4.0,\"jitter_max_ms\":9.0,\
+                    \"r\":89.5,\"mos_cq\":4.32,\"mos_lq\":4.33,\"mos_min\":4.0}";
+        let unheard = WayQuality { expected: 0, lost: 0, score: None, ..heard };
+        let short = "{\"expected\":0,\"lost\":0,\"jitter_ms\":2.5,\"jitter_p95_ms\":4.0,\"jitter_max_ms\":9.0}";
+        for (way, json) in [(heard, json), (unheard, short)] {
+            assert_eq!(serde_json::to_string(&way).unwrap(), json);
+            assert_eq!(serde_json::from_str::<WayQuality>(json).unwrap(), way);
+        }
     }
 }

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     config::{Config, Environment},
-    record::{Listened, MediaQuality, MicroUsd, Outcome, Recording, Span, Speaker, State, TurnRecord, WayQuality},
+    record::{Listened, MediaQuality, MicroUsd, Outcome, Recording, Score, Span, Speaker, State, TurnRecord, WayQuality},
     secretary::{ProcessingMode, ProviderKind, SecretaryRow},
 };
 use chrono::DateTime;
@@ -197,10 +197,7 @@ fn media_quality() -> MediaQuality {
         jitter_ms: 2.41,
         jitter_p95_ms: 4.0,
         jitter_max_ms: 9.13,
-        r: 69.1,
-        mos_cq: 3.56,
-        mos_lq: 3.57,
-        mos_min: 3.4,
+        score: Some(Score { r: 69.1, mos_cq: 3.56, mos_lq: 3.57, mos_min: 3.4 }),
     };
     MediaQuality {
         codec: "PCMU".into(),

@@ -43,10 +43,10 @@ pub struct WayQuality {
     pub loss: Loss,
     /// As the receiving side measured it.
     pub jitter: Jitter,
-    /// Of the whole call.
-    pub score: Score,
+    /// Of the whole call; `None` while no packet was to come: nobody has an opinion of what was not heard.
+    pub score: Option<Score>,
     /// The worst opinion of an interval between two reports, of some five seconds.
-    pub mos_min: f64,
+    pub mos_min: Option<f64>,
 }
 
 /// How the call sounds.
@@ -213,8 +213,8 @@ impl Meter {
     }
 
     fn quality(&self, codec: Codec, delay: Duration) -> WayQuality {
-        let score = quality::score(codec, &self.loss, delay);
-        let mos_min = self.mos_min.min(score.mos_cq);
+        let score = (self.loss.expected > 0).then(|| quality::score(codec, &self.loss, delay));
+        let mos_min = score.map(|score| self.mos_min.min(score.mos_cq));
         WayQuality { loss: self.loss, jitter: self.jitter.jitter(), score, mos_min }
     }
 }

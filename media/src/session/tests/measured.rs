@@ -113,7 +113,8 @@ fn both_ways_of_a_bad_network_are_told_apart() {
     assert_eq!((uplink.loss.lost, uplink.loss.runs), (27, 9), "the first run was before the first packet");
     assert!((uplink.loss.mean_run() - 3.0).abs() < 1e-9);
     assert!((downlink.loss.ratio() - 0.1).abs() < 0.01 && downlink.loss.expected > 980, "{downlink:?}");
-    assert!(uplink.score.mos_lq > downlink.score.mos_lq && downlink.score.mos_lq < 3.6, "{quality:?}");
+    let [up, down] = [uplink, downlink].map(|way| way.score.expect("packets came").mos_lq);
+    assert!(up > down && down < 3.6, "{quality:?}");
     let poor: Vec<Way> = call
         .events
         .iter()
@@ -155,9 +156,22 @@ fn a_good_call_is_good_and_its_jitter_small() {
     (0..500).for_each(|n| call.phone_sends(&tone_frame(n)));
     let quality = call.session.quality();
     assert_eq!(quality.uplink.loss, Loss { expected: 500, lost: 0, runs: 0 });
-    assert!((quality.uplink.score.mos_cq - 4.41).abs() < 0.01 && quality.downlink.is_none(), "{quality:?}");
+    let mos = quality.uplink.score.expect("packets came").mos_cq;
+    assert!((mos - 4.41).abs() < 0.01 && quality.downlink.is_none(), "{quality:?}");
     assert!(quality.uplink.jitter.max < ms(1) && quality.remote == address(PHONE));
     assert!(call.events.iter().all(|(_, event)| !matches!(event, Event::Poor(_))));
+}
+
+/// A phone that sends nothing is no good line.
+#[test]
+fn nobody_has_an_opinion_of_what_was_not_heard() {
+    let mut call = Call::new(MU);
+    call.run(Duration::from_secs(6));
+    let quality = call.session.quality();
+    assert_eq!((quality.uplink.loss.expected, quality.uplink.score, quality.uplink.mos_min), (0, None, None));
+    call.phone_sends(&tone_frame(0));
+    let uplink = call.session.quality().uplink;
+    assert!(uplink.score.is_some() && uplink.mos_min == uplink.score.map(|score| score.mos_cq), "{uplink:?}");
 }
 
 /// A peer that may send several codecs is judged by the one it does send.
@@ -186,8 +200,9 @@ fn the_uplink_is_judged_by_the_codec_that_the_caller_sends() {
     };
     for (payload_type, codec) in [(102, Codec::Opus), (0, Codec::Pcmu)] {
         let uplink = mos(payload_type);
-        assert_eq!(uplink.score, quality::score(codec, &uplink.loss, PTIME), "{codec}");
-        assert!((uplink.mos_min - uplink.score.mos_cq).abs() < 0.3, "{codec}: intervals too: {uplink:?}");
+        let (score, mos_min) = uplink.score.zip(uplink.mos_min).expect("packets came");
+        assert_eq!(score, quality::score(codec, &uplink.loss, PTIME), "{codec}");
+        assert!((mos_min - score.mos_cq).abs() < 0.3, "{codec}: intervals too: {uplink:?}");
     }
 }
 
