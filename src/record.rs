@@ -11,7 +11,7 @@ mod words;
 pub use change::Change;
 use chrono::{DateTime, Utc};
 pub use listened::Listened;
-pub use quality::{MediaQuality, Score, WayQuality};
+pub use quality::{MediaQuality, Score, Trouble, WayQuality};
 pub use recording::{Recording, Span, State};
 pub use redact::redact;
 use schemars::JsonSchema;

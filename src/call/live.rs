@@ -231,7 +231,11 @@ impl Live {
         if let Some(words) = self.kept.take_half() {
             desk.log.transcript.caller(words, now);
         }
-        desk.log.media_quality = Some(quality::measured(&self.media));
+        let measured = quality::measured(&self.media);
+        if let Some(lost) = quality::lost_audio(&measured.trouble) {
+            desk.emit(Event::Warning(lost));
+        }
+        desk.log.media_quality = Some(measured);
         self.media.end(now);
         self.finish_recording(desk);
     }

@@ -1,5 +1,5 @@
 //! What the media session measures, in the words of the record and of the log.
-use crate::record::{MediaQuality, Score, WayQuality};
+use crate::record::{MediaQuality, Score, Trouble, WayQuality};
 use media::{Loss, Poor, Silence, Way};
 use std::time::Duration;
 
@@ -15,13 +15,36 @@ pub(super) fn measured(media: &media::Session) -> MediaQuality {
         late: stats.late,
         duplicated: stats.duplicated,
         reordered: stats.reordered,
-        concealed_ms: u64::try_from(stats.concealed.as_millis()).unwrap_or(u64::MAX),
+        concealed_ms: whole_ms(stats.concealed),
         sent: stats.sent,
         foreign: stats.foreign,
         foreign_from: stats.foreign_from,
         uplink: way(&quality.uplink, Some(quality.uplink.loss.mean_run())),
         downlink: quality.downlink.map(|downlink| way(&downlink, None)),
+        trouble: Trouble {
+            codec_errors: stats.codec_errors,
+            skipped: stats.pacing.skipped,
+            playout_dropped_ms: whole_ms(stats.playout_dropped),
+            restarts: stats.restarts,
+            timestamp_jumps: stats.timestamp_jumps,
+            left_out_ms: whole_ms(stats.left_out),
+            malformed: stats.malformed,
+            unauthentic: stats.unbelieved.unauthentic,
+            replayed: stats.unbelieved.replayed,
+        },
     }
+}
+
+/// "audio of the call was lost: 7 packets never sent, …", of a call that ends; `None` if none was.
+pub(super) fn lost_audio(trouble: &Trouble) -> Option<String> {
+    let counts = [
+        (trouble.codec_errors, "frames that could not be decoded or encoded"),
+        (trouble.skipped, "packets never sent, as the server was late"),
+        (trouble.playout_dropped_ms, "ms of the assistant for which the queue had no room"),
+    ];
+    let lost = counts.iter().filter(|(count, _)| *count > 0);
+    let lost: Vec<String> = lost.map(|(count, what)| format!("{count} {what}")).collect();
+    (!lost.is_empty()).then(|| format!("audio of the call was lost: {}", lost.join("; ")))
 }
 
 /// `mean_run`: where the runs of lost packets are known.
@@ -94,6 +117,10 @@ fn ms(time: Duration) -> f64 {
     hundredths(time.as_secs_f64() * 1_000.0)
 }
 
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn hundredths(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
@@ -155,6 +182,21 @@ mod tests {
             "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, the last came 5.0 s ago, \
              4 dropped as come again (SRTP), 7 dropped as no RTP of an agreed payload type"
         );
+    }
+
+    #[test]
+    fn audio_that_was_lost_is_told_with_counts() {
+        let survived = Trouble { restarts: 1, malformed: 3, left_out_ms: 400, ..Trouble::default() };
+        assert_eq!(lost_audio(&survived), None, "nothing of it was lost");
+        let lost = Trouble { codec_errors: 3, playout_dropped_ms: 400, ..survived };
+        assert_eq!(
+            lost_audio(&lost).unwrap(),
+            "audio of the call was lost: 3 frames that could not be decoded or encoded; \
+             400 ms of the assistant for which the queue had no room"
+        );
+        let late = Trouble { skipped: 7, ..survived };
+        let text = "audio of the call was lost: 7 packets never sent, as the server was late";
+        assert_eq!(lost_audio(&late).unwrap(), text);
     }
 
     #[test]

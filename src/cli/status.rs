@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::{
         control::{SipStatus, SrtpStatus},
-        record::Score,
+        record::{Score, Trouble},
         trace::Counters,
     };
 
@@ -279,6 +279,7 @@ mod tests {
                     score: Some(Score { r: 69.1, mos_cq: 3.56, mos_lq: 3.56, mos_min: 3.4 }),
                 },
                 downlink: None,
+                trouble: Trouble::default(),
             },
         }
     }

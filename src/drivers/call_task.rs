@@ -621,7 +621,8 @@ fn log_end(record: &Conversation) {
     let Some(media) = &record.media_quality else {
         return info!(outcome, reason = %record.end_reason, seconds, "Call ended");
     };
-    let (up, down) = (&media.uplink, media.downlink.as_ref());
+    let (up, down, trouble) = (&media.uplink, media.downlink.as_ref(), &media.trouble);
+    let some = |count: u64| (count > 0).then_some(count);
     info!(
         outcome,
         reason = %record.end_reason,
@@ -636,6 +637,15 @@ fn log_end(record: &Conversation) {
         lost_down = down.map(|down| down.lost),
         jitter_down_ms = down.map(|down| down.jitter_p95_ms),
         foreign = media.foreign,
+        codec_errors = some(trouble.codec_errors),
+        skipped = some(trouble.skipped),
+        playout_dropped_ms = some(trouble.playout_dropped_ms),
+        restarts = some(trouble.restarts),
+        timestamp_jumps = some(trouble.timestamp_jumps),
+        left_out_ms = some(trouble.left_out_ms),
+        malformed = some(trouble.malformed),
+        unauthentic = some(trouble.unauthentic),
+        replayed = some(trouble.replayed),
         "Call ended"
     );
 }

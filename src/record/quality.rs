@@ -37,6 +37,52 @@ pub struct MediaQuality {
     /// Us to caller, as the peer reports it; absent where it sends no reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downlink: Option<WayQuality>,
+    /// What else happened to its packets; absent where nothing did.
+    #[serde(default, skip_serializing_if = "Trouble::is_none")]
+    pub trouble: Trouble,
+}
+
+/// What a call survived; of its members those are absent that are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Trouble {
+    /// Frames that could not be decoded or encoded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub codec_errors: u64,
+    /// Packets never sent, as the server was late.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u64,
+    /// Audio of the assistant for which the queue had no room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub playout_dropped_ms: u64,
+    /// Streams of the caller that began anew.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub restarts: u64,
+    /// Timestamps that jumped although no packet was missing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timestamp_jumps: u64,
+    /// The caller's pauses that were left out, as more audio had come than time had passed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out_ms: u64,
+    /// Datagrams that were no RTP or RTCP, or of a payload type nobody agreed on.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub malformed: u64,
+    /// Packets that nobody with the key of SRTP had made.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unauthentic: u64,
+    /// Packets under SRTP that came again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub replayed: u64,
+}
+
+impl Trouble {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One way.
@@ -83,6 +129,15 @@ impl WayQuality {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trouble_that_there_was_not_is_not_written_down() {
+        let trouble = Trouble { skipped: 3, replayed: 1, ..Trouble::default() };
+        let json = "{\"skipped\":3,\"replayed\":1}";
+        assert_eq!(serde_json::to_string(&trouble).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Trouble>(json).unwrap(), trouble);
+        assert!(!trouble.is_none() && Trouble::default().is_none());
+    }
 
     #[test]
     fn a_way_that_was_not_heard_has_no_score() {

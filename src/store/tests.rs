@@ -2,7 +2,10 @@
 use super::*;
 use crate::{
     config::{Config, Environment},
-    record::{Listened, MediaQuality, MicroUsd, Outcome, Recording, Score, Span, Speaker, State, TurnRecord, WayQuality},
+    record::{
+        Listened, MediaQuality, MicroUsd, Outcome, Recording, Score, Span, Speaker, State, Trouble, TurnRecord,
+        WayQuality,
+    },
     secretary::{ProcessingMode, ProviderKind, SecretaryRow},
 };
 use chrono::DateTime;
@@ -214,6 +217,7 @@ fn media_quality() -> MediaQuality {
         foreign_from: "203.0.113.9:5000".parse().ok(),
         uplink,
         downlink: Some(WayQuality { mean_run: None, ..uplink }),
+        trouble: Trouble { skipped: 7, ..Trouble::default() },
     }
 }
 

@@ -219,6 +219,19 @@ fn a_phone_that_stays_silent_beyond_the_limit_is_let_go() {
     assert_eq!(world.log.warnings, [warned]);
 }
 
+/// A server without time for 200 ms sends two packets late, and the others never.
+#[test]
+fn what_a_call_lost_by_a_server_that_was_late_is_told_when_it_ends() {
+    let mut world = world(1, Weather::fair(), greeting(10));
+    world.pass(ms(4_000));
+    world.now += ms(200);
+    world.finish();
+    let trouble = world.record().media_quality.as_ref().unwrap().trouble;
+    assert!((6..=9).contains(&trouble.skipped), "{trouble:?}");
+    let told = format!("audio of the call was lost: {} packets never sent, as the server was late", trouble.skipped);
+    assert!(world.log.warnings.contains(&told), "{:?}", world.log.warnings);
+}
+
 #[test]
 fn bursts_cost_nothing_but_time() {
     let mut weather = Weather::fair();

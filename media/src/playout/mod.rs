@@ -78,6 +78,8 @@ pub struct Playout {
     ended: VecDeque<Heard>,
     closed: VecDeque<Heard>,
     dropped: Duration,
+    /// The part of that for which there was no room.
+    overflowed: Duration,
 }
 
 impl Playout {
@@ -99,6 +101,7 @@ impl Playout {
             ended: VecDeque::new(),
             closed: VecDeque::new(),
             dropped: Duration::ZERO,
+            overflowed: Duration::ZERO,
         }
     }
 
@@ -161,7 +164,9 @@ impl Playout {
         let accepted = queued.heard().queued.saturating_sub(before);
         // The resampler keeps a few milliseconds back until the utterance is finished; only a full queue drops.
         if queued.refused {
-            self.dropped += audio.duration().saturating_sub(accepted);
+            let refused = audio.duration().saturating_sub(accepted);
+            self.dropped += refused;
+            self.overflowed += refused;
         }
     }
 
@@ -295,6 +300,11 @@ impl Playout {
     /// How much was refused: stale, or beyond the bound.
     pub fn dropped(&self) -> Duration {
         self.dropped
+    }
+
+    /// How much was refused beyond the bound. What is stale is no loss: a caller interrupted.
+    pub fn overflowed(&self) -> Duration {
+        self.overflowed
     }
 
     /// The frames that follow a cut: one, or two short ones.

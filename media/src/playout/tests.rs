@@ -98,7 +98,7 @@ fn a_cut_says_what_was_heard_and_late_audio_is_stale() {
         playout.finish(utterance);
     }
     assert_eq!((playout.take(), playout.playing(), ended(&mut playout)), (None, None, vec![]));
-    assert_eq!(playout.dropped(), Duration::from_millis(200));
+    assert_eq!((playout.dropped(), playout.overflowed()), (Duration::from_millis(200), Duration::ZERO));
     assert_eq!(playout.cut(Tail::Fade), None);
 }
 
@@ -349,6 +349,7 @@ fn the_bound_refuses_the_newest() {
         playout.play(UtteranceId(1), &mu(vec![n; 160]));
     }
     assert_eq!((playout.queued(), playout.dropped()), (Duration::from_millis(100), Duration::from_millis(100)));
+    assert_eq!(playout.overflowed(), playout.dropped());
     assert_eq!(bytes(playout.take()), [0; 160]);
 }
 

@@ -405,7 +405,7 @@ impl Session {
     }
 
     /// Queues assistant audio behind what waits. Audio of an utterance that was cut or has ended is ignored; what
-    /// exceeds [`Config::max_queued`] is refused; both are counted in [`Stats::playout_dropped`].
+    /// exceeds [`Config::max_queued`] is refused, and counted in [`Stats::playout_dropped`].
     pub fn play(&mut self, utterance: UtteranceId, audio: &Audio, _now: Instant) {
         self.downlink.playout.play(utterance, audio);
     }
@@ -560,7 +560,7 @@ impl Session {
             lost: self.stream.lost(),
             jitter: self.stream.jitter(),
             round_trip: self.reports.round_trip(),
-            playout_dropped: self.downlink.playout.dropped(),
+            playout_dropped: self.downlink.playout.overflowed(),
             ..self.stats
         }
     }

@@ -85,7 +85,7 @@ pub struct Stats {
     pub sent: u64,
     /// How well packets kept their time.
     pub pacing: Pacing,
-    /// Assistant audio refused: stale, or beyond the bound of the queue.
+    /// Assistant audio refused beyond the bound of the queue. What came of an utterance that was cut is not in it.
     pub playout_dropped: Duration,
     /// Interarrival jitter of the caller's packets (RFC 3550 §A.8).
     pub jitter: Duration,
