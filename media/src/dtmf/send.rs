@@ -35,6 +35,17 @@ pub enum Step {
     Pause,
 }
 
+impl Step {
+    /// The digit that the peer hears or is told.
+    pub fn digit(self) -> Option<char> {
+        match self {
+            Self::Event { event, .. } => super::digit(event.code),
+            Self::Tone { digit, .. } => Some(digit.to_ascii_uppercase()),
+            Self::Pause => None,
+        }
+    }
+}
+
 /// Steps through the digits.
 #[derive(Clone, Debug, Default)]
 pub struct Sender {

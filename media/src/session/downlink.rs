@@ -10,6 +10,7 @@ use super::{
     pause::{self, Pause, Sound},
     stats::Stats,
     taping::Slot,
+    tones::Sounded,
 };
 use crate::{
     audio::{Audio, SampleRate},
@@ -30,6 +31,8 @@ pub(super) struct Downlink {
     pub(super) sender: rtp::Sender,
     pub(super) playout: Playout,
     pub(super) digits: dtmf::Sender,
+    /// Keys that went out, whose echo may come.
+    pub(super) sounded: Sounded,
     pace: Pace,
     media: Negotiated,
     /// `None` after libopus failed to set up: nothing can be sent until the next description.
@@ -63,6 +66,7 @@ impl Downlink {
             sender: rtp::Sender::new(seed),
             playout: Playout::new(media.codec, media.ptime, max_queued),
             digits: dtmf::Sender::default(),
+            sounded: Sounded::default(),
             pace: Pace::new(now, media.ptime),
             encoder: Encoder::new(media.codec, media.opus).ok(), // `Session::new` has shown that it works
             bypassed: VecDeque::new(),
@@ -166,6 +170,9 @@ impl Downlink {
         if step.is_some() {
             self.pause = Pause::default();
             self.playout.interrupt();
+        }
+        if let Some(digit) = step.and_then(Step::digit) {
+            self.sounded.note(digit, now + self.pace.ptime());
         }
         match step {
             Some(Step::Event { event, first }) => Some(self.event(event, first, timestamp)),

@@ -633,7 +633,9 @@ impl Session {
             self.tape_piece(&piece);
             let speech = self.voice.hear(&piece);
             for digit in self.tones.as_mut().map_or_else(Vec::new, |tones| tones.hear(&piece)) {
-                self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
+                if !self.downlink.sounded.may_return(digit, piece.at) {
+                    self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
+                }
             }
             let audio = piece.audio.filter(|audio| !audio.duration().is_zero());
             self.events.extend(audio.map(Event::Audio));

@@ -1,9 +1,13 @@
 //! Keys that the caller's phone tells by their tones only: the detector, fed with what is really the caller's.
 use super::uplink::{Origin, Piece};
 use crate::{audio::SampleRate, dtmf::Detector, resample::Tuner};
+use std::time::{Duration, Instant};
 
 /// What the detector hears.
 const RATE: SampleRate = SampleRate::HZ_8000;
+/// How long after our tone its echo may come: the longest way through a network, a jitter buffer, a line and back, as for
+/// the echo guard.
+const WAY_BACK: Duration = Duration::from_millis(600);
 
 /// The detector and what stands before it.
 #[derive(Debug)]
@@ -34,5 +38,26 @@ impl Tones {
                 Vec::new()
             }
         }
+    }
+}
+
+/// The keys that we pressed lately: their tones come back from a hybrid, strong enough to be recognised, whether we sound
+/// them ourselves or a gateway does that is told by events.
+#[derive(Debug, Default)]
+pub(super) struct Sounded {
+    /// Each digit once, and when its tone last ended.
+    keys: Vec<(char, Instant)>,
+}
+
+impl Sounded {
+    /// This key of ours sounds until then.
+    pub(super) fn note(&mut self, digit: char, until: Instant) {
+        self.keys.retain(|(other, ended)| *other != digit && until < *ended + WAY_BACK);
+        self.keys.push((digit, until));
+    }
+
+    /// Whether a tone that arrived then may be ours that came back.
+    pub(super) fn may_return(&self, digit: char, arrived: Instant) -> bool {
+        self.keys.iter().any(|(ours, ended)| *ours == digit && arrived < *ended + WAY_BACK)
     }
 }

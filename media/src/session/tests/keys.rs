@@ -60,3 +60,78 @@ fn tones_are_digits_to_no_one_who_did_not_ask() {
     (0..10).for_each(|n| call.phone_sends(&key_frame(Some('5'), n)));
     assert_eq!(call.digits(), "");
 }
+
+/// The phone sends so many frames of a key's tone, or of quiet.
+fn sounds(call: &mut Call, key: Option<char>, frames: usize) {
+    (0..frames).for_each(|n| call.phone_sends(&key_frame(key, n)));
+}
+
+/// A call whose line gives our tones back 12 dB weaker, so many packets later.
+fn echoing(keys: &str, delay: usize) -> Call {
+    let mut call = Call::new(AudioFormat::G711(Law::Mu));
+    call.session.listen_for_tones();
+    sounds(&mut call, None, 10);
+    let begun = call.packets().len();
+    call.session.send_tones(keys, call.now);
+    for n in 0..120_usize {
+        let sent = n.checked_sub(delay).and_then(|n| Some(call.packets().get(begun + n)?.1.payload.to_vec()));
+        let sent = g711::decode(Law::Mu, &sent.unwrap_or_else(|| vec![0xff; 160]));
+        let back: Vec<i16> = sent.iter().map(|sample| sample / 4).collect();
+        call.phone_sends(&g711::encode(Law::Mu, &back));
+    }
+    call
+}
+
+#[test]
+fn our_own_tones_that_come_back_are_not_the_callers_keys() {
+    for delay in [1, 10, 28] {
+        for keys in ["1", "0", "1123#D", "a"] {
+            let call = echoing(keys, delay);
+            let loud = |packet: &Packet<'_>| packet.payload.iter().any(|byte| *byte != 0xff);
+            let sounded = call.packets().iter().filter(|(_, packet)| loud(packet)).count();
+            assert_eq!(sounded, 5 * keys.len(), "{keys} went out");
+            assert_eq!(call.digits(), "", "{keys}, {delay} packets later");
+        }
+    }
+}
+
+/// What we press is events to the peer, and tones again on an analogue line behind it.
+#[test]
+fn our_events_that_a_gateway_sounds_and_its_line_gives_back_are_not_the_callers_keys() {
+    let mut call = Call::new(AudioFormat::G711(Law::Mu));
+    call.session.listen_for_tones();
+    sounds(&mut call, None, 10);
+    call.session.send_dtmf("1", call.now);
+    sounds(&mut call, None, 10);
+    sounds(&mut call, Some('1'), 5);
+    sounds(&mut call, None, 5);
+    assert_eq!(call.digits(), "");
+}
+
+#[test]
+fn another_key_is_the_callers_at_once_and_the_same_when_no_echo_can_come_any_more() {
+    for (after, key, expected) in [(0, '2', "2"), (10, '2', "2"), (10, '1', ""), (40, '1', "1")] {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        call.session.listen_for_tones();
+        call.session.send_tones("1", call.now);
+        sounds(&mut call, None, after);
+        sounds(&mut call, Some(key), 5);
+        sounds(&mut call, None, 5);
+        assert_eq!(call.digits(), expected, "{key} after {after} packets");
+    }
+}
+
+/// An echo that is passed over leaves nothing behind that would take the caller's next press for told before.
+#[test]
+fn an_event_of_the_callers_counts_whatever_we_sound() {
+    let mut call = Call::new(AudioFormat::G711(Law::Mu));
+    call.session.listen_for_tones();
+    call.session.send_tones("1", call.now);
+    sounds(&mut call, Some('1'), 5);
+    let (sequence, timestamp, ssrc) = (call.sequence, call.timestamp, call.ssrc);
+    call.sequence = sequence.wrapping_add(1);
+    let payload = &dtmf::Event { code: 1, end: false, volume: 10, duration: 160 }.to_bytes();
+    let packet = Packet { marker: true, payload_type: 101, sequence, timestamp, ssrc, payload };
+    call.receive(PHONE, &packet.to_bytes());
+    assert_eq!(call.digits(), "1");
+}
