@@ -125,6 +125,7 @@ fn prompt(codec: Codec) -> Option<f64> {
         payload_type: PayloadType::same(96),
         others: Vec::new(),
         telephone_event: None,
+        other_events: Vec::new(),
         comfort_noise: None,
         direction: Direction::SendRecv,
         ptime: FRAME,

@@ -38,6 +38,7 @@ pub(super) fn form(bit_rate: Option<i32>) -> Form {
         payload_type: sdp::PayloadType::same(96),
         others: Vec::new(),
         telephone_event: None,
+        other_events: Vec::new(),
         comfort_noise: None,
         direction: sdp::Direction::SendRecv,
         ptime: std::time::Duration::from_millis(20),

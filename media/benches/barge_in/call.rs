@@ -50,6 +50,7 @@ fn config(vad: vad::Config) -> Config {
             payload_type: PayloadType::same(8),
             others: Vec::new(),
             telephone_event: None,
+            other_events: Vec::new(),
             comfort_noise: None,
             direction: Direction::SendRecv,
             ptime: Duration::from_millis(20),

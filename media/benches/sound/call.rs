@@ -134,6 +134,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
             others: Vec::new(),
             opus: opus::Receiver::default(),
             telephone_event: None,
+            other_events: Vec::new(),
             comfort_noise: None,
             direction: Direction::SendRecv,
             ptime: PTIME,

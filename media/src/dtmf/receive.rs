@@ -36,6 +36,8 @@ pub enum Told {
 struct Press {
     code: u8,
     timestamp: u32,
+    /// Ticks per second of timestamp and duration.
+    clock: u32,
     /// The longest seen with this timestamp.
     duration: u16,
     ended: bool,
@@ -53,9 +55,8 @@ struct Reported {
 }
 
 /// Turns packets, INFO requests and tones into digits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Receiver {
-    clock: u32,
     /// The one way that is believed; `None` for all.
     believed: Option<Told>,
     presses: VecDeque<Press>,
@@ -63,31 +64,30 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// For events whose timestamps tick `clock` times a second.
-    pub fn new(clock: u32) -> Self {
-        Self { clock, believed: None, presses: VecDeque::new(), reported: VecDeque::new() }
-    }
-
     /// Only what is told in this way counts from here on.
     pub fn believe(&mut self, only: Told) {
         self.believed = Some(only);
     }
 
-    /// The stream has another source or clock: timestamps before mean nothing.
-    pub fn restart(&mut self, clock: u32) {
-        self.clock = clock;
+    /// The stream has another source: timestamps before mean nothing.
+    pub fn restart(&mut self) {
         self.presses.clear();
     }
 
-    /// An event packet. The digit is reported by the first packet of its press that arrives, so the loss of all end
-    /// packets changes nothing.
-    pub fn handle_event(&mut self, event: Event, marker: bool, timestamp: u32, now: Instant) -> Option<char> {
+    /// An event packet, whose timestamps tick `clock` times a second. The digit is reported by the first packet of its
+    /// press that arrives, so the loss of all end packets changes nothing.
+    pub fn handle_event(
+        &mut self,
+        event: Event,
+        marker: bool,
+        timestamp: u32,
+        clock: u32,
+        now: Instant,
+    ) -> Option<char> {
         self.presses.retain(|press| now < press.heard + FORGOTTEN);
-        let slack = u64::from(self.clock) * SLACK.as_millis() as u64 / 1_000;
-        let known =
-            self.presses.iter_mut().rev().find(|press| {
-                press.is(event, timestamp, now) || (!marker && press.goes_on_with(event, timestamp, slack))
-            });
+        let known = self.presses.iter_mut().rev().filter(|press| press.clock == clock).find(|press| {
+            press.is(event, timestamp, now) || (!marker && press.goes_on_with(event, timestamp))
+        });
         if let Some(press) = known {
             press.take(event, timestamp, now);
             self.goes_on(event.code, now);
@@ -97,7 +97,7 @@ impl Receiver {
             self.presses.pop_front();
         }
         let (code, duration, ended) = (event.code, event.duration, event.end);
-        self.presses.push_back(Press { code, timestamp, duration, ended, steady: false, heard: now });
+        self.presses.push_back(Press { code, timestamp, clock, duration, ended, steady: false, heard: now });
         digit(event.code).and_then(|digit| self.report(digit, Told::Event, now))
     }
 
@@ -149,7 +149,8 @@ impl Press {
     }
 
     /// Whether a packet without marker, at another timestamp, still belongs to this press.
-    fn goes_on_with(&self, event: Event, timestamp: u32, slack: u64) -> bool {
+    fn goes_on_with(&self, event: Event, timestamp: u32) -> bool {
+        let slack = u64::from(self.clock) * SLACK.as_millis() as u64 / 1_000;
         let ahead = timestamp.wrapping_sub(self.timestamp);
         if self.code != event.code || ahead >= 1 << 31 {
             return false;
@@ -214,10 +215,10 @@ mod tests {
 
     /// Packets with the milliseconds they come at.
     fn timed_digits(clock: u32, packets: &[(u64, Packet)]) -> String {
-        let (start, mut receiver) = (origin(), Receiver::new(clock));
+        let (start, mut receiver) = (origin(), Receiver::default());
         let told = packets.iter().filter_map(|(at, (timestamp, marker, code, duration, end))| {
             let event = Event { code: *code, end: *end, volume: 10, duration: *duration };
-            receiver.handle_event(event, *marker, *timestamp, start + Duration::from_millis(*at))
+            receiver.handle_event(event, *marker, *timestamp, clock, start + Duration::from_millis(*at))
         });
         told.collect()
     }
@@ -263,6 +264,17 @@ mod tests {
         assert_eq!(timed_digits(8_000, &same), "11", "the same key after a rest");
         let overtaken = [(0, press(1, 1_000, 5)[2]), (20, press(1, 1_000, 5)[0]), (40, press(1, 1_000, 5)[1])];
         assert_eq!(timed_digits(8_000, &overtaken), "1", "no rest, but packets overtaken");
+    }
+
+    #[test]
+    fn a_timestamp_of_another_clock_is_another_press() {
+        let (start, mut receiver) = (origin(), Receiver::default());
+        let mut told = String::new();
+        for (n, (clock, end)) in (0..).zip([(48_000, true), (8_000, false), (48_000, true), (8_000, true)]) {
+            let event = Event { code: 1, end, volume: 10, duration: 800 };
+            told.extend(receiver.handle_event(event, false, 1_000, clock, start + Duration::from_millis(10 * n)));
+        }
+        assert_eq!(told, "11");
     }
 
     #[test]
@@ -349,12 +361,12 @@ mod tests {
 
     #[test]
     fn a_press_told_by_event_and_by_info_is_one_digit() {
-        let (start, mut receiver) = (origin(), Receiver::new(8_000));
+        let (start, mut receiver) = (origin(), Receiver::default());
         let event = Event { code: 5, end: false, volume: 10, duration: 160 };
-        assert_eq!(receiver.handle_event(event, true, 1_000, start), Some('5'));
+        assert_eq!(receiver.handle_event(event, true, 1_000, 8_000, start), Some('5'));
         assert_eq!(receiver.handle_info('5', start + Duration::from_millis(150)), None);
         assert_eq!(receiver.handle_info('5', start + Duration::from_millis(400)), Some('5'));
-        assert_eq!(receiver.handle_event(event, true, 5_000, start + Duration::from_millis(500)), None);
+        assert_eq!(receiver.handle_event(event, true, 5_000, 8_000, start + Duration::from_millis(500)), None);
         assert_eq!(receiver.handle_info('a', start + Duration::from_secs(3)), Some('A'));
         assert_eq!(receiver.handle_info('x', start + Duration::from_secs(3)), None);
     }
@@ -364,14 +376,14 @@ mod tests {
         use Told::{Event as E, Info as I, Tone as T};
         let start = origin();
         for order in [[E, I, T], [E, T, I], [I, E, T], [I, T, E], [T, E, I], [T, I, E]] {
-            let mut receiver = Receiver::new(8_000);
+            let mut receiver = Receiver::default();
             let mut heard = String::new();
             for press in 0..3 {
                 for (n, way) in (0_u64..).zip(order) {
                     let now = start + Duration::from_millis(250 * press + 60 * n);
                     let event = Event { code: 5, end: false, volume: 10, duration: 160 };
                     heard.extend(match way {
-                        E => receiver.handle_event(event, true, 2_000 * press as u32, now),
+                        E => receiver.handle_event(event, true, 2_000 * press as u32, 8_000, now),
                         I => receiver.handle_info('5', now),
                         T => receiver.handle_tone('5', now),
                     });
@@ -385,12 +397,12 @@ mod tests {
     fn where_one_way_is_believed_the_others_are_not() {
         use Told::{Event as E, Info as I, Tone as T};
         for (believed, expected) in [(E, "5"), (I, "6"), (T, "7")] {
-            let (start, mut receiver) = (origin(), Receiver::new(8_000));
+            let (start, mut receiver) = (origin(), Receiver::default());
             receiver.believe(believed);
-            receiver.restart(48_000);
+            receiver.restart();
             let event = Event { code: 5, end: false, volume: 10, duration: 160 };
             let told = [
-                receiver.handle_event(event, true, 1_000, start),
+                receiver.handle_event(event, true, 1_000, 8_000, start),
                 receiver.handle_info('6', start),
                 receiver.handle_tone('7', start),
             ];
@@ -401,12 +413,12 @@ mod tests {
     /// A phone may send INFO with the duration, which it knows when the key is let go.
     #[test]
     fn info_at_the_end_of_a_long_press_is_the_same_press() {
-        let (start, mut receiver) = (origin(), Receiver::new(8_000));
+        let (start, mut receiver) = (origin(), Receiver::default());
         let mut heard = String::new();
         for n in 1..=150 {
             let event = Event { code: 9, end: false, volume: 10, duration: n * 160 };
             let now = start + Duration::from_millis(20) * n.into();
-            heard.extend(receiver.handle_event(event, n == 1, 1_000, now));
+            heard.extend(receiver.handle_event(event, n == 1, 1_000, 8_000, now));
         }
         heard.extend(receiver.handle_info('9', start + Duration::from_millis(3_050)));
         assert_eq!(heard, "9");

@@ -153,7 +153,7 @@ mod tests {
     fn our_receiver_hears_what_we_send_at_every_clock_and_packet_time() {
         for (clock, ms) in [8_000, 16_000, 48_000].into_iter().flat_map(|clock| [10, 20, 30, 60].map(|ms| (clock, ms)))
         {
-            let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::new(clock));
+            let (start, mut sender, mut receiver) = (origin(), Sender::default(), Receiver::default());
             let ptime = Duration::from_millis(ms);
             sender.queue("1122#*aD", Way::AsAgreed);
             let (mut heard, mut timestamp, mut last) = (String::new(), 0, 0);
@@ -166,7 +166,7 @@ mod tests {
                 let grows = last == 0 || event.end || u32::from(event.duration - last) == ms as u32 * clock / 1_000;
                 assert!(grows, "{clock} Hz, {ms} ms: {last} to {}", event.duration);
                 last = event.duration;
-                heard.extend(receiver.handle_event(event, first, timestamp, start + ptime * n));
+                heard.extend(receiver.handle_event(event, first, timestamp, clock, start + ptime * n));
             }
             assert_eq!(heard, "1122#*AD", "{clock} Hz, {ms} ms");
         }

@@ -69,6 +69,7 @@ pub(super) fn choose<'a>(
     let remote = SocketAddr::new(ip, stream.port);
     // RFC 5761 §5.1.1: only what was offered can be agreed on.
     let rtcp_mux = stream.rtcp_mux && offered.is_none_or(|audio| audio.rtcp_mux);
+    let mut events = telephone_events(stream, codec, offered).into_iter();
     let media = Negotiated {
         remote,
         remote_rtcp: if rtcp_mux { remote } else { rtcp_address(stream, ip) },
@@ -76,7 +77,8 @@ pub(super) fn choose<'a>(
         codec,
         payload_type,
         others: if offered.is_some() { others } else { Vec::new() },
-        telephone_event: telephone_event(stream, codec, offered),
+        telephone_event: events.next(),
+        other_events: if offered.is_some() { events.collect() } else { Vec::new() },
         comfort_noise: comfort_noise(stream, local, codec, offered),
         direction: direction(stream, ip).reversed().and(wanted),
         opus: match codec {
@@ -167,11 +169,11 @@ fn codec(map: &Rtpmap) -> Option<Codec> {
     })
 }
 
-/// The peer's telephone events: at the codec's clock (RFC 4733 §2.1 shares the stream's clock), else at 8 kHz, which is
-/// all that some offer beside Opus, else at whatever clock there is: FreeSWITCH drops our keys when they go
-/// unanswered.
-fn telephone_event(stream: &Stream, codec: Codec, offered: Option<&Audio>) -> Option<TelephoneEvent> {
-    let events: Vec<TelephoneEvent> = stream
+/// The peer's telephone events, those to send first: at the codec's clock (RFC 4733 §2.1 shares the stream's clock),
+/// else at 8 kHz, which is all that some offer beside Opus, else at whatever clock there is: FreeSWITCH drops our keys
+/// when they go unanswered.
+fn telephone_events(stream: &Stream, codec: Codec, offered: Option<&Audio>) -> Vec<TelephoneEvent> {
+    let mut events: Vec<TelephoneEvent> = stream
         .payload_types()
         .filter_map(|sent| {
             let clock = match stream.rtpmap(sent) {
@@ -186,8 +188,8 @@ fn telephone_event(stream: &Stream, codec: Codec, offered: Option<&Audio>) -> Op
         })
         .filter(|event| EVENT_CLOCKS.contains(&event.clock))
         .collect();
-    let at = |clock| events.iter().find(|event| event.clock == clock);
-    at(codec.clock_rate()).or_else(|| at(8_000)).or_else(|| events.first()).copied()
+    events.sort_by_key(|event| (event.clock != codec.clock_rate(), event.clock != 8_000));
+    events
 }
 
 /// RFC 3389 §4: comfort noise under the static payload type, or one that is mapped, and at the clock of the codec. Opus has

@@ -169,8 +169,10 @@ pub struct Negotiated {
     pub others: Vec<(u8, Codec)>,
     /// What the peer's Opus decoder wants; the default for other codecs.
     pub opus: opus::Receiver,
-    /// DTMF as events, if the peer takes them.
+    /// DTMF as events, if the peer takes them: at the clock of `codec` where that was agreed on.
     pub telephone_event: Option<TelephoneEvent>,
+    /// The same at other clocks, which the peer may send where it turns to one of `others`. An answer of ours has none.
+    pub other_events: Vec<TelephoneEvent>,
     /// Comfort noise at the clock of `codec`, if it was agreed on.
     pub comfort_noise: Option<AgreedNoise>,
     /// Who may send.

@@ -75,7 +75,7 @@ impl Audio {
         Self {
             proto: proto.to_owned(),
             formats: vec![(media.payload_type.received, media.codec)],
-            events: media.telephone_event.into_iter().collect(),
+            events: media.telephone_event.iter().chain(&media.other_events).copied().collect(),
             noise: media.comfort_noise.map(|noise| (noise.payload_type.received, media.codec.clock_rate())),
             direction: media.direction,
             ptime_ms: media.ptime.as_millis(),

@@ -115,6 +115,7 @@ fn rfc3264_6_the_whole_answer_to_freeswitch() {
         others: Vec::new(),
         opus: opus::Receiver::default(),
         telephone_event: Some(event(101, 8_000)),
+        other_events: Vec::new(),
         comfort_noise: None,
         direction: Direction::SendRecv,
         ptime: Duration::from_millis(20),

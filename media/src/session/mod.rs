@@ -195,7 +195,7 @@ impl Session {
             stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
             voice: Voice::new(config.vad, uplink.rate(), media.codec.sample_rate())?,
             uplink,
-            presses: dtmf::Receiver::new(event_clock(&media)),
+            presses: dtmf::Receiver::default(),
             tones: None,
             reports: Reports::new(downlink.sender.ssrc(), config.local, config.seed, (config.since_1970, now)),
             collisions: Collisions::default(),
@@ -234,9 +234,6 @@ impl Session {
         if media.codec != self.uplink.codec() {
             self.stream.flush();
             self.drain_stream(now);
-        }
-        if event_clock(&media) != event_clock(&self.media) {
-            self.presses.restart(event_clock(&media));
         }
         // What ICE settled stands until ICE starts anew, whatever the default destination is (RFC 8445 §9).
         let settled = media.ice.is_some() && media.ice == self.media.ice;
@@ -303,13 +300,13 @@ impl Session {
             Continuity::Restarts { missed } => {
                 self.meters.missed(missed);
                 self.uplink.restart();
-                self.presses.restart(event_clock(&self.media));
+                self.presses.restart();
             }
             Continuity::Dropped => return,
         }
         self.meters.shook(self.stream.jitter());
-        if kind == Kind::Event {
-            self.hear_press(&packet, now);
+        if let Kind::Event(clock) = kind {
+            self.hear_press(&packet, clock, now);
         }
         self.drain_stream(now);
     }
@@ -592,19 +589,19 @@ impl Session {
         if let Some(codec) = self.codec_of(payload_type) {
             return Kind::Audio(codec);
         }
-        match self.media.telephone_event {
-            Some(agreed) if agreed.payload_type.received == payload_type => Kind::Event,
-            Some(_) | None if self.is_noise(payload_type) => Kind::Noise,
-            Some(_) | None => Kind::Other,
+        match self.event_clock(payload_type) {
+            Some(clock) => Kind::Event(clock),
+            None if self.is_noise(payload_type) => Kind::Noise,
+            None => Kind::Other,
         }
     }
 
-    fn hear_press(&mut self, packet: &rtp::Packet<'_>, now: Instant) {
+    fn hear_press(&mut self, packet: &rtp::Packet<'_>, clock: u32, now: Instant) {
         if dtmf::Event::parse(packet.payload).is_none() {
             self.stats.malformed += 1;
         }
         for (event, timestamp) in dtmf::Event::parse_packed(packet.payload, packet.timestamp) {
-            let digit = self.presses.handle_event(event, packet.marker, timestamp, now);
+            let digit = self.presses.handle_event(event, packet.marker, timestamp, clock, now);
             self.events.extend(digit.map(Event::Dtmf));
         }
     }
@@ -667,9 +664,4 @@ impl Session {
     fn held(&self) -> bool {
         self.media.direction != Direction::SendRecv
     }
-}
-
-/// Ticks per second of event timestamps; of the audio's without events, when none are to come.
-fn event_clock(media: &Negotiated) -> u32 {
-    media.telephone_event.map_or(media.codec.clock_rate(), |agreed| agreed.clock)
 }

@@ -21,8 +21,9 @@ pub(super) enum Kind {
     Audio(Codec),
     /// Comfort noise: what the caller sounds like until the next audio.
     Noise,
-    /// A telephone-event: handled on arrival, here it only holds its place in the sequence.
-    Event,
+    /// A telephone-event, whose clock ticks so many times a second: handled on arrival, here it only holds its place in
+    /// the sequence.
+    Event(u32),
     /// A payload type nobody agreed on: only a place in the sequence.
     Other,
 }
@@ -130,7 +131,7 @@ impl Stream {
         }
         let payload = match kind {
             Kind::Audio(_) | Kind::Noise => packet.payload.to_vec(),
-            Kind::Event | Kind::Other => Vec::new(),
+            Kind::Event(_) | Kind::Other => Vec::new(),
         };
         let arrived = Arrived { kind, timestamp: packet.timestamp, payload, at: now };
         let overtaken = !restarted && highest.is_some_and(|highest| extended < highest);

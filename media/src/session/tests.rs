@@ -47,6 +47,7 @@ fn media(codec: Codec, direction: Direction) -> Negotiated {
         payload_type: PayloadType::same(payload_type),
         others: Vec::new(),
         telephone_event: Some(TelephoneEvent { payload_type: PayloadType::same(101), clock: codec.clock_rate() }),
+        other_events: Vec::new(),
         comfort_noise: None,
         direction,
         ptime: PTIME,

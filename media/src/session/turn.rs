@@ -17,13 +17,19 @@ impl Session {
         other.map(|(_, codec)| *codec)
     }
 
+    /// Ticks per second of the events that a payload type of the caller's means.
+    pub(super) fn event_clock(&self, payload_type: u8) -> Option<u32> {
+        event_clock(&self.media, payload_type)
+    }
+
     /// Packets in the codec before are still under way when another has been agreed on, and their number keeps its
     /// meaning (RFC 3264 §8.3.2). A switch that changes the phone behind it may give it another all the same.
     pub(super) fn keep_former(&self, media: &mut Negotiated) {
         let former = self.media.payload_type.received;
-        let taken = [Some(media.payload_type), media.telephone_event.map(|event| event.payload_type)];
-        let taken = taken.into_iter().flatten().any(|number| number.received == former)
-            || media.comfort_noise.is_some_and(|noise| noise.payload_type.received == former);
+        let noise = media.comfort_noise.map(|noise| noise.payload_type);
+        let taken = media.payload_type.received == former
+            || event_clock(media, former).is_some()
+            || noise.is_some_and(|noise| noise.received == former);
         if !taken && media.others.iter().all(|(number, _)| *number != former) {
             media.others.push((former, self.media.codec));
         }
@@ -56,4 +62,9 @@ impl Session {
             tones.hear_at(rate);
         }
     }
+}
+
+fn event_clock(media: &Negotiated, payload_type: u8) -> Option<u32> {
+    let mut agreed = media.telephone_event.iter().chain(&media.other_events);
+    agreed.find(|event| event.payload_type.received == payload_type).map(|event| event.clock)
 }

@@ -171,7 +171,7 @@ impl Uplink {
         match packet.kind {
             Kind::Audio(_) => {}
             Kind::Noise => return self.rest(&packet.payload),
-            Kind::Event | Kind::Other => return self.part(),
+            Kind::Event(_) | Kind::Other => return self.part(),
         }
         let missing = self.missing_before(packet, stats);
         if self.listening {

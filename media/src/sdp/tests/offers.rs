@@ -105,6 +105,32 @@ fn rfc4733_an_answer_takes_events_at_one_of_our_clocks_under_its_own_number() {
     }
 }
 
+/// The first is that of the codec we send; the peer sends others where it turns to another codec (RFC 3264 §7).
+#[test]
+fn rfc4733_2_1_events_of_an_answer_at_several_clocks_may_all_come() {
+    let at = |sent, received, clock| TelephoneEvent { payload_type: PayloadType { sent, received }, clock };
+    let events = "a=rtpmap:98 telephone-event/8000\r\na=rtpmap:99 telephone-event/48000";
+    let (narrow, wide) = (at(98, 101, 8_000), at(99, 102, 48_000));
+    for (formats, first, other) in [("96 0 98 99", wide, narrow), ("0 96 98 99", narrow, wide)] {
+        let media = accepted(both(), &format!("m=audio 4000 RTP/AVP {formats}\r\n{events}\r\n")).unwrap();
+        assert_eq!((media.telephone_event, &media.other_events[..]), (Some(first), &[other][..]), "{formats}");
+    }
+    let offer = one(&format!("m=audio 4000 RTP/AVP 0 98 99\r\n{events}\r\n"));
+    let agreed = answer(offer.as_bytes(), &both(), Direction::SendRecv).unwrap();
+    let kept = (agreed.media.telephone_event, &agreed.media.other_events[..]);
+    assert_eq!(kept, (Some(event(98, 8_000)), &[][..]), "an answer of ours has one");
+}
+
+#[test]
+fn rfc3264_8_3_2_all_events_that_were_agreed_on_keep_their_numbers_in_our_next_offer() {
+    let mut negotiation = Negotiation::new(both());
+    let offer = one("m=audio 4000 RTP/AVP 0 100\r\na=rtpmap:100 telephone-event/8000\r\n");
+    negotiation.answer(offer.as_bytes(), Direction::SendRecv).unwrap();
+    assert_eq!(m_lines(&negotiation.offer(Direction::SendRecv)), ["m=audio 20000 RTP/AVP 0 96 100 102"]);
+    negotiation.accept(one("m=audio 4000 RTP/AVP 96 0 102 100\r\n").as_bytes()).unwrap();
+    assert_eq!(m_lines(&negotiation.offer(Direction::SendRecv)), ["m=audio 20000 RTP/AVP 96 0 102 100"]);
+}
+
 /// RFC 3264 §6.1: an answer cannot ask for more than was offered.
 #[test]
 fn rfc3264_6_1_the_answer_to_our_hold_leaves_us_sending_at_most() {

@@ -197,10 +197,10 @@ fn digits_go_out_as_events_on_one_timestamp_and_speech_waits() {
     assert!(events[0].marker && events[8].marker && !events[1].marker);
     assert!(events[..8].iter().all(|p| p.timestamp == events[0].timestamp));
     assert_eq!(events[8].timestamp.wrapping_sub(events[0].timestamp), 10 * 160);
-    let (mut receiver, mut digits) = (dtmf::Receiver::new(8_000), String::new());
+    let (mut receiver, mut digits) = (dtmf::Receiver::default(), String::new());
     for packet in &events {
         let event = dtmf::Event::parse(packet.payload).expect("an event");
-        digits.extend(receiver.handle_event(event, packet.marker, packet.timestamp, call.now));
+        digits.extend(receiver.handle_event(event, packet.marker, packet.timestamp, 8_000, call.now));
     }
     assert_eq!(digits, "42");
     assert_eq!(packets.iter().filter(|(_, p)| p.payload[0] == 0x20).count(), 10);

@@ -30,6 +30,22 @@ fn says(call: &mut Call, payload_type: u8, codec: Codec) {
     }
 }
 
+/// The phone presses a key for 100 ms, and tells it by events of this number and clock.
+fn presses(call: &mut Call, key: char, payload_type: u8, clock: u32) {
+    let (pressed, frame) = (call.timestamp, clock / 50);
+    for n in 1..=8_u32 {
+        let duration = (n.min(5) * frame) as u16;
+        let event = dtmf::Event { code: dtmf::code(key).unwrap(), end: n > 5, volume: 10, duration };
+        let (sequence, ssrc) = (call.sequence, call.ssrc);
+        call.sequence = sequence.wrapping_add(1);
+        let payload = &event.to_bytes();
+        let packet = Packet { marker: n == 1, payload_type, sequence, timestamp: pressed, ssrc, payload };
+        call.receive(PHONE, &packet.to_bytes());
+        call.run(PTIME);
+    }
+    call.timestamp = pressed.wrapping_add(8 * frame);
+}
+
 /// Share of the power of `samples` that is at [`TONE`].
 fn purity(samples: &[i16]) -> f64 {
     let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
@@ -132,4 +148,43 @@ fn rfc3264_8_a_new_answer_changes_both_ways_and_what_overlaps_is_told_by_its_num
     assert!(lately(&call) > 0.9, "{}", lately(&call));
     assert!(call.packets()[before..].iter().all(|(_, packet)| packet.payload_type == 9));
     assert_eq!(call.session.stats().malformed, 0);
+}
+
+/// Our offer has events at the clock of each codec. A phone that agreed on several sends those of the codec it is in.
+#[test]
+fn rfc4733_2_1_keys_are_heard_at_the_clock_of_whatever_codec_the_caller_turns_to() {
+    let event = |number, clock| TelephoneEvent { payload_type: PayloadType::same(number), clock };
+    let mut config = config(AudioFormat::Pcm(WIDE), vad::Engine::Off);
+    config.media = Negotiated {
+        payload_type: PayloadType::same(96),
+        others: vec![(0, Codec::Pcmu)],
+        telephone_event: Some(event(102, 48_000)),
+        other_events: vec![event(101, 8_000)],
+        ..media(Codec::Opus, Direction::SendRecv)
+    };
+    let mut call = Call::with(config);
+    says(&mut call, 96, Codec::Opus);
+    presses(&mut call, '1', 102, 48_000);
+    says(&mut call, 0, Codec::Pcmu);
+    presses(&mut call, '2', 101, 8_000);
+    presses(&mut call, '2', 101, 8_000);
+    call.session.send_dtmf("5", call.now);
+    call.run(ms(400));
+    says(&mut call, 96, Codec::Opus);
+    presses(&mut call, '3', 102, 48_000);
+    assert_eq!((call.digits().as_str(), call.session.stats().malformed), ("1223", 0));
+    let sent = |number: u8| call.packets().iter().filter(|(_, packet)| packet.payload_type == number).count();
+    assert_eq!((sent(102), sent(101)), (8, 0), "we are in Opus all the time, and so are our keys");
+}
+
+#[test]
+fn the_number_of_the_codec_before_may_be_that_of_keys_at_another_clock() {
+    let mut call = agreed_on(&[]);
+    let wide = Negotiated { payload_type: PayloadType::same(96), ..media(Codec::L16Wide, Direction::SendRecv) };
+    call.session.renegotiate(wide, call.now);
+    let events = vec![TelephoneEvent { payload_type: PayloadType::same(96), clock: 48_000 }];
+    let narrow = Negotiated { other_events: events, ..media(Codec::Pcmu, Direction::SendRecv) };
+    call.session.renegotiate(narrow, call.now);
+    assert_eq!([0, 96].map(|number| call.session.codec_of(number)), [Some(Codec::Pcmu), None]);
+    assert_eq!([101, 96].map(|number| call.session.event_clock(number)), [Some(8_000), Some(48_000)]);
 }
