@@ -16,6 +16,9 @@ const SLACK: Duration = Duration::from_millis(40);
 /// A press whose duration starts anew after so long without a word is another press, although its sender left the
 /// timestamp where it was. Longer than any packet is overtaken.
 const QUIET: Duration = Duration::from_millis(100);
+/// A press that another source tells of so soon is the one that was under way: four packets may be lost meanwhile. Of a
+/// key that is let go and pressed again so quickly an end was told before.
+const CHANGEOVER: Duration = Duration::from_millis(100);
 /// The same digit told a second way within this, counted from the last sign of the press, is the same press: a peer may
 /// send INFO when the key is let go.
 const SAME_PRESS: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ struct Press {
     ended: bool,
     /// Several packets came with the same timestamp, as §2.5.1.2 has it: only a segment moves it.
     steady: bool,
+    /// Its source is gone, and its timestamp means nothing.
+    adrift: bool,
     heard: Instant,
 }
 
@@ -69,9 +74,9 @@ impl Receiver {
         self.believed = Some(only);
     }
 
-    /// The stream has another source: timestamps before mean nothing.
+    /// The stream has another source: timestamps before mean nothing. A key may still be held.
     pub fn restart(&mut self) {
-        self.presses.clear();
+        self.presses.iter_mut().for_each(|press| press.adrift = true);
     }
 
     /// An event packet, whose timestamps tick `clock` times a second. The digit is reported by the first packet of its
@@ -86,6 +91,9 @@ impl Receiver {
     ) -> Option<char> {
         self.presses.retain(|press| now < press.heard + FORGOTTEN);
         let known = self.presses.iter_mut().rev().filter(|press| press.clock == clock).find(|press| {
+            if press.adrift {
+                return press.drifts_to(event, now);
+            }
             press.is(event, timestamp, now) || (!marker && press.goes_on_with(event, timestamp))
         });
         if let Some(press) = known {
@@ -97,7 +105,16 @@ impl Receiver {
             self.presses.pop_front();
         }
         let (code, duration, ended) = (event.code, event.duration, event.end);
-        self.presses.push_back(Press { code, timestamp, clock, duration, ended, steady: false, heard: now });
+        self.presses.push_back(Press {
+            code,
+            timestamp,
+            clock,
+            duration,
+            ended,
+            steady: false,
+            adrift: false,
+            heard: now,
+        });
         digit(event.code).and_then(|digit| self.report(digit, Told::Event, now))
     }
 
@@ -165,6 +182,11 @@ impl Press {
         segment || (!self.steady && ahead <= u64::from(self.duration) + slack)
     }
 
+    /// Whether a packet of another source still tells of this press, or of its end.
+    fn drifts_to(&self, event: Event, now: Instant) -> bool {
+        self.code == event.code && (event.end || !self.ended) && now < self.heard + CHANGEOVER
+    }
+
     fn take(&mut self, event: Event, timestamp: u32, now: Instant) {
         if self.timestamp == timestamp {
             self.steady |= event.duration != self.duration;
@@ -173,6 +195,7 @@ impl Press {
             (self.timestamp, self.duration, self.steady) = (timestamp, event.duration, false);
         }
         self.ended |= event.end;
+        self.adrift = false;
         self.heard = now;
     }
 }
@@ -275,6 +298,33 @@ mod tests {
             told.extend(receiver.handle_event(event, false, 1_000, clock, start + Duration::from_millis(10 * n)));
         }
         assert_eq!(told, "11");
+    }
+
+    #[test]
+    fn a_press_goes_on_under_another_source_if_that_is_soon_and_at_the_same_clock() {
+        let cases = [
+            (false, (5, false), 8_000, 40, None),
+            (false, (5, true), 8_000, 99, None),
+            // The rest of its end packets.
+            (true, (5, true), 8_000, 40, None),
+            // Let go, and pressed again.
+            (true, (5, false), 8_000, 40, Some('5')),
+            (false, (5, false), 8_000, 100, Some('5')),
+            (false, (5, false), 48_000, 40, Some('5')),
+            (false, (6, false), 8_000, 40, Some('6')),
+        ];
+        for (ended, (code, end), clock, ms, expected) in cases {
+            let (start, mut receiver) = (origin(), Receiver::default());
+            let event = |code, end| Event { code, end, volume: 10, duration: 480 };
+            assert_eq!(receiver.handle_event(event(5, ended), true, 1_000, 8_000, start), Some('5'));
+            receiver.restart();
+            let now = start + Duration::from_millis(ms);
+            let told = receiver.handle_event(event(code, end), false, 900_000, clock, now);
+            assert_eq!(told, expected, "ended {ended}, then {code} {end} at {clock} after {ms} ms");
+            let later = now + Duration::from_millis(300);
+            let told = receiver.handle_event(event(code, true), false, 900_000, clock, later);
+            assert_eq!(told, None, "the same press of the same source");
+        }
     }
 
     #[test]

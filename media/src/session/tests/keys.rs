@@ -135,3 +135,28 @@ fn an_event_of_the_callers_counts_whatever_we_sound() {
     call.receive(PHONE, &packet.to_bytes());
     assert_eq!(call.digits(), "1");
 }
+
+/// A phone system that bridges anew while a key is held goes on with another SSRC, other numbers and other timestamps.
+#[test]
+fn a_key_that_is_held_while_the_stream_begins_anew_is_one_digit() {
+    for (change, marked) in (1..8_u16).flat_map(|change| [(change, false), (change, true)]) {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        for press in 0..2 {
+            for n in 0..8_u16 {
+                let changes = press == 0 && n == change;
+                if changes {
+                    (call.ssrc, call.sequence, call.timestamp) = (10, 20_000, 77_000);
+                }
+                let event = dtmf::Event { code: 5, end: n >= 5, volume: 10, duration: 160 * (n + 1).min(5) };
+                let (sequence, timestamp, ssrc) = (call.sequence, call.timestamp, call.ssrc);
+                call.sequence = sequence.wrapping_add(1);
+                let (marker, payload) = (n == 0 || (changes && marked), &event.to_bytes());
+                let packet = Packet { marker, payload_type: 101, sequence, timestamp, ssrc, payload };
+                call.receive(PHONE, &packet.to_bytes());
+                call.run(PTIME);
+            }
+            call.timestamp = call.timestamp.wrapping_add(8 * 160);
+        }
+        assert_eq!(call.digits(), "55", "two presses, another source from packet {change} on, marked {marked}");
+    }
+}
