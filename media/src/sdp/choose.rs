@@ -223,11 +223,13 @@ fn direction(stream: &Stream, ip: IpAddr) -> Direction {
 }
 
 /// What the peer would have (RFC 8866 §6.4), else ours, and no longer than it takes: the longest that the codec can cut
-/// (RFC 6716 §2.1.4: an Opus frame lasts 10, 20, 40 or 60 ms; the others take any whole tens).
+/// (RFC 6716 §2.1.4: an Opus frame lasts 10, 20, 40 or 60 ms; the others take any whole tens), and that a datagram carries
+/// in one piece: 50 ms of L16 at 16 kHz are 1,600 bytes.
 fn ptime(stream: &Stream, local: &Local, codec: Codec) -> Duration {
     let cuts: &[u64] = match codec {
         Codec::Opus => &[60, 40, 20, 10],
-        Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => &[60, 50, 40, 30, 20, 10],
+        Codec::L16Wide => &[40, 30, 20, 10],
+        Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow => &[60, 50, 40, 30, 20, 10],
     };
     let wanted = stream.ptime.unwrap_or(local.ptime);
     let wanted = stream.max_ptime.map_or(wanted, |longest| longest.min(wanted));

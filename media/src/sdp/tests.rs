@@ -435,6 +435,25 @@ fn rfc8866_6_4_opus_packets_have_a_length_that_opus_has() {
     }
 }
 
+/// 50 ms of L16 at 16 kHz are 1,600 bytes: more than a link takes in one piece.
+#[test]
+fn rfc8866_6_4_no_packet_of_ours_is_longer_than_a_link_takes() {
+    for (codec, asked, sent) in [
+        (Codec::L16Wide, 20, 20),
+        (Codec::L16Wide, 40, 40),
+        (Codec::L16Wide, 50, 40),
+        (Codec::L16Wide, 60, 40),
+        (Codec::L16Wide, 120, 40),
+        (Codec::L16Narrow, 60, 60),
+    ] {
+        let local = Local { codecs: vec![codec], ..local() };
+        let map = format!("a=rtpmap:96 L16/{}", codec.clock_rate());
+        let offer = one(&format!("m=audio 4000 RTP/AVP 96\r\n{map}\r\na=ptime:{asked}\r\n"));
+        let media = answer(offer.as_bytes(), &local, Direction::SendRecv).unwrap().media;
+        assert_eq!((media.codec, media.ptime), (codec, Duration::from_millis(sent)), "{asked}");
+    }
+}
+
 /// RFC 7587 §6.1: what stands in the offer binds our encoder; another payload type's parameters do not.
 #[test]
 fn rfc7587_6_1_the_peers_limits_go_with_its_payload_type() {
