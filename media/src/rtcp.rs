@@ -5,8 +5,8 @@ use std::{
 };
 
 use rtcp_types::{
-    Bye, Compound, Packet, ReceiverReport, ReportBlock, ReportBlockBuilder, RtcpPacketWriterExt, RtcpWriteError, Sdes,
-    SdesChunk, SdesItem, SenderReport,
+    Bye, Compound, Packet, ReceiverReport, ReportBlock, ReportBlockBuilder, RtcpPacketParser, RtcpPacketWriterExt,
+    RtcpWriteError, Sdes, SdesChunk, SdesItem, SenderReport,
 };
 
 use crate::rtp;
@@ -90,10 +90,8 @@ impl Control {
     /// Reads a compound packet. False if it is none (§A.2) or our own; nothing it holds can panic. A BYE (§6.6) changes
     /// nothing: the call goes on until SIP says so.
     pub fn handle(&mut self, datagram: &[u8], now: Instant) -> bool {
-        let Ok(compound) = Compound::parse(datagram) else { return false };
-        let mut first = true;
-        for packet in compound {
-            let Ok(packet) = packet else { return false };
+        let Some(packets) = readable(datagram) else { return false };
+        for packet in packets {
             match packet {
                 // Ours, come back: nobody was heard.
                 Packet::Sr(report) if report.ssrc() == self.ssrc => return false,
@@ -103,8 +101,6 @@ impl Control {
                     self.read_blocks(report.report_blocks(), now);
                 }
                 Packet::Rr(report) => self.read_blocks(report.report_blocks(), now),
-                // §6.1: every compound packet begins with a report.
-                _ if first => return false,
                 Packet::Bye(_)
                 | Packet::Sdes(_)
                 | Packet::App(_)
@@ -113,7 +109,6 @@ impl Control {
                 | Packet::Xr(_)
                 | Packet::Unknown(_) => {}
             }
-            first = false;
         }
         true
     }
@@ -230,12 +225,36 @@ impl Control {
 
 /// Whose a compound packet is: the SSRC of its first, which is a report (§6.4). `None` if it is no compound packet.
 pub fn source(datagram: &[u8]) -> Option<u32> {
-    let packets: Vec<Packet<'_>> = Compound::parse(datagram).ok()?.collect::<Result<_, _>>().ok()?;
-    match packets.first()? {
+    match readable(datagram)?.next()? {
         Packet::Sr(report) => Some(report.ssrc()),
         Packet::Rr(report) => Some(report.ssrc()),
         _ => None,
     }
+}
+
+/// What can be read of a compound packet, which begins with a report (§6.1). Whatever is odd behind it takes nothing from
+/// the report: peers pad their last packet (§6.4.1), some of them wrongly, and not every kind of packet is read with it.
+fn readable(datagram: &[u8]) -> Option<impl Iterator<Item = Packet<'_>>> {
+    let mut packets = parts(datagram)?.into_iter().map(Packet::parse);
+    let report = packets.next()?.ok().filter(|first| matches!(first, Packet::Sr(_) | Packet::Rr(_)))?;
+    Some(std::iter::once(report).chain(packets.flatten()))
+}
+
+/// The packets of a compound packet, each with its header: all of version 2, as long as the datagram together, and the
+/// first without padding if others follow. `None` where that does not hold (§A.2).
+fn parts(mut datagram: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut parts = Vec::new();
+    while let &[first, _, high, low, ..] = datagram {
+        let words = usize::from(u16::from_be_bytes([high, low])) + 1;
+        let (part, rest) = datagram.split_at_checked(words * 4)?;
+        let padded = first & 0x20 != 0;
+        if first >> 6 != 2 || (padded && parts.is_empty() && !rest.is_empty()) {
+            return None;
+        }
+        parts.push(part);
+        datagram = rest;
+    }
+    datagram.is_empty().then_some(parts)
 }
 
 /// The part of a second, out of 2³².
@@ -404,6 +423,57 @@ mod tests {
         let bye = us.bye((&ours, 0), None, "x", start).expect("we sent");
         assert!(!them.handle(&bye[28..], start), "SDES and BYE alone");
         assert!(!us.handle(&bye, start), "our own, come back: nobody was heard");
+    }
+
+    /// A report of theirs with a block about us, and its SDES behind it.
+    fn reported() -> (Instant, Control, rtp::Sender, Vec<u8>) {
+        let (start, us, mut them, ours, mut theirs) = pair();
+        send(&mut theirs);
+        let report = them.report(&theirs, 0, Some((ours.ssrc(), &mut heard(&[7]))), start);
+        (start, us, theirs, report)
+    }
+
+    /// §6.4.1: the last packet may be padded. The library takes the padding of SDES for another chunk.
+    #[test]
+    fn rfc3550_6_4_1_a_report_counts_whatever_is_odd_behind_it() {
+        let (start, mut us, theirs, report) = reported();
+        let (sender, name) = report.split_at(52);
+        let mut padded = report.clone();
+        (padded[52], padded[55]) = (padded[52] | 0x20, padded[55] + 1);
+        padded.extend([0, 0, 0, 4]);
+        // BYE for one source, and none in it.
+        let odd = [0x81, 203, 0, 0];
+        for datagram in [padded, [sender, &odd, name].concat(), [&report[..], &odd].concat()] {
+            assert_eq!(source(&datagram), Some(theirs.ssrc()), "{datagram:02x?}");
+            assert!(us.handle(&datagram, start), "{datagram:02x?}");
+            assert_eq!(us.poll_reception().map(|reception| reception.highest), Some(7), "{datagram:02x?}");
+        }
+        let nothing = [0x80, 201, 0, 1, 0, 0, 0, 9];
+        assert!(us.handle(&[&nothing[..], &odd, sender].concat(), start));
+        assert!(us.poll_reception().is_some(), "what comes behind the odd one is read, too");
+    }
+
+    #[test]
+    fn rfc3550_a_2_what_is_not_built_as_a_compound_packet_is_none() {
+        let (start, mut us, _, report) = reported();
+        let changed = |index: usize, change: fn(u8) -> u8| {
+            let mut report = report.clone();
+            report[index] = change(report[index]);
+            report
+        };
+        for datagram in [
+            Vec::new(),
+            changed(0, |bits| (bits & 0x3f) | 0x40),
+            changed(52, |bits| (bits & 0x3f) | 0x40),
+            changed(0, |bits| bits | 0x20),
+            // More blocks than there is room for.
+            changed(0, |bits| bits | 0x1f),
+            changed(55, |length| length + 1),
+            [&report[..], &[0x80, 201, 0]].concat(),
+        ] {
+            assert_eq!(source(&datagram), None, "{datagram:02x?}");
+            assert!(!us.handle(&datagram, start) && us.poll_reception().is_none(), "{datagram:02x?}");
+        }
     }
 
     #[test]
