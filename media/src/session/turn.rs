@@ -50,6 +50,7 @@ impl Session {
         if codec == self.uplink.codec() {
             return;
         }
+        self.uplink.fill_up(now, &mut self.stats);
         self.tell_pieces(now);
         self.stream.change_clock(codec.clock_rate());
         self.uplink.turn_to(codec);

@@ -97,6 +97,13 @@ struct Follows {
     adjacent: bool,
 }
 
+impl Follows {
+    /// Samples of so many frames like it.
+    fn times(self, frames: u64) -> usize {
+        usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(self.samples)
+    }
+}
+
 impl Uplink {
     pub(super) fn new(media: &Negotiated, format: AudioFormat, now: Instant) -> Self {
         let mut uplink = Self {
@@ -164,6 +171,16 @@ impl Uplink {
     /// So many packets before the next one are lost.
     pub(super) fn miss(&mut self, packets: u64) {
         self.missing = self.missing.saturating_add(packets);
+    }
+
+    /// What is missing before the next packet is filled in this codec: that packet is in another. How much it was is told by
+    /// the sequence alone, since timestamps may tick otherwise from there on.
+    pub(super) fn fill_up(&mut self, now: Instant, stats: &mut Stats) {
+        let lost = std::mem::take(&mut self.missing);
+        if lost > 0 && self.listening {
+            let samples = self.follows.map_or(0, |follows| follows.times(lost));
+            self.fill(samples, None, now, stats);
+        }
     }
 
     /// The next packet in order.
@@ -301,7 +318,7 @@ impl Uplink {
         let lost = std::mem::take(&mut self.missing);
         let Some(follows) = self.follows else { return 0 };
         let ahead = i64::from(packet.timestamp.wrapping_sub(follows.timestamp) as i32);
-        let by_sequence = usize::try_from(lost).unwrap_or(usize::MAX).saturating_mul(follows.samples);
+        let by_sequence = follows.times(lost);
         let by_timestamp = u64::try_from(ahead).ok().map(|ticks| self.samples_of(ticks));
         if lost > 0 {
             // Believe the timestamps as long as they are near what the sequence says.

@@ -91,6 +91,23 @@ fn rfc3550_6_4_1_a_turn_to_another_clock_forgets_no_loss() {
     let (_, receiver) = call.session.stream.reception().unwrap();
     assert_eq!((receiver.lost(), receiver.expected(), receiver.received()), (5, 80, 75));
     assert_eq!(call.session.stats().lost, 5);
+    let heard = WIDE.duration_of(call.heard_samples(WIDE).len());
+    assert!(heard.abs_diff(ms(1_600)) < ms(30), "as long as it lasted: {heard:?}");
+}
+
+/// What is lost right before a turn was said in the codec before it.
+#[test]
+fn a_loss_at_a_turn_is_filled_in_the_codec_before_it() {
+    for (payload_type, codec) in [(97, Codec::Opus), (8, Codec::Pcma), (9, Codec::G722)] {
+        let mut call = agreed_on(&[(payload_type, codec)]);
+        says(&mut call, 0, Codec::Pcmu);
+        (0..3).for_each(|_| call.phone_loses(&[0xff; 160]));
+        says(&mut call, payload_type, codec);
+        let stats = call.session.stats();
+        assert_eq!((stats.lost, stats.concealed, stats.silence), (3, ms(60), ms(0)), "{codec}");
+        let heard = WIDE.duration_of(call.heard_samples(WIDE).len());
+        assert!(heard.abs_diff(ms(1_060)) < ms(25), "{codec}: as long as it lasted, and not {heard:?}");
+    }
 }
 
 /// Nothing is built anew for each packet of such a peer, and each decoder knows the past of its own codec.
