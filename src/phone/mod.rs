@@ -260,7 +260,7 @@ impl Phone {
 
     fn answered(&mut self, leg: LegId, sdp: Option<&[u8]>, now: Instant) {
         if !matches!(self.state, State::Dialling { .. }) {
-            return;
+            return self.answered_again(leg, sdp, now);
         }
         let accepted = sdp.map(|answer| self.sdp.accept(answer));
         let Some(Ok(negotiated)) = accepted else { return self.unusable(leg, now) };
@@ -312,15 +312,22 @@ impl Phone {
         }));
     }
 
+    /// The answer to an offer that the far end asked for in mid-call. One that we cannot use changes nothing.
+    fn answered_again(&mut self, leg: LegId, sdp: Option<&[u8]>, now: Instant) {
+        let State::Talking(talk) = &mut self.state else { return };
+        if let Some(answer) = sdp.filter(|_| talk.leg == leg)
+            && let Ok(media) = self.sdp.accept(answer)
+        {
+            talk.renegotiate(media, now);
+        }
+    }
+
     /// The far end changes the session, or only refreshes it (RFC 4028): our answer, if there is one.
     fn reoffered(&mut self, offer: Option<&[u8]>, now: Instant) -> Option<Vec<u8>> {
         let State::Talking(talk) = &mut self.state else { return None };
         let Some(offer) = offer else { return Some(self.sdp.offer(sdp::Direction::SendRecv)) };
         let agreed = self.sdp.answer(offer, sdp::Direction::SendRecv).ok()?;
-        if talk.negotiated != agreed.media {
-            talk.negotiated = agreed.media.clone();
-            talk.media.renegotiate(agreed.media, now);
-        }
+        talk.renegotiate(agreed.media, now);
         Some(agreed.sdp)
     }
 
@@ -358,6 +365,13 @@ impl Phone {
 const PTIME: Duration = Duration::from_millis(20);
 
 impl Talk {
+    fn renegotiate(&mut self, negotiated: sdp::Negotiated, now: Instant) {
+        if self.negotiated != negotiated {
+            self.negotiated = negotiated.clone();
+            self.media.renegotiate(negotiated, now);
+        }
+    }
+
     fn on_media(&mut self, event: media::Event, report: &mut Report, events: &mut VecDeque<Event>, now: Instant) {
         match event {
             media::Event::Audio(Audio::Pcm(frame)) => self.hear(&frame, report, events, now),

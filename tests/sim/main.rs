@@ -10,6 +10,7 @@ mod ladder;
 mod model;
 mod network;
 mod parts;
+mod phone;
 mod refer_traces;
 mod walk;
 mod whole;
