@@ -10,6 +10,7 @@ mod steer;
 mod wideband;
 
 use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
+use media::srtp::{Master, Receiver, Secret, Suite};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::{
     call::{Call, Event, Hold, Order},
@@ -572,17 +573,22 @@ impl World {
         std::mem::take(&mut self.commands)
     }
 
-    /// Where the next packet goes.
-    fn next_packet(&mut self) -> std::net::SocketAddr {
+    fn next_packet(&mut self) -> media::Transmit {
         loop {
             let (at, _) = self.call.poll_timeout().unwrap();
             self.now = at.max(self.now);
             self.call.handle_timeout(self.now);
             if let Some(packet) = std::iter::from_fn(|| self.call.poll_transmit()).find(|t| model::is_voice(&t.bytes)) {
-                return packet.remote;
+                return packet;
             }
         }
     }
+}
+
+/// A description as of a phone that speaks SRTP, with its key.
+fn over_srtp(plain: Vec<u8>) -> Vec<u8> {
+    let key = "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:jHUhSagb4QL2N2mPyqOkjgwC5pXPB9Xyup4KhQFH\r\n";
+    format!("{}{key}", String::from_utf8(plain).unwrap().replace("RTP/AVP", "RTP/SAVP")).into_bytes()
 }
 
 #[test]
@@ -595,7 +601,7 @@ fn a_leg_that_takes_over_gets_the_conversation_and_the_old_one_a_bye() {
         panic!("{commands:?}")
     };
     assert!(String::from_utf8_lossy(sdp).contains("m=audio 20000 RTP/AVP 0 101"));
-    assert_eq!(world.next_packet(), "127.0.0.1:4002".parse().unwrap());
+    assert_eq!(world.next_packet().remote, "127.0.0.1:4002".parse().unwrap());
     // The end of the old leg is not the end of the call.
     world.sip(sip::Event::Established { leg: OTHER, sdp: None });
     world.sip(sip::Event::Terminated { leg: LEG, by: sip::TerminatedBy::Us });
@@ -622,7 +628,43 @@ fn a_takeover_without_an_offer_is_given_ours() {
         "{commands:?}"
     );
     world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101").map(Body::from) });
-    assert_eq!(world.next_packet(), "127.0.0.1:4002".parse().unwrap());
+    assert_eq!(world.next_packet().remote, "127.0.0.1:4002".parse().unwrap());
+}
+
+/// Whether the next packet goes there, and is under this key for one who hears of it just now.
+fn is_heard_at(world: &mut World, remote: &str, key: &str) -> bool {
+    let bytes = base64_simd::STANDARD.decode_to_vec(key).unwrap();
+    let master = Master::new(Suite::AesCm128Sha1_80, &bytes).unwrap();
+    let mut packet = world.next_packet();
+    assert_eq!(packet.remote, remote.parse().unwrap());
+    Receiver::new(&master).unprotect_rtp(&mut packet.bytes).is_ok()
+}
+
+#[test]
+fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_not() {
+    let now = Instant::now();
+    let invite = (LEG, model::invite(Some(over_srtp(model::offer("")))));
+    let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    let srtp = Some(Secret::new([3; 32]));
+    let mut world = World::of(Call::new(ramal::call::Setup { srtp, ..setup }, now), now);
+    world.call.handle_connected(now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    let keys = |commands: &[Command]| -> Vec<String> {
+        let sdp = commands.iter().find_map(|it| if let Command::Answer { sdp, .. } = it { Some(sdp) } else { None });
+        let text = String::from_utf8_lossy(sdp.unwrap()).into_owned();
+        text.lines().filter_map(|line| line.split_once("inline:")).map(|(_, key)| key.to_owned()).collect()
+    };
+    let old = keys(&world.commands);
+    world.says(Duration::from_secs(4), None);
+    let fresh = keys(&world.taken_over(None));
+    assert_eq!((old.len(), fresh.len()), (1, Suite::ALL.len()));
+    assert!(!fresh.contains(&old[0]));
+    assert!(is_heard_at(&mut world, "127.0.0.1:4000", &old[0]), "until the answer comes all is as it was");
+    let answer = elsewhere("AVP 0 101").map(over_srtp).map(Body::from);
+    world.sip(sip::Event::Established { leg: OTHER, sdp: answer });
+    // The first is in the suite that the phone has.
+    assert!(is_heard_at(&mut world, "127.0.0.1:4002", &fresh[0]));
 }
 
 #[test]
@@ -636,7 +678,7 @@ fn a_takeover_that_cannot_be_is_refused_and_changes_nothing() {
     let mut world = World::answered(|_| ());
     refused(world.taken_over(elsewhere("AVP 18")), 488);
     world.says(Duration::from_secs(1), None);
-    assert_eq!(world.next_packet(), model::caller());
+    assert_eq!(world.next_packet().remote, model::caller());
     let mut world = World::transferring();
     refused(world.taken_over(elsewhere("AVP 0 101")), 480);
     world.refer(ReferProgress::Accepted);
@@ -695,7 +737,7 @@ fn a_call_nobody_can_take_is_refused_with_a_cause_that_makes_the_pbx_go_on() {
 }
 
 /// What a call under this policy does with an offer: the answer, or status and text of the refusal.
-fn offered(srtp: Option<media::srtp::Secret>, offer: Vec<u8>) -> Result<String, (u16, String)> {
+fn offered(srtp: Option<Secret>, offer: Vec<u8>) -> Result<String, (u16, String)> {
     let now = Instant::now();
     let invite = (LEG, model::invite(Some(offer)));
     let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
@@ -714,15 +756,14 @@ fn offered(srtp: Option<media::srtp::Secret>, offer: Vec<u8>) -> Result<String, 
 
 #[test]
 fn a_refusal_of_an_offer_says_what_is_wrong_with_it() {
-    let secret = || Some(media::srtp::Secret::new([3; 32]));
+    let secret = || Some(Secret::new([3; 32]));
     let plain = String::from_utf8(model::offer("")).unwrap();
-    let key = "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:jHUhSagb4QL2N2mPyqOkjgwC5pXPB9Xyup4KhQFH\r\n";
-    let secure = format!("{}{key}", plain.replace("RTP/AVP", "RTP/SAVP"));
-    let (off, required) = (offered(None, secure.clone().into()), offered(secret(), plain.clone().into()));
+    let secure = over_srtp(model::offer(""));
+    let (off, required) = (offered(None, secure.clone()), offered(secret(), plain.clone().into()));
     assert_eq!(off, Err((488, "no audio over plain RTP, only RTP/SAVP, and srtp is off here".into())));
     assert_eq!(required, Err((488, "no audio over SRTP, only RTP/AVP, and srtp is required here".into())));
     assert!(offered(None, plain.into()).unwrap().contains("RTP/AVP 0"));
-    let answer = offered(secret(), secure.into()).unwrap();
+    let answer = offered(secret(), secure).unwrap();
     assert!(answer.contains("RTP/SAVP 0") && answer.contains("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"), "{answer}");
 }
 

@@ -97,22 +97,22 @@ impl Negotiation {
 
     /// An offer of ours that asks for `wanted`. The first has one audio stream, every codec of ours, telephone events
     /// at the clock of each. A later one, to hold, resume or show all we can (RFC 3261 §14.2), keeps the place of every
-    /// stream there ever was, and what was agreed comes first, with its payload types (RFC 3264 §8, §8.3.2).
+    /// stream there ever was, and what was agreed comes first, with its payload types (RFC 3264 §8, §8.3.2). Its keys are
+    /// fresh: who answers may be another than before, whom the key in use does not concern, and who cannot know how often
+    /// our numbers have wrapped under it (RFC 3711 §3.3.1). They are used from the answer on.
     pub fn offer(&mut self, wanted: Direction) -> Vec<u8> {
+        let keys = self.fresh_keys();
         let ours = match &self.settled {
-            None => {
-                let keys = self.first_keys();
-                Ours::only(Audio::full(&self.local, wanted, keys))
-            }
-            Some(settled) => Ours { audio: settled.audio.widened(&self.local, wanted), ..settled.clone() },
+            None => Ours::only(Audio::full(&self.local, wanted, keys)),
+            Some(settled) => Ours { audio: settled.audio.widened(&self.local, wanted, keys), ..settled.clone() },
         };
         let sdp = self.write(&ours);
         self.offered = Some(ours);
         sdp
     }
 
-    /// What we said last was offered again, as a refresh of the session does (RFC 4028 §7.4): a peer that held may
-    /// resume with its answer.
+    /// What we said last was offered again, with its keys, as a refresh of the session does (RFC 4028 §7.4): a peer that
+    /// held may resume with its answer.
     pub fn offered_again(&mut self) {
         self.offered.clone_from(&self.described);
     }
@@ -162,9 +162,13 @@ impl Negotiation {
         Some(Crypto { tag: theirs.tag, master })
     }
 
-    /// A key in every suite we have, each its own (RFC 4568 §6.1); none without SRTP.
-    fn first_keys(&mut self) -> Vec<Crypto> {
-        let keys = (1..).zip(Suite::ALL);
+    /// A new key in every suite we have, that in use first, each its own (RFC 4568 §6.1); none without SRTP.
+    fn fresh_keys(&mut self) -> Vec<Crypto> {
+        let used = self.settled.as_ref().and_then(|settled| settled.audio.cryptos.first());
+        let used = used.map(|crypto| crypto.master.suite());
+        let mut suites = Suite::ALL;
+        suites.sort_by_key(|suite| Some(*suite) != used);
+        let keys = (1..).zip(suites);
         keys.filter_map(|(tag, suite)| Some(Crypto { tag, master: self.make_key(suite)? })).collect()
     }
 

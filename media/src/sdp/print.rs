@@ -96,14 +96,14 @@ impl Audio {
             ptime_ms: local.ptime.as_millis(),
             rtcp_mux: false,
             ice: IceAnswer::None,
-            cryptos,
+            cryptos: Vec::new(),
         };
-        nothing.widened(local, wanted)
+        nothing.widened(local, wanted, cryptos)
     }
 
-    /// With all else that we can behind it; numbers in use keep their meaning (RFC 3264 §8.3.2).
-    pub(super) fn widened(&self, local: &Local, wanted: Direction) -> Self {
-        let mut wider = Self { direction: wanted, ..self.clone() };
+    /// With all else that we can behind it, and with these keys; numbers in use keep their meaning (RFC 3264 §8.3.2).
+    pub(super) fn widened(&self, local: &Local, wanted: Direction, cryptos: Vec<Crypto>) -> Self {
+        let mut wider = Self { direction: wanted, cryptos, ..self.clone() };
         for codec in &local.codecs {
             let preferred = codec.static_payload_type().unwrap_or(FIRST_DYNAMIC);
             if wider.payload_type(*codec).is_none()

@@ -84,18 +84,52 @@ fn rfc4568_7_1_4_a_key_lives_as_long_as_the_peers_does() {
     assert!([&first, &rekeyed].iter().all(|before| keys(before).sent != keys(&back).sent), "no key comes back");
 }
 
+/// Another endpoint may answer it: the key in use is not for its eyes, and RFC 3711 §3.3.1 has it count our packets from
+/// zero, however often our numbers have wrapped under that key. It may lack the suite in use, too.
 #[test]
-fn an_offer_of_ours_in_mid_call_repeats_the_key_in_use() {
+fn an_offer_of_ours_in_mid_call_has_a_fresh_key_in_every_suite_and_that_in_use_first() {
     let mut called = Negotiation::new(secure());
     let agreed = called.answer(offer(Suite::AeadAes128Gcm, 1).as_bytes(), Direction::SendRecv).unwrap();
-    let ours = values(&agreed.sdp, "crypto");
-    let offered = called.offer(Direction::SendRecv);
-    assert_eq!((values(&offered, "crypto"), m_lines(&offered).len()), (ours, 1));
-    let answer = offer(Suite::AeadAes128Gcm, 3);
-    let media = called.accept(answer.as_bytes()).unwrap();
-    let now = media.srtp.unwrap();
-    assert_eq!(now.sent, keys(&agreed).sent);
+    let offers = [called.offer(Direction::SendRecv), called.offer(Direction::SendRecv)];
+    let key = |line: &str| line.split_once("inline:").unwrap().1.to_owned();
+    let mut all: Vec<String> = values(&agreed.sdp, "crypto").into_iter().map(key).collect();
+    for offered in &offers {
+        let lines = values(offered, "crypto");
+        assert_eq!((lines.len(), m_lines(offered).len()), (Suite::ALL.len(), 1));
+        assert!(lines[0].starts_with("1 AEAD_AES_128_GCM inline:") && lines[1].starts_with("2 AEAD_AES_256_GCM "));
+        all.extend(lines.into_iter().map(key));
+    }
+    let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!((distinct.len(), all.len()), (13, 13), "no key comes back");
+    let now = called.accept(offer(Suite::AesCm128Sha1_80, 3).as_bytes()).unwrap().srtp.unwrap();
+    let sent = base64_simd::STANDARD.encode_to_string(&*now.sent.expose());
+    assert!(now.sent.suite() == Suite::AesCm128Sha1_80 && all[7..].contains(&sent), "what was offered last holds");
     assert_ne!(now.received, keys(&agreed).received);
+}
+
+#[test]
+fn an_offer_of_ours_that_comes_to_nothing_leaves_the_keys_as_they_were() {
+    let mut called = Negotiation::new(secure());
+    let theirs = offer(Suite::AeadAes256Gcm, 1);
+    let first = called.answer(theirs.as_bytes(), Direction::SendRecv).unwrap();
+    called.offer(Direction::SendRecv);
+    assert_eq!(called.accept(FREESWITCH.as_bytes()).unwrap_err().sip_status(), 488);
+    let again = called.answer(theirs.as_bytes(), Direction::SendRecv).unwrap();
+    assert_eq!(keys(&again), keys(&first), "an answer in the clear");
+    called.offer(Direction::SendRecv);
+    let again = called.answer(theirs.as_bytes(), Direction::SendRecv).unwrap();
+    assert_eq!(keys(&again), keys(&first), "no answer");
+}
+
+#[test]
+fn rfc4028_7_4_an_offer_that_is_repeated_repeats_its_keys() {
+    let mut called = Negotiation::new(secure());
+    called.answer(offer(Suite::AeadAes256Gcm, 1).as_bytes(), Direction::SendRecv).unwrap();
+    called.offer(Direction::SendRecv);
+    let theirs = offer(Suite::AeadAes256Gcm, 3);
+    let media = called.accept(theirs.as_bytes()).unwrap();
+    called.offered_again();
+    assert_eq!(called.accept(theirs.as_bytes()).unwrap(), media);
 }
 
 #[test]

@@ -250,6 +250,29 @@ fn another_description_with_the_same_keys_counts_on() {
     assert_eq!((secure.call.session.stats().received, secure.call.session.stats().unbelieved.unauthentic), (21, 0));
 }
 
+/// Whoever takes the call over begins at zero, whatever has wrapped before: under a key of its own that is what we do.
+#[test]
+fn rfc3711_3_3_1_under_a_new_key_wraps_of_our_numbers_count_anew() {
+    let (old, new) = (keys(Suite::AesCm128Sha1_80, 1, 2), keys(Suite::AeadAes256Gcm, 3, 4));
+    let mut secure = Secure::new(&old);
+    let last = |call: &Call| {
+        let last = call.sent.iter().rfind(|(_, transmit)| transmit.channel == Channel::Rtp);
+        last.map(|(_, transmit)| transmit.bytes.clone()).unwrap()
+    };
+    let number = |call: &Call| last(call)[2..4].to_vec();
+    secure.call.run(ms(1));
+    let first = number(&secure.call);
+    while number(&secure.call) >= first {
+        secure.call.run(Duration::from_secs(10));
+    }
+    let wrapped = Receiver::new(&old.sent).unprotect_rtp(&mut last(&secure.call));
+    assert!(wrapped.is_err(), "who begins to listen now cannot know of the wrap");
+    let sent = secure.call.sent.len();
+    secure.call.session.renegotiate(secure_media(&new), secure.call.now);
+    secure.call.run(ms(100));
+    assert_eq!(opened(&secure.call, sent, &mut Receiver::new(&new.sent)).len(), 5);
+}
+
 #[test]
 fn rtcp_on_the_port_of_rtp_is_told_apart_before_it_is_decrypted() {
     let keys = keys(Suite::AeadAes256Gcm, 1, 2);
