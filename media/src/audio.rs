@@ -1,4 +1,5 @@
 //! Audio that knows its own rate and encoding, and the identity of what is said.
+use crate::codec::g711;
 use std::time::{Duration, Instant};
 
 /// Samples per second of PCM. Not the RTP clock rate: G.722 has 16 kHz samples on an 8 kHz clock (RFC 3551 §4.5.2).
@@ -105,6 +106,14 @@ impl Audio {
             (_, other) => return Err(other),
         }
         Ok(())
+    }
+
+    /// Leaves as much silence in its place, in the same format.
+    pub fn hush(&mut self) {
+        match self {
+            Self::Pcm(frame) => frame.samples.fill(0),
+            Self::G711 { law, bytes } => bytes.fill(g711::silence(*law)),
+        }
     }
 
     /// Makes room for audio of this length altogether, and no more than that.

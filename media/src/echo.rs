@@ -46,6 +46,15 @@ const NOISE_SLOTS: u32 = 150;
 /// A room goes on sounding, 2 dB less from slot to slot.
 const DECAY: f32 = 0.8;
 
+/// What providers hear of our own voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// Silence in its place: one that listens for itself would take it for the caller, and interrupt us.
+    Mute,
+    /// What the phone sends.
+    Pass,
+}
+
 /// Remembers what we played to one caller.
 #[derive(Debug)]
 pub struct Guard {
@@ -149,6 +158,12 @@ impl Guard {
             expected = expected.max(path.map_or(0.0, |path| path.expected.hypot(noise)));
         });
         loudest > FAINTEST && loudest <= MARGIN * expected
+    }
+
+    /// Whether an echo that could be heard is due in what [`Self::is_echo`] was asked about last. Where none is, what
+    /// was taken for one is but the line's own noise.
+    pub fn is_due(&self) -> bool {
+        self.path.is_some_and(|path| path.expected > FAINTEST)
     }
 
     fn slot(&mut self, at: Instant) -> u64 {
@@ -443,6 +458,25 @@ mod tests {
             }
             assert!(loud > 5, "nothing was judged");
         }
+    }
+
+    #[test]
+    fn no_echo_is_due_before_we_spoke_nor_long_after() {
+        #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+        let epoch = Instant::now();
+        let ours = [fixture("pt-kokoro-dora-1"), vec![0; 8_000]].concat();
+        let heard = delayed(&scaled(&ours, 0.1), 200);
+        let mut guard = Guard::new();
+        let mut due = Vec::new();
+        for (index, (played, heard)) in ours.chunks_exact(PACKET).zip(heard.chunks_exact(PACKET)).enumerate() {
+            let now = epoch + Duration::from_millis(index as u64 * 20);
+            guard.played(played, now);
+            guard.is_echo(heard, now);
+            due.push(guard.is_due());
+        }
+        assert!(due.iter().take(10).all(|due| !due), "before it can have come back");
+        assert!(due.iter().filter(|due| **due).count() > 20, "while she speaks");
+        assert!(due.iter().rev().take(10).all(|due| !due), "the line's noise is none");
     }
 
     #[test]

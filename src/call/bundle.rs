@@ -1,6 +1,6 @@
 //! How much of the caller's audio goes up in one message: each packet by itself while there is room, several together
 //! when the thread that carries the call is short of time. A message costs more than the audio in it.
-use media::{Audio, codec::g711};
+use media::Audio;
 use std::time::Duration;
 
 /// Whether the thread that carries a call keeps up.
@@ -72,14 +72,6 @@ impl Bundle {
             return [None, None];
         }
         [Some(whole), None]
-    }
-}
-
-/// As much silence as this audio lasts, in its format.
-pub(super) fn silence_like(audio: &Audio) -> Audio {
-    match audio {
-        Audio::Pcm(frame) => Audio::Pcm(media::Frame { rate: frame.rate, samples: vec![0; frame.samples.len()] }),
-        Audio::G711 { law, bytes } => Audio::G711 { law: *law, bytes: vec![g711::silence(*law); bytes.len()] },
     }
 }
 

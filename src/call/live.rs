@@ -12,7 +12,7 @@ pub(super) use budget::Money;
 
 use super::{
     Desk, End, Event, Hangup, Hold,
-    bundle::{Bundle, silence_like},
+    bundle::Bundle,
     debt::Debt,
     kept::{Kept, Replay},
     keypad::Keypad,
@@ -108,6 +108,7 @@ impl Live {
                 engine: desk.detector(),
                 ..vad::Config::default()
             },
+            echo: desk.settings.listening.echo,
             seed: desk.seed,
             reorder_window: desk.settings.reorder_window,
             max_queued: desk.settings.max_queued,
@@ -295,9 +296,11 @@ impl Live {
 
     fn on_media(&mut self, event: media::Event, desk: &mut Desk, now: Instant) -> Flow {
         match event {
-            media::Event::Audio(audio) => {
+            media::Event::Audio(mut audio) => {
                 // The caller is being handed over: what arrives is hold music. The provider's clock needs its silence.
-                let audio = if self.with_the_caller() { audio } else { silence_like(&audio) };
+                if !self.with_the_caller() {
+                    audio.hush();
+                }
                 self.hear(audio, now);
             }
             media::Event::Speech(speech) => self.on_speech(speech, desk, now),

@@ -4,6 +4,7 @@ use crate::dtmf::Dtmf;
 use media::{
     Patience,
     codec::Codec,
+    echo,
     latch::Policy,
     sdp::{ComfortNoise, Preference},
     vad,
@@ -19,6 +20,8 @@ pub struct Listening {
     pub inband_dtmf: bool,
     /// Whether noise is damped in what the provider hears of the caller.
     pub suppress_noise: bool,
+    /// What the provider hears of the assistant, come back.
+    pub echo: echo::Policy,
 }
 
 /// What every call of this process is held to.
@@ -88,7 +91,12 @@ impl Default for Settings {
             bye_after_transfer: Duration::from_secs(1),
             farewell_deadline: Duration::from_secs(8),
             menu_deadline: Duration::from_secs(10),
-            listening: Listening { vad: vad::Engine::Silero, inband_dtmf: false, suppress_noise: false },
+            listening: Listening {
+                vad: vad::Engine::Silero,
+                inband_dtmf: false,
+                suppress_noise: false,
+                echo: echo::Policy::Mute,
+            },
             dtmf: Dtmf::Auto,
             fallback_extension: None,
             recording: Recording::default(),

@@ -1,10 +1,11 @@
-//! `[media] vad`: who hears whether the caller speaks.
+//! `[media] vad` and `echo`: who hears whether the caller speaks, and what providers hear of the assistant.
 use super::check::{Check, Place};
-use media::vad::Engine;
+use media::{echo::Policy, vad::Engine};
 use std::str::FromStr;
 use toml::Value;
 
 const NAMES: &str = "must be \"silero\", \"energy\" or \"off\"";
+const POLICIES: &str = "must be \"mute\" or \"pass\"";
 
 struct Name(Engine);
 
@@ -21,6 +22,24 @@ impl FromStr for Name {
     }
 }
 
+struct Echo(Policy);
+
+impl FromStr for Echo {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "mute" => Ok(Self(Policy::Mute)),
+            "pass" => Ok(Self(Policy::Pass)),
+            _ => Err(()),
+        }
+    }
+}
+
 pub(super) fn engine(place: Place<'_>, written: Option<Value>, check: &mut Check<'_>) -> Option<Engine> {
     check.parsed(place, written, NAMES).map(|Name(engine)| engine)
+}
+
+pub(super) fn echo(place: Place<'_>, written: Option<Value>, check: &mut Check<'_>) -> Option<Policy> {
+    check.parsed(place, written, POLICIES).map(|Echo(policy)| policy)
 }

@@ -29,6 +29,7 @@ pub use diagnosis::Hep;
 use media::{
     Patience,
     codec::Codec,
+    echo,
     latch::Policy,
     sdp::{ComfortNoise, Preference},
     vad,
@@ -450,6 +451,8 @@ pub struct Media {
     pub noise_suppression: bool,
     /// Who hears whether the caller speaks.
     pub vad: vad::Engine,
+    /// What providers hear of the assistant, come back.
+    pub echo: echo::Policy,
 }
 
 /// What is written to standard error.

@@ -160,7 +160,7 @@ raw!(
 );
 raw!(
     /// `[media]`
-    RawMedia { threads, reorder_window_ms, inband_dtmf, noise_suppression, vad }
+    RawMedia { threads, reorder_window_ms, inband_dtmf, noise_suppression, vad, echo }
 );
 raw!(
     /// `[recording]`

@@ -14,7 +14,7 @@ use super::{
     recording, secretaries, tenants,
 };
 use crate::{accounts::Written, call::Patiences, secretary};
-use media::{Patience, codec::Codec, latch::Policy, vad};
+use media::{Patience, codec::Codec, echo, latch::Policy, vad};
 use serde::de::DeserializeOwned;
 use sip::{
     Transport,
@@ -541,6 +541,7 @@ fn media(raw: RawMedia, check: &mut Check<'_>) -> Media {
         inband_dtmf: check.flag(at("inband_dtmf"), raw.inband_dtmf).unwrap_or(false),
         noise_suppression: check.flag(at("noise_suppression"), raw.noise_suppression).unwrap_or(false),
         vad: detector::engine(at("vad"), raw.vad, check).unwrap_or(vad::Engine::Silero),
+        echo: detector::echo(at("echo"), raw.echo, check).unwrap_or(echo::Policy::Mute),
     }
 }
 

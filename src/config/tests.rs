@@ -113,6 +113,15 @@ fn the_detector_has_three_names() {
 }
 
 #[test]
+fn echo_is_muted_or_passes() {
+    let echo = |text: &str| Config::parse(text, "ramal.toml", &environment(&[])).map(|config| config.media.echo);
+    assert_eq!(echo(""), Ok(media::echo::Policy::Mute));
+    assert_eq!(echo("[media]\necho = \"mute\"\n"), Ok(media::echo::Policy::Mute));
+    assert_eq!(echo("[media]\necho = \"pass\"\n"), Ok(media::echo::Policy::Pass));
+    assert!(echo("[media]\necho = \"off\"\n").unwrap_err().to_string().contains("media.echo = \"off\": must be"));
+}
+
+#[test]
 fn the_environment_wins() {
     let env = environment(&[
         ("RAMAL_SIP_UDP", "[::1]:6000"),

@@ -318,6 +318,7 @@ fn settings(config: &Config, (codecs, preference): (Vec<Codec>, Preference), dtm
             vad: config.media.vad,
             inband_dtmf: config.media.inband_dtmf,
             suppress_noise: config.media.noise_suppression,
+            echo: config.media.echo,
         },
         dtmf,
         fallback_extension: call.fallback_extension.clone(),

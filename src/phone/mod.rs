@@ -11,7 +11,7 @@ pub use report::{BargeIn, EndedBy, Recording, Report, Turn};
 
 use crate::dtmf::{self, Dtmf, Relay};
 use listen::Ear;
-use media::{Audio, AudioFormat, Frame, Patience, SampleRate, UtteranceId, codec::Codec, dtmf::Told, sdp, vad};
+use media::{Audio, AudioFormat, Frame, Patience, SampleRate, UtteranceId, codec::Codec, dtmf::Told, echo, sdp, vad};
 use plan::Cue;
 use sip::{Command, LegId, Reason};
 use std::{
@@ -271,6 +271,7 @@ impl Phone {
             media: negotiated.clone(),
             uplink: AudioFormat::Pcm(SampleRate::HZ_8000),
             vad: vad::Config { engine: vad::Engine::Off, ..vad::Config::default() },
+            echo: echo::Policy::Pass,
             seed: self.setup.seed,
             reorder_window: Duration::from_millis(40),
             max_queued: Duration::from_secs(600),

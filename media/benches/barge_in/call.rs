@@ -4,6 +4,7 @@ use crate::sounds::{PER_MS, Random};
 use media::{
     Audio, AudioFormat, Channel, Config, Event, Frame, Law, Patience, SampleRate, Session, Speech, UtteranceId,
     codec::{Codec, g711, opus::Receiver},
+    echo::Policy,
     sdp::{Direction, Negotiated, PayloadType},
     vad,
 };
@@ -37,6 +38,9 @@ pub(crate) struct Outcome {
     pub(crate) cut: Vec<f64>,
     /// When the last packet of the assistant's voice left, if she was paused or cut and has not gone on since.
     pub(crate) silent: Option<f64>,
+    /// Of each packet of the phone's: the energy of the echo in it, and whether it went up as silence.
+    pub(crate) echo: Vec<f32>,
+    pub(crate) muted: Vec<bool>,
 }
 
 fn config(vad: vad::Config) -> Config {
@@ -60,6 +64,7 @@ fn config(vad: vad::Config) -> Config {
         },
         uplink: AudioFormat::G711(Law::A),
         vad,
+        echo: Policy::Mute,
         seed: 7,
         reorder_window: Duration::from_millis(40),
         max_queued: Duration::from_secs(180),
@@ -76,6 +81,8 @@ struct Call {
     now: Instant,
     /// What left, as the phone plays it.
     played: Vec<f32>,
+    /// She is ducked, paused and cut by what is heard.
+    heeds: bool,
     /// She is paused, or was cut.
     hushed: bool,
     outcome: Outcome,
@@ -83,10 +90,20 @@ struct Call {
 
 /// Lets the assistant say `ours` while the phone sends `theirs` and the echo of what reached it.
 pub(crate) fn run(vad: vad::Config, ours: &[i16], theirs: &[i16], echo: Option<Echo>) -> Outcome {
+    talk(vad, ours, theirs, echo, true)
+}
+
+/// The same with an assistant who talks on, whoever speaks.
+pub(crate) fn run_heedless(vad: vad::Config, ours: &[i16], theirs: &[i16], echo: Option<Echo>) -> Outcome {
+    talk(vad, ours, theirs, echo, false)
+}
+
+fn talk(vad: vad::Config, ours: &[i16], theirs: &[i16], echo: Option<Echo>, heeds: bool) -> Outcome {
     #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
     let start = Instant::now();
     let Ok(session) = Session::new(config(vad), start) else { return Outcome::default() };
-    let mut call = Call { session, start, now: start, played: Vec::new(), hushed: false, outcome: Outcome::default() };
+    let (played, outcome) = (Vec::new(), Outcome::default());
+    let mut call = Call { session, start, now: start, played, heeds, hushed: false, outcome };
     let speech = Audio::Pcm(Frame { rate: SampleRate::HZ_8000, samples: ours.to_vec() });
     call.session.play(UtteranceId(1), &speech, start);
     for (index, packet) in theirs.chunks_exact(PACKET).enumerate() {
@@ -94,8 +111,10 @@ pub(crate) fn run(vad: vad::Config, ours: &[i16], theirs: &[i16], echo: Option<E
         call.session.handle_timeout(call.now);
         call.send();
         call.now += PHASE;
+        let echoed: Vec<f32> = (0..PACKET).map(|n| call.echoed(index * PACKET + n, echo)).collect();
         let packet: Vec<i16> =
-            (0..).zip(packet).map(|(n, sample)| call.line(index * PACKET + n, *sample, echo)).collect();
+            packet.iter().zip(&echoed).map(|(sample, echoed)| sample.saturating_add(*echoed as i16)).collect();
+        call.outcome.echo.push(echoed.iter().map(|sample| sample * sample).sum());
         call.session.handle_rtp(PHONE, &rtp(index, &packet), call.now);
         call.listen(index);
     }
@@ -103,17 +122,16 @@ pub(crate) fn run(vad: vad::Config, ours: &[i16], theirs: &[i16], echo: Option<E
 }
 
 impl Call {
-    /// Sample `n` as the phone's microphone picks it up.
-    fn line(&self, n: usize, sample: i16, echo: Option<Echo>) -> i16 {
-        let Some(echo) = echo else { return sample };
+    /// What the phone's microphone picks up of us in sample `n`.
+    fn echoed(&self, n: usize, echo: Option<Echo>) -> f32 {
+        let Some(echo) = echo else { return 0.0 };
         let reflected = |after: usize| {
             let when = (n + n / 10_000).checked_sub(echo.delay_ms * PER_MS + after);
             when.and_then(|when| self.played.get(when)).copied().unwrap_or(0.0)
         };
         let mut room = Random::new(5);
         let reflections = (1..30).map(|k| reflected(k * 14) * room.next() * 0.4 * (-(k as f32) / 8.0).exp());
-        let echoed = (reflected(0) + reflections.sum::<f32>()) * 10_f32.powf(echo.db / 20.0);
-        sample.saturating_add(echoed as i16)
+        (reflected(0) + reflections.sum::<f32>()) * 10_f32.powf(echo.db / 20.0)
     }
 
     fn send(&mut self) {
@@ -137,6 +155,10 @@ impl Call {
         let at = (index + 1) as f64 * 20.0;
         while let Some(event) = self.session.poll_event() {
             match event {
+                Event::Audio(Audio::G711 { law, bytes }) => {
+                    self.outcome.muted.push(bytes.iter().all(|byte| *byte == g711::silence(law)));
+                }
+                Event::Speech(_) if !self.heeds => {}
                 Event::Speech(Speech::Suspected) => {
                     self.outcome.ducked.push(at);
                     self.session.duck(self.now);

@@ -7,6 +7,7 @@ mod cost;
 mod quality;
 mod report;
 mod sounds;
+mod upward;
 
 use call::{Echo, Outcome};
 use media::vad;
@@ -36,6 +37,7 @@ fn main() -> std::io::Result<()> {
     barge_in(&mut report);
     false_alarms(&mut report, &sounds::no_speech(&music));
     echoes(&mut report);
+    upward::measure(&mut report);
     confirmation(&mut report);
     quality::measure(&mut report);
     cost::measure(&mut report);

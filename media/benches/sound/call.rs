@@ -3,6 +3,7 @@ use crate::network::{Network, Random};
 use media::{
     Audio, AudioFormat, Channel, Config, Event, Frame, Patience, Session, UtteranceId,
     codec::{Codec, Encoder, opus},
+    echo,
     rtp::Packet,
     sdp::{Direction, Negotiated, PayloadType},
     vad,
@@ -143,6 +144,7 @@ fn config(codec: Codec, uplink: AudioFormat) -> Result<Config, media::Error> {
         },
         uplink,
         vad: vad::Config { engine: vad::Engine::Off, ..vad::Config::default() },
+        echo: echo::Policy::Pass,
         seed: 1,
         reorder_window: Duration::from_millis(40),
         max_queued: Duration::from_secs(180),

@@ -30,7 +30,7 @@ use std::{
 
 use crate::{
     audio::{Audio, AudioFormat, Heard, Speech, UtteranceId},
-    codec, dtmf,
+    codec, dtmf, echo,
     ice::Checked,
     latch::{Latch, Policy, Verdict},
     playout::Tail,
@@ -67,6 +67,9 @@ pub struct Config {
     pub suppress_noise: bool,
     /// What hears the caller speak, and when.
     pub vad: vad::Config,
+    /// What the provider hears of the assistant, come back; recorded is what came. With [`vad::Engine::Off`] nobody
+    /// tells it from the caller, and it passes.
+    pub echo: echo::Policy,
     /// SSRC, first sequence number, first timestamp and report times come from it.
     pub seed: u64,
     /// The longest a gap waits for its packets; 40 ms unless there is a reason. Shorter where none is ever filled.
@@ -118,7 +121,8 @@ pub struct Transmit {
 /// What a session tells its owner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The caller's audio in the provider's format: continuous, gaps concealed, silence where the phone sends none.
+    /// The caller's audio in the provider's format: continuous, gaps concealed, silence where the phone sends none, or
+    /// nothing but our echo.
     Audio(Audio),
     /// The local detector changed its opinion.
     Speech(Speech),
@@ -193,7 +197,7 @@ impl Session {
             latch: Latch::new(media.remote, Policy::default(), now),
             nominated: 0,
             stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
-            voice: Voice::new(config.vad, uplink.rate(), media.codec.sample_rate())?,
+            voice: Voice::new(config.vad, config.echo, uplink.rate(), media.codec.sample_rate())?,
             uplink,
             presses: dtmf::Receiver::default(),
             tones: None,
@@ -626,9 +630,9 @@ impl Session {
     }
 
     fn tell_pieces(&mut self, now: Instant) {
-        for piece in self.uplink.pieces() {
+        for mut piece in self.uplink.pieces() {
             self.tape_piece(&piece);
-            let speech = self.voice.hear(&piece);
+            let speech = self.voice.hear(&mut piece);
             for digit in self.tones.as_mut().map_or_else(Vec::new, |tones| tones.hear(&piece)) {
                 if !self.downlink.sounded.may_return(digit, piece.at) {
                     self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));

@@ -15,6 +15,7 @@ mod freeswitch;
 mod keys;
 mod level;
 mod measured;
+mod muting;
 mod negotiated;
 mod noise;
 mod prompts;
@@ -62,6 +63,7 @@ fn config(uplink: AudioFormat, engine: vad::Engine) -> Config {
         media: media(Codec::Pcmu, Direction::SendRecv),
         uplink,
         vad: vad::Config { engine, ..vad::Config::default() },
+        echo: crate::echo::Policy::Mute,
         seed: 7,
         reorder_window: ms(40),
         max_queued: Duration::from_secs(180),

@@ -161,6 +161,12 @@ impl Detector {
         self.last_voice
     }
 
+    /// Whether the caller is taken to speak, if only on suspicion: what was told last is neither that this was refuted,
+    /// nor that it ended.
+    pub fn suspects(&self) -> bool {
+        self.turn.is_suspected()
+    }
+
     /// How sure the engine was that the last 32 ms it judged were speech, 0 to 1; 0 while the line is quiet.
     pub fn likelihood(&self) -> f32 {
         self.likelihood

@@ -62,6 +62,11 @@ impl Turn {
         Self { limits, state: State::Quiet { credit: Duration::ZERO } }
     }
 
+    /// Whether there was enough voice for a suspicion, which has been neither refuted nor outlived.
+    pub(super) fn is_suspected(&self) -> bool {
+        !matches!(self.state, State::Quiet { .. } | State::Rising { .. })
+    }
+
     /// Whether speech has been confirmed and has not ended.
     pub(super) fn confirmed(&self) -> bool {
         match self.state {
