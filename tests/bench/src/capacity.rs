@@ -163,14 +163,13 @@ impl Row {
             Ok(held) => held,
             Err(why) => {
                 let why = format!("not held: {}", why.to_string().lines().next().unwrap_or_default());
-                return [vec![self.calls.to_string(), detector, why, floor], vec!["–".to_owned(); 7]].concat();
+                let rest = vec!["–".to_owned(); COLUMNS.len() - 4];
+                return [vec![self.calls.to_string(), detector, why, floor], rest].concat();
             }
         };
-        let percentile =
-            |samples: &[f64], at| Metric::new("", "", "", samples.to_vec()).percentile(at).unwrap_or_default();
         let Held { talk, figures, messages } = held;
         let cpu = mean(&talk.cpu);
-        let pacing = [50.0, 99.0, 99.9].map(|at| percentile(&figures.pacing, at));
+        let (pacing, uplink) = (percentiles(&figures.pacing), percentiles(&figures.uplink));
         vec![
             self.calls.to_string(),
             detector,
@@ -178,8 +177,9 @@ impl Row {
             floor,
             format!("{:.2}", cpu / self.floor.max(f64::MIN_POSITIVE)),
             format!("{:.0}", mean(&talk.rss)),
-            format!("{:.2} / {:.2} / {:.2}", pacing[0], pacing[1], pacing[2]),
-            format!("{:.2} / {:.2}", percentile(&figures.uplink, 50.0), percentile(&figures.uplink, 99.0)),
+            pacing.map(|ms| format!("{ms:.2}")).join(" / "),
+            percentiles(&figures.interval).map(|ms| format!("{ms:.2}")).join(" / "),
+            format!("{:.2} / {:.2}", uplink[0], uplink[1]),
             format!("{messages:.1}"),
             format!("{:.0} + {:.0} + {:.0}", talk.shares.server, talk.shares.bench, talk.shares.others),
             if pacing[1] <= HELD { "yes" } else { "**no**" }.to_owned(),
@@ -203,7 +203,13 @@ fn mean(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / samples.len().max(1) as f64
 }
 
-const COLUMNS: [&str; 11] = [
+/// p50, p99 and p99.9.
+fn percentiles(samples: &[f64]) -> [f64; 3] {
+    let metric = Metric::new("", "", "", samples.to_vec());
+    [50.0, 99.0, 99.9].map(|at| metric.percentile(at).unwrap_or_default())
+}
+
+const COLUMNS: [&str; 12] = [
     "calls",
     "detector",
     "CPU % of a core per call",
@@ -211,6 +217,7 @@ const COLUMNS: [&str; 11] = [
     "× floor",
     "KiB per call",
     "pacing ms p50 / p99 / p99.9",
+    "packet to packet ms p50 / p99 / p99.9",
     "uplink ms p50 / p99",
     "messages up /s per call",
     "CPU %: server + bench + others",
@@ -235,6 +242,8 @@ impl Capacity {
                 "floor_percent_per_call_own_sockets": round(row.sockets),
                 "cpu_percent_per_call": held.map(|held| round(mean(&held.talk.cpu))),
                 "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
+                "pacing_ms": held.map(|held| percentiles(&held.figures.pacing).map(round)),
+                "interval_ms": held.map(|held| percentiles(&held.figures.interval).map(round)),
                 "messages_per_call_s": held.map(|held| round(held.messages))})
         };
         self.rows.iter().map(row).collect()
@@ -259,7 +268,10 @@ const METHOD: &str = "\
 Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as in \
 [benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by /proc, without \
 the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an absolute \
-grid of 20 ms; a row is held if its p99 is at most 5 ms. Uplink is from a phone's `sendto` to the kernel's receive time at the \
+grid of 20 ms; a row is held if its p99 is at most 5 ms. Packet to packet is how far the time between a packet and the one before \
+it is from 20 ms (from 40 where one was left out between them): a packet that is late by itself counts in the time \
+before it and in that after it, packets that are late together count at their two ends only, and in pacing each. Both are by \
+the kernel's receive time at the phones. Uplink is from a phone's `sendto` to the kernel's receive time at the \
 provider, the time in which packets wait for others of their message included: a thread that is busy for most of the time \
 sends 40 or 60 ms at once (50 messages a second are 20 ms each). The detector is `media.vad`: with `off` nobody listens on \
 our side whether the caller speaks, and interrupting is left to the provider.\n\n\
@@ -271,6 +283,8 @@ shared socket could save. × floor is of the first. It has no grid to keep, no c
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversations::Shares;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_step_that_was_not_held_says_why_in_a_whole_row() {
@@ -279,5 +293,38 @@ mod tests {
         let cells = row.cells();
         assert_eq!(cells.len(), COLUMNS.len());
         assert_eq!(cells[2], "not held: 7 of 9 calls were answered");
+    }
+
+    fn held(figures: Figures) -> Held {
+        let now = Instant::now();
+        let talk = Conversations {
+            lines: Vec::new(),
+            window: Window { from: now, until: now },
+            setup_ms: Vec::new(),
+            cpu: vec![0.15],
+            rss: vec![140.0],
+            idle_rss_kib: 0.0,
+            shares: Shares { server: 0.0, bench: 0.0, others: 0.0, stolen: 0.0 },
+            threads: BTreeMap::new(),
+        };
+        Held { talk, figures, messages: 50.0 }
+    }
+
+    fn row(held: Held) -> Row {
+        Row { calls: 100, detector: Detector::Silero, floor: 0.1, sockets: 0.12, load_before: 0.0, server: Ok(held) }
+    }
+
+    fn cell(row: &Row, column: &str) -> String {
+        let place = COLUMNS.iter().position(|name| *name == column).unwrap();
+        row.cells()[place].clone()
+    }
+
+    #[test]
+    fn what_lies_between_packets_is_told_beside_their_distance_from_the_grid() {
+        let interval: Vec<f64> = (1..=500).map(f64::from).collect();
+        let row = row(held(Figures { pacing: vec![0.25], interval, ..Figures::default() }));
+        assert_eq!(row.cells().len(), COLUMNS.len());
+        assert_eq!(cell(&row, "pacing ms p50 / p99 / p99.9"), "0.25 / 0.25 / 0.25");
+        assert_eq!(cell(&row, "packet to packet ms p50 / p99 / p99.9"), "250.00 / 495.00 / 500.00");
     }
 }
