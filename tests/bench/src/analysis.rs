@@ -10,6 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What a phone sends later than this before the end may wait for others of its message when its call is ended, and then never
+/// goes up: it does not count.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
+
 /// Samples in milliseconds, and what went missing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
@@ -64,7 +68,8 @@ pub(crate) fn figures(lines: &[Line], log: &Log, window: Window) -> Figures {
 }
 
 fn uplink(lines: &[Line], log: &Log, window: Window, figures: &mut Figures) {
-    let mut arrived = 0;
+    let until = window.until.checked_sub(ON_ITS_WAY).unwrap_or(window.from);
+    let (window, mut arrived) = (Window { until, ..window }, 0);
     for append in &log.appends {
         let line = lines.get(usize::from(append.stamp.source));
         let Some(sent) = line.and_then(|line| line.sent.get(append.stamp.number as usize)) else { continue };
@@ -226,5 +231,16 @@ mod tests {
         let figures = figures(&[Line { sent, heard: Vec::new() }], &log, window(start));
         let rounded: Vec<f64> = figures.uplink.iter().map(|sample| sample.round()).collect();
         assert_eq!((rounded, figures.uplink_lost), (vec![2.0, 1.0], 1));
+    }
+
+    #[test]
+    fn what_was_on_its_way_up_when_the_calls_ended_is_not_lost() {
+        let start = Instant::now();
+        let until = start + Duration::from_secs(60);
+        let sent = vec![start, until - 510 * MS, until - 490 * MS, until - 20 * MS];
+        let appends = vec![Append { stamp: Stamp { source: 0, number: 0 }, at: start + MS }];
+        let log = Log { appends, ..Log::default() };
+        let figures = figures(&[Line { sent, heard: Vec::new() }], &log, window(start));
+        assert_eq!((figures.uplink.len(), figures.uplink_lost), (1, 1), "the second, which had the time, is");
     }
 }

@@ -25,8 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Calls at once, one row each.
-const STEPS: [usize; 5] = [1, 100, 300, 500, 1_000];
+/// Calls at once: two rows each, without a detector and with it …
+const STEPS: [usize; 8] = [1, 100, 300, 500, 600, 700, 850, 1_000];
+/// … but for these, which look for the limit as it is by default, and have one row.
+const BETWEEN: [usize; 3] = [600, 700, 850];
 /// The most that pacing may be off for a row to count as held, ms at p99.
 const HELD: f64 = 5.0;
 /// How long a carrier may take to connect.
@@ -68,12 +70,16 @@ pub(crate) fn measure(stage: &Stage<'_>, quick: Option<usize>) -> Result<Capacit
     for calls in quick.map_or(STEPS.to_vec(), |calls| vec![calls]) {
         let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
         let (floor, sockets) = (floor(stage, plan, Layout::Shared)?, floor(stage, plan, Layout::Each)?);
-        for detector in [Detector::Off, Detector::Silero] {
+        for &detector in detectors(calls) {
             let load_before = machine::load();
             rows.push(Row { calls, detector, floor, sockets, load_before, server: hold(stage, plan, detector) });
         }
     }
     Ok(Capacity { rows })
+}
+
+fn detectors(calls: usize) -> &'static [Detector] {
+    if BETWEEN.contains(&calls) { &[Detector::Silero] } else { &[Detector::Off, Detector::Silero] }
 }
 
 fn surroundings(stage: &Stage<'_>, calls: usize) -> Result<(Provider, Phones)> {
@@ -155,6 +161,20 @@ fn hold(stage: &Stage<'_>, plan: Plan, detector: Detector) -> Result<Held> {
     Ok(Held { figures: analysis::figures(&talk.lines, &log, talk.window), talk, messages })
 }
 
+impl Held {
+    /// Packets that did not reach the phones, left out by the server or lost, and those that did not reach the provider.
+    fn missing(&self) -> (usize, usize) {
+        let Figures { slots_skipped, downlink_lost, uplink_lost, .. } = &self.figures;
+        (slots_skipped + downlink_lost, *uplink_lost)
+    }
+
+    /// What was left out has no place on the grid, and so is no part of pacing: it counts by itself.
+    fn is_kept(&self) -> bool {
+        let pacing = &self.figures.pacing;
+        !pacing.is_empty() && percentiles(pacing)[1] <= HELD && self.missing() == (0, 0)
+    }
+}
+
 impl Row {
     fn cells(&self) -> Vec<String> {
         let floor = format!("{:.3} / {:.3}", self.floor, self.sockets);
@@ -169,7 +189,8 @@ impl Row {
         };
         let Held { talk, figures, messages } = held;
         let cpu = mean(&talk.cpu);
-        let (pacing, uplink) = (percentiles(&figures.pacing), percentiles(&figures.uplink));
+        let (down, up) = held.missing();
+        let uplink = percentiles(&figures.uplink);
         vec![
             self.calls.to_string(),
             detector,
@@ -177,12 +198,13 @@ impl Row {
             floor,
             format!("{:.2}", cpu / self.floor.max(f64::MIN_POSITIVE)),
             format!("{:.0}", mean(&talk.rss)),
-            pacing.map(|ms| format!("{ms:.2}")).join(" / "),
+            percentiles(&figures.pacing).map(|ms| format!("{ms:.2}")).join(" / "),
             percentiles(&figures.interval).map(|ms| format!("{ms:.2}")).join(" / "),
+            format!("{down} / {up}"),
             format!("{:.2} / {:.2}", uplink[0], uplink[1]),
             format!("{messages:.1}"),
             format!("{:.0} + {:.0} + {:.0}", talk.shares.server, talk.shares.bench, talk.shares.others),
-            if pacing[1] <= HELD { "yes" } else { "**no**" }.to_owned(),
+            if held.is_kept() { "yes" } else { "**no**" }.to_owned(),
         ]
     }
 
@@ -209,7 +231,7 @@ fn percentiles(samples: &[f64]) -> [f64; 3] {
     [50.0, 99.0, 99.9].map(|at| metric.percentile(at).unwrap_or_default())
 }
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "calls",
     "detector",
     "CPU % of a core per call",
@@ -218,6 +240,7 @@ const COLUMNS: [&str; 12] = [
     "KiB per call",
     "pacing ms p50 / p99 / p99.9",
     "packet to packet ms p50 / p99 / p99.9",
+    "missing down / up",
     "uplink ms p50 / p99",
     "messages up /s per call",
     "CPU %: server + bench + others",
@@ -244,6 +267,8 @@ impl Capacity {
                 "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
                 "pacing_ms": held.map(|held| percentiles(&held.figures.pacing).map(round)),
                 "interval_ms": held.map(|held| percentiles(&held.figures.interval).map(round)),
+                "missing_down": held.map(|held| held.missing().0), "missing_up": held.map(|held| held.missing().1),
+                "held": held.is_some_and(Held::is_kept),
                 "messages_per_call_s": held.map(|held| round(held.messages))})
         };
         self.rows.iter().map(row).collect()
@@ -268,10 +293,12 @@ const METHOD: &str = "\
 Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as in \
 [benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by /proc, without \
 the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an absolute \
-grid of 20 ms; a row is held if its p99 is at most 5 ms. Packet to packet is how far the time between a packet and the one before \
+grid of 20 ms. Packet to packet is how far the time between a packet and the one before \
 it is from 20 ms (from 40 where one was left out between them): a packet that is late by itself counts in the time \
 before it and in that after it, packets that are late together count at their two ends only, and in pacing each. Both are by \
-the kernel's receive time at the phones. Uplink is from a phone's `sendto` to the kernel's receive time at the \
+the kernel's receive time at the phones. Neither has what never came: missing down are packet times that the server left out, and \
+packets that the phones did not get; missing up are packets of the phones that did not reach the provider, of those sent half a \
+second or more before the end. **A row is held if the p99 of pacing is at most 5 ms and nothing is missing, either way.** Uplink is from a phone's `sendto` to the kernel's receive time at the \
 provider, the time in which packets wait for others of their message included: a thread that is busy for most of the time \
 sends 40 or 60 ms at once (50 messages a second are 20 ms each). The detector is `media.vad`: with `off` nobody listens on \
 our side whether the caller speaks, and interrupting is left to the provider.\n\n\
@@ -317,6 +344,25 @@ mod tests {
     fn cell(row: &Row, column: &str) -> String {
         let place = COLUMNS.iter().position(|name| *name == column).unwrap();
         row.cells()[place].clone()
+    }
+
+    #[test]
+    fn a_row_is_held_only_if_it_keeps_the_pace_and_nothing_is_missing() {
+        let figures = |late, slots_skipped, downlink_lost, uplink_lost| {
+            let pacing = vec![late];
+            Figures { pacing, slots_skipped, downlink_lost, uplink_lost, ..Figures::default() }
+        };
+        for (figures, missing, kept) in [
+            (figures(5.0, 0, 0, 0), "0 / 0", "yes"),
+            (figures(5.1, 0, 0, 0), "0 / 0", "**no**"),
+            (figures(0.1, 1, 0, 0), "1 / 0", "**no**"),
+            (figures(0.1, 0, 2, 0), "2 / 0", "**no**"),
+            (figures(0.1, 1, 2, 3), "3 / 3", "**no**"),
+            (figures(0.1, 0, 0, 3), "0 / 3", "**no**"),
+        ] {
+            let row = row(held(figures));
+            assert_eq!((cell(&row, "missing down / up").as_str(), cell(&row, "held").as_str()), (missing, kept));
+        }
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub(crate) fn metrics(figures: &Figures, talk: &Conversations, steps: &[Step]) -
             .with("lost", figures.uplink_lost)
             .method(
                 "From just before a phone's `sendto` of a marked PCMU packet to the kernel's receive time of the \
-                 segment with its `input_audio_buffer.append` at the provider. Includes both loopback hops.",
+                 segment with its `input_audio_buffer.append` at the provider. Includes both loopback hops. What was \
+                 sent in the last half second, and was perhaps on its way when the call ended, does not count.",
             ),
         Metric::new("first_packet_ms", "first audio delta in to first RTP packet out", "ms", figures.first_packet)
             .target(99.0, 22.0)
