@@ -31,6 +31,10 @@ const STEPS: [usize; 8] = [1, 100, 300, 500, 600, 700, 850, 1_000];
 const BETWEEN: [usize; 3] = [600, 700, 850];
 /// The most that pacing may be off for a row to count as held, ms at p99.
 const HELD: f64 = 5.0;
+/// From so many calls on a row shows what a call costs: what the server needs for itself is shared by few before.
+const MANY: usize = 100;
+/// With fewer messages up than this a second, calls send more than 20 ms at once (50 are 20 ms each).
+const BUNDLED: f64 = 45.0;
 /// How long a carrier may take to connect.
 const CONNECT: Duration = Duration::from_secs(30);
 
@@ -54,6 +58,74 @@ struct Held {
     figures: Figures,
     /// Messages with audio that reached the provider, for each call and second.
     messages: f64,
+}
+
+/// What a call is to cost at most, in rows of [`MANY`] calls and more.
+struct Aim {
+    words: &'static str,
+    limit: f64,
+    /// Digits that are told.
+    digits: usize,
+    /// What a row has to say to it; nothing if it is not about such rows.
+    of: fn(&Row, &Held) -> Option<f64>,
+}
+
+const AIMS: [Aim; 5] = [
+    Aim {
+        words: "CPU with a message up every 20 ms and the detector on, in % of a core per call",
+        limit: 0.28,
+        digits: 3,
+        of: |row, held| (!held.bundles() && row.detector == Detector::Silero).then(|| held.cpu()),
+    },
+    Aim {
+        words: "CPU when load makes messages bundle up, in % of a core per call",
+        limit: 0.16,
+        digits: 3,
+        of: |_, held| held.bundles().then(|| held.cpu()),
+    },
+    Aim { words: "memory, in KiB per call", limit: 150.0, digits: 0, of: |_, held| Some(mean(&held.talk.rss)) },
+    Aim {
+        words: "× floor of one socket for all calls",
+        limit: 1.3,
+        digits: 2,
+        of: |row, held| Some(times(held.cpu(), row.floor)),
+    },
+    Aim {
+        words: "× floor of a socket for each call",
+        limit: 1.3,
+        digits: 2,
+        of: |row, held| Some(times(held.cpu(), row.sockets)),
+    },
+];
+
+impl Aim {
+    /// What came of it: in how many rows, and from which row to which.
+    fn told(&self, rows: &[Row]) -> String {
+        let Self { words, limit, digits, of } = *self;
+        let many = rows.iter().filter(|row| row.calls >= MANY);
+        let mut values: Vec<(f64, &Row)> =
+            many.filter_map(|row| Some((of(row, row.server.as_ref().ok()?)?, row))).collect();
+        values.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (Some(least), Some(most)) = (values.first(), values.last()) else {
+            return format!("- {words}, at most {limit}: not measured, there is no such row");
+        };
+        let met = values.iter().filter(|(value, _)| *value <= limit).count();
+        let verdict = if met == values.len() { "met" } else { "**not met**" };
+        let value = |(value, row): &(f64, &Row)| {
+            format!("{value:.digits$} ({} calls, detector {})", row.calls, row.detector.as_str())
+        };
+        let count = values.len();
+        format!(
+            "- {words}, at most {limit}: {verdict}, within it are {met} of {count} rows; {} to {}",
+            value(least),
+            value(most)
+        )
+    }
+}
+
+/// How many times `floor` it is.
+fn times(cpu: f64, floor: f64) -> f64 {
+    cpu / floor.max(f64::MIN_POSITIVE)
 }
 
 /// All rows.
@@ -162,6 +234,15 @@ fn hold(stage: &Stage<'_>, plan: Plan, detector: Detector) -> Result<Held> {
 }
 
 impl Held {
+    /// Percent of one core for each call.
+    fn cpu(&self) -> f64 {
+        mean(&self.talk.cpu)
+    }
+
+    fn bundles(&self) -> bool {
+        self.messages < BUNDLED
+    }
+
     /// Packets that did not reach the phones, left out by the server or lost, and those that did not reach the provider.
     fn missing(&self) -> (usize, usize) {
         let Figures { slots_skipped, downlink_lost, uplink_lost, .. } = &self.figures;
@@ -188,7 +269,7 @@ impl Row {
             }
         };
         let Held { talk, figures, messages } = held;
-        let cpu = mean(&talk.cpu);
+        let cpu = held.cpu();
         let (down, up) = held.missing();
         let uplink = percentiles(&figures.uplink);
         vec![
@@ -196,7 +277,7 @@ impl Row {
             detector,
             format!("{cpu:.3}"),
             floor,
-            format!("{:.2}", cpu / self.floor.max(f64::MIN_POSITIVE)),
+            format!("{:.2} / {:.2}", times(cpu, self.floor), times(cpu, self.sockets)),
             format!("{:.0}", mean(&talk.rss)),
             percentiles(&figures.pacing).map(|ms| format!("{ms:.2}")).join(" / "),
             percentiles(&figures.interval).map(|ms| format!("{ms:.2}")).join(" / "),
@@ -206,6 +287,18 @@ impl Row {
             format!("{:.0} + {:.0} + {:.0}", talk.shares.server, talk.shares.bench, talk.shares.others),
             if held.is_kept() { "yes" } else { "**no**" }.to_owned(),
         ]
+    }
+
+    /// What sockets of its own cost a call, by the floors, beside all that the server takes.
+    fn own_sockets(&self) -> Option<String> {
+        let cpu = self.server.as_ref().ok()?.cpu();
+        let (calls, shared, own) = (self.calls, self.floor, self.sockets);
+        let (more, share) = (own - shared, 100.0 * times(own - shared, cpu));
+        Some(format!(
+            "- {calls} calls: {shared:.3} with one socket, {own:.3} with a socket each: {more:+.3} % of a core per call, \
+             {share:+.0} % of the {cpu:.3} that the server takes (detector {})",
+            self.detector.as_str()
+        ))
     }
 
     fn threads(&self) -> Option<String> {
@@ -236,7 +329,7 @@ const COLUMNS: [&str; 13] = [
     "detector",
     "CPU % of a core per call",
     "floor: one socket / each its own",
-    "× floor",
+    "× floor: one socket / each its own",
     "KiB per call",
     "pacing ms p50 / p99 / p99.9",
     "packet to packet ms p50 / p99 / p99.9",
@@ -257,13 +350,24 @@ impl Capacity {
         text
     }
 
+    /// Each aim, and whether it was met.
+    fn aims(&self) -> String {
+        AIMS.map(|aim| aim.told(&self.rows)).join("\n")
+    }
+
+    /// A line for each step: both its rows have the same floors, and the last of them the detector.
+    fn layouts(&self) -> String {
+        let steps = self.rows.chunk_by(|row, next| row.calls == next.calls);
+        steps.filter_map(|rows| rows.iter().rev().find_map(Row::own_sockets)).collect::<Vec<_>>().join("\n")
+    }
+
     /// For a program.
     pub(crate) fn summary(&self) -> Value {
         let row = |row: &Row| {
             let held = row.server.as_ref().ok();
             json!({"calls": row.calls, "detector": row.detector.as_str(), "floor_percent_per_call": round(row.floor),
                 "floor_percent_per_call_own_sockets": round(row.sockets),
-                "cpu_percent_per_call": held.map(|held| round(mean(&held.talk.cpu))),
+                "cpu_percent_per_call": held.map(|held| round(held.cpu())),
                 "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
                 "pacing_ms": held.map(|held| percentiles(&held.figures.pacing).map(round)),
                 "interval_ms": held.map(|held| percentiles(&held.figures.interval).map(round)),
@@ -280,9 +384,12 @@ impl Capacity {
         let threads: Vec<String> = self.rows.iter().filter_map(Row::threads).collect();
         let page = format!(
             "# Capacity\n\nWritten by `make bench-capacity` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\n\
+             ## Aims\n\n{AIMED}\n\n{}\n\n## Layout of sockets\n\n{LAYOUT}\n\n{}\n\n{DECIDED}\n\n\
              ## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. Phones and provider share these cores with the \
              server.\n\n## The server's threads, in percent of one core\n\n{}\n",
             self.table(),
+            self.aims(),
+            self.layouts(),
             threads.join("\n")
         );
         fs::write(docs.join("benchmarks-capacity.md"), page).context("write benchmarks-capacity.md")
@@ -291,21 +398,38 @@ impl Capacity {
 
 const METHOD: &str = "\
 Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as in \
-[benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by /proc, without \
-the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an absolute \
-grid of 20 ms. Packet to packet is how far the time between a packet and the one before \
-it is from 20 ms (from 40 where one was left out between them): a packet that is late by itself counts in the time \
-before it and in that after it, packets that are late together count at their two ends only, and in pacing each. Both are by \
-the kernel's receive time at the phones. Neither has what never came: missing down are packet times that the server left out, and \
-packets that the phones did not get; missing up are packets of the phones that did not reach the provider, of those sent half a \
-second or more before the end. **A row is held if the p99 of pacing is at most 5 ms and nothing is missing, either way.** Uplink is from a phone's `sendto` to the kernel's receive time at the \
-provider, the time in which packets wait for others of their message included: a thread that is busy for most of the time \
-sends 40 or 60 ms at once (50 messages a second are 20 ms each). The detector is `media.vad`: with `off` nobody listens on \
-our side whether the caller speaks, and interrupting is left to the provider.\n\n\
-The floor is measured in the same run, with the same phones and provider, on a program that only carries: each datagram is \
-sent back and wrapped into one message up; what the provider says is read and dropped. It is measured with one RTP socket for \
-all calls, read and written 64 datagrams at a time, and with a socket for each call as the server has: the difference is what a \
-shared socket could save. × floor is of the first. It has no grid to keep, no call, no codec and no detector.";
+[benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by /proc, \
+without the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an \
+absolute grid of 20 ms. Packet to packet is how far the time between a packet and the one before it is from 20 ms (from \
+40 where one was left out between them): a packet that is late by itself counts in the time before it and in that after \
+it, packets that are late together count at their two ends only, and in pacing each. Both are by the kernel's receive \
+time at the phones. Neither has what never came: missing down are packet times that the server left out, and packets that \
+the phones did not get; missing up are packets of the phones that did not reach the provider, of those sent half a second \
+or more before the end. **A row is held if the p99 of pacing is at most 5 ms and nothing is missing, either way.** Uplink \
+is from a phone's `sendto` to the kernel's receive time at the provider, the time in which packets wait for others of \
+their message included: a thread that is busy for most of the time sends 40 or 60 ms at once (50 messages a second are 20 \
+ms each). The detector is `media.vad`: with `off` nobody listens on our side whether the caller speaks, and interrupting \
+is left to the provider.\n\n\
+The floor is measured in the same run, with the same phones and provider, on a program that only carries: each datagram \
+is sent back and wrapped into one message up; what the provider says is read and dropped. It is measured with one RTP \
+socket for all calls, read and written 64 datagrams at a time (`recvmmsg`, `sendmmsg`), and with a socket for each call. \
+It has no grid to keep, no call, no codec and no detector, and it sends 20 ms in every message: where the server bundles, \
+it sends fewer than its floor.";
+
+const AIMED: &str = "\
+Of rows of 100 calls and more: with fewer a call bears much of what the server takes for itself. Calls bundle up in rows \
+with fewer than 45 messages a second. Rows count whether they were held or not.";
+
+const LAYOUT: &str = "\
+The server runs its calls on threads of their own, away from signalling and storage (`media`: one single-threaded runtime \
+each; a call is placed on one and stays there), and each call has a pair of UDP sockets of its own, for RTP and RTCP. The \
+other layout, one socket for all calls with `recvmmsg` and `sendmmsg`, was measured by the floor of this run; what a \
+socket for each call costs more than that:";
+
+const DECIDED: &str = "\
+That is what a shared socket could save. Each call keeps its own: the rest of a call costs several times as much; a call \
+has ports of its own, so no packet is told apart by its source, which NAT may change; and the kernel wakes the thread \
+that has the call, so no packet crosses a thread.";
 
 #[cfg(test)]
 mod tests {
@@ -344,6 +468,42 @@ mod tests {
     fn cell(row: &Row, column: &str) -> String {
         let place = COLUMNS.iter().position(|name| *name == column).unwrap();
         row.cells()[place].clone()
+    }
+
+    #[test]
+    fn an_aim_is_met_only_if_all_rows_that_it_is_about_are_within_it() {
+        let one = |calls, detector, messages, cpu| {
+            let mut held = held(Figures::default());
+            (held.messages, held.talk.cpu) = (messages, vec![cpu]);
+            Row { calls, detector, ..row(held) }
+        };
+        let mut rows = vec![
+            one(1, Detector::Silero, 50.0, 0.9),
+            one(100, Detector::Off, 50.0, 0.3),
+            one(100, Detector::Silero, 50.0, 0.28),
+            one(300, Detector::Silero, 50.0, 0.25),
+        ];
+        let [every, bundled, ..] = AIMS;
+        let told = every.told(&rows);
+        let figures = "0.250 (300 calls, detector silero) to 0.280 (100 calls, detector silero)";
+        assert!(told.ends_with(&format!("at most 0.28: met, within it are 2 of 2 rows; {figures}")), "{told}");
+        assert!(bundled.told(&rows).ends_with("at most 0.16: not measured, there is no such row"));
+        rows.push(one(500, Detector::Silero, 50.0, 0.281));
+        rows.push(one(1_000, Detector::Off, 17.7, 0.12));
+        assert!(every.told(&rows).contains("**not met**, within it are 2 of 3 rows"), "{}", every.told(&rows));
+        assert!(bundled.told(&rows).contains("met, within it are 1 of 1 rows; 0.120 (1000 calls, detector off)"));
+    }
+
+    #[test]
+    fn what_own_sockets_cost_is_told_once_a_step_with_its_share_of_the_whole() {
+        let off = Row { detector: Detector::Off, ..row(held(Figures::default())) };
+        let capacity = Capacity { rows: vec![off, row(held(Figures::default()))] };
+        assert_eq!(
+            capacity.layouts(),
+            "- 100 calls: 0.100 with one socket, 0.120 with a socket each: +0.020 % of a core per call, +13 % of the 0.150 that \
+             the server takes (detector silero)"
+        );
+        assert_eq!(cell(&capacity.rows[0], "× floor: one socket / each its own"), "1.50 / 1.25");
     }
 
     #[test]
