@@ -38,6 +38,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 /// Rows of the page; the first half is the warm-up, in which what the server keeps of its last calls fills up.
 const PARTS: u32 = 6;
+/// Memory is flat if it grows by less than this, percent an hour.
+const FLAT: f64 = 1.0;
 /// So far off its grid a packet is late, ms.
 pub(crate) const LATE: f64 = 10.0;
 /// So many late packets of one call, one after the other, are a burst.
@@ -58,7 +60,8 @@ pub(crate) struct Soak {
     /// How the server got a core, in words.
     scheduling: String,
     complaints: usize,
-    faults: usize,
+    /// What the provider saw, in words.
+    faults: String,
     clean: bool,
 }
 
@@ -107,7 +110,7 @@ pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
     soak.complaints = server.complaints();
     soak.scheduling = server.scheduling();
     soak.clean = server.end()?;
-    soak.faults = provider.stop()?.faults.len();
+    soak.faults = provider.stop()?.kinds_of_faults();
     soak.load = (before, machine::load());
     soak.busy = machine::Work::so_far().percent_since(work);
     Ok(soak)
@@ -203,11 +206,25 @@ pub(crate) fn bursts(off_grid: &[f64]) -> usize {
         .count()
 }
 
+/// KiB an hour by which the least-squares line through `usage` rises, and the same in percent of what is held.
+fn growth(usage: &[Usage]) -> Option<(f64, f64)> {
+    let slope = memory::slope(usage)? * 3_600.0;
+    let mean = usage.iter().map(|usage| usage.rss_kib).sum::<f64>() / usage.len() as f64;
+    Some((round(slope), round(100.0 * slope / mean)))
+}
+
+/// Growth in words, and whether it is none. Memory that shrinks does not grow.
+fn told(growth: Option<(f64, f64)>) -> String {
+    let Some((kib, percent)) = growth else { return "not measured".to_owned() };
+    let verdict = if percent < FLAT { "met" } else { "**not met**" };
+    format!("{kib:+.0} KiB an hour ({percent:+.2} %); less than {FLAT} % an hour: {verdict}")
+}
+
 impl Soak {
     fn new(length: Duration) -> Self {
         let parts = vec![Part::default(); PARTS as usize];
         let (settled, nothing) = (Vec::new(), (0.0, 0.0));
-        let (complaints, faults, clean) = (0, 0, false);
+        let (complaints, faults, clean) = (0, String::new(), false);
         Self {
             length,
             parts,
@@ -236,11 +253,14 @@ impl Soak {
         }
     }
 
-    /// KiB an hour, by the least-squares line through the second half, and the same in percent of what is held.
-    fn growth(&self) -> Option<(f64, f64)> {
-        let slope = memory::slope(&self.settled)? * 3_600.0;
-        let mean = self.settled.iter().map(|usage| usage.rss_kib).sum::<f64>() / self.settled.len() as f64;
-        Some((round(slope), round(100.0 * slope / mean)))
+    /// Growth in the last half …
+    fn half(&self) -> Option<(f64, f64)> {
+        growth(&self.settled)
+    }
+
+    /// … and in the last quarter of the time.
+    fn quarter(&self) -> Option<(f64, f64)> {
+        growth(self.settled.get(self.settled.len() / 2..)?)
     }
 
     /// For a terminal, and the heart of the page.
@@ -274,13 +294,15 @@ impl Soak {
     }
 
     fn summing_up(&self) -> String {
-        let growth = self.growth().map_or("not measured".to_owned(), |(kib, percent)| {
-            format!("{kib:+.0} KiB an hour ({percent:+.2} %) in the second half")
-        });
+        let bursts = self.parts.iter().map(|part| part.bursts).sum::<usize>();
         format!(
-            "\nMemory: {growth}. CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
+            "\n- Memory in the last half: {}\n- Memory in the last quarter: {}\n- No burst of late packets: {} ({bursts})\n\n\
+             CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
              provider: {}. The server ended {}. Load average {:.2} before and {:.2} after; all that ran on the machine kept its \
              cores busy for {:.0} % of the time, the hypervisor took {:.1} %. The server got a core {}.\n",
+            told(self.half()),
+            told(self.quarter()),
+            if bursts == 0 { "met" } else { "**not met**" },
             self.cpu,
             self.complaints,
             self.faults,
@@ -295,12 +317,14 @@ impl Soak {
 
     /// For a program.
     pub(crate) fn summary(&self) -> Value {
-        let growth = self.growth();
+        let (half, quarter) = (self.half(), self.quarter());
         let sum = |count: fn(&Part) -> usize| self.parts.iter().map(count).sum::<usize>();
         json!({"minutes": self.length.as_secs() / 60, "calls": sum(|part| part.ended),
             "packets": sum(|part| part.pacing.len()), "bursts": sum(|part| part.bursts),
             "missing": sum(|part| part.missing), "cpu_percent_per_call": round(self.cpu),
-            "growth_kib_per_hour": growth.map(|(kib, _)| kib), "growth_percent_per_hour": growth.map(|(_, percent)| percent)})
+            "growth_kib_per_hour": half.map(|(kib, _)| kib), "growth_percent_per_hour": half.map(|(_, percent)| percent),
+            "last_quarter_growth_kib_per_hour": quarter.map(|(kib, _)| kib),
+            "last_quarter_growth_percent_per_hour": quarter.map(|(_, percent)| percent)})
     }
 
     /// Writes its page.
@@ -317,11 +341,13 @@ impl Soak {
 
 const METHOD: &str = "\
 A hundred calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback and a \
-conversation as in [benchmarks.md](benchmarks.md). Every 24 s the oldest twenty are hung up and twenty are placed, so that a \
-call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through the \
-second half: the messages of the last 1,000 calls are kept (`trace.calls`), and until there have been as many, memory grows by design. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is late beyond 10 ms, three late \
-ones of a call in a row are a burst. Missing are packets that were left out or lost. A group counts in the row in which it ends, \
-from 2 s after its last answer on.";
+conversation as in [benchmarks.md](benchmarks.md). Every 24 s the oldest twenty are hung up and twenty are placed, so \
+that a call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through \
+the last half and through the last quarter of the time. The messages of the last 1,000 calls are kept (`trace.calls`): \
+until there have been as many, for about twenty minutes, memory grows by design, and after that there is nothing that is to \
+grow. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is late beyond 10 ms, three late \
+ones of a call in a row are a burst. Missing are packets that were left out or lost. A group counts in the row in which \
+it ends, from 2 s after its last answer on.";
 
 #[cfg(test)]
 mod tests {
@@ -332,6 +358,34 @@ mod tests {
         let off = [0.1, 11.0, 12.0, 0.2, 11.0, 12.0, 13.0, 14.0, 0.1, 20.0];
         assert_eq!(bursts(&off), 1);
         assert_eq!(bursts(&[]), 0);
+    }
+
+    fn watched(kib: impl Fn(u32) -> f64) -> Soak {
+        let (mut soak, start) = (Soak::new(Duration::from_secs(3_600)), Instant::now());
+        for second in (0_u32..3_600).step_by(5) {
+            let after = Duration::from_secs(second.into());
+            soak.look(after, Usage { cpu: Duration::ZERO, rss_kib: kib(second), at: start + after });
+        }
+        soak
+    }
+
+    #[test]
+    fn growth_that_ends_before_the_last_quarter_is_told_apart_from_growth_that_goes_on() {
+        let filled = watched(|second| 70_000.0 + f64::from(second.min(2_700)));
+        assert!(filled.half().is_some_and(|(kib, percent)| kib > 1_000.0 && percent > FLAT), "{:?}", filled.half());
+        assert_eq!(filled.quarter(), Some((0.0, 0.0)));
+        let text = filled.summing_up();
+        assert!(text.contains("less than 1 % an hour: **not met**\n- Memory in the last quarter: "), "{text}");
+        assert!(text.contains("less than 1 % an hour: met\n- No burst of late packets: met (0)\n"), "{text}");
+        let rising = watched(|second| 70_000.0 + f64::from(second));
+        assert!(rising.quarter().is_some_and(|(kib, percent)| (kib - 3_600.0).abs() < 1.0 && percent > FLAT));
+    }
+
+    #[test]
+    fn what_was_not_watched_has_no_growth() {
+        let soak = Soak::new(Duration::from_secs(60));
+        assert_eq!((soak.half(), soak.quarter()), (None, None));
+        assert!(soak.summing_up().contains("Memory in the last half: not measured"));
     }
 
     #[test]

@@ -41,6 +41,9 @@ const UPGRADE: Duration = Duration::from_secs(40);
 /// Connections that may wait to be carried; beyond it the accepting thread waits.
 const WAITING: usize = 256;
 
+/// So many characters of a fault are told: one that quotes a message is as long as that.
+const LONGEST_FAULT: usize = 160;
+
 /// One marked packet of a phone, as it reached the provider.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Append {
@@ -70,6 +73,23 @@ pub(crate) struct Log {
     pub(crate) connections: usize,
     /// Messages that were not understood, and connections that broke: there should be none.
     pub(crate) faults: Vec<String>,
+}
+
+impl Log {
+    /// How many faults of each kind there were, and the first of each: a kind is what stands before the colon. "none" without any.
+    pub(crate) fn kinds_of_faults(&self) -> String {
+        let mut kinds: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for fault in self.faults.iter().map(String::as_str) {
+            let (kind, _) = fault.split_once(':').unwrap_or((fault, ""));
+            kinds.entry(kind).or_insert((0, fault)).0 += 1;
+        }
+        let told = kinds.iter().map(|(kind, (count, first))| {
+            let first: String = first.chars().take(LONGEST_FAULT).map(|c| if c == '\n' { ' ' } else { c }).collect();
+            format!("{count} × {kind} (the first: `{first}`)")
+        });
+        let told: Vec<String> = told.collect();
+        if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+    }
 }
 
 /// A running provider.
@@ -485,5 +505,17 @@ mod tests {
         assert_eq!(log.appends.iter().map(|append| append.stamp).collect::<Vec<_>>(), [stamp]);
         assert_eq!(log.items.iter().map(|item| item.truncated).collect::<Vec<_>>(), [Some(60)]);
         assert_eq!(log.faults, Vec::<String>::new());
+    }
+
+    #[test]
+    fn faults_are_told_by_kind_with_the_first_of_each() {
+        let faults = ["upgrade: one\nline", "an unknown item: item_3_1", "upgrade: another", "audio that is not base64"];
+        let log = Log { faults: faults.map(str::to_owned).to_vec(), ..Log::default() };
+        assert_eq!(
+            log.kinds_of_faults(),
+            "1 × an unknown item (the first: `an unknown item: item_3_1`), 1 × audio that is not base64 (the first: `audio that is \
+             not base64`), 2 × upgrade (the first: `upgrade: one line`)"
+        );
+        assert_eq!(Log::default().kinds_of_faults(), "none");
     }
 }
