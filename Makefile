@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help api api-ready deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready sdk sdk-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-faults bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
+.PHONY: help api api-ready deny demo test build models deps-build deps-demo deps-test format lint unit outside tidy judge judge-ready pesq-ready sdk sdk-ready bench bench-capacity bench-barge-in bench-codecs bench-dialects bench-faults bench-memory bench-parse bench-soak bench-sound bench-srtp fuzz clean
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 cache := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ramal
@@ -117,14 +117,15 @@ bench-codecs: deps-build ## measure each codec, and write docs/benchmarks-codecs
 bench-srtp: ## measure protecting and unprotecting packets, in every suite
 	@cargo bench --locked --quiet --package media --bench srtp
 
-bench-sound: pesq-ready ## score what a bad network leaves of speech, and write docs/benchmarks-sound.md
+bench-sound: deps-build pesq-ready ## score what a bad network leaves of speech, and write docs/benchmarks-sound.md
 	@cargo bench --locked --quiet --package media --bench sound
 
 fuzz: deps-build ## let a fuzzer at each parser, FUZZ_SECONDS (600) each
 	$(call say,fuzzing each parser)
 	@fuzz/run
 
-pesq-ready:
+pesq-ready: deps-build
+	@scripts/install.sh pesq
 	@tests/judge/prepare pesq
 
 deps-build:

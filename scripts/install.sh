@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a task of the Makefile needs, and only the missing ones.
-# usage: scripts/install.sh build|demo|test|music|stores ...
+# usage: scripts/install.sh build|demo|test|music|pesq|stores ...
 set -euo pipefail
 
 BUILD=(build-essential cmake pkg-config clang libclang-dev ca-certificates)
@@ -60,7 +60,7 @@ nextest() {
     cargo install --locked cargo-nextest
 }
 
-[ $# -gt 0 ] || { say "usage: scripts/install.sh build|demo|test|music|stores ..."; exit 2; }
+[ $# -gt 0 ] || { say "usage: scripts/install.sh build|demo|test|music|pesq|stores ..."; exit 2; }
 if ! command -v apt-get >/dev/null; then
     say "install: this is not Debian or a relative of it; install by hand what scripts/install.sh names"
     exit 1
@@ -71,6 +71,8 @@ for task in "$@"; do
     demo) packages "${SPEECH[@]}"; npm_client ;;
     test) packages "${TEST[@]}"; unstarted kamailio kamailio-tls-modules; unstarted redis-server; nextest ;;
     music) packages asterisk-moh-opsound-wav ;;
+    # PESQ comes as source, and is built for the Python that is here.
+    pesq) packages "${SPEECH[@]}" python3-dev ;;
     stores) packages postgresql; unstarted redis-server ;;
     *) say "install: no such task: $task"; exit 2 ;;
     esac
