@@ -1,6 +1,9 @@
 //! `make bench-codecs`: what each codec costs for 20 ms of sound, in microseconds of one core, written to
 //! docs/benchmarks-codecs.md.
 #![expect(clippy::disallowed_methods, reason = "a program that measures time")]
+#[path = "../../tests/bench/src/origin.rs"]
+mod origin;
+
 use media::{
     Frame, SampleRate,
     codec::{Codec, Decoder, Encoder, opus},
@@ -38,8 +41,10 @@ Opus repairs lost packets (40 kbit/s, complexity 5).
 ";
 
 fn main() -> Result<()> {
-    let mut page = String::from(
-        "# Codecs\n\nWritten by `make bench-codecs`; measured again, not edited.\n\n\
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let (machine, when) = (origin::Machine::look()?, origin::when(&docs));
+    let mut page = format!(
+        "# Codecs\n\nWritten by `make bench-codecs` on {when}; measured again, not edited.\n\n\
          | codec | bytes of 20 ms | encode µs p50 / p99 | decode µs p50 / p99 | provider at kHz | up µs p50 | down µs p50 \
          | prompt µs | share of a core % |\n|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -49,7 +54,7 @@ fn main() -> Result<()> {
         writeln!(page, "{line}")?;
     }
     page.push_str(METHOD);
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    writeln!(page, "\n## Machine\n\n{machine}. One core of it does all this.")?;
     fs::write(docs.join("benchmarks-codecs.md"), page)?;
     Ok(())
 }

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stdout, reason = "a program that tells what it measures")]
 mod call;
 mod cost;
+#[path = "../../../tests/bench/src/origin.rs"]
+mod origin;
 mod quality;
 mod report;
 mod sounds;
@@ -147,7 +149,7 @@ fn false_alarms(report: &mut Report, kinds: &[Kind]) {
          `confirm_after` at 220 ms and no pause (`insist_after` is 220 ms, too): a duck comes later, and a cut sooner. The defaults were \
          chosen on other speech, other voices and other words than these.",
     );
-    report.table(&["sound", "sounds", "ducked", "paused", "cut", "70 / 220 / 220 ms: ducked", "70 / 220 / 220 ms: cut"]);
+    report.table(&["sound", "sounds", "ducked", "paused", "cut", "70 / 220 / 220: ducked", "70 / 220 / 220: cut"]);
     let (suspect_after, believed_after) = (Duration::from_millis(70), Duration::from_millis(220));
     let quick = vad::Config {
         suspect_after,

@@ -1,4 +1,5 @@
 //! The page and its plots.
+use crate::origin::{self, Machine};
 use std::{fmt::Write, io::Result, path::Path};
 
 const WIDTH: f64 = 640.0;
@@ -36,9 +37,10 @@ impl Report {
     }
 
     pub(crate) fn write(&self, docs: &Path) -> Result<()> {
-        let mut page = String::from(
-            "# Barge-in\n\nWritten by `make bench-barge-in`; measured again, not edited. Whole media sessions in virtual time: the assistant \
-             talks, a phone sends RTP, and the session ducks and cuts as in a call.\n",
+        let (machine, when) = (Machine::look()?, origin::when(docs));
+        let mut page = format!(
+            "# Barge-in\n\nWritten by `make bench-barge-in` on {when}; measured again, not edited. Whole media sessions in virtual \
+             time: the assistant talks, a phone sends RTP, and the session ducks and cuts as in a call.\n",
         );
         page.push_str(&self.page);
         page.push_str("\n## Plots\n\nOn a quiet line without echo.\n\n");
@@ -46,6 +48,7 @@ impl Report {
             let _ = writeln!(page, "![{id}](bench/{id}.svg)"); // as above
             std::fs::write(docs.join(format!("bench/{id}.svg")), svg)?;
         }
+        let _ = writeln!(page, "\n## Machine\n\n{machine}. Only the costs depend on it."); // as above
         std::fs::write(docs.join("benchmarks-barge-in.md"), page)
     }
 }

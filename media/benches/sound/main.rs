@@ -7,6 +7,8 @@
 mod call;
 mod delay;
 mod network;
+#[path = "../../../tests/bench/src/origin.rs"]
+mod origin;
 mod plot;
 mod receivers;
 mod report;

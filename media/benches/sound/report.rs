@@ -2,6 +2,7 @@
 use crate::{
     CODECS, Key, Measured, Receiver, Result,
     network::{Loss, Network},
+    origin::{self, Machine},
     plot::{self, Curve},
     resampling::{self, Design, PAIRS},
 };
@@ -37,8 +38,10 @@ pub(crate) fn write(
 ) -> Result<()> {
     let docs = folder.map_or_else(|| root.join("docs"), Into::into);
     fs::create_dir_all(docs.join("bench"))?;
+    let (machine, when) = (Machine::look()?, origin::when(root));
     let mut text = format!(
-        "# Sound\n\nWritten by `make bench-sound`, {seeds} seeds a condition; measured again, not edited. Times are of {}.\n\n",
+        "# Sound\n\nWritten by `make bench-sound` on {when}; measured again, not edited. {seeds} seeds a condition; times are of \
+         {}.\n\n",
         if cfg!(debug_assertions) { "an unoptimised build" } else { "a release build" }
     );
     for codec in CODECS {
@@ -51,6 +54,7 @@ pub(crate) fn write(
     writeln!(text, "## Cost of concealment\n\n{}\n", concealment_cost())?;
     resampling_table(&mut text)?;
     text.push_str(METHOD);
+    writeln!(text, "\n## Machine\n\n{machine}. Only the times of concealment and resampling depend on it.")?;
     fs::write(docs.join("benchmarks-sound.md"), text)?;
     Ok(())
 }

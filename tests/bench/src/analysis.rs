@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a phone sends later than this before the end may wait for others of its message when its call is ended, and then never
-/// goes up: it does not count.
+/// What a phone sends later than this before the end may wait for others of its message when its call is ended, and
+/// then never goes up: it does not count.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// Samples in milliseconds, and what went missing.

@@ -4,8 +4,9 @@ use crate::{
     conversations::{self, Conversations, Plan},
     crowd::Stage,
     floor::Layout,
-    machine::{self, Machine},
+    machine,
     metric::{Metric, round},
+    origin::Machine,
     phones::{Floors, Phones},
     provider::{Provider, Security, Tls},
     server::{self, Detector, Server, Usage},
@@ -243,7 +244,7 @@ impl Held {
         self.messages < BUNDLED
     }
 
-    /// Packets that did not reach the phones, left out by the server or lost, and those that did not reach the provider.
+    /// Packets that did not reach the phones, left out or lost, and those of theirs that did not reach the provider.
     fn missing(&self) -> (usize, usize) {
         let Figures { slots_skipped, downlink_lost, uplink_lost, .. } = &self.figures;
         (slots_skipped + downlink_lost, *uplink_lost)
@@ -295,8 +296,8 @@ impl Row {
         let (calls, shared, own) = (self.calls, self.floor, self.sockets);
         let (more, share) = (own - shared, 100.0 * times(own - shared, cpu));
         Some(format!(
-            "- {calls} calls: {shared:.3} with one socket, {own:.3} with a socket each: {more:+.3} % of a core per call, \
-             {share:+.0} % of the {cpu:.3} that the server takes (detector {})",
+            "- {calls} calls: {shared:.3} with one socket, {own:.3} with a socket each: {more:+.3} % of a core per \
+             call, {share:+.0} % of the {cpu:.3} that the server takes (detector {})",
             self.detector.as_str()
         ))
     }
@@ -380,13 +381,12 @@ impl Capacity {
 
     /// Writes its page.
     pub(crate) fn write(&self, docs: &Path, machine: &Machine, when: &str) -> Result<()> {
-        let Machine { cpu, cores, memory_gib, kernel } = machine;
         let threads: Vec<String> = self.rows.iter().filter_map(Row::threads).collect();
         let page = format!(
             "# Capacity\n\nWritten by `make bench-capacity` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\n\
              ## Aims\n\n{AIMED}\n\n{}\n\n## Layout of sockets\n\n{LAYOUT}\n\n{}\n\n{DECIDED}\n\n\
-             ## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. Phones and provider share these cores with the \
-             server.\n\n## The server's threads, in percent of one core\n\n{}\n",
+             ## Machine\n\n{machine}. Phones and provider share these cores with the server.\n\n\
+             ## The server's threads, in percent of one core\n\n{}\n",
             self.table(),
             self.aims(),
             self.layouts(),
@@ -397,39 +397,40 @@ impl Capacity {
 }
 
 const METHOD: &str = "\
-Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as in \
-[benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by /proc, \
-without the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's distance from an \
-absolute grid of 20 ms. Packet to packet is how far the time between a packet and the one before it is from 20 ms (from \
-40 where one was left out between them): a packet that is late by itself counts in the time before it and in that after \
-it, packets that are late together count at their two ends only, and in pacing each. Both are by the kernel's receive \
-time at the phones. Neither has what never came: missing down are packet times that the server left out, and packets that \
-the phones did not get; missing up are packets of the phones that did not reach the provider, of those sent half a second \
-or more before the end. **A row is held if the p99 of pacing is at most 5 ms and nothing is missing, either way.** Uplink \
-is from a phone's `sendto` to the kernel's receive time at the provider, the time in which packets wait for others of \
-their message included: a thread that is busy for most of the time sends 40 or 60 ms at once (50 messages a second are 20 \
-ms each). The detector is `media.vad`: with `off` nobody listens on our side whether the caller speaks, and interrupting \
-is left to the provider.\n\n\
-The floor is measured in the same run, with the same phones and provider, on a program that only carries: each datagram \
-is sent back and wrapped into one message up; what the provider says is read and dropped. It is measured with one RTP \
-socket for all calls, read and written 64 datagrams at a time (`recvmmsg`, `sendmmsg`), and with a socket for each call. \
-It has no grid to keep, no call, no codec and no detector, and it sends 20 ms in every message: where the server bundles, \
-it sends fewer than its floor.";
+Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as \
+in [benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by \
+/proc, without the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's \
+distance from an absolute grid of 20 ms. Packet to packet is the inter-packet deviation: by how much the time between \
+two neighbours differs from 20 ms (from 40 where one was left out between them). A packet that is late by itself \
+counts there twice, before and after it; of packets that are late together only the ends count, while each of them \
+counts in pacing. Both are by the kernel's receive time at the phones. Neither has what never came: missing down are \
+packet times that the server left out, and packets that the phones did not get; missing up are packets of the phones \
+that did not reach the provider, of those sent half a second or more before the end. **A row is held if the p99 of \
+pacing is at most 5 ms and nothing is missing, either way.** Uplink is from a phone's `sendto` to the kernel's \
+receive time at the provider, the time in which packets wait for others of their message included: a thread that is \
+busy for most of the time sends 40 or 60 ms at once (50 messages a second are 20 ms each). The detector is \
+`media.vad`: with `off` nobody listens on our side whether the caller speaks, and interrupting is left to the \
+provider.\n\n\
+The floor is measured in the same run, with the same phones and provider, on a program that only carries: each \
+datagram is sent back and wrapped into one message up; what the provider says is read and dropped. It is measured \
+with one RTP socket for all calls, read and written 64 datagrams at a time (`recvmmsg`, `sendmmsg`), and with a \
+socket for each call. It has no grid to keep, no call, no codec and no detector, and it sends 20 ms in every message: \
+where the server bundles, it sends fewer than its floor.";
 
 const AIMED: &str = "\
-Of rows of 100 calls and more: with fewer a call bears much of what the server takes for itself. Calls bundle up in rows \
-with fewer than 45 messages a second. Rows count whether they were held or not.";
+Of rows of 100 calls and more: with fewer a call bears much of what the server takes for itself. Calls bundle up in \
+rows with fewer than 45 messages a second. Rows count whether they were held or not.";
 
 const LAYOUT: &str = "\
-The server runs its calls on threads of their own, away from signalling and storage (`media`: one single-threaded runtime \
-each; a call is placed on one and stays there), and each call has a pair of UDP sockets of its own, for RTP and RTCP. The \
-other layout, one socket for all calls with `recvmmsg` and `sendmmsg`, was measured by the floor of this run; what a \
-socket for each call costs more than that:";
+The server runs its calls on threads of their own, away from signalling and storage (`media`: one single-threaded \
+runtime each; a call is placed on one and stays there), and each call has a pair of UDP sockets of its own, for RTP \
+and RTCP. The other layout, one socket for all calls with `recvmmsg` and `sendmmsg`, was measured by the floor of \
+this run; what a socket for each call costs more than that:";
 
 const DECIDED: &str = "\
-That is what a shared socket could save. Each call keeps its own: the rest of a call costs several times as much; a call \
-has ports of its own, so no packet is told apart by its source, which NAT may change; and the kernel wakes the thread \
-that has the call, so no packet crosses a thread.";
+That is what a shared socket could save. Each call keeps its own: the rest of a call costs several times as much; a \
+call has ports of its own, so no packet is told apart by its source, which NAT may change; and the kernel wakes the \
+thread that has the call, so no packet crosses a thread.";
 
 #[cfg(test)]
 mod tests {
@@ -500,8 +501,8 @@ mod tests {
         let capacity = Capacity { rows: vec![off, row(held(Figures::default()))] };
         assert_eq!(
             capacity.layouts(),
-            "- 100 calls: 0.100 with one socket, 0.120 with a socket each: +0.020 % of a core per call, +13 % of the 0.150 that \
-             the server takes (detector silero)"
+            "- 100 calls: 0.100 with one socket, 0.120 with a socket each: +0.020 % of a core per call, +13 % of the \
+             0.150 that the server takes (detector silero)"
         );
         assert_eq!(cell(&capacity.rows[0], "× floor: one socket / each its own"), "1.50 / 1.25");
     }

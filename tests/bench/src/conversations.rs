@@ -1,8 +1,9 @@
 //! The first part: conversations that go on side by side, and what the server uses for them.
 use crate::{
     analysis::Window,
-    machine::{self, Work},
+    machine::Work,
     metric::round,
+    origin::Machine,
     phones::{Line, Phones},
     progress::Progress,
     server::{Server, Usage},
@@ -89,7 +90,7 @@ pub(crate) fn hold(
     let threads = by_kind(&threads, &server.threads(), plan.length);
     let (busy, stolen) = Work::so_far().percent_since(work);
     let (server_share, bench) = (before.percent_since(&first), Usage::of(process::id())?.percent_since(&own));
-    let cores = machine::Machine::look()?.cores as f64;
+    let cores = Machine::look()?.cores as f64;
     let others = (busy * cores - server_share - bench).max(0.0);
     let window = Window { from, until: Instant::now() };
     show.phase("ending calls", SECOND);

@@ -3,8 +3,9 @@ use crate::{
     analysis::{self, Window},
     crowd::Stage,
     labs::Lab,
-    machine::{self, Machine},
+    machine,
     metric::{Metric, round},
+    origin::Machine,
     provider::Log,
     server::{Server, Usage},
     tones::{Answers, Tones},
@@ -290,10 +291,9 @@ impl Dialects {
 
     /// Writes its page.
     pub(crate) fn write(&self, docs: &Path, machine: &Machine, when: &str) -> Result<()> {
-        let Machine { cpu, cores, memory_gib, kernel } = machine;
         let page = format!(
             "# Dialects\n\nWritten by `make bench-dialects` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\nHeld for {} s after a \
-             warm-up of {} s; load average {:.2} before.\n\n## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. Phones and \
+             warm-up of {} s; load average {:.2} before.\n\n## Machine\n\n{machine}. Phones and \
              simulators share these cores with the server.\n",
             self.table(),
             self.length.as_secs(),

@@ -1,37 +1,5 @@
-//! The machine that was measured on, and what else it was doing.
-use anyhow::{Context, Result};
-use std::{fs, thread};
-
-/// Who it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) memory_gib: f64,
-    pub(crate) kernel: String,
-}
-
-impl Machine {
-    /// From /proc.
-    pub(crate) fn look() -> Result<Self> {
-        let field = |text: &str, name: &str| {
-            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-            line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-        };
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
-        let meminfo = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
-        let total: f64 = field(&meminfo, "MemTotal").trim_end_matches(" kB").parse().unwrap_or_default();
-        let mhz: f64 = field(&cpuinfo, "cpu MHz").parse().unwrap_or_default();
-        let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let virtual_machine = if field(&cpuinfo, "flags").contains("hypervisor") { ", virtual machine" } else { "" };
-        Ok(Self {
-            cpu: format!("{} at {:.1} GHz{virtual_machine}", field(&cpuinfo, "model name"), mhz / 1_000.0),
-            cores: thread::available_parallelism().map_or(1, usize::from),
-            memory_gib: (total / 1_048_576.0 * 10.0).round() / 10.0,
-            kernel: format!("Linux {}", version.split('-').next().unwrap_or_default().trim()),
-        })
-    }
-}
+//! What else the machine was doing that was measured on.
+use std::fs;
 
 /// By which rule a process gets a core when others want it too: fields 40 and 41 of proc(5)'s `stat`.
 pub(crate) fn scheduling(pid: u32) -> String {
@@ -84,12 +52,25 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::{Machine, when};
+    use std::path::Path;
 
     #[test]
-    fn this_machine_has_a_name_and_does_some_work() {
-        let machine = Machine::look().unwrap();
-        assert!(!machine.cpu.is_empty() && machine.cores > 0 && machine.memory_gib > 0.0, "{machine:?}");
+    fn this_machine_does_some_work() {
         let (busy, stolen) = Work::so_far().percent_since(Work::default());
         assert!(busy > 0.0 && busy <= 100.0 && (0.0..=100.0).contains(&stolen));
+    }
+
+    #[test]
+    fn this_machine_has_a_name() {
+        let machine = Machine::look().unwrap();
+        assert!(!machine.cpu.is_empty() && machine.cores > 0 && machine.memory_gib > 0.0, "{machine:?}");
+        assert!(machine.to_string().starts_with(&machine.cpu) && machine.to_string().contains(" GiB; Linux "));
+    }
+
+    #[test]
+    fn a_page_has_its_day_where_there_is_no_commit() {
+        let day: String = when(Path::new("/")).chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert!(day.starts_with("0000-00-00"), "{day}");
     }
 }

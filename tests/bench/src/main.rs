@@ -16,6 +16,7 @@ mod labs;
 mod machine;
 mod memory;
 mod metric;
+mod origin;
 mod phones;
 mod plot;
 mod progress;
@@ -36,8 +37,8 @@ use clap::Parser;
 use conversations::{Conversations, Plan};
 use crowd::Stage;
 use floor::Layout;
-use machine::Machine;
 use metric::Verdict;
+use origin::{Machine, when};
 use phones::{Floors, Phones};
 use progress::Progress;
 use provider::{Provider, Security};
@@ -48,7 +49,6 @@ use std::{
     env, fs,
     net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     thread,
     time::Duration,
@@ -349,17 +349,5 @@ fn command(args: &Args) -> String {
         (50, 60, false) => "make bench".into(),
         (calls, seconds, false) => format!("cargo run --release -p bench -- --calls {calls} --seconds {seconds}"),
         (calls, _, true) => format!("cargo run --release -p bench -- --quick --calls {calls}"),
-    }
-}
-
-/// The day, and the commit if Git tells; "dirty" when the tree is not what was committed.
-fn when(root: &Path) -> String {
-    let day = chrono::Utc::now().format("%Y-%m-%d").to_string();
-    let output =
-        Command::new("git").args(["describe", "--always", "--dirty", "--exclude", "*"]).current_dir(root).output();
-    let commit = output.ok().filter(|output| output.status.success());
-    match commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()) {
-        Some(commit) => format!("{day} at commit {commit}"),
-        None => day,
     }
 }

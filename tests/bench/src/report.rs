@@ -2,8 +2,8 @@
 use crate::{
     analysis::Figures,
     conversations::Conversations,
-    machine::Machine,
     metric::{Metric, Verdict, round},
+    origin::Machine,
     plot,
     setups::Step,
 };
@@ -192,11 +192,10 @@ impl Report {
             self.metrics.iter().map(|metric| format!("- `{}`: {}\n", metric.id, metric.method)).collect();
         let notes = self.notes.join("\n\n");
         let Self { when, command, method, .. } = self;
-        let Machine { cpu, cores, memory_gib, kernel } = machine;
         format!(
             "# Benchmarks\n\nWritten by `{command}` on {when}; measured again, not edited.\n\n\
              | metric | unit | p50 | p95 | p99 | max | n | target |\n|---|---|---|---|---|---|---|---|\n{rows}\n\
-             ## Machine\n\n{cpu}; {cores} cores, {memory_gib} GiB; {kernel}. Whatever measures shares these \
+             ## Machine\n\n{machine}. Whatever measures shares these \
              cores with the server.\n\n## Conditions\n\n{notes}\n\n## Method\n\n{method}\n\n{methods}\n\
              ## Distributions\n\nThe share of samples at or below each value; the red line is the target.\n\n{pictures}"
         )

@@ -3,9 +3,9 @@
 use crate::{
     analysis::{self, Window},
     crowd::Stage,
-    machine::{self, Machine},
-    memory,
+    machine, memory,
     metric::{Metric, round},
+    origin::Machine,
     phones::{Floors, Phones},
     provider::{Log, Provider, Security, Tls},
     server::{self, Detector, Server, Usage},
@@ -329,10 +329,9 @@ impl Soak {
 
     /// Writes its page.
     pub(crate) fn write(&self, docs: &Path, machine: &Machine, when: &str) -> Result<()> {
-        let Machine { cpu, cores, memory_gib, kernel } = machine;
         let page = format!(
-            "# Soak\n\nWritten by `make bench-soak` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\n## Machine\n\n{cpu}; \
-             {cores} cores, {memory_gib} GiB; {kernel}. Phones and provider share these cores with the server.\n",
+            "# Soak\n\nWritten by `make bench-soak` on {when}; measured again, not edited.\n\n{}\n{METHOD}\n\n## Machine\n\n\
+             {machine}. Phones and provider share these cores with the server.\n",
             self.table(),
         );
         fs::write(docs.join("benchmarks-soak.md"), page).context("write benchmarks-soak.md")
@@ -342,12 +341,12 @@ impl Soak {
 const METHOD: &str = "\
 A hundred calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback and a \
 conversation as in [benchmarks.md](benchmarks.md). Every 24 s the oldest twenty are hung up and twenty are placed, so \
-that a call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through \
-the last half and through the last quarter of the time. The messages of the last 1,000 calls are kept (`trace.calls`): \
-until there have been as many, for about twenty minutes, memory grows by design, and after that there is nothing that is to \
-grow. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is late beyond 10 ms, three late \
-ones of a call in a row are a burst. Missing are packets that were left out or lost. A group counts in the row in which \
-it ends, from 2 s after its last answer on.";
+that a call stays for two minutes. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line \
+through the last half and through the last quarter of the time. The messages of the last 1,000 calls are kept \
+(`trace.calls`): until there have been as many, for about twenty minutes, memory grows by design, and after that \
+there is nothing that is to grow. A packet's distance is from the absolute grid of 20 ms that fits its call best; it \
+is late beyond 10 ms, three late ones of a call in a row are a burst. Missing are packets that were left out or lost. \
+A group counts in the row in which it ends, from 2 s after its last answer on.";
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,8 @@ use super::{
     plan::{Phase, Row, Thing},
 };
 use crate::{
-    machine::Machine,
     metric::round,
+    origin::Machine,
     soak::{BURST, LATE},
 };
 use anyhow::{Context, Result};
@@ -207,10 +207,9 @@ impl Faults {
 
     /// Writes its page.
     pub(crate) fn write(&self, docs: &Path, machine: &Machine, when: &str) -> Result<()> {
-        let Machine { cpu, cores, memory_gib, kernel } = machine;
         let page = format!(
-            "# Faults\n\nWritten by `make bench-faults` on {when}; measured again, not edited.\n\n{}\n{}\n\n## Machine\n\n{cpu}; \
-             {cores} cores, {memory_gib} GiB; {kernel}. Phones, provider, PostgreSQL and Redis share these cores with the server.\n",
+            "# Faults\n\nWritten by `make bench-faults` on {when}; measured again, not edited.\n\n{}\n{}\n\n## Machine\n\n\
+             {machine}. Phones, provider, PostgreSQL and Redis share these cores with the server.\n",
             self.table(),
             self.method(),
         );

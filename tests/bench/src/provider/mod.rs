@@ -76,7 +76,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// How many faults of each kind there were, and the first of each: a kind is what stands before the colon. "none" without any.
+    /// How many faults of each kind there were, and the first of each; a kind is what stands before the colon. "none"
+    /// without any.
     pub(crate) fn kinds_of_faults(&self) -> String {
         let mut kinds: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
         for fault in self.faults.iter().map(String::as_str) {
@@ -509,12 +510,12 @@ mod tests {
 
     #[test]
     fn faults_are_told_by_kind_with_the_first_of_each() {
-        let faults = ["upgrade: one\nline", "an unknown item: item_3_1", "upgrade: another", "audio that is not base64"];
+        let faults = ["upgrade: one\nline", "an unknown item: item_3_1", "upgrade: two", "audio that is not base64"];
         let log = Log { faults: faults.map(str::to_owned).to_vec(), ..Log::default() };
         assert_eq!(
             log.kinds_of_faults(),
-            "1 × an unknown item (the first: `an unknown item: item_3_1`), 1 × audio that is not base64 (the first: `audio that is \
-             not base64`), 2 × upgrade (the first: `upgrade: one line`)"
+            "1 × an unknown item (the first: `an unknown item: item_3_1`), 1 × audio that is not base64 (the first: \
+             `audio that is not base64`), 2 × upgrade (the first: `upgrade: one line`)"
         );
         assert_eq!(Log::default().kinds_of_faults(), "none");
     }
