@@ -86,6 +86,8 @@ pub struct Tape {
     assistant: Lane,
     converter: Converter,
     given: u64,
+    /// Where the caller's lane begins: it is silent before.
+    caller_from: u64,
     paused: Option<u64>,
     /// Ended pauses that blocks to come may still lie in.
     blanks: Vec<(u64, u64)>,
@@ -109,6 +111,7 @@ impl Tape {
             assistant: Lane::default(),
             converter: Converter::none(rate),
             given: 0,
+            caller_from: 0,
             paused: None,
             blanks: Vec::new(),
             pauses: Vec::new(),
@@ -190,6 +193,16 @@ impl Tape {
         }
     }
 
+    /// Keeps the caller off the tape, from its beginning until [`Self::admit_caller`]: their lane is silent.
+    pub fn withhold_caller(&mut self) {
+        self.caller_from = u64::MAX;
+    }
+
+    /// The caller is on the tape from here on, if they were not before.
+    pub fn admit_caller(&mut self) {
+        self.caller_from = self.caller_from.min(self.now());
+    }
+
     /// Whether it pauses.
     pub fn is_paused(&self) -> bool {
         self.paused.is_some()
@@ -235,6 +248,7 @@ impl Tape {
         let frames = left.into_iter().zip(right).enumerate();
         let samples = frames.flat_map(|(index, (left, right))| {
             let position = at + index as u64;
+            let left = if position < self.caller_from { 0 } else { left };
             if self.is_blank(position) { [self.filling(position); 2] } else { [left, right] }
         });
         let samples = samples.collect();

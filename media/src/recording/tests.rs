@@ -235,6 +235,29 @@ fn a_pause_is_blank_on_both_sides_from_before_it_was_asked_for() {
 }
 
 #[test]
+fn a_caller_who_is_withheld_is_silent_until_admitted_and_the_assistant_is_not() {
+    let start = origin();
+    let mut tape = Tape::new(RATE, Blank::Tone, start);
+    tape.withhold_caller();
+    let mut sides = Sides::default();
+    for slot in 0..200_u64 {
+        if slot == 100 || slot == 150 {
+            tape.admit_caller(); // the second time changes nothing
+        }
+        tape.sent(PTIME, Some(&pcm(vec![LOUD; FRAME]))).unwrap();
+        tape.heard(RATE, &[LOUD; FRAME], stamp(slot), start + PTIME * slot as u32).unwrap();
+        while let Some(block) = tape.poll_block() {
+            sides.take(block);
+        }
+    }
+    let (sides, summary) = sides.finish(tape);
+    let admitted = 100 * FRAME;
+    assert!(sides.left[..admitted].iter().all(|sample| *sample == 0), "no tone either");
+    assert!(sides.left[admitted..].iter().chain(&sides.right).all(|sample| *sample == LOUD));
+    assert!(summary.pauses.is_empty() && sides.left.len() == 200 * FRAME);
+}
+
+#[test]
 fn a_pause_may_sound_and_tells_nothing_all_the_same() {
     let (sides, _) = paused(Blank::Tone);
     let blank = &sides.left[45 * FRAME..100 * FRAME];
