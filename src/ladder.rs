@@ -342,7 +342,7 @@ fn first_message(secretary: &Secretary, config: &Config) -> Option<String> {
 /// Where the call is recorded, and the caller is to be told.
 fn recording_notice<'a>(secretary: &Secretary, config: &'a Config) -> Option<&'a str> {
     let recorded = secretary.recording.unwrap_or(config.recording.calls.enabled);
-    config.recording.announcement.as_deref().filter(|_| recorded)
+    config.recording.calls.notice.as_deref().filter(|_| recorded)
 }
 
 fn turn_detection(secretary: &Secretary, tuning: &config::Tuning) -> openai::TurnDetection {

@@ -3,12 +3,14 @@ mod budget;
 mod handover;
 mod keys;
 pub mod lookup;
+mod notice;
 mod replace;
 pub mod steer;
 mod tones;
 mod turn;
 
 pub(super) use budget::Money;
+pub(super) use notice::Untold;
 
 use super::{
     Desk, End, Event, Hangup, Hold,
@@ -27,6 +29,7 @@ use crate::{
 };
 use chrono::DateTime;
 use media::{Audio, Heard, UtteranceId, sdp, vad};
+use notice::Fate;
 use providers::{Dialect, Note, Respond, ToolCallId};
 use replace::{Assistant, Filler};
 use serde_json::json;
@@ -159,7 +162,8 @@ impl Live {
         if let Some(event) = self.provider.poll_event() {
             return Some(self.on_provider(event, desk, now));
         }
-        (self.mind_money(desk, now) || self.tell_found(desk, now)).then_some(GO_ON)
+        let minded = self.mind_money(desk, now) || self.tell_found(desk, now) || self.mind_notice(desk, now);
+        minded.then_some(GO_ON)
     }
 
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
@@ -238,7 +242,7 @@ impl Live {
         }
         desk.log.media_quality = Some(measured);
         self.media.end(now);
-        self.finish_recording(desk);
+        self.finish_recording(desk, now);
     }
 
     /// Whether another leg may take the place of ours: not while the phone system decides where this one goes.
@@ -355,6 +359,7 @@ impl Live {
         desk.log.transcript.played_out(heard, now);
         desk.emit(Event::PlayedOut(heard));
         self.provider.handle_played_out(heard, now);
+        self.notice_ended(heard, Fate::Whole, desk, now);
         self.filler.put_off(now + desk.settings.ladder.filler);
         if !self.debt.is_owed() && !self.filler.says(heard.utterance) {
             self.kept.worded(); // who got an answer need not say it again

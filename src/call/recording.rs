@@ -1,7 +1,10 @@
 //! Whether a call is recorded, and when its recording pauses.
 //!
 //! It pauses while anybody wants it to: a person at the control socket, the assistant, or keys that were just pressed.
-use super::{Call, Desk, Event, RecordingNow, State, live::Live};
+use super::{
+    Call, Desk, Event, RecordingNow, State,
+    live::{Live, Untold},
+};
 use media::recording::{Blank, Block};
 use providers::{Respond, ToolCallId};
 use serde_json::json;
@@ -22,6 +25,8 @@ pub struct Recording {
     pub blank: Blank,
     /// It pauses when the caller presses a key, until so long after the last; `None` if it does not.
     pub pause_on_dtmf: Option<Duration>,
+    /// What a caller who is recorded is told first; nothing of theirs is recorded before they have heard it.
+    pub notice: Option<String>,
 }
 
 /// What a recording is asked to do.
@@ -50,6 +55,8 @@ pub(super) struct Recorded {
     wanted: BTreeSet<By>,
     /// When the keys have been still for long enough.
     keys_until: Option<Instant>,
+    /// What the caller has yet to hear before anything of theirs is recorded.
+    pub(super) untold: Option<Untold>,
 }
 
 impl Call {
@@ -82,7 +89,11 @@ impl Live {
     pub(super) fn start_recording(&mut self, desk: &Desk) {
         if desk.secretary.recording.unwrap_or(desk.settings.recording.enabled) {
             self.media.record(desk.settings.recording.blank);
-            self.recorded = Some(Recorded::default());
+            let untold = desk.settings.recording.notice.clone().map(Untold::new);
+            if let Some(tape) = self.media.tape().filter(|_| untold.is_some()) {
+                tape.withhold_caller();
+            }
+            self.recorded = Some(Recorded { untold, ..Recorded::default() });
         }
     }
 
@@ -134,7 +145,8 @@ impl Live {
 
     /// The call ends: the last blocks wait for the driver, and the record says what was recorded. What was taped for
     /// listeners alone is in no record.
-    pub(super) fn finish_recording(&mut self, desk: &mut Desk) {
+    pub(super) fn finish_recording(&mut self, desk: &mut Desk, now: Instant) {
+        self.note_untold(desk, now);
         while let Some(block) = self.media.poll_recorded() {
             desk.recorded.push_back(block);
         }

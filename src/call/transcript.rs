@@ -243,6 +243,15 @@ impl Transcript {
         }
     }
 
+    /// All that is known to be the words of an utterance, heard or not.
+    pub(super) fn text_of(&self, utterance: UtteranceId) -> &str {
+        let found = self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Assistant(entry) if entry.utterance == utterance => Some(entry.text.as_str()),
+            Entry::Assistant(_) | Entry::Caller { .. } | Entry::Note { .. } => None,
+        });
+        found.unwrap_or_default()
+    }
+
     /// The transcript in the order of speaking, cut at what was heard.
     pub(super) fn turns(&self) -> Vec<TurnRecord> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();

@@ -17,8 +17,6 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 pub struct Recording {
     /// What a call needs to know.
     pub calls: call::Recording,
-    /// Said first where a call is recorded.
-    pub announcement: Option<String>,
     /// Where the files are.
     pub directory: PathBuf,
     /// What this server is called where several share a database: only this one deletes the files it has.
@@ -149,8 +147,8 @@ pub(super) fn recording(mut raw: RawRecording, check: &mut Check<'_>) -> Recordi
             enabled: check.flag(at("enabled"), raw.enabled).unwrap_or(false),
             blank: sound.map_or(Blank::Silence, |PauseSound(blank)| blank),
             pause_on_dtmf: (keys > 0).then(|| Duration::from_secs(keys.into())),
+            notice: check.text(at("announcement"), raw.announcement),
         },
-        announcement: check.text(at("announcement"), raw.announcement),
         directory: check.text(at("directory"), raw.directory).map_or_else(|| "recordings".into(), PathBuf::from),
         node: check.text(at("node"), raw.node).unwrap_or_else(machine),
         format: check.parsed(at("format"), raw.format, "must be \"wav\" or \"opus\"").unwrap_or(RecordingFormat::Wav),

@@ -344,8 +344,7 @@ fn waits_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         (sockets, advertised, user_agent, max_calls, dns)
     };
     let files = |config: &Config| {
-        let config::Recording { calls: _, announcement: _, listen_in: _, directory, node, format, key, s3 } =
-            config.recording.clone();
+        let config::Recording { calls: _, listen_in: _, directory, node, format, key, s3 } = config.recording.clone();
         (directory, node, format, key, s3)
     };
     let sections = [

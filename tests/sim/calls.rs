@@ -5,6 +5,7 @@ mod elevenlabs;
 mod keys;
 mod knowledge;
 mod ladder;
+mod notice;
 mod rotation;
 mod steer;
 mod wideband;

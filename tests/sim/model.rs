@@ -199,6 +199,14 @@ impl Model {
         self.says(&vec![0x10; SampleRate::HZ_8000.samples_in(length)])
     }
 
+    /// More words, without their sound.
+    pub(crate) fn words(&self, words: &str) -> Incoming {
+        let (response, item) = self.names();
+        text(
+            json!({"type": "response.output_audio_transcript.delta", "event_id": "e", "response_id": response, "item_id": item, "output_index": 0, "content_index": 0, "delta": words}),
+        )
+    }
+
     /// These bytes of speech, with a word to them.
     pub(crate) fn says(&self, bytes: &[u8]) -> Vec<Incoming> {
         let (response, item) = self.names();

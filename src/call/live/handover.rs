@@ -1,6 +1,6 @@
 //! The caller is handed over to somebody else, or comes back.
 use super::{
-    Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer, Whom, budget,
+    Assistant, Desk, Event, Fate, Flow, GO_ON, Live, Phase, Spoken, Step, Transfer, Whom, budget,
     transfer::{self, Proof},
 };
 use crate::record::Outcome;
@@ -36,12 +36,16 @@ impl Live {
     /// The caller has been told, or will not be.
     pub(super) fn refer(&mut self, desk: &mut Desk, now: Instant) {
         self.hush(now);
-        let Phase::Transferring(transfer) = &mut self.phase else { return };
+        if !matches!(self.phase, Phase::Transferring(_)) {
+            return;
+        }
         if let Some(heard) = self.media.cut(now) {
             desk.log.transcript.cut(heard, now);
             self.cut = Some(heard.utterance);
+            self.notice_ended(heard, Fate::Cut, desk, now);
         }
         self.open = None;
+        let Phase::Transferring(transfer) = &mut self.phase else { return };
         transfer.step = Step::Referred { at: now };
         let destination = transfer.destination.clone();
         desk.log.transfer_destination = Some(destination.clone());

@@ -176,7 +176,7 @@ impl Live {
         }
     }
 
-    const fn can_speak(&self) -> bool {
+    pub(super) const fn can_speak(&self) -> bool {
         matches!(self.assistant, Assistant::Present | Assistant::Gone { voice: true, .. })
     }
 }

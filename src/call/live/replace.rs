@@ -155,6 +155,8 @@ impl Live {
             self.note_unheard(desk, now);
             if let Some(past) = self.past(desk) {
                 self.provider.resume(past);
+            } else {
+                self.greeting_comes();
             }
         }
         self.provider.handle_connected(now);
@@ -269,6 +271,7 @@ impl Live {
 
     pub(super) fn on_provider_failed(&mut self, failure: Failure, desk: &mut Desk, now: Instant) -> Flow {
         let Failure { kind, message } = failure;
+        self.notice_lost();
         if let Assistant::Gone { voice, .. } = &mut self.assistant {
             *voice = false;
             // The keys still work.

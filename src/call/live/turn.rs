@@ -1,5 +1,5 @@
 //! Whose turn it is to speak: what becomes of the assistant when the caller is heard.
-use super::{DIP, Desk, Event, Live, Phase};
+use super::{DIP, Desk, Event, Fate, Live, Phase};
 use media::Speech;
 use std::time::Instant;
 
@@ -109,6 +109,7 @@ impl Live {
                 desk.log.transcript.cut(heard, now);
                 self.cut = Some(heard.utterance);
                 self.provider.interrupt(heard, now);
+                self.notice_ended(heard, Fate::Cut, desk, now);
             }
         }
         // What was cut may have been another's, and its own have waited behind.

@@ -38,7 +38,6 @@ impl Drop for Folder {
 fn config(directory: &Path, format: RecordingFormat) -> config::Recording {
     config::Recording {
         calls: call::Recording { enabled: true, ..call::Recording::default() },
-        announcement: None,
         directory: directory.to_owned(),
         node: "here".into(),
         format,

@@ -28,13 +28,13 @@ fn answered(change: impl FnOnce(&mut Setup)) -> World {
 
 impl World {
     /// The provider that was connected last is ready.
-    fn ready(&mut self) {
+    pub(super) fn ready(&mut self) {
         self.call.handle_connected(self.now);
         self.provider(vec![Model::created(), Model::updated()]);
     }
 
     /// Its connection breaks.
-    fn breaks(&mut self) {
+    pub(super) fn breaks(&mut self) {
         self.call.handle_disconnected(Disconnect::Closed(None), self.now);
         self.drain();
     }

@@ -227,12 +227,12 @@ fn open_to_listeners(recorded: bool) -> World {
     world
 }
 
-fn blocks(world: &mut World) -> Vec<Block> {
+pub(super) fn blocks(world: &mut World) -> Vec<Block> {
     std::iter::from_fn(|| world.call.poll_recorded()).collect()
 }
 
 /// The mean level of the caller's side and of the assistant's.
-fn levels(blocks: &[Block]) -> (u64, u64) {
+pub(super) fn levels(blocks: &[Block]) -> (u64, u64) {
     let side = |which: usize| {
         let samples = blocks.iter().flat_map(|block| block.samples.iter().skip(which).step_by(2));
         let (mut sum, mut count) = (0, 0_u64);
