@@ -84,6 +84,10 @@ impl Queued {
 
     pub(super) fn push(&mut self, audio: &Audio, room: Duration) {
         self.extend();
+        let rate = audio.format().rate();
+        if self.resampler.as_ref().is_some_and(|resampler| resampler.from() != rate) {
+            self.settle();
+        }
         let room = self.line.rate().samples_in(room);
         match audio {
             Audio::G711 { law, bytes } => match self.line.push_bytes(*law, bytes, room) {
@@ -175,12 +179,13 @@ impl Queued {
 
     pub(super) fn transcode(&mut self, codec: Codec) {
         self.extend();
+        self.settle();
         let (heard, waiting) = (self.heard(), self.line.len());
         let waiting_for = self.line.rate().duration_of(waiting);
         let rest = self.line.take(waiting);
         let finished = self.finished;
         self.before = Before { played: heard.played, queued: heard.queued.saturating_sub(waiting_for) };
-        (self.line, self.played, self.accepted, self.resampler) = (Line::new(codec), 0, 0, None);
+        (self.line, self.played, self.accepted) = (Line::new(codec), 0, 0);
         self.push(&rest, waiting_for + Duration::from_millis(1));
         if finished {
             self.finish();
@@ -192,10 +197,7 @@ impl Queued {
             let accepted = self.line.push_pcm(samples, room);
             return self.count(samples.len(), accepted);
         }
-        let resampler = match self.resampler.take() {
-            Some(resampler) if resampler.from() == rate => Ok(resampler),
-            Some(_) | None => Resampler::new(rate, self.line.rate()),
-        };
+        let resampler = self.resampler.take().map_or_else(|| Resampler::new(rate, self.line.rate()), Ok);
         let Ok(mut resampler) = resampler else {
             return self.count(samples.len(), 0); // a rate that cannot be converted is refused like what does not fit
         };
