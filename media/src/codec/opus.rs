@@ -95,6 +95,30 @@ pub(super) fn decoded_at(wanted: SampleRate) -> SampleRate {
     if output(wanted).is_some() { wanted } else { RATE }
 }
 
+/// Whether the peer's encoder heard no voice at the end of this packet. Pauses of discontinuous transmission follow such
+/// packets, and have one every 400 ms for the noise of the background (RFC 7587 §3.1.3).
+///
+/// RFC 6716 §3.1, §4.2.3: a frame of SILK begins with a bit for each 20 ms of it, which tells of a voice. CELT tells
+/// nothing, and packets of frames of several lengths, or of any number of them, are not looked into.
+pub(crate) fn is_without_voice(payload: &[u8]) -> bool {
+    if (1..=NOTHING).contains(&payload.len()) {
+        return true;
+    }
+    let Some((header, frames)) = payload.split_first() else { return false };
+    let flags = match header >> 3 {
+        2 | 6 | 10 => 2,
+        3 | 7 | 11 => 3,
+        ..16 => 1,
+        _ => return false,
+    };
+    let last = match header & 0b11 {
+        0 => frames.first(),
+        1 => frames.get(frames.len() / 2),
+        _ => None,
+    };
+    last.is_some_and(|first| (first >> (8 - flags)) & 1 == 0)
+}
+
 /// Opus packets to PCM.
 #[derive(Debug)]
 pub struct Decoder {
@@ -229,6 +253,22 @@ mod tests {
         let mut encoder = Encoder::new(Receiver::default()).unwrap();
         let bytes: usize = tone(16_000).chunks(320).map(|frame| encoder.encode(frame).unwrap().len()).sum();
         assert!((1_000..=4_500).contains(&bytes), "{bytes} bytes in a second at {BITRATE} bit/s");
+    }
+
+    #[test]
+    fn a_packet_tells_whether_there_is_a_voice_in_it() {
+        for ms in [10, 20, 40, 60] {
+            let mut encoder = Encoder::new(Receiver::default()).unwrap();
+            let input = [tone(3_200), vec![0; 16_000]].concat();
+            let packets = input.chunks_exact(RATE.samples_in(Duration::from_millis(ms)));
+            let voiced: Vec<bool> = packets.map(|frame| !is_without_voice(&encoder.encode(frame).unwrap())).collect();
+            let spoken = 180 / ms as usize;
+            assert!(voiced[..spoken].iter().all(|voiced| *voiced), "{ms} ms: {voiced:?}");
+            assert!(!voiced[2 * spoken..].contains(&true), "{ms} ms: {voiced:?}");
+        }
+        // Nothing, a packet of CELT, one of three frames, and one that is all header.
+        let told = [&[0_u8; 0][..], &[0xf8, 0, 0, 0], &[0x4b, 3, 0, 0], &[0x48]].map(is_without_voice);
+        assert_eq!(told, [false, false, false, true]);
     }
 
     #[test]

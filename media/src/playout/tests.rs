@@ -389,8 +389,8 @@ fn played(taken: Taken) -> (SampleRate, Vec<i16>) {
     }
 }
 
-/// What filters hold of 2.5 ms and of parts of their blocks is neither dropped by the change nor by what comes next, and
-/// comes before that. A constant signal tells: filters smear it, and keep its sum.
+/// What filters hold is dropped neither by the change nor by what comes next, and comes before that. A constant signal
+/// tells: filters smear it, and keep its sum.
 #[test]
 fn a_change_of_codec_in_mid_utterance_loses_nothing_and_keeps_the_order() {
     let level = crate::codec::g711::decode(Law::Mu, &[0xa0])[0];

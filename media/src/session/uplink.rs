@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audio::{Audio, AudioFormat, Frame, Law, SampleRate},
-    codec::{Codec, Decoder, g711},
+    codec::{Codec, Decoder, g711, opus},
     conceal::{Concealer, FADED},
     noise::Noise,
     resample::{self, Tuner},
@@ -27,6 +27,9 @@ const DROPPED_FRAMES: Duration = Duration::from_millis(100);
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
 /// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
 const LONGEST_FILL: Duration = Duration::from_secs(1);
+/// Who pauses in Opus sends a packet every 400 ms at the least, and may be late with it. For a second more the decoder
+/// goes on with the noise of the background; then the phone has stopped sending.
+const LONGEST_REST: Duration = Duration::from_millis(1_400);
 /// The most frames one wake-up makes up; after a longer sleep the stream goes on from where it woke.
 const LONGEST_SILENCE: u32 = 20;
 
@@ -95,6 +98,8 @@ struct Follows {
     at: Instant,
     /// No event and no pause came between.
     adjacent: bool,
+    /// There was no voice at its end, as the caller's encoder tells.
+    rests: bool,
 }
 
 impl Follows {
@@ -309,7 +314,8 @@ impl Uplink {
 
     fn follow(&mut self, packet: &Arrived, samples: usize) {
         let timestamp = packet.timestamp.wrapping_add(self.ticks_of(samples));
-        self.follows = Some(Follows { timestamp, samples, at: packet.at, adjacent: true });
+        let rests = self.codec == Codec::Opus && opus::is_without_voice(&packet.payload);
+        self.follows = Some(Follows { timestamp, samples, at: packet.at, adjacent: true, rests });
     }
 
     /// Samples missing between the audio before and this packet. Loss is told by sequence numbers; timestamps only say
@@ -374,10 +380,14 @@ impl Uplink {
     }
 
     /// What stands in for a phone that sends nothing: it first goes on as the caller did, and fades; then it is silence.
+    /// In a pause of Opus all that was is the noise of the background, which does not fade: silence between two packets
+    /// of the pause would make a pulse of it.
     fn made_up(&mut self, count: usize) -> Vec<i16> {
+        let rests = self.follows.is_some_and(|follows| follows.rests);
+        let longest = if rests { LONGEST_REST } else { FADED };
         match &mut self.noise {
             Some(noise) if self.listening => noise.samples(count),
-            None if self.listening && self.made_up < FADED => self.conceal(count, None),
+            None if self.listening && self.made_up < longest => self.conceal(count, None),
             Some(_) | None => vec![0; count],
         }
     }

@@ -101,3 +101,49 @@ fn rfc7587_3_1_3_discontinuous_transmission_both_ways_loses_nothing() {
     let sent = call.packets().len();
     assert!(sent < 100, "and so do we: {sent} packets in five seconds");
 }
+
+/// Decibels relative to overload.
+fn level(samples: &[i16]) -> f64 {
+    let power = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len() as f64;
+    20.0 * (power.sqrt() / 32_768.0).log10()
+}
+
+/// RFC 7587 §3.1.3: a packet of the background every 400 ms. With silence between them it would be a pulse.
+#[test]
+fn rfc7587_3_1_3_the_background_goes_on_between_the_packets_of_a_pause() {
+    let skipping = opus::Receiver { skips_silence: true, ..opus::Receiver::default() };
+    let mut call = call(Codec::Opus, PTIME, opus::Receiver::default());
+    let mut encoder = Encoder::new(Codec::Opus, skipping).unwrap();
+    let (rate, mut random) = (Codec::Opus.sample_rate(), Random::new(3));
+    let background: Vec<i16> = (0..rate.samples_in(ms(4_000))).map(|_| random.below(61) as i16 - 30).collect();
+    says(&mut call, Codec::Opus, &mut encoder, &tone(rate, ms(200)), PTIME);
+    says(&mut call, Codec::Opus, &mut encoder, &background, PTIME);
+    let stats = call.session.stats();
+    assert!(stats.received < 80, "the phone skipped its pause: {} packets", stats.received);
+    assert_eq!((stats.lost, stats.codec_errors), (0, 0));
+    let heard = call.heard_samples(WIDE);
+    // After the tone there are ten packets of the background before the pause.
+    let (begun, paused) = (WIDE.samples_in(ms(260)), WIDE.samples_in(ms(380)));
+    let expected = level(&heard[begun..paused]);
+    assert!((-75.0..-62.0).contains(&expected), "{expected}");
+    for (n, window) in heard[paused..].chunks_exact(WIDE.samples_in(PTIME)).enumerate() {
+        assert!((level(window) - expected).abs() < 6.0, "window {n} of the pause: {} of {expected}", level(window));
+    }
+    assert!(WIDE.duration_of(heard.len()) > ms(3_800), "{}", heard.len());
+    // It never sends again.
+    call.run(ms(3_000));
+    let heard = call.heard_samples(WIDE);
+    assert!(heard[heard.len() - WIDE.samples_in(ms(1_000))..].iter().all(|sample| *sample == 0));
+}
+
+/// Where a voice breaks off, packets are missing: nothing tells what follows it.
+#[test]
+fn a_voice_that_breaks_off_is_followed_by_silence_as_in_any_codec() {
+    let mut call = call(Codec::Opus, PTIME, opus::Receiver::default());
+    let mut encoder = Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
+    says(&mut call, Codec::Opus, &mut encoder, &tone(Codec::Opus.sample_rate(), ms(200)), PTIME);
+    call.run(ms(1_000));
+    let heard = call.heard_samples(WIDE);
+    assert!(heard.len() > WIDE.samples_in(ms(1_000)));
+    assert!(heard[WIDE.samples_in(ms(400))..].iter().all(|sample| *sample == 0));
+}
