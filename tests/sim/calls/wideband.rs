@@ -2,8 +2,8 @@
 use super::*;
 use base64_simd::STANDARD;
 use media::{
-    SampleRate,
-    codec::{Codec, Decoder, Encoder, opus},
+    Law, SampleRate,
+    codec::{Codec, Decoder, Encoder, g711, opus},
 };
 use ramal::call::Settings;
 use serde_json::{Value, json};
@@ -11,8 +11,9 @@ use std::f64::consts::TAU;
 
 /// Where only wideband has anything.
 const HIGH: [f64; 3] = [3_700.0, 5_000.0, 6_600.0];
+const MIDDLE: f64 = 700.0;
 
-/// A phone that offers one wideband codec under payload type 96, and the provider behind Ramal.
+/// A phone with one codec at a time, and the provider behind Ramal.
 struct Wide {
     world: World,
     codec: Codec,
@@ -24,24 +25,18 @@ struct Wide {
 
 impl Wide {
     fn answered(codec: Codec) -> Self {
+        Self::invited(vec![codec], Some(description(codec)), codec)
+    }
+
+    /// With an offer the call is answered; without one Ramal has made its own, of these codecs, and waits for the ACK.
+    fn invited(codecs: Vec<Codec>, offer: Option<Vec<u8>>, codec: Codec) -> Self {
         let now = Instant::now();
-        let clock = match codec.rtpmap_channels() {
-            1 => codec.clock_rate().to_string(),
-            channels => format!("{}/{channels}", codec.clock_rate()),
-        };
-        let offer = format!(
-            "v=0\r\no=pbx 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-             m=audio {} RTP/AVP 96\r\na=rtpmap:96 {}/{clock}\r\na=ptime:20\r\n",
-            model::caller().port(),
-            codec.encoding_name()
-        );
-        let invite = model::invite(Some(offer.into_bytes()));
-        let mut setup = model::setup(model::secretary(|_| ()), (LEG, invite), "127.0.0.1:20000".parse().unwrap(), 7);
-        setup.settings = Settings { codecs: vec![codec], ..setup.settings };
-        let mut world = World { call: Call::new(setup, now), ..World::ringing(|_| ()) };
-        (world.now, world.began) = (now, now);
-        world.outgoing.clear();
-        world.drain();
+        let invite = (LEG, model::invite(offer));
+        let mut setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+        setup.settings = Settings { codecs, ..setup.settings };
+        // Both say the same chord at once: that the phone's is no echo, nobody can hear.
+        setup.settings.listening.echo = media::echo::Policy::Pass;
+        let mut world = World::of(Call::new(setup, now), now);
         world.call.handle_connected(now);
         world.provider(vec![Model::created()]);
         world.provider(vec![Model::updated()]);
@@ -49,11 +44,24 @@ impl Wide {
         Self { world, codec, encoder, sequence: 0, payloads: Vec::new() }
     }
 
+    /// The phone goes on in another codec.
+    fn turn_to(&mut self, codec: Codec) {
+        let sdp = Some(description(codec).into());
+        self.world.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp });
+        let answer = self.world.commands.last();
+        assert!(matches!(answer, Some(Command::AcceptOffer { .. })), "{answer:?}");
+        (self.codec, self.encoder) = (codec, Encoder::new(codec, opus::Receiver::default()).unwrap());
+    }
+
+    fn rest(&mut self, length: Duration) {
+        self.speak(&vec![0; self.codec.sample_rate().samples_in(length)]);
+    }
+
     /// The phone sends these samples, 20 ms at a time, and hears what comes meanwhile.
     fn speak(&mut self, samples: &[i16]) {
         for frame in samples.chunks(self.codec.sample_rate().samples_in(PTIME)) {
             let payload = self.encoder.encode(frame).unwrap();
-            let mut packet = vec![0x80, 96];
+            let mut packet = vec![0x80, payload_type(self.codec)];
             packet.extend(self.sequence.to_be_bytes());
             packet.extend((u32::from(self.sequence) * self.codec.ticks_in(PTIME)).to_be_bytes());
             packet.extend(7_u32.to_be_bytes());
@@ -72,17 +80,50 @@ impl Wide {
         }
     }
 
-    /// What the provider heard.
-    fn heard(&self) -> Vec<i16> {
+    /// What the provider was sent, in its format.
+    fn appended(&self) -> Vec<u8> {
         let appends = sent(&self.world.outgoing, "input_audio_buffer.append");
-        let bytes = appends.iter().flat_map(|it| STANDARD.decode_to_vec(it["audio"].as_str().unwrap()).unwrap());
-        let bytes: Vec<u8> = bytes.collect();
-        bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
+        appends.iter().flat_map(|it| STANDARD.decode_to_vec(it["audio"].as_str().unwrap()).unwrap()).collect()
+    }
+
+    /// What the provider heard, in PCM.
+    fn heard(&self) -> Vec<i16> {
+        self.appended().as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
+    }
+
+    /// What the phone hears of what was sent since the payloads were last looked at.
+    fn played(&self) -> Vec<i16> {
+        let mut decoder = Decoder::new(self.codec).unwrap();
+        self.payloads.iter().flat_map(|payload| decoder.decode(payload).unwrap()).collect()
     }
 
     fn format(&self) -> Value {
         sent(&self.world.outgoing, "session.update")[0]["session"]["audio"].clone()
     }
+}
+
+fn payload_type(codec: Codec) -> u8 {
+    codec.static_payload_type().unwrap_or(96)
+}
+
+/// The phone's offer, or answer, of this codec alone.
+fn description(codec: Codec) -> Vec<u8> {
+    let clock = match codec.rtpmap_channels() {
+        1 => codec.clock_rate().to_string(),
+        channels => format!("{}/{channels}", codec.clock_rate()),
+    };
+    let (port, number, name) = (model::caller().port(), payload_type(codec), codec.encoding_name());
+    format!(
+        "v=0\r\no=pbx 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {name}/{clock}\r\na=ptime:20\r\n"
+    )
+    .into_bytes()
+}
+
+/// A tone in the middle of the telephone band.
+fn tone(rate: SampleRate, length: Duration) -> Vec<i16> {
+    let wave = |n: usize| (8_000.0 * (TAU * MIDDLE * n as f64 / f64::from(rate.hz())).sin()) as i16;
+    (0..rate.samples_in(length)).map(wave).collect()
 }
 
 /// Tones of the same loudness.
@@ -115,8 +156,7 @@ fn wideband_is_wideband_at_the_provider_and_at_the_phone() {
         messages.extend(wide.world.model.says(&said));
         wide.world.provider(messages);
         wide.speak(&chord(codec.sample_rate(), 2));
-        let mut decoder = Decoder::new(codec).unwrap();
-        let played: Vec<i16> = wide.payloads.iter().flat_map(|payload| decoder.decode(payload).unwrap()).collect();
+        let played = wide.played();
         for hz in HIGH {
             // Opus at 24 kbit/s is for voices: of three tones it keeps the places rather than the sizes.
             let least = if codec == Codec::Opus { 1_000.0 } else { 2_400.0 };
@@ -125,5 +165,50 @@ fn wideband_is_wideband_at_the_provider_and_at_the_phone() {
             let down = amplitude(&played, codec.sample_rate(), hz);
             assert!(down > least, "{codec}: {hz} Hz reaches the phone with {down:.0}");
         }
+    }
+}
+
+/// No provider is known to change its format in mid-conversation soundly. The conversation goes on in the one it began
+/// with: narrow, but in pitch, and as long as it was.
+#[test]
+fn a_call_that_turns_wide_goes_on_with_its_provider_in_the_format_they_began_with() {
+    let length = Duration::from_secs(2);
+    for has_offer in [true, false] {
+        let begins = if has_offer { Codec::Pcmu } else { Codec::G722 };
+        let offer = has_offer.then(|| description(begins));
+        let mut wide = Wide::invited(vec![Codec::Pcmu, Codec::G722], offer, begins);
+        if !has_offer {
+            let answer = Some(description(Codec::G722).into());
+            wide.world.sip(sip::Event::Established { leg: LEG, sdp: answer });
+        }
+        // The phone turns to the other codec in the middle of what the model says.
+        let said = g711::encode(Law::Mu, &tone(SampleRate::HZ_8000, length + Duration::from_millis(500)));
+        let mut messages = wide.world.model.begin();
+        messages.extend(wide.world.model.says(&said));
+        messages.extend(wide.world.model.finish(None));
+        wide.world.provider(messages);
+        wide.rest(Duration::from_millis(500));
+        if has_offer {
+            wide.turn_to(Codec::G722);
+        }
+        wide.payloads.clear();
+        wide.rest(length + Duration::from_millis(500));
+        let (played, rate) = (wide.played(), Codec::G722.sample_rate());
+        let level = amplitude(&played, rate, MIDDLE);
+        assert!((7_000.0..9_000.0).contains(&level), "the phone hears the tone with {level:.0}");
+        let last = played.iter().rposition(|sample| sample.unsigned_abs() > 1_000).unwrap();
+        assert!(rate.duration_of(last).abs_diff(length) < Duration::from_millis(60), "{:?}", rate.duration_of(last));
+        let before = wide.appended().len();
+        wide.speak(&tone(rate, length));
+        let heard = g711::decode(Law::Mu, &wide.appended()[before..]);
+        let level = amplitude(&heard, SampleRate::HZ_8000, MIDDLE);
+        assert!((7_000.0..9_000.0).contains(&level), "the provider hears the tone with {level:.0}");
+        let heard = SampleRate::HZ_8000.duration_of(heard.len());
+        assert!(heard.abs_diff(length) < Duration::from_millis(100), "{heard:?}");
+        let narrow = json!({"type": "audio/pcmu"});
+        assert_eq!((&wide.format()["input"]["format"], &wide.format()["output"]["format"]), (&narrow, &narrow));
+        assert_eq!(sent(&wide.world.outgoing, "session.update").len(), 1, "and no other is asked for");
+        let connections = wide.world.events.iter().filter(|event| matches!(event, Event::Connect(_)));
+        assert_eq!(connections.count(), 1);
     }
 }
