@@ -130,9 +130,9 @@ mod tests {
     use super::*;
     use media::Unbelieved;
 
-    #[test]
-    fn a_silence_says_which_address_and_who_else_was_there() {
-        let mut silent = Silence {
+    /// Five seconds in which nothing came at all.
+    fn silent() -> Silence {
+        Silence {
             expected: "10.0.0.1:4000".parse().unwrap(),
             last: None,
             length: Duration::from_secs(5),
@@ -140,7 +140,12 @@ mod tests {
             foreign_from: None,
             unbelieved: Unbelieved::default(),
             malformed: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_silence_says_which_address_and_who_else_was_there() {
+        let mut silent = silent();
         assert_eq!(silence(&silent), "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, none ever came");
         silent = Silence {
             last: Some(Duration::from_millis(5_020)),
@@ -157,15 +162,8 @@ mod tests {
 
     #[test]
     fn a_silence_says_what_came_and_could_not_be_heard() {
-        let mut silent = Silence {
-            expected: "10.0.0.1:4000".parse().unwrap(),
-            last: None,
-            length: Duration::from_secs(5),
-            foreign: 0,
-            foreign_from: None,
-            unbelieved: Unbelieved { unauthentic: 250, replayed: 0 },
-            malformed: 0,
-        };
+        let unbelieved = Unbelieved { unauthentic: 250, replayed: 0 };
+        let mut silent = Silence { unbelieved, ..silent() };
         assert_eq!(
             silence(&silent),
             "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, none of use ever came, \
