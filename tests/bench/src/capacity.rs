@@ -49,6 +49,8 @@ struct Row {
     /// … and over one for each call.
     sockets: f64,
     load_before: f64,
+    /// KiB that one call took with this detector, all that a first call brings with it included.
+    alone: Option<f64>,
     server: Result<Held>,
 }
 
@@ -71,7 +73,7 @@ struct Aim {
     of: fn(&Row, &Held) -> Option<f64>,
 }
 
-const AIMS: [Aim; 5] = [
+const AIMS: [Aim; 6] = [
     Aim {
         words: "CPU with a message up every 20 ms and the detector on, in % of a core per call",
         limit: 0.28,
@@ -84,7 +86,13 @@ const AIMS: [Aim; 5] = [
         digits: 3,
         of: |_, held| held.bundles().then(|| held.cpu()),
     },
-    Aim { words: "memory, in KiB per call", limit: 150.0, digits: 0, of: |_, held| Some(mean(&held.talk.rss)) },
+    Aim { words: "memory, in KiB per call", limit: 150.0, digits: 0, of: |_, held| Some(held.memory()) },
+    Aim {
+        words: "memory, in KiB for each call after the first",
+        limit: 150.0,
+        digits: 0,
+        of: |row, held| row.after_the_first(held),
+    },
     Aim {
         words: "× floor of one socket for all calls",
         limit: 1.3,
@@ -144,11 +152,17 @@ pub(crate) fn measure(stage: &Stage<'_>, quick: Option<usize>) -> Result<Capacit
         let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
         let (floor, sockets) = (floor(stage, plan, Layout::Shared)?, floor(stage, plan, Layout::Each)?);
         for &detector in detectors(calls) {
-            let load_before = machine::load();
-            rows.push(Row { calls, detector, floor, sockets, load_before, server: hold(stage, plan, detector) });
+            let (load_before, alone) = (machine::load(), alone(&rows, detector));
+            rows.push(Row { calls, detector, floor, sockets, load_before, alone, server: hold(stage, plan, detector) });
         }
     }
     Ok(Capacity { rows })
+}
+
+/// KiB of the row of one call with this detector.
+fn alone(rows: &[Row], detector: Detector) -> Option<f64> {
+    let row = rows.iter().find(|row| row.calls == 1 && row.detector == detector)?;
+    Some(row.server.as_ref().ok()?.memory())
 }
 
 fn detectors(calls: usize) -> &'static [Detector] {
@@ -240,6 +254,11 @@ impl Held {
         mean(&self.talk.cpu)
     }
 
+    /// KiB for each call.
+    fn memory(&self) -> f64 {
+        mean(&self.talk.rss)
+    }
+
     fn bundles(&self) -> bool {
         self.messages < BUNDLED
     }
@@ -258,6 +277,12 @@ impl Held {
 }
 
 impl Row {
+    /// KiB for each call but the first, which brings what all share: code that is read, tables, room of the allocator.
+    fn after_the_first(&self, held: &Held) -> Option<f64> {
+        let more = self.calls.checked_sub(1).filter(|more| *more > 0)?;
+        Some((held.memory() * self.calls as f64 - self.alone?) / more as f64)
+    }
+
     fn cells(&self) -> Vec<String> {
         let floor = format!("{:.3} / {:.3}", self.floor, self.sockets);
         let detector = self.detector.as_str().to_owned();
@@ -279,7 +304,8 @@ impl Row {
             format!("{cpu:.3}"),
             floor,
             format!("{:.2} / {:.2}", times(cpu, self.floor), times(cpu, self.sockets)),
-            format!("{:.0}", mean(&talk.rss)),
+            format!("{:.0}", held.memory()),
+            self.after_the_first(held).map_or("–".to_owned(), |kib| format!("{kib:.0}")),
             percentiles(&figures.pacing).map(|ms| format!("{ms:.2}")).join(" / "),
             percentiles(&figures.interval).map(|ms| format!("{ms:.2}")).join(" / "),
             format!("{down} / {up}"),
@@ -325,13 +351,14 @@ fn percentiles(samples: &[f64]) -> [f64; 3] {
     [50.0, 99.0, 99.9].map(|at| metric.percentile(at).unwrap_or_default())
 }
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "calls",
     "detector",
     "CPU % of a core per call",
     "floor: one socket / each its own",
     "× floor: one socket / each its own",
     "KiB per call",
+    "KiB for each after the first",
     "pacing ms p50 / p99 / p99.9",
     "packet to packet ms p50 / p99 / p99.9",
     "missing down / up",
@@ -369,7 +396,8 @@ impl Capacity {
             json!({"calls": row.calls, "detector": row.detector.as_str(), "floor_percent_per_call": round(row.floor),
                 "floor_percent_per_call_own_sockets": round(row.sockets),
                 "cpu_percent_per_call": held.map(|held| round(held.cpu())),
-                "rss_kib_per_call": held.map(|held| round(mean(&held.talk.rss))),
+                "rss_kib_per_call": held.map(|held| round(held.memory())),
+                "rss_kib_after_the_first": held.and_then(|held| row.after_the_first(held)).map(round),
                 "pacing_ms": held.map(|held| percentiles(&held.figures.pacing).map(round)),
                 "interval_ms": held.map(|held| percentiles(&held.figures.interval).map(round)),
                 "missing_down": held.map(|held| held.missing().0), "missing_up": held.map(|held| held.missing().1),
@@ -399,7 +427,9 @@ impl Capacity {
 const METHOD: &str = "\
 Calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback; conversations as \
 in [benchmarks.md](benchmarks.md), for 30 s after a warm-up of 5 s. CPU is user and system time of the server by \
-/proc, without the idle share subtracted; memory is VmRSS less that of the idle server. Pacing is each packet's \
+/proc, without the idle share subtracted; memory is VmRSS less that of the idle server, by the calls; what the \
+first call brings with it (code that is read, tables, room of the allocator) is in it, and is left out of KiB for each \
+after the first: less that of the row of one call, by the others. Pacing is each packet's \
 distance from an absolute grid of 20 ms. Packet to packet is the inter-packet deviation: by how much the time between \
 two neighbours differs from 20 ms (from 40 where one was left out between them). A packet that is late by itself \
 counts there twice, before and after it; of packets that are late together only the ends count, while each of them \
@@ -441,7 +471,8 @@ mod tests {
     #[test]
     fn a_step_that_was_not_held_says_why_in_a_whole_row() {
         let server = Err(anyhow::anyhow!("7 of 9 calls were answered\nand more"));
-        let row = Row { calls: 9, detector: Detector::Off, floor: 0.2, sockets: 0.25, load_before: 0.0, server };
+        let row =
+            Row { calls: 9, detector: Detector::Off, floor: 0.2, sockets: 0.25, load_before: 0.0, alone: None, server };
         let cells = row.cells();
         assert_eq!(cells.len(), COLUMNS.len());
         assert_eq!(cells[2], "not held: 7 of 9 calls were answered");
@@ -463,7 +494,15 @@ mod tests {
     }
 
     fn row(held: Held) -> Row {
-        Row { calls: 100, detector: Detector::Silero, floor: 0.1, sockets: 0.12, load_before: 0.0, server: Ok(held) }
+        Row {
+            calls: 100,
+            detector: Detector::Silero,
+            floor: 0.1,
+            sockets: 0.12,
+            load_before: 0.0,
+            alone: None,
+            server: Ok(held),
+        }
     }
 
     fn cell(row: &Row, column: &str) -> String {
@@ -493,6 +532,19 @@ mod tests {
         rows.push(one(1_000, Detector::Off, 17.7, 0.12));
         assert!(every.told(&rows).contains("**not met**, within it are 2 of 3 rows"), "{}", every.told(&rows));
         assert!(bundled.told(&rows).contains("met, within it are 1 of 1 rows; 0.120 (1000 calls, detector off)"));
+    }
+
+    #[test]
+    fn what_the_first_call_brings_is_left_out_of_each_after_it() {
+        let alone = Row { calls: 1, ..row(held(Figures::default())) };
+        assert_eq!(cell(&alone, "KiB for each after the first"), "–");
+        let rows = vec![alone];
+        let alone = super::alone(&rows, Detector::Silero);
+        assert_eq!((alone, super::alone(&rows, Detector::Off)), (Some(140.0), None));
+        let mut many = Row { alone: Some(4_100.0), ..row(held(Figures::default())) };
+        assert_eq!(cell(&many, "KiB for each after the first"), "100");
+        many.alone = None;
+        assert_eq!(cell(&many, "KiB for each after the first"), "–");
     }
 
     #[test]
