@@ -44,14 +44,33 @@ const CONNECT: Duration = Duration::from_secs(30);
 struct Row {
     calls: usize,
     detector: Detector,
-    /// Percent of one core for each call, of a program that only carries over one socket …
-    floor: f64,
-    /// … and over one for each call.
-    sockets: f64,
+    floor: Floor,
     load_before: f64,
     /// KiB that one call took with this detector, all that a first call brings with it included.
     alone: Option<f64>,
     server: Result<Held>,
+}
+
+/// Percent of one core for each call, of a program that only carries.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    /// Over one socket for all calls …
+    shared: f64,
+    /// … over one for each call …
+    each: f64,
+    /// … and with a task and a grid for each call, too.
+    tasks: f64,
+}
+
+impl Floor {
+    fn measure(stage: &Stage<'_>, plan: Plan) -> Result<Self> {
+        let carry = |layout| carry(stage, plan, layout);
+        Ok(Self { shared: carry(Layout::Shared)?, each: carry(Layout::Each)?, tasks: carry(Layout::Tasks)? })
+    }
+
+    fn cell(&self, of: impl Fn(f64) -> String) -> String {
+        [self.shared, self.each, self.tasks].map(of).join(" / ")
+    }
 }
 
 /// What the server did with so many calls.
@@ -73,7 +92,7 @@ struct Aim {
     of: fn(&Row, &Held) -> Option<f64>,
 }
 
-const AIMS: [Aim; 6] = [
+const AIMS: [Aim; 7] = [
     Aim {
         words: "CPU with a message up every 20 ms and the detector on, in % of a core per call",
         limit: 0.28,
@@ -97,13 +116,19 @@ const AIMS: [Aim; 6] = [
         words: "× floor of one socket for all calls",
         limit: 1.3,
         digits: 2,
-        of: |row, held| Some(times(held.cpu(), row.floor)),
+        of: |row, held| Some(times(held.cpu(), row.floor.shared)),
     },
     Aim {
         words: "× floor of a socket for each call",
         limit: 1.3,
         digits: 2,
-        of: |row, held| Some(times(held.cpu(), row.sockets)),
+        of: |row, held| Some(times(held.cpu(), row.floor.each)),
+    },
+    Aim {
+        words: "× floor of a task for each call",
+        limit: 1.3,
+        digits: 2,
+        of: |row, held| Some(times(held.cpu(), row.floor.tasks)),
     },
 ];
 
@@ -150,10 +175,10 @@ pub(crate) fn measure(stage: &Stage<'_>, quick: Option<usize>) -> Result<Capacit
     let mut rows = Vec::new();
     for calls in quick.map_or(STEPS.to_vec(), |calls| vec![calls]) {
         let plan = Plan { calls, warm_up: Duration::from_secs(warm_up), length: Duration::from_secs(length) };
-        let (floor, sockets) = (floor(stage, plan, Layout::Shared)?, floor(stage, plan, Layout::Each)?);
+        let floor = Floor::measure(stage, plan)?;
         for &detector in detectors(calls) {
             let (load_before, alone) = (machine::load(), alone(&rows, detector));
-            rows.push(Row { calls, detector, floor, sockets, load_before, alone, server: hold(stage, plan, detector) });
+            rows.push(Row { calls, detector, floor, load_before, alone, server: hold(stage, plan, detector) });
         }
     }
     Ok(Capacity { rows })
@@ -177,7 +202,7 @@ fn surroundings(stage: &Stage<'_>, calls: usize) -> Result<(Provider, Phones)> {
 }
 
 /// Percent of one core for each call.
-fn floor(stage: &Stage<'_>, plan: Plan, layout: Layout) -> Result<f64> {
+fn carry(stage: &Stage<'_>, plan: Plan, layout: Layout) -> Result<f64> {
     let (provider, phones) = surroundings(stage, plan.calls)?;
     let mut carrier = Carrier::start(plan.calls, layout, &provider)?;
     carrier.rtp()?.into_iter().enumerate().for_each(|(phone, rtp)| phones.connect(phone, rtp));
@@ -203,6 +228,7 @@ impl Carrier {
         command.arg("--layout").arg(match layout {
             Layout::Shared => "shared",
             Layout::Each => "each",
+            Layout::Tasks => "tasks",
         });
         command.arg("--ca-file").arg(provider.ca_file().context("a certificate")?);
         Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?))
@@ -284,7 +310,7 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let floor = format!("{:.3} / {:.3}", self.floor, self.sockets);
+        let floor = self.floor.cell(|percent| format!("{percent:.3}"));
         let detector = self.detector.as_str().to_owned();
         let held = match &self.server {
             Ok(held) => held,
@@ -303,7 +329,7 @@ impl Row {
             detector,
             format!("{cpu:.3}"),
             floor,
-            format!("{:.2} / {:.2}", times(cpu, self.floor), times(cpu, self.sockets)),
+            self.floor.cell(|percent| format!("{:.2}", times(cpu, percent))),
             format!("{:.0}", held.memory()),
             self.after_the_first(held).map_or("–".to_owned(), |kib| format!("{kib:.0}")),
             percentiles(&figures.pacing).map(|ms| format!("{ms:.2}")).join(" / "),
@@ -319,7 +345,7 @@ impl Row {
     /// What sockets of its own cost a call, by the floors, beside all that the server takes.
     fn own_sockets(&self) -> Option<String> {
         let cpu = self.server.as_ref().ok()?.cpu();
-        let (calls, shared, own) = (self.calls, self.floor, self.sockets);
+        let (calls, shared, own) = (self.calls, self.floor.shared, self.floor.each);
         let (more, share) = (own - shared, 100.0 * times(own - shared, cpu));
         Some(format!(
             "- {calls} calls: {shared:.3} with one socket, {own:.3} with a socket each: {more:+.3} % of a core per \
@@ -355,8 +381,8 @@ const COLUMNS: [&str; 14] = [
     "calls",
     "detector",
     "CPU % of a core per call",
-    "floor: one socket / each its own",
-    "× floor: one socket / each its own",
+    "floor: one socket / one each / a task each",
+    "× floor: one socket / one each / a task each",
     "KiB per call",
     "KiB for each after the first",
     "pacing ms p50 / p99 / p99.9",
@@ -393,8 +419,9 @@ impl Capacity {
     pub(crate) fn summary(&self) -> Value {
         let row = |row: &Row| {
             let held = row.server.as_ref().ok();
-            json!({"calls": row.calls, "detector": row.detector.as_str(), "floor_percent_per_call": round(row.floor),
-                "floor_percent_per_call_own_sockets": round(row.sockets),
+            json!({"calls": row.calls, "detector": row.detector.as_str(), "floor_percent_per_call": round(row.floor.shared),
+                "floor_percent_per_call_own_sockets": round(row.floor.each),
+                "floor_percent_per_call_own_tasks": round(row.floor.tasks),
                 "cpu_percent_per_call": held.map(|held| round(held.cpu())),
                 "rss_kib_per_call": held.map(|held| round(held.memory())),
                 "rss_kib_after_the_first": held.and_then(|held| row.after_the_first(held)).map(round),
@@ -440,12 +467,14 @@ pacing is at most 5 ms and nothing is missing, either way.** Uplink is from a ph
 receive time at the provider, the time in which packets wait for others of their message included: a thread that is \
 busy for most of the time sends 40 or 60 ms at once (50 messages a second are 20 ms each). The detector is \
 `media.vad`: with `off` nobody listens on our side whether the caller speaks, and interrupting is left to the \
-provider.\n\n\
+provider. What is taken for an echo is known, but goes up (`media.echo` is `pass`): each packet has a mark of its own, \
+which silence in its place would not carry.\n\n\
 The floor is measured in the same run, with the same phones and provider, on a program that only carries: each \
 datagram is sent back and wrapped into one message up; what the provider says is read and dropped. It is measured \
-with one RTP socket for all calls, read and written 64 datagrams at a time (`recvmmsg`, `sendmmsg`), and with a \
-socket for each call. It has no grid to keep, no call, no codec and no detector, and it sends 20 ms in every message: \
-where the server bundles, it sends fewer than its floor.";
+with one RTP socket for all calls, read and written 64 datagrams at a time (`recvmmsg`, `sendmmsg`); with a socket for \
+each call, both on one thread that waits for whatever comes; and laid out as the server is, with a runtime on each \
+core and a task for each call, which sends back at the beats of a grid of its own. None has a call, a codec or a \
+detector, and all send 20 ms in every message: where the server bundles, it sends fewer than its floors.";
 
 const AIMED: &str = "\
 Of rows of 100 calls and more: with fewer a call bears much of what the server takes for itself. Calls bundle up in \
@@ -468,11 +497,12 @@ mod tests {
     use crate::conversations::Shares;
     use std::collections::BTreeMap;
 
+    const FLOOR: Floor = Floor { shared: 0.1, each: 0.12, tasks: 0.125 };
+
     #[test]
     fn a_step_that_was_not_held_says_why_in_a_whole_row() {
         let server = Err(anyhow::anyhow!("7 of 9 calls were answered\nand more"));
-        let row =
-            Row { calls: 9, detector: Detector::Off, floor: 0.2, sockets: 0.25, load_before: 0.0, alone: None, server };
+        let row = Row { calls: 9, detector: Detector::Off, floor: FLOOR, load_before: 0.0, alone: None, server };
         let cells = row.cells();
         assert_eq!(cells.len(), COLUMNS.len());
         assert_eq!(cells[2], "not held: 7 of 9 calls were answered");
@@ -494,15 +524,7 @@ mod tests {
     }
 
     fn row(held: Held) -> Row {
-        Row {
-            calls: 100,
-            detector: Detector::Silero,
-            floor: 0.1,
-            sockets: 0.12,
-            load_before: 0.0,
-            alone: None,
-            server: Ok(held),
-        }
+        Row { calls: 100, detector: Detector::Silero, floor: FLOOR, load_before: 0.0, alone: None, server: Ok(held) }
     }
 
     fn cell(row: &Row, column: &str) -> String {
@@ -556,7 +578,7 @@ mod tests {
             "- 100 calls: 0.100 with one socket, 0.120 with a socket each: +0.020 % of a core per call, +13 % of the \
              0.150 that the server takes (detector silero)"
         );
-        assert_eq!(cell(&capacity.rows[0], "× floor: one socket / each its own"), "1.50 / 1.25");
+        assert_eq!(cell(&capacity.rows[0], "× floor: one socket / one each / a task each"), "1.50 / 1.25 / 1.20");
     }
 
     #[test]

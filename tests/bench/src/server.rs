@@ -184,6 +184,7 @@ address = "127.0.0.1"
 ports = "22000-27999"
 [media]
 vad = "{}"
+echo = "pass"
 [database]
 url = "sqlite:{}"
 [openai]

@@ -1,6 +1,8 @@
-//! The physical floor: what a program in the middle costs that does nothing but carry. Every packet goes straight back
-//! to its phone and up to the provider, on one thread and in either layout of sockets: one for all calls, read and
-//! written in batches, or one for each call.
+//! The physical floor: what a program in the middle costs that does nothing but carry. Every packet goes back to its
+//! phone and up to the provider: straight away on one thread, with one socket for all calls, read and written in batches,
+//! or with one for each call; or by a task for each call, on a grid of its own.
+mod tasks;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use nix::{
@@ -30,15 +32,22 @@ const DATAGRAM: usize = 256;
 /// RFC 3550 §5.1.
 const RTP_HEADER: usize = 12;
 
+/// The first message of a connection.
+const SESSION: &str = r#"{"type":"session.update","session":{"type":"realtime"}}"#;
+
+/// Whom certificates are trusted by.
+type Trust = Arc<ClientConfig>;
 type Socket = WebSocket<StreamOwned<ClientConnection, TcpStream>>;
 
-/// How calls share RTP sockets.
+/// How calls share sockets and threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layout {
-    /// One for all.
+    /// One socket for all.
     Shared,
     /// One for each, as the server has.
     Each,
+    /// One for each with a task of its own, on threads as the server has.
+    Tasks,
 }
 
 struct Floor {
@@ -50,13 +59,13 @@ struct Floor {
 
 /// Connects `calls` times to `provider`, says where it takes RTP of each call, and carries until it is ended.
 pub(crate) fn run(calls: usize, layout: Layout, provider: SocketAddr, ca_file: &Path) -> Result<()> {
-    let epoll = Epoll::new(EpollCreateFlags::empty())?;
     let trust = Arc::new(trust(ca_file)?);
+    if layout == Layout::Tasks {
+        return tasks::run(calls, provider, &trust);
+    }
+    let epoll = Epoll::new(EpollCreateFlags::empty())?;
     let mut floor = Floor { rtp: Vec::new(), sockets: Vec::new(), phones: HashMap::new() };
-    let sockets = match layout {
-        Layout::Shared => 1,
-        Layout::Each => calls,
-    };
+    let sockets = if layout == Layout::Shared { 1 } else { calls };
     for number in 0..sockets {
         let rtp = UdpSocket::bind("127.0.0.1:0")?;
         rtp.set_nonblocking(true)?;
@@ -69,11 +78,8 @@ pub(crate) fn run(calls: usize, layout: Layout, provider: SocketAddr, ca_file: &
         epoll.add(&socket.get_ref().sock, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
         floor.sockets.push(socket);
     }
-    for call in 0..calls {
-        print!("{} ", floor.rtp.get(call).or(floor.rtp.first()).context("no socket")?.local_addr()?);
-    }
-    println!();
-    stdout().flush()?;
+    let rtp = |call| floor.rtp.get(call).or(floor.rtp.first()).context("no socket");
+    tell((0..calls).map(|call| Ok(rtp(call)?.local_addr()?)).collect::<Result<Vec<_>>>()?)?;
     let mut ready = [EpollEvent::empty(); BATCH];
     loop {
         let count = match epoll.wait(&mut ready, EpollTimeout::NONE) {
@@ -85,10 +91,17 @@ pub(crate) fn run(calls: usize, layout: Layout, provider: SocketAddr, ca_file: &
             match (number.checked_sub(calls), layout) {
                 (None, _) => floor.listen(number)?,
                 (Some(_), Layout::Shared) => floor.carry_all()?,
-                (Some(call), Layout::Each) => floor.carry(call)?,
+                (Some(call), Layout::Each | Layout::Tasks) => floor.carry(call)?,
             }
         }
     }
+}
+
+/// Says where each call takes RTP.
+fn tell(rtp: impl IntoIterator<Item = SocketAddr>) -> Result<()> {
+    rtp.into_iter().for_each(|address| print!("{address} "));
+    println!();
+    stdout().flush().context("stdout")
 }
 
 fn trust(ca_file: &Path) -> Result<ClientConfig> {
@@ -99,15 +112,28 @@ fn trust(ca_file: &Path) -> Result<ClientConfig> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn connect(provider: SocketAddr, trust: &Arc<ClientConfig>) -> Result<Socket> {
+fn connection() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(16 << 10).write_buffer_size(0)
+}
+
+fn url(provider: SocketAddr) -> String {
+    format!("wss://{provider}/v1/realtime")
+}
+
+/// The message that takes a packet up.
+fn append(packet: &[u8]) -> String {
+    let audio = base64_simd::STANDARD.encode_to_string(packet.get(RTP_HEADER..).unwrap_or_default());
+    format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#)
+}
+
+fn connect(provider: SocketAddr, trust: &Trust) -> Result<Socket> {
     let stream = TcpStream::connect(provider)?;
     stream.set_nodelay(true)?;
     let session = ClientConnection::new(Arc::clone(trust), ServerName::from(provider.ip()))?;
-    let config = WebSocketConfig::default().read_buffer_size(16 << 10).write_buffer_size(0);
-    let url = format!("wss://{provider}/v1/realtime");
-    let opened = tungstenite::client::client_with_config(url, StreamOwned::new(session, stream), Some(config));
+    let stream = StreamOwned::new(session, stream);
+    let opened = tungstenite::client::client_with_config(url(provider), stream, Some(connection()));
     let (mut socket, _) = opened.map_err(|error| anyhow!("the provider: {error}"))?;
-    socket.send(Message::text(r#"{"type":"session.update","session":{"type":"realtime"}}"#))?;
+    socket.send(Message::text(SESSION))?;
     socket.get_ref().sock.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -160,9 +186,7 @@ impl Floor {
 
     fn send_up(&mut self, number: usize, packet: &[u8]) -> Result<()> {
         let Some(socket) = self.sockets.get_mut(number) else { return Ok(()) };
-        let audio = base64_simd::STANDARD.encode_to_string(packet.get(RTP_HEADER..).unwrap_or_default());
-        let append = format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#);
-        match socket.write(Message::text(append)) {
+        match socket.write(Message::text(append(packet))) {
             Ok(()) => Ok(()),
             Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error).context("a provider's connection"),
