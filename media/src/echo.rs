@@ -38,6 +38,9 @@ const FAINTEST: f32 = 33.0;
 const LEAST_FOR_FIRST: f32 = 5.0;
 /// … and to give up the known one for another: the beginning of an utterance is like many others.
 const LEAST_FOR_CHANGE: f32 = 10.0;
+/// A way is proven by so many slots that showed it: 300 ms. By chance a caller's words rise where ours did for a syllable
+/// or two; they are not to be lost by that.
+const PROOF: u32 = 30;
 /// How far echo rises above what is expected: slots do not line up, and telephones compress.
 const MARGIN: f32 = 1.6;
 /// The line's own noise is the quietest that was heard in two such times, in slots: nobody speaks for so long without a
@@ -63,6 +66,8 @@ pub struct Guard {
     heard: Envelope,
     likeness: Likeness,
     path: Option<Path>,
+    /// Delay of the last way that was proven, in slots.
+    proven: Option<usize>,
     noise: Noise,
 }
 
@@ -107,6 +112,8 @@ struct Path {
     gain: f32,
     /// The level to be expected.
     expected: f32,
+    /// Slots that showed it.
+    shown: u32,
 }
 
 impl Default for Guard {
@@ -124,6 +131,7 @@ impl Guard {
             heard: Envelope::new(),
             likeness: Likeness::new(),
             path: None,
+            proven: None,
             noise: Noise::new(),
         }
     }
@@ -139,7 +147,7 @@ impl Guard {
     /// the first echo of a call passes for a tenth of a second before it is known for one.
     pub fn is_echo(&mut self, samples: &[i16], at: Instant) -> bool {
         let slot = self.slot(at);
-        let Self { played, heard, likeness, path, noise, .. } = self;
+        let Self { played, heard, likeness, path, proven, noise, .. } = self;
         if heard.catch_up(slot, MOST_DRIFT) {
             *likeness = Likeness::new();
         }
@@ -149,8 +157,9 @@ impl Guard {
             likeness.hear((level * level - noise * noise).sqrt(), played.up_to(slot));
             let least = if path.is_some() { LEAST_FOR_CHANGE } else { LEAST_FOR_FIRST };
             let found = likeness.path(least);
-            *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0 }.after(*path)).or(*path);
+            *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0, shown: 1 }.after(*path)).or(*path);
             *path = path.filter(|path| likeness.is_kept(path.delay));
+            *proven = path.filter(|path| path.shown >= PROOF).map(|path| path.delay).or(*proven);
             if let Some(path) = path {
                 path.expected = (path.gain * played.around(slot, path.delay)).max(path.expected * DECAY);
             }
@@ -160,10 +169,11 @@ impl Guard {
         loudest > FAINTEST && loudest <= MARGIN * expected
     }
 
-    /// Whether an echo that could be heard is due in what [`Self::is_echo`] was asked about last. Where none is, what
-    /// was taken for one is but the line's own noise.
+    /// Whether an echo that could be heard is due, by a way that is proven, in what [`Self::is_echo`] was asked about
+    /// last. Where none is, what was taken for one may be the line's own noise, or by chance the caller.
     pub fn is_due(&self) -> bool {
-        self.path.is_some_and(|path| path.expected > FAINTEST)
+        let proven = |path: &Path| self.proven.is_some_and(|delay| delay.abs_diff(path.delay) <= 1);
+        self.path.is_some_and(|path| path.expected > FAINTEST && proven(&path))
     }
 
     fn slot(&mut self, at: Instant) -> u64 {
@@ -195,6 +205,7 @@ impl Path {
         let known = known.filter(|known| known.delay.abs_diff(self.delay) <= 1);
         known.map_or(self, |known| Self {
             gain: known.gain + (self.gain - known.gain) / 8.0,
+            shown: known.shown.saturating_add(1),
             ..Self { delay: self.delay, ..known }
         })
     }
@@ -490,6 +501,66 @@ mod tests {
                 assert!(share < 0.1, "{ours} took {theirs} × {factor} after {start} ms for its echo: {share}");
             }
         }
+    }
+
+    /// What a loud packet was taken for: an echo, and one by a proven way.
+    struct Judged {
+        packet: usize,
+        is_echo: bool,
+        is_lost: bool,
+    }
+
+    /// Speaks `theirs` over `ours`, with `echo` of ours.
+    fn lost(ours: &[i16], theirs: &[i16], echo: f32) -> Vec<Judged> {
+        #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+        let epoch = Instant::now();
+        let heard = mixed(&delayed(&scaled(ours, echo), 120), theirs);
+        let mut guard = Guard::new();
+        let packets = heard.chunks_exact(PACKET).enumerate().take(theirs.len().max(ours.len()) / PACKET);
+        let judged = packets.map(|(index, samples)| {
+            let now = epoch + Duration::from_millis(index as u64 * 20);
+            if let Some(ours) = ours.get(index * PACKET..(index + 1) * PACKET) {
+                guard.played(ours, now);
+            }
+            let is_echo = guard.is_echo(samples, now);
+            let power = samples.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / PACKET as f32;
+            (Judged { packet: index, is_echo, is_lost: is_echo && guard.is_due() }, power > 10_000.0)
+        });
+        judged.filter(|(_, is_loud)| *is_loud).map(|(judged, _)| judged).collect()
+    }
+
+    /// Whoever answers while we speak, softer than we do, has the rise of a word in common with us, but no more.
+    #[test]
+    fn chance_does_not_prove_a_way() {
+        let names = ["pt-rhvoice-leticia-0", "pt-kokoro-dora-1", "en-agent-pass", "pt-rhvoice-leticia-6"];
+        let pairs = names.iter().flat_map(|ours| names.iter().map(move |theirs| (*ours, *theirs)));
+        let mut all = Vec::new();
+        for (ours, theirs) in pairs.filter(|(ours, theirs)| ours != theirs) {
+            for (factor, start) in
+                [0.5, 0.25].into_iter().flat_map(|by| (0..1_600).step_by(170).map(move |ms| (by, ms)))
+            {
+                all.append(&mut lost(&fixture(ours), &delayed(&scaled(&fixture(theirs), factor), start), 0.0));
+            }
+        }
+        let gone = all.iter().filter(|it| it.is_lost).count();
+        assert!(all.len() > 5_000 && gone * 500 < all.len(), "{gone} of {} packets", all.len());
+    }
+
+    /// A caller who speaks over it hides the way for a while; what was proven needs no second proof.
+    #[test]
+    fn a_proven_way_that_is_found_again_is_known_at_once() {
+        let ours = ["pt-rhvoice-leticia-0", "pt-rhvoice-leticia-6", "pt-rhvoice-leticia-5"].map(fixture).concat();
+        let (start, theirs) = (1_500, &fixture("en-agent-pass")[..8_000]);
+        let judged = lost(&ours, &delayed(theirs, start), 0.2);
+        let first = |from: usize| {
+            let of =
+                |found: fn(&Judged) -> bool| judged.iter().find(|it| it.packet >= from && found(it)).unwrap().packet;
+            (of(|it| it.is_echo), of(|it| it.is_lost))
+        };
+        let (found, proven) = first(0);
+        assert!(proven - found > 10, "found at {found}, proven at {proven}");
+        let (found, proven) = first(start / 20 + theirs.len() / PACKET);
+        assert!(proven - found < 3, "found again at {found}, known at {proven}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{
     call::{self, Echo, Outcome},
     ours,
     report::{self, Report},
-    sounds::{PER_MS, mixed, noise, rms, silence, speech},
+    sounds::{PER_MS, SPEECH_DB, at_level, mixed, noise, rms, silence, speech},
 };
 use media::vad;
 
@@ -18,7 +18,8 @@ pub(crate) fn measure(report: &mut Report) {
     report.section("What of echo and caller goes up", "With `media.echo = \"mute\"`. Echo as above, after 120 ms, in noise at -65 dB. How much weaker \
         it goes up than it came while the caller is silent: four calls of 10 s, all of them and from the second second on, when its way is known. And \
         how many of the caller's voiced packets (within 20 dB of the loudest) were muted, four assistants, eight callers each as loud as they: where she \
-        stops for whoever speaks, and where she talks on.");
+        stops for whoever speaks, and where she talks on. The last rows have no echo, and callers who are softer than she: what is muted of them was \
+        taken for an echo by chance.");
     report.table(&[
         "echo",
         "echo weaker by",
@@ -33,9 +34,14 @@ pub(crate) fn measure(report: &mut Report) {
             format!("{db} dB"),
             weaker(&alone, 0),
             weaker(&alone, FIRST),
-            over(echo, call::run),
-            over(echo, call::run_heedless),
+            over(Some(echo), 0.0, call::run),
+            over(Some(echo), 0.0, call::run_heedless),
         ]);
+    }
+    for db in [0.0, -6.0, -12.0, -18.0] {
+        let name = if db < 0.0 { format!("none, callers at {db} dB") } else { "none".into() };
+        let callers = [over(None, db, call::run), over(None, db, call::run_heedless)];
+        report.row(&[vec![name, "–".into(), "–".into()], callers.to_vec()].concat());
     }
 }
 
@@ -55,14 +61,14 @@ fn weaker(outcomes: &[Outcome], from: usize) -> String {
 /// How a call is run.
 type Run = fn(vad::Config, &[i16], &[i16], Option<Echo>) -> Outcome;
 
-/// How many voiced packets of callers went up as silence.
-fn over(echo: Echo, run: Run) -> String {
+/// How many voiced packets of callers, so much louder than she, went up as silence.
+fn over(echo: Option<Echo>, louder: f32, run: Run) -> String {
     let (mut muted, mut voiced) = (0_usize, 0_usize);
     for ours in ours() {
         for theirs in THEIRS {
-            let theirs = [silence(ONSET_MS), speech(theirs)].concat();
+            let theirs = [silence(ONSET_MS), at_level(&speech(theirs), SPEECH_DB + louder)].concat();
             let line = mixed(&theirs, &noise(-65.0, theirs.len() / PER_MS, 3));
-            let outcome = run(vad::Config::default(), &ours, &line, Some(echo));
+            let outcome = run(vad::Config::default(), &ours, &line, echo);
             let levels: Vec<f32> = theirs.chunks_exact(PACKET).map(rms).collect();
             let audible = levels.iter().copied().fold(0.0, f32::max) * VOICED;
             for (_, silent) in levels.iter().zip(outcome.muted).filter(|(level, _)| **level > audible) {
