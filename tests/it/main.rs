@@ -26,6 +26,7 @@ mod phone;
 mod phones;
 mod recording;
 mod registrar;
+mod rekeying;
 mod rtp;
 mod secure;
 mod sessions;
