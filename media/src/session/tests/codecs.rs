@@ -156,6 +156,23 @@ fn rfc7587_3_1_3_the_packets_of_a_pause_make_it_no_longer() {
     assert!(heard.abs_diff(ms(10_400)) <= 2 * PTIME, "as long as it lasted: {heard:?}");
 }
 
+/// Nothing is made up within 120 ms: who pauses for as long has it filled when he goes on.
+#[test]
+fn a_pause_that_ends_before_anything_of_it_was_made_up_is_as_long_as_it_was() {
+    let mut call = call(Codec::Opus, PTIME, opus::Receiver::default());
+    let mut encoder = Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
+    let rate = Codec::Opus.sample_rate();
+    says(&mut call, Codec::Opus, &mut encoder, &tone(rate, ms(200)), PTIME);
+    says(&mut call, Codec::Opus, &mut encoder, &vec![0; rate.samples_in(ms(400))], PTIME);
+    let skipped = ms(120);
+    call.run(skipped - ms(1));
+    call.timestamp = call.timestamp.wrapping_add(Codec::Opus.ticks_in(skipped));
+    says(&mut call, Codec::Opus, &mut encoder, &tone(rate, ms(200)), PTIME);
+    let stats = call.session.stats();
+    assert_eq!((stats.silence, stats.lost, stats.timestamp_jumps), (Duration::ZERO, 0, 0));
+    assert_eq!(WIDE.duration_of(call.heard_samples(WIDE).len()), ms(920), "neither longer nor shorter");
+}
+
 /// Where a voice breaks off, packets are missing: nothing tells what follows it.
 #[test]
 fn a_voice_that_breaks_off_is_followed_by_silence_as_in_any_codec() {
