@@ -35,6 +35,7 @@ mod trace;
 mod transfer;
 mod transports;
 mod trials;
+mod uplink;
 mod wire;
 
 use anyhow::Result;
