@@ -36,6 +36,7 @@ mod trace;
 mod transfer;
 mod transports;
 mod trials;
+mod uplink;
 mod wire;
 
 use anyhow::Result;

@@ -56,6 +56,15 @@ pub(super) enum Origin {
     MadeUp,
 }
 
+/// Where the audio of a packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Behind what went up before.
+    Next,
+    /// Where noise of the background was made up before it came: a pause of Opus goes on, and this is its noise.
+    Taken,
+}
+
 /// The receiving half of a session, behind the reorder window.
 #[derive(Debug)]
 pub(super) struct Uplink {
@@ -195,6 +204,7 @@ impl Uplink {
             Kind::Noise => return self.rest(&packet.payload),
             Kind::Event(_) | Kind::Other => return self.part(),
         }
+        let place = self.place_of(&packet.payload);
         let missing = self.missing_before(packet, stats);
         if self.listening {
             self.fill(missing, Some(&packet.payload), now, stats);
@@ -205,7 +215,7 @@ impl Uplink {
         }
         match decoded {
             Some(samples) if samples.is_empty() => {}
-            Some(samples) => self.give(packet, samples, now, stats),
+            Some(samples) => self.give(packet, place, samples, now, stats),
             None => {
                 stats.codec_errors += 1;
                 let frame = self.follows.map_or(0, |follows| follows.samples);
@@ -295,21 +305,35 @@ impl Uplink {
         std::mem::take(&mut self.pieces)
     }
 
-    fn give(&mut self, packet: &Arrived, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
+    fn place_of(&self, payload: &[u8]) -> Place {
+        let rests = self.follows.is_some_and(|follows| follows.rests);
+        let goes_on = rests && !self.made_up.is_zero() && opus::is_without_voice(payload);
+        if goes_on { Place::Taken } else { Place::Next }
+    }
+
+    fn give(&mut self, packet: &Arrived, place: Place, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
         self.follow(packet, samples.len());
         let changed = self.concealer.accept(&mut samples);
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
         let rate = self.rate;
+        let frame = rate.duration_of(samples.len());
         self.made_up = Duration::ZERO;
         self.noise = None;
-        self.expected = now + rate.duration_of(samples.len());
+        self.expected = now + frame;
         self.patient_until = self.expected + PATIENCE;
-        if self.level.leave_out(&samples, rate, now, stats) {
+        let taken = place == Place::Taken;
+        // However loud the background is: nobody misses noise for which there was other noise.
+        let replaced = taken && self.level.ahead(now) > frame / 2;
+        if replaced || self.level.leave_out(&samples, rate, now, stats) {
             let (origin, timestamp) = (Origin::Caller, Some(packet.timestamp));
             self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp });
-            return;
+        } else {
+            self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
-        self.push(samples, untouched, packet.at, Some(packet.timestamp));
+        if taken {
+            // What is ahead is given back by less noise until the next packet of the pause.
+            self.expected = self.expected.max(now + self.level.ahead(now));
+        }
     }
 
     fn follow(&mut self, packet: &Arrived, samples: usize) {
@@ -334,7 +358,9 @@ impl Uplink {
             stats.timestamp_jumps += 1;
             return 0;
         };
-        if samples <= self.rate.samples_in(DROPPED_FRAMES) {
+        // In a pause of Opus nothing is made up for as long as we are patient, and all of it is noise of the background.
+        let longest = if follows.rests { PATIENCE } else { DROPPED_FRAMES };
+        if samples <= self.rate.samples_in(longest) {
             return if follows.adjacent { samples } else { 0 };
         }
         let pause = packet.at.saturating_duration_since(follows.at);
