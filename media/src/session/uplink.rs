@@ -265,20 +265,24 @@ impl Uplink {
         Ok(())
     }
 
-    /// What it yields is in this format from here on.
+    /// What it yields is in this format from here on. A decoder that goes on giving the same rate goes on, with all it
+    /// knows of the stream; and a caller who rests goes on resting.
     pub(super) fn feed(&mut self, format: AudioFormat) {
         self.format = format;
-        self.rate = self.codec.decoded_at(format.rate());
-        self.decoder = Decoder::to(self.codec, self.rate).ok();
+        let rate = self.codec.decoded_at(format.rate());
+        if rate != self.rate || self.decoder.is_none() {
+            self.rate = rate;
+            self.decoder = Decoder::to(self.codec, rate).ok();
+            self.concealer = Concealer::new(rate);
+            (self.follows, self.missing) = (None, 0);
+        }
         self.others.clear();
-        self.concealer = Concealer::new(self.rate);
-        self.resampler = Tuner::new(self.rate, format.rate()).ok(); // `Session::new` has shown that it works
+        self.resampler = Tuner::new(rate, format.rate()).ok(); // `Session::new` has shown that it works
         if let Some(suppressor) = &mut self.suppressor
             && let Ok(anew) = Suppressor::new(format.rate())
         {
             *suppressor = anew;
         }
-        self.restart();
     }
 
     pub(super) fn codec(&self) -> Codec {
