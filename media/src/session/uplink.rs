@@ -285,6 +285,11 @@ impl Uplink {
         }
     }
 
+    /// Whether the caller said that nothing more comes until he speaks again (RFC 3389 §4).
+    pub(super) fn rests(&self) -> bool {
+        self.noise.is_some()
+    }
+
     pub(super) fn codec(&self) -> Codec {
         self.codec
     }
