@@ -225,6 +225,25 @@ fn a_part_of_a_frame_that_nothing_follows_fades_and_so_does_what_comes_after_it(
     }
 }
 
+#[test]
+fn what_goes_on_after_keys_rises_and_nothing_that_was_cut_comes_back() {
+    let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(loud(800)));
+    assert_eq!(bytes(playout.take()), loud(160));
+    (0..5).for_each(|_| playout.give_way());
+    let line: Vec<u8> = (0..4).flat_map(|_| bytes(playout.take())).collect();
+    let samples = crate::codec::g711::decode(Law::Mu, &[vec![0xff], line.clone()].concat());
+    assert!(samples.windows(2).all(|w| w[0].abs_diff(w[1]) <= 512), "{samples:?}");
+    assert_eq!(line[320..], loud(320));
+    assert_eq!(playout.heard(one).map(|heard| heard.played), Some(Duration::from_millis(100)));
+    playout.play(two, &mu(loud(800)));
+    playout.take();
+    playout.cut(Tail::Fade);
+    playout.give_way();
+    assert_eq!(playout.take(), None);
+}
+
 /// The sample at the seam may be near nothing in the middle of a loud sound.
 #[test]
 fn what_goes_on_after_a_pause_or_a_gap_rises_whatever_its_first_sample_is() {
