@@ -517,7 +517,7 @@ impl Session {
             self.events.extend(poor.map(Event::Poor));
             self.events.push_back(Event::Reported);
         }
-        if let Some(verdict) = self.watch.handle_timeout(self.held(), self.reports.heard_at(), now) {
+        if let Some(verdict) = self.watch.handle_timeout(self.due(), self.reports.heard_at(), now) {
             let silence = self.watch.silence(self.latch.remote(), &self.stats, now);
             self.events.push_back(match verdict {
                 silence::Verdict::Warn => Event::Silent(silence),
@@ -550,7 +550,7 @@ impl Session {
                     .map_or((self.uplink.deadline(), "caller sends nothing"), |at| (at, "gap given up")),
             ),
             Some((self.reports.deadline(), "RTCP report")),
-            self.watch.deadline(self.held(), self.reports.heard_at()).map(|at| (at, "media timeout")),
+            self.watch.deadline(self.due(), self.reports.heard_at()).map(|at| (at, "media timeout")),
         ];
         deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -664,8 +664,12 @@ impl Session {
         self.transmits.extend(bytes.map(|bytes| Transmit { channel, remote, bytes }));
     }
 
-    /// The peer need not send: it holds the call, or we do.
-    fn held(&self) -> bool {
-        self.media.direction != Direction::SendRecv
+    /// The peer need not send while it holds the call, or we do, or its caller rests.
+    fn due(&self) -> silence::Due {
+        match self.media.direction {
+            Direction::SendRecv if self.uplink.rests() => silence::Due::Rest,
+            Direction::SendRecv => silence::Due::Rtp,
+            Direction::SendOnly | Direction::RecvOnly | Direction::Inactive => silence::Due::Hold,
+        }
     }
 }

@@ -21,8 +21,9 @@ use crate::{
 /// late is heard besides it. Shorter than any silence that ends a turn.
 const PATIENCE: Duration = Duration::from_millis(120);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
-/// frames. What is longer is a pause of the sender, or another timestamp base.
-const DROPPED_FRAMES: Duration = Duration::from_millis(100);
+/// frames, and in a pause as short as that nothing is made up yet: [`PATIENCE`], and the packet it begins behind. What is
+/// longer is a pause that was filled meanwhile, or another timestamp base.
+const DROPPED_FRAMES: Duration = Duration::from_millis(140);
 /// How far wall clock and timestamps may differ over a pause of the sender.
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
 /// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
@@ -275,20 +276,29 @@ impl Uplink {
         Ok(())
     }
 
-    /// What it yields is in this format from here on.
+    /// What it yields is in this format from here on. A decoder that goes on giving the same rate goes on, with all it
+    /// knows of the stream; and a caller who rests goes on resting.
     pub(super) fn feed(&mut self, format: AudioFormat) {
         self.format = format;
-        self.rate = self.codec.decoded_at(format.rate());
-        self.decoder = Decoder::to(self.codec, self.rate).ok();
+        let rate = self.codec.decoded_at(format.rate());
+        if rate != self.rate || self.decoder.is_none() {
+            self.rate = rate;
+            self.decoder = Decoder::to(self.codec, rate).ok();
+            self.concealer = Concealer::new(rate);
+            (self.follows, self.missing) = (None, 0);
+        }
         self.others.clear();
-        self.concealer = Concealer::new(self.rate);
-        self.resampler = Tuner::new(self.rate, format.rate()).ok(); // `Session::new` has shown that it works
+        self.resampler = Tuner::new(rate, format.rate()).ok(); // `Session::new` has shown that it works
         if let Some(suppressor) = &mut self.suppressor
             && let Ok(anew) = Suppressor::new(format.rate())
         {
             *suppressor = anew;
         }
-        self.restart();
+    }
+
+    /// Whether the caller said that nothing more comes until he speaks again (RFC 3389 §4).
+    pub(super) fn rests(&self) -> bool {
+        self.noise.is_some()
     }
 
     pub(super) fn codec(&self) -> Codec {
