@@ -368,9 +368,7 @@ impl Uplink {
             stats.timestamp_jumps += 1;
             return 0;
         };
-        // In a pause of Opus nothing is made up for as long as we are patient, and all of it is noise of the background.
-        let longest = if follows.rests { PATIENCE } else { DROPPED_FRAMES };
-        if samples <= self.rate.samples_in(longest) {
+        if samples <= self.rate.samples_in(DROPPED_FRAMES) {
             return if follows.adjacent { samples } else { 0 };
         }
         let pause = packet.at.saturating_duration_since(follows.at);
