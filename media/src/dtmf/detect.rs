@@ -87,6 +87,11 @@ impl Detector {
         }
     }
 
+    /// The digit whose tone still sounds, as far as is heard: it was told before.
+    pub fn sounding(&self) -> Option<char> {
+        self.sounding
+    }
+
     fn follow(&mut self, window: Option<Window>) -> Option<char> {
         self.run = window.map(|window| match self.run {
             Some((before, count)) if before.goes_on_with(window) => (window, count.saturating_add(1)),
@@ -260,6 +265,25 @@ mod tests {
             assert_eq!(heard(&twice(40)), "55", "a pause of 40 ms");
             assert_eq!(heard(&twice(15)), "5", "an interruption of 15 ms");
         }
+    }
+
+    #[test]
+    fn a_tone_sounds_from_where_it_is_told_until_it_ends() {
+        let mut detector = Detector::default();
+        let line = Line { on_ms: 3_000, off_ms: 100, ..CLEAN }.keys("5", &mut Random::new(1));
+        let sounding: Vec<Option<char>> = line
+            .chunks(160)
+            .map(|frame| {
+                detector.push(frame);
+                detector.sounding()
+            })
+            .collect();
+        // A lead of 50 ms, and 40 ms until it is told; an end is believed after 30 ms.
+        let held = sounding.iter().filter(|digit| **digit == Some('5')).count();
+        assert!((147..=152).contains(&held), "{held} frames of 150");
+        assert_eq!(sounding.last(), Some(&None));
+        let before = sounding.iter().take_while(|digit| digit.is_none()).count();
+        assert!(sounding.iter().skip(before).take(held).all(Option::is_some), "without a break");
     }
 
     #[test]

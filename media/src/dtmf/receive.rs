@@ -98,7 +98,9 @@ impl Receiver {
         });
         if let Some(press) = known {
             press.take(event, timestamp, now);
-            self.goes_on(event.code, now);
+            if let Some(digit) = digit(event.code) {
+                self.goes_on(digit, Told::Event, now);
+            }
             return None;
         }
         if self.presses.len() >= REMEMBERED {
@@ -130,6 +132,12 @@ impl Receiver {
         self.report(digit, Told::Tone, now)
     }
 
+    /// The tone of a digit that was told goes on: its key is still held, and INFO may come when it is let go.
+    pub fn handle_held_tone(&mut self, digit: char, now: Instant) {
+        self.reported.retain(|reported| now < reported.heard + SAME_PRESS);
+        self.goes_on(digit, Told::Tone, now);
+    }
+
     /// Each report can be told once more each other way; those are swallowed.
     fn report(&mut self, digit: char, told: Told, now: Instant) -> Option<char> {
         if self.believed.is_some_and(|believed| believed != told) {
@@ -148,10 +156,9 @@ impl Receiver {
         Some(digit)
     }
 
-    /// The key is still held.
-    fn goes_on(&mut self, code: u8, now: Instant) {
-        let held =
-            self.reported.iter_mut().rev().find(|r| Some(r.digit) == digit(code) && r.told.contains(&Told::Event));
+    /// The key is still held, as this way tells.
+    fn goes_on(&mut self, digit: char, told: Told, now: Instant) {
+        let held = self.reported.iter_mut().rev().find(|r| r.digit == digit && r.told.contains(&told));
         if let Some(held) = held {
             held.heard = now;
         }
@@ -473,5 +480,19 @@ mod tests {
         heard.extend(receiver.handle_info('9', start + Duration::from_millis(3_050)));
         assert_eq!(heard, "9");
         assert_eq!(receiver.handle_info('9', start + Duration::from_millis(3_300)), Some('9'), "pressed again");
+    }
+
+    #[test]
+    fn info_at_the_end_of_a_long_tone_is_the_same_press() {
+        let (start, mut receiver) = (origin(), Receiver::default());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(receiver.handle_tone('9', at(40)), Some('9'));
+        (60..=3_000).step_by(20).for_each(|ms| receiver.handle_held_tone('9', at(ms)));
+        assert_eq!(receiver.handle_info('9', at(3_050)), None);
+        assert_eq!(receiver.handle_info('9', at(3_300)), Some('9'), "pressed again");
+        // Of a press that is over for so long a tone that nobody counted is no sign.
+        assert_eq!(receiver.handle_tone('8', at(10_000)), Some('8'));
+        receiver.handle_held_tone('8', at(12_000));
+        assert_eq!(receiver.handle_info('8', at(12_020)), Some('8'));
     }
 }

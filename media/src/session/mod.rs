@@ -633,11 +633,7 @@ impl Session {
         for mut piece in self.uplink.pieces() {
             self.tape_piece(&piece);
             let speech = self.voice.hear(&mut piece);
-            for digit in self.tones.as_mut().map_or_else(Vec::new, |tones| tones.hear(&piece)) {
-                if !self.downlink.sounded.may_return(digit, piece.at) {
-                    self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
-                }
-            }
+            self.hear_tones(&piece, now);
             let audio = piece.audio.filter(|audio| !audio.duration().is_zero());
             self.events.extend(audio.map(Event::Audio));
             self.events.extend(speech.into_iter().map(Event::Speech));

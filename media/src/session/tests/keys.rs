@@ -66,6 +66,29 @@ fn sounds(call: &mut Call, key: Option<char>, frames: usize) {
     (0..frames).for_each(|n| call.phone_sends(&key_frame(key, n)));
 }
 
+/// A phone may send INFO with the duration, which it knows when the key is let go.
+#[test]
+fn info_at_the_end_of_a_tone_that_was_held_is_the_same_press() {
+    for frames in [10, 60, 150] {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        call.session.listen_for_tones();
+        let told = |call: &mut Call| {
+            call.session.handle_info_dtmf('5', call.now);
+            call.drain();
+        };
+        sounds(&mut call, Some('5'), frames);
+        told(&mut call);
+        assert_eq!(call.digits(), "5", "held for {frames} packets");
+        sounds(&mut call, None, 10);
+        told(&mut call);
+        assert_eq!(call.digits(), "55", "pressed again, too short for its tone to be heard");
+        sounds(&mut call, None, 60);
+        sounds(&mut call, Some('5'), frames);
+        told(&mut call);
+        assert_eq!(call.digits(), "555", "and held again");
+    }
+}
+
 /// A call whose line gives our tones back 12 dB weaker, so many packets later.
 fn echoing(keys: &str, delay: usize) -> Call {
     let mut call = Call::new(AudioFormat::G711(Law::Mu));
