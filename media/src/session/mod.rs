@@ -400,6 +400,11 @@ impl Session {
         self.events.extend(self.presses.handle_info(digit, now).map(Event::Dtmf));
     }
 
+    /// When a key of the caller's was last heard of: pressed, or still held.
+    pub fn keys_heard_at(&self) -> Option<Instant> {
+        self.presses.heard_at()
+    }
+
     /// The caller was elsewhere and is back: RTP is waited for anew, also after [`Event::MediaTimeout`].
     pub fn wait_anew(&mut self, now: Instant) {
         self.watch.restart(now);
