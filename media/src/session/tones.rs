@@ -35,7 +35,10 @@ impl Tones {
     /// The digits recognised in a piece of the uplink. Concealment repeats what it heard, and is not listened to.
     pub(super) fn hear(&mut self, piece: &Piece) -> Vec<char> {
         match piece.origin {
-            Origin::Caller => self.detector.push(&self.caller.process(&piece.samples)),
+            Origin::Caller => {
+                self.detector.lose(piece.lost);
+                self.detector.push(&self.caller.process(&piece.samples))
+            }
             Origin::MadeUp => {
                 self.detector.skip(self.caller.from().duration_of(piece.samples.len()));
                 Vec::new()

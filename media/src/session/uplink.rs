@@ -46,6 +46,8 @@ pub(super) struct Piece {
     pub(super) origin: Origin,
     /// RTP time of its first sample, if the caller sent it.
     pub(super) timestamp: Option<u32>,
+    /// What the packets held that are lost before it.
+    pub(super) lost: Duration,
 }
 
 /// Where a piece comes from.
@@ -87,6 +89,8 @@ pub(super) struct Uplink {
     follows: Option<Follows>,
     /// Packets missing before the next.
     missing: u64,
+    /// What the packets held that are lost since the last that was heard.
+    lost: Duration,
     /// Audio made up since the last that came.
     made_up: Duration,
     /// What a caller who rests sounds like.
@@ -134,6 +138,7 @@ impl Uplink {
             suppressor: None,
             follows: None,
             missing: 0,
+            lost: Duration::ZERO,
             made_up: Duration::ZERO,
             noise: None,
             expected: now + media.ptime,
@@ -181,6 +186,7 @@ impl Uplink {
         self.noise = None;
         self.follows = None;
         self.missing = 0;
+        self.lost = Duration::ZERO;
     }
 
     /// So many packets before the next one are lost.
@@ -206,8 +212,10 @@ impl Uplink {
             Kind::Event(_) | Kind::Other => return self.part(),
         }
         let place = self.place_of(&packet.payload);
+        let lost = self.follows.map_or(0, |follows| follows.times(self.missing));
         let missing = self.missing_before(packet, stats);
         if self.listening {
+            self.lost += self.rate.duration_of(lost.min(self.rate.samples_in(LONGEST_FILL)));
             self.fill(missing, Some(&packet.payload), now, stats);
         }
         let decoded = self.decoder.as_mut().and_then(|decoder| decoder.decode(&packet.payload).ok());
@@ -335,8 +343,8 @@ impl Uplink {
         // However loud the background is: nobody misses noise for which there was other noise.
         let replaced = taken && self.level.ahead(now) > frame / 2;
         if replaced || self.level.leave_out(&samples, rate, now, stats) {
-            let (origin, timestamp) = (Origin::Caller, Some(packet.timestamp));
-            self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp });
+            let (origin, timestamp, lost) = (Origin::Caller, Some(packet.timestamp), std::mem::take(&mut self.lost));
+            self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
         } else {
             self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
@@ -429,9 +437,12 @@ impl Uplink {
     /// `timestamp` is that of a packet; without one the piece was made up.
     fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, timestamp: Option<u32>) {
         let Some(audio) = self.convert(&samples, payload) else { return };
-        let origin = if timestamp.is_some() { Origin::Caller } else { Origin::MadeUp };
+        let (origin, lost) = match timestamp {
+            Some(_) => (Origin::Caller, std::mem::take(&mut self.lost)),
+            None => (Origin::MadeUp, Duration::ZERO),
+        };
         self.level.give(self.rate.duration_of(samples.len()));
-        self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp });
+        self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp, lost });
     }
 
     /// In the provider's format; bytes of its own law pass untouched, unless noise is damped in them.
