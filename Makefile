@@ -78,11 +78,11 @@ api: api-ready build ## let schemathesis at the HTTP API of a running server, AP
 api-ready: deps-demo
 	@tests/api/prepare
 
-judge: judge-ready build ## let a second recogniser hear a recorded call
+judge: judge-ready build models ## let a second recogniser hear a recorded call
 	$(call say,judge: a second recogniser hears a call)
 	@tests/judge/run
 
-judge-ready:
+judge-ready: deps-demo
 	@tests/judge/prepare
 
 bench: build ## measure, and write docs/benchmarks.md

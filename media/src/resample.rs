@@ -144,6 +144,8 @@ pub struct Tuner {
     /// What a filter still held when its rate ended: a filter begins with as much silence, and there it belongs. Where
     /// the rate needs no filter, the last of what came stays here, so that all of the stream is as late.
     held: VecDeque<i16>,
+    /// What it held beyond that silence, of a block that was not whole: it comes before all that follows.
+    ahead: Vec<i16>,
 }
 
 impl Tuner {
@@ -152,7 +154,8 @@ impl Tuner {
     /// # Errors
     /// As there.
     pub fn new(from: SampleRate, to: SampleRate) -> Result<Self, Error> {
-        Ok(Self { current: Resampler::new(from, to)?, others: Vec::new(), held: VecDeque::new() })
+        let (others, held, ahead) = (Vec::new(), VecDeque::new(), Vec::new());
+        Ok(Self { current: Resampler::new(from, to)?, others, held, ahead })
     }
 
     /// The rate taken.
@@ -177,27 +180,35 @@ impl Tuner {
         add(&mut rest, &mut self.held);
         self.held.extend(rest);
         self.others.push(before);
+        if let Some(filter) = &self.current.filter {
+            let beyond = self.held.len().saturating_sub(filter.fft.output_delay());
+            self.ahead.extend(self.held.drain(..beyond));
+        }
         Ok(())
     }
 
     /// As [`Resampler::process`].
     pub fn process(&mut self, samples: &[i16]) -> Vec<i16> {
         let mut output = self.current.process(samples);
-        if self.held.is_empty() {
-            return output;
-        }
         if self.current.filter.is_some() {
             add(&mut output, &mut self.held);
+        } else if !self.held.is_empty() {
+            self.held.extend(output);
+            output = self.held.drain(..samples.len()).collect();
+        }
+        if self.ahead.is_empty() {
             return output;
         }
-        self.held.extend(output);
-        self.held.drain(..samples.len()).collect()
+        let mut whole = std::mem::take(&mut self.ahead);
+        whole.extend(output);
+        whole
     }
 
     /// The stream went on elsewhere: what is still inside is dropped.
     pub fn reset(&mut self) {
         self.current.reset();
         self.held.clear();
+        self.ahead.clear();
     }
 }
 
@@ -364,6 +375,30 @@ mod tests {
             let expected = tone(to, 437.0, output.len());
             // From the second packet on: what is said at the rate wanted waits for nothing before the first change.
             let begin = to.samples_in(Duration::from_millis(25));
+            let error: Vec<i16> = (begin..output.len()).map(|n| output[n] - expected[n - late]).collect();
+            assert!(decibels(rms(&error) / rms(&expected)) < -25.0, "{to:?}: {:.0}", rms(&error));
+        }
+    }
+
+    /// What waits for a whole block when the rate changes comes before what follows, and not over it.
+    #[test]
+    fn a_rate_that_changes_within_a_block_overlaps_nothing() {
+        let [narrow, wide] = [SampleRate::HZ_8000, SampleRate::HZ_16000];
+        for to in RATES {
+            let mut tuner = Tuner::new(narrow, to).unwrap();
+            let (mut output, [low, high]) =
+                (Vec::new(), [narrow, wide].map(|rate| tone(rate, 437.0, rate.hz() as usize)));
+            for n in 0..30 {
+                let (from, samples) = if n % 3 == 0 { (narrow, &low) } else { (wide, &high) };
+                tuner.tune(from).unwrap();
+                let packet = from.samples_in(Duration::from_millis(33));
+                output.extend(tuner.process(&samples[n * packet..(n + 1) * packet]));
+            }
+            let inside = to.samples_in(Duration::from_millis(990)).saturating_sub(output.len());
+            assert!(inside <= to.samples_in(Duration::from_millis(8)), "{to:?}: {inside} samples are missing");
+            let late = to.samples_in(Duration::from_micros(2_500));
+            let expected = tone(to, 437.0, output.len());
+            let begin = to.samples_in(Duration::from_millis(40));
             let error: Vec<i16> = (begin..output.len()).map(|n| output[n] - expected[n - late]).collect();
             assert!(decibels(rms(&error) / rms(&expected)) < -25.0, "{to:?}: {:.0}", rms(&error));
         }

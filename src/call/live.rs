@@ -560,7 +560,10 @@ impl Live {
     /// The answer to an offer of ours.
     fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
         match desk.sdp.accept(answer) {
-            Ok(negotiated) => self.renegotiate(negotiated, desk, now),
+            Ok(negotiated) => {
+                self.renegotiate(negotiated, desk, now);
+                self.can_be_told();
+            }
             Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
         }
         GO_ON

@@ -48,13 +48,12 @@ use live::{Live, Money, lookup::Lookups};
 use log::Log;
 use media::{
     AudioFormat,
-    codec::Codec,
     prompt::{Form, Prompt},
     sdp, vad,
 };
 use numbered::Numbered;
 use providers::{Ahead, Dialect, Disconnect, Errand, Incoming, Job, JobId, Outgoing, Part, RequestId};
-use ringing::{Offering, Ringing};
+use ringing::{Offering, Ringing, widest};
 use sip::{Command, LegId, Reason};
 use std::{
     collections::VecDeque,
@@ -412,7 +411,7 @@ impl Call {
     }
 
     /// Rings, and connects the provider: 200 goes out when it is ready. An offer is answered in our head; without one (RFC
-    /// 3264 §4) the provider is chosen for what we like best, as the answer will most likely.
+    /// 3264 §4) the provider is chosen for the widest that the answer may bring.
     fn ring(&mut self, offer: Option<&[u8]>, now: Instant) {
         let answer = offer.map(|offer| self.desk.sdp.answer(offer, sdp::Direction::SendRecv)).transpose();
         let answer = match answer {
@@ -422,8 +421,7 @@ impl Call {
                 return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
-        let liked = self.desk.settings.codecs.first().copied().unwrap_or(Codec::Pcmu);
-        let codec = answer.as_ref().map_or(liked, |answer| answer.media.codec);
+        let codec = answer.as_ref().map_or_else(|| widest(&self.desk.settings.codecs), |answer| answer.media.codec);
         let provider = self.desk.open(codec.format());
         self.desk.commands.push_back(Command::Ring { leg: self.desk.leg });
         self.desk.emit(Event::Connect(provider.endpoint()));

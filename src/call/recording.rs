@@ -23,7 +23,7 @@ pub struct Recording {
     pub enabled: bool,
     /// What is heard in a pause.
     pub blank: Blank,
-    /// It pauses when the caller presses a key, until so long after the last; `None` if it does not.
+    /// It pauses when the caller presses a key, until so long after the last was let go; `None` if it does not.
     pub pause_on_dtmf: Option<Duration>,
     /// What a caller who is recorded is told first; nothing of theirs is recorded before they have heard it.
     pub notice: Option<String>,
@@ -135,11 +135,16 @@ impl Live {
         Some((until, "recording goes on after keys"))
     }
 
+    /// The keys have been still for long enough, unless the last was held meanwhile: a press is told when it begins.
     pub(super) fn resume_after_keys(&mut self, desk: &mut Desk, now: Instant) {
+        let held = self.media.keys_heard_at().zip(desk.settings.recording.pause_on_dtmf);
+        let until = held.map(|(heard, after)| heard + after).filter(|until| now < *until);
         if let Some(recorded) = self.recorded.as_mut().filter(|r| r.keys_until.is_some_and(|until| until <= now)) {
-            recorded.keys_until = None;
-            recorded.wanted.remove(&By::Keys);
-            self.obey(Duration::ZERO, desk, now);
+            recorded.keys_until = until;
+            if until.is_none() {
+                recorded.wanted.remove(&By::Keys);
+                self.obey(Duration::ZERO, desk, now);
+            }
         }
     }
 

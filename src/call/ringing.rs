@@ -11,7 +11,7 @@ use std::{ops::ControlFlow, time::Instant};
 pub(super) struct Ringing {
     /// To the offer; the 200 to an INVITE without one has ours.
     pub(super) answer: Option<sdp::Agreed>,
-    /// What the call sounds like; without an offer, what it sounds like if the peer likes what we do.
+    /// What the call sounds like; without an offer, the widest that it may sound like.
     pub(super) codec: Codec,
     pub(super) provider: Box<dyn Dialect>,
     /// The provider before this one.
@@ -23,6 +23,14 @@ pub(super) struct Ringing {
 #[derive(Debug)]
 pub(super) struct Offering {
     pub(super) provider: Box<dyn Dialect>,
+}
+
+/// What a call may sound like at best whose answer is still to come. A provider that is connected for less stays narrow
+/// for all of the call; one that is connected for more than the answer brings costs some bytes. Of codecs as wide as each
+/// other, the one we like best.
+pub(super) fn widest(codecs: &[Codec]) -> Codec {
+    let wider = |best: Codec, codec: Codec| if codec.sample_rate() > best.sample_rate() { codec } else { best };
+    codecs.iter().copied().reduce(wider).unwrap_or(Codec::Pcmu)
 }
 
 impl Offering {

@@ -9,7 +9,11 @@ impl Call {
     pub(super) fn take_over(&mut self, leg: LegId, invite: &IncomingInvite, now: Instant) {
         let answer = match &mut self.state {
             State::Live(live) if live.may_move() => {
-                live.reoffered(invite.offer.as_deref(), &mut self.desk, now).map_err(|error| error.sip_status())
+                let sdp = live.reoffered(invite.offer.as_deref(), &mut self.desk, now);
+                if sdp.is_ok() {
+                    live.taken_over(invite.offer.is_some(), &mut self.desk, now);
+                }
+                sdp.map_err(|error| error.sip_status())
             }
             // Media are not agreed yet, or the caller is being handed over.
             State::Live(_) | State::Offering(_) => Err(480),

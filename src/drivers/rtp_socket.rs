@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn pairs_are_even_and_never_shared() {
-        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 39_201..=39_208);
+        let mut free = testkit::ports::Ports::take().unwrap();
+        let (first, last) = free.run(8).unwrap();
+        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), first + 1..=last);
         let pairs: Vec<Pair> = (0..3).filter_map(|_| ports.bind().ok()).collect();
         assert_eq!(pairs.len(), 3);
         assert!(pairs.iter().all(|pair| pair.local.port() % 2 == 0));

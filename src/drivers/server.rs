@@ -639,8 +639,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_without_rtp_ports_is_recorded() {
-        let (server, folder) = start("39310-39311", ANA).await;
-        let taken = std::net::UdpSocket::bind("127.0.0.1:39310").unwrap();
+        let mut ports = testkit::ports::Ports::take().unwrap();
+        let (first, last) = ports.run(2).unwrap();
+        let taken = std::net::UdpSocket::bind(("127.0.0.1", first)).unwrap();
+        let (server, folder) = start(&format!("{first}-{last}"), ANA).await;
         let response = refused(server.bound[0].1).await;
         assert!(response.starts_with("SIP/2.0 503"), "{response}");
         let records = records(server, &folder).await;

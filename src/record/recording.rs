@@ -18,7 +18,7 @@ pub struct Recording {
     /// The file, from the folder of recordings; `None` if there never was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How long the call was recorded, pauses and gaps included.
+    /// How long the call was recorded, pauses and gaps included: less than it lasted where the file ends early.
     #[serde(rename = "duration_ms", with = "super::millis")]
     pub duration: Duration,
     /// Length of the file.

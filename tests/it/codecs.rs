@@ -26,19 +26,19 @@ const WHOLE: RangeInclusive<usize> = 16..=20;
 const NOISE: u8 = 13;
 
 /// A phone in a call.
-struct Phone {
+pub(crate) struct Phone {
     wire: Wire,
     tag: String,
-    ear: Ear,
+    pub(crate) ear: Ear,
     /// Where the server listens for RTP.
     far: SocketAddr,
     sequence: u16,
-    timestamp: u32,
+    pub(crate) timestamp: u32,
 }
 
 impl Phone {
-    /// Dials, offering these formats.
-    fn dial(stage: &mut Stage, ramal: &Ramal, formats: &str) -> Result<Self> {
+    /// Dials, offering these formats; lines about them may follow.
+    pub(crate) fn dial(stage: &mut Stage, ramal: &Ramal, formats: &str) -> Result<Self> {
         let port = stage.ports.run(2)?.0;
         let (wire, ear) = (Wire::new(ramal.sip)?, Ear::open(port)?);
         wire.send(&wire.request("INVITE", "", "1 INVITE", FROM, &description(port, 1, formats))?)?;
@@ -70,7 +70,7 @@ impl Phone {
     }
 
     /// A packet of this payload, whose audio is so many ticks long.
-    fn send(&mut self, payload_type: u8, payload: &[u8], ticks: u32) -> Result<()> {
+    pub(crate) fn send(&mut self, payload_type: u8, payload: &[u8], ticks: u32) -> Result<()> {
         let (sequence, timestamp) = (self.sequence.to_be_bytes(), self.timestamp.to_be_bytes());
         let head = [&[0x80, payload_type][..], &sequence, &timestamp, &[0x12, 0x34, 0x56, 0x78]].concat();
         self.ear.send(&[head, payload.to_vec()].concat(), self.far)?;
@@ -94,7 +94,7 @@ impl Phone {
         Ok(())
     }
 
-    fn hang_up(self) -> Result<Vec<Heard>> {
+    pub(crate) fn hang_up(self) -> Result<Vec<Heard>> {
         let status = self.wire.status(&self.wire.request("BYE", &self.tag, "9 BYE", FROM, "")?)?;
         ensure!(status.starts_with("SIP/2.0 200"), "{status}");
         Ok(self.ear.heard())

@@ -26,6 +26,7 @@ mod phone;
 mod phones;
 mod recording;
 mod registrar;
+mod rekeying;
 mod rtp;
 mod secure;
 mod sessions;
@@ -35,6 +36,7 @@ mod trace;
 mod transfer;
 mod transports;
 mod trials;
+mod uplink;
 mod wire;
 
 use anyhow::Result;

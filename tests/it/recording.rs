@@ -1,5 +1,6 @@
 //! Recordings, held against what the phone of the call recorded itself.
 use crate::{
+    api::{Client, token},
     openai::{self, Terms, house, question, text},
     phones::texts,
     stage,
@@ -17,6 +18,7 @@ use testkit::{
     sound::Sound,
     stage::{Ramal, Settings, Stage},
 };
+use ureq::Agent;
 
 /// How long a phone's call may take, from start to report.
 const CALL: Duration = Duration::from_secs(40);
@@ -313,6 +315,68 @@ transcript = "That was all."
     }
     ensure!(texts(&call).contains(&"[not recorded]") && !call.to_string().contains("4111"), "{call}");
     ramal.end()?;
+    stage.clear()
+}
+
+/// Where a sound is this tone: the beginning of each tenth of a second.
+fn tenths(sound: &Sound, hertz: f64) -> Vec<f64> {
+    let all = (0..(sound.seconds() * 10.0) as u32).map(|n| f64::from(n) * 0.1);
+    all.filter(|from| sound.tone(hertz, *from, from + 0.1) > 0.9).collect()
+}
+
+/// What the API tells of the only conversation, in its order.
+fn told_by_the_api(client: &Client) -> Result<Vec<String>> {
+    let found = client.conversation()?;
+    let id = found["conversation_uuid"].as_str().context("a UUID")?;
+    let whole = client.json(&format!("/v1/conversations/{id}?domain=demo.example"))?;
+    let turns = whole["transcript"].as_array().with_context(|| format!("no transcript: {whole}"))?;
+    Ok(turns.iter().filter_map(|turn| turn["text"].as_str()).map(str::to_owned).collect())
+}
+
+/// The caller speaks over the notice before 0.1 s for each of its letters were heard: they are answered, then it is
+/// said again, and of what they said before they had heard all of it the file has nothing.
+#[test]
+fn a_notice_that_was_cut_is_heard_again_and_the_caller_is_in_the_file_from_then_on() -> Result<()> {
+    let mut stage = stage()?;
+    let script = r#"
+caller = ["Stop.", "I am still here."]
+greeting = { say = { tone_hz = 700, ms = 6000 }, transcript = "This call is recorded. Welcome to the test line." }
+replies = [
+    { say = { tone_hz = 1100, ms = 1500 }, transcript = "Yes?" },
+    { say = { tone_hz = 1900, ms = 2500 }, transcript = "This call is recorded." },
+    { say = { tone_hz = 2500, ms = 1000 }, transcript = "Good." },
+]
+"#;
+    let http = stage.ports.address()?;
+    let recording =
+        "[recording]\nenabled = true\ndirectory = \"recordings\"\nannouncement = \"This call is recorded.\"\n";
+    let more = format!("{recording}[api]\nlisten = \"{http}\"\n");
+    let (provider, ramal) = house(script, Terms { more: &more, ..Terms::default() }, &mut stage)?;
+    let (over, later) = (format!("{}@1.2", text(&question())), format!("{}@12", text(&question())));
+    let (_, sides) = openai::call(&stage, &ramal, &["--play", &over, "--play", &later, "--duration", "17"])?;
+    let call = stored(&stage, &ramal)?;
+    let ours = Sound::read(&file(&stage, &call)?)?;
+    let ([caller, assistant], [spoken, heard]) = (&ours[..], &sides[..]) else { bail!("not stereo") };
+
+    let (cut, again) = (tenths(heard, 700.0).len(), tenths(heard, 1_900.0).len());
+    ensure!((1..22).contains(&cut), "of the first notice 22 tenths would do, {cut} were heard: {call}");
+    ensure!((20..=25).contains(&again), "the second was heard whole: {again} tenths of 25\n{}", ramal.process);
+    let asked = openai::said(&provider, "conversation.item.create");
+    let asked = asked.iter().filter(|item| item.to_string().contains("nothing else: This call is recorded.")).count();
+    ensure!(asked == 1, "the provider was asked for it once, not {asked} times");
+
+    let told = tenths(assistant, 1_900.0).last().context("the notice is not in the file")? + 0.1;
+    ensure!(caller.level(0.0, told - 0.1) == 0.0, "something of the caller's is in the file before {told:.1} s");
+    let (all, kept) = (spoken.sounding(500.0), caller.sounding(500.0));
+    ensure!(all > 1.8 && (0.4..0.6).contains(&(kept / all)), "of {all:.2} s they spoke the file has {kept:.2} s");
+
+    let (agent, token) = (Agent::new_with_defaults(), token(&stage, &ramal.config)?);
+    let turns = told_by_the_api(&Client { agent, url: format!("http://{http}"), token })?;
+    let last = |begins: &str| turns.iter().rposition(|turn| turn.starts_with(begins));
+    let order = ["Stop.", "Yes?", "This call is recorded.", "[told of the recording", "I am still"].map(last);
+    ensure!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?}: {turns:?}");
+    let log = ramal.end()?;
+    ensure!(log.iter().any(|line| line.contains("has not heard that the call is recorded")), "{}", log.join("\n"));
     stage.clear()
 }
 

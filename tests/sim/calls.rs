@@ -641,8 +641,8 @@ fn is_heard_at(world: &mut World, remote: &str, key: &str) -> bool {
     Receiver::new(&master).unprotect_rtp(&mut packet.bytes).is_ok()
 }
 
-#[test]
-fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_not() {
+/// A call over SRTP that is up, and our key in it.
+fn encrypted() -> (World, String) {
     let now = Instant::now();
     let invite = (LEG, model::invite(Some(over_srtp(model::offer("")))));
     let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
@@ -651,21 +651,45 @@ fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_n
     world.call.handle_connected(now);
     world.provider(vec![Model::created()]);
     world.provider(vec![Model::updated()]);
-    let keys = |commands: &[Command]| -> Vec<String> {
-        let sdp = commands.iter().find_map(|it| if let Command::Answer { sdp, .. } = it { Some(sdp) } else { None });
-        let text = String::from_utf8_lossy(sdp.unwrap()).into_owned();
-        text.lines().filter_map(|line| line.split_once("inline:")).map(|(_, key)| key.to_owned()).collect()
-    };
-    let old = keys(&world.commands);
+    let [key] = <[String; 1]>::try_from(our_keys(&world.commands)).unwrap();
+    (world, key)
+}
+
+/// The keys in the last description of ours.
+fn our_keys(commands: &[Command]) -> Vec<String> {
+    let described = commands.iter().rev().find_map(|command| match command {
+        Command::Answer { sdp, .. } | Command::AcceptOffer { sdp, .. } => Some(String::from_utf8_lossy(sdp)),
+        _ => None,
+    });
+    let text = described.unwrap();
+    text.lines().filter_map(|line| line.split_once("inline:")).map(|(_, key)| key.to_owned()).collect()
+}
+
+#[test]
+fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_not() {
+    let (mut world, old) = encrypted();
     world.says(Duration::from_secs(4), None);
-    let fresh = keys(&world.taken_over(None));
-    assert_eq!((old.len(), fresh.len()), (1, Suite::ALL.len()));
-    assert!(!fresh.contains(&old[0]));
-    assert!(is_heard_at(&mut world, "127.0.0.1:4000", &old[0]), "until the answer comes all is as it was");
+    let fresh = our_keys(&world.taken_over(None));
+    assert!(fresh.len() == Suite::ALL.len() && !fresh.contains(&old));
+    assert!(is_heard_at(&mut world, "127.0.0.1:4000", &old), "until the answer comes all is as it was");
     let answer = elsewhere("AVP 0 101").map(over_srtp).map(Body::from);
     world.sip(sip::Event::Established { leg: OTHER, sdp: answer });
     // The first is in the suite that the phone has.
     assert!(is_heard_at(&mut world, "127.0.0.1:4002", &fresh[0]));
+}
+
+/// RFC 3261 §14.1. A refresh of the session that follows repeats what is in force (RFC 4028 §7.4).
+#[test]
+fn an_offer_of_ours_that_was_asked_for_and_not_answered_leaves_the_keys_as_they_were() {
+    let (mut world, old) = encrypted();
+    world.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp: None });
+    let fresh = our_keys(&world.commands);
+    assert!(fresh.len() == Suite::ALL.len() && !fresh.contains(&old));
+    world.sip(sip::Event::Established { leg: LEG, sdp: None });
+    assert!(is_heard_at(&mut world, "127.0.0.1:4000", &old), "an ACK without an answer");
+    let refreshed = over_srtp(model::offer("a=sendrecv\r\n"));
+    world.sip(sip::Event::OfferAnswered { leg: LEG, result: Ok(Body::from(refreshed)) });
+    assert!(is_heard_at(&mut world, "127.0.0.1:4000", &old), "after a refresh");
 }
 
 #[test]

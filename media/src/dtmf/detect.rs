@@ -27,8 +27,11 @@ const ABOVE_OTHERS: f32 = 3.2;
 const SHARE: f32 = 0.55;
 /// A key keeps its level from window to window, within 2 dB; at the edges of a shorter tone it does not.
 const STEADY: f32 = 1.8;
-/// So much made-up audio is a pause; less of it may stand for packets lost out of a tone.
+/// So much audio that nobody sent is a pause. Less of it may be made up for a packet that is late, besides those that
+/// turn out to be lost.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What is taken for packets lost out of a tone is less: in a longer loss a key may have been let go and pressed again.
+const LONGEST_LOSS: Duration = Duration::from_millis(300);
 
 /// Listens to one caller.
 #[derive(Clone, Debug)]
@@ -41,7 +44,9 @@ pub struct Detector {
     run: Option<(Window, u32)>,
     /// Windows in a row without the digit that sounds.
     misses: u32,
+    /// Since the audio before, and how much of it packets would have held that are lost.
     made_up: Duration,
+    lost: Duration,
 }
 
 /// A window with a digit in it.
@@ -55,14 +60,17 @@ struct Window {
 impl Default for Detector {
     fn default() -> Self {
         let samples = Vec::with_capacity(WINDOW);
-        Self { samples, sounding: None, run: None, misses: 0, made_up: Duration::ZERO }
+        Self { samples, sounding: None, run: None, misses: 0, made_up: Duration::ZERO, lost: Duration::ZERO }
     }
 }
 
 impl Detector {
     /// Hears audio at 8 kHz; the digits whose tones were recognised in it, each once however long it sounds.
     pub fn push(&mut self, samples: &[i16]) -> Vec<char> {
-        self.made_up = Duration::ZERO;
+        if self.made_up.saturating_sub(self.lost) >= PAUSE {
+            self.forget();
+        }
+        (self.made_up, self.lost) = (Duration::ZERO, Duration::ZERO);
         let mut digits = Vec::new();
         let mut rest = samples;
         while !rest.is_empty() {
@@ -81,10 +89,24 @@ impl Detector {
     /// So much audio was made up at this place: nothing is heard in it. A tone may go on behind it, unless it is long.
     pub fn skip(&mut self, duration: Duration) {
         self.samples.clear();
-        self.made_up += duration;
-        if self.made_up >= PAUSE {
-            (self.sounding, self.run, self.misses) = (None, None, 0);
+        self.made_up = self.made_up.saturating_add(duration);
+        if self.made_up >= LONGEST_LOSS {
+            self.forget();
         }
+    }
+
+    /// So much of what was made up stood for packets that are lost, as is known when the next one comes: nobody paused.
+    pub fn lose(&mut self, duration: Duration) {
+        self.lost = self.lost.saturating_add(duration);
+    }
+
+    fn forget(&mut self) {
+        (self.sounding, self.run, self.misses) = (None, None, 0);
+    }
+
+    /// The digit whose tone still sounds, as far as is heard: it was told before.
+    pub fn sounding(&self) -> Option<char> {
+        self.sounding
     }
 
     fn follow(&mut self, window: Option<Window>) -> Option<char> {
@@ -263,6 +285,25 @@ mod tests {
     }
 
     #[test]
+    fn a_tone_sounds_from_where_it_is_told_until_it_ends() {
+        let mut detector = Detector::default();
+        let line = Line { on_ms: 3_000, off_ms: 100, ..CLEAN }.keys("5", &mut Random::new(1));
+        let sounding: Vec<Option<char>> = line
+            .chunks(160)
+            .map(|frame| {
+                detector.push(frame);
+                detector.sounding()
+            })
+            .collect();
+        // A lead of 50 ms, and 40 ms until it is told; an end is believed after 30 ms.
+        let held = sounding.iter().filter(|digit| **digit == Some('5')).count();
+        assert!((147..=152).contains(&held), "{held} frames of 150");
+        assert_eq!(sounding.last(), Some(&None));
+        let before = sounding.iter().take_while(|digit| digit.is_none()).count();
+        assert!(sounding.iter().skip(before).take(held).all(Option::is_some), "without a break");
+    }
+
+    #[test]
     fn what_q24_has_refused_is_refused() {
         for (line, what) in [
             (Line { twist: 8.0, ..CLEAN }, "the high tone 8 dB stronger"),
@@ -295,6 +336,25 @@ mod tests {
         detector.skip(Duration::from_millis(120));
         heard.extend(frames.iter().take(5).flat_map(|frame| detector.push(frame)));
         assert_eq!(heard, "77");
+    }
+
+    #[test]
+    fn what_is_made_up_for_lost_packets_is_no_pause_unless_it_is_long() {
+        let line = Line { on_ms: 600, lead: 0, ..CLEAN }.keys("7", &mut Random::new(1));
+        for (made_up, lost, expected) in
+            [(100, 100, "7"), (280, 280, "7"), (280, 200, "7"), (280, 160, "77"), (100, 0, "77"), (300, 300, "77")]
+        {
+            let mut detector = Detector::default();
+            let mut heard: String = line.chunks(160).take(10).flat_map(|frame| detector.push(frame)).collect();
+            (0..made_up / 20).for_each(|_| detector.skip(Duration::from_millis(20)));
+            detector.lose(Duration::from_millis(lost));
+            heard.extend(line.chunks(160).take(10).flat_map(|frame| detector.push(frame)));
+            assert_eq!(heard, expected, "{made_up} ms made up, {lost} ms lost");
+            // What was lost is over with that.
+            detector.skip(Duration::from_millis(100));
+            let again: String = line.chunks(160).take(10).flat_map(|frame| detector.push(frame)).collect();
+            assert_eq!(again, "7", "{made_up} ms made up, {lost} ms lost, and then a pause");
+        }
     }
 
     /// Recordings of people and of voices made by machines: not one digit in any of them.

@@ -66,6 +66,8 @@ pub struct Receiver {
     believed: Option<Told>,
     presses: VecDeque<Press>,
     reported: VecDeque<Reported>,
+    /// The last sign of any key.
+    heard: Option<Instant>,
 }
 
 impl Receiver {
@@ -98,7 +100,9 @@ impl Receiver {
         });
         if let Some(press) = known {
             press.take(event, timestamp, now);
-            self.goes_on(event.code, now);
+            if let Some(digit) = digit(event.code) {
+                self.goes_on(digit, Told::Event, now);
+            }
             return None;
         }
         if self.presses.len() >= REMEMBERED {
@@ -130,11 +134,23 @@ impl Receiver {
         self.report(digit, Told::Tone, now)
     }
 
+    /// The tone of a digit that was told goes on: its key is still held, and INFO may come when it is let go.
+    pub fn handle_held_tone(&mut self, digit: char, now: Instant) {
+        self.reported.retain(|reported| now < reported.heard + SAME_PRESS);
+        self.goes_on(digit, Told::Tone, now);
+    }
+
+    /// When a key was last heard of in a way that is believed: pressed, or still held.
+    pub fn heard_at(&self) -> Option<Instant> {
+        self.heard
+    }
+
     /// Each report can be told once more each other way; those are swallowed.
     fn report(&mut self, digit: char, told: Told, now: Instant) -> Option<char> {
         if self.believed.is_some_and(|believed| believed != told) {
             return None;
         }
+        self.heard = Some(now);
         self.reported.retain(|reported| now < reported.heard + SAME_PRESS);
         let twin = self.reported.iter_mut().find(|other| other.digit == digit && !other.told.contains(&told));
         if let Some(twin) = twin {
@@ -148,12 +164,12 @@ impl Receiver {
         Some(digit)
     }
 
-    /// The key is still held.
-    fn goes_on(&mut self, code: u8, now: Instant) {
-        let held =
-            self.reported.iter_mut().rev().find(|r| Some(r.digit) == digit(code) && r.told.contains(&Told::Event));
+    /// The key is still held, as this way tells.
+    fn goes_on(&mut self, digit: char, told: Told, now: Instant) {
+        let held = self.reported.iter_mut().rev().find(|r| r.digit == digit && r.told.contains(&told));
         if let Some(held) = held {
             held.heard = now;
+            self.heard = Some(now);
         }
     }
 }
@@ -473,5 +489,46 @@ mod tests {
         heard.extend(receiver.handle_info('9', start + Duration::from_millis(3_050)));
         assert_eq!(heard, "9");
         assert_eq!(receiver.handle_info('9', start + Duration::from_millis(3_300)), Some('9'), "pressed again");
+    }
+
+    #[test]
+    fn a_key_is_heard_of_as_long_as_it_is_held_in_the_ways_that_are_believed() {
+        for believed in [None, Some(Told::Event), Some(Told::Tone), Some(Told::Info)] {
+            let (start, mut receiver) = (origin(), Receiver::default());
+            if let Some(only) = believed {
+                receiver.believe(only);
+            }
+            assert_eq!(receiver.heard_at(), None);
+            let at = |ms| start + Duration::from_millis(ms);
+            let counts = |way: Told| believed.is_none_or(|only| only == way);
+            let mut last = None;
+            for n in 1..=100 {
+                let event = Event { code: 5, end: n == 100, volume: 10, duration: n * 160 };
+                receiver.handle_event(event, n == 1, 1_000, 8_000, at(20 * u64::from(n)));
+            }
+            last = if counts(Told::Event) { Some(at(2_000)) } else { last };
+            assert_eq!(receiver.heard_at(), last, "{believed:?}, by events");
+            receiver.handle_tone('6', at(3_000));
+            receiver.handle_held_tone('6', at(3_500));
+            last = if counts(Told::Tone) { Some(at(3_500)) } else { last };
+            assert_eq!(receiver.heard_at(), last, "{believed:?}, by its tone");
+            receiver.handle_info('6', at(3_600));
+            last = if counts(Told::Info) { Some(at(3_600)) } else { last };
+            assert_eq!(receiver.heard_at(), last, "{believed:?}, by INFO");
+        }
+    }
+
+    #[test]
+    fn info_at_the_end_of_a_long_tone_is_the_same_press() {
+        let (start, mut receiver) = (origin(), Receiver::default());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(receiver.handle_tone('9', at(40)), Some('9'));
+        (60..=3_000).step_by(20).for_each(|ms| receiver.handle_held_tone('9', at(ms)));
+        assert_eq!(receiver.handle_info('9', at(3_050)), None);
+        assert_eq!(receiver.handle_info('9', at(3_300)), Some('9'), "pressed again");
+        // Of a press that is over for so long a tone that nobody counted is no sign.
+        assert_eq!(receiver.handle_tone('8', at(10_000)), Some('8'));
+        receiver.handle_held_tone('8', at(12_000));
+        assert_eq!(receiver.handle_info('8', at(12_020)), Some('8'));
     }
 }

@@ -126,6 +126,17 @@ impl Playout {
         (self.ready, self.last) = (false, None);
     }
 
+    /// Keys are pressed meanwhile, in mid-sound perhaps: what waits goes on out of silence.
+    pub fn give_way(&mut self) {
+        self.interrupt();
+        self.fade.clear();
+        let sounded = std::mem::take(&mut self.sounding);
+        if let Some(front) = self.utterances.front_mut() {
+            let begun = front.played > 0 || !front.before.played.is_zero();
+            front.rises = front.rises.or((sounded && begun).then_some(0.0));
+        }
+    }
+
     /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
     pub fn prepare(&mut self, prompt: Arc<Prompt>) {
         if self.prompts.len() >= PROMPTS {

@@ -9,7 +9,7 @@ use crate::{
     audio::{Audio, Heard, SampleRate, UtteranceId},
     codec::{Codec, g711},
     prompt::Prompt,
-    resample::Resampler,
+    resample::{self, Resampler},
 };
 
 /// Between silence and a sample that is louder (-42 dBov) there is a click. Speech that begins and ends by itself passes
@@ -35,6 +35,8 @@ pub(super) struct Queued {
     pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
     resampler: Option<Resampler>,
+    /// Of what comes out of it: the silence it begins with, where that would be a hole in what is said.
+    early: usize,
     /// Packets made beforehand of parts of the line.
     runs: VecDeque<Run>,
 }
@@ -69,6 +71,7 @@ impl Queued {
             rises: None,
             refused: false,
             resampler: None,
+            early: 0,
             runs: VecDeque::new(),
         }
     }
@@ -129,7 +132,7 @@ impl Queued {
     /// What the resampler keeps back belongs before what comes next.
     fn settle(&mut self) {
         if let Some(mut resampler) = self.resampler.take() {
-            let rest = resampler.flush();
+            let rest = self.in_place(resampler.flush());
             self.accepted += self.line.push_pcm(&rest, rest.len());
         }
     }
@@ -197,14 +200,30 @@ impl Queued {
             let accepted = self.line.push_pcm(samples, room);
             return self.count(samples.len(), accepted);
         }
-        let resampler = self.resampler.take().map_or_else(|| Resampler::new(rate, self.line.rate()), Ok);
+        let resampler = self.resampler.take().map_or_else(|| self.begin(rate), Ok);
         let Ok(mut resampler) = resampler else {
             return self.count(samples.len(), 0); // a rate that cannot be converted is refused like what does not fit
         };
-        let resampled = resampler.process(samples);
+        let resampled = self.in_place(resampler.process(samples));
         self.resampler = Some(resampler);
         let accepted = self.line.push_pcm(&resampled, room);
         self.count(resampled.len(), accepted);
+    }
+
+    /// A resampler from this rate on. In mid-utterance its first sample follows what is there at once.
+    fn begin(&mut self, rate: SampleRate) -> Result<Resampler, resample::Error> {
+        let resampler = Resampler::new(rate, self.line.rate())?;
+        let is_first = self.accepted == 0 && self.before.queued.is_zero();
+        self.early = if is_first { 0 } else { self.line.rate().samples_in(resampler.delay()) };
+        Ok(resampler)
+    }
+
+    /// What came out of it, as it goes on.
+    fn in_place(&mut self, mut resampled: Vec<i16>) -> Vec<i16> {
+        let early = self.early.min(resampled.len());
+        self.early -= early;
+        resampled.drain(..early);
+        resampled
     }
 
     fn count(&mut self, offered: usize, accepted: usize) {

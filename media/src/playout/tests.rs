@@ -225,6 +225,25 @@ fn a_part_of_a_frame_that_nothing_follows_fades_and_so_does_what_comes_after_it(
     }
 }
 
+#[test]
+fn what_goes_on_after_keys_rises_and_nothing_that_was_cut_comes_back() {
+    let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(loud(800)));
+    assert_eq!(bytes(playout.take()), loud(160));
+    (0..5).for_each(|_| playout.give_way());
+    let line: Vec<u8> = (0..4).flat_map(|_| bytes(playout.take())).collect();
+    let samples = crate::codec::g711::decode(Law::Mu, &[vec![0xff], line.clone()].concat());
+    assert!(samples.windows(2).all(|w| w[0].abs_diff(w[1]) <= 512), "{samples:?}");
+    assert_eq!(line[320..], loud(320));
+    assert_eq!(playout.heard(one).map(|heard| heard.played), Some(Duration::from_millis(100)));
+    playout.play(two, &mu(loud(800)));
+    playout.take();
+    playout.cut(Tail::Fade);
+    playout.give_way();
+    assert_eq!(playout.take(), None);
+}
+
 /// The sample at the seam may be near nothing in the middle of a loud sound.
 #[test]
 fn what_goes_on_after_a_pause_or_a_gap_rises_whatever_its_first_sample_is() {
@@ -421,7 +440,27 @@ fn a_change_of_codec_in_mid_utterance_loses_nothing_and_keeps_the_order() {
         assert!((heard - said).abs() < 0.000_5, "{what}: {heard:.4} s of {said:.4}");
         let loud: Vec<usize> = (0..line.len()).filter(|n| line[*n] > level / 2).collect();
         let gap = loud.windows(2).map(|pair| pair[1] - pair[0]).max().expect("sound");
-        assert!(rate.duration_of(gap) < Duration::from_millis(4), "{what}: silent for {:?}", rate.duration_of(gap));
+        assert!(rate.duration_of(gap) < Duration::from_millis(1), "{what}: silent for {:?}", rate.duration_of(gap));
+    }
+}
+
+/// A filter is silent for 2.5 ms when it begins.
+#[test]
+fn another_rate_in_mid_utterance_makes_no_hole() {
+    let [narrow, line, wide] = [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000];
+    for (first, then) in [(line, wide), (line, narrow), (wide, narrow), (wide, line)] {
+        let (mut playout, one) = (Playout::new(Codec::G722, PTIME, BOUND), UtteranceId(1));
+        for rate in [first, then] {
+            let samples = vec![3_000; rate.samples_in(Duration::from_millis(100))];
+            playout.play(one, &Audio::Pcm(Frame { rate, samples }));
+        }
+        playout.finish(one);
+        let heard: Vec<i16> = std::iter::from_fn(|| playout.take()).flat_map(|taken| played(taken).1).collect();
+        let loud: Vec<usize> = (0..heard.len()).filter(|n| heard[*n] > 1_500).collect();
+        let gap = loud.windows(2).map(|pair| pair[1] - pair[0]).max().expect("sound");
+        assert!(gap <= 8, "{first:?}, then {then:?}: {gap} samples of silence");
+        let queued = playout.heard(one).expect("it was heard").queued;
+        assert!(queued.abs_diff(Duration::from_millis(200)) <= Duration::from_millis(3), "{queued:?}");
     }
 }
 

@@ -86,8 +86,8 @@ pub struct Tape {
     assistant: Lane,
     converter: Converter,
     given: u64,
-    /// Where the caller's lane begins: it is silent before.
-    caller_from: u64,
+    /// Where the caller's lane is silent; the last of them may have no end yet.
+    withheld: Vec<(u64, u64)>,
     paused: Option<u64>,
     /// Ended pauses that blocks to come may still lie in.
     blanks: Vec<(u64, u64)>,
@@ -111,7 +111,7 @@ impl Tape {
             assistant: Lane::default(),
             converter: Converter::none(rate),
             given: 0,
-            caller_from: 0,
+            withheld: Vec::new(),
             paused: None,
             blanks: Vec::new(),
             pauses: Vec::new(),
@@ -193,14 +193,21 @@ impl Tape {
         }
     }
 
-    /// Keeps the caller off the tape, from its beginning until [`Self::admit_caller`]: their lane is silent.
+    /// Keeps the caller off the tape, from the packet time that is under way until [`Self::admit_caller`]: their lane
+    /// is silent.
     pub fn withhold_caller(&mut self) {
-        self.caller_from = u64::MAX;
+        if self.withheld.last().is_none_or(|(_, to)| *to < u64::MAX) {
+            let from = self.now().saturating_sub(self.rate.samples_in(BLOCK) as u64);
+            self.withheld.push((from, u64::MAX));
+        }
     }
 
     /// The caller is on the tape from here on, if they were not before.
     pub fn admit_caller(&mut self) {
-        self.caller_from = self.caller_from.min(self.now());
+        let now = self.now();
+        if let Some((_, to)) = self.withheld.last_mut() {
+            *to = now.min(*to);
+        }
     }
 
     /// Whether it pauses.
@@ -248,17 +255,17 @@ impl Tape {
         let frames = left.into_iter().zip(right).enumerate();
         let samples = frames.flat_map(|(index, (left, right))| {
             let position = at + index as u64;
-            let left = if position < self.caller_from { 0 } else { left };
+            let left = if lies_in(&self.withheld, position) { 0 } else { left };
             if self.is_blank(position) { [self.filling(position); 2] } else { [left, right] }
         });
         let samples = samples.collect();
         self.blanks.retain(|(_, to)| *to > end);
+        self.withheld.retain(|(_, to)| *to > end);
         Block { at, rate: self.rate, samples }
     }
 
     fn is_blank(&self, position: u64) -> bool {
-        self.paused.is_some_and(|from| from <= position)
-            || self.blanks.iter().any(|(from, to)| (*from..*to).contains(&position))
+        self.paused.is_some_and(|from| from <= position) || lies_in(&self.blanks, position)
     }
 
     fn filling(&self, position: u64) -> i16 {
@@ -270,4 +277,8 @@ impl Tape {
             }
         }
     }
+}
+
+fn lies_in(spans: &[(u64, u64)], position: u64) -> bool {
+    spans.iter().any(|(from, to)| (*from..*to).contains(&position))
 }

@@ -258,6 +258,29 @@ fn a_caller_who_is_withheld_is_silent_until_admitted_and_the_assistant_is_not() 
 }
 
 #[test]
+fn a_caller_may_be_withheld_anew_and_what_was_heard_before_stays() {
+    let start = origin();
+    let mut tape = Tape::new(RATE, Blank::Silence, start);
+    let mut sides = Sides::default();
+    for slot in 0..200_u64 {
+        match slot {
+            50 | 60 => tape.withhold_caller(), // the second time changes nothing
+            100 => tape.admit_caller(),
+            _ => {}
+        }
+        tape.sent(PTIME, Some(&pcm(vec![LOUD; FRAME]))).unwrap();
+        tape.heard(RATE, &[LOUD; FRAME], stamp(slot), start + PTIME * slot as u32).unwrap();
+        while let Some(block) = tape.poll_block() {
+            sides.take(block);
+        }
+    }
+    let (sides, _) = sides.finish(tape);
+    let (from, to) = (49 * FRAME, 100 * FRAME);
+    assert!(sides.left[from..to].iter().all(|sample| *sample == 0));
+    assert!(sides.left[..from].iter().chain(&sides.left[to..]).chain(&sides.right).all(|sample| *sample == LOUD));
+}
+
+#[test]
 fn a_pause_may_sound_and_tells_nothing_all_the_same() {
     let (sides, _) = paused(Blank::Tone);
     let blank = &sides.left[45 * FRAME..100 * FRAME];

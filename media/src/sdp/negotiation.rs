@@ -15,7 +15,7 @@ pub struct Negotiation {
     local: Local,
     /// The last description sent, and its `o=` version; before the first, nothing and 0.
     sent: (Vec<u8>, u64),
-    /// What it says.
+    /// Ours of the last offer that was answered and its answer, as it was sent.
     described: Option<Ours>,
     /// What the last offer and answer settled.
     settled: Option<Ours>,
@@ -90,6 +90,7 @@ impl Negotiation {
             after: rest.iter().skip(1).map(print::refused).collect(),
         };
         let sdp = self.write(&ours);
+        self.described = Some(ours.clone());
         self.settled = Some(ours);
         self.offered = None;
         Ok(Agreed { sdp, media })
@@ -112,7 +113,7 @@ impl Negotiation {
     }
 
     /// What we said last was offered again, with its keys, as a refresh of the session does (RFC 4028 §7.4): a peer that
-    /// held may resume with its answer.
+    /// held may resume with its answer. An offer that nobody answered counts for nothing.
     pub fn offered_again(&mut self) {
         self.offered.clone_from(&self.described);
     }
@@ -123,6 +124,7 @@ impl Negotiation {
     /// An answer that cannot be read, refuses the stream, or has no codec that we offered; or there was no offer.
     pub fn accept(&mut self, answer: &[u8]) -> Result<Negotiated, Error> {
         let offered = self.offered.take().ok_or(Error::NotOffered)?;
+        self.described = Some(offered.clone());
         let theirs = Description::parse(answer)?;
         let wanted = offered.audio.direction;
         let Choice { stream, crypto, mut media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
@@ -191,7 +193,6 @@ impl Negotiation {
             *version += 1;
             *sent = print::session(&self.local, *version, ours);
         }
-        self.described = Some(ours.clone());
         self.sent.0.clone()
     }
 }

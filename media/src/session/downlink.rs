@@ -169,7 +169,7 @@ impl Downlink {
         let step = self.digits.step(self.pace.ptime(), self.means());
         if step.is_some() {
             self.pause = Pause::default();
-            self.playout.interrupt();
+            self.playout.give_way();
         }
         if let Some(digit) = step.and_then(Step::digit) {
             self.sounded.note(digit, now + self.pace.ptime());

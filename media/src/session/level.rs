@@ -44,7 +44,8 @@ impl Level {
         true
     }
 
-    fn ahead(&mut self, now: Instant) -> Duration {
+    /// How much more went up than time has passed.
+    pub(super) fn ahead(&mut self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.since);
         self.since += passed.saturating_sub(self.given + BEHIND);
         self.given.saturating_sub(passed)

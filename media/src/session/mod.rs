@@ -400,6 +400,11 @@ impl Session {
         self.events.extend(self.presses.handle_info(digit, now).map(Event::Dtmf));
     }
 
+    /// When a key of the caller's was last heard of: pressed, or still held.
+    pub fn keys_heard_at(&self) -> Option<Instant> {
+        self.presses.heard_at()
+    }
+
     /// The caller was elsewhere and is back: RTP is waited for anew, also after [`Event::MediaTimeout`].
     pub fn wait_anew(&mut self, now: Instant) {
         self.watch.restart(now);
@@ -517,7 +522,7 @@ impl Session {
             self.events.extend(poor.map(Event::Poor));
             self.events.push_back(Event::Reported);
         }
-        if let Some(verdict) = self.watch.handle_timeout(self.held(), self.reports.heard_at(), now) {
+        if let Some(verdict) = self.watch.handle_timeout(self.due(), self.reports.heard_at(), now) {
             let silence = self.watch.silence(self.latch.remote(), &self.stats, now);
             self.events.push_back(match verdict {
                 silence::Verdict::Warn => Event::Silent(silence),
@@ -550,7 +555,7 @@ impl Session {
                     .map_or((self.uplink.deadline(), "caller sends nothing"), |at| (at, "gap given up")),
             ),
             Some((self.reports.deadline(), "RTCP report")),
-            self.watch.deadline(self.held(), self.reports.heard_at()).map(|at| (at, "media timeout")),
+            self.watch.deadline(self.due(), self.reports.heard_at()).map(|at| (at, "media timeout")),
         ];
         deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -633,11 +638,7 @@ impl Session {
         for mut piece in self.uplink.pieces() {
             self.tape_piece(&piece);
             let speech = self.voice.hear(&mut piece);
-            for digit in self.tones.as_mut().map_or_else(Vec::new, |tones| tones.hear(&piece)) {
-                if !self.downlink.sounded.may_return(digit, piece.at) {
-                    self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
-                }
-            }
+            self.hear_tones(&piece, now);
             let audio = piece.audio.filter(|audio| !audio.duration().is_zero());
             self.events.extend(audio.map(Event::Audio));
             self.events.extend(speech.into_iter().map(Event::Speech));
@@ -664,8 +665,12 @@ impl Session {
         self.transmits.extend(bytes.map(|bytes| Transmit { channel, remote, bytes }));
     }
 
-    /// The peer need not send: it holds the call, or we do.
-    fn held(&self) -> bool {
-        self.media.direction != Direction::SendRecv
+    /// The peer need not send while it holds the call, or we do, or its caller rests.
+    fn due(&self) -> silence::Due {
+        match self.media.direction {
+            Direction::SendRecv if self.uplink.rests() => silence::Due::Rest,
+            Direction::SendRecv => silence::Due::Rtp,
+            Direction::SendOnly | Direction::RecvOnly | Direction::Inactive => silence::Due::Hold,
+        }
     }
 }

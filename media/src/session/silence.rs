@@ -13,7 +13,8 @@ pub struct Patience {
     pub warning: Duration,
     /// [`super::Event::MediaTimeout`] after so long without RTP.
     pub end: Duration,
-    /// The same while the peer need not send RTP (hold), and its reports count as signs of life.
+    /// The same while the peer need not send RTP (hold), and its reports count as signs of life. They do as well,
+    /// within `end`, while a caller rests who said so by comfort noise.
     pub hold: Duration,
 }
 
@@ -34,6 +35,17 @@ pub struct Silence {
     pub unbelieved: Unbelieved,
     /// Datagrams dropped meanwhile, as they were no RTP, or of a payload type nobody agreed on.
     pub malformed: u64,
+}
+
+/// What has to come from the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// RTP.
+    Rtp,
+    /// A sign of life: the caller rests, and RFC 3389 §4 leaves it open when the phone says so again.
+    Rest,
+    /// The same, and not soon: a hold.
+    Hold,
 }
 
 /// What a silence leads to.
@@ -78,23 +90,23 @@ impl Watch {
         *self = Self { since: now, told: Told::Nothing, ..*self };
     }
 
-    /// When the wait is over. `held`: the peer need not send; then `report`, when its last report came, counts too.
-    pub(super) fn deadline(&self, held: bool, report: Option<Instant>) -> Option<Instant> {
+    /// When the wait is over. Where no RTP is due, `report` counts too: when the peer's last report came.
+    pub(super) fn deadline(&self, due: Due, report: Option<Instant>) -> Option<Instant> {
         let patience = &self.patience;
-        match (self.told, held) {
+        let sign = report.map_or(self.since, |at| at.max(self.since));
+        match (self.told, due) {
             (Told::Ended, _) => None,
-            (Told::Nothing | Told::Warned, true) => {
-                Some(report.map_or(self.since, |at| at.max(self.since)) + patience.hold)
-            }
-            (Told::Nothing, false) => Some(self.since + patience.warning.min(patience.end)),
-            (Told::Warned, false) => Some(self.since + patience.end),
+            (Told::Nothing | Told::Warned, Due::Hold) => Some(sign + patience.hold),
+            (Told::Nothing | Told::Warned, Due::Rest) => Some(sign + patience.end),
+            (Told::Nothing, Due::Rtp) => Some(self.since + patience.warning.min(patience.end)),
+            (Told::Warned, Due::Rtp) => Some(self.since + patience.end),
         }
     }
 
     /// What is due. Call it at the deadline.
-    pub(super) fn handle_timeout(&mut self, held: bool, report: Option<Instant>, now: Instant) -> Option<Verdict> {
-        self.deadline(held, report).filter(|deadline| *deadline <= now)?;
-        if held || now >= self.since + self.patience.end {
+    pub(super) fn handle_timeout(&mut self, due: Due, report: Option<Instant>, now: Instant) -> Option<Verdict> {
+        self.deadline(due, report).filter(|deadline| *deadline <= now)?;
+        if due != Due::Rtp || now >= self.since + self.patience.end {
             self.told = Told::Ended;
             return Some(Verdict::End);
         }
@@ -136,8 +148,8 @@ mod tests {
         let unbelieved = |unauthentic: u64| Unbelieved { unauthentic, replayed: 1 };
         watch.hear(Dropped { foreign: 7, malformed: 1, unbelieved: unbelieved(20) }, start + s(1));
         let mut told = Vec::new();
-        while let Some(at) = watch.deadline(false, Some(start + s(50))) {
-            told.push((at - start, watch.handle_timeout(false, None, at)));
+        while let Some(at) = watch.deadline(Due::Rtp, Some(start + s(50))) {
+            told.push((at - start, watch.handle_timeout(Due::Rtp, None, at)));
         }
         assert_eq!(told, [(s(6), Some(Verdict::Warn)), (s(61), Some(Verdict::End))]);
         let stats = Stats { foreign: 10, malformed: 3, unbelieved: unbelieved(25), ..Stats::default() };
@@ -145,25 +157,36 @@ mod tests {
         assert_eq!((silence.last, silence.length, silence.foreign), (Some(s(60)), s(60), 3));
         assert_eq!((silence.malformed, silence.unbelieved), (2, Unbelieved { unauthentic: 5, replayed: 0 }));
         watch.hear(stats.dropped(), start + s(70));
-        assert_eq!(watch.deadline(false, None), Some(start + s(75)));
+        assert_eq!(watch.deadline(Due::Rtp, None), Some(start + s(75)));
     }
 
     #[test]
     fn on_hold_reports_alone_keep_the_call() {
         let start = origin();
         let mut watch = watch(start);
-        assert_eq!(watch.handle_timeout(true, None, start + s(1_799)), None);
-        assert_eq!(watch.deadline(true, Some(start + s(1_700))), Some(start + s(3_500)));
-        assert_eq!(watch.handle_timeout(true, Some(start + s(1_700)), start + s(1_800)), None);
-        assert_eq!(watch.handle_timeout(true, Some(start + s(1_700)), start + s(3_500)), Some(Verdict::End));
+        assert_eq!(watch.handle_timeout(Due::Hold, None, start + s(1_799)), None);
+        assert_eq!(watch.deadline(Due::Hold, Some(start + s(1_700))), Some(start + s(3_500)));
+        assert_eq!(watch.handle_timeout(Due::Hold, Some(start + s(1_700)), start + s(1_800)), None);
+        assert_eq!(watch.handle_timeout(Due::Hold, Some(start + s(1_700)), start + s(3_500)), Some(Verdict::End));
+    }
+
+    /// RFC 3389 §4: nothing more need come of a pause than that it begins.
+    #[test]
+    fn of_a_caller_who_rests_reports_keep_the_call_and_nothing_is_warned_of() {
+        let start = origin();
+        let mut watch = watch(start);
+        assert_eq!(watch.deadline(Due::Rest, None), Some(start + s(60)));
+        assert_eq!(watch.handle_timeout(Due::Rest, Some(start + s(55)), start + s(60)), None);
+        assert_eq!(watch.handle_timeout(Due::Rest, Some(start + s(55)), start + s(115)), Some(Verdict::End));
+        assert_eq!(watch.deadline(Due::Rest, None), None);
     }
 
     #[test]
     fn a_warning_later_than_the_end_is_not_given() {
         let start = origin();
         let mut watch = Watch::new(Patience { warning: s(9), end: s(3), hold: s(1) }, start);
-        assert_eq!(watch.deadline(false, None), Some(start + s(3)));
-        assert_eq!(watch.handle_timeout(false, None, start + s(3)), Some(Verdict::End));
+        assert_eq!(watch.deadline(Due::Rtp, None), Some(start + s(3)));
+        assert_eq!(watch.handle_timeout(Due::Rtp, None, start + s(3)), Some(Verdict::End));
         assert_eq!(watch.silence("192.0.2.1:4000".parse().unwrap(), &Stats::default(), start + s(3)).last, None);
     }
 }

@@ -1,5 +1,8 @@
 //! Keys that the caller's phone tells by their tones only: the detector, fed with what is really the caller's.
-use super::uplink::{Origin, Piece};
+use super::{
+    Event, Session,
+    uplink::{Origin, Piece},
+};
 use crate::{audio::SampleRate, dtmf::Detector, resample::Tuner};
 use std::time::{Duration, Instant};
 
@@ -32,11 +35,30 @@ impl Tones {
     /// The digits recognised in a piece of the uplink. Concealment repeats what it heard, and is not listened to.
     pub(super) fn hear(&mut self, piece: &Piece) -> Vec<char> {
         match piece.origin {
-            Origin::Caller => self.detector.push(&self.caller.process(&piece.samples)),
+            Origin::Caller => {
+                self.detector.lose(piece.lost);
+                self.detector.push(&self.caller.process(&piece.samples))
+            }
             Origin::MadeUp => {
                 self.detector.skip(self.caller.from().duration_of(piece.samples.len()));
                 Vec::new()
             }
+        }
+    }
+}
+
+impl Session {
+    /// What keys sound in a piece of the uplink, unless they are ours that come back.
+    pub(super) fn hear_tones(&mut self, piece: &Piece, now: Instant) {
+        let Some(tones) = &mut self.tones else { return };
+        let (told, sounding) = (tones.hear(piece), tones.detector.sounding());
+        let is_theirs = |digit: &char| !self.downlink.sounded.may_return(*digit, piece.at);
+        for digit in told.into_iter().filter(is_theirs) {
+            self.events.extend(self.presses.handle_tone(digit, now).map(Event::Dtmf));
+        }
+        // What is made up is no sign that the key is held.
+        if let Some(digit) = sounding.filter(|digit| piece.origin == Origin::Caller && is_theirs(digit)) {
+            self.presses.handle_held_tone(digit, now);
         }
     }
 }

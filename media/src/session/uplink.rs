@@ -21,8 +21,9 @@ use crate::{
 /// late is heard besides it. Shorter than any silence that ends a turn.
 const PATIENCE: Duration = Duration::from_millis(120);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
-/// frames. What is longer is a pause of the sender, or another timestamp base.
-const DROPPED_FRAMES: Duration = Duration::from_millis(100);
+/// frames, and in a pause as short as that nothing is made up yet: [`PATIENCE`], and the packet it begins behind. What is
+/// longer is a pause that was filled meanwhile, or another timestamp base.
+const DROPPED_FRAMES: Duration = Duration::from_millis(140);
 /// How far wall clock and timestamps may differ over a pause of the sender.
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
 /// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
@@ -45,6 +46,8 @@ pub(super) struct Piece {
     pub(super) origin: Origin,
     /// RTP time of its first sample, if the caller sent it.
     pub(super) timestamp: Option<u32>,
+    /// What the packets held that are lost before it.
+    pub(super) lost: Duration,
 }
 
 /// Where a piece comes from.
@@ -54,6 +57,15 @@ pub(super) enum Origin {
     Caller,
     /// We made it up.
     MadeUp,
+}
+
+/// Where the audio of a packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Behind what went up before.
+    Next,
+    /// Where noise of the background was made up before it came: a pause of Opus goes on, and this is its noise.
+    Taken,
 }
 
 /// The receiving half of a session, behind the reorder window.
@@ -77,6 +89,8 @@ pub(super) struct Uplink {
     follows: Option<Follows>,
     /// Packets missing before the next.
     missing: u64,
+    /// What the packets held that are lost since the last that was heard.
+    lost: Duration,
     /// Audio made up since the last that came.
     made_up: Duration,
     /// What a caller who rests sounds like.
@@ -124,6 +138,7 @@ impl Uplink {
             suppressor: None,
             follows: None,
             missing: 0,
+            lost: Duration::ZERO,
             made_up: Duration::ZERO,
             noise: None,
             expected: now + media.ptime,
@@ -171,6 +186,7 @@ impl Uplink {
         self.noise = None;
         self.follows = None;
         self.missing = 0;
+        self.lost = Duration::ZERO;
     }
 
     /// So many packets before the next one are lost.
@@ -195,8 +211,11 @@ impl Uplink {
             Kind::Noise => return self.rest(&packet.payload),
             Kind::Event(_) | Kind::Other => return self.part(),
         }
+        let place = self.place_of(&packet.payload);
+        let lost = self.follows.map_or(0, |follows| follows.times(self.missing));
         let missing = self.missing_before(packet, stats);
         if self.listening {
+            self.lost += self.rate.duration_of(lost.min(self.rate.samples_in(LONGEST_FILL)));
             self.fill(missing, Some(&packet.payload), now, stats);
         }
         let decoded = self.decoder.as_mut().and_then(|decoder| decoder.decode(&packet.payload).ok());
@@ -205,7 +224,7 @@ impl Uplink {
         }
         match decoded {
             Some(samples) if samples.is_empty() => {}
-            Some(samples) => self.give(packet, samples, now, stats),
+            Some(samples) => self.give(packet, place, samples, now, stats),
             None => {
                 stats.codec_errors += 1;
                 let frame = self.follows.map_or(0, |follows| follows.samples);
@@ -265,20 +284,29 @@ impl Uplink {
         Ok(())
     }
 
-    /// What it yields is in this format from here on.
+    /// What it yields is in this format from here on. A decoder that goes on giving the same rate goes on, with all it
+    /// knows of the stream; and a caller who rests goes on resting.
     pub(super) fn feed(&mut self, format: AudioFormat) {
         self.format = format;
-        self.rate = self.codec.decoded_at(format.rate());
-        self.decoder = Decoder::to(self.codec, self.rate).ok();
+        let rate = self.codec.decoded_at(format.rate());
+        if rate != self.rate || self.decoder.is_none() {
+            self.rate = rate;
+            self.decoder = Decoder::to(self.codec, rate).ok();
+            self.concealer = Concealer::new(rate);
+            (self.follows, self.missing) = (None, 0);
+        }
         self.others.clear();
-        self.concealer = Concealer::new(self.rate);
-        self.resampler = Tuner::new(self.rate, format.rate()).ok(); // `Session::new` has shown that it works
+        self.resampler = Tuner::new(rate, format.rate()).ok(); // `Session::new` has shown that it works
         if let Some(suppressor) = &mut self.suppressor
             && let Ok(anew) = Suppressor::new(format.rate())
         {
             *suppressor = anew;
         }
-        self.restart();
+    }
+
+    /// Whether the caller said that nothing more comes until he speaks again (RFC 3389 §4).
+    pub(super) fn rests(&self) -> bool {
+        self.noise.is_some()
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -295,21 +323,35 @@ impl Uplink {
         std::mem::take(&mut self.pieces)
     }
 
-    fn give(&mut self, packet: &Arrived, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
+    fn place_of(&self, payload: &[u8]) -> Place {
+        let rests = self.follows.is_some_and(|follows| follows.rests);
+        let goes_on = rests && !self.made_up.is_zero() && opus::is_without_voice(payload);
+        if goes_on { Place::Taken } else { Place::Next }
+    }
+
+    fn give(&mut self, packet: &Arrived, place: Place, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
         self.follow(packet, samples.len());
         let changed = self.concealer.accept(&mut samples);
         let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
         let rate = self.rate;
+        let frame = rate.duration_of(samples.len());
         self.made_up = Duration::ZERO;
         self.noise = None;
-        self.expected = now + rate.duration_of(samples.len());
+        self.expected = now + frame;
         self.patient_until = self.expected + PATIENCE;
-        if self.level.leave_out(&samples, rate, now, stats) {
-            let (origin, timestamp) = (Origin::Caller, Some(packet.timestamp));
-            self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp });
-            return;
+        let taken = place == Place::Taken;
+        // However loud the background is: nobody misses noise for which there was other noise.
+        let replaced = taken && self.level.ahead(now) > frame / 2;
+        if replaced || self.level.leave_out(&samples, rate, now, stats) {
+            let (origin, timestamp, lost) = (Origin::Caller, Some(packet.timestamp), std::mem::take(&mut self.lost));
+            self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
+        } else {
+            self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
-        self.push(samples, untouched, packet.at, Some(packet.timestamp));
+        if taken {
+            // What is ahead is given back by less noise until the next packet of the pause.
+            self.expected = self.expected.max(now + self.level.ahead(now));
+        }
     }
 
     fn follow(&mut self, packet: &Arrived, samples: usize) {
@@ -395,9 +437,12 @@ impl Uplink {
     /// `timestamp` is that of a packet; without one the piece was made up.
     fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, timestamp: Option<u32>) {
         let Some(audio) = self.convert(&samples, payload) else { return };
-        let origin = if timestamp.is_some() { Origin::Caller } else { Origin::MadeUp };
+        let (origin, lost) = match timestamp {
+            Some(_) => (Origin::Caller, std::mem::take(&mut self.lost)),
+            None => (Origin::MadeUp, Duration::ZERO),
+        };
         self.level.give(self.rate.duration_of(samples.len()));
-        self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp });
+        self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp, lost });
     }
 
     /// In the provider's format; bytes of its own law pass untouched, unless noise is damped in them.

@@ -16,6 +16,8 @@ const WINDOW: usize = 128;
 /// Indices never wrap under one key (RFC 3711 §9.2).
 const MAX_RTP: u64 = (1 << 48) - 1;
 const MAX_RTCP: u64 = (1 << 31) - 1;
+/// Sequence numbers from one rollover to the next.
+const CYCLE: u64 = 1 << 16;
 /// Sources of one key, of some 100 bytes each. A phone system may take another with every hold, and a long call has many;
 /// only its own packets count. A peer that starts anew more often has to agree on another key first.
 const MAX_SOURCES: usize = 256;
@@ -58,8 +60,8 @@ impl Receiver {
                 source.take(index, || self.rtp.open_rtp(packet, header, index))?
             }
             None => {
-                let (index, mut source) = (header.sequence.into(), Source::first(header.ssrc, MAX_RTP, &self.streams)?);
-                let length = source.take(index, || self.rtp.open_rtp(packet, header, index))?;
+                let mut source = Source::first(header.ssrc, MAX_RTP, &self.streams)?;
+                let length = source.begin(header.sequence, |index| self.rtp.open_rtp(packet, header, index))?;
                 self.streams.push(source);
                 length
             }
@@ -96,6 +98,18 @@ impl Source {
     fn first(ssrc: u32, max: u64, others: &[Self]) -> Result<Self, Error> {
         let source = || Self { ssrc, highest: 0, seen: SlidingWindowDetector::new(WINDOW, max) };
         (others.len() < MAX_SOURCES).then(source).ok_or(Error::Exhausted)
+    }
+
+    /// Opens the first RTP packet that comes. The rollover counter of its sender began at zero (RFC 3711 §3.3.1), and
+    /// is one by now if its number is low and those before the wrap were lost, or came before anybody listened.
+    fn begin(&mut self, sequence: u16, mut open: impl FnMut(u64) -> Result<usize, Error>) -> Result<usize, Error> {
+        let index = u64::from(sequence);
+        let opened = self.take(index, || open(index));
+        if opened.is_ok() || index >= CYCLE / 2 {
+            return opened;
+        }
+        let wrapped = index + CYCLE;
+        self.take(wrapped, || open(wrapped)).or(opened)
     }
 
     /// Opens a packet whose index is new, and only then counts it.

@@ -46,12 +46,12 @@ pub(super) enum Why {
 }
 
 /// Which of the two messages of the peer's INVITE bears its session description.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The request offers.
     Offer,
-    /// The request asks for our offer; its ACK answers.
-    OfferWanted,
+    /// The request asks for our offer, which is `ours`; its ACK answers.
+    OfferWanted { ours: Body },
 }
 
 impl Exchange {
@@ -130,8 +130,14 @@ impl Leg {
         else {
             return;
         };
-        let kind = if offer.is_some() { Kind::Offer } else { Kind::OfferWanted };
-        self.described.settle(Some(&sdp), offer.as_deref());
+        let kind = match &offer {
+            Some(offer) => {
+                self.described.settle(Some(&sdp), Some(offer));
+                Kind::Offer
+            }
+            // Until it is answered what was in force before is (RFC 3261 §14.1).
+            None => Kind::OfferWanted { ours: sdp.clone() },
+        };
         let ok = self.reply(&request, self.accepting(terms).sdp(sdp), core, now);
         self.timer.grant(terms, now);
         match method {
@@ -163,9 +169,12 @@ impl Leg {
         if !ok.is_for(cseq) {
             return;
         }
-        if *kind == Kind::OfferWanted {
+        if let Kind::OfferWanted { ours } = kind {
             let sdp = sdp_of(&ack.headers, &ack.body);
-            self.described.settle(None, sdp.as_deref());
+            // Without an answer the offer came to nothing: a refresh repeats what it would have replaced.
+            if let Some(theirs) = &sdp {
+                self.described.settle(Some(ours), Some(theirs));
+            }
             core.events.push_back(Event::Established { leg: self.id, sdp });
         }
         self.idle(core, now);

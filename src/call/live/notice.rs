@@ -1,5 +1,5 @@
 //! The caller is told that the call is recorded. Until they have heard it, nothing of theirs is on the tape; what is
-//! said to them is, and so is the notice.
+//! said to them is, and so is the notice. Who takes the call over heard nothing of it, and is told as well.
 use super::{Desk, Event, Hold, Live, Phase, Tones};
 use media::Heard;
 use providers::Note;
@@ -24,14 +24,26 @@ pub(super) enum Fate {
 /// A notice that the caller has not heard yet.
 #[derive(Debug)]
 pub(in crate::call) struct Untold {
+    who: Who,
     notice: String,
     telling: Telling,
     /// How often it was asked for, besides the first message.
     asked: u32,
 }
 
+/// Who has not heard it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// Whoever called.
+    Caller,
+    /// Whoever took the call over.
+    Successor,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Telling {
+    /// Audio of whoever is to hear it is not agreed on.
+    Unheard,
     /// The next utterance begins with it.
     Awaited,
     /// It was cut or never made, and is to be said again.
@@ -43,7 +55,7 @@ enum Telling {
 impl Untold {
     /// The first message begins with it.
     pub(in crate::call) fn new(notice: String) -> Self {
-        Self { notice, telling: Telling::Awaited, asked: 0 }
+        Self { who: Who::Caller, notice, telling: Telling::Awaited, asked: 0 }
     }
 
     /// Whether an utterance of these words is the one that was waited for, as far as they are known: the caller may have
@@ -73,6 +85,25 @@ fn says(text: &str, notice: &str) -> bool {
 impl Live {
     fn untold(&mut self) -> Option<&mut Untold> {
         self.recorded.as_mut()?.untold.as_mut()
+    }
+
+    /// Somebody else has the call from here on, and is off the tape until they have heard the notice. Where the INVITE
+    /// had an offer their audio is agreed on.
+    pub(in crate::call) fn taken_over(&mut self, has_offer: bool, desk: &mut Desk, now: Instant) {
+        self.note_untold(desk, now);
+        let (Some(recorded), Some(notice)) = (&mut self.recorded, &desk.settings.recording.notice) else { return };
+        let telling = if has_offer { Telling::Missed } else { Telling::Unheard };
+        recorded.untold = Some(Untold { who: Who::Successor, notice: notice.clone(), telling, asked: 0 });
+        if let Some(tape) = self.media.tape() {
+            tape.withhold_caller();
+        }
+    }
+
+    /// The answer to our offer agrees on their audio.
+    pub(super) fn can_be_told(&mut self) {
+        if let Some(untold) = self.untold().filter(|untold| untold.telling == Telling::Unheard) {
+            untold.telling = Telling::Missed;
+        }
     }
 
     /// The caller hears no more of an utterance.
@@ -152,12 +183,14 @@ impl Live {
         }
     }
 
-    /// The call ends: the record says why its recording has nothing of the caller's.
+    /// The call ends, or somebody else has it: the record says why its recording has nothing of the caller's.
     pub(in crate::call) fn note_untold(&mut self, desk: &mut Desk, now: Instant) {
-        if self.untold().is_some() {
-            let note = "[not told of the recording, which has nothing of the caller]";
-            desk.log.transcript.note(note.to_owned(), now);
-        }
+        let Some(untold) = self.untold() else { return };
+        let note = match untold.who {
+            Who::Caller => "[not told of the recording, which has nothing of the caller]",
+            Who::Successor => "[who took the call over was not told of the recording, which has nothing of theirs]",
+        };
+        desk.log.transcript.note(note.to_owned(), now);
     }
 }
 

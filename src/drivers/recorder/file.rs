@@ -51,7 +51,7 @@ pub(super) struct Tapefile {
     then: Then,
     encoding: Encoding,
     rate: SampleRate,
-    /// Frames written, or that were to be.
+    /// Frames written.
     at: u64,
     gaps: Vec<Span>,
 }
@@ -128,14 +128,19 @@ impl Tapefile {
     pub(super) fn write(&mut self, blocks: &[Block]) -> io::Result<()> {
         let mut samples = Vec::new();
         for block in blocks {
-            if block.at > self.at {
-                self.append(&std::mem::take(&mut samples))?;
+            if block.at > self.at + frames(&samples) {
+                self.add(&std::mem::take(&mut samples))?;
                 self.gap(block.at)?;
             }
             samples.extend_from_slice(&block.samples);
-            self.at += (block.samples.len() / CHANNELS) as u64;
         }
-        self.append(&samples)
+        self.add(&samples)
+    }
+
+    fn add(&mut self, samples: &[i16]) -> io::Result<()> {
+        self.append(samples)?;
+        self.at += frames(samples);
+        Ok(())
     }
 
     /// The file gets its name. `problem` is why it ends early.
@@ -184,8 +189,7 @@ impl Tapefile {
         }
         while self.at < end {
             let frames = (end - self.at).min(SILENCE);
-            self.append(&vec![0; frames as usize * CHANNELS])?;
-            self.at += frames;
+            self.add(&vec![0; frames as usize * CHANNELS])?;
         }
         Ok(())
     }
@@ -222,6 +226,10 @@ impl Tapefile {
     }
 }
 
+fn frames(samples: &[i16]) -> u64 {
+    (samples.len() / CHANNELS) as u64
+}
+
 /// Length and SHA-256 of a file.
 pub(super) fn digest(file: &mut File) -> io::Result<(u64, [u8; 32])> {
     file.seek(SeekFrom::Start(0))?;
@@ -254,7 +262,11 @@ impl Closed {
             (Some(_), Some(_)) => State::Partial,
             (Some(_), None) => State::Complete,
         };
-        let described = Recording { state, gaps, problem, ..recording };
+        let duration = match state {
+            State::Partial => duration.min(recording.duration),
+            State::Complete | State::Failed => recording.duration,
+        };
+        let described = Recording { state, duration, gaps, problem, ..recording };
         match file {
             None => described,
             Some(Kept { path, bytes, sha256 }) => {

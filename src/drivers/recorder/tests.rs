@@ -148,6 +148,16 @@ fn blocks_that_are_missing_are_silence_and_a_gap() {
     assert_eq!(samples[5 * FRAMES * 2], 1_005);
 }
 
+#[test]
+fn a_recording_that_ends_before_its_call_is_as_long_as_its_file() {
+    let folder = Folder::new();
+    let mut file = file::Tapefile::create(request(&folder.0, RecordingFormat::Wav)).unwrap();
+    file.write(&[block(0), block(1), block(5)]).unwrap();
+    let kept = file.close(Some("the disk is full".into())).describe(recording(500));
+    assert_eq!((kept.state, kept.duration), (State::Partial, Duration::from_millis(120)));
+    assert_eq!(samples(&folder.0.join(PATH)).len(), 6 * FRAMES * 2);
+}
+
 fn request(directory: &Path, format: RecordingFormat) -> file::Request {
     let title = title("00000000-0000-0000-0000-0000000000ff");
     file::Request {

@@ -28,6 +28,8 @@ pub(crate) struct Stage<'a> {
     /// Recordings of the two voices.
     pub(crate) speech: PathBuf,
     pub(crate) show: &'a Progress,
+    /// The day, and the commit.
+    pub(crate) when: String,
 }
 
 /// What was noted of the conversations, and of what went on beside them.

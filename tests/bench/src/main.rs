@@ -138,7 +138,9 @@ fn main() -> Result<()> {
     let program = args.server.clone().unwrap_or_else(|| target.join("release/ramal"));
     ensure!(program.exists(), "no program {}; `make build` makes it", program.display());
     let show = Progress::new();
-    let stage = Stage { program: &program, folder: &folder, speech: root.join("tests/fixtures/speech"), show: &show };
+    let speech = root.join("tests/fixtures/speech");
+    // Asked first: what is committed while it runs is not measured.
+    let stage = Stage { program: &program, folder: &folder, speech, show: &show, when: when(&root) };
     let machine = Machine::look()?;
     if args.capacity {
         return watch_capacity(&args, &root, &stage, &machine);
@@ -179,7 +181,7 @@ fn watch_capacity(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machine
     let summary = serde_json::to_string_pretty(&capacity.summary())?;
     fs::write(stage.folder.join("capacity.json"), &summary)?;
     if !args.quick {
-        capacity.write(&root.join("docs"), machine, &when(root))?;
+        capacity.write(&root.join("docs"), machine, &stage.when)?;
     }
     println!("{}", if args.json { summary } else { capacity.table() });
     Ok(())
@@ -191,7 +193,7 @@ fn through_dialects(args: &Args, root: &Path, stage: &Stage<'_>, machine: &Machi
     let summary = serde_json::to_string_pretty(&dialects.summary())?;
     fs::write(stage.folder.join("dialects.json"), &summary)?;
     if !args.quick {
-        dialects.write(&root.join("docs"), machine, &when(root))?;
+        dialects.write(&root.join("docs"), machine, &stage.when)?;
     }
     println!("{}", if args.json { summary } else { dialects.table() });
     Ok(())
@@ -203,7 +205,7 @@ fn soak(args: &Args, minutes: u64, root: &Path, stage: &Stage<'_>, machine: &Mac
     let summary = serde_json::to_string_pretty(&soak.summary())?;
     fs::write(stage.folder.join("soak.json"), &summary)?;
     if !args.quick {
-        soak.write(&root.join("docs"), machine, &when(root))?;
+        soak.write(&root.join("docs"), machine, &stage.when)?;
     }
     println!("{}", if args.json { summary } else { soak.table() });
     Ok(())
@@ -215,7 +217,7 @@ fn take_away(args: &Args, minutes: Option<u32>, root: &Path, stage: &Stage<'_>, 
     let summary = serde_json::to_string_pretty(&faults.summary())?;
     fs::write(stage.folder.join("faults.json"), &summary)?;
     if !args.quick {
-        faults.write(&root.join("docs"), machine, &when(root))?;
+        faults.write(&root.join("docs"), machine, &stage.when)?;
     }
     println!("{}", if args.json { summary } else { faults.table() });
     Ok(())
@@ -230,7 +232,7 @@ fn watch_memory(args: &Args, calls: u32, root: &Path, stage: &Stage<'_>) -> Resu
         notes: memory.notes(),
         method: memory::METHOD,
         command: command(args),
-        when: when(root),
+        when: stage.when.clone(),
     })
 }
 
@@ -277,7 +279,7 @@ fn measure(args: &Args, root: &Path, stage: &Stage<'_>) -> Result<Report> {
         notes,
         method: report::METHOD,
         command: command(args),
-        when: when(root),
+        when: stage.when.clone(),
     })
 }
 

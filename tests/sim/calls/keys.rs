@@ -1,8 +1,16 @@
 //! The caller's keys: entries for the model, and a menu that outlives it.
 use super::*;
-use media::{Frame, SampleRate};
+use media::{
+    Frame, Law, SampleRate,
+    codec::g711,
+    dtmf::{self, Told},
+    rtp::Packet,
+};
 use providers::{Endpoint, Job, JobDone, JobOutput, local};
-use ramal::{call::Standby, dtmf::Dtmf};
+use ramal::{
+    call::{RecordingNow, Standby},
+    dtmf::Dtmf,
+};
 
 /// A secretary with a menu of keys.
 fn with_menu(row: &mut SecretaryRow) {
@@ -184,6 +192,57 @@ fn keys_told_in_another_way_than_the_phone_systems_are_not_believed() {
         let mut world = keyed_by(dtmf, model::offer(""));
         world.press('5');
         assert_eq!(world.events.contains(&Event::Dtmf('5')), believed, "{dtmf:?}");
+    }
+}
+
+/// A call that is recorded, but not while the caller presses keys and for two seconds after.
+fn recorded() -> World {
+    let now = Instant::now();
+    let invite = (LEG, model::invite(Some(model::offer(""))));
+    let mut setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    (setup.settings.recording.enabled, setup.secretary.recording) = (true, None);
+    setup.settings.recording.pause_on_dtmf = Some(Duration::from_secs(2));
+    setup.settings.listening.inband_dtmf = true;
+    let mut world = World::of(Call::new(setup, now), now);
+    world.call.handle_connected(now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    world
+}
+
+/// The packet of a phone that holds the 5 for so many packets and tells it in this way.
+fn held(told: Told, n: u16, packets: u16) -> Vec<u8> {
+    let (payload_type, timestamp, payload) = match told {
+        Told::Event => {
+            let event = dtmf::Event { code: 5, end: n + 1 == packets, volume: 10, duration: (n + 1) * 160 };
+            (101, 0, event.to_bytes().to_vec())
+        }
+        Told::Tone | Told::Info => {
+            let samples = dtmf::tone('5', SampleRate::HZ_8000, usize::from(n) * 160, 160);
+            (0, u32::from(n) * 160, g711::encode(Law::Mu, &samples))
+        }
+    };
+    Packet { marker: n == 0, payload_type, sequence: n, timestamp, ssrc: 7, payload: &payload }.to_bytes()
+}
+
+#[test]
+fn a_recording_goes_on_when_the_last_key_has_been_let_go_for_long_enough() {
+    for (told, packets) in [Told::Event, Told::Tone].into_iter().flat_map(|told| [(told, 10), (told, 250)]) {
+        let mut world = recorded();
+        let now = |world: &World| world.call.standing().unwrap().recording;
+        assert_eq!(now(&world), RecordingNow::Yes);
+        for n in 0..packets {
+            world.wait(PTIME);
+            world.call.handle_rtp(model::caller(), &held(told, n, packets), world.now);
+            world.drain();
+            assert!(n < 5 || now(&world) == RecordingNow::Paused, "{told:?}, held for {n} of {packets} packets");
+        }
+        world.wait(Duration::from_millis(1_900));
+        assert_eq!(now(&world), RecordingNow::Paused, "{told:?}, {packets} packets: let go");
+        world.wait(Duration::from_millis(200));
+        assert_eq!(now(&world), RecordingNow::Yes, "{told:?}, {packets} packets: still for two seconds");
+        let pressed = world.events.iter().filter(|event| matches!(event, Event::Dtmf('5'))).count();
+        assert_eq!(pressed, 1, "{told:?}, {packets} packets");
     }
 }
 

@@ -50,8 +50,23 @@ impl World {
     }
 
     fn noted(&mut self, of: &str) -> bool {
-        self.sip(sip::Event::Bye { leg: LEG, reason: None });
+        for leg in [LEG, OTHER] {
+            self.sip(sip::Event::Bye { leg, reason: None });
+        }
         self.record().unwrap().turns.iter().any(|turn| turn.text.contains(of))
+    }
+
+    /// The caller heard the notice, and has said something and had an answer.
+    fn told() -> Self {
+        let mut world = recorded();
+        world.says_words(FIRST, ms(4_000));
+        world.pass(ms(4_200), false);
+        assert!(world.has_the_caller());
+        world.pass(ms(1_500), false);
+        world.says_words("Yes, hello.", ms(1_000));
+        world.pass(ms(1_400), false);
+        assert_eq!(world.asked(), 0);
+        world
     }
 
     /// The caller cut the notice off, and has had an answer.
@@ -174,4 +189,48 @@ fn a_provider_that_never_says_the_notice_is_asked_three_times_and_the_record_say
     assert!(world.asked() == 3 && world.warned("asked for three times"), "{}", world.asked());
     assert!(!world.has_the_caller());
     assert!(world.noted("[not told of the recording"));
+}
+
+#[test]
+fn who_takes_the_call_over_hears_the_notice_before_they_are_recorded() {
+    let mut world = World::told();
+    let commands = world.taken_over(Some(model::offer("")));
+    assert!(matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { .. }]), "{commands:?}");
+    world.pass(ms(500), false);
+    assert_eq!(world.asked(), 1);
+    drop(blocks(&mut world));
+    world.pass(ms(1_000), true);
+    world.pass(ms(1_500), false);
+    assert_eq!(levels(&blocks(&mut world)).0, 0, "what they said is on no tape");
+    world.says_words(NOTICE, ms(1_500));
+    world.pass(ms(1_800), false);
+    assert!(world.has_the_caller());
+    assert!(world.asked() == 1 && world.noted("[told of the recording"));
+}
+
+#[test]
+fn who_takes_the_call_over_by_an_offer_of_ours_is_told_once_they_can_hear_it() {
+    let mut world = World::told();
+    let commands = world.taken_over(None);
+    assert!(matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { .. }]), "{commands:?}");
+    assert!(!world.has_the_caller());
+    world.pass(ms(1_500), false);
+    world.says_words("Yes, hello.", ms(1_000));
+    world.pass(ms(1_400), false);
+    assert_eq!(world.asked(), 0, "before the ACK it would be said to the phone that is gone");
+    world.sip(sip::Event::Established { leg: OTHER, sdp: Some(Body::from(model::offer(""))) });
+    world.pass(ms(500), false);
+    assert_eq!(world.asked(), 1);
+    world.says_words(NOTICE, ms(1_500));
+    world.pass(ms(1_800), false);
+    assert!(world.has_the_caller() && world.asked() == 1);
+}
+
+#[test]
+fn who_takes_the_call_over_and_is_not_told_is_in_no_recording_and_the_record_says_so() {
+    let mut world = World::told();
+    drop(world.taken_over(Some(model::offer(""))));
+    world.pass(ms(300), false);
+    assert!(!world.has_the_caller());
+    assert!(world.noted("[who took the call over was not told of the recording"));
 }

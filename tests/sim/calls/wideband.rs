@@ -173,42 +173,60 @@ fn wideband_is_wideband_at_the_provider_and_at_the_phone() {
 #[test]
 fn a_call_that_turns_wide_goes_on_with_its_provider_in_the_format_they_began_with() {
     let length = Duration::from_secs(2);
-    for has_offer in [true, false] {
-        let begins = if has_offer { Codec::Pcmu } else { Codec::G722 };
-        let offer = has_offer.then(|| description(begins));
-        let mut wide = Wide::invited(vec![Codec::Pcmu, Codec::G722], offer, begins);
-        if !has_offer {
-            let answer = Some(description(Codec::G722).into());
-            wide.world.sip(sip::Event::Established { leg: LEG, sdp: answer });
-        }
-        // The phone turns to the other codec in the middle of what the model says.
-        let said = g711::encode(Law::Mu, &tone(SampleRate::HZ_8000, length + Duration::from_millis(500)));
-        let mut messages = wide.world.model.begin();
-        messages.extend(wide.world.model.says(&said));
-        messages.extend(wide.world.model.finish(None));
-        wide.world.provider(messages);
+    let mut wide = Wide::invited(vec![Codec::Pcmu, Codec::G722], Some(description(Codec::Pcmu)), Codec::Pcmu);
+    // The phone turns to the other codec in the middle of what the model says.
+    let said = g711::encode(Law::Mu, &tone(SampleRate::HZ_8000, length + Duration::from_millis(500)));
+    let mut messages = wide.world.model.begin();
+    messages.extend(wide.world.model.says(&said));
+    messages.extend(wide.world.model.finish(None));
+    wide.world.provider(messages);
+    wide.rest(Duration::from_millis(500));
+    wide.turn_to(Codec::G722);
+    wide.payloads.clear();
+    wide.rest(length + Duration::from_millis(500));
+    let (played, rate) = (wide.played(), Codec::G722.sample_rate());
+    let level = amplitude(&played, rate, MIDDLE);
+    assert!((7_000.0..9_000.0).contains(&level), "the phone hears the tone with {level:.0}");
+    let last = played.iter().rposition(|sample| sample.unsigned_abs() > 1_000).unwrap();
+    assert!(rate.duration_of(last).abs_diff(length) < Duration::from_millis(60), "{:?}", rate.duration_of(last));
+    let before = wide.appended().len();
+    wide.speak(&tone(rate, length));
+    let heard = g711::decode(Law::Mu, &wide.appended()[before..]);
+    let level = amplitude(&heard, SampleRate::HZ_8000, MIDDLE);
+    assert!((7_000.0..9_000.0).contains(&level), "the provider hears the tone with {level:.0}");
+    let heard = SampleRate::HZ_8000.duration_of(heard.len());
+    assert!(heard.abs_diff(length) < Duration::from_millis(100), "{heard:?}");
+    let narrow = json!({"type": "audio/pcmu"});
+    assert_eq!((&wide.format()["input"]["format"], &wide.format()["output"]["format"]), (&narrow, &narrow));
+    assert_eq!(sent(&wide.world.outgoing, "session.update").len(), 1, "and no other is asked for");
+    let connections = wide.world.events.iter().filter(|event| matches!(event, Event::Connect(_)));
+    assert_eq!(connections.count(), 1);
+}
+
+/// The answer to our offer may be in any codec of it, and the provider is connected before it comes.
+#[test]
+fn a_call_without_an_offer_is_as_wide_at_the_provider_as_its_answer_though_we_like_a_narrow_codec_better() {
+    let length = Duration::from_secs(2);
+    for codec in [Codec::G722, Codec::Pcmu] {
+        let mut wide = Wide::invited(vec![Codec::Pcmu, Codec::G722], None, codec);
+        wide.world.sip(sip::Event::Established { leg: LEG, sdp: Some(description(codec).into()) });
+        let pcm = json!({"type": "audio/pcm", "rate": 24_000});
+        assert_eq!(wide.format()["input"]["format"], pcm, "{codec}");
         wide.rest(Duration::from_millis(500));
-        if has_offer {
-            wide.turn_to(Codec::G722);
+        let before = wide.heard().len();
+        let rate = codec.sample_rate();
+        let (said, tones, least) = if codec == Codec::G722 {
+            (chord(rate, 2), HIGH.to_vec(), 2_400.0)
+        } else {
+            (tone(rate, length), vec![MIDDLE], 7_000.0)
+        };
+        wide.speak(&said);
+        let heard = wide.heard().split_off(before);
+        for hz in tones {
+            let level = amplitude(&heard, SampleRate::HZ_24000, hz);
+            assert!(level > least, "{codec}: {hz} Hz reaches the provider with {level:.0}");
         }
-        wide.payloads.clear();
-        wide.rest(length + Duration::from_millis(500));
-        let (played, rate) = (wide.played(), Codec::G722.sample_rate());
-        let level = amplitude(&played, rate, MIDDLE);
-        assert!((7_000.0..9_000.0).contains(&level), "the phone hears the tone with {level:.0}");
-        let last = played.iter().rposition(|sample| sample.unsigned_abs() > 1_000).unwrap();
-        assert!(rate.duration_of(last).abs_diff(length) < Duration::from_millis(60), "{:?}", rate.duration_of(last));
-        let before = wide.appended().len();
-        wide.speak(&tone(rate, length));
-        let heard = g711::decode(Law::Mu, &wide.appended()[before..]);
-        let level = amplitude(&heard, SampleRate::HZ_8000, MIDDLE);
-        assert!((7_000.0..9_000.0).contains(&level), "the provider hears the tone with {level:.0}");
-        let heard = SampleRate::HZ_8000.duration_of(heard.len());
-        assert!(heard.abs_diff(length) < Duration::from_millis(100), "{heard:?}");
-        let narrow = json!({"type": "audio/pcmu"});
-        assert_eq!((&wide.format()["input"]["format"], &wide.format()["output"]["format"]), (&narrow, &narrow));
-        assert_eq!(sent(&wide.world.outgoing, "session.update").len(), 1, "and no other is asked for");
-        let connections = wide.world.events.iter().filter(|event| matches!(event, Event::Connect(_)));
-        assert_eq!(connections.count(), 1);
+        let heard = SampleRate::HZ_24000.duration_of(heard.len());
+        assert!(heard.abs_diff(length) < Duration::from_millis(100), "{codec}: {heard:?}");
     }
 }

@@ -133,6 +133,17 @@ fn rfc4028_7_4_an_offer_that_is_repeated_repeats_its_keys() {
 }
 
 #[test]
+fn rfc4028_7_4_an_offer_that_nobody_answered_is_not_repeated() {
+    let mut called = Negotiation::new(secure());
+    let theirs = offer(Suite::AeadAes256Gcm, 1);
+    let first = called.answer(theirs.as_bytes(), Direction::SendRecv).unwrap();
+    called.offer(Direction::SendRecv);
+    called.offered_again();
+    let media = called.accept(theirs.as_bytes()).unwrap();
+    assert_eq!(media.srtp.as_ref(), Some(keys(&first)));
+}
+
+#[test]
 fn of_a_secure_and_a_plain_stream_the_policy_takes_its_own_and_refuses_the_other() {
     let (offer, both) = (freeswitch_optional(), |local: &Local| {
         answer(freeswitch_optional().as_bytes(), local, Direction::SendRecv).unwrap()

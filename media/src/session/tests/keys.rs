@@ -66,6 +66,62 @@ fn sounds(call: &mut Call, key: Option<char>, frames: usize) {
     (0..frames).for_each(|n| call.phone_sends(&key_frame(key, n)));
 }
 
+/// A phone may send INFO with the duration, which it knows when the key is let go.
+#[test]
+fn info_at_the_end_of_a_tone_that_was_held_is_the_same_press() {
+    for frames in [10, 60, 150] {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        call.session.listen_for_tones();
+        let told = |call: &mut Call| {
+            call.session.handle_info_dtmf('5', call.now);
+            call.drain();
+        };
+        sounds(&mut call, Some('5'), frames);
+        told(&mut call);
+        assert_eq!(call.digits(), "5", "held for {frames} packets");
+        sounds(&mut call, None, 10);
+        told(&mut call);
+        assert_eq!(call.digits(), "55", "pressed again, too short for its tone to be heard");
+        sounds(&mut call, None, 60);
+        sounds(&mut call, Some('5'), frames);
+        told(&mut call);
+        assert_eq!(call.digits(), "555", "and held again");
+    }
+}
+
+/// In a longer loss a key may have been let go and pressed again.
+#[test]
+fn a_tone_out_of_which_packets_are_lost_is_one_digit_unless_they_are_many() {
+    for (lost, expected) in [(4, "5"), (5, "5"), (6, "5"), (7, "5"), (8, "5"), (10, "5"), (25, "55")] {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        call.session.listen_for_tones();
+        for n in 0..80 {
+            let frame = key_frame(Some('5'), n);
+            if (20..20 + lost).contains(&n) {
+                call.phone_loses(&frame)
+            } else {
+                call.phone_sends(&frame)
+            }
+        }
+        assert_eq!(call.digits(), expected, "{lost} packets lost");
+    }
+}
+
+/// Packets of the second press that are lost as well do not fill the pause.
+#[test]
+fn a_phone_that_sends_nothing_between_two_presses_of_a_key_pressed_it_twice() {
+    for (rest, lost) in [(7, 0), (8, 1), (10, 0), (10, 3), (20, 3), (100, 0)] {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        call.session.listen_for_tones();
+        sounds(&mut call, Some('5'), 10);
+        call.run(PTIME * rest);
+        call.timestamp = call.timestamp.wrapping_add(160 * rest);
+        (0..lost).for_each(|n| call.phone_loses(&key_frame(Some('5'), n)));
+        sounds(&mut call, Some('5'), 10);
+        assert_eq!(call.digits(), "55", "{rest} packet times of nothing, and {lost} packets lost");
+    }
+}
+
 /// A call whose line gives our tones back 12 dB weaker, so many packets later.
 fn echoing(keys: &str, delay: usize) -> Call {
     let mut call = Call::new(AudioFormat::G711(Law::Mu));

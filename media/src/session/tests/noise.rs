@@ -101,6 +101,30 @@ fn noise_ends_with_a_hold_and_is_not_told_in_one() {
     }
 }
 
+/// RFC 3389 §4: a phone may say once that its caller rests. It lives as long as its reports come.
+#[test]
+fn a_phone_whose_caller_rests_is_not_gone_while_its_reports_come() {
+    let mut call = call(vad::Engine::Off, under(13, false));
+    (0..10).for_each(|n| call.phone_sends(&tone_frame(n)));
+    rests(&mut call, 13, 60);
+    let silences = |call: &Call| {
+        let warned = call.events.iter().filter(|(_, event)| matches!(event, Event::Silent(_))).count();
+        let ended = call.events.iter().filter(|(_, event)| matches!(event, Event::MediaTimeout(_))).count();
+        (warned, ended)
+    };
+    for _ in 0..10 {
+        call.run(Duration::from_secs(10));
+        // A receiver report of nothing (RFC 3550 §6.4.2).
+        call.session.handle_rtcp(address("192.0.2.1:4001"), &[0x80, 201, 0, 1, 0, 0, 0, 9], call.now);
+        call.drain();
+    }
+    assert_eq!(silences(&call), (0, 0));
+    call.run(Duration::from_secs(29));
+    assert_eq!(silences(&call), (0, 0));
+    call.run(Duration::from_secs(2));
+    assert_eq!(silences(&call), (0, 1));
+}
+
 /// Who goes on after a hold hears silence before it is told of noise again: its phone may have forgotten.
 #[test]
 fn a_hold_ends_in_silence_that_is_sent() {

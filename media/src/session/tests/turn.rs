@@ -1,6 +1,6 @@
 //! The caller turns to another codec in mid-call.
 use super::*;
-use crate::codec::Encoder;
+use crate::codec::{Decoder, Encoder};
 use std::f64::consts::TAU;
 
 const WIDE: SampleRate = SampleRate::HZ_24000;
@@ -204,4 +204,32 @@ fn the_number_of_the_codec_before_may_be_that_of_keys_at_another_clock() {
     call.session.renegotiate(narrow, call.now);
     assert_eq!([0, 96].map(|number| call.session.codec_of(number)), [Some(Codec::Pcmu), None]);
     assert_eq!([101, 96].map(|number| call.session.event_clock(number)), [Some(8_000), Some(48_000)]);
+}
+
+/// G.722 follows its encoder bit by bit: a decoder that begins afresh in the middle is off for a while.
+#[test]
+fn another_provider_goes_on_with_what_the_decoder_knows() {
+    let mut config = config(AudioFormat::Pcm(WIDE), vad::Engine::Off);
+    config.media = media(Codec::G722, Direction::SendRecv);
+    let mut call = Call::with(config);
+    let mut encoder = Encoder::new(Codec::G722, opus::Receiver::default()).unwrap();
+    let mut decoder = Decoder::new(Codec::G722).unwrap();
+    let rate = Codec::G722.sample_rate();
+    let mut expected = Vec::new();
+    for (n, sequence) in (0..50_usize).zip(0..) {
+        if n == 25 {
+            call.session.feed(AudioFormat::Pcm(rate));
+            call.events.clear();
+            expected.clear();
+        }
+        let wave = |n: usize| (8_000.0 * (TAU * TONE * n as f64 / f64::from(rate.hz())).sin()) as i16;
+        let samples: Vec<i16> = (n * 320..(n + 1) * 320).map(wave).collect();
+        let payload = encoder.encode(&samples).unwrap();
+        expected.extend(decoder.decode(&payload).unwrap());
+        let timestamp = u32::from(sequence) * 160;
+        let packet = Packet { marker: false, payload_type: 9, sequence, timestamp, ssrc: 9, payload: &payload };
+        call.receive(PHONE, &packet.to_bytes());
+        call.run(PTIME);
+    }
+    assert_eq!(call.heard_samples(rate), expected);
 }

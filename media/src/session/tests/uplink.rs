@@ -170,6 +170,22 @@ fn a_pause_of_the_sender_is_neither_a_jump_nor_loss() {
     assert_eq!((stats.timestamp_jumps, stats.lost, stats.concealed), (0, 0, Duration::ZERO));
 }
 
+/// Whether it ends before anything was made up for it or after: the caller's words are as far apart as they were.
+#[test]
+fn a_pause_of_the_sender_goes_up_as_long_as_it_was() {
+    for pause in (40..=400).step_by(10) {
+        let mut call = Call::new(MU);
+        (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+        call.run(ms(pause));
+        call.timestamp = call.timestamp.wrapping_add(8 * pause as u32);
+        (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+        let heard = SampleRate::HZ_8000.duration_of(call.heard_bytes().len());
+        assert!(heard.abs_diff(ms(800 + pause)) <= PTIME, "{pause} ms: {heard:?}");
+        let stats = call.session.stats();
+        assert_eq!((stats.timestamp_jumps, stats.lost), (0, 0), "{pause} ms");
+    }
+}
+
 #[test]
 fn an_outage_is_silence_once() {
     let mut call = Call::new(MU);

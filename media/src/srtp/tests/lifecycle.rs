@@ -31,6 +31,21 @@ fn rfc3711_3_3_1_packets_around_the_wrap_are_understood_in_any_order() {
     assert_eq!(receiver.streams[0].highest, 65_536 + 19);
 }
 
+/// What was sent before the wrap never came.
+#[test]
+fn rfc3711_3_3_1_a_source_that_is_first_heard_behind_its_wrap_is_understood() {
+    for suite in Suite::ALL {
+        let key = master(suite, 1);
+        let packets = protect(&mut Sender::new(&key), [65_534, 65_535, 0, 1, 2]);
+        let mut receiver = Receiver::new(&key);
+        let heard = [3, 2, 1, 3, 4].map(|n| receive(&mut receiver, &packets[n]));
+        assert_eq!(heard, [Ok(()), Ok(()), Ok(()), Err(Error::Replayed), Ok(())], "{suite:?}");
+        assert_eq!(receiver.streams[0].highest, 65_536 + 2, "{suite:?}");
+        let other = Receiver::new(&master(suite, 2)).unprotect_rtp(&mut packets[3].clone());
+        assert_eq!(other, Err(Error::Unauthentic), "{suite:?}");
+    }
+}
+
 #[test]
 fn rfc3711_3_3_2_what_is_older_than_the_window_is_refused() {
     let master = master(Suite::AeadAes128Gcm, 1);

@@ -133,6 +133,25 @@ fn we_refresh_by_reinvite_with_the_description_in_force() {
     assert_eq!(stand.request_within(90).1.body[..], *HOLD.as_bytes());
 }
 
+/// RFC 3261 §14.1: what came to nothing leaves the session as it was; with SRTP, its keys.
+#[test]
+fn an_offer_that_the_peer_asked_for_is_in_force_only_once_it_was_answered() {
+    const FRESH: &str = "v=0\r\na=crypto:1\r\n";
+    for (body, in_force, theirs) in [(HOLD, FRESH, HOLD), ("", ANSWER, OFFER)] {
+        let mut stand = Stand::new();
+        let (leg, _, tag) = stand.timed("Session-Expires: 90\r\n");
+        stand.feed(&peer("INVITE", 2, &tag, "Session-Expires: 90\r\n", ""));
+        stand.command(Command::AcceptOffer { leg, sdp: FRESH.into() });
+        stand.feed(&peer("ACK", 2, &tag, "", body));
+        stand.sent();
+        stand.events();
+        let (_, refresh) = stand.request_within(90);
+        assert_eq!((refresh.method.as_str(), &refresh.body[..]), ("INVITE", in_force.as_bytes()), "{body:?}");
+        stand.feed(&answer(&refresh, 200, "", "Session-Expires: 90;refresher=uac\r\n", theirs));
+        assert_eq!(stand.events(), [], "the same answer as before is no news: {body:?}");
+    }
+}
+
 #[test]
 fn our_call_asks_for_a_timer_and_refreshes_as_told() {
     let mut stand = Stand::new();
