@@ -108,9 +108,8 @@ struct Piece {
 fn heard(told: &[(Instant, Value)]) -> Result<Vec<Piece>> {
     let format = told.iter().find_map(|(_, message)| message.pointer("/session/audio/input/format"));
     let is_law = format.context("no format")?["type"] == "audio/pcmu";
-    let pcm = |bytes: &[u8]| -> Vec<i16> {
-        bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
-    };
+    let pcm =
+        |bytes: &[u8]| -> Vec<i16> { bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect() };
     let appended = told.iter().filter(|(_, message)| message["type"] == "input_audio_buffer.append");
     let pieces = appended.map(|(at, message)| -> Result<Piece> {
         let text = message["audio"].as_str().context("no audio")?;

@@ -97,11 +97,7 @@ fn a_tone_out_of_which_packets_are_lost_is_one_digit_unless_they_are_many() {
         call.session.listen_for_tones();
         for n in 0..80 {
             let frame = key_frame(Some('5'), n);
-            if (20..20 + lost).contains(&n) {
-                call.phone_loses(&frame)
-            } else {
-                call.phone_sends(&frame)
-            }
+            if (20..20 + lost).contains(&n) { call.phone_loses(&frame) } else { call.phone_sends(&frame) }
         }
         assert_eq!(call.digits(), expected, "{lost} packets lost");
     }
