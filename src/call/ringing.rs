@@ -26,8 +26,8 @@ pub(super) struct Offering {
 }
 
 /// What a call may sound like at best whose answer is still to come. A provider that is connected for less stays narrow
-/// for all of the call; one that is connected for more than the answer brings costs some bytes. Of codecs as wide as each
-/// other, the one we like best.
+/// for all of the call; one that is connected for more than the answer brings costs some bytes. Of codecs as wide as
+/// each other, the one we like best.
 pub(super) fn widest(codecs: &[Codec]) -> Codec {
     let wider = |best: Codec, codec: Codec| if codec.sample_rate() > best.sample_rate() { codec } else { best };
     codecs.iter().copied().reduce(wider).unwrap_or(Codec::Pcmu)

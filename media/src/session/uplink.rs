@@ -21,8 +21,8 @@ use crate::{
 /// late is heard besides it. Shorter than any silence that ends a turn.
 const PATIENCE: Duration = Duration::from_millis(120);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
-/// frames, and in a pause as short as that nothing is made up yet: [`PATIENCE`], and the packet it begins behind. What is
-/// longer is a pause that was filled meanwhile, or another timestamp base.
+/// frames, and in a pause as short as that nothing is made up yet: [`PATIENCE`], and the packet it begins behind. What
+/// is longer is a pause that was filled meanwhile, or another timestamp base.
 const DROPPED_FRAMES: Duration = Duration::from_millis(140);
 /// How far wall clock and timestamps may differ over a pause of the sender.
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);

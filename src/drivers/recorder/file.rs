@@ -54,6 +54,8 @@ pub(super) struct Tapefile {
     /// Frames written.
     at: u64,
     gaps: Vec<Span>,
+    /// A piece did not fit: nothing goes behind it.
+    torn: bool,
 }
 
 #[derive(Debug)]
@@ -96,7 +98,7 @@ impl Tapefile {
                 RecordingFormat::Opus => Encoding::Opus(Box::new(ogg::Writer::new(rate).map_err(io::Error::other)?)),
             };
             let (sealer, gaps) = (None, Vec::new());
-            let tape = Self { directory, path, listed, file, sealer, then, encoding, rate, at: 0, gaps };
+            let tape = Self { directory, path, listed, file, sealer, then, encoding, rate, at: 0, gaps, torn: false };
             // On a full disk there is room for a name, and for nothing else.
             tape.begin(key.as_ref()).inspect_err(|_| drop(fs::remove_file(folder::part(&whole))))
         });
@@ -172,12 +174,23 @@ impl Tapefile {
         Ok(Kept { path, bytes, sha256 })
     }
 
-    /// Appends bytes as they lie in the file.
+    /// Appends bytes as they lie in the file. What does not fit is cut off again, and nothing follows it: whoever opens
+    /// a sealed file counts its frames, and takes one that is missing for an attack.
     fn put(&mut self, bytes: &[u8], follows: Follows) -> io::Result<()> {
-        match &mut self.sealer {
-            Some(sealer) => self.file.write_all(&sealer.seal(bytes, follows)?),
-            None => self.file.write_all(bytes),
+        if self.torn {
+            return Err(io::Error::other("the piece before did not fit"));
         }
+        let end = self.file.stream_position()?;
+        let written = match &mut self.sealer {
+            Some(sealer) => sealer.seal(bytes, follows).and_then(|sealed| self.file.write_all(&sealed)),
+            None => self.file.write_all(bytes),
+        };
+        if written.is_err() {
+            self.torn = true;
+            // Without this a part of it stays behind the end.
+            let _ = self.file.set_len(end);
+        }
+        written
     }
 
     fn gap(&mut self, end: u64) -> io::Result<()> {
@@ -273,5 +286,45 @@ impl Closed {
                 Recording { path: Some(path), bytes: Some(bytes), sha256: Some(sha256), ..described }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::{self, Opened};
+
+    const NAME: &str = "call.wav.sealed";
+    const RATE: SampleRate = SampleRate::HZ_8000;
+
+    /// A disk that is full for a moment, and has room for the last frame again.
+    #[test]
+    fn nothing_is_sealed_behind_a_piece_that_did_not_fit() {
+        let directory = std::env::temp_dir().join(format!("ramal-tapefile-{}", Uuid::new_v4()));
+        fs::create_dir(&directory).unwrap();
+        let key = Key::parse(&"5a".repeat(32)).unwrap();
+        let request = Request {
+            directory: directory.clone(),
+            path: NAME.into(),
+            conversation_uuid: Uuid::from_u128(2),
+            format: RecordingFormat::Wav,
+            rate: RATE,
+            key: Some(key.clone()),
+            then: Then::Nothing,
+        };
+        let mut tape = Tapefile::create(request).unwrap();
+        let block = |at| Block { at, rate: RATE, samples: vec![7; 320] };
+        tape.write(&[block(0)]).unwrap();
+        // A file that is open for reading takes nothing.
+        let full = File::open(folder::part(&directory.join(NAME))).unwrap();
+        let file = std::mem::replace(&mut tape.file, full);
+        let problem = tape.write(&[block(160)]).unwrap_err().to_string();
+        tape.file = file;
+        assert!(tape.close(Some(problem)).file.is_some());
+        let (sealed, mut plain) = (File::open(directory.join(NAME)).unwrap(), Vec::new());
+        let opened = seal::open(&key, sealed, &mut plain);
+        assert!(matches!(opened, Ok(Opened::Torn)), "{opened:?}");
+        assert_eq!(plain.len(), wav::HEADER + 640);
+        fs::remove_dir_all(directory).unwrap();
     }
 }
