@@ -641,8 +641,8 @@ mod tests {
     async fn a_call_without_rtp_ports_is_recorded() {
         let mut ports = testkit::ports::Ports::take().unwrap();
         let (first, last) = ports.run(2).unwrap();
-        let taken = std::net::UdpSocket::bind(("127.0.0.1", first)).unwrap();
         let (server, folder) = start(&format!("{first}-{last}"), ANA).await;
+        let taken = std::net::UdpSocket::bind(("127.0.0.1", first)).unwrap();
         let response = refused(server.bound[0].1).await;
         assert!(response.starts_with("SIP/2.0 503"), "{response}");
         let records = records(server, &folder).await;
