@@ -101,7 +101,7 @@ pub(super) fn decoded_at(wanted: SampleRate) -> SampleRate {
 /// RFC 6716 §3.1, §4.2.3: a frame of SILK begins with a bit for each 20 ms of it, which tells of a voice. CELT tells
 /// nothing, and packets of frames of several lengths, or of any number of them, are not looked into.
 pub(crate) fn is_without_voice(payload: &[u8]) -> bool {
-    if (1..=NOTHING).contains(&payload.len()) {
+    if says_nothing(payload) {
         return true;
     }
     let Some((header, frames)) = payload.split_first() else { return false };
@@ -117,6 +117,11 @@ pub(crate) fn is_without_voice(payload: &[u8]) -> bool {
         _ => None,
     };
     last.is_some_and(|first| (first >> (8 - flags)) & 1 == 0)
+}
+
+/// Whether a packet says only that a pause goes on.
+pub(crate) fn says_nothing(payload: &[u8]) -> bool {
+    (1..=NOTHING).contains(&payload.len())
 }
 
 /// Opus packets to PCM.

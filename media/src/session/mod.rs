@@ -2,6 +2,7 @@
 //!
 //! Feed it datagrams and deadlines, then drain [`Session::poll_transmit`] and [`Session::poll_event`]; neither queue is
 //! bounded by itself, since one input makes a handful of entries and they are drained before the next.
+mod background;
 mod collision;
 mod downlink;
 mod level;

@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    background::Background,
     level::Level,
     stats::Stats,
     stream::{Arrived, Kind},
@@ -68,6 +69,15 @@ enum Place {
     Taken,
 }
 
+/// Why audio is missing before a packet.
+#[derive(Clone, Copy, Debug)]
+enum Gap<'a> {
+    /// Packets were, or a sender dropped frames. Only the last frame of it can be in the packet `next`.
+    Lost { next: Option<&'a [u8]> },
+    /// The caller's encoder skipped it in a pause.
+    Skipped,
+}
+
 /// The receiving half of a session, behind the reorder window.
 #[derive(Debug)]
 pub(super) struct Uplink {
@@ -95,6 +105,8 @@ pub(super) struct Uplink {
     made_up: Duration,
     /// What a caller who rests sounds like.
     noise: Option<Noise>,
+    /// The same of a pause in Opus.
+    background: Background,
     /// When the next packet should come, and when its lateness is made up for.
     expected: Instant,
     patient_until: Instant,
@@ -141,6 +153,7 @@ impl Uplink {
             lost: Duration::ZERO,
             made_up: Duration::ZERO,
             noise: None,
+            background: Background::default(),
             expected: now + media.ptime,
             patient_until: now + media.ptime + PATIENCE,
             level: Level::new(now),
@@ -184,6 +197,7 @@ impl Uplink {
     pub(super) fn restart(&mut self) {
         self.concealer.reset();
         self.noise = None;
+        self.background.forget();
         self.follows = None;
         self.missing = 0;
         self.lost = Duration::ZERO;
@@ -200,7 +214,7 @@ impl Uplink {
         let lost = std::mem::take(&mut self.missing);
         if lost > 0 && self.listening {
             let samples = self.follows.map_or(0, |follows| follows.times(lost));
-            self.fill(samples, None, now, stats);
+            self.fill(samples, Gap::Lost { next: None }, now, stats);
         }
     }
 
@@ -216,9 +230,11 @@ impl Uplink {
         let missing = self.missing_before(packet, stats);
         if self.listening {
             self.lost += self.rate.duration_of(lost.min(self.rate.samples_in(LONGEST_FILL)));
-            self.fill(missing, Some(&packet.payload), now, stats);
+            let rests = self.follows.is_some_and(|follows| follows.rests);
+            let gap = if rests && lost == 0 { Gap::Skipped } else { Gap::Lost { next: Some(&packet.payload) } };
+            self.fill(missing, gap, now, stats);
         }
-        let decoded = self.decoder.as_mut().and_then(|decoder| decoder.decode(&packet.payload).ok());
+        let decoded = self.decode(&packet.payload);
         if !self.listening {
             return self.follow(packet, decoded.map_or(0, |samples| samples.len()));
         }
@@ -228,10 +244,17 @@ impl Uplink {
             None => {
                 stats.codec_errors += 1;
                 let frame = self.follows.map_or(0, |follows| follows.samples);
-                self.fill(frame, None, now, stats);
+                self.fill(frame, Gap::Lost { next: None }, now, stats);
                 self.follow(packet, frame);
             }
         }
+    }
+
+    /// What a packet holds. One that says nothing is to libopus as good as lost: it stays out of the stream's decoder.
+    fn decode(&mut self, payload: &[u8]) -> Option<Vec<i16>> {
+        let rests = self.follows.filter(|follows| follows.rests && opus::says_nothing(payload));
+        let noise = rests.and_then(|follows| self.background.samples(follows.samples, self.rate));
+        noise.or_else(|| self.decoder.as_mut()?.decode(payload).ok())
     }
 
     /// RFC 3389 §4: the caller says nothing until the next audio, and sounds like this meanwhile. Nothing is late then.
@@ -293,6 +316,7 @@ impl Uplink {
             self.rate = rate;
             self.decoder = Decoder::to(self.codec, rate).ok();
             self.concealer = Concealer::new(rate);
+            self.background.forget();
             (self.follows, self.missing) = (None, 0);
         }
         self.others.clear();
@@ -357,6 +381,11 @@ impl Uplink {
     fn follow(&mut self, packet: &Arrived, samples: usize) {
         let timestamp = packet.timestamp.wrapping_add(self.ticks_of(samples));
         let rests = self.codec == Codec::Opus && opus::is_without_voice(&packet.payload);
+        match rests {
+            true if opus::says_nothing(&packet.payload) => {}
+            true => self.background.hear(&packet.payload),
+            false => self.background.forget(),
+        }
         self.follows = Some(Follows { timestamp, samples, at: packet.at, adjacent: true, rests });
     }
 
@@ -395,20 +424,30 @@ impl Uplink {
         usize::try_from(samples).unwrap_or(usize::MAX)
     }
 
-    /// Conceals what is missing before the packet `next`, less what was made up meanwhile. Only the last
-    /// frame of it can be in `next`.
-    fn fill(&mut self, missing: usize, next: Option<&[u8]>, now: Instant, stats: &mut Stats) {
+    /// Makes up for what is missing, less what was made up meanwhile.
+    fn fill(&mut self, missing: usize, gap: Gap<'_>, now: Instant, stats: &mut Stats) {
         let rate = self.rate;
         let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
         let mut left = missing.saturating_sub(made_up).min(rate.samples_in(LONGEST_FILL));
-        stats.concealed += rate.duration_of(left);
+        match gap {
+            Gap::Lost { .. } => stats.concealed += rate.duration_of(left),
+            Gap::Skipped => stats.silence += rate.duration_of(left),
+        }
         let frame = self.follows.map_or(left, |follows| follows.samples).max(1);
         while left > 0 {
             let count = left.min(frame);
-            let samples = self.conceal(count, next.filter(|_| left <= frame));
+            let samples = match gap {
+                Gap::Lost { next } => self.conceal(count, next.filter(|_| left <= frame)),
+                Gap::Skipped => self.background(count),
+            };
             self.push(samples, None, now, None);
             left -= count;
         }
+    }
+
+    /// More of what the caller's pause in Opus sounds like.
+    fn background(&mut self, count: usize) -> Vec<i16> {
+        self.background.samples(count, self.rate).unwrap_or_else(|| self.conceal(count, None))
     }
 
     /// By what the packet `next` carries of it, or by the codec's own concealment if it has one.
@@ -429,6 +468,7 @@ impl Uplink {
         let longest = if rests { LONGEST_REST } else { FADED };
         match &mut self.noise {
             Some(noise) if self.listening => noise.samples(count),
+            None if self.listening && self.made_up < longest && rests => self.background(count),
             None if self.listening && self.made_up < longest => self.conceal(count, None),
             Some(_) | None => vec![0; count],
         }

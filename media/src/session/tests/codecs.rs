@@ -136,6 +136,43 @@ fn rfc7587_3_1_3_the_background_goes_on_between_the_packets_of_a_pause() {
     assert!(heard[heard.len() - WIDE.samples_in(ms(1_000))..].iter().all(|sample| *sample == 0));
 }
 
+/// RFC 7587 §3.1.3: what was skipped is no loss, behind which a decoder would let the next frames rise. Some phones send
+/// packets that say nothing in its place.
+#[test]
+fn rfc7587_3_1_3_who_speaks_after_a_pause_is_as_loud_as_before_from_the_first_frame_on() {
+    let skipping = opus::Receiver { skips_silence: true, ..opus::Receiver::default() };
+    for nothing in [None, Some([0b0100_1000].as_slice()), Some(&[0b0100_1000, 0])] {
+        let mut call = call(Codec::Opus, PTIME, opus::Receiver::default());
+        let mut encoder = Encoder::new(Codec::Opus, skipping).unwrap();
+        let rate = Codec::Opus.sample_rate();
+        let line = [tone(rate, ms(400)), vec![0; rate.samples_in(ms(2_000))], tone(rate, ms(400))].concat();
+        for frame in line.chunks(rate.samples_in(PTIME)) {
+            let encoded = encoder.encode(frame).unwrap();
+            let payload = if encoded.is_empty() { nothing.unwrap_or_default() } else { &encoded };
+            let (sequence, timestamp, ssrc) = (call.sequence, call.timestamp, call.ssrc);
+            call.timestamp = timestamp.wrapping_add(Codec::Opus.ticks_in(PTIME));
+            if !payload.is_empty() {
+                call.sequence = sequence.wrapping_add(1);
+                let packet = Packet { marker: false, payload_type: 102, sequence, timestamp, ssrc, payload };
+                call.receive(PHONE, &packet.to_bytes());
+            }
+            call.run(PTIME);
+        }
+        let heard = call.heard_samples(WIDE);
+        let begins = |from: usize| from + heard[from..].iter().position(|sample| sample.abs() > 1_000).unwrap();
+        let loudness = |from: usize| level(&heard[from..from + WIDE.samples_in(ms(60))]);
+        let (first, second) = (begins(0), begins(WIDE.samples_in(ms(1_000))));
+        assert!(
+            (loudness(first) - loudness(second)).abs() < 1.0,
+            "{nothing:?}: {} and {}",
+            loudness(first),
+            loudness(second)
+        );
+        let pause = WIDE.duration_of(second - first);
+        assert!(pause.abs_diff(ms(2_400)) <= PTIME, "{nothing:?}: {pause:?}");
+    }
+}
+
 /// RFC 7587 §3.1.3: a packet of the background comes where as much of it was made up. It has that place, and no other.
 #[test]
 fn rfc7587_3_1_3_the_packets_of_a_pause_make_it_no_longer() {
@@ -169,7 +206,8 @@ fn a_pause_that_ends_before_anything_of_it_was_made_up_is_as_long_as_it_was() {
     call.timestamp = call.timestamp.wrapping_add(Codec::Opus.ticks_in(skipped));
     says(&mut call, Codec::Opus, &mut encoder, &tone(rate, ms(200)), PTIME);
     let stats = call.session.stats();
-    assert_eq!((stats.silence, stats.lost, stats.timestamp_jumps), (Duration::ZERO, 0, 0));
+    assert_eq!((stats.silence, stats.concealed), (skipped, Duration::ZERO));
+    assert_eq!((stats.lost, stats.timestamp_jumps), (0, 0));
     assert_eq!(WIDE.duration_of(call.heard_samples(WIDE).len()), ms(920), "neither longer nor shorter");
 }
 
