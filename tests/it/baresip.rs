@@ -1,6 +1,6 @@
 //! A phone of others, both ways, judged by what it hears.
 use crate::{house, stage};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::{path::PathBuf, time::Duration};
 use testkit::{
     baresip::Baresip,
@@ -95,5 +95,33 @@ fn both_hear(codec: &str) -> Result<()> {
     ensure!(channels.len() == 2, "a recording has two channels, not {}", channels.len());
     let clear = channels.iter().map(|sound| clearest(sound, 440.0)).fold(0.0, f64::max);
     ensure!(clear > 0.9, "we hear baresip's 440 Hz: {clear:.2}");
+    stage.clear()
+}
+
+/// RFC 7587 §3.1.3: it asks for no packets in pauses, and hears what is said before and after one.
+#[test]
+fn baresip_asks_for_no_packets_in_pauses_and_hears_what_is_said_about_them() -> Result<()> {
+    let mut stage = stage()?;
+    let folder = stage.folder().to_owned();
+    let (theirs, ours) = (folder.join("theirs.wav"), folder.join("ours.wav"));
+    sound::write(&theirs, &Sound { rate: 16_000, samples: vec![0; 16_000 * 40] })?;
+    let word = sound::tone(1_000.0, 1.0, 16_000).samples;
+    let pause = vec![0; 16_000 * 3];
+    sound::write(&ours, &Sound { rate: 16_000, samples: [word.clone(), pause, word].concat() })?;
+    let line = Line { skips_silence: true, ..Line::default() };
+    let phone = Baresip::answer(&theirs, &line, 12, &mut stage.ports, &folder)?;
+    let uri = format!("sip:phone@{}", phone.address());
+    let play = format!("{}@0.5", ours.display());
+    let ended = stage.run(&["call", &uri, "--play", &play, "--duration", "7", "--codecs", "opus", "--json"])?;
+    ensure!(ended.status.success(), "ramal call: {}\n{}", ended.status, ended.lines.join("\n"));
+    let sent =
+        ended.lines.iter().find_map(|line| line.trim().strip_prefix("\"sent\": ")?.trim_end_matches(',').parse().ok());
+    let sent: u32 = sent.context("no number of packets")?;
+    // Two seconds of tones are a hundred, and seven seconds would be 350.
+    ensure!((100..250).contains(&sent), "{sent} packets");
+    let heard = phone.finish(Duration::from_secs(30))?.heard;
+    let said = heard.sounding(SOUND);
+    ensure!((1.8..2.3).contains(&said), "both words, and whole: {said:.2} s");
+    ensure!(clearest(&heard, 1_000.0) > 0.9, "as they were");
     stage.clear()
 }

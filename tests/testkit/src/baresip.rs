@@ -122,6 +122,9 @@ impl Baresip {
         if line.rtcp_mux {
             configuration.push_str("rtcp_mux yes\n");
         }
+        if line.skips_silence {
+            configuration.push_str("opus_dtx yes\n");
+        }
         if let Some(file) = &line.authority {
             configuration.push_str(&format!("sip_cafile {}\n", file.display()));
         }

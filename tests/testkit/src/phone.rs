@@ -14,6 +14,8 @@ pub struct Line {
     pub audio: Audio,
     /// Whether reports share the port of RTP, if the other side agrees (RFC 5761). baresip only.
     pub rtcp_mux: bool,
+    /// Whether it asks for no packets in pauses of Opus (RFC 7587 §6.1: `usedtx`). baresip only.
+    pub skips_silence: bool,
 }
 
 /// Plain or encrypted.
