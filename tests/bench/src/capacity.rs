@@ -412,6 +412,8 @@ impl Capacity {
     /// A line for each step: both its rows have the same floors, and the last of them the detector.
     fn layouts(&self) -> String {
         let steps = self.rows.chunk_by(|row, next| row.calls == next.calls);
+        // One call shares its socket with nobody.
+        let steps = steps.filter(|rows| rows.iter().any(|row| row.calls >= MANY));
         steps.filter_map(|rows| rows.iter().rev().find_map(Row::own_sockets)).collect::<Vec<_>>().join("\n")
     }
 
@@ -572,13 +574,14 @@ mod tests {
     #[test]
     fn what_own_sockets_cost_is_told_once_a_step_with_its_share_of_the_whole() {
         let off = Row { detector: Detector::Off, ..row(held(Figures::default())) };
-        let capacity = Capacity { rows: vec![off, row(held(Figures::default()))] };
+        let alone = Row { calls: 1, ..row(held(Figures::default())) };
+        let capacity = Capacity { rows: vec![alone, off, row(held(Figures::default()))] };
         assert_eq!(
             capacity.layouts(),
             "- 100 calls: 0.100 with one socket, 0.120 with a socket each: +0.020 % of a core per call, +13 % of the \
              0.150 that the server takes (detector silero)"
         );
-        assert_eq!(cell(&capacity.rows[0], "× floor: one socket / one each / a task each"), "1.50 / 1.25 / 1.20");
+        assert_eq!(cell(&capacity.rows[1], "× floor: one socket / one each / a task each"), "1.50 / 1.25 / 1.20");
     }
 
     #[test]
