@@ -6,6 +6,9 @@ use crate::{
     codec::{Codec, g711},
 };
 
+/// The least that room is made for, in samples.
+const STEP: usize = 2_048;
+
 /// Samples in a row: bytes of the call's own law, or PCM at its codec's rate.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
@@ -55,8 +58,14 @@ impl Line {
     pub(super) fn push_pcm(&mut self, pcm: &[i16], room: usize) -> usize {
         let taken = pcm.get(..room).unwrap_or(pcm);
         match self {
-            Self::G711 { law, bytes } => bytes.extend(g711::encode(*law, taken)),
-            Self::Pcm { samples, .. } => samples.extend(taken),
+            Self::G711 { law, bytes } => {
+                make_room(bytes, taken.len());
+                bytes.extend(g711::encode(*law, taken));
+            }
+            Self::Pcm { samples, .. } => {
+                make_room(samples, taken.len());
+                samples.extend(taken);
+            }
         }
         taken.len()
     }
@@ -67,6 +76,7 @@ impl Line {
         match self {
             Self::G711 { law, bytes } if *law == of => {
                 let taken = g711.get(..room).unwrap_or(g711);
+                make_room(bytes, taken.len());
                 bytes.extend(taken);
                 Some(taken.len())
             }
@@ -81,6 +91,14 @@ impl Line {
             Self::G711 { law, bytes } => Audio::G711 { law: *law, bytes: bytes.drain(..count).collect() },
             Self::Pcm { rate, samples } => Audio::Pcm(Frame { rate: *rate, samples: samples.drain(..count).collect() }),
         }
+    }
+}
+
+/// By a quarter of what is there and no less than [`STEP`], instead of as much again: what is said to many callers at
+/// once waits here.
+fn make_room<T>(queue: &mut VecDeque<T>, more: usize) {
+    if queue.capacity() - queue.len() < more {
+        queue.reserve_exact(more.max(queue.len() / 4).max(STEP));
     }
 }
 
@@ -142,5 +160,28 @@ pub(super) fn reshape(audio: Audio, change: impl FnOnce(&mut [i16], SampleRate))
             change(&mut frame.samples, frame.rate);
             Audio::Pcm(frame)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_takes_little_more_room_than_it_is_long() {
+        let (mut g711, mut pcm) = (Line::new(Codec::Pcmu), Line::new(Codec::G722));
+        for _ in 0..300 {
+            g711.push_bytes(Law::Mu, &[0; 1_600], usize::MAX);
+            pcm.push_pcm(&[0; 3_200], usize::MAX);
+            for (line, waits) in [(&g711, 1_600), (&pcm, 3_200)] {
+                let room = match line {
+                    Line::G711 { bytes, .. } => bytes.capacity(),
+                    Line::Pcm { samples, .. } => samples.capacity(),
+                };
+                let most = line.len() + (line.len() / 4).max(STEP).max(waits);
+                assert!(room <= most, "{room} for {}", line.len());
+            }
+        }
+        assert_eq!((g711.len(), pcm.len()), (480_000, 960_000));
     }
 }
