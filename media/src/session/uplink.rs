@@ -328,6 +328,11 @@ impl Uplink {
         }
     }
 
+    /// Another phone may be heard from here on. Its caller has not said that he rests.
+    pub(super) fn forget_rest(&mut self) {
+        self.noise = None;
+    }
+
     /// Whether the caller said that nothing more comes until he speaks again (RFC 3389 §4).
     pub(super) fn rests(&self) -> bool {
         self.noise.is_some()
