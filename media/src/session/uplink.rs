@@ -369,12 +369,13 @@ impl Uplink {
         self.expected = now + frame;
         self.patient_until = self.expected + PATIENCE;
         let taken = place == Place::Taken;
-        // However loud the background is: nobody misses noise for which there was other noise.
+        // However loud the background is: nobody misses noise for which there was other noise. It is no piece, either: in a
+        // recording, and to whoever counts time by what is heard, the pause would last longer by it.
         let replaced = taken && self.level.ahead(now) > frame / 2;
-        if replaced || self.level.leave_out(&samples, rate, now, stats) {
+        if !replaced && self.level.leave_out(&samples, rate, now, stats) {
             let (origin, timestamp, lost) = (Origin::Caller, Some(packet.timestamp), std::mem::take(&mut self.lost));
             self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
-        } else {
+        } else if !replaced {
             self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
         if taken {
