@@ -434,7 +434,8 @@ impl Uplink {
     fn fill(&mut self, missing: usize, gap: Gap<'_>, now: Instant, stats: &mut Stats) {
         let rate = self.rate;
         let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
-        let mut left = missing.saturating_sub(made_up).min(rate.samples_in(LONGEST_FILL));
+        let longest = LONGEST_FILL.min(self.level.room(now));
+        let mut left = missing.saturating_sub(made_up).min(rate.samples_in(longest));
         match gap {
             Gap::Lost { .. } => stats.concealed += rate.duration_of(left),
             Gap::Skipped => stats.silence += rate.duration_of(left),
