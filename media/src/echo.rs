@@ -258,10 +258,18 @@ impl Envelope {
         Self { slot: 0, levels: VecDeque::new(), energy: 0.0, samples: 0 }
     }
 
-    /// Silence until `slot`, if the stream is more than `drift` behind it; one that is ahead of the clock waits instead:
-    /// its past stays in order. True if what was before is out of sight.
+    /// Brings the count to `slot`, if the stream is further than `drift` from it. Behind it there was silence. What is
+    /// ahead came together after a stall, in which silence was counted in its place, or its clock is fast: it was sent
+    /// so much earlier, and its past stays in order. True if what was before is out of sight.
     fn catch_up(&mut self, slot: u64, drift: u64) -> bool {
         if slot.abs_diff(self.slot) <= drift {
+            return false;
+        }
+        if self.slot > slot {
+            self.slot = slot + drift;
+            while self.levels.len() as u64 > self.slot {
+                self.levels.pop_front();
+            }
             return false;
         }
         let lost = slot.saturating_sub(self.slot) > DELAYS as u64;
@@ -469,6 +477,38 @@ mod tests {
             }
             assert!(loud > 5, "nothing was judged");
         }
+    }
+
+    /// Each stall is heard twice as long as it was: what stands in for its packets, and then they, all at once.
+    #[test]
+    fn an_echo_is_known_after_any_number_of_stalls() {
+        #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+        let epoch = Instant::now();
+        let sentences = ["pt-rhvoice-leticia-0", "pt-rhvoice-leticia-6", "pt-rhvoice-leticia-5"].map(fixture).concat();
+        let ours: Vec<i16> = sentences.into_iter().cycle().take(1_000 * PACKET).collect();
+        let echo = delayed(&scaled(&ours, 0.2), 120);
+        let (mut guard, mut stalled) = (Guard::new(), Vec::new());
+        let (mut loud, mut known) = (0, 0);
+        for (index, (played, heard)) in ours.chunks_exact(PACKET).zip(echo.chunks_exact(PACKET)).enumerate() {
+            let now = epoch + Duration::from_millis(index as u64 * 20);
+            guard.played(played, now);
+            if index % 100 < 10 {
+                guard.is_echo(&[0; PACKET], now);
+                stalled.push(heard);
+                continue;
+            }
+            for late in stalled.drain(..) {
+                guard.is_echo(late, now);
+            }
+            let is_echo = guard.is_echo(heard, now);
+            let power = heard.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / PACKET as f32;
+            // The way has to be found again after a stall.
+            if power > 10_000.0 && index >= 500 && index % 100 >= 40 {
+                loud += 1;
+                known += usize::from(is_echo);
+            }
+        }
+        assert!(loud > 100 && known * 10 > loud * 7, "{known} of {loud}");
     }
 
     #[test]

@@ -560,10 +560,7 @@ impl Live {
     /// The answer to an offer of ours.
     fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
         match desk.sdp.accept(answer) {
-            Ok(negotiated) => {
-                self.renegotiate(negotiated, desk, now);
-                self.can_be_told();
-            }
+            Ok(negotiated) => self.renegotiate(negotiated, desk, now),
             Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
         }
         GO_ON
@@ -582,6 +579,7 @@ impl Live {
             self.negotiated = negotiated.clone();
             self.media.renegotiate(negotiated, now);
         }
+        self.can_be_told();
     }
 
     fn is_stale(&self, utterance: UtteranceId) -> bool {

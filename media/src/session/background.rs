@@ -39,9 +39,10 @@ impl Background {
         *self = Self::default();
     }
 
-    /// So many samples of it; nothing if libopus fails.
+    /// So many samples of it; nothing where nothing was heard of it yet, or if libopus fails.
     pub(super) fn samples(&mut self, count: usize, rate: SampleRate) -> Option<Vec<i16>> {
         if self.decoder.is_none() {
+            self.recent.back()?;
             let mut decoder = Decoder::to(Codec::Opus, rate).ok()?;
             for payload in &self.recent {
                 let _ = decoder.decode(payload); // as above
@@ -50,5 +51,23 @@ impl Background {
         }
         let noise = self.decoder.as_mut()?.conceal(rate.duration_of(count))?;
         (noise.len() == count).then_some(noise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Encoder, opus};
+
+    /// A phone may say nothing right behind a voice: what its line sounds like only the decoder of the stream knows.
+    #[test]
+    fn nothing_is_known_of_a_background_before_a_packet_without_voice() {
+        let (rate, mut background) = (SampleRate::HZ_16000, Background::default());
+        assert_eq!(background.samples(320, rate), None);
+        let mut encoder = Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
+        background.hear(&encoder.encode(&[0; 320]).unwrap());
+        assert_eq!(background.samples(320, rate).map(|noise| noise.len()), Some(320));
+        background.forget();
+        assert_eq!(background.samples(320, rate), None);
     }
 }

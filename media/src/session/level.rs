@@ -11,6 +11,9 @@ use crate::audio::SampleRate;
 const TOLERATED: Duration = Duration::from_millis(60);
 /// How far behind the clock the stream may fall before the clock gives in: a slow phone, or a late start.
 const BEHIND: Duration = Duration::from_millis(100);
+/// No network holds so much back, and no clock is so fast: whoever is ahead by more sends more than a call has. It costs
+/// what a provider takes for it, so nothing more of that goes up, however loud.
+const MOST: Duration = Duration::from_secs(60);
 /// Root mean square of a frame that may be left out, about −46 dB below full scale: a pause on a quiet line.
 const QUIET: f64 = 164.0;
 
@@ -37,11 +40,17 @@ impl Level {
     pub(super) fn leave_out(&mut self, samples: &[i16], rate: SampleRate, now: Instant, stats: &mut Stats) -> bool {
         let (quiet, frame) = (is_quiet(samples), rate.duration_of(samples.len()));
         let within = std::mem::replace(&mut self.pausing, quiet) && quiet;
-        if !within || self.ahead(now) < TOLERATED + frame {
+        let ahead = self.ahead(now);
+        if ahead < MOST && (!within || ahead < TOLERATED + frame) {
             return false;
         }
         stats.left_out += frame;
         true
+    }
+
+    /// How much may be made up for what is missing.
+    pub(super) fn room(&mut self, now: Instant) -> Duration {
+        MOST.saturating_sub(self.ahead(now))
     }
 
     /// How much more went up than time has passed.

@@ -251,6 +251,9 @@ impl Session {
         if nowhere {
             (media.remote, media.remote_rtcp) = (self.media.remote, self.media.remote_rtcp);
         } else if !settled {
+            if media.remote != self.media.remote {
+                self.uplink.forget_rest();
+            }
             self.latch.signal(media.remote, now);
             self.reports.signal();
         }

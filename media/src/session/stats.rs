@@ -65,7 +65,8 @@ pub struct Stats {
     pub concealed: Duration,
     /// Silence made up because the phone sent none, or while the call is on hold.
     pub silence: Duration,
-    /// Audio of the caller's pauses that was left out, because more had gone up than time had passed.
+    /// Audio of the caller's pauses that was left out, because more had gone up than time had passed, or all of it where
+    /// that was a minute more.
     pub left_out: Duration,
     /// Timestamps that jumped although no packet was missing.
     pub timestamp_jumps: u64,

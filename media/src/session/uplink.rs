@@ -328,6 +328,11 @@ impl Uplink {
         }
     }
 
+    /// Another phone may be heard from here on. Its caller has not said that he rests.
+    pub(super) fn forget_rest(&mut self) {
+        self.noise = None;
+    }
+
     /// Whether the caller said that nothing more comes until he speaks again (RFC 3389 §4).
     pub(super) fn rests(&self) -> bool {
         self.noise.is_some()
@@ -364,12 +369,13 @@ impl Uplink {
         self.expected = now + frame;
         self.patient_until = self.expected + PATIENCE;
         let taken = place == Place::Taken;
-        // However loud the background is: nobody misses noise for which there was other noise.
+        // However loud the background is: nobody misses noise for which there was other noise. It is no piece, either: in a
+        // recording, and to whoever counts time by what is heard, the pause would last longer by it.
         let replaced = taken && self.level.ahead(now) > frame / 2;
-        if replaced || self.level.leave_out(&samples, rate, now, stats) {
+        if !replaced && self.level.leave_out(&samples, rate, now, stats) {
             let (origin, timestamp, lost) = (Origin::Caller, Some(packet.timestamp), std::mem::take(&mut self.lost));
             self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
-        } else {
+        } else if !replaced {
             self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
         if taken {
@@ -428,7 +434,8 @@ impl Uplink {
     fn fill(&mut self, missing: usize, gap: Gap<'_>, now: Instant, stats: &mut Stats) {
         let rate = self.rate;
         let made_up = rate.samples_in(std::mem::take(&mut self.made_up));
-        let mut left = missing.saturating_sub(made_up).min(rate.samples_in(LONGEST_FILL));
+        let longest = LONGEST_FILL.min(self.level.room(now));
+        let mut left = missing.saturating_sub(made_up).min(rate.samples_in(longest));
         match gap {
             Gap::Lost { .. } => stats.concealed += rate.duration_of(left),
             Gap::Skipped => stats.silence += rate.duration_of(left),

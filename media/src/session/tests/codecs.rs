@@ -3,6 +3,7 @@ use super::*;
 use crate::{
     audio::Frame,
     codec::{Decoder, Encoder},
+    recording::Blank,
 };
 use std::f64::consts::TAU;
 
@@ -191,6 +192,26 @@ fn rfc7587_3_1_3_the_packets_of_a_pause_make_it_no_longer() {
     assert_eq!((stats.lost, stats.codec_errors, stats.left_out), (0, 0, Duration::ZERO));
     let heard = WIDE.duration_of(call.heard_samples(WIDE).len());
     assert!(heard.abs_diff(ms(10_400)) <= 2 * PTIME, "as long as it lasted: {heard:?}");
+}
+
+/// To a recording it would be the same.
+#[test]
+fn rfc7587_3_1_3_who_speaks_after_a_pause_is_no_later_in_a_recording_than_he_was() {
+    let skipping = opus::Receiver { skips_silence: true, ..opus::Receiver::default() };
+    let mut call = call(Codec::Opus, PTIME, opus::Receiver::default());
+    call.session.record(Blank::Silence);
+    let mut encoder = Encoder::new(Codec::Opus, skipping).unwrap();
+    let (rate, mut random) = (Codec::Opus.sample_rate(), Random::new(3));
+    let background: Vec<i16> = (0..rate.samples_in(ms(10_000))).map(|_| random.below(61) as i16 - 30).collect();
+    says(&mut call, Codec::Opus, &mut encoder, &tone(rate, ms(400)), PTIME);
+    says(&mut call, Codec::Opus, &mut encoder, &background, PTIME);
+    says(&mut call, Codec::Opus, &mut encoder, &tone(rate, ms(400)), PTIME);
+    let (blocks, _) = call.session.finish_recording().unwrap();
+    let tape = blocks[0].rate;
+    let left: Vec<i16> = blocks.iter().flat_map(|block| block.samples.iter().copied().step_by(2)).collect();
+    let begins = |from: usize| from + left[from..].iter().position(|sample| sample.abs() > 1_000).unwrap();
+    let between = tape.duration_of(begins(tape.samples_in(ms(2_000))) - begins(0));
+    assert!(between.abs_diff(ms(10_400)) <= 3 * PTIME, "{between:?}");
 }
 
 /// Nothing is made up within 120 ms: who pauses for as long has it filled when he goes on.

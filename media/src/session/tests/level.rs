@@ -97,6 +97,24 @@ fn unevenness_below_the_patience_makes_nothing_up() {
     assert_eq!((stats.silence, stats.left_out, lasts(&call)), (Duration::ZERO, Duration::ZERO, ms(20_000)));
 }
 
+/// Ten times as many packets as the time has, or numbers that are missing between them: a provider is paid by the minute.
+#[test]
+fn of_who_sends_more_than_a_call_has_a_minute_more_goes_up_at_the_most() {
+    for (packets, skipped) in [(5_000, 0), (500, 40)] {
+        let mut call = Call::new(PCM);
+        for n in 0..packets {
+            let datagram = call.packet(&tone_frame(n));
+            call.receive(PHONE, &datagram);
+            call.sequence = call.sequence.wrapping_add(skipped);
+            call.timestamp = call.timestamp.wrapping_add(160 * u32::from(skipped));
+            call.run(ms(2));
+            call.sent.clear();
+        }
+        let most = call.now - call.start + Duration::from_secs(60);
+        assert!(lasts(&call).abs_diff(most) <= ms(100), "{skipped} skipped: {:?} of {most:?}", lasts(&call));
+    }
+}
+
 /// A mark of a talkspurt says nothing of loss or of a new stream: some senders set it on every packet, some never.
 #[test]
 fn markers_change_nothing() {

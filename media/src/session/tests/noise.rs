@@ -101,28 +101,48 @@ fn noise_ends_with_a_hold_and_is_not_told_in_one() {
     }
 }
 
+/// How often a silence was warned of, and ended the call.
+fn silences(call: &Call) -> (usize, usize) {
+    let warned = call.events.iter().filter(|(_, event)| matches!(event, Event::Silent(_))).count();
+    let ended = call.events.iter().filter(|(_, event)| matches!(event, Event::MediaTimeout(_))).count();
+    (warned, ended)
+}
+
+/// A report of the phone's every ten seconds, as many times, and nothing else.
+fn reports(call: &mut Call, times: usize) {
+    for _ in 0..times {
+        call.run(Duration::from_secs(10));
+        // A receiver report of nothing (RFC 3550 §6.4.2).
+        call.session.handle_rtcp(address("192.0.2.1:4001"), &[0x80, 201, 0, 1, 0, 0, 0, 9], call.now);
+        call.drain();
+    }
+}
+
 /// RFC 3389 §4: a phone may say once that its caller rests. It lives as long as its reports come.
 #[test]
 fn a_phone_whose_caller_rests_is_not_gone_while_its_reports_come() {
     let mut call = call(vad::Engine::Off, under(13, false));
     (0..10).for_each(|n| call.phone_sends(&tone_frame(n)));
     rests(&mut call, 13, 60);
-    let silences = |call: &Call| {
-        let warned = call.events.iter().filter(|(_, event)| matches!(event, Event::Silent(_))).count();
-        let ended = call.events.iter().filter(|(_, event)| matches!(event, Event::MediaTimeout(_))).count();
-        (warned, ended)
-    };
-    for _ in 0..10 {
-        call.run(Duration::from_secs(10));
-        // A receiver report of nothing (RFC 3550 §6.4.2).
-        call.session.handle_rtcp(address("192.0.2.1:4001"), &[0x80, 201, 0, 1, 0, 0, 0, 9], call.now);
-        call.drain();
-    }
+    reports(&mut call, 10);
     assert_eq!(silences(&call), (0, 0));
     call.run(Duration::from_secs(29));
     assert_eq!(silences(&call), (0, 0));
     call.run(Duration::from_secs(2));
     assert_eq!(silences(&call), (0, 1));
+}
+
+/// Who takes the call over may have no way for RTP, and his reports arrive all the same.
+#[test]
+fn that_a_caller_rests_is_not_said_of_who_is_at_another_address() {
+    let mut call = call(vad::Engine::Off, under(13, false));
+    (0..10).for_each(|n| call.phone_sends(&tone_frame(n)));
+    rests(&mut call, 13, 60);
+    call.run(ms(200));
+    let elsewhere = Negotiated { remote: address("192.0.2.1:4010"), ..call.session.media.clone() };
+    call.session.renegotiate(elsewhere, call.now);
+    reports(&mut call, 4);
+    assert_eq!(silences(&call), (1, 1));
 }
 
 /// Who goes on after a hold hears silence before it is told of noise again: its phone may have forgotten.
