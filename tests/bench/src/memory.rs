@@ -132,6 +132,7 @@ mod tests {
         let usage = |second| Usage {
             cpu: Duration::ZERO,
             rss_kib: kib(second),
+            mapped_kib: 0.0,
             at: start + Duration::from_secs(second.into()),
         };
         growth(&(0..400).map(usage).collect::<Vec<_>>())

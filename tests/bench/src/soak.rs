@@ -213,11 +213,20 @@ fn growth(usage: &[Usage]) -> Option<(f64, f64)> {
     Some((round(slope), round(100.0 * slope / mean)))
 }
 
+/// KiB an hour by which that of it rises which is mapped of files.
+fn mapped(usage: &[Usage]) -> Option<f64> {
+    let mapped: Vec<Usage> = usage.iter().map(|usage| Usage { rss_kib: usage.mapped_kib, ..*usage }).collect();
+    Some(growth(&mapped)?.0)
+}
+
 /// Growth in words, and whether it is none. Memory that shrinks does not grow.
-fn told(growth: Option<(f64, f64)>) -> String {
-    let Some((kib, percent)) = growth else { return "not measured".to_owned() };
+fn told(usage: &[Usage]) -> String {
+    let (Some((kib, percent)), Some(mapped)) = (growth(usage), mapped(usage)) else { return "not measured".to_owned() };
     let verdict = if percent < FLAT { "met" } else { "**not met**" };
-    format!("{kib:+.0} KiB an hour ({percent:+.2} %); less than {FLAT} % an hour: {verdict}")
+    format!(
+        "{kib:+.0} KiB an hour ({percent:+.2} %), {mapped:+.0} of them what is mapped of files; less than {FLAT} % an hour: \
+         {verdict}"
+    )
 }
 
 impl Soak {
@@ -253,6 +262,11 @@ impl Soak {
         }
     }
 
+    /// Looked at in the last quarter of the time.
+    fn last(&self) -> &[Usage] {
+        self.settled.get(self.settled.len() / 2..).unwrap_or_default()
+    }
+
     /// Growth in the last half …
     fn half(&self) -> Option<(f64, f64)> {
         growth(&self.settled)
@@ -260,7 +274,7 @@ impl Soak {
 
     /// … and in the last quarter of the time.
     fn quarter(&self) -> Option<(f64, f64)> {
-        growth(self.settled.get(self.settled.len() / 2..)?)
+        growth(self.last())
     }
 
     /// For a terminal, and the heart of the page.
@@ -300,8 +314,8 @@ impl Soak {
              CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
              provider: {}. The server ended {}. Load average {:.2} before and {:.2} after; all that ran on the machine kept its \
              cores busy for {:.0} % of the time, the hypervisor took {:.1} %. The server got a core {}.\n",
-            told(self.half()),
-            told(self.quarter()),
+            told(&self.settled),
+            told(self.last()),
             if bursts == 0 { "met" } else { "**not met**" },
             self.cpu,
             self.complaints,
@@ -363,7 +377,7 @@ mod tests {
         let (mut soak, start) = (Soak::new(Duration::from_secs(3_600)), Instant::now());
         for second in (0_u32..3_600).step_by(5) {
             let after = Duration::from_secs(second.into());
-            soak.look(after, Usage { cpu: Duration::ZERO, rss_kib: kib(second), at: start + after });
+            soak.look(after, Usage { cpu: Duration::ZERO, rss_kib: kib(second), mapped_kib: 0.0, at: start + after });
         }
         soak
     }
