@@ -41,6 +41,9 @@ const LEAST_FOR_CHANGE: f32 = 10.0;
 /// A way is proven by so many slots that showed it: 300 ms. By chance a caller's words rise where ours did for a syllable
 /// or two; they are not to be lost by that.
 const PROOF: u32 = 30;
+/// So many slots of ours without any echo, and there is none any more: a canceller has learnt the way, or chance had
+/// proven it.
+const ABSENT: u32 = 60;
 /// How far echo rises above what is expected: slots do not line up, and telephones compress.
 const MARGIN: f32 = 1.6;
 /// The line's own noise is the quietest that was heard in two such times, in slots: nobody speaks for so long without a
@@ -66,8 +69,10 @@ pub struct Guard {
     heard: Envelope,
     likeness: Likeness,
     path: Option<Path>,
-    /// Delay of the last way that was proven, in slots.
-    proven: Option<usize>,
+    /// A way was proven: there is an echo on this line.
+    proven: bool,
+    /// Slots in a row in which none of it was heard though we spoke.
+    without: u32,
     noise: Noise,
 }
 
@@ -131,7 +136,8 @@ impl Guard {
             heard: Envelope::new(),
             likeness: Likeness::new(),
             path: None,
-            proven: None,
+            proven: false,
+            without: 0,
             noise: Noise::new(),
         }
     }
@@ -147,20 +153,27 @@ impl Guard {
     /// the first echo of a call passes for a tenth of a second before it is known for one.
     pub fn is_echo(&mut self, samples: &[i16], at: Instant) -> bool {
         let slot = self.slot(at);
-        let Self { played, heard, likeness, path, proven, noise, .. } = self;
+        let Self { played, heard, likeness, path, proven, without, noise, .. } = self;
         if heard.catch_up(slot, MOST_DRIFT) {
             *likeness = Likeness::new();
         }
         let (mut loudest, mut expected) = (0_f32, 0_f32);
         heard.push(samples, |slot, level| {
             let noise = noise.hear(level);
-            likeness.hear((level * level - noise * noise).sqrt(), played.up_to(slot));
+            let above = (level * level - noise * noise).sqrt();
+            likeness.hear(above, played.up_to(slot));
+            *without = match above {
+                above if above > FAINTEST => 0,
+                _ => *without + u32::from(likeness.loud[DELAYS / 2] > LEAST_FOR_CHANGE),
+            };
+            *proven &= *without < ABSENT;
             let least = if path.is_some() { LEAST_FOR_CHANGE } else { LEAST_FOR_FIRST };
             let found = likeness.path(least);
-            *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0, shown: 1 }.after(*path)).or(*path);
+            *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0, shown: 0 }.after(*path)).or(*path);
             *path = path.filter(|path| likeness.is_kept(path.delay));
-            *proven = path.filter(|path| path.shown >= PROOF).map(|path| path.delay).or(*proven);
             if let Some(path) = path {
+                path.shown += u32::from(likeness.shows(path.delay));
+                *proven |= path.shown >= PROOF;
                 path.expected = (path.gain * played.around(slot, path.delay)).max(path.expected * DECAY);
             }
             loudest = loudest.max(level);
@@ -169,11 +182,10 @@ impl Guard {
         loudest > FAINTEST && loudest <= MARGIN * expected
     }
 
-    /// Whether an echo that could be heard is due, by a way that is proven, in what [`Self::is_echo`] was asked about
-    /// last. Where none is, what was taken for one may be the line's own noise, or by chance the caller.
+    /// Whether an echo that could be heard is due in what [`Self::is_echo`] was asked about last, on a line that was
+    /// proven to have one. Where none is, what was taken for one may be the line's own noise, or by chance the caller.
     pub fn is_due(&self) -> bool {
-        let proven = |path: &Path| self.proven.is_some_and(|delay| delay.abs_diff(path.delay) <= 1);
-        self.path.is_some_and(|path| path.expected > FAINTEST && proven(&path))
+        self.proven && self.path.is_some_and(|path| path.expected > FAINTEST)
     }
 
     fn slot(&mut self, at: Instant) -> u64 {
@@ -205,7 +217,6 @@ impl Path {
         let known = known.filter(|known| known.delay.abs_diff(self.delay) <= 1);
         known.map_or(self, |known| Self {
             gain: known.gain + (self.gain - known.gain) / 8.0,
-            shown: known.shown.saturating_add(1),
             ..Self { delay: self.delay, ..known }
         })
     }
@@ -241,6 +252,11 @@ impl Likeness {
     /// Whether what was heard still goes as what was played `delay` before, as far as anything was.
     fn is_kept(&self, delay: usize) -> bool {
         self.loud[delay] < LEAST_FOR_CHANGE || self.at(delay).0 > LEAST_LIKENESS
+    }
+
+    /// Whether what was heard goes as what was played `delay` before, and enough of it to say so.
+    fn shows(&self, delay: usize) -> bool {
+        self.loud[delay] >= LEAST_FOR_CHANGE && self.at(delay).0 > LIKENESS
     }
 
     /// Correlation coefficient at `delay`, and the share of what was played that came back.
@@ -601,6 +617,24 @@ mod tests {
         assert!(proven - found > 10, "found at {found}, proven at {proven}");
         let (found, proven) = first(start / 20 + theirs.len() / PACKET);
         assert!(proven - found < 3, "found again at {found}, known at {proven}");
+    }
+
+    /// Telephones learn to cancel it. What is like an echo then is so by chance.
+    #[test]
+    fn a_line_whose_echo_is_cancelled_has_none() {
+        #[expect(clippy::disallowed_methods, reason = "an epoch; only distances from it count")]
+        let epoch = Instant::now();
+        let ours = ["pt-rhvoice-leticia-0", "pt-rhvoice-leticia-6", "pt-rhvoice-leticia-5"].map(fixture).concat();
+        let echo = delayed(&scaled(&ours, 0.2), 120);
+        let (mut guard, mut proven) = (Guard::new(), Vec::new());
+        for (index, (played, heard)) in ours.chunks_exact(PACKET).zip(echo.chunks_exact(PACKET)).enumerate() {
+            let now = epoch + Duration::from_millis(index as u64 * 20);
+            guard.played(played, now);
+            guard.is_echo(if index < 200 { heard } else { &[0; PACKET] }, now);
+            proven.push(guard.proven);
+        }
+        assert!(proven[100..200].iter().all(|proven| *proven), "while it is there, pauses of ours included");
+        assert!(proven[350..].iter().all(|proven| !proven));
     }
 
     #[test]
