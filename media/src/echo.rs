@@ -162,10 +162,11 @@ impl Guard {
             let noise = noise.hear(level);
             let above = (level * level - noise * noise).sqrt();
             likeness.hear(above, played.up_to(slot));
-            *without = match above {
-                above if above > FAINTEST => 0,
-                _ => *without + u32::from(likeness.loud[DELAYS / 2] > LEAST_FOR_CHANGE),
-            };
+            if above > FAINTEST {
+                *without = 0;
+            } else if likeness.loud[DELAYS / 2] > LEAST_FOR_CHANGE {
+                *without = ABSENT.min(*without + 1);
+            }
             *proven &= *without < ABSENT;
             let least = if path.is_some() { LEAST_FOR_CHANGE } else { LEAST_FOR_FIRST };
             let found = likeness.path(least);
