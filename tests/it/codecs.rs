@@ -2,7 +2,7 @@
 //! the server heard is in its recording.
 use crate::{
     stage,
-    wire::{FROM, Wire},
+    wire::{FROM, Wire, far, tag},
 };
 use anyhow::{Context, Result, bail, ensure};
 use media::codec::{Codec, Encoder, opus};
@@ -62,11 +62,8 @@ impl Phone {
 
     fn of(wire: Wire, ear: Ear, ok: &str) -> Result<Self> {
         ensure!(ok.starts_with("SIP/2.0 200"), "{ok}");
-        let to = ok.lines().find(|line| line.starts_with("To:")).context("To")?;
-        let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")?;
-        let media = ok.lines().find_map(|line| line.strip_prefix("m=audio ")).context("m=audio")?;
-        let far: u16 = media.split(' ').next().context("a port")?.parse()?;
-        Ok(Self { wire, tag, ear, far: SocketAddr::from(([127, 0, 0, 1], far)), sequence: 1, timestamp: 0 })
+        let tag = tag(ok)?;
+        Ok(Self { wire, tag, ear, far: far(ok)?, sequence: 1, timestamp: 0 })
     }
 
     /// A packet of this payload, whose audio is so many ticks long.

@@ -2,7 +2,7 @@
 //! and gets new keys with it. What the server heard is in its recording.
 use crate::{
     stage,
-    wire::{FROM, Wire},
+    wire::{FROM, Wire, far, tag},
 };
 use anyhow::{Context, Result, ensure};
 use media::{
@@ -67,10 +67,7 @@ impl Phone {
         wire.send(&timed(&invite))?;
         let answer = wire.receive()?;
         ensure!(answer.starts_with("SIP/2.0 200"), "{answer}");
-        let to = answer.lines().find(|line| line.starts_with("To:")).context("To")?;
-        let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")?;
-        let media = answer.lines().find_map(|line| line.strip_prefix("m=audio ")).context("m=audio")?;
-        let far: u16 = media.split(' ').next().context("a port")?.parse()?;
+        let tag = tag(&answer)?;
         wire.send(&wire.request("ACK", &tag, "1 ACK", FROM, "")?)?;
         let ours = lines(&answer).into_iter().next().context("a key")?.key;
         let phone = Self {
@@ -78,7 +75,7 @@ impl Phone {
             tag,
             port,
             rtp,
-            far: SocketAddr::from(([127, 0, 0, 1], far)),
+            far: far(&answer)?,
             began: Instant::now(),
             sequence: 1,
             timestamp: 0,

@@ -1,7 +1,7 @@
 //! RTP and RTCP by hand, from whoever sends it: whose is heard, who is sent to, which ports, and what silence leads to.
 use crate::{
     house, stage,
-    wire::{FROM, Wire},
+    wire::{FROM, Wire, far, tag},
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -39,12 +39,9 @@ impl Line {
         wire.send(&wire.request("INVITE", "", "1 INVITE", FROM, &offer(port, ""))?)?;
         let answer = wire.receive()?;
         ensure!(answer.starts_with("SIP/2.0 200"), "{answer}");
-        let to = answer.lines().find(|line| line.starts_with("To:")).context("To")?;
-        let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")?;
-        let media = answer.lines().find_map(|line| line.strip_prefix("m=audio ")).context("m=audio")?;
-        let far: u16 = media.split(' ').next().context("a port")?.parse()?;
+        let tag = tag(&answer)?;
         wire.send(&wire.request("ACK", &tag, "1 ACK", FROM, "")?)?;
-        Ok(Self { wire, tag, rtp, rtcp, far: SocketAddr::from(([127, 0, 0, 1], far)) })
+        Ok(Self { wire, tag, rtp, rtcp, far: far(&answer)? })
     }
 
     /// A request of the dialog that is answered; the final status line.

@@ -79,6 +79,19 @@ fn malformed_requests_are_refused_with_400() -> Result<()> {
     stage.clear()
 }
 
+/// The callee's tag in a 200, as what follows the address in a request of its dialog.
+pub(crate) fn tag(ok: &str) -> Result<String> {
+    let to = ok.lines().find(|line| line.starts_with("To:")).context("To")?;
+    to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")
+}
+
+/// Where the audio of a call goes whose 200 this is.
+pub(crate) fn far(ok: &str) -> Result<SocketAddr> {
+    let media = ok.lines().find_map(|line| line.strip_prefix("m=audio ")).context("m=audio")?;
+    let port: u16 = media.split(' ').next().context("a port")?.parse()?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
 /// RFC 3261 §12.2.2: a request of the dialog with a lower CSeq is refused with 500, and the call goes on.
 #[test]
 fn a_cseq_that_goes_backwards_is_refused() -> Result<()> {
@@ -87,8 +100,7 @@ fn a_cseq_that_goes_backwards_is_refused() -> Result<()> {
     wire.send(&wire.request("INVITE", "", "10 INVITE", FROM, OFFER)?)?;
     let answer = wire.receive()?;
     ensure!(answer.starts_with("SIP/2.0 200"), "{answer}");
-    let to = answer.lines().find(|line| line.starts_with("To:")).context("To")?;
-    let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")?;
+    let tag = tag(&answer)?;
     wire.send(&wire.request("ACK", &tag, "10 ACK", FROM, "")?)?;
     let status = wire.status(&wire.request("INFO", &tag, "9 INFO", FROM, "")?)?;
     ensure!(status.starts_with("SIP/2.0 500"), "{status}");
@@ -123,8 +135,7 @@ fn our_bye_goes_where_the_name_of_the_contact_leads() -> Result<()> {
     wire.send(&by_name(wire.request("INVITE", "", "1 INVITE", FROM, OFFER)?)?)?;
     let answer = wire.receive()?;
     ensure!(answer.starts_with("SIP/2.0 200"), "{answer}");
-    let to = answer.lines().find(|line| line.starts_with("To:")).context("To")?;
-    let tag = to.split_once(";tag=").map(|(_, tag)| format!(";tag={tag}")).context("tag")?;
+    let tag = tag(&answer)?;
     wire.send(&by_name(wire.request("ACK", &tag, "1 ACK", FROM, "")?)?)?;
     // No audio comes: the call ends.
     let mut buffer = [0; 65_535];
