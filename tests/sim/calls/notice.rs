@@ -25,6 +25,12 @@ fn recorded() -> World {
 }
 
 impl World {
+    /// She says it, to its end.
+    fn hears_the_notice(&mut self) {
+        self.says_words(NOTICE, ms(1_500));
+        self.pass(ms(1_800), false);
+    }
+
     fn says_words(&mut self, words: &str, length: Duration) {
         let mut messages = self.model.begin();
         messages.push(self.model.words(words));
@@ -100,8 +106,7 @@ fn who_heard_the_notice_is_recorded_from_then_on_and_the_notice_is_on_the_tape()
 fn who_cut_the_notice_off_hears_it_again_and_is_recorded_from_then_on() {
     let mut world = World::interrupted();
     assert!(world.warned("has not heard that the call is recorded"));
-    world.says_words(NOTICE, ms(1_500));
-    world.pass(ms(1_800), false);
+    world.hears_the_notice();
     assert!(world.has_the_caller());
     assert!(world.asked() == 1 && world.noted("[told of the recording"));
 }
@@ -118,8 +123,7 @@ fn an_answer_to_who_spoke_before_the_notice_is_none() {
     world.says_words("Yes, hello.", ms(1_000));
     world.pass(ms(1_400), false);
     assert_eq!((world.asked(), levels(&blocks(&mut world)).0), (1, 0));
-    world.says_words(NOTICE, ms(1_500));
-    world.pass(ms(1_800), false);
+    world.hears_the_notice();
     assert!(world.has_the_caller() && world.asked() == 1);
 }
 
@@ -151,8 +155,7 @@ fn a_provider_that_dies_in_the_middle_of_the_notice_leaves_it_to_the_next() {
     world.says_words("Where were we?", ms(1_000));
     world.pass(ms(1_400), false);
     assert_eq!(world.asked(), 1);
-    world.says_words(NOTICE, ms(1_500));
-    world.pass(ms(1_800), false);
+    world.hears_the_notice();
     assert!(world.has_the_caller() && world.asked() == 1);
 }
 
@@ -202,8 +205,7 @@ fn who_takes_the_call_over_hears_the_notice_before_they_are_recorded() {
     world.pass(ms(1_000), true);
     world.pass(ms(1_500), false);
     assert_eq!(levels(&blocks(&mut world)).0, 0, "what they said is on no tape");
-    world.says_words(NOTICE, ms(1_500));
-    world.pass(ms(1_800), false);
+    world.hears_the_notice();
     assert!(world.has_the_caller());
     assert!(world.asked() == 1 && world.noted("[told of the recording"));
 }
@@ -221,8 +223,7 @@ fn who_takes_the_call_over_by_an_offer_of_ours_is_told_once_they_can_hear_it() {
     world.sip(sip::Event::Established { leg: OTHER, sdp: Some(Body::from(model::offer(""))) });
     world.pass(ms(500), false);
     assert_eq!(world.asked(), 1);
-    world.says_words(NOTICE, ms(1_500));
-    world.pass(ms(1_800), false);
+    world.hears_the_notice();
     assert!(world.has_the_caller() && world.asked() == 1);
 }
 
@@ -238,8 +239,7 @@ fn who_takes_the_call_over_and_answers_nothing_is_told_once_they_offer() {
     world.sip(sip::Event::Offer { leg: OTHER, method: sip::OfferMethod::Invite, sdp: offer });
     world.pass(ms(500), false);
     assert_eq!(world.asked(), 1);
-    world.says_words(NOTICE, ms(1_500));
-    world.pass(ms(1_800), false);
+    world.hears_the_notice();
     assert!(world.has_the_caller() && world.asked() == 1);
 }
 
