@@ -33,6 +33,7 @@ pub(super) fn run(calls: usize, provider: SocketAddr, trust: &Trust) -> Result<(
         let (told, trust) = (told.clone(), Trust::clone(trust));
         thread::spawn(move || {
             if let Err(error) = carry(own, provider, &trust, &told) {
+                // Nobody listens where another thread's call failed before.
                 let _ = told.send(Err(error));
             }
         });
