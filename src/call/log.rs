@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// The header in which the PBX passes its own identity of the call, which joins our record to its CDR.
 const CALL_UUID_HEADER: &str = "x-ramal-call-uuid";
+/// Why a call ended of which nobody lived to say more.
+const KILLED: &str = "the server ended in the middle of the call";
 /// Changes of provider that are kept; a call has a handful of rungs, and a retry a minute.
 const MAX_CHANGES: usize = 64;
 
@@ -246,6 +248,22 @@ impl Log {
             media_quality: self.media_quality.clone(),
             listened: self.listened.iter().map(|ear| self.heard_by(ear, now)).collect(),
         }
+    }
+
+    /// The record that counts if the process dies: who called whom and when, and nothing that was said.
+    pub(super) fn unfinished(&self, now: Instant) -> Conversation {
+        let record = self.conversation(Outcome::Failed, KILLED.to_owned(), None, now);
+        // What it cost was noted while it was up: a record that cannot know that must not settle it.
+        let nothing = Share {
+            provider: record.provider.clone(),
+            talked: Duration::ZERO,
+            input_tokens: 0,
+            output_tokens: 0,
+            cost: MicroUsd(0),
+        };
+        let (input_tokens, output_tokens, estimated_cost) = (0, 0, MicroUsd(0));
+        let (turns, shares) = (Vec::new(), vec![nothing]);
+        Conversation { turns, shares, input_tokens, output_tokens, estimated_cost, ..record }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     Call, Desk, Event, RecordingNow, State,
     live::{Live, Untold},
 };
+use crate::record::Conversation;
 use media::recording::{Blank, Block};
 use providers::{Respond, ToolCallId};
 use serde_json::json;
@@ -66,6 +67,11 @@ impl Call {
             State::Live(live) => live.media.poll_recorded(),
             State::Ringing(_) | State::Offering(_) | State::Over => self.desk.recorded.pop_front(),
         }
+    }
+
+    /// The record of this call if the process dies from now on, and nobody is left to make it.
+    pub fn unfinished(&self, now: Instant) -> Conversation {
+        self.desk.log.unfinished(now)
     }
 
     /// Somebody wants the recording to pause or to go on. False if this call is not being recorded.

@@ -438,7 +438,8 @@ impl Task {
                 continue;
             }
             if self.sink.is_none() {
-                self.sink = Some(self.shared.recorder.open(&self.title, block.rate, Span::current()));
+                let record = Box::new(self.call.unfinished(Instant::now()));
+                self.sink = Some(self.shared.recorder.open(&self.title, record, block.rate, Span::current()));
             }
             if let Some(sink) = &mut self.sink {
                 sink.push(Arc::unwrap_or_clone(block));

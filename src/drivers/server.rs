@@ -433,6 +433,8 @@ fn share(
     let tls = trust::tls(config)?;
     let http = https::agent(Arc::clone(&tls));
     let orders = broadcast::channel(ORDERS).0;
+    let kept = records.clone();
+    let recorder = Recorder::start(config.recording.clone(), move |record| kept.keep(record));
     Ok(Shared {
         board: media_board::start(),
         sip,
@@ -442,7 +444,7 @@ fn share(
         http,
         tls,
         records,
-        recorder: Recorder::start(config.recording.clone()).context("[recording] directory")?,
+        recorder: recorder.context("[recording] directory")?,
         switchboard: Switchboard::start(orders.clone()),
         orders,
         watch: broadcast::channel(WATCHED).0,

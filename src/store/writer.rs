@@ -51,6 +51,8 @@ enum Entry {
     Record(Box<Conversation>),
     /// Of one that is up.
     Note(Spending),
+    /// None: the spill file has one more.
+    Spilled,
 }
 
 /// Saves what [`Recorder`]s hand over.
@@ -106,9 +108,23 @@ impl Recorder {
                         lost(&conversation, &problem);
                     }
                 }
-                Entry::Note(_) => {}
+                Entry::Note(_) | Entry::Spilled => {}
             },
         }
+    }
+
+    /// Keeps a conversation of an earlier process: it is on disk when this returns, and goes into the database from there.
+    ///
+    /// That process may have left a better record of it, in the database or in the spill file. That one counts: what comes
+    /// behind it in the file comes behind it to the database, which takes the first record of a conversation.
+    ///
+    /// # Errors
+    /// When the spill file cannot be written.
+    pub fn keep(&self, conversation: &Conversation) -> io::Result<()> {
+        self.spill.keep(conversation)?;
+        // Where this finds no room the writer comes to the file later.
+        let _ = self.queue.try_send(Entry::Spilled);
+        Ok(())
     }
 
     /// Notes what a call has cost that is up, in case that this process is killed. One that is lost is followed by others.
@@ -138,6 +154,9 @@ impl Writer {
             match timeout_at(reload_at, self.queue.recv()).await {
                 Ok(Some(Entry::Record(conversation))) => self.save(*conversation).await,
                 Ok(Some(Entry::Note(spending))) => self.note(&spending).await,
+                // A database that is away is not asked more often for that.
+                Ok(Some(Entry::Spilled)) if self.away == Away::Yes => {}
+                Ok(Some(Entry::Spilled)) => reload_at = Instant::now(),
                 Ok(None) => return self.let_go(),
                 Err(_) => {}
             }

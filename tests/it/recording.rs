@@ -221,6 +221,14 @@ fn a_server_that_is_killed_leaves_what_it_recorded() -> Result<()> {
     let again = stage.serve(&settings)?;
     let whole = wait_for(&recordings, ".wav", |_| true)?;
     ensure!(!part.exists() && Sound::read(&whole)?[0].seconds() >= torn[0].seconds(), "it lost something");
+    let call = stored(&stage, &again)?;
+    ensure!(call["outcome"] == "failed" && call["destination"] == "demo", "{call}");
+    ensure!(call["end_reason"] == "the server ended in the middle of the call", "{call}");
+    ensure!(call["caller_id"].as_str().is_some_and(|caller| !caller.is_empty()), "{call}");
+    let recording = &call["recording"];
+    ensure!(recording["state"] == "partial" && recording["bytes"] == fs::metadata(&whole)?.len(), "{call}");
+    ensure!(file(&stage, &call)? == whole && recording["duration_ms"].as_u64() > Some(1_900), "{call}");
+    ensure!(fs::read_dir(recordings.join(".unfinished"))?.count() == 0, "it would be finished once more");
     again.end()?;
     stage.clear()
 }

@@ -816,6 +816,29 @@ fn the_assistant_pauses_a_recording_only_where_she_may() {
     }
 }
 
+#[test]
+fn what_is_kept_for_a_process_that_dies_says_who_called_and_nothing_that_was_said_or_spent() {
+    let mut world = World::answered(|row| row.recording = Some(true));
+    world.pass(Duration::from_secs(2), true);
+    world.pass(Duration::from_secs(1), false);
+    world.provider(vec![Model::heard("Good morning.")]);
+    let kept = world.call.unfinished(world.now);
+    world.call.handle_shutdown(world.now);
+    world.drain();
+    let ended = world.record().unwrap().clone();
+    assert!(!ended.turns.is_empty() && !kept.caller_id.is_empty() && !kept.destination.is_empty());
+    let identity = |of: &Conversation| {
+        let uuids = (of.conversation_uuid, of.domain_uuid, of.secretary_realtime_uuid);
+        (uuids, of.call_uuid.clone(), of.caller_id.clone(), of.destination.clone(), of.started_at, of.provider.clone())
+    };
+    assert_eq!(identity(&kept), identity(&ended));
+    assert_eq!(kept.outcome, Outcome::Failed);
+    assert_eq!(kept.end_reason, "the server ended in the middle of the call");
+    assert!(kept.turns.is_empty() && kept.estimated_cost.0 == 0 && kept.input_tokens + kept.output_tokens == 0);
+    // One share that is nothing: what was noted while the call was up stands.
+    assert!(kept.shares.len() == 1 && kept.shares.iter().all(|share| share.is_nothing()), "{:?}", kept.shares);
+}
+
 /// A card number that nobody may hear must not be read either.
 #[test]
 fn what_is_said_in_a_pause_of_the_recording_is_not_in_the_transcript() {

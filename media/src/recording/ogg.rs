@@ -156,6 +156,21 @@ pub fn whole(file: &[u8]) -> usize {
     end
 }
 
+/// How long the whole pages of a file play (RFC 7845 §4): to the granule position of the last, without what is skipped.
+pub fn duration(file: &[u8]) -> Duration {
+    /// RFC 7845 §5.1, behind a page header with one segment.
+    const PRE_SKIP: std::ops::Range<usize> = 38..40;
+    let (mut at, mut last) = (0, 0);
+    while let Some(length) = file.get(at..).and_then(page) {
+        let granule = file.get(at + 6..at + 14).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        // RFC 3533 §6: a page on which no packet ends has none.
+        last = granule.filter(|granule| *granule != u64::MAX).unwrap_or(last);
+        at += length;
+    }
+    let skipped = file.get(PRE_SKIP).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_le_bytes);
+    Duration::from_millis(last.saturating_sub(skipped.into()) / (GRANULES / 1_000))
+}
+
 fn page(bytes: &[u8]) -> Option<usize> {
     const SEGMENTS: usize = 26;
     if !bytes.starts_with(b"OggS") {
@@ -224,13 +239,15 @@ mod tests {
     #[test]
     fn a_torn_file_is_cut_after_its_last_whole_page() {
         let file = written(8_000);
-        assert_eq!(whole(&file), file.len());
+        assert_eq!((whole(&file), duration(&file)), (file.len(), Duration::from_secs(1)));
         for torn in [file.len() - 1, file.len() - 200] {
             let cut = whole(&file[..torn]);
             assert!(cut < torn && whole(&file[..cut]) == cut, "{torn} to {cut}");
             assert!(cut > file.len() / 3, "half a second is whole");
+            let lasting = duration(&file[..torn]).as_millis();
+            assert!((480..1_000).contains(&lasting) && duration(&file[..cut]).as_millis() == lasting, "{lasting} ms");
         }
         assert_eq!(whole(b"RIFF"), 0);
-        assert_eq!(whole(b"OggS"), 0);
+        assert_eq!((whole(b"OggS"), duration(b"OggS")), (0, Duration::ZERO));
     }
 }

@@ -1,4 +1,5 @@
 //! WAV: a header that is right at any moment, and samples behind it.
+use std::time::Duration;
 
 /// Bytes before the samples.
 pub const HEADER: usize = 44;
@@ -44,6 +45,15 @@ pub fn repaired(found: &[u8], length: u64) -> Option<[u8; HEADER]> {
     (same(0..4) && same(8..40)).then(|| header(rate, data))
 }
 
+/// How long what stands behind such a header plays.
+pub fn duration(header: &[u8; HEADER]) -> Duration {
+    const FRAME: usize = 4;
+    let number =
+        |at: std::ops::Range<usize>| header.get(at).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let (rate, data) = (number(24..28).and_then(crate::SampleRate::new), number(40..44));
+    rate.zip(data).map_or(Duration::ZERO, |(rate, data)| rate.duration_of(data as usize / FRAME))
+}
+
 /// Samples as they lie in the file.
 pub fn bytes(samples: &[i16]) -> Vec<u8> {
     samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
@@ -63,6 +73,7 @@ mod tests {
         assert_eq!(header[24..28], 16_000_u32.to_le_bytes());
         assert_eq!(header[28..32], 64_000_u32.to_le_bytes());
         assert_eq!(header[40..44], 64_000_u32.to_le_bytes());
+        assert_eq!(duration(&header), Duration::from_secs(1));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use crate::{
     config::Environment,
     record::{Conversation, State},
     secretary::{DomainRef, Secretary, SecretaryEntry, SecretaryRow},
-    store::{self, Found, Lookup},
+    store::{self, Found, Lookup, Pace},
 };
+use media::{SampleRate, recording::wav};
 use std::{
     fs::File,
     net::TcpListener,
@@ -329,6 +330,39 @@ async fn a_recording_that_only_its_store_has_is_nobodys_own() {
     File::options().write(true).open(&of_nobody).unwrap().set_modified(long_ago).unwrap();
     note_moved(&world.store, &world.config).await.unwrap();
     assert!(!of_nobody.exists());
+}
+
+/// The row that the next start makes leads to it.
+#[tokio::test]
+async fn what_a_server_recorded_that_was_killed_is_kept_to_its_time_like_any_other() {
+    let world = world(NINETY).await;
+    let path = world.record(91, "killed.wav");
+    let directory = world.folder.join("r");
+    fs::remove_file(directory.join(&path)).unwrap();
+    let torn = [&wav::header(SampleRate::HZ_8000, 0)[..], &[0; 32_000]].concat();
+    fs::write(directory.join(format!("{path}.part")), torn).unwrap();
+    let begun = world.conversation(91, &path);
+    let entry = directory.join(".unfinished").join(begun.conversation_uuid.to_string());
+    fs::create_dir(directory.join(".unfinished")).unwrap();
+    fs::write(&entry, format!("{path}\n{}", serde_json::to_string(&begun).unwrap())).unwrap();
+    let spill = Spill::new(&world.config.database.spill);
+    let (records, writer) = store::recorder(Arc::clone(&world.store), spill, Pace::default());
+    let (kept, writing) = (records.clone(), tokio::spawn(writer.run()));
+    recorder::Recorder::start(world.config.recording.clone(), move |record| kept.keep(record)).unwrap();
+    let finished = async {
+        while world.left().await.is_empty() || entry.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), finished).await.unwrap();
+    drop(records);
+    writing.await.unwrap();
+    let recording = world.store.conversations(1).await.unwrap().remove(0).recording.unwrap();
+    assert_eq!((recording.duration, recording.bytes), (Duration::from_secs(1), Some(32_044)));
+    assert!(world.has_file(&path));
+    world.time_passes().await;
+    assert!(world.left().await.is_empty() && !world.has_file(&path));
+    assert_eq!(world.told().await, ["begins", "1 deleted, 0 left"]);
 }
 
 /// The process dies, or the database goes: what was begun is seen.

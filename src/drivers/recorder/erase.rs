@@ -142,7 +142,7 @@ fn remove(file: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Environment, record::State};
+    use crate::{config::Environment, drivers::recorder::tests::begun, record::State};
     use std::time::Duration;
 
     const DOMAIN: Uuid = Uuid::from_u128(1);
@@ -195,7 +195,7 @@ mod tests {
             (format!("{DOMAIN}/a.wav"), format!("{DOMAIN}/b.wav"), format!("{}/c.wav", Uuid::from_u128(2)));
         let world = World::new(&[&mine, &stays, &theirs, "../outside.wav"]);
         let conversation = Uuid::new_v4();
-        folder::list(&world.directory(), conversation, &mine).unwrap();
+        folder::list(&world.directory(), &mine, &begun(conversation)).unwrap();
         for _ in 0..2 {
             // What is not there is as good as deleted.
             world.eraser.erase(DOMAIN, conversation, &recording(&mine, Some("here"))).unwrap();
@@ -238,7 +238,7 @@ mod tests {
         let path = format!("{DOMAIN}/a.wav");
         let world = World::new(&[&format!("{path}.part"), &path]);
         let conversation = Uuid::new_v4();
-        let entry = folder::list(&world.directory(), conversation, &path).unwrap();
+        let entry = folder::list(&world.directory(), &path, &begun(conversation)).unwrap();
         for file in [entry, folder::part(&world.directory().join(&path))] {
             let held = folder::hold(&file).unwrap().unwrap();
             let busy = world.eraser.erase(DOMAIN, conversation, &recording(&path, Some("here"))).unwrap_err();

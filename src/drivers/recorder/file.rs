@@ -2,7 +2,7 @@
 use super::folder::{self, Then};
 use crate::{
     config::RecordingFormat,
-    record::{Recording, Span, State},
+    record::{Conversation, Recording, Span, State},
     seal::{Follows, Key, Sealer},
 };
 use media::{
@@ -32,7 +32,8 @@ pub(super) struct Request {
     pub(super) directory: PathBuf,
     /// The file's path within it.
     pub(super) path: String,
-    pub(super) conversation_uuid: Uuid,
+    /// What is kept of the conversation if this process dies before it has a record.
+    pub(super) record: Box<Conversation>,
     pub(super) format: RecordingFormat,
     pub(super) rate: SampleRate,
     /// What it is sealed with.
@@ -85,12 +86,12 @@ pub(super) struct Kept {
 
 impl Tapefile {
     pub(super) fn create(request: Request) -> io::Result<Self> {
-        let Request { directory, path, conversation_uuid, format, rate, key, then } = request;
+        let Request { directory, path, record, format, rate, key, then } = request;
         let whole = directory.join(&path);
         if let Some(parent) = whole.parent() {
             folder::make(parent)?;
         }
-        let listed = folder::list(&directory, conversation_uuid, &path)?;
+        let listed = folder::list(&directory, &path, &record)?;
         let unlist = listed.clone();
         let begun = folder::create(&folder::part(&whole)).and_then(|file| {
             let encoding = match format {
@@ -167,11 +168,11 @@ impl Tapefile {
         let (bytes, sha256) = digest(&mut file)?;
         let whole = directory.join(&path);
         fs::rename(folder::part(&whole), &whole)?;
-        if then == Then::Nothing {
-            fs::remove_file(listed)?;
+        match then {
+            Then::Nothing => fs::remove_file(listed)?,
+            Then::Upload => folder::forget_record(&listed, &path),
         }
-        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Kept { path, bytes, sha256 })
+        Ok(Kept { path, bytes, sha256: hex(&sha256) })
     }
 
     /// Appends bytes as they lie in the file. What does not fit is cut off again, and nothing follows it: whoever opens
@@ -258,6 +259,10 @@ pub(super) fn digest(file: &mut File) -> io::Result<(u64, [u8; 32])> {
     Ok((length, hash.finalize().into()))
 }
 
+pub(super) fn hex(sha256: &[u8]) -> String {
+    sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Closed {
     /// There never was a file.
     pub(super) fn failed(error: &io::Error) -> Self {
@@ -292,7 +297,10 @@ impl Closed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::{self, Opened};
+    use crate::{
+        drivers::recorder::tests::begun,
+        seal::{self, Opened},
+    };
 
     const NAME: &str = "call.wav.sealed";
     const RATE: SampleRate = SampleRate::HZ_8000;
@@ -306,7 +314,7 @@ mod tests {
         let request = Request {
             directory: directory.clone(),
             path: NAME.into(),
-            conversation_uuid: Uuid::from_u128(2),
+            record: Box::new(begun(Uuid::from_u128(2))),
             format: RecordingFormat::Wav,
             rate: RATE,
             key: Some(key.clone()),

@@ -1,6 +1,10 @@
 //! Where recordings are: `DOMAIN/YYYY/MM/DD/CALL-CONVERSATION.wav`, and beside them a list of those that are not finished.
-use super::Title;
-use crate::config::RecordingFormat;
+use super::{Title, file};
+use crate::{
+    config::RecordingFormat,
+    record::{Conversation, Recording},
+};
+use chrono::{DateTime, TimeDelta, Utc};
 use media::recording::{ogg, wav};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -12,7 +16,11 @@ use std::{
 use tracing::{info, warn};
 use uuid::Uuid;
 
-/// In the folder of recordings: a file for each that is being written, with the path it will have.
+/// In the folder of recordings: a file for each that is being written. Its first line is the path it will have; while it is
+/// not whole, a second is the record that its conversation has if the process dies.
+///
+/// That line has the caller's number, beside a sealed recording too: what is sealed is what was said. The number is in plain
+/// text in the database, and in the spill file while that is away; here it is while the call is up, for owner and group.
 const UNFINISHED: &str = ".unfinished";
 /// In the folder of recordings: a file for each that only the store has, until its row says so.
 const UPLOADED: &str = ".uploaded";
@@ -62,14 +70,29 @@ pub(super) fn part(path: &Path) -> PathBuf {
     part.into()
 }
 
-/// Lists a recording as unfinished.
-pub(super) fn list(directory: &Path, conversation_uuid: Uuid, path: &str) -> io::Result<PathBuf> {
+/// Lists a recording as unfinished, with the record that its conversation has if it stays so.
+pub(super) fn list(directory: &Path, path: &str, record: &Conversation) -> io::Result<PathBuf> {
     make(&directory.join(UNFINISHED))?;
-    let entry = entry(directory, conversation_uuid);
-    let written = create(&entry)?.write_all(path.as_bytes());
+    let entry = entry(directory, record.conversation_uuid);
+    let text = format!("{path}\n{}", serde_json::to_string(record)?);
+    let written = create(&entry)?.write_all(text.as_bytes());
     // A name without a path in it would never be taken from the list.
     written.inspect_err(|_| drop(fs::remove_file(&entry)))?;
     Ok(entry)
+}
+
+/// The file of an entry is whole, and the record of its conversation is in better hands: nothing but the path stays.
+pub(super) fn forget_record(entry: &Path, path: &str) {
+    let opened = OpenOptions::new().write(true).open(entry);
+    // It does no harm where it stays; and the store may have the file already, and the list no entry.
+    drop(opened.and_then(|entry| entry.set_len(path.len() as u64)));
+}
+
+/// What an entry has beside its path: nothing if an earlier version made it.
+fn record_in(entry: &Path) -> Option<Conversation> {
+    let text = fs::read_to_string(entry).ok()?;
+    let (_, record) = text.split_once('\n')?;
+    serde_json::from_str(record).ok()
 }
 
 /// The entry in that list.
@@ -154,8 +177,11 @@ pub(super) fn listed(directory: &Path) -> Vec<(PathBuf, String)> {
         }
     };
     let entries = entries.flatten().map(|entry| entry.path());
-    let paths = entries.filter_map(|entry| fs::read_to_string(&entry).ok().map(|path| (entry, path)));
-    paths.filter(|(_, path)| is_ours(path)).collect()
+    let listed = entries.filter_map(|entry| {
+        let text = fs::read_to_string(&entry).ok()?;
+        Some((entry, text.lines().next()?.to_owned()))
+    });
+    listed.filter(|(_, path)| is_ours(path)).collect()
 }
 
 /// Whether a path leads to nowhere but into the folder of recordings.
@@ -168,10 +194,13 @@ pub(super) fn closed(directory: &Path) -> Vec<(PathBuf, String)> {
     listed(directory).into_iter().filter(|(_, path)| directory.join(path).exists()).collect()
 }
 
+/// Keeps the record of a conversation: it is safe when this returns.
+pub(super) type Keep<'a> = &'a dyn Fn(&Conversation) -> io::Result<()>;
+
 /// Finishes what an earlier run left, and leaves alone what another process writes.
-pub(super) fn finish_orphans(directory: &Path, then: Then) {
+pub(super) fn finish_orphans(directory: &Path, then: Then, keep: Keep<'_>) {
     for (entry, path) in listed(directory) {
-        match finish_orphan(directory, &entry, path, then) {
+        match finish_orphan(directory, &entry, path, then, keep) {
             Ok(Some(path)) => info!(%path, "A recording of an earlier run is finished"),
             Ok(None) => {}
             Err(error) => {
@@ -182,7 +211,13 @@ pub(super) fn finish_orphans(directory: &Path, then: Then) {
 }
 
 /// The path of the file that was finished.
-fn finish_orphan(directory: &Path, entry: &Path, path: String, then: Then) -> io::Result<Option<String>> {
+fn finish_orphan(
+    directory: &Path,
+    entry: &Path,
+    path: String,
+    then: Then,
+    keep: Keep<'_>,
+) -> io::Result<Option<String>> {
     let whole = directory.join(&path);
     let part = part(&whole);
     let mut file = match OpenOptions::new().read(true).write(true).open(&part) {
@@ -199,41 +234,60 @@ fn finish_orphan(directory: &Path, entry: &Path, path: String, then: Then) -> io
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    let kept = mend(&mut file, &whole)?;
-    if kept {
-        fs::rename(&part, &whole)?;
-    } else {
+    let (record, written) = (record_in(entry), DateTime::<Utc>::from(file.metadata()?.modified()?));
+    let by_clock = record.as_ref().and_then(|record| (written - record.started_at).to_std().ok());
+    let Some(lasting) = mend(&mut file, &whole, by_clock.unwrap_or_default())? else {
         fs::remove_file(&part)?;
+        return fs::remove_file(entry).map(|()| None);
+    };
+    match record {
+        // Whoever dies behind this, and before the entry is gone, leaves it to be kept once more: the first counts.
+        Some(record) => keep(&finished(record, lasting, &mut file)?)?,
+        None => warn!(%path, "nothing is known of the call of this recording, and no conversation leads to it"),
     }
-    if !kept || then == Then::Nothing {
-        fs::remove_file(entry)?;
+    fs::rename(&part, &whole)?;
+    match then {
+        Then::Nothing => fs::remove_file(entry)?,
+        Then::Upload => forget_record(entry, &path),
     }
-    Ok(kept.then_some(path))
+    Ok(Some(path))
 }
 
-/// Makes a file of a killed writer whole. False if there is nothing in it.
-fn mend(file: &mut File, path: &Path) -> io::Result<bool> {
+/// The record of a conversation whose process died when its recording had come so far.
+fn finished(record: Conversation, lasting: Duration, file: &mut File) -> io::Result<Conversation> {
+    let (bytes, sha256) = file::digest(file)?;
+    let (bytes, sha256) = (Some(bytes), Some(file::hex(&sha256)));
+    let recording = record.recording.map(|recording| Recording { duration: lasting, bytes, sha256, ..recording });
+    // A length that no clock has is that of a file whose bytes are not ours.
+    let ended_at = TimeDelta::from_std(lasting).ok().and_then(|lasting| record.started_at.checked_add_signed(lasting));
+    let ended_at = ended_at.unwrap_or(record.started_at);
+    Ok(Conversation { ended_at, audio: lasting, recording, ..record })
+}
+
+/// Makes a file of a killed writer whole, and says how long it is: a sealed one as long as it was written to. `None` if there
+/// is nothing in it.
+fn mend(file: &mut File, path: &Path, by_clock: Duration) -> io::Result<Option<Duration>> {
     let length = file.metadata()?.len();
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("wav") => {
             let mut header = [0; wav::HEADER];
             if file.read_exact(&mut header).is_err() {
-                return Ok(false);
+                return Ok(None);
             }
             let Some(header) = wav::repaired(&header, length) else {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "its header is not ours"));
             };
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&header)?;
-            Ok(length > wav::HEADER as u64)
+            Ok((length > wav::HEADER as u64).then(|| wav::duration(&header)))
         }
         Some("opus") => {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             let whole = ogg::whole(&bytes);
             file.set_len(whole as u64)?;
-            Ok(whole > 0)
+            Ok((whole > 0).then(|| ogg::duration(&bytes)))
         }
-        Some(_) | None => Ok(length > 0),
+        Some(_) | None => Ok((length > 0).then_some(by_clock)),
     }
 }

@@ -14,7 +14,7 @@ mod upload;
 
 use crate::{
     config,
-    record::{Recording, State},
+    record::{Conversation, Recording, State},
     seal::Key,
 };
 use chrono::{DateTime, Utc};
@@ -22,7 +22,10 @@ pub use erase::Eraser;
 use file::{Closed, Tapefile};
 use folder::Then;
 pub use folder::{Receipt, is_in_use, receipts};
-use media::{SampleRate, recording::Block};
+use media::{
+    SampleRate,
+    recording::{Block, Summary},
+};
 pub(super) use sounds::Sounds;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -79,11 +82,15 @@ pub struct Sink {
 }
 
 impl Recorder {
-    /// A recorder whose files are written by the threads of this runtime. Those that an earlier run left are finished.
+    /// A recorder whose files are written by the threads of this runtime. Those that an earlier run left are finished, and
+    /// their conversations given to `keep`, which has them safe when it returns.
     ///
     /// # Errors
     /// The folder cannot be had, and calls are to be recorded by default.
-    pub fn start(config: config::Recording) -> io::Result<Self> {
+    pub fn start(
+        config: config::Recording,
+        keep: impl Fn(&Conversation) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
         if config.calls.enabled {
             folder::make(&config.directory)?;
         }
@@ -93,7 +100,7 @@ impl Recorder {
         let (directory, then, closed) = (config.directory.clone(), recorder.then(), Arc::clone(&recorder.closed));
         recorder.runtime.spawn(async move {
             // It only logs: what it could not finish is tried again at the next start.
-            let _ = spawn_blocking(move || folder::finish_orphans(&directory, then)).await;
+            let _ = spawn_blocking(move || folder::finish_orphans(&directory, then, &keep)).await;
             if let Some(s3) = config.s3.clone() {
                 upload::run(config, s3, closed).await;
             }
@@ -105,15 +112,17 @@ impl Recorder {
         if self.config.s3.is_some() { Then::Upload } else { Then::Nothing }
     }
 
-    /// Begins a recording. Nothing touches the disk on this thread.
-    pub fn open(&self, title: &Title, rate: SampleRate, span: Span) -> Sink {
+    /// Begins a recording. Nothing touches the disk on this thread. `record` is that of the conversation if this process dies
+    /// before it is over.
+    pub fn open(&self, title: &Title, mut record: Box<Conversation>, rate: SampleRate, span: Span) -> Sink {
         let (queue, batches) = mpsc::channel(QUEUE);
         let (closing, closed) = oneshot::channel();
         let path = folder::path(title, self.config.format, self.config.key.is_some());
+        record.recording = Some(placed(&self.config, torn(&path, &record.end_reason)));
         let request = file::Request {
             directory: self.config.directory.clone(),
             path: path.clone(),
-            conversation_uuid: title.conversation_uuid,
+            record,
             format: self.config.format,
             rate,
             key: self.config.key.clone(),
@@ -168,12 +177,24 @@ impl Sink {
                 Recording { state: State::Partial, path: Some(path), problem, ..recording }
             }
         };
-        let store = config.s3.as_ref().zip(kept.path.as_ref());
-        let store = store.map(|(s3, path)| format!("s3://{}/{}", s3.bucket, s3.key(path)));
-        let key_id = kept.path.as_ref().and(config.key.as_ref()).map(Key::id);
-        let node = kept.path.as_ref().map(|_| config.node.clone());
-        Recording { store, key_id, node, ..kept }
+        placed(&config, kept)
     }
+}
+
+/// What is known of a recording whose process dies: not yet how long it is.
+fn torn(path: &str, why: &str) -> Recording {
+    let nothing = Summary { duration: Duration::ZERO, pauses: Vec::new(), displaced: Duration::ZERO };
+    let (path, problem) = (Some(path.to_owned()), Some(why.to_owned()));
+    Recording { state: State::Partial, path, problem, ..Recording::from(nothing) }
+}
+
+/// Says where a recording is that has a file, and what opens it.
+fn placed(config: &config::Recording, recording: Recording) -> Recording {
+    let path = recording.path.as_ref();
+    let store = config.s3.as_ref().zip(path).map(|(s3, path)| format!("s3://{}/{}", s3.bucket, s3.key(path)));
+    let key_id = path.and(config.key.as_ref()).map(Key::id);
+    let node = path.map(|_| config.node.clone());
+    Recording { store, key_id, node, ..recording }
 }
 
 /// Writes what comes until its end, or until the disk refuses.

@@ -7,9 +7,10 @@ use crate::{
 };
 use media::recording::Summary;
 use std::{
+    cell::RefCell,
     fs,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 mod store;
@@ -47,6 +48,48 @@ fn config(directory: &Path, format: RecordingFormat) -> config::Recording {
     }
 }
 
+/// What is given to it of earlier runs is kept nowhere.
+fn start(config: config::Recording) -> Recorder {
+    Recorder::start(config, |_| Ok(())).unwrap()
+}
+
+fn open(recorder: &Recorder, title: &Title) -> Sink {
+    recorder.open(title, Box::new(begun(title.conversation_uuid)), RATE, Span::none())
+}
+
+/// The record of a call that nobody lived to end.
+pub(super) fn begun(conversation_uuid: Uuid) -> Conversation {
+    let started_at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    Conversation {
+        conversation_uuid,
+        domain_uuid: Uuid::from_u128(1),
+        secretary_realtime_uuid: Some(Uuid::from_u128(3)),
+        call_uuid: "c".into(),
+        caller_id: CALLER.into(),
+        destination: "8000".into(),
+        started_at,
+        ended_at: started_at,
+        turns: Vec::new(),
+        changes: Vec::new(),
+        outcome: record::Outcome::Failed,
+        end_reason: "the server ended".into(),
+        transfer_destination: None,
+        input_tokens: 0,
+        output_tokens: 0,
+        audio: Duration::ZERO,
+        estimated_cost: record::MicroUsd(0),
+        billed_cost: None,
+        shares: Vec::new(),
+        provider: "local".into(),
+        engine: "whisper tiny".into(),
+        recording: None,
+        media_quality: None,
+        listened: Vec::new(),
+    }
+}
+
+const CALLER: &str = "+5511999990000";
+
 fn title(call_uuid: &str) -> Title {
     Title {
         domain_uuid: Uuid::from_u128(1),
@@ -75,19 +118,22 @@ fn samples(path: &Path) -> Vec<i16> {
     reader.samples::<i16>().map(Result::unwrap).collect()
 }
 
+fn sha256(bytes: &[u8]) -> String {
+    <sha2::Sha256 as sha2::Digest>::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[tokio::test]
 async fn a_recording_is_where_its_record_says_and_as_it_says() {
     let folder = Folder::new();
-    let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
-    let mut sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
+    let recorder = start(config(&folder.0, RecordingFormat::Wav));
+    let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
     (0..110).for_each(|n| sink.push(block(n)));
     let kept = sink.finish(recording(110)).await;
     assert_eq!((kept.state, kept.path.as_deref()), (State::Complete, Some(PATH)));
     let path = folder.0.join(PATH);
     let bytes = fs::read(&path).unwrap();
     assert_eq!(kept.bytes, Some(bytes.len() as u64));
-    let hash: String = <sha2::Sha256 as sha2::Digest>::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(kept.sha256, Some(hash));
+    assert_eq!(kept.sha256, Some(sha256(&bytes)));
     let samples = samples(&path);
     assert_eq!(samples.len(), 110 * FRAMES * 2);
     assert_eq!(samples[109 * FRAMES * 2..109 * FRAMES * 2 + 2], [1_109, -1_000]);
@@ -99,10 +145,10 @@ async fn a_recording_is_where_its_record_says_and_as_it_says() {
 #[tokio::test]
 async fn a_second_conversation_of_a_call_does_not_overwrite_the_first() {
     let folder = Folder::new();
-    let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
+    let recorder = start(config(&folder.0, RecordingFormat::Wav));
     let first = title("00000000-0000-0000-0000-0000000000ff");
     let second = Title { conversation_uuid: Uuid::from_u128(3), ..first.clone() };
-    let mut sinks = [&first, &second].map(|title| recorder.open(title, RATE, Span::none()));
+    let mut sinks = [&first, &second].map(|title| open(&recorder, title));
     sinks.iter_mut().for_each(|sink| sink.push(block(0)));
     // What the row says where the file is not closed in time, too.
     let paths = [PATH.to_owned(), PATH.replace("02.wav", "03.wav")];
@@ -116,11 +162,11 @@ async fn a_second_conversation_of_a_call_does_not_overwrite_the_first() {
 #[tokio::test]
 async fn a_recording_that_cannot_begin_leaves_nothing_that_waits_for_its_end() {
     let folder = Folder::new();
-    let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
+    let recorder = start(config(&folder.0, RecordingFormat::Wav));
     let part = folder::part(&folder.0.join(PATH));
     fs::create_dir_all(part.parent().unwrap()).unwrap();
     fs::write(&part, "of another call").unwrap();
-    let sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
+    let sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
     let kept = sink.finish(recording(0)).await;
     assert_eq!((kept.state, kept.path), (State::Failed, None));
     assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 0);
@@ -160,10 +206,13 @@ fn a_recording_that_ends_before_its_call_is_as_long_as_its_file() {
 
 fn request(directory: &Path, format: RecordingFormat) -> file::Request {
     let title = title("00000000-0000-0000-0000-0000000000ff");
+    let path = folder::path(&title, format, false);
+    let begun = begun(title.conversation_uuid);
+    let recording = Some(torn(&path, &begun.end_reason));
     file::Request {
         directory: directory.to_owned(),
-        path: folder::path(&title, format, false),
-        conversation_uuid: title.conversation_uuid,
+        path,
+        record: Box::new(Conversation { recording, ..begun }),
         format,
         rate: RATE,
         key: None,
@@ -183,26 +232,101 @@ fn killed(folder: &Path, format: RecordingFormat) -> PathBuf {
     path
 }
 
+/// Finishes what an earlier run left; the records that are kept of it.
+fn finish(directory: &Path) -> Vec<Conversation> {
+    let kept = RefCell::new(Vec::new());
+    let keep = |record: &Conversation| -> io::Result<()> {
+        kept.borrow_mut().push(record.clone());
+        Ok(())
+    };
+    folder::finish_orphans(directory, Then::Nothing, &keep);
+    kept.into_inner()
+}
+
 #[test]
 fn what_a_killed_process_leaves_plays_as_it_is_and_is_finished_at_the_next_start() {
     let folder = Folder::new();
     let path = killed(&folder.0, RecordingFormat::Wav);
     assert_eq!(samples(&folder::part(&path)).len(), 25 * FRAMES * 2);
-    folder::finish_orphans(&folder.0, Then::Nothing);
+    finish(&folder.0);
     assert!(!folder::part(&path).exists());
     assert!(samples(&path).len() >= 25 * FRAMES * 2);
     let opus = killed(&folder.0, RecordingFormat::Opus);
-    folder::finish_orphans(&folder.0, Then::Nothing);
+    finish(&folder.0);
     let bytes = fs::read(&opus).unwrap();
     assert!(bytes.starts_with(b"OggS") && media::recording::ogg::whole(&bytes) == bytes.len());
     assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 0);
 }
 
 #[test]
+fn what_a_killed_process_recorded_has_a_record_that_says_who_called_and_where_it_is() {
+    for format in [RecordingFormat::Wav, RecordingFormat::Opus] {
+        let folder = Folder::new();
+        let path = killed(&folder.0, format);
+        let kept = finish(&folder.0);
+        let [record] = &kept[..] else { panic!("{kept:?}") };
+        let recording = record.recording.clone().unwrap();
+        let (lasting, bytes) = (recording.duration, fs::read(&path).unwrap());
+        assert!((480..510).contains(&lasting.as_millis()), "{lasting:?} of half a second");
+        let expected = Recording {
+            path: Some(path.strip_prefix(&folder.0).unwrap().to_str().unwrap().to_owned()),
+            bytes: Some(bytes.len() as u64),
+            sha256: Some(sha256(&bytes)),
+            ..recording.clone()
+        };
+        assert_eq!((recording.state, recording.problem.as_deref()), (State::Partial, Some("the server ended")));
+        assert_eq!(recording, expected);
+        let begun = begun(title("a").conversation_uuid);
+        let ended_at = begun.started_at + lasting;
+        assert_eq!(*record, Conversation { ended_at, audio: lasting, recording: Some(recording), ..begun });
+        assert!(finish(&folder.0).is_empty(), "it is kept once");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_kept_is_tried_again_at_the_next_start() {
+    let folder = Folder::new();
+    let path = killed(&folder.0, RecordingFormat::Wav);
+    let refused = |_: &Conversation| -> io::Result<()> { Err(io::Error::other("the disk is full")) };
+    folder::finish_orphans(&folder.0, Then::Nothing, &refused);
+    assert!(folder::part(&path).exists() && !path.exists());
+    assert_eq!((finish(&folder.0).len(), path.exists()), (1, true));
+}
+
+#[test]
+fn what_an_earlier_version_listed_is_finished_without_a_record() {
+    let folder = Folder::new();
+    let path = killed(&folder.0, RecordingFormat::Wav);
+    let entry = folder::entry(&folder.0, title("a").conversation_uuid);
+    assert!(fs::read_to_string(&entry).unwrap().contains(CALLER));
+    fs::write(&entry, PATH).unwrap();
+    assert!(finish(&folder.0).is_empty());
+    assert!(path.exists() && !entry.exists());
+}
+
+/// Nothing of it can be read; its clock can.
+#[test]
+fn a_sealed_recording_that_nobody_finished_is_as_long_as_it_was_written_to() {
+    let folder = Folder::new();
+    let mut request = request(&folder.0, RecordingFormat::Wav);
+    request.path.push_str(folder::SEALED);
+    request.key = Key::parse(&"5a".repeat(32));
+    let part = folder::part(&folder.0.join(&request.path));
+    let mut file = file::Tapefile::create(request).unwrap();
+    file.write(&[block(0)]).unwrap();
+    drop(file);
+    let seven = Duration::from_secs(7);
+    let written = SystemTime::from(begun(title("a").conversation_uuid).started_at) + seven;
+    fs::File::options().write(true).open(part).unwrap().set_modified(written).unwrap();
+    let kept = finish(&folder.0);
+    assert_eq!(kept.iter().map(|record| (record.audio, record.duration())).collect::<Vec<_>>(), [(seven, seven)]);
+}
+
+#[test]
 fn what_another_process_writes_is_left_alone() {
     let folder = Folder::new();
     let mut file = file::Tapefile::create(request(&folder.0, RecordingFormat::Wav)).unwrap();
-    folder::finish_orphans(&folder.0, Then::Nothing);
+    assert!(finish(&folder.0).is_empty());
     file.write(&[block(0)]).unwrap();
     assert_eq!(file.close(None).describe(recording(1)).state, State::Complete);
 }
@@ -210,10 +334,10 @@ fn what_another_process_writes_is_left_alone() {
 #[tokio::test]
 async fn a_disk_that_takes_nothing_costs_the_call_no_time() {
     let folder = Folder::new();
-    let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
+    let recorder = start(config(&folder.0, RecordingFormat::Wav));
     // All writers are held up, as by a disk that stalls.
     let stalled = recorder.writers.acquire_many(WRITERS as u32).await.unwrap();
-    let mut sink = recorder.open(&title("a"), RATE, Span::none());
+    let mut sink = open(&recorder, &title("a"));
     let mut worst = Duration::ZERO;
     for n in 0..2_000 {
         let block = block(n);
@@ -233,9 +357,9 @@ async fn a_disk_that_takes_nothing_costs_the_call_no_time() {
 #[tokio::test]
 async fn a_folder_that_cannot_be_had_ends_the_recording_and_not_the_call() {
     let folder = Folder::new();
-    let recorder = Recorder::start(config(&folder.0, RecordingFormat::Wav)).unwrap();
+    let recorder = start(config(&folder.0, RecordingFormat::Wav));
     fs::write(folder.0.join("00000000-0000-0000-0000-000000000001"), "in the way").unwrap();
-    let mut sink = recorder.open(&title("a"), RATE, Span::none());
+    let mut sink = open(&recorder, &title("a"));
     (0..1_000).for_each(|n| sink.push(block(n)));
     let kept = sink.finish(recording(1_000)).await;
     assert_eq!((kept.state, kept.path), (State::Failed, None));
@@ -247,8 +371,8 @@ async fn a_sealed_recording_shows_nothing_and_opens_to_the_same() {
     let folder = Folder::new();
     let key = Key::parse(&"5a".repeat(32)).unwrap();
     let sealed = config::Recording { key: Some(key.clone()), ..config(&folder.0, RecordingFormat::Wav) };
-    let recorder = Recorder::start(sealed).unwrap();
-    let mut sink = recorder.open(&title("00000000-0000-0000-0000-0000000000ff"), RATE, Span::none());
+    let recorder = start(sealed);
+    let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
     (0..60).for_each(|n| sink.push(block(n)));
     let kept = sink.finish(recording(60)).await;
     assert_eq!((kept.state, kept.path.as_deref()), (State::Complete, Some(&*format!("{PATH}.sealed"))));

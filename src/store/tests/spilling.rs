@@ -349,6 +349,38 @@ async fn what_is_spilled_does_not_wait_until_nobody_calls() {
     assert_eq!(world.store.order.lock().unwrap()[0], spilled.conversation_uuid);
 }
 
+/// A process that died left its record in the spill file, or in the database, or none.
+#[tokio::test]
+async fn what_is_made_up_for_a_process_that_died_is_kept_at_once_and_never_in_place_of_its_own_record() {
+    let world = world(false).await;
+    let [saved, spilled, lost] = [(); 3].map(|()| conversation(&world.ana));
+    world.store.store.save_conversation(&saved).await.unwrap();
+    world.spill.keep(&spilled).unwrap();
+    let (recorder, writer) = world.recorder(NEVER);
+    for own in [&saved, &spilled, &lost] {
+        recorder.keep(&Conversation { outcome: Outcome::Failed, ..own.clone() }).unwrap();
+    }
+    assert_eq!(world.spilled(), 4, "it is on disk before anybody has looked");
+    let script = async {
+        world.tried(4).await;
+        // Nobody looks again by themselves.
+        let another = Conversation { outcome: Outcome::Failed, ..conversation(&world.ana) };
+        recorder.keep(&another).unwrap();
+        while world.saved().await < 4 {
+            world.store.tried.notified().await;
+        }
+        drop(recorder);
+    };
+    timeout(PATIENCE, async { tokio::join!(writer.run(), script) }).await.unwrap();
+    let kept = world.scratch.store.conversations(9).await.unwrap();
+    let outcome = |of: &Conversation| {
+        kept.iter().find(|one| one.conversation_uuid == of.conversation_uuid).map(|one| one.outcome)
+    };
+    let own = [saved.outcome, spilled.outcome, Outcome::Failed].map(Some);
+    assert_eq!([&saved, &spilled, &lost].map(outcome), own);
+    assert_eq!((world.spilled(), world.refused()), (0, String::new()));
+}
+
 #[tokio::test]
 async fn records_on_disk_stay_there_while_it_takes_no_more() {
     let world = world(true).await;

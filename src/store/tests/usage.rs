@@ -114,6 +114,12 @@ pub(super) async fn what_a_call_has_cost_so_far_is_known_to_others_and_after_its
     store.note_spending(&stranger, here).await.unwrap();
     store.note_spending(&Spending { conversation: stranger.conversation, ..so_far(9_000) }, here).await.unwrap();
     assert_eq!(spent(there).await, 500, "of another tenant's call nobody else says anything");
+    // The record that is made up for a process that was killed: it knows how long the call was, and not what it cost.
+    let killed = costing(&ana, "2026-11-15T12:00:00Z", vec![share("openai", 0, 0)]);
+    let noted = Spending { shares: vec![share("openai", 10, 70)], ..Spending::from(&killed) };
+    store.note_spending(&noted, here).await.unwrap();
+    store.save_conversation(&killed).await.unwrap();
+    assert_eq!(spent(there).await, 570, "what was noted of it stands");
 }
 
 pub(super) async fn usage_is_told_by_day_secretary_and_provider_of_its_tenant_alone(scratch: Scratch) {

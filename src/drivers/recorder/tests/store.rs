@@ -102,7 +102,7 @@ async fn record(recorder: &Recorder) -> Recording {
 }
 
 async fn record_as(recorder: &Recorder, title: &Title) -> Recording {
-    let mut sink = recorder.open(title, RATE, Span::none());
+    let mut sink = open(recorder, title);
     (0..25).for_each(|n| sink.push(block(n)));
     sink.finish(recording(25)).await
 }
@@ -114,9 +114,28 @@ async fn left_behind(folder: &Path) -> Recording {
     let process = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // Its end waits for the threads that write and send.
-        runtime.block_on(async { record(&Recorder::start(config).unwrap()).await })
+        runtime.block_on(async { record(&start(config)).await })
     });
     tokio::task::spawn_blocking(move || process.join().unwrap()).await.unwrap()
+}
+
+/// A process that dies while it records, of which nothing goes on beside the test.
+async fn dies_recording(folder: &Path) {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (config, part) = (uploading(folder, nobody), folder::part(&folder.join(PATH)));
+    let process = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let recorder = start(config);
+            let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
+            (0..25).for_each(|n| sink.push(block(n)));
+            let header = media::recording::wav::HEADER as u64;
+            while fs::metadata(&part).map_or(0, |about| about.len()) <= header {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+    });
+    tokio::task::spawn_blocking(move || process.join().unwrap()).await.unwrap();
 }
 
 /// Waits until nothing is listed any more.
@@ -133,7 +152,7 @@ async fn uploaded(folder: &Path) {
 #[tokio::test]
 async fn a_finished_recording_is_sent_again_until_the_store_confirms_it() {
     let (folder, (at, shelf)) = (Folder::new(), store(1));
-    let recorder = Recorder::start(uploading(&folder.0, at)).unwrap();
+    let recorder = start(uploading(&folder.0, at));
     let kept = record(&recorder).await;
     assert_eq!(kept.store, Some(format!("s3://bucket/pbx/{PATH}")));
     uploaded(&folder.0).await;
@@ -147,7 +166,7 @@ async fn a_finished_recording_is_sent_again_until_the_store_confirms_it() {
 #[tokio::test]
 async fn a_second_conversation_of_a_call_has_an_object_of_its_own() {
     let (folder, (at, shelf)) = (Folder::new(), store(0));
-    let recorder = Recorder::start(uploading(&folder.0, at)).unwrap();
+    let recorder = start(uploading(&folder.0, at));
     let first = title("00000000-0000-0000-0000-0000000000ff");
     let second = Title { conversation_uuid: Uuid::from_u128(3), ..first.clone() };
     for title in [&first, &second] {
@@ -164,9 +183,10 @@ async fn what_waits_for_the_store_survives_a_restart() {
     let folder = Folder::new();
     left_behind(&folder.0).await;
     assert!(folder.0.join(PATH).exists());
-    assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 1);
+    let entry = folder::entry(&folder.0, title("c").conversation_uuid);
+    assert_eq!(fs::read_to_string(entry).unwrap(), PATH, "who called is kept elsewhere");
     let (at, shelf) = store(0);
-    let _later = Recorder::start(uploading(&folder.0, at)).unwrap();
+    let _later = start(uploading(&folder.0, at));
     uploaded(&folder.0).await;
     assert!(shelf.lock().unwrap().objects.contains_key(&format!("/bucket/pbx/{PATH}")));
 }
@@ -196,9 +216,33 @@ async fn what_is_erased_while_it_waits_for_the_store_is_never_sent() {
 #[tokio::test]
 async fn a_recording_that_only_the_store_has_is_noted_for_its_row() {
     let (folder, (at, _)) = (Folder::new(), store(0));
-    record(&Recorder::start(uploading(&folder.0, at)).unwrap()).await;
+    record(&start(uploading(&folder.0, at))).await;
     uploaded(&folder.0).await;
     let noted = receipts(&folder.0);
     let [Receipt { domain_uuid, conversation_uuid, .. }] = noted.as_slice() else { panic!("{noted:?}") };
     assert_eq!((*domain_uuid, *conversation_uuid), (title("c").domain_uuid, title("c").conversation_uuid));
+}
+
+/// It is in the store like any other, and its conversation says so.
+#[tokio::test]
+async fn what_a_killed_process_recorded_comes_into_the_store_with_a_record_that_says_so() {
+    let folder = Folder::new();
+    dies_recording(&folder.0).await;
+    assert!(folder::part(&folder.0.join(PATH)).exists() && !folder.0.join(PATH).exists());
+    let ((at, shelf), (keeping, kept)) = (store(0), std::sync::mpsc::channel());
+    let keep = move |record: &Conversation| keeping.send(record.clone()).map_err(io::Error::other);
+    let _later = Recorder::start(uploading(&folder.0, at), keep).unwrap();
+    uploaded(&folder.0).await;
+    let record = kept.try_recv().unwrap();
+    let recording = record.recording.unwrap();
+    assert_eq!((record.caller_id.as_str(), recording.state), (CALLER, State::Partial));
+    assert_eq!(recording.store, Some(format!("s3://bucket/pbx/{PATH}")));
+    assert_eq!((recording.node.as_deref(), recording.path.as_deref()), (Some("here"), Some(PATH)));
+    let shelf = shelf.lock().unwrap();
+    let object = &shelf.objects[&format!("/bucket/pbx/{PATH}")];
+    assert_eq!(recording.sha256, Some(sha256(object)));
+    let noted = receipts(&folder.0);
+    let [Receipt { conversation_uuid, file, .. }] = noted.as_slice() else { panic!("{noted:?}") };
+    assert_eq!(*conversation_uuid, record.conversation_uuid);
+    assert_eq!(fs::read_to_string(file).unwrap(), PATH);
 }
