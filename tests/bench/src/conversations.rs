@@ -45,6 +45,8 @@ pub(crate) struct Conversations {
     pub(crate) cpu: Vec<f64>,
     /// KiB for each call beyond those of the idle server, each second.
     pub(crate) rss: Vec<f64>,
+    /// Of it, KiB for each call that are mapped of files.
+    pub(crate) mapped: Vec<f64>,
     pub(crate) idle_rss_kib: f64,
     pub(crate) shares: Shares,
     /// Percent of one core of the server's threads, by kind.
@@ -77,7 +79,7 @@ pub(crate) fn hold(
     pump(uac, Instant::now() + plan.warm_up)?;
     show.phase("conversations", plan.length);
     let from = Instant::now();
-    let (mut cpu, mut rss) = (Vec::new(), Vec::new());
+    let (mut cpu, mut rss, mut mapped) = (Vec::new(), Vec::new(), Vec::new());
     let (work, first, own, threads) = (Work::so_far(), server.usage()?, Usage::of(process::id())?, server.threads());
     let mut before = first;
     for second in 1..=plan.length.as_secs() as u32 {
@@ -85,6 +87,7 @@ pub(crate) fn hold(
         let usage = server.usage()?;
         cpu.push(usage.percent_since(&before) / plan.calls as f64);
         rss.push((usage.rss_kib - idle.rss_kib) / plan.calls as f64);
+        mapped.push((usage.mapped_kib - idle.mapped_kib) / plan.calls as f64);
         before = usage;
     }
     let threads = by_kind(&threads, &server.threads(), plan.length);
@@ -97,7 +100,7 @@ pub(crate) fn hold(
     end(plan.calls, uac)?;
     let lines = phones.stop()?;
     let shares = Shares { server: server_share, bench, others, stolen };
-    Ok(Conversations { lines, window, setup_ms, cpu, rss, idle_rss_kib: idle.rss_kib, shares, threads })
+    Ok(Conversations { lines, window, setup_ms, cpu, rss, mapped, idle_rss_kib: idle.rss_kib, shares, threads })
 }
 
 fn by_kind(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, length: Duration) -> BTreeMap<String, f64> {
