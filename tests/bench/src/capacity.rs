@@ -530,6 +530,7 @@ mod tests {
             setup_ms: Vec::new(),
             cpu: vec![0.15],
             rss: vec![140.0],
+            mapped: vec![22.0],
             idle_rss_kib: 0.0,
             shares: Shares { server: 0.0, bench: 0.0, others: 0.0, stolen: 0.0 },
             threads: BTreeMap::new(),
@@ -579,6 +580,7 @@ mod tests {
         assert_eq!((alone, super::alone(&rows, Detector::Off)), (Some(140.0), None));
         let mut many = Row { alone: Some(4_100.0), ..row(held(Figures::default())) };
         assert_eq!(cell(&many, "KiB for each after the first"), "100");
+        assert_eq!(cell(&many, "KiB per call: all / without what is mapped of files"), "140 / 118");
         many.alone = None;
         assert_eq!(cell(&many, "KiB for each after the first"), "–");
     }
