@@ -302,7 +302,10 @@ impl Session {
         if !self.is_the_callers(from, now) || !self.is_not_ours(packet.ssrc, from, now) {
             return;
         }
-        self.watch.hear(self.stats.dropped(), now);
+        match kind {
+            Kind::Other => self.watch.stir(now),
+            Kind::Audio(_) | Kind::Noise | Kind::Event(_) => self.watch.hear(self.stats.dropped(), now),
+        }
         match self.stream.push(&packet, kind, now, &mut self.stats) {
             Continuity::Continues => {}
             Continuity::Restarts { missed } => {
