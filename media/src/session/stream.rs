@@ -48,6 +48,9 @@ pub(super) struct Arrived {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Continuity {
     Continues,
+    /// Another source's, which has no place in the stream and begins none: only audio does. RFC 4733 §2.1 has events in the
+    /// stream of the audio; some gateways send them beside it.
+    Beside,
     Restarts {
         /// Packets of the same sender before it that are not used: an outage.
         missed: u64,
@@ -107,10 +110,12 @@ impl Stream {
             return Continuity::Dropped;
         }
         let other_source = self.source.is_some_and(|source| source != packet.ssrc);
-        if other_source && kind == Kind::Other {
-            return Continuity::Dropped; // it has no place in this stream, and begins none
-        }
         if other_source {
+            match kind {
+                Kind::Audio(_) | Kind::Noise => {}
+                Kind::Event(_) => return Continuity::Beside,
+                Kind::Other => return Continuity::Dropped,
+            }
             self.former = self.source.map(|ssrc| (ssrc, now + WINDING_DOWN));
             self.sequence = Sequence::default();
         }
