@@ -227,7 +227,7 @@ impl Uplink {
         }
         let place = self.place_of(&packet.payload);
         let lost = self.follows.map_or(0, |follows| follows.times(self.missing));
-        let missing = self.missing_before(packet, stats);
+        let missing = self.missing_before(packet, now, stats);
         if self.listening {
             self.lost += self.rate.duration_of(lost.min(self.rate.samples_in(LONGEST_FILL)));
             let rests = self.follows.is_some_and(|follows| follows.rests);
@@ -396,8 +396,10 @@ impl Uplink {
     }
 
     /// Samples missing between the audio before and this packet. Loss is told by sequence numbers; timestamps only say
-    /// how much audio that was, or that a sender dropped a frame without leaving a gap in the sequence.
-    fn missing_before(&mut self, packet: &Arrived, stats: &mut Stats) -> usize {
+    /// how much audio that was, or that a sender dropped a frame without leaving a gap in the sequence. One whose timestamps
+    /// run ahead of its audio, as those of phones that tick at 16 kHz in G.722 (RFC 3551 §4.5.2 has 8), drops none: then
+    /// more goes up than time has passed.
+    fn missing_before(&mut self, packet: &Arrived, now: Instant, stats: &mut Stats) -> usize {
         let lost = std::mem::take(&mut self.missing);
         let Some(follows) = self.follows else { return 0 };
         let ahead = i64::from(packet.timestamp.wrapping_sub(follows.timestamp) as i32);
@@ -412,7 +414,12 @@ impl Uplink {
             return 0;
         };
         if samples <= self.rate.samples_in(DROPPED_FRAMES) {
-            return if follows.adjacent { samples } else { 0 };
+            if samples == 0 || !follows.adjacent {
+                return 0;
+            }
+            let runs_ahead = !follows.rests && self.level.has_surplus(now);
+            stats.timestamp_jumps += u64::from(runs_ahead);
+            return if runs_ahead { 0 } else { samples };
         }
         let pause = packet.at.saturating_duration_since(follows.at);
         if self.rate.duration_of(samples).abs_diff(pause) > PAUSE_TOLERANCE {
