@@ -29,6 +29,9 @@ const DROPPED_FRAMES: Duration = Duration::from_millis(140);
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
 /// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
 const LONGEST_FILL: Duration = Duration::from_secs(1);
+/// What is missing is made up in pieces like the frame before it, and in none shorter: a packet may hold a single sample, and
+/// each piece costs a message to the provider.
+const SHORTEST_PIECE: Duration = Duration::from_millis(10);
 /// Who pauses in Opus sends a packet every 400 ms at the least, and may be late with it. For a second more the decoder
 /// goes on with the noise of the background; then the phone has stopped sending.
 const LONGEST_REST: Duration = Duration::from_millis(1_400);
@@ -447,7 +450,7 @@ impl Uplink {
             Gap::Lost { .. } => stats.concealed += rate.duration_of(left),
             Gap::Skipped => stats.silence += rate.duration_of(left),
         }
-        let frame = self.follows.map_or(left, |follows| follows.samples).max(1);
+        let frame = self.follows.map_or(left, |follows| follows.samples).max(rate.samples_in(SHORTEST_PIECE));
         while left > 0 {
             let count = left.min(frame);
             let samples = match gap {
