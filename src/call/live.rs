@@ -20,7 +20,7 @@ use super::{
     keypad::Keypad,
     quality, reason,
     recording::Recorded,
-    tools,
+    takeover, tools,
     transfer::{self, Spoken, Step, Transfer, Whom},
 };
 use crate::{
@@ -270,6 +270,10 @@ impl Live {
                 GO_ON
             }
             E::Established { sdp: Some(answer), .. } => self.answered(&answer, desk, now),
+            E::Established { sdp: None, .. } if desk.awaits_answer => {
+                let cause = "the ACK of who took the call over carried no SDP answer".to_owned();
+                ControlFlow::Break(takeover::without_answer(cause, "ACK without an answer"))
+            }
             // A refresh of the session, which the peer answered with something new.
             E::OfferAnswered { result: Ok(answer), .. } => {
                 desk.sdp.offered_again();
@@ -560,7 +564,14 @@ impl Live {
     /// The answer to an offer of ours.
     fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
         match desk.sdp.accept(answer) {
-            Ok(negotiated) => self.renegotiate(negotiated, desk, now),
+            Ok(negotiated) => {
+                desk.awaits_answer = false;
+                self.renegotiate(negotiated, desk, now);
+            }
+            Err(error) if desk.awaits_answer => {
+                let cause = format!("no common media with who took the call over: {error}");
+                return ControlFlow::Break(takeover::without_answer(cause, "Not Acceptable Here"));
+            }
             Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
         }
         GO_ON

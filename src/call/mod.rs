@@ -90,6 +90,8 @@ struct Desk {
     local: SocketAddr,
     seed: u64,
     sdp: sdp::Negotiation,
+    /// The leg took the place of another and was given our offer: where its audio goes the answer will say.
+    awaits_answer: bool,
     log: Log,
     money: Money,
     /// A provider that is gone may have asked for something.
@@ -167,6 +169,7 @@ impl Call {
             local,
             seed,
             sdp,
+            awaits_answer: false,
             log,
             money: Money::default(),
             strays: false,

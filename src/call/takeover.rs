@@ -1,5 +1,6 @@
 //! Another leg takes the place of ours in the conversation (RFC 3891): an attended transfer at the other end.
-use super::{Call, State, reason};
+use super::{Call, End, Hangup, State, reason};
+use crate::record::Outcome;
 use sip::{Command, IncomingInvite, LegId};
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ impl Call {
         match answer {
             Ok(sdp) => {
                 let old = std::mem::replace(&mut desk.leg, leg);
+                desk.awaits_answer = invite.offer.is_none();
                 desk.log.transcript.note(format!("[the call was taken over by {}]", invite.from_user), now);
                 desk.commands.push_back(Command::Answer { leg, sdp: sdp.into() });
                 let reason = Some(reason::sip(200, "Replaced by another leg"));
@@ -34,4 +36,10 @@ impl Call {
             }
         }
     }
+}
+
+/// The end of a call whose new leg was given our offer and has no answer of use to it: where its audio goes nobody knows,
+/// and where ours went somebody has hung up. RFC 3261 §13.2.2.4 has the answer in the ACK.
+pub(super) fn without_answer(cause: String, text: &str) -> End {
+    End { outcome: Outcome::Failed, cause, hangup: Hangup::Bye(Some(reason::sip(488, text))) }
 }

@@ -632,6 +632,54 @@ fn a_takeover_without_an_offer_is_given_ours() {
     assert_eq!(world.next_packet().remote, "127.0.0.1:4002".parse().unwrap());
 }
 
+/// RFC 3261 §13.2.2.4 has the answer in the ACK. Without one our audio would go on to a phone that has hung up.
+#[test]
+fn a_takeover_that_has_no_answer_to_our_offer_is_ended_and_told_why() {
+    for (answer, cause, told) in [
+        (None, "the ACK of who took the call over carried no SDP answer", "ACK without an answer"),
+        (elsewhere("AVP 18"), "no common media with who took the call over", "Not Acceptable Here"),
+    ] {
+        let mut world = World::answered(|_| ());
+        world.says(Duration::from_secs(4), None);
+        drop(world.taken_over(None));
+        world.sip(sip::Event::Established { leg: OTHER, sdp: answer.map(Body::from) });
+        let [Command::Bye { leg: OTHER, reason: Some(reason) }] = &world.commands[..] else {
+            panic!("{:?}", world.commands)
+        };
+        assert_eq!((reason.cause, reason.text.as_deref()), (Some(488), Some(told)));
+        let record = world.record().unwrap();
+        assert!(record.end_reason.starts_with(cause), "{}", record.end_reason);
+        assert_eq!(record.outcome, Outcome::Failed);
+    }
+}
+
+#[test]
+fn a_call_whose_first_ack_has_no_answer_to_our_offer_is_ended_and_told_why() {
+    let now = Instant::now();
+    let invite = (LEG, model::invite(None));
+    let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    let mut world = World::of(Call::new(setup, now), now);
+    world.call.handle_connected(now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    world.sip(sip::Event::Established { leg: LEG, sdp: None });
+    let told = world.commands.last();
+    assert!(matches!(told, Some(Command::Bye { leg: LEG, reason: Some(it) }) if it.cause == Some(488)), "{told:?}");
+    assert_eq!(world.record().unwrap().end_reason, "the ACK carried no SDP answer");
+}
+
+/// Once it was answered, an offer that is asked for again and not answered changes nothing (§14.1).
+#[test]
+fn a_leg_that_took_over_and_answered_may_leave_a_later_offer_of_ours_unanswered() {
+    let mut world = World::answered(|_| ());
+    drop(world.taken_over(None));
+    world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101").map(Body::from) });
+    world.sip(sip::Event::Offer { leg: OTHER, method: sip::OfferMethod::Invite, sdp: None });
+    world.sip(sip::Event::Established { leg: OTHER, sdp: None });
+    assert!(!world.call.is_over() && !world.hung_up());
+    assert_eq!(world.next_packet().remote, "127.0.0.1:4002".parse().unwrap());
+}
+
 /// Whether the next packet goes there, and is under this key for one who hears of it just now.
 fn is_heard_at(world: &mut World, remote: &str, key: &str) -> bool {
     let bytes = base64_simd::STANDARD.decode_to_vec(key).unwrap();

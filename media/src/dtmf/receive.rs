@@ -64,6 +64,8 @@ struct Reported {
 pub struct Receiver {
     /// The one way that is believed; `None` for all.
     believed: Option<Told>,
+    /// Of the last events.
+    source: Option<u32>,
     presses: VecDeque<Press>,
     reported: VecDeque<Reported>,
     /// The last sign of any key.
@@ -76,7 +78,14 @@ impl Receiver {
         self.believed = Some(only);
     }
 
-    /// The stream has another source: timestamps before mean nothing. A key may still be held.
+    /// The events that follow bear this SSRC.
+    pub fn come_from(&mut self, ssrc: u32) {
+        if self.source.replace(ssrc).is_some_and(|before| before != ssrc) {
+            self.restart();
+        }
+    }
+
+    /// The stream begins anew, or has another source: timestamps before mean nothing. A key may still be held.
     pub fn restart(&mut self) {
         self.presses.iter_mut().for_each(|press| press.adrift = true);
     }

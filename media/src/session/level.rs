@@ -53,6 +53,11 @@ impl Level {
         MOST.saturating_sub(self.ahead(now))
     }
 
+    /// Whether more went up than packets are uneven.
+    pub(super) fn has_surplus(&mut self, now: Instant) -> bool {
+        self.ahead(now) >= TOLERATED
+    }
+
     /// How much more went up than time has passed.
     pub(super) fn ahead(&mut self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.since);

@@ -302,9 +302,12 @@ impl Session {
         if !self.is_the_callers(from, now) || !self.is_not_ours(packet.ssrc, from, now) {
             return;
         }
-        self.watch.hear(self.stats.dropped(), now);
+        match kind {
+            Kind::Other => self.watch.stir(now),
+            Kind::Audio(_) | Kind::Noise | Kind::Event(_) => self.watch.hear(self.stats.dropped(), now),
+        }
         match self.stream.push(&packet, kind, now, &mut self.stats) {
-            Continuity::Continues => {}
+            Continuity::Continues | Continuity::Beside => {}
             Continuity::Restarts { missed } => {
                 self.meters.missed(missed);
                 self.uplink.restart();
@@ -613,6 +616,7 @@ impl Session {
         if dtmf::Event::parse(packet.payload).is_none() {
             self.stats.malformed += 1;
         }
+        self.presses.come_from(packet.ssrc);
         for (event, timestamp) in dtmf::Event::parse_packed(packet.payload, packet.timestamp) {
             let digit = self.presses.handle_event(event, packet.marker, timestamp, clock, now);
             self.events.extend(digit.map(Event::Dtmf));

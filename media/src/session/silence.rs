@@ -13,8 +13,8 @@ pub struct Patience {
     pub warning: Duration,
     /// [`super::Event::MediaTimeout`] after so long without RTP.
     pub end: Duration,
-    /// The same while the peer need not send RTP (hold), and its reports count as signs of life. They do as well,
-    /// within `end`, while a caller rests who said so by comfort noise.
+    /// The same while the peer need not send RTP (hold), and its reports count as signs of life, and packets that nobody
+    /// understands, too. They do as well, within `end`, while a caller rests who said so by comfort noise.
     pub hold: Duration,
 }
 
@@ -70,6 +70,8 @@ pub(super) struct Watch {
     /// When RTP last came, or was first to be expected.
     since: Instant,
     heard: Option<Instant>,
+    /// When RTP last came of a payload type that nobody agreed on.
+    stirred: Option<Instant>,
     told: Told,
     /// What had been dropped when RTP last came.
     dropped: Dropped,
@@ -77,12 +79,19 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(patience: Patience, now: Instant) -> Self {
-        Self { patience, since: now, heard: None, told: Told::Nothing, dropped: Dropped::default() }
+        let dropped = Dropped::default();
+        Self { patience, since: now, heard: None, stirred: None, told: Told::Nothing, dropped }
     }
 
     /// RTP of the phone came, after so much that was dropped.
     pub(super) fn hear(&mut self, dropped: Dropped, now: Instant) {
         *self = Self { since: now, heard: Some(now), told: Told::Nothing, dropped, ..*self };
+    }
+
+    /// RTP of a payload type that nobody agreed on came. RFC 3550 §5.1 has it ignored: it does not stand for what is due.
+    /// But somebody sends it, perhaps to keep its way through a NAT open (RFC 6263 §4.6).
+    pub(super) fn stir(&mut self, now: Instant) {
+        self.stirred = Some(now);
     }
 
     /// Something else was agreed on: the wait begins anew.
@@ -93,7 +102,7 @@ impl Watch {
     /// When the wait is over. Where no RTP is due, `report` counts too: when the peer's last report came.
     pub(super) fn deadline(&self, due: Due, report: Option<Instant>) -> Option<Instant> {
         let patience = &self.patience;
-        let sign = report.map_or(self.since, |at| at.max(self.since));
+        let sign = report.max(self.stirred).map_or(self.since, |at| at.max(self.since));
         match (self.told, due) {
             (Told::Ended, _) => None,
             (Told::Nothing | Told::Warned, Due::Hold) => Some(sign + patience.hold),

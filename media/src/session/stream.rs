@@ -8,7 +8,8 @@ use crate::{
     rtp::{Arrival, Packet, Receiver, Sequence},
 };
 
-/// Packets of the SSRC before, overtaken by the first of a new one, are dropped for so long.
+/// Packets of the SSRC before, overtaken by the first of a new one, are dropped for so long, and for so long after each of
+/// the new one if they keep coming.
 const WINDING_DOWN: Duration = Duration::from_millis(200);
 /// How far numbers, timestamps and the wall clock may differ over an outage, in per cent: two of its packets tell how long
 /// one is, and a sender may be late with them.
@@ -47,6 +48,9 @@ pub(super) struct Arrived {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Continuity {
     Continues,
+    /// Another source's, which has no place in the stream and begins none: only audio does. RFC 4733 §2.1 has events in the
+    /// stream of the audio; some gateways send them beside it.
+    Beside,
     Restarts {
         /// Packets of the same sender before it that are not used: an outage.
         missed: u64,
@@ -59,6 +63,9 @@ pub(super) enum Continuity {
 pub(super) struct Stream {
     clock: u32,
     source: Option<u32>,
+    /// When a packet of it last came.
+    heard: Option<Instant>,
+    /// The source before, and until when its packets are dropped.
     former: Option<(u32, Instant)>,
     sequence: Sequence,
     reorder: Reorder<Arrived>,
@@ -76,6 +83,7 @@ impl Stream {
         Self {
             clock,
             source: None,
+            heard: None,
             former: None,
             sequence: Sequence::default(),
             reorder: Reorder::new(window),
@@ -97,16 +105,21 @@ impl Stream {
 
     /// Takes a packet of the caller's.
     pub(super) fn push(&mut self, packet: &Packet<'_>, kind: Kind, now: Instant, stats: &mut Stats) -> Continuity {
-        if self.former.is_some_and(|(ssrc, until)| ssrc == packet.ssrc && now < until) {
+        if self.is_winding_down(packet.ssrc, now) {
             stats.late += 1;
             return Continuity::Dropped;
         }
         let other_source = self.source.is_some_and(|source| source != packet.ssrc);
         if other_source {
+            match kind {
+                Kind::Audio(_) | Kind::Noise => {}
+                Kind::Event(_) => return Continuity::Beside,
+                Kind::Other => return Continuity::Dropped,
+            }
             self.former = self.source.map(|ssrc| (ssrc, now + WINDING_DOWN));
             self.sequence = Sequence::default();
         }
-        self.source = Some(packet.ssrc);
+        (self.source, self.heard) = (Some(packet.ssrc), Some(now));
         let highest = self.sequence.highest();
         let (extended, restarted) = match self.sequence.accept(packet.sequence) {
             Arrival::New(extended) => (extended, other_source),
@@ -137,6 +150,18 @@ impl Stream {
         let overtaken = !restarted && highest.is_some_and(|highest| extended < highest);
         self.place(arrived, extended, overtaken, stats);
         if restarted { Continuity::Restarts { missed: outage.saturating_sub(1) } } else { Continuity::Continues }
+    }
+
+    /// Whether a packet is of the source before and comes too late, or beside those of the present one. Where two go on side
+    /// by side, a phone and the music of its PBX, the one that began last is heard for as long as it goes on: of both in
+    /// turns nobody would understand a word.
+    fn is_winding_down(&mut self, ssrc: u32, now: Instant) -> bool {
+        let Some((former, until)) = self.former.filter(|(former, until)| *former == ssrc && now < *until) else {
+            return false;
+        };
+        let until = self.heard.map_or(until, |heard| until.max(heard + WINDING_DOWN));
+        self.former = Some((former, until));
+        true
     }
 
     /// How far the numbers have gone on over an outage that ends with this packet, the second one after it. None where

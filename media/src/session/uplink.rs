@@ -29,6 +29,9 @@ const DROPPED_FRAMES: Duration = Duration::from_millis(140);
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
 /// The longest run of missing audio that is filled; beyond it is silence that was filled in already, or an outage.
 const LONGEST_FILL: Duration = Duration::from_secs(1);
+/// What is missing is made up in pieces like the frame before it, and in none shorter: a packet may hold a single sample, and
+/// each piece costs a message to the provider.
+const SHORTEST_PIECE: Duration = Duration::from_millis(10);
 /// Who pauses in Opus sends a packet every 400 ms at the least, and may be late with it. For a second more the decoder
 /// goes on with the noise of the background; then the phone has stopped sending.
 const LONGEST_REST: Duration = Duration::from_millis(1_400);
@@ -227,7 +230,7 @@ impl Uplink {
         }
         let place = self.place_of(&packet.payload);
         let lost = self.follows.map_or(0, |follows| follows.times(self.missing));
-        let missing = self.missing_before(packet, stats);
+        let missing = self.missing_before(packet, now, stats);
         if self.listening {
             self.lost += self.rate.duration_of(lost.min(self.rate.samples_in(LONGEST_FILL)));
             let rests = self.follows.is_some_and(|follows| follows.rests);
@@ -396,8 +399,10 @@ impl Uplink {
     }
 
     /// Samples missing between the audio before and this packet. Loss is told by sequence numbers; timestamps only say
-    /// how much audio that was, or that a sender dropped a frame without leaving a gap in the sequence.
-    fn missing_before(&mut self, packet: &Arrived, stats: &mut Stats) -> usize {
+    /// how much audio that was, or that a sender dropped a frame without leaving a gap in the sequence. One whose timestamps
+    /// run ahead of its audio, as those of phones that tick at 16 kHz in G.722 (RFC 3551 §4.5.2 has 8), drops none: then
+    /// more goes up than time has passed.
+    fn missing_before(&mut self, packet: &Arrived, now: Instant, stats: &mut Stats) -> usize {
         let lost = std::mem::take(&mut self.missing);
         let Some(follows) = self.follows else { return 0 };
         let ahead = i64::from(packet.timestamp.wrapping_sub(follows.timestamp) as i32);
@@ -412,7 +417,12 @@ impl Uplink {
             return 0;
         };
         if samples <= self.rate.samples_in(DROPPED_FRAMES) {
-            return if follows.adjacent { samples } else { 0 };
+            if samples == 0 || !follows.adjacent {
+                return 0;
+            }
+            let runs_ahead = !follows.rests && self.level.has_surplus(now);
+            stats.timestamp_jumps += u64::from(runs_ahead);
+            return if runs_ahead { 0 } else { samples };
         }
         let pause = packet.at.saturating_duration_since(follows.at);
         if self.rate.duration_of(samples).abs_diff(pause) > PAUSE_TOLERANCE {
@@ -440,7 +450,7 @@ impl Uplink {
             Gap::Lost { .. } => stats.concealed += rate.duration_of(left),
             Gap::Skipped => stats.silence += rate.duration_of(left),
         }
-        let frame = self.follows.map_or(left, |follows| follows.samples).max(1);
+        let frame = self.follows.map_or(left, |follows| follows.samples).max(rate.samples_in(SHORTEST_PIECE));
         while left > 0 {
             let count = left.min(frame);
             let samples = match gap {

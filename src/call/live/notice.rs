@@ -99,7 +99,7 @@ impl Live {
         }
     }
 
-    /// Their audio is agreed on: by the answer to our offer, or, where the ACK had none, by a later offer of theirs.
+    /// Their audio is agreed on, by the answer to our offer.
     pub(super) fn can_be_told(&mut self) {
         if let Some(untold) = self.untold().filter(|untold| untold.telling == Telling::Unheard) {
             untold.telling = Telling::Missed;

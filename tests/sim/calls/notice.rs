@@ -227,22 +227,6 @@ fn who_takes_the_call_over_by_an_offer_of_ours_is_told_once_they_can_hear_it() {
     assert!(world.has_the_caller() && world.asked() == 1);
 }
 
-/// RFC 3261 §13.2.1 has the answer in the ACK. Of a phone that forgets it the session is agreed on by what it offers then.
-#[test]
-fn who_takes_the_call_over_and_answers_nothing_is_told_once_they_offer() {
-    let mut world = World::told();
-    drop(world.taken_over(None));
-    world.sip(sip::Event::Established { leg: OTHER, sdp: None });
-    world.pass(ms(500), false);
-    assert_eq!(world.asked(), 0);
-    let offer = Some(Body::from(model::offer("")));
-    world.sip(sip::Event::Offer { leg: OTHER, method: sip::OfferMethod::Invite, sdp: offer });
-    world.pass(ms(500), false);
-    assert_eq!(world.asked(), 1);
-    world.hears_the_notice();
-    assert!(world.has_the_caller() && world.asked() == 1);
-}
-
 #[test]
 fn who_takes_the_call_over_and_is_not_told_is_in_no_recording_and_the_record_says_so() {
     let mut world = World::told();

@@ -212,3 +212,29 @@ fn a_key_that_is_held_while_the_stream_begins_anew_is_one_digit() {
         assert_eq!(call.digits(), "55", "two presses, another source from packet {change} on, marked {marked}");
     }
 }
+
+/// RFC 4733 §2.1 has them in one stream. Of gateways that send events under an SSRC of their own, while the audio goes on, a
+/// long press is one digit, and no word of what is said meanwhile is lost.
+#[test]
+fn keys_told_under_an_ssrc_of_their_own_are_digits_and_leave_the_audio_as_it_is() {
+    let mut call = Call::new(AudioFormat::G711(Law::Mu));
+    let mut number = 500_u16;
+    for frame in 0..150 {
+        let audio = call.packet(&tone_frame(frame));
+        call.receive(PHONE, &audio);
+        // Two presses of a second each.
+        let (press, n) = (frame / 75, (frame % 75) as u16);
+        if n < 50 {
+            let event = dtmf::Event { code: 5, end: n >= 47, volume: 10, duration: 160 * (n + 1).min(47) };
+            let (marker, timestamp, payload) = (n == 0, 12_000 * (press as u32 + 1), &event.to_bytes());
+            let packet = Packet { marker, payload_type: 101, sequence: number, timestamp, ssrc: 77, payload };
+            call.receive(PHONE, &packet.to_bytes());
+            number += 1;
+        }
+        call.run(PTIME);
+    }
+    assert_eq!(call.digits(), "55");
+    assert_eq!(call.heard_bytes(), (0..150).flat_map(tone_frame).collect::<Vec<_>>());
+    let stats = call.session.stats();
+    assert_eq!((stats.restarts, stats.late, stats.lost, stats.malformed), (0, 0, 0, 0));
+}

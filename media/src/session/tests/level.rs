@@ -115,6 +115,24 @@ fn of_who_sends_more_than_a_call_has_a_minute_more_goes_up_at_the_most() {
     }
 }
 
+/// RFC 3551 §4.5.2 has G.722 tick at 8 kHz, and some phones tick at 16: by each packet's timestamp as much is missing before it
+/// as it holds. Its number and the time say that nothing is.
+#[test]
+fn of_a_phone_whose_timestamps_run_ahead_of_its_audio_nothing_is_made_up_for_long() {
+    for frame in [tone_frame, syllables] {
+        let mut call = Call::new(PCM);
+        for n in 0..1_000 {
+            call.phone_sends(&frame(n));
+            call.timestamp = call.timestamp.wrapping_add(160);
+        }
+        let stats = call.session.stats();
+        assert!(stats.concealed <= ms(80), "{:?}", stats.concealed);
+        assert!(lasts(&call).abs_diff(ms(20_000)) <= ms(100), "{:?}", lasts(&call));
+        assert_eq!((stats.lost, stats.left_out), (0, Duration::ZERO));
+        assert!(stats.timestamp_jumps > 900, "the figures tell: {}", stats.timestamp_jumps);
+    }
+}
+
 /// A mark of a talkspurt says nothing of loss or of a new stream: some senders set it on every packet, some never.
 #[test]
 fn markers_change_nothing() {

@@ -311,6 +311,44 @@ fn packets_of_no_agreed_type_are_counted_in_the_silence() {
     assert_eq!((silence.last, silence.malformed, silence.foreign), (None, 3, 0));
 }
 
+/// RFC 3550 §5.1: nobody hears what a phone says that turns to a payload type of its own, and where RTP is due the log says
+/// so. On hold none is, and whoever sends anything is there.
+#[test]
+fn packets_of_no_agreed_type_do_not_stand_for_rtp_but_keep_a_hold() {
+    let unknown = |call: &mut Call| {
+        let mut datagram = call.packet(&[1; 160]);
+        datagram[1] = 111;
+        call.receive(PHONE, &datagram);
+    };
+    let silences = |call: &Call| -> Vec<Silence> {
+        let of = |(_, event): &(Duration, Event)| match event {
+            Event::Silent(silence) | Event::MediaTimeout(silence) => Some(*silence),
+            _ => None,
+        };
+        call.events.iter().filter_map(of).collect()
+    };
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    for _ in 0..1_600 {
+        unknown(&mut call);
+        call.run(PTIME);
+    }
+    let told = silences(&call);
+    assert_eq!(told.len(), 2, "a warning and the end: {told:?}");
+    assert!(told.iter().all(|silence| silence.malformed > 200 && silence.last.is_some()), "{told:?}");
+
+    let mut held = Call::new(MU);
+    (0..10).for_each(|_| held.phone_sends(&[1; 160]));
+    held.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), held.now);
+    for _ in 0..10 {
+        held.run(Duration::from_secs(20));
+        unknown(&mut held);
+    }
+    assert!(silences(&held).is_empty(), "200 s, with something every 20: {:?}", silences(&held));
+    held.run(Duration::from_secs(91));
+    assert_eq!(silences(&held).len(), 1);
+}
+
 /// RFC 3550 §6: a phone on hold that only reports is alive.
 #[test]
 fn on_hold_reports_alone_keep_the_call() {

@@ -66,6 +66,19 @@ fn garbage_never_panics_and_never_stops_the_clock() {
     assert_eq!(u128::from(stats.sent), slots);
 }
 
+#[test]
+fn what_is_missing_beside_packets_of_a_sample_is_not_made_up_sample_by_sample() {
+    let mut call = Call::new(MU);
+    for _ in 0..50 {
+        call.phone_sends(&[0x55]);
+        call.timestamp = call.timestamp.wrapping_add(159);
+    }
+    let pieces = call.events.iter().filter(|(_, event)| matches!(event, Event::Audio(_))).count();
+    assert!(pieces <= 150, "{pieces} pieces for a second");
+    let heard = SampleRate::HZ_8000.duration_of(call.heard_bytes().len());
+    assert!(heard.abs_diff(ms(1_000)) <= ms(30), "as long as it lasted: {heard:?}");
+}
+
 /// Real packets of a phone, lost, doubled, delayed and mangled: the session stays a session.
 #[test]
 fn a_bad_network_never_makes_audio_of_the_wrong_length() {

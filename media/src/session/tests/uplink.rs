@@ -215,6 +215,42 @@ fn another_ssrc_or_a_far_sequence_begins_anew() {
     assert_eq!((stats.restarts, stats.late, stats.lost, stats.timestamp_jumps), (2, 2, 0, 0));
 }
 
+/// A PBX may send music under an SSRC of its own beside the packets of the phone, for a while or for good.
+#[test]
+fn of_two_sources_side_by_side_the_one_that_began_last_is_heard_until_it_stops() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    for sequence in 0..100_u16 {
+        let timestamp = u32::from(sequence) * 160;
+        let music = Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc: 77, payload: &[2; 160] };
+        call.receive(PHONE, &music.to_bytes());
+        call.run(ms(10));
+        let beside = call.packet(&[1; 160]);
+        call.receive(PHONE, &beside);
+        call.run(ms(10));
+    }
+    let heard = call.heard_bytes();
+    let of = |value: u8| heard.iter().filter(|b| **b == value).count() / 160;
+    assert_eq!((heard.len() / 160, of(1), of(2)), (110, 10, 100));
+    (0..20).for_each(|_| call.phone_sends(&[3; 160]));
+    let back = call.heard_bytes().iter().filter(|b| **b == 3).count() / 160;
+    assert_eq!(back, 11, "200 ms after the music");
+    assert_eq!(call.session.stats().restarts, 2);
+}
+
+#[test]
+fn a_packet_of_no_agreed_type_under_another_ssrc_begins_no_other_stream() {
+    let mut call = Call::new(MU);
+    for n in 0..50 {
+        call.phone_sends(&tone_frame(n));
+        let packet = Packet { marker: false, payload_type: 111, sequence: 7, timestamp: 5, ssrc: 77, payload: &[0; 9] };
+        call.receive(PHONE, &packet.to_bytes());
+    }
+    assert_eq!(call.heard_bytes(), (0..50).flat_map(tone_frame).collect::<Vec<_>>());
+    let stats = call.session.stats();
+    assert_eq!((stats.restarts, stats.late, stats.malformed), (0, 0, 50));
+}
+
 /// Nothing was heard for twelve seconds: the figures say so, though the sequence began anew.
 #[test]
 fn an_outage_is_loss_where_numbers_and_timestamps_went_on_as_the_clock_did() {
