@@ -525,6 +525,10 @@ impl Call {
             Ok(live) => {
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);
+                // RFC 3725 §4: a third party that connects two phones may hold the first until it has the other.
+                if live.is_held() {
+                    self.desk.emit(Event::Hold(Hold::Held));
+                }
                 self.state = State::Live(Box::new(live));
             }
             Err(error) => {
