@@ -561,7 +561,10 @@ impl Live {
     fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
         match desk.sdp.accept(answer) {
             Ok(negotiated) => self.renegotiate(negotiated, desk, now),
-            Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
+            Err(error) => {
+                let why = reason::shortened(&error.to_string());
+                desk.emit(Event::Warning(format!("the answer to our offer is unusable: {why}")));
+            }
         }
         GO_ON
     }

@@ -417,7 +417,7 @@ impl Call {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let cause = format!("no common media: {error}");
+                let cause = format!("no common media: {}", reason::shortened(&error.to_string()));
                 return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
@@ -490,7 +490,7 @@ impl Call {
         let negotiated = match self.desk.sdp.accept(answer) {
             Ok(negotiated) => negotiated,
             Err(error) => {
-                let cause = format!("no common media: {error}");
+                let cause = format!("no common media: {}", reason::shortened(&error.to_string()));
                 let hangup = Hangup::Bye(Some(reason::sip(488, "Not Acceptable Here")));
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
