@@ -4,7 +4,7 @@ use crate::{
     breaker::{Circuit, Sign},
     record::{Change, Conversation, MediaQuality, Waterfall},
 };
-use media::{Heard, UtteranceId};
+use media::{Heard, UtteranceId, sdp::Direction};
 use providers::{Endpoint, Receipt};
 use std::time::Duration;
 
@@ -97,4 +97,14 @@ pub enum Hold {
     Held,
     /// Both directions flow.
     Resumed,
+}
+
+impl Hold {
+    /// As an offer and its answer have it.
+    pub(super) const fn of(direction: Direction) -> Self {
+        match direction {
+            Direction::SendRecv => Self::Resumed,
+            Direction::SendOnly | Direction::RecvOnly | Direction::Inactive => Self::Held,
+        }
+    }
 }

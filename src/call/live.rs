@@ -126,6 +126,7 @@ impl Live {
             media,
             provider,
             bundle: Bundle::default(),
+            hold: Hold::of(negotiated.direction),
             negotiated,
             phase: Phase::Talking,
             open: None,
@@ -133,7 +134,6 @@ impl Live {
             speaking: false,
             unanswered: None,
             ends_by: now + secretary.max_duration,
-            hold: Hold::Resumed,
             keypad: Keypad::new(secretary.keys.clone()),
             relay: Relay::default(),
             assistant: Assistant::Present,
@@ -568,20 +568,20 @@ impl Live {
                 desk.awaits_answer = false;
                 self.renegotiate(negotiated, desk, now);
             }
-            Err(error) if desk.awaits_answer => {
-                let cause = format!("no common media with who took the call over: {error}");
-                return ControlFlow::Break(takeover::without_answer(cause, "Not Acceptable Here"));
+            Err(error) => {
+                let why = reason::shortened(&error.to_string());
+                if desk.awaits_answer {
+                    let cause = format!("no common media with who took the call over: {why}");
+                    return ControlFlow::Break(takeover::without_answer(cause, "Not Acceptable Here"));
+                }
+                desk.emit(Event::Warning(format!("the answer to our offer is unusable: {why}")));
             }
-            Err(error) => desk.emit(Event::Warning(format!("the answer to our offer is unusable: {error}"))),
         }
         GO_ON
     }
 
     fn renegotiate(&mut self, negotiated: sdp::Negotiated, desk: &mut Desk, now: Instant) {
-        let hold = match negotiated.direction {
-            sdp::Direction::SendRecv => Hold::Resumed,
-            sdp::Direction::SendOnly | sdp::Direction::RecvOnly | sdp::Direction::Inactive => Hold::Held,
-        };
+        let hold = Hold::of(negotiated.direction);
         if std::mem::replace(&mut self.hold, hold) != hold {
             desk.emit(Event::Hold(hold));
         }
@@ -600,6 +600,11 @@ impl Live {
     /// Nobody's words play, and no utterance is still being made.
     fn is_silent(&self) -> bool {
         self.open.is_none() && self.media.playing().is_none_or(Tones::has)
+    }
+
+    /// Whether the peer holds the call.
+    pub(super) fn is_held(&self) -> bool {
+        self.hold == Hold::Held
     }
 
     /// The caller is ours to listen to.

@@ -420,7 +420,7 @@ impl Call {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let cause = format!("no common media: {error}");
+                let cause = format!("no common media: {}", reason::shortened(&error.to_string()));
                 return self.end(End { outcome: Outcome::Failed, cause, hangup: Hangup::NoMedia(error) }, now);
             }
         };
@@ -493,7 +493,7 @@ impl Call {
         let negotiated = match self.desk.sdp.accept(answer) {
             Ok(negotiated) => negotiated,
             Err(error) => {
-                let cause = format!("no common media: {error}");
+                let cause = format!("no common media: {}", reason::shortened(&error.to_string()));
                 let hangup = Hangup::Bye(Some(reason::sip(488, "Not Acceptable Here")));
                 return self.end(End { outcome: Outcome::Failed, cause, hangup }, now);
             }
@@ -528,6 +528,10 @@ impl Call {
             Ok(live) => {
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);
+                // RFC 3725 §4: a third party that connects two phones may hold the first until it has the other.
+                if live.is_held() {
+                    self.desk.emit(Event::Hold(Hold::Held));
+                }
                 self.state = State::Live(Box::new(live));
             }
             Err(error) => {

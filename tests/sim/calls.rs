@@ -471,6 +471,40 @@ fn a_held_call_is_not_sent_speech_and_comes_back() {
     assert!(world.voice.len() > voiced + 40, "speech goes on");
 }
 
+/// What is wrong with an offer is told in its own words, of which there may be 64 KiB.
+#[test]
+fn an_offer_that_cannot_be_taken_puts_a_line_into_the_record_and_no_more() {
+    let now = Instant::now();
+    let formats = format!("RTP/AVP {}", "18 ".repeat(20_000));
+    let offer = String::from_utf8(model::offer("")).unwrap().replace("RTP/AVP 0 101", &formats);
+    let invite = (LEG, model::invite(Some(offer.into_bytes())));
+    let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    let world = World::of(Call::new(setup, now), now);
+    assert!(matches!(&world.commands[..], [Command::Reject { status: 488, .. }]), "{:?}", world.commands);
+    let reason = &world.record().unwrap().end_reason;
+    assert!(reason.starts_with("no common media: no codec in common, theirs are 18 18 "), "{reason}");
+    assert!(reason.len() < 200, "{} bytes", reason.len());
+}
+
+/// RFC 3725 §4: a third party that connects two phones may hold the first until it has the other.
+#[test]
+fn a_call_may_begin_on_hold() {
+    for direction in ["a=inactive\r\n", "a=sendonly\r\n", "c=IN IP4 0.0.0.0\r\n"] {
+        let now = Instant::now();
+        let invite = (LEG, model::invite(Some(model::offer(direction))));
+        let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+        let mut world = World::of(Call::new(setup, now), now);
+        world.call.handle_connected(now);
+        world.provider(vec![Model::created()]);
+        world.provider(vec![Model::updated()]);
+        let offer = Some(model::offer("").into());
+        world.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp: offer });
+        let hold = |event: &Event| if let Event::Hold(hold) = event { Some(*hold) } else { None };
+        let holds: Vec<Hold> = world.events.iter().filter_map(hold).collect();
+        assert_eq!(holds, [Hold::Held, Hold::Resumed], "{direction}");
+    }
+}
+
 /// RFC 3264 §8: a refresh changes nothing, so our description keeps its version; every stream ever offered has a line.
 #[test]
 fn rfc3264_8_a_refresh_is_answered_with_what_we_said_before_and_our_offer_keeps_every_stream() {

@@ -23,7 +23,7 @@ pub struct Negotiation {
     offered: Option<Ours>,
     /// How the peer signs its ICE checks; other credentials start ICE anew.
     peer_ice: Option<PeerIce>,
-    /// ICE restarts so far.
+    /// ICE restarts so far, those that were agreed on.
     ice_session: u32,
     /// The key of the peer's packets that was agreed on last.
     peer_key: Option<Master>,
@@ -100,12 +100,17 @@ impl Negotiation {
     /// at the clock of each. A later one, to hold, resume or show all we can (RFC 3261 §14.2), keeps the place of every
     /// stream there ever was, and what was agreed comes first, with its payload types (RFC 3264 §8, §8.3.2). Its keys are
     /// fresh: who answers may be another than before, whom the key in use does not concern, and who cannot know how often
-    /// our numbers have wrapped under it (RFC 3711 §3.3.1). They are used from the answer on.
+    /// our numbers have wrapped under it (RFC 3711 §3.3.1). They are used from the answer on. For the same reason ICE
+    /// starts anew (RFC 8839 §7.5).
     pub fn offer(&mut self, wanted: Direction) -> Vec<u8> {
         let keys = self.fresh_keys();
         let ours = match &self.settled {
             None => Ours::only(Audio::full(&self.local, wanted, keys)),
-            Some(settled) => Ours { audio: settled.audio.widened(&self.local, wanted, keys), ..settled.clone() },
+            Some(settled) => {
+                let mut audio = settled.audio.widened(&self.local, wanted, keys);
+                audio.ice = self.restarted_ice(&audio.ice);
+                Ours { audio, ..settled.clone() }
+            }
         };
         let sdp = self.write(&ours);
         self.offered = Some(ours);
@@ -128,10 +133,7 @@ impl Negotiation {
         let theirs = Description::parse(answer)?;
         let wanted = offered.audio.direction;
         let Choice { stream, crypto, mut media, .. } = choose(&theirs, &self.local, wanted, Some(&offered.audio))?;
-        let ice = match (&stream.ice, &offered.audio.ice) {
-            (Ice::Offered(_), IceAnswer::Lite(credentials)) => IceAnswer::Lite(credentials.clone()),
-            (Ice::Absent | Ice::Mismatched | Ice::Offered(_), _) => IceAnswer::None,
-        };
+        let ice = self.accept_ice(&stream.ice, &offered.audio.ice);
         media.ice = ice.credentials().cloned();
         let own = crypto.and_then(|theirs| offered.audio.crypto(theirs.master.suite())).cloned();
         media.srtp = self.agree_on(own.as_ref(), crypto);
@@ -151,6 +153,25 @@ impl Negotiation {
             self.ice_session = self.ice_session.wrapping_add(1);
         }
         secret.credentials(self.ice_session).map_or(IceAnswer::None, IceAnswer::Lite)
+    }
+
+    /// ICE by the peer's answer to an offer of ours that had `offered`.
+    fn accept_ice(&mut self, theirs: &Ice, offered: &IceAnswer) -> IceAnswer {
+        let (Ice::Offered(theirs), Some(ours)) = (theirs, offered.credentials()) else { return IceAnswer::None };
+        self.peer_ice = Some(theirs.clone());
+        let present = self.local.ice.as_ref().and_then(|secret| secret.credentials(self.ice_session));
+        if present.as_ref() != Some(ours) {
+            self.ice_session = self.ice_session.wrapping_add(1);
+        }
+        offered.clone()
+    }
+
+    /// Where ICE is used, the credentials of its next session, which begins with the answer: until then those of the
+    /// present one hold. What was wrong with an offer of the peer's is for its answer to say only.
+    fn restarted_ice(&self, present: &IceAnswer) -> IceAnswer {
+        let secret = self.local.ice.as_ref().filter(|_| present.credentials().is_some());
+        let next = secret.and_then(|secret| secret.credentials(self.ice_session.wrapping_add(1)));
+        next.map_or(IceAnswer::None, IceAnswer::Lite)
     }
 
     /// Our key for the answer to a line of the peer's, whose tag it bears. As long as the peer keeps its key we keep ours;

@@ -144,11 +144,16 @@ impl Stream {
         }
     }
 
-    /// The payload types of the `m=` line in the peer's order of preference, less those that with a marker look like
-    /// RTCP (RFC 5761 §4).
+    /// The payload types of the `m=` line in the peer's order of preference, each once however often it is named, less
+    /// those that with a marker look like RTCP (RFC 5761 §4).
     pub(super) fn payload_types(&self) -> impl Iterator<Item = u8> {
-        let numbers = self.formats.split_ascii_whitespace().filter_map(|format| format.parse().ok());
-        numbers.filter(|number| matches!(number, 0..=63 | 96..=127))
+        let numbers = self.formats.split_ascii_whitespace().filter_map(|format| format.parse::<u8>().ok());
+        let mut named = 0_u128;
+        numbers.filter(|number| matches!(number, 0..=63 | 96..=127)).filter(move |number| {
+            let before = named;
+            named |= 1_u128 << *number;
+            named != before
+        })
     }
 
     /// The mapping of a payload type, the first if there are several.

@@ -157,8 +157,8 @@ pub enum Event {
 pub struct Session {
     media: Negotiated,
     latch: Latch,
-    /// Priority of the pair that ICE chose.
-    nominated: u32,
+    /// Priority of the pair that ICE chose, if it has.
+    nominated: Option<u32>,
     stream: Stream,
     uplink: Uplink,
     voice: Voice,
@@ -196,7 +196,7 @@ impl Session {
         let downlink = Downlink::new(&media, config.seed, config.max_queued, now);
         Ok(Self {
             latch: Latch::new(media.remote, Policy::default(), now),
-            nominated: 0,
+            nominated: None,
             stream: Stream::new(media.codec.clock_rate(), config.reorder_window),
             voice: Voice::new(config.vad, config.echo, uplink.rate(), media.codec.sample_rate())?,
             uplink,
@@ -241,9 +241,9 @@ impl Session {
             self.drain_stream(now);
         }
         // What ICE settled stands until ICE starts anew, whatever the default destination is (RFC 8445 §9).
-        let settled = media.ice.is_some() && media.ice == self.media.ice;
+        let settled = self.nominated.is_some() && media.ice.is_some() && media.ice == self.media.ice;
         if !settled {
-            self.nominated = 0;
+            self.nominated = None;
         }
         // RFC 3264 §8.4: who holds by the unspecified address takes nothing, and is where it was.
         let nowhere = media.remote.ip().is_unspecified();
@@ -367,8 +367,8 @@ impl Session {
             Checked::Answered { response, nominated } => {
                 match (channel, nominated) {
                     // Peers of RFC 5245 may nominate every pair they find; the best one is meant (its §8.1.1.2).
-                    (Channel::Rtp, Some(priority)) if priority >= self.nominated => {
-                        self.nominated = priority;
+                    (Channel::Rtp, nominated @ Some(_)) if nominated >= self.nominated => {
+                        self.nominated = nominated;
                         self.latch.nominate(from, now);
                     }
                     (Channel::Rtcp, Some(_)) => self.reports.nominate(from),
@@ -665,7 +665,7 @@ impl Session {
             (Channel::Rtcp, self.reports.remote(&self.media, &self.latch))
         };
         // RFC 3264 §8.4: a hold by the unspecified address leaves nowhere to send reports to either, but where ICE chose.
-        let withheld = self.reports.are_withheld() && self.nominated == 0;
+        let withheld = self.reports.are_withheld() && self.nominated.is_none();
         if withheld || remote.ip().is_unspecified() {
             return;
         }

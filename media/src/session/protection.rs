@@ -40,7 +40,8 @@ impl Protection {
             self.sender = Sender::new(&keys.sent);
         }
         if keys.received != self.keys.received {
-            self.former = Some(std::mem::replace(&mut self.receiver, Receiver::new(&keys.received)));
+            let receiver = self.receiver.rekeyed(&keys.received);
+            self.former = Some(std::mem::replace(&mut self.receiver, receiver));
         }
         self.keys = keys;
     }

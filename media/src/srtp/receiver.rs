@@ -29,6 +29,8 @@ pub struct Receiver {
     rtcp: Transform,
     pub(super) streams: Vec<Source>,
     pub(super) reporters: Vec<Source>,
+    /// Sources of the key before, with their highest indices.
+    before: Vec<(u32, u64)>,
 }
 
 /// Packets of one source, by their indices.
@@ -43,7 +45,17 @@ impl Receiver {
     /// Nothing received so far.
     pub fn new(master: &Master) -> Self {
         let (rtp, rtcp) = (Transform::new(master, Protocol::Rtp), Transform::new(master, Protocol::Rtcp));
-        Self { rtp, rtcp, streams: Vec::new(), reporters: Vec::new() }
+        Self { rtp, rtcp, streams: Vec::new(), reporters: Vec::new(), before: Vec::new() }
+    }
+
+    /// Nothing received so far, under the key that takes the place of this one. RFC 3711 §3.3.1 has rollover counters
+    /// go on when keys change; peers that set up each key from scratch begin at zero. Both are understood.
+    #[must_use]
+    pub fn rekeyed(&self, master: &Master) -> Self {
+        let heard = self.streams.iter().map(|source| (source.ssrc, source.highest));
+        // A key under which nothing came leaves what is known of the one before it.
+        let before = if self.streams.is_empty() { self.before.clone() } else { heard.collect() };
+        Self { before, ..Self::new(master) }
     }
 
     /// Makes an RTP packet of an SRTP packet.
@@ -61,7 +73,10 @@ impl Receiver {
             }
             None => {
                 let mut source = Source::first(header.ssrc, MAX_RTP, &self.streams)?;
-                let length = source.begin(header.sequence, |index| self.rtp.open_rtp(packet, header, index))?;
+                let before = self.before.iter().find(|(ssrc, _)| *ssrc == header.ssrc);
+                let goes_on = before.and_then(|(_, highest)| nearest(*highest, header.sequence));
+                let open = |index| self.rtp.open_rtp(packet, header, index);
+                let length = source.begin(header.sequence, goes_on, open)?;
                 self.streams.push(source);
                 length
             }
@@ -101,15 +116,20 @@ impl Source {
     }
 
     /// Opens the first RTP packet that comes. The rollover counter of its sender began at zero (RFC 3711 §3.3.1), and
-    /// is one by now if its number is low and those before the wrap were lost, or came before anybody listened.
-    fn begin(&mut self, sequence: u16, mut open: impl FnMut(u64) -> Result<usize, Error>) -> Result<usize, Error> {
-        let index = u64::from(sequence);
-        let opened = self.take(index, || open(index));
-        if opened.is_ok() || index >= CYCLE / 2 {
-            return opened;
-        }
-        let wrapped = index + CYCLE;
-        self.take(wrapped, || open(wrapped)).or(opened)
+    /// is one by now if its number is low and those before the wrap were lost, or came before anybody listened. One
+    /// that was there under the key before may count on instead: then the packet's index is `goes_on`.
+    fn begin(
+        &mut self,
+        sequence: u16,
+        goes_on: Option<u64>,
+        mut open: impl FnMut(u64) -> Result<usize, Error>,
+    ) -> Result<usize, Error> {
+        let first = u64::from(sequence);
+        let wrapped = Some(first + CYCLE).filter(|_| first < CYCLE / 2);
+        let goes_on = goes_on.filter(|index| *index != first && Some(*index) != wrapped);
+        let opened = self.take(first, || open(first));
+        let mut others = wrapped.into_iter().chain(goes_on);
+        opened.or_else(|error| others.find_map(|index| self.take(index, || open(index)).ok()).ok_or(error))
     }
 
     /// Opens a packet whose index is new, and only then counts it.

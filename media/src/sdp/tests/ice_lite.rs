@@ -72,10 +72,34 @@ fn rfc8839_4_4_credentials_change_when_the_peer_starts_ice_anew_and_only_then() 
     let restarted = say(&ICE.replace("8hhY", "9hhY"));
     let (before, after) = (first.media.ice.unwrap(), restarted.media.ice.unwrap());
     assert!(before.fragment != after.fragment && before.password != after.password);
+}
+
+/// Who asks for an offer in mid-call may be about to connect us with somebody else.
+#[test]
+fn rfc8839_7_5_an_offer_that_is_asked_of_us_starts_ice_anew_with_its_answer() {
+    let mut negotiation = Negotiation::new(lite());
+    let first = negotiation.answer(ICE.as_bytes(), Direction::SendRecv).unwrap().media.ice.unwrap();
     let offer = negotiation.offer(Direction::SendRecv);
-    assert_eq!(values(&offer, "ice-ufrag"), [after.fragment.as_str()], "our own offers go on with it");
+    let offered = [values(&offer, "ice-ufrag")[0], values(&offer, "ice-pwd")[0]];
+    assert!(offered[0] != first.fragment && offered[1] != first.password);
     assert_eq!(values(&offer, "rtcp-mux"), [""]);
-    let answer = ICE.replace("m=audio 45664 RTP/AVPF 96 0 97", "m=audio 45664 RTP/AVPF 0 97");
-    let media = negotiation.accept(answer.as_bytes()).unwrap();
-    assert_eq!((media.ice, media.rtcp_mux), (Some(after), true));
+    let refreshed = negotiation.answer(ICE.as_bytes(), Direction::SendRecv).unwrap();
+    assert_eq!(refreshed.media.ice, Some(first), "nobody answered it");
+    negotiation.offer(Direction::SendRecv);
+    let other = ICE.replace("8hhY", "9hhY").replace("RTP/AVPF 96 0 97", "RTP/AVPF 0 97");
+    let media = negotiation.accept(other.as_bytes()).unwrap();
+    let agreed = media.ice.unwrap();
+    assert_eq!([agreed.fragment.as_str(), agreed.password.as_str()], offered);
+    assert!(media.rtcp_mux);
+    let held = negotiation.answer(format!("{other}a=sendonly\r\n").as_bytes(), Direction::SendRecv).unwrap();
+    assert_eq!(held.media.ice, Some(agreed), "the agent is the one that answered");
+}
+
+#[test]
+fn rfc8839_5_3_a_mismatch_is_told_in_answers_only() {
+    let mut negotiation = Negotiation::new(lite());
+    let rewritten = ICE.replace("m=audio 45664", "m=audio 9000");
+    negotiation.answer(rewritten.as_bytes(), Direction::SendRecv).unwrap();
+    let offer = negotiation.offer(Direction::SendRecv);
+    assert!(!text(&offer).contains("ice"), "{}", text(&offer));
 }

@@ -121,6 +121,19 @@ fn rfc4733_2_1_events_of_an_answer_at_several_clocks_may_all_come() {
     assert_eq!(kept, (Some(event(98, 8_000)), &[][..]), "an answer of ours has one");
 }
 
+/// Numbers are looked up in the mappings one by one: 20,000 of them in 2,000 lines would take the time of other calls. And
+/// what is agreed twice would stand twice in our next offer.
+#[test]
+fn a_payload_type_that_is_named_again_says_nothing_new() {
+    let mut negotiation = Negotiation::new(Local { codecs: vec![Codec::G722, Codec::Pcmu], ..local() });
+    negotiation.offer(Direction::SendRecv);
+    let answer = one("m=audio 4000 RTP/AVP 9 0 101 0 9 101\r\na=rtpmap:101 telephone-event/8000\r\n");
+    let media = negotiation.accept(answer.as_bytes()).unwrap();
+    assert_eq!((media.codec, &media.others[..]), (Codec::G722, &[(0, Codec::Pcmu)][..]));
+    assert_eq!((media.telephone_event, &media.other_events[..]), (Some(event(101, 8_000)), &[][..]));
+    assert_eq!(m_lines(&negotiation.offer(Direction::SendRecv)), ["m=audio 20000 RTP/AVP 9 0 101"]);
+}
+
 #[test]
 fn rfc3264_8_3_2_all_events_that_were_agreed_on_keep_their_numbers_in_our_next_offer() {
     let mut negotiation = Negotiation::new(both());

@@ -199,6 +199,20 @@ fn rfc8445_9_the_nominated_pair_outlives_hold_and_yields_to_a_restart() {
     assert_eq!(call.sent.last().unwrap().1.remote, address(PHONE));
 }
 
+/// RFC 8839 §4.4.1.2.1: before a pair is nominated the default destination may change, and ICE goes on.
+#[test]
+fn rfc8839_4_4_1_2_1_until_a_pair_is_nominated_another_default_destination_is_followed() {
+    let ours = credentials(0);
+    let mut call = with(|media| media.ice = Some(ours.clone()));
+    call.receive(NAT, &check(&ours, false));
+    call.run(ms(50));
+    let elsewhere = address("192.0.2.1:6000");
+    let moved = Negotiated { remote: elsewhere, ice: Some(ours), ..media(Codec::Pcmu, Direction::SendRecv) };
+    call.session.renegotiate(moved, call.now);
+    call.run(ms(50));
+    assert_eq!(call.sent.last().unwrap().1.remote, elsewhere);
+}
+
 #[test]
 fn rfc7983_without_ice_a_check_is_noise() {
     let mut call = Call::new(MU);

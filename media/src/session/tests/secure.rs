@@ -276,6 +276,28 @@ fn rfc3711_3_3_1_under_a_new_key_wraps_of_our_numbers_count_anew() {
     assert_eq!(opened(&secure.call, sent, &mut Receiver::new(&new.sent)).len(), 5);
 }
 
+/// §3.3.1: a phone need not begin at zero under its next key, as most do.
+#[test]
+fn rfc3711_3_3_1_a_phone_that_counts_on_under_its_next_key_is_heard() {
+    let (old, new) = (keys(Suite::AesCm128Sha1_80, 1, 2), keys(Suite::AesCm128Sha1_80, 3, 4));
+    let mut secure = Secure::new(&old);
+    for number in [65_530, 20_000, 50_000] {
+        secure.call.sequence = number;
+        secure.phone_sends(&[1; 160]);
+    }
+    secure.call.session.renegotiate(secure_media(&new), secure.call.now);
+    secure.phone = Sender::new(&new.received);
+    // These are not sent: they turn the phone's counter to where it was.
+    for number in [65_530, 20_000] {
+        secure.call.sequence = number;
+        secure.packet(&[2; 160]);
+    }
+    secure.call.sequence = 50_001;
+    (0..10).for_each(|_| secure.phone_sends(&[3; 160]));
+    assert_eq!(secure.call.session.stats().unbelieved, Unbelieved::default());
+    assert!(secure.call.heard_bytes().contains(&3));
+}
+
 #[test]
 fn rtcp_on_the_port_of_rtp_is_told_apart_before_it_is_decrypted() {
     let keys = keys(Suite::AeadAes256Gcm, 1, 2);

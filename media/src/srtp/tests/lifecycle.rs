@@ -46,6 +46,31 @@ fn rfc3711_3_3_1_a_source_that_is_first_heard_behind_its_wrap_is_understood() {
     }
 }
 
+/// §3.3.1 has rollover counters go on when keys change, which whoever sets up each key from scratch does not.
+#[test]
+fn rfc3711_3_3_1_under_the_next_key_a_source_may_count_on_or_begin_anew() {
+    for suite in Suite::ALL {
+        let (old, unused, new) = (master(suite, 1), master(suite, 2), master(suite, 3));
+        let mut before = Receiver::new(&old);
+        for packet in protect(&mut Sender::new(&old), [0, 30_000, 60_000, 20_000, 50_000, 10_000, 40_000]) {
+            receive(&mut before, &packet).unwrap();
+        }
+        let highest = before.streams[0].highest;
+        assert_eq!(highest, 2 * 65_536 + 40_000, "two wraps");
+        let mut counting_on = Sender::new(&new);
+        counting_on.last = Some((SSRC, highest));
+        for (mut sender, expected) in [(counting_on, highest + 3), (Sender::new(&new), 40_003)] {
+            let packets = protect(&mut sender, 40_001..=40_003);
+            for mut receiver in [before.rekeyed(&new), before.rekeyed(&unused).rekeyed(&new)] {
+                let heard = [1, 0, 1, 2].map(|n| receive(&mut receiver, &packets[n]));
+                assert_eq!(heard, [Ok(()), Ok(()), Err(Error::Replayed), Ok(())], "{suite:?}");
+                assert_eq!(receiver.streams[0].highest, expected, "{suite:?}");
+            }
+            assert_eq!(receive(&mut before.rekeyed(&unused), &packets[0]), Err(Error::Unauthentic), "{suite:?}");
+        }
+    }
+}
+
 #[test]
 fn rfc3711_3_3_2_what_is_older_than_the_window_is_refused() {
     let master = master(Suite::AeadAes128Gcm, 1);
