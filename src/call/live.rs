@@ -386,7 +386,7 @@ impl Live {
                     self.open = None;
                     self.debt.settled();
                 }
-                return self.when_silent(desk, now);
+                return self.heard_out(desk, now);
             }
             providers::Event::AssistantText { utterance, delta } => {
                 if !self.is_stale(utterance) && self.may_speak() {
@@ -477,6 +477,15 @@ impl Live {
             }
         }
         GO_ON
+    }
+
+    /// Goes on with whatever waits for the end of speech, once all is known of what was heard: who says late that there was
+    /// no more may do so when the last of it has left, and a call that ended before would not have it in its record.
+    fn heard_out(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        while let Some(event) = self.media.poll_event() {
+            self.on_media(event, desk, now)?;
+        }
+        self.when_silent(desk, now)
     }
 
     /// Goes on with whatever waits for the end of speech.
