@@ -167,6 +167,7 @@ impl Live {
     }
 
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        let pressing = self.is_pressing();
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
         self.fill_silence(desk, now);
@@ -175,6 +176,9 @@ impl Live {
         self.mind_provider(desk, now)?;
         self.resume_after_keys(desk, now);
         self.relay_keys(desk, now);
+        if pressing && !self.is_pressing() {
+            self.heard_out(desk, now)?;
+        }
         let typed = self.keypad.handle_timeout(now);
         self.on_typed(typed, desk, now)?;
         match &self.phase {
@@ -488,9 +492,9 @@ impl Live {
         self.when_silent(desk, now)
     }
 
-    /// Goes on with whatever waits for the end of speech.
+    /// Goes on with whatever waits for the end of speech, and of the keys that the assistant presses.
     fn when_silent(&mut self, desk: &mut Desk, now: Instant) -> Flow {
-        if !self.is_silent() {
+        if !self.is_silent() || self.is_pressing() {
             return GO_ON;
         }
         match &self.phase {

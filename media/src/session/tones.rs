@@ -48,6 +48,11 @@ impl Tones {
 }
 
 impl Session {
+    /// Whether keys of ours wait to be pressed, or are being pressed.
+    pub fn is_pressing(&self) -> bool {
+        self.downlink.digits.is_pressing()
+    }
+
     /// What keys sound in a piece of the uplink, unless they are ours that come back.
     pub(super) fn hear_tones(&mut self, piece: &Piece, now: Instant) {
         let Some(tones) = &mut self.tones else { return };

@@ -60,6 +60,11 @@ impl Live {
         desk.commands.extend(self.relay.poll(desk.leg, now));
     }
 
+    /// Whether keys of ours are on their way: a BYE or a REFER would cut them short.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.media.is_pressing() || self.relay.is_pressing()
+    }
+
     /// A key was pressed. Nobody's, while the caller is being handed over or said goodbye to.
     pub(super) fn on_key(&mut self, key: char, desk: &mut Desk, now: Instant) -> Flow {
         desk.emit(Event::Dtmf(key));

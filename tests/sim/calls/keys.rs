@@ -143,8 +143,7 @@ fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
 /// The keys that went out by INFO, and the packets that bear events or tones.
 fn sent_keys(world: &mut World) -> (String, usize, usize) {
     let (mut events, mut tones, end) = (0, 0, world.now + Duration::from_secs(2));
-    while world.now < end {
-        let (at, _) = world.call.poll_timeout().unwrap();
+    while let Some((at, _)) = world.call.poll_timeout().filter(|(at, _)| *at < end) {
         world.now = at;
         world.call.handle_timeout(at);
         while let Some(transmit) = world.call.poll_transmit() {
@@ -183,6 +182,25 @@ fn the_assistant_presses_keys_in_the_way_of_the_phone_system() {
         let answers = sent(&world.outgoing, "conversation.item.create");
         let answered = answers.iter().any(|item| item.to_string().contains("pressed"));
         assert_eq!(answered, expected != ("", 0, 0), "{dtmf:?}: the model is told");
+    }
+}
+
+/// A model that has a door opened calls both tools in one breath.
+#[test]
+fn a_call_that_the_assistant_ends_ends_when_her_keys_are_pressed() {
+    for (dtmf, expected) in [(Dtmf::Auto, ("", 16, 0)), (Dtmf::Info, ("9#", 0, 0)), (Dtmf::Inband, ("", 0, 10))] {
+        let mut world = keyed_by(dtmf, model::offer(""));
+        for tool in [("press_keys", r##"{"keys":"9#"}"##), ("end_call", "{}")] {
+            let mut messages = world.model.begin();
+            messages.extend(world.model.finish(Some(tool)));
+            world.provider(messages);
+        }
+        assert!(!world.hung_up(), "{dtmf:?}: no key is pressed yet");
+        let begun = world.now;
+        let (infos, events, tones) = sent_keys(&mut world);
+        assert_eq!((infos.as_str(), events, tones), expected, "{dtmf:?}");
+        assert!(world.hung_up() && world.now - begun < Duration::from_millis(500), "{dtmf:?}: and no longer");
+        assert_eq!(world.outcome(), Some(Outcome::Completed));
     }
 }
 
