@@ -11,6 +11,8 @@ use std::{
 const RELAY: &str = "application/dtmf-relay";
 /// How long a key is said to have been held.
 const HELD_MS: u16 = 100;
+/// Within this the tone is over of whoever takes the INFO, which may have to be sent twice (RFC 3261 §17.1.2.2).
+pub const SOUNDS_WITHIN: Duration = Duration::from_millis(500 + HELD_MS as u64);
 /// From one INFO to the next: a key and the pause behind it. Closer together they might overtake each other.
 const DISTANCE: Duration = Duration::from_millis(200);
 /// The most keys that wait: as many as wait to be sent as events.
@@ -85,8 +87,8 @@ impl Relay {
         Some(Command::Info { leg, content_type: RELAY.to_owned(), body })
     }
 
-    /// Whether keys wait, or the last of them has been gone for less than it takes to press it, as far as [`Self::poll`] has
-    /// found out.
+    /// Whether keys wait, or the last of them has been gone for less than it takes to press it, as far as
+    /// [`Self::poll`] has found out.
     pub fn is_pressing(&self) -> bool {
         self.free_at.is_some() || !self.waiting.is_empty()
     }

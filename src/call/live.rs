@@ -483,8 +483,9 @@ impl Live {
         GO_ON
     }
 
-    /// Goes on with whatever waits for the end of speech, once all is known of what was heard: who says late that there was
-    /// no more may do so when the last of it has left, and a call that ended before would not have it in its record.
+    /// Goes on with whatever waits for the end of speech, once all is known of what was heard: who says late that there
+    /// was no more may do so when the last of it has left, and a call that ended at once would not have that in its
+    /// record.
     fn heard_out(&mut self, desk: &mut Desk, now: Instant) -> Flow {
         while let Some(event) = self.media.poll_event() {
             self.on_media(event, desk, now)?;

@@ -131,6 +131,7 @@ fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
     let secretary = model::secretary(|row| row.dtmf_menu = Some(r#"{"may_press": true}"#.into()));
     let mut setup = model::setup(secretary, (LEG, model::invite(Some(offer))), "127.0.0.1:20000".parse().unwrap(), 7);
     setup.settings.dtmf = dtmf;
+    setup.settings.listening.inband_dtmf = true; // counts where `dtmf` leaves it open
     world.call = Call::new(setup, world.now);
     world.commands.clear();
     world.drain();
@@ -138,6 +139,11 @@ fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
     world.provider(vec![Model::created()]);
     world.provider(vec![Model::updated()]);
     world
+}
+
+/// The offer of a phone system without telephone-events.
+fn without_events() -> Vec<u8> {
+    String::from_utf8(model::offer("")).unwrap().replace(" 101\r\n", "\r\n").into_bytes()
 }
 
 /// The keys that went out by INFO, and the packets that bear events or tones.
@@ -164,7 +170,6 @@ fn sent_keys(world: &mut World) -> (String, usize, usize) {
 
 #[test]
 fn the_assistant_presses_keys_in_the_way_of_the_phone_system() {
-    let without_events = || String::from_utf8(model::offer("")).unwrap().replace(" 101\r\n", "\r\n").into_bytes();
     for (dtmf, offer, expected) in [
         (Dtmf::Auto, model::offer(""), ("", 16, 0)),
         (Dtmf::Auto, without_events(), ("9#", 0, 0)),
@@ -261,6 +266,24 @@ fn a_recording_goes_on_when_the_last_key_has_been_let_go_for_long_enough() {
         assert_eq!(now(&world), RecordingNow::Yes, "{told:?}, {packets} packets: still for two seconds");
         let pressed = world.events.iter().filter(|event| matches!(event, Event::Dtmf('5'))).count();
         assert_eq!(pressed, 1, "{told:?}, {packets} packets");
+    }
+}
+
+/// What goes out by INFO may be sounded on a line that gives it back.
+#[test]
+fn our_keys_by_info_that_come_back_as_tones_are_not_the_callers() {
+    for (after, pressed) in [(0, false), (500, false), (3_000, true)] {
+        let mut world = keyed_by(Dtmf::Auto, without_events());
+        let mut messages = world.model.begin();
+        messages.extend(world.model.finish(Some(("press_keys", r#"{"keys":"5"}"#))));
+        world.provider(messages);
+        world.wait(Duration::from_millis(after));
+        for n in 0..10 {
+            world.wait(PTIME);
+            world.call.handle_rtp(model::caller(), &held(Told::Tone, n, 10), world.now);
+            world.drain();
+        }
+        assert_eq!(world.events.contains(&Event::Dtmf('5')), pressed, "{after} ms later");
     }
 }
 
