@@ -11,6 +11,8 @@ use std::{
 const RELAY: &str = "application/dtmf-relay";
 /// How long a key is said to have been held.
 const HELD_MS: u16 = 100;
+/// Within this the tone is over of whoever takes the INFO, which may have to be sent twice (RFC 3261 §17.1.2.2).
+pub const SOUNDS_WITHIN: Duration = Duration::from_millis(500 + HELD_MS as u64);
 /// From one INFO to the next: a key and the pause behind it. Closer together they might overtake each other.
 const DISTANCE: Duration = Duration::from_millis(200);
 /// The most keys that wait: as many as wait to be sent as events.
@@ -78,10 +80,17 @@ impl Relay {
         if self.free_at.is_some_and(|at| now < at) {
             return None;
         }
+        self.free_at = None;
         let key = self.waiting.pop_front()?.to_ascii_uppercase();
         self.free_at = Some(now + DISTANCE);
         let body = format!("Signal={key}\r\nDuration={HELD_MS}\r\n").as_str().into();
         Some(Command::Info { leg, content_type: RELAY.to_owned(), body })
+    }
+
+    /// Whether keys wait, or the last of them has been gone for less than it takes to press it, as far as
+    /// [`Self::poll`] has found out.
+    pub fn is_pressing(&self) -> bool {
+        self.free_at.is_some() || !self.waiting.is_empty()
     }
 
     /// When the next one is due.
@@ -128,6 +137,8 @@ mod tests {
             let Some((at, _)) = relay.deadline() else { break };
             now = at;
         }
+        assert!(relay.is_pressing(), "the last key takes as long as the others");
+        assert_eq!((relay.poll(leg, now + DISTANCE), relay.is_pressing()), (None, false));
         let expected = ['1', '*', '#', 'D'];
         assert_eq!(sent, (0..).map(|n| DISTANCE * n).zip(expected).collect::<Vec<_>>());
         assert!(!relay.press(&"5".repeat(MAX_WAITING + 1)) && relay.waiting.is_empty());

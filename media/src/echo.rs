@@ -44,6 +44,11 @@ const PROOF: u32 = 30;
 /// So many slots of ours without any echo, and there is none any more: a canceller has learnt the way, or chance had
 /// proven it.
 const ABSENT: u32 = 60;
+/// A proven way that a caller spoke over is seen again in so many slots in which what is due by it comes, neither more
+/// nor less: sooner than a voice is confirmed.
+const SEEN_AGAIN: u32 = 8;
+/// What comes is less than that, and no echo by this way. Telephones compress.
+const TOO_LITTLE: f32 = 0.5;
 /// How far echo rises above what is expected: slots do not line up, and telephones compress.
 const MARGIN: f32 = 1.6;
 /// The line's own noise is the quietest that was heard in two such times, in slots: nobody speaks for so long without a
@@ -69,6 +74,8 @@ pub struct Guard {
     heard: Envelope,
     likeness: Likeness,
     path: Option<Path>,
+    /// The one before, which was proven: somebody speaks over it, perhaps.
+    hidden: Option<Hidden>,
     /// A way was proven: there is an echo on this line.
     proven: bool,
     /// Slots in a row in which none of it was heard though we spoke.
@@ -121,6 +128,14 @@ struct Path {
     shown: u32,
 }
 
+/// A proven way by which something else comes than echo.
+#[derive(Clone, Copy, Debug)]
+struct Hidden {
+    path: Path,
+    /// Slots in a row, of those in which something is due by it, in which that came.
+    matching: u32,
+}
+
 impl Default for Guard {
     fn default() -> Self {
         Self::new()
@@ -136,6 +151,7 @@ impl Guard {
             heard: Envelope::new(),
             likeness: Likeness::new(),
             path: None,
+            hidden: None,
             proven: false,
             without: 0,
             noise: Noise::new(),
@@ -153,7 +169,7 @@ impl Guard {
     /// the first echo of a call passes for a tenth of a second before it is known for one.
     pub fn is_echo(&mut self, samples: &[i16], at: Instant) -> bool {
         let slot = self.slot(at);
-        let Self { played, heard, likeness, path, proven, without, noise, .. } = self;
+        let Self { played, heard, likeness, path, hidden, proven, without, noise, .. } = self;
         if heard.catch_up(slot, MOST_DRIFT) {
             *likeness = Likeness::new();
         }
@@ -168,17 +184,24 @@ impl Guard {
                 *without = ABSENT.min(*without + 1);
             }
             *proven &= *without < ABSENT;
+            let before = *path;
             let least = if path.is_some() { LEAST_FOR_CHANGE } else { LEAST_FOR_FIRST };
             let found = likeness.path(least);
             *path = found.map(|(delay, gain)| Path { delay, gain, expected: 0.0, shown: 0 }.after(*path)).or(*path);
             *path = path.filter(|path| likeness.is_kept(path.delay));
+            *hidden = before.and_then(|before| before.hidden_by(*path)).or(*hidden).filter(|_| *proven);
+            *hidden = hidden.filter(|_| path.is_none_or(|path| path.shown < PROOF));
+            if let Some(hidden) = hidden {
+                hidden.hear(slot, played, above, noise);
+            }
             if let Some(path) = path {
                 path.shown += u32::from(likeness.shows(path.delay));
                 *proven |= path.shown >= PROOF;
                 path.expected = (path.gain * played.around(slot, path.delay)).max(path.expected * DECAY);
             }
             loudest = loudest.max(level);
-            expected = expected.max(path.map_or(0.0, |path| path.expected.hypot(noise)));
+            let known = [*path, hidden.and_then(Hidden::seen)].into_iter().flatten();
+            expected = known.fold(expected, |most, path| most.max(path.expected.hypot(noise)));
         });
         loudest > FAINTEST && loudest <= MARGIN * expected
     }
@@ -186,7 +209,8 @@ impl Guard {
     /// Whether an echo that could be heard is due in what [`Self::is_echo`] was asked about last, on a line that was
     /// proven to have one. Where none is, what was taken for one may be the line's own noise, or by chance the caller.
     pub fn is_due(&self) -> bool {
-        self.proven && self.path.is_some_and(|path| path.expected > FAINTEST)
+        let mut known = [self.path, self.hidden.and_then(Hidden::seen)].into_iter().flatten();
+        self.proven && known.any(|path| path.expected > FAINTEST)
     }
 
     fn slot(&mut self, at: Instant) -> u64 {
@@ -220,6 +244,33 @@ impl Path {
             gain: known.gain + (self.gain - known.gain) / 8.0,
             ..Self { delay: self.delay, ..known }
         })
+    }
+}
+
+impl Path {
+    /// Where it is proven, and what is known from here on is another or none: a caller speaks over it, perhaps.
+    fn hidden_by(self, path: Option<Self>) -> Option<Hidden> {
+        let is_same = path.is_some_and(|path| path.delay.abs_diff(self.delay) <= 1);
+        (self.shown >= PROOF && !is_same).then_some(Hidden { path: self, matching: 0 })
+    }
+}
+
+impl Hidden {
+    /// One slot, in which so much was heard above the line's noise.
+    fn hear(&mut self, slot: u64, played: &Envelope, above: f32, noise: f32) {
+        let Path { delay, gain, expected, .. } = self.path;
+        self.path.expected = (gain * played.around(slot, delay)).max(expected * DECAY);
+        let due = gain * played.least_around(slot, delay);
+        if due > 2.0 * FAINTEST {
+            let most = MARGIN * self.path.expected.hypot(noise);
+            let matches = above >= TOO_LITTLE * due && above.hypot(noise) <= most;
+            self.matching = if matches { SEEN_AGAIN.min(self.matching + 1) } else { 0 };
+        }
+    }
+
+    /// The way, while it is the echo that comes by it.
+    fn seen(self) -> Option<Path> {
+        (self.matching >= SEEN_AGAIN).then_some(self.path)
     }
 }
 
@@ -341,6 +392,12 @@ impl Envelope {
     fn around(&self, slot: u64, delay: usize) -> f32 {
         let before = |delay: usize| self.level(slot.checked_sub(delay as u64));
         before(delay.saturating_sub(1)).max(before(delay)).max(before(delay + 1))
+    }
+
+    /// The lowest there: at least so much was played.
+    fn least_around(&self, slot: u64, delay: usize) -> f32 {
+        let before = |delay: usize| self.level(slot.checked_sub(delay as u64));
+        before(delay.saturating_sub(1)).min(before(delay)).min(before(delay + 1))
     }
 }
 
@@ -618,6 +675,40 @@ mod tests {
         assert!(proven - found > 10, "found at {found}, proven at {proven}");
         let (found, proven) = first(start / 20 + theirs.len() / PACKET);
         assert!(proven - found < 3, "found again at {found}, known at {proven}");
+    }
+
+    /// "Uh-huh" over an echo, and she goes on: her voice is not to be taken for the caller's until theirs is forgotten.
+    #[test]
+    fn a_proven_way_is_known_again_soon_after_a_caller_spoke_over_it() {
+        let ours = ["pt-rhvoice-leticia-0", "pt-rhvoice-leticia-6", "pt-rhvoice-leticia-5"].map(fixture).concat();
+        let (start, theirs) = (1_500, &fixture("en-agent-pass")[..8_000]);
+        let judged = lost(&ours, &delayed(theirs, start), 0.2);
+        let end = start / 20 + theirs.len() / PACKET;
+        let after: Vec<&Judged> = judged.iter().filter(|it| it.packet >= end).skip(10).take(30).collect();
+        let known = after.iter().filter(|it| it.is_echo).count();
+        assert!(after.len() == 30 && known >= 27, "{known} of {}", after.len());
+    }
+
+    /// Where the echo is gone for good, or never was, less comes; where a caller speaks, more.
+    #[test]
+    fn a_way_is_seen_again_where_what_is_due_by_it_comes_and_neither_less_nor_more() {
+        let mut played = Envelope::new();
+        played.push(&[4_000; 100 * SLOT_SAMPLES], |_, _| {});
+        let path = Path { delay: 12, gain: 0.2, expected: 0.0, shown: PROOF };
+        let shown = |level: f32| {
+            let mut hidden = path.hidden_by(None).expect("it is proven");
+            let seen = (60..100).position(|slot| {
+                hidden.hear(slot, &played, level, 0.0);
+                hidden.seen().is_some()
+            });
+            hidden.hear(60, &played, 4_000.0, 0.0);
+            assert!(hidden.seen().is_none(), "a caller speaks over it again");
+            seen
+        };
+        assert_eq!([800.0, 500.0, 1_200.0].map(shown), [Some(7); 3]);
+        assert_eq!([300.0, 1_400.0, 4_000.0].map(shown), [None; 3]);
+        assert!(path.hidden_by(Some(Path { delay: 13, ..path })).is_none(), "the same way");
+        assert!(Path { shown: PROOF - 1, ..path }.hidden_by(None).is_none(), "chance may have shown it");
     }
 
     /// Telephones learn to cancel it. What is like an echo then is so by chance.

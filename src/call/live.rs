@@ -167,6 +167,7 @@ impl Live {
     }
 
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        let pressing = self.is_pressing();
         self.media.handle_timeout(now);
         self.provider.handle_timeout(now);
         self.fill_silence(desk, now);
@@ -175,6 +176,9 @@ impl Live {
         self.mind_provider(desk, now)?;
         self.resume_after_keys(desk, now);
         self.relay_keys(desk, now);
+        if pressing && !self.is_pressing() {
+            self.heard_out(desk, now)?;
+        }
         let typed = self.keypad.handle_timeout(now);
         self.on_typed(typed, desk, now)?;
         match &self.phase {
@@ -390,7 +394,7 @@ impl Live {
                     self.open = None;
                     self.debt.settled();
                 }
-                return self.when_silent(desk, now);
+                return self.heard_out(desk, now);
             }
             providers::Event::AssistantText { utterance, delta } => {
                 if !self.is_stale(utterance) && self.may_speak() {
@@ -483,9 +487,19 @@ impl Live {
         GO_ON
     }
 
-    /// Goes on with whatever waits for the end of speech.
+    /// Goes on with whatever waits for the end of speech, once all is known of what was heard: who says late that there
+    /// was no more may do so when the last of it has left, and a call that ended at once would not have that in its
+    /// record.
+    fn heard_out(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        while let Some(event) = self.media.poll_event() {
+            self.on_media(event, desk, now)?;
+        }
+        self.when_silent(desk, now)
+    }
+
+    /// Goes on with whatever waits for the end of speech, and of the keys that the assistant presses.
     fn when_silent(&mut self, desk: &mut Desk, now: Instant) -> Flow {
-        if !self.is_silent() {
+        if !self.is_silent() || self.is_pressing() {
             return GO_ON;
         }
         match &self.phase {

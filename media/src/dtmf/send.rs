@@ -86,6 +86,11 @@ impl Sender {
         fits
     }
 
+    /// Whether digits wait, or one is being pressed, with the quiet behind it.
+    pub fn is_pressing(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// What the next packet time of `ptime` is used for; `None` when no digit waits.
     pub fn step(&mut self, ptime: Duration, means: Means) -> Option<Step> {
         let (digit, way) = *self.waiting.front()?;
@@ -146,7 +151,7 @@ mod tests {
         assert_eq!(durations[0], (160, false, true));
         assert_eq!(durations[4], (800, false, false));
         assert_eq!(durations[5..], [(800, true, false); 3]);
-        assert_eq!(steps.len(), 10);
+        assert_eq!((steps.len(), sender.is_pressing()), (10, false));
     }
 
     #[test]

@@ -132,8 +132,7 @@ impl Playout {
         self.fade.clear();
         let sounded = std::mem::take(&mut self.sounding);
         if let Some(front) = self.utterances.front_mut() {
-            let begun = front.played > 0 || !front.before.played.is_zero();
-            front.rises = front.rises.or((sounded && begun).then_some(0.0));
+            front.rises = front.rises.or((sounded && front.has_begun()).then_some(0.0));
         }
     }
 
@@ -224,7 +223,7 @@ impl Playout {
         // What is left when nothing follows in time is in mid-sound.
         let starves = waiting < self.frame && !ends;
         (self.waited, self.sounding) = (0, !starves);
-        let first = front.played == 0 && front.before.played.is_zero();
+        let first = !front.has_begun();
         let seam = (first && before && front.clicks()).then_some(0.0);
         if let Some(volume) = std::mem::replace(&mut front.rises, starves.then_some(0.0)).or(seam) {
             self.gain.rise(volume);
@@ -259,7 +258,7 @@ impl Playout {
             self.fade = self.fading(self.gain);
         }
         if let Some(front) = self.utterances.front_mut() {
-            front.rises = front.rises.or(self.sounding.then_some(0.0));
+            front.rises = front.rises.or((self.sounding && front.has_begun()).then_some(0.0));
         }
         self.sounding = false;
         self.paused = true;
@@ -318,10 +317,11 @@ impl Playout {
         self.overflowed
     }
 
-    /// The frames that follow a cut: one, or two short ones.
+    /// The frames that follow a cut: one, or two short ones. None where the utterance before has just ended: the next,
+    /// of which nothing was heard, is not to begin for it.
     fn fading(&mut self, gain: Gain) -> VecDeque<Taken> {
         let longest = self.codec.sample_rate().samples_in(FADE);
-        let Some(front) = self.utterances.front_mut() else { return VecDeque::new() };
+        let Some(front) = self.utterances.front_mut().filter(|front| front.has_begun()) else { return VecDeque::new() };
         let utterance = front.utterance;
         let audio = match (front.line.len(), self.last.take()) {
             // Its volume is that of the moment already.

@@ -21,11 +21,11 @@ pub(super) struct Queued {
     pub(super) utterance: UtteranceId,
     pub(super) line: Line,
     /// Samples taken for sending, at the line's rate.
-    pub(super) played: usize,
+    played: usize,
     /// Samples queued, at the line's rate.
     accepted: usize,
     /// What was counted before the call's codec changed.
-    pub(super) before: Before,
+    before: Before,
     pub(super) finished: bool,
     /// How many samples fade at its end, once that is near.
     ending: Option<usize>,
@@ -53,8 +53,8 @@ struct Run {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before {
-    pub(super) played: Duration,
+struct Before {
+    played: Duration,
     queued: Duration,
 }
 
@@ -74,6 +74,11 @@ impl Queued {
             early: 0,
             runs: VecDeque::new(),
         }
+    }
+
+    /// Whether any of it was taken for sending.
+    pub(super) fn has_begun(&self) -> bool {
+        self.played > 0 || !self.before.played.is_zero()
     }
 
     pub(super) fn heard(&self) -> Heard {

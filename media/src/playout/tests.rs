@@ -362,6 +362,27 @@ fn a_pause_that_ends_in_a_cut_is_over() {
 }
 
 #[test]
+fn of_what_has_not_begun_nothing_is_heard_when_it_is_cut_or_paused_right_behind_another() {
+    let between = || {
+        let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+        playout.play(one, &mu(vec![0x10; 160]));
+        playout.finish(one);
+        playout.play(two, &mu(vec![0x10; 320]));
+        assert_eq!(playout.take().map(|taken| taken.utterance), Some(one));
+        playout
+    };
+    let (mut cut, mut paused) = (between(), between());
+    let heard = Heard { utterance: UtteranceId(2), played: Duration::ZERO, queued: Duration::from_millis(40) };
+    assert_eq!((cut.cut(Tail::Fade), cut.take()), (Some(heard), None));
+    paused.pause(Tail::Fade);
+    assert_eq!((paused.take(), paused.heard(UtteranceId(2))), (None, Some(heard)));
+    paused.resume();
+    let first = paused.take();
+    assert_eq!(first.as_ref().map(|taken| taken.first), Some(true), "its beginning is told when it begins");
+    assert_eq!(bytes(first), [0x10; 160]);
+}
+
+#[test]
 fn the_bound_refuses_the_newest() {
     let mut playout = Playout::new(Codec::Pcmu, PTIME, Duration::from_millis(100));
     for n in 0..10 {

@@ -172,7 +172,7 @@ impl Downlink {
             self.playout.give_way();
         }
         if let Some(digit) = step.and_then(Step::digit) {
-            self.sounded.note(digit, now + self.pace.ptime());
+            self.sounded.note(digit, now + self.pace.ptime(), now);
         }
         match step {
             Some(Step::Event { event, first }) => Some(self.event(event, first, timestamp)),

@@ -48,6 +48,17 @@ impl Tones {
 }
 
 impl Session {
+    /// Whether keys of ours wait to be pressed, or are being pressed.
+    pub fn is_pressing(&self) -> bool {
+        self.downlink.digits.is_pressing()
+    }
+
+    /// A key of ours went out beside the audio: whoever takes it sounds it until `until` at the latest, and its line
+    /// may give that back.
+    pub fn sounds_elsewhere(&mut self, digit: char, until: Instant, now: Instant) {
+        self.downlink.sounded.note(digit, until, now);
+    }
+
     /// What keys sound in a piece of the uplink, unless they are ours that come back.
     pub(super) fn hear_tones(&mut self, piece: &Piece, now: Instant) {
         let Some(tones) = &mut self.tones else { return };
@@ -64,7 +75,7 @@ impl Session {
 }
 
 /// The keys that we pressed lately: their tones come back from a hybrid, strong enough to be recognised, whether we sound
-/// them ourselves or a gateway does that is told by events.
+/// them ourselves or a gateway does that is told by events or INFO.
 #[derive(Debug, Default)]
 pub(super) struct Sounded {
     /// Each digit once, and when its tone last ended.
@@ -73,8 +84,8 @@ pub(super) struct Sounded {
 
 impl Sounded {
     /// This key of ours sounds until then.
-    pub(super) fn note(&mut self, digit: char, until: Instant) {
-        self.keys.retain(|(other, ended)| *other != digit && until < *ended + WAY_BACK);
+    pub(super) fn note(&mut self, digit: char, until: Instant, now: Instant) {
+        self.keys.retain(|(other, ended)| *other != digit && now < *ended + WAY_BACK);
         self.keys.push((digit, until));
     }
 

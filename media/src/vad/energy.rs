@@ -11,6 +11,11 @@ const ABOVE_NOISE_DB: f32 = 6.0;
 const BINS: usize = 6;
 /// … of a quarter of a second each: pauses between words show it, steady noise becomes it.
 const STEPS_IN_BIN: u32 = 31;
+/// No line is as quiet as that.
+const NOTHING_DB: f32 = -99.0;
+/// So many steps (256 ms) without anything in them tell nothing of the line's noise: a packet was lost, or our echo
+/// taken out. What lasts longer is the silence of a machine.
+const LONGEST_GAP: u32 = 32;
 /// A tone's share of the power; companding noise takes less than a thousandth.
 const TONE_SHARE: f64 = 0.99;
 
@@ -28,16 +33,22 @@ pub(super) struct Gate {
     bins: VecDeque<f32>,
     quietest: f32,
     steps: u32,
+    /// Steps in a row without anything in them.
+    nothing: u32,
 }
 
 impl Gate {
     pub(super) fn new() -> Self {
-        Self { bins: VecDeque::with_capacity(BINS), quietest: f32::MAX, steps: 0 }
+        Self { bins: VecDeque::with_capacity(BINS), quietest: f32::MAX, steps: 0, nothing: 0 }
     }
 
     /// Whether there is sound in this step.
     pub(super) fn opens(&mut self, level_db: f32) -> bool {
         let open = level_db > self.threshold_db();
+        self.nothing = if level_db > NOTHING_DB { 0 } else { self.nothing.saturating_add(1) };
+        if (1..=LONGEST_GAP).contains(&self.nothing) {
+            return open;
+        }
         self.quietest = self.quietest.min(level_db);
         self.steps += 1;
         if self.steps == STEPS_IN_BIN {

@@ -3,12 +3,14 @@
 use super::{Assistant, Desk, Event, Flow, GO_ON, Live, Phase, Step, Transfer, Whom};
 use crate::{
     call::{keypad::Typed, rung::Occasion},
+    dtmf,
     record::Outcome,
     secretary::KeyAction,
 };
 use media::dtmf::Told;
 use providers::{Note, Respond, ToolCallId};
 use serde_json::json;
+use sip::Command;
 use std::time::Instant;
 
 impl Live {
@@ -57,7 +59,18 @@ impl Live {
 
     /// The key that is to go out by INFO, if it is time.
     pub(super) fn relay_keys(&mut self, desk: &mut Desk, now: Instant) {
-        desk.commands.extend(self.relay.poll(desk.leg, now));
+        let Some(info) = self.relay.poll(desk.leg, now) else { return };
+        if let Command::Info { content_type, body, .. } = &info
+            && let Some(key) = dtmf::of_info(content_type, body)
+        {
+            self.media.sounds_elsewhere(key, now + dtmf::SOUNDS_WITHIN, now);
+        }
+        desk.commands.push_back(info);
+    }
+
+    /// Whether keys of ours are on their way: a BYE or a REFER would cut them short.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.media.is_pressing() || self.relay.is_pressing()
     }
 
     /// A key was pressed. Nobody's, while the caller is being handed over or said goodbye to.

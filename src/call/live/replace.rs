@@ -581,7 +581,7 @@ impl Live {
             self.media.finish(utterance, now);
         }
         self.close_when_silent(outcome, cause, desk, now);
-        self.when_silent(desk, now)
+        self.heard_out(desk, now)
     }
 
     /// A transfer failed, and the assistant died meanwhile: the menu, the fallback extension, or the end.

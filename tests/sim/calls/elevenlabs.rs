@@ -157,3 +157,22 @@ fn an_agent_that_hangs_up_ends_the_call_when_its_goodbye_was_heard() {
     assert!(world.hung_up());
     assert_eq!(world.outcome(), Some(Outcome::Completed));
 }
+
+/// It says nowhere that it has said all: that is known from its silence, when the goodbye has been heard already.
+#[test]
+fn a_goodbye_whose_end_is_known_late_is_in_the_record() {
+    let mut world = connected(Some(model::offer("")));
+    world.call.handle_connected(world.now);
+    world.provider(vec![metadata("ulaw_8000", "ulaw_8000"), caller(1, "Bye.")]);
+    world.provider(vec![agent(2, "Goodbye."), audio(2, Duration::from_secs(1))]);
+    world.pass(Duration::from_millis(300), false);
+    world.provider(vec![event(
+        "client_tool_call",
+        "client_tool_call",
+        json!({"tool_name": "end_call", "tool_call_id": "t1", "parameters": {}, "event_id": 3}),
+    )]);
+    world.pass(Duration::from_millis(2_500), false);
+    assert!(world.hung_up());
+    let said: Vec<_> = world.record().unwrap().turns.iter().map(|turn| (turn.who, turn.text.as_str())).collect();
+    assert_eq!(said, [(Speaker::Caller, "Bye."), (Speaker::Assistant, "Goodbye.")]);
+}

@@ -131,6 +131,7 @@ fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
     let secretary = model::secretary(|row| row.dtmf_menu = Some(r#"{"may_press": true}"#.into()));
     let mut setup = model::setup(secretary, (LEG, model::invite(Some(offer))), "127.0.0.1:20000".parse().unwrap(), 7);
     setup.settings.dtmf = dtmf;
+    setup.settings.listening.inband_dtmf = true; // counts where `dtmf` leaves it open
     world.call = Call::new(setup, world.now);
     world.commands.clear();
     world.drain();
@@ -140,11 +141,15 @@ fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
     world
 }
 
+/// The offer of a phone system without telephone-events.
+fn without_events() -> Vec<u8> {
+    String::from_utf8(model::offer("")).unwrap().replace(" 101\r\n", "\r\n").into_bytes()
+}
+
 /// The keys that went out by INFO, and the packets that bear events or tones.
 fn sent_keys(world: &mut World) -> (String, usize, usize) {
     let (mut events, mut tones, end) = (0, 0, world.now + Duration::from_secs(2));
-    while world.now < end {
-        let (at, _) = world.call.poll_timeout().unwrap();
+    while let Some((at, _)) = world.call.poll_timeout().filter(|(at, _)| *at < end) {
         world.now = at;
         world.call.handle_timeout(at);
         while let Some(transmit) = world.call.poll_transmit() {
@@ -165,7 +170,6 @@ fn sent_keys(world: &mut World) -> (String, usize, usize) {
 
 #[test]
 fn the_assistant_presses_keys_in_the_way_of_the_phone_system() {
-    let without_events = || String::from_utf8(model::offer("")).unwrap().replace(" 101\r\n", "\r\n").into_bytes();
     for (dtmf, offer, expected) in [
         (Dtmf::Auto, model::offer(""), ("", 16, 0)),
         (Dtmf::Auto, without_events(), ("9#", 0, 0)),
@@ -183,6 +187,25 @@ fn the_assistant_presses_keys_in_the_way_of_the_phone_system() {
         let answers = sent(&world.outgoing, "conversation.item.create");
         let answered = answers.iter().any(|item| item.to_string().contains("pressed"));
         assert_eq!(answered, expected != ("", 0, 0), "{dtmf:?}: the model is told");
+    }
+}
+
+/// A model that has a door opened calls both tools in one breath.
+#[test]
+fn a_call_that_the_assistant_ends_ends_when_her_keys_are_pressed() {
+    for (dtmf, expected) in [(Dtmf::Auto, ("", 16, 0)), (Dtmf::Info, ("9#", 0, 0)), (Dtmf::Inband, ("", 0, 10))] {
+        let mut world = keyed_by(dtmf, model::offer(""));
+        for tool in [("press_keys", r##"{"keys":"9#"}"##), ("end_call", "{}")] {
+            let mut messages = world.model.begin();
+            messages.extend(world.model.finish(Some(tool)));
+            world.provider(messages);
+        }
+        assert!(!world.hung_up(), "{dtmf:?}: no key is pressed yet");
+        let begun = world.now;
+        let (infos, events, tones) = sent_keys(&mut world);
+        assert_eq!((infos.as_str(), events, tones), expected, "{dtmf:?}");
+        assert!(world.hung_up() && world.now - begun < Duration::from_millis(500), "{dtmf:?}: and no longer");
+        assert_eq!(world.outcome(), Some(Outcome::Completed));
     }
 }
 
@@ -243,6 +266,24 @@ fn a_recording_goes_on_when_the_last_key_has_been_let_go_for_long_enough() {
         assert_eq!(now(&world), RecordingNow::Yes, "{told:?}, {packets} packets: still for two seconds");
         let pressed = world.events.iter().filter(|event| matches!(event, Event::Dtmf('5'))).count();
         assert_eq!(pressed, 1, "{told:?}, {packets} packets");
+    }
+}
+
+/// What goes out by INFO may be sounded on a line that gives it back.
+#[test]
+fn our_keys_by_info_that_come_back_as_tones_are_not_the_callers() {
+    for (after, pressed) in [(0, false), (500, false), (3_000, true)] {
+        let mut world = keyed_by(Dtmf::Auto, without_events());
+        let mut messages = world.model.begin();
+        messages.extend(world.model.finish(Some(("press_keys", r#"{"keys":"5"}"#))));
+        world.provider(messages);
+        world.wait(Duration::from_millis(after));
+        for n in 0..10 {
+            world.wait(PTIME);
+            world.call.handle_rtp(model::caller(), &held(Told::Tone, n, 10), world.now);
+            world.drain();
+        }
+        assert_eq!(world.events.contains(&Event::Dtmf('5')), pressed, "{after} ms later");
     }
 }
 

@@ -379,6 +379,23 @@ fn a_caller_who_speaks_is_heard_and_the_end_is_told_even_if_the_phone_falls_sile
     assert_eq!(call.session.last_voice(), Some(last));
 }
 
+/// Noise at -50 dB, which is as loud as before where a packet of it is missing.
+#[test]
+fn the_noise_of_a_line_that_loses_packets_is_no_voice_by_its_loudness() {
+    let (mut call, mut random) = (Call::with(config(MU, vad::Engine::Energy)), Random::new(3));
+    for n in 0..400 {
+        let noise: Vec<i16> = (0..160).map(|_| random.below(361) as i16 - 180).collect();
+        let frame = g711::encode(Law::Mu, &noise);
+        if n == 150 {
+            call.events.clear(); // until a line is known, what is loud is a voice
+        }
+        if n >= 150 && n % 25 == 0 { call.phone_loses(&frame) } else { call.phone_sends(&frame) }
+    }
+    let speech: Vec<&Event> =
+        call.events.iter().map(|(_, event)| event).filter(|event| matches!(event, Event::Speech(_))).collect();
+    assert!(speech.is_empty(), "{speech:?}");
+}
+
 /// Our own voice comes back from the caller's line, 14 dB weaker and 80 ms later: nobody interrupted us.
 #[test]
 fn our_echo_is_not_the_caller() {
