@@ -13,7 +13,7 @@ use super::{
     next_connection::NextConnection,
     orders::{Wanted, Wish},
     receipts::Owed,
-    recorder::{Recorder, Sink, Title},
+    recorder::{Listing, Recorder, Sink, Title},
     requests::Requests,
     rtp_socket::Pair,
     signed_url,
@@ -479,11 +479,12 @@ impl Task {
     async fn keep_record(&mut self) {
         self.listeners = Listeners::default();
         let Some(mut record) = self.record.take() else { return };
+        let listing = self.sink.as_ref().map(Sink::listing);
         if let (Some(sink), Some(recording)) = (self.sink.take(), record.recording.take()) {
             record.recording = Some(sink.finish(recording).await);
         }
         let shares = record.shares.clone();
-        self.shared.records.record(*record);
+        keep(&self.shared, *record, listing);
         let receipts = std::mem::take(&mut self.receipts);
         let tab = self.tab.as_ref().map(Tab::correction);
         let owed =
@@ -615,6 +616,12 @@ impl Task {
             Endpoint::Engine => None,
         }
     }
+}
+
+/// Hands a record over, with the entry of its recording in the list of unfinished ones, which is done with when it is kept.
+fn keep(shared: &Shared, record: Conversation, listing: Option<Listing>) {
+    let recorder = shared.recorder.clone();
+    shared.records.record_and(record, move || recorder.kept(listing));
 }
 
 fn log_end(record: &Conversation) {

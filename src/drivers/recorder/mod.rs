@@ -7,6 +7,7 @@ mod days;
 mod erase;
 mod file;
 pub(crate) mod folder;
+mod listing;
 mod sounds;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use erase::Eraser;
 use file::{Closed, Tapefile};
 use folder::Then;
 pub use folder::{Receipt, is_in_use, receipts};
+pub use listing::Listing;
 use media::{
     SampleRate,
     recording::{Block, Summary},
@@ -53,7 +55,7 @@ pub struct Recorder {
     /// Media threads have runtimes of their own, which writing must not hold up.
     runtime: Handle,
     writers: Arc<Semaphore>,
-    /// A file is finished: there is something to upload.
+    /// A file is finished and the record of its call kept: there is something to upload.
     closed: Arc<Notify>,
 }
 
@@ -79,6 +81,7 @@ pub struct Sink {
     path: String,
     config: Arc<config::Recording>,
     dropped: u64,
+    listing: Listing,
 }
 
 impl Recorder {
@@ -119,26 +122,33 @@ impl Recorder {
         let (closing, closed) = oneshot::channel();
         let path = folder::path(title, self.config.format, self.config.key.is_some());
         record.recording = Some(placed(&self.config, torn(&path, &record.end_reason)));
+        let (directory, closes) = (&self.config.directory, Arc::clone(&self.closed));
+        let listing = Listing::new(directory, record.conversation_uuid, self.then(), closes);
         let request = file::Request {
-            directory: self.config.directory.clone(),
+            directory: directory.clone(),
             path: path.clone(),
             record,
             format: self.config.format,
             rate,
             key: self.config.key.clone(),
-            then: self.then(),
+            listing: listing.clone(),
         };
-        let (writers, finished) = (Arc::clone(&self.writers), Arc::clone(&self.closed));
+        let (writers, config) = (Arc::clone(&self.writers), Arc::clone(&self.config));
         self.runtime.spawn(
             async move {
                 let ended = write(request, batches, writers).await;
-                finished.notify_one();
                 // A call that waits no longer has said so in its record.
                 let _ = closing.send(ended);
             }
             .instrument(span),
         );
-        Sink { queue, batch: Vec::with_capacity(BATCH), closed, path, config: Arc::clone(&self.config), dropped: 0 }
+        Sink { queue, batch: Vec::with_capacity(BATCH), closed, path, config, dropped: 0, listing }
+    }
+
+    /// The record of a call is kept, which had this entry if it was recorded. Whoever keeps records does not wait for this disk.
+    pub fn kept(&self, listing: Option<Listing>) {
+        let (Some(listing), writers) = (listing, Arc::clone(&self.writers)) else { return };
+        self.runtime.spawn(async move { on_disk(&writers, move || listing.safe()).await });
     }
 }
 
@@ -160,6 +170,11 @@ impl Sink {
             }
             self.dropped += blocks;
         }
+    }
+
+    /// Its entry in the list of unfinished recordings, for [`Recorder::kept`].
+    pub fn listing(&self) -> Listing {
+        self.listing.clone()
     }
 
     /// The call is over: what its record says of the recording, once the file is closed or that takes too long.
