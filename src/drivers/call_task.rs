@@ -167,8 +167,8 @@ pub fn begin(new: NewCall, thread: Thread) -> impl Future<Output = ()> {
     }
 }
 
-/// Waits for the end of a call's task, and sees to the leg and the record of one that broke; that says what is known of its cost.
-pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, cost: Known, shared: &Shared) {
+/// Waits for the end of a call's task, and sees to the leg and the record of one that broke; that says what is known of it.
+pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, known: Known, shared: &Shared) {
     let why = match task.await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("the call's sockets failed: {error}"),
@@ -185,8 +185,8 @@ pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, c
         }
     }
     // Should the call have left its own record before it broke, that one counts: the store takes the first.
-    let record = facts.broken(&why, Utc::now(), cost.take());
-    shared.records.record(record.clone());
+    let (record, listing) = facts.broken(&why, Utc::now(), known.take());
+    keep(shared, record.clone(), listing);
     // Nobody watching is the ordinary case.
     let _ = shared.watch.send((facts.conversation_uuid, Event::Ended(Box::new(record))));
 }
@@ -439,7 +439,9 @@ impl Task {
             }
             if self.sink.is_none() {
                 let record = Box::new(self.call.unfinished(Instant::now()));
-                self.sink = Some(self.shared.recorder.open(&self.title, record, block.rate, Span::current()));
+                let sink = self.shared.recorder.open(&self.title, record, block.rate, Span::current());
+                self.meter.tapes(sink.taping());
+                self.sink = Some(sink);
             }
             if let Some(sink) = &mut self.sink {
                 sink.push(Arc::unwrap_or_clone(block));

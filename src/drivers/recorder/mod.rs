@@ -29,7 +29,11 @@ use media::{
     recording::{Block, Summary},
 };
 pub(super) use sounds::Sounds;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     runtime::Handle,
     sync::{Notify, Semaphore, mpsc, oneshot},
@@ -82,6 +86,23 @@ pub struct Sink {
     config: Arc<config::Recording>,
     dropped: u64,
     listing: Listing,
+}
+
+/// A recording in the making, as it is known outside of its call.
+#[derive(Debug)]
+pub struct Taping {
+    since: Instant,
+    /// But for how long it is.
+    recording: Recording,
+    listing: Listing,
+}
+
+impl Taping {
+    /// Its call broke: what the record of that says of it, and its entry in the list of unfinished recordings.
+    pub fn broken(self, why: &str) -> (Recording, Listing) {
+        let Self { since, recording, listing } = self;
+        (Recording { duration: since.elapsed(), problem: Some(why.to_owned()), ..recording }, listing)
+    }
 }
 
 impl Recorder {
@@ -170,6 +191,12 @@ impl Sink {
             }
             self.dropped += blocks;
         }
+    }
+
+    /// What is known of it should its call break.
+    pub fn taping(&self) -> Taping {
+        let recording = placed(&self.config, torn(&self.path, ""));
+        Taping { since: Instant::now(), recording, listing: self.listing() }
     }
 
     /// Its entry in the list of unfinished recordings, for [`Recorder::kept`].
