@@ -122,6 +122,8 @@ impl Recorder {
         let writers = Arc::new(Semaphore::new(WRITERS));
         let recorder = Self { config: Arc::clone(&config), runtime: Handle::current(), writers, closed };
         let (directory, then, closed) = (config.directory.clone(), recorder.then(), Arc::clone(&recorder.closed));
+        let placing = Arc::clone(&config);
+        let keep = move |record: &Conversation| keep(&here(&placing, record.clone()));
         recorder.runtime.spawn(async move {
             // It only logs: what it could not finish is tried again at the next start.
             let _ = spawn_blocking(move || folder::finish_orphans(&directory, then, &keep)).await;
@@ -237,6 +239,15 @@ fn placed(config: &config::Recording, recording: Recording) -> Recording {
     let key_id = path.and(config.key.as_ref()).map(Key::id);
     let node = path.map(|_| config.node.clone());
     Recording { store, key_id, node, ..recording }
+}
+
+/// The record of a call whose recording is finished by this server, whoever began it: from here it goes on.
+fn here(config: &config::Recording, mut record: Conversation) -> Conversation {
+    record.recording = record.recording.map(|recording| {
+        let key_id = recording.key_id.clone();
+        Recording { key_id, ..placed(config, recording) }
+    });
+    record
 }
 
 /// Writes what comes until its end, or until the disk refuses.

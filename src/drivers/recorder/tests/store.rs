@@ -241,6 +241,20 @@ async fn a_recording_that_only_the_store_has_is_noted_for_its_row() {
     assert_eq!((*domain_uuid, *conversation_uuid), (title("c").domain_uuid, title("c").conversation_uuid));
 }
 
+/// The process that died had another name, and no store.
+#[tokio::test]
+async fn the_record_of_a_killed_process_says_where_the_server_is_that_finished_it() {
+    let folder = Folder::new();
+    killed(&folder.0, RecordingFormat::Wav);
+    let ((at, _shelf), (keeping, kept)) = (store(0), std::sync::mpsc::channel());
+    let keep = move |record: &Conversation| keeping.send(record.clone()).map_err(io::Error::other);
+    let _later = Recorder::start(uploading(&folder.0, at), keep).unwrap();
+    uploaded(&folder.0).await;
+    let recording = kept.try_recv().unwrap().recording.unwrap();
+    assert_eq!((recording.node.as_deref(), recording.state), (Some("here"), State::Partial));
+    assert_eq!(recording.store, Some(format!("s3://bucket/pbx/{PATH}")));
+}
+
 /// It is in the store like any other, and its conversation says so.
 #[tokio::test]
 async fn what_a_killed_process_recorded_comes_into_the_store_with_a_record_that_says_so() {
