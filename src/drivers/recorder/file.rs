@@ -69,6 +69,8 @@ enum Encoding {
 #[derive(Debug)]
 pub(super) struct Closed {
     pub(super) file: Option<Kept>,
+    /// The path of a file that could not be closed: it is there without its name, and gets that at the next start.
+    left: Option<String>,
     /// How much of the call it has.
     duration: Duration,
     gaps: Vec<Span>,
@@ -147,10 +149,13 @@ impl Tapefile {
 
     /// The file gets its name. `problem` is why it ends early.
     pub(super) fn close(mut self, problem: Option<String>) -> Closed {
-        let (gaps, duration) = (std::mem::take(&mut self.gaps), self.time(self.at));
+        let (gaps, duration, path) = (std::mem::take(&mut self.gaps), self.time(self.at), self.path.clone());
         match self.keep() {
-            Ok(kept) => Closed { file: Some(kept), duration, gaps, problem },
-            Err(error) => Closed { file: None, duration, gaps, problem: problem.or_else(|| Some(error.to_string())) },
+            Ok(kept) => Closed { file: Some(kept), left: None, duration, gaps, problem },
+            Err(error) => {
+                let problem = problem.or_else(|| Some(error.to_string()));
+                Closed { file: None, left: Some(path), duration, gaps, problem }
+            }
         }
     }
 
@@ -262,19 +267,19 @@ pub(super) fn hex(sha256: &[u8]) -> String {
 impl Closed {
     /// There never was a file.
     pub(super) fn failed(error: &io::Error) -> Self {
-        Self { file: None, duration: Duration::ZERO, gaps: Vec::new(), problem: Some(error.to_string()) }
+        Self { file: None, left: None, duration: Duration::ZERO, gaps: Vec::new(), problem: Some(error.to_string()) }
     }
 
     /// The record of a recording whose call lasted as `recording` says.
     pub(super) fn describe(self, recording: Recording) -> Recording {
-        let Self { file, duration, mut gaps, problem } = self;
+        let Self { file, left, duration, mut gaps, problem } = self;
         if problem.is_none() && duration < recording.duration {
             gaps.push(Span { from: duration, to: recording.duration });
         }
-        let state = match (&file, &problem) {
-            (None, _) => State::Failed,
-            (Some(_), Some(_)) => State::Partial,
-            (Some(_), None) => State::Complete,
+        let state = match (&file, &left, &problem) {
+            (None, None, _) => State::Failed,
+            (Some(_), _, None) => State::Complete,
+            (Some(_), _, Some(_)) | (None, Some(_), _) => State::Partial,
         };
         let duration = match state {
             State::Partial => duration.min(recording.duration),
@@ -282,7 +287,7 @@ impl Closed {
         };
         let described = Recording { state, duration, gaps, problem, ..recording };
         match file {
-            None => described,
+            None => Recording { path: left, ..described },
             Some(Kept { path, bytes, sha256 }) => {
                 Recording { path: Some(path), bytes: Some(bytes), sha256: Some(sha256), ..described }
             }

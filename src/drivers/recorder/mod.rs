@@ -280,7 +280,7 @@ async fn write(request: file::Request, mut batches: mpsc::Receiver<Vec<Block>>, 
     let closed = on_disk(&writers, move || file.close(problem)).await;
     match &closed.file {
         Some(file) => info!(path = %file.path, bytes = file.bytes, "Recorded"),
-        None => error!(%path, "The recording is lost"),
+        None => error!(%path, "The recording cannot be closed: what there is of it is finished at the next start"),
     }
     closed
 }

@@ -206,6 +206,23 @@ fn a_recording_that_ends_before_its_call_is_as_long_as_its_file() {
     assert_eq!(samples(&folder.0.join(PATH)).len(), 6 * FRAMES * 2);
 }
 
+/// Whoever erases the call finds it, and it is finished at the next start.
+#[test]
+fn a_recording_that_cannot_be_closed_is_where_its_record_says() {
+    let folder = Folder::new();
+    let mut file = file::Tapefile::create(request(&folder.0, RecordingFormat::Wav)).unwrap();
+    file.write(&[block(0)]).unwrap();
+    let path = folder.0.join(PATH);
+    // A file does not take the name of a folder.
+    fs::create_dir(&path).unwrap();
+    let kept = file.close(None).describe(recording(1));
+    assert_eq!((kept.state, kept.path.as_deref()), (State::Partial, Some(PATH)));
+    assert!(kept.problem.is_some() && folder::part(&path).exists());
+    fs::remove_dir(&path).unwrap();
+    finish(&folder.0);
+    assert_eq!(samples(&path).len(), FRAMES * 2);
+}
+
 fn request(directory: &Path, format: RecordingFormat) -> Request {
     let title = title("00000000-0000-0000-0000-0000000000ff");
     let path = folder::path(&title, format, false);
