@@ -13,7 +13,7 @@ use super::{
     next_connection::NextConnection,
     orders::{Wanted, Wish},
     receipts::Owed,
-    recorder::{Recorder, Sink, Title},
+    recorder::{Listing, Recorder, Sink, Title},
     requests::Requests,
     rtp_socket::Pair,
     signed_url,
@@ -167,8 +167,8 @@ pub fn begin(new: NewCall, thread: Thread) -> impl Future<Output = ()> {
     }
 }
 
-/// Waits for the end of a call's task, and sees to the leg and the record of one that broke; that says what is known of its cost.
-pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, cost: Known, shared: &Shared) {
+/// Waits for the end of a call's task, and sees to the leg and the record of one that broke; that says what is known of it.
+pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, known: Known, shared: &Shared) {
     let why = match task.await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("the call's sockets failed: {error}"),
@@ -185,8 +185,8 @@ pub(super) async fn supervise(task: JoinHandle<io::Result<()>>, facts: &Facts, c
         }
     }
     // Should the call have left its own record before it broke, that one counts: the store takes the first.
-    let record = facts.broken(&why, Utc::now(), cost.take());
-    shared.records.record(record.clone());
+    let (record, listing) = facts.broken(&why, Utc::now(), known.take());
+    keep(shared, record.clone(), listing);
     // Nobody watching is the ordinary case.
     let _ = shared.watch.send((facts.conversation_uuid, Event::Ended(Box::new(record))));
 }
@@ -439,7 +439,9 @@ impl Task {
             }
             if self.sink.is_none() {
                 let record = Box::new(self.call.unfinished(Instant::now()));
-                self.sink = Some(self.shared.recorder.open(&self.title, record, block.rate, Span::current()));
+                let sink = self.shared.recorder.open(&self.title, record, block.rate, Span::current());
+                self.meter.tapes(sink.taping());
+                self.sink = Some(sink);
             }
             if let Some(sink) = &mut self.sink {
                 sink.push(Arc::unwrap_or_clone(block));
@@ -479,11 +481,12 @@ impl Task {
     async fn keep_record(&mut self) {
         self.listeners = Listeners::default();
         let Some(mut record) = self.record.take() else { return };
+        let listing = self.sink.as_ref().map(Sink::listing);
         if let (Some(sink), Some(recording)) = (self.sink.take(), record.recording.take()) {
             record.recording = Some(sink.finish(recording).await);
         }
         let shares = record.shares.clone();
-        self.shared.records.record(*record);
+        keep(&self.shared, *record, listing);
         let receipts = std::mem::take(&mut self.receipts);
         let tab = self.tab.as_ref().map(Tab::correction);
         let owed =
@@ -615,6 +618,12 @@ impl Task {
             Endpoint::Engine => None,
         }
     }
+}
+
+/// Hands a record over, with the entry of its recording in the list of unfinished ones, which is done with when it is kept.
+fn keep(shared: &Shared, record: Conversation, listing: Option<Listing>) {
+    let recorder = shared.recorder.clone();
+    shared.records.record_and(record, move || recorder.kept(listing));
 }
 
 fn log_end(record: &Conversation) {

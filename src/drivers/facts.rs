@@ -1,4 +1,5 @@
 //! What is known of a call before it runs, kept outside its task: enough to record it, should it never run or break.
+use super::{meter::SoFar, recorder::Listing};
 use crate::{
     call,
     record::{Conversation, Share},
@@ -33,17 +34,22 @@ impl Facts {
         Conversation { ended_at, ..refused }
     }
 
-    /// The same, of a call that had come to this much when it broke.
-    pub fn broken(&self, why: &str, ended_at: DateTime<Utc>, shares: Vec<Share>) -> Conversation {
+    /// The same, of a call that had come to this much when it broke. And the entry of its recording, whose file is closed
+    /// without it.
+    pub(super) fn broken(&self, why: &str, ended_at: DateTime<Utc>, so_far: SoFar) -> (Conversation, Option<Listing>) {
+        let SoFar { shares, taping } = so_far;
+        let (recording, listing) = taping.map(|taping| taping.broken(why)).unzip();
         let failed = self.failed(why, ended_at);
-        Conversation {
+        let record = Conversation {
             provider: shares.last().map_or(failed.provider, |share| share.provider.clone()),
             input_tokens: shares.iter().map(|share| share.input_tokens).sum(),
             output_tokens: shares.iter().map(|share| share.output_tokens).sum(),
             audio: shares.iter().map(|share| share.talked).sum(),
             estimated_cost: Share::sum(&shares),
             shares,
+            recording,
             ..failed
-        }
+        };
+        (record, listing)
     }
 }

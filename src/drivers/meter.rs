@@ -1,5 +1,6 @@
 //! What a call has cost so far, where it is found when the call is not: by whoever writes the record of a call that broke, and in
 //! the database should the whole process be killed.
+use super::recorder::Taping;
 use crate::{
     record::{MicroUsd, Share},
     store::Spending,
@@ -13,8 +14,17 @@ use std::{
 /// Between two notes in the database: what a call cost after the last of them is lost with a process that is killed.
 const NOTE_AGAIN: Duration = Duration::from_secs(10);
 
-/// What is known of a call's cost outside of it.
-pub(super) type Known = Rc<RefCell<Vec<Share>>>;
+/// What is known of a call outside of it.
+pub(super) type Known = Rc<RefCell<SoFar>>;
+
+/// What a call has come to.
+#[derive(Debug, Default)]
+pub(super) struct SoFar {
+    /// What it has cost.
+    pub(super) shares: Vec<Share>,
+    /// Its recording, once that has begun.
+    pub(super) taping: Option<Taping>,
+}
 
 /// The meter of one call.
 #[derive(Debug)]
@@ -41,8 +51,13 @@ impl Meter {
         let due = self.noted.is_none_or(|at| now.saturating_duration_since(at) >= NOTE_AGAIN);
         let note = due.then(|| Spending { shares: shares.clone(), ..self.call.clone() });
         self.noted = if due { Some(now) } else { self.noted };
-        self.known.replace(shares);
+        self.known.borrow_mut().shares = shares;
         note
+    }
+
+    /// The call is recorded from here on.
+    pub(super) fn tapes(&self, taping: Taping) {
+        self.known.borrow_mut().taping = Some(taping);
     }
 }
 
@@ -72,6 +87,6 @@ mod tests {
             }
         }
         assert_eq!(noted, [Some(1), None, None, Some(4)]);
-        assert_eq!(known.take(), [share(4)]);
+        assert_eq!(known.take().shares, [share(4)]);
     }
 }

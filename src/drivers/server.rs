@@ -575,6 +575,8 @@ mod tests {
         drivers::{
             call_task,
             facts::Facts,
+            meter::SoFar,
+            recorder::Title,
             sip_socket::tests::{answer, heard, peer},
         },
         record::{Conversation, Outcome, Share},
@@ -733,7 +735,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_whose_task_breaks_is_recorded_and_its_leg_taken_down() {
-        let (server, folder) = start("39320-39321", ANA).await;
+        let tapes = std::env::temp_dir().join(format!("ramal-tapes-{}", Uuid::new_v4()));
+        let recording = format!("[recording]\ndirectory = \"{}\"\n", tapes.display());
+        let (server, folder) = start("39320-39321", &format!("{ANA}{recording}")).await;
         let facts = facts(&server, "8000").await;
         let conversation_uuid = facts.conversation_uuid;
         let (sip, mut commands) = mpsc::channel(4);
@@ -747,7 +751,13 @@ mod tests {
             output_tokens: 20,
             cost: crate::record::MicroUsd(123_456),
         };
-        call_task::supervise(broken, &facts, std::rc::Rc::new(std::cell::RefCell::new(vec![share])), &shared).await;
+        let (domain_uuid, started_at) = (facts.secretary.domain_uuid, facts.clock.0);
+        let title = Title { domain_uuid, conversation_uuid, call_uuid: "x".into(), started_at };
+        let killed = Box::new(facts.failed("killed", started_at));
+        let sink = shared.recorder.open(&title, killed, media::SampleRate::HZ_8000, tracing::Span::none());
+        let so_far = SoFar { shares: vec![share], taping: Some(sink.taping()) };
+        drop(sink);
+        call_task::supervise(broken, &facts, std::rc::Rc::new(std::cell::RefCell::new(so_far)), &shared).await;
         drop(shared);
         assert!(matches!(commands.recv().await, Some(Request::Command(Command::Reject { leg: LegId(7), .. }))));
         assert!(matches!(commands.recv().await, Some(Request::Command(Command::Bye { leg: LegId(7), .. }))));
@@ -758,6 +768,18 @@ mod tests {
         let [Conversation { provider, estimated_cost, audio, output_tokens, .. }] = &records[..] else { panic!("one") };
         let told = (provider.as_str(), estimated_cost.0, audio.as_secs(), *output_tokens);
         assert_eq!(told, ("gemini", 123_456, 60, 20), "what was spent is spent");
+        // Whoever erases the call finds what was recorded of it.
+        let recording = records[0].recording.clone().unwrap();
+        assert_eq!(recording.state, crate::record::State::Partial);
+        assert!(recording.is_of(domain_uuid, conversation_uuid) && recording.node.is_some());
+        let (file, list) = (tapes.join(recording.path.unwrap()), tapes.join(".unfinished"));
+        let closed = async {
+            while !file.exists() || std::fs::read_dir(&list).unwrap().count() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), closed).await.unwrap();
+        std::fs::remove_dir_all(tapes).unwrap();
     }
 
     #[tokio::test]

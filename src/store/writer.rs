@@ -1,7 +1,7 @@
 //! Conversations on their way into the database; none is lost when it is away.
 use super::{Spending, Spill, Store, StoreError, spill::Taken};
 use crate::record::Conversation;
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, io, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::{Instant, sleep_until, timeout_at},
@@ -48,11 +48,26 @@ pub struct Recorder {
 #[derive(Debug)]
 enum Entry {
     /// Of a call that has ended.
-    Record(Box<Conversation>),
+    Record(Box<Conversation>, WhenKept),
     /// Of one that is up.
     Note(Spending),
     /// None: the spill file has one more.
     Spilled,
+}
+
+/// Whoever wants to know that a record is kept.
+struct WhenKept(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for WhenKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WhenKept")
+    }
+}
+
+impl WhenKept {
+    fn tell(self) {
+        (self.0)();
+    }
 }
 
 /// Saves what [`Recorder`]s hand over.
@@ -100,14 +115,18 @@ pub fn recorder(store: Arc<dyn Store>, spill: Spill, pace: Pace) -> (Recorder, W
 impl Recorder {
     /// Hands over a finished conversation, without waiting.
     pub fn record(&self, conversation: Conversation) {
-        match self.queue.try_send(Entry::Record(Box::new(conversation))) {
+        self.record_and(conversation, || {});
+    }
+
+    /// The same; `kept` is called when it is in the database or on disk, and never where neither takes it.
+    pub fn record_and(&self, conversation: Conversation, kept: impl FnOnce() + Send + 'static) {
+        match self.queue.try_send(Entry::Record(Box::new(conversation), WhenKept(Box::new(kept)))) {
             Ok(()) => {}
             Err(TrySendError::Full(entry) | TrySendError::Closed(entry)) => match entry {
-                Entry::Record(conversation) => {
-                    if let Err(problem) = self.spill.keep(&conversation) {
-                        lost(&conversation, &problem);
-                    }
-                }
+                Entry::Record(conversation, kept) => match self.spill.keep(&conversation) {
+                    Ok(()) => kept.tell(),
+                    Err(problem) => lost(&conversation, &problem),
+                },
                 Entry::Note(_) | Entry::Spilled => {}
             },
         }
@@ -152,7 +171,11 @@ impl Writer {
                 reload_at = Instant::now() + self.pace.reload_every;
             }
             match timeout_at(reload_at, self.queue.recv()).await {
-                Ok(Some(Entry::Record(conversation))) => self.save(*conversation).await,
+                Ok(Some(Entry::Record(conversation, kept))) => {
+                    if self.save(*conversation).await {
+                        kept.tell();
+                    }
+                }
                 Ok(Some(Entry::Note(spending))) => self.note(&spending).await,
                 // A database that is away is not asked more often for that.
                 Ok(Some(Entry::Spilled)) if self.away == Away::Yes => {}
@@ -163,13 +186,14 @@ impl Writer {
         }
     }
 
-    async fn save(&mut self, conversation: Conversation) {
+    /// Whether the database has it, or the disk.
+    async fn save(&mut self, conversation: Conversation) -> bool {
         if self.away == Away::Yes {
             return self.spill_or_hold(conversation);
         }
         let mut waits = self.pace.back_off.clone().into_iter();
         loop {
-            let Err(problem) = self.store.save_conversation(&conversation).await else { return };
+            let Err(problem) = self.store.save_conversation(&conversation).await else { return true };
             if !problem.is_passing() {
                 return self.set_aside(&conversation, &problem);
             }
@@ -262,12 +286,14 @@ impl Writer {
     }
 
     /// Keeps a record on disk; where that takes none, in memory until it or the database does, and in the log for fear of that.
-    fn spill_or_hold(&mut self, conversation: Conversation) {
-        let Err(problem) = self.spill.keep(&conversation) else { return };
+    /// Whether the disk has it.
+    fn spill_or_hold(&mut self, conversation: Conversation) -> bool {
+        let Err(problem) = self.spill.keep(&conversation) else { return true };
         lost(&conversation, &problem);
         if self.held.len() < HELD {
             self.held.push_back(conversation);
         }
+        false
     }
 
     /// What is in memory alone goes on disk, as much as that takes.
@@ -289,12 +315,11 @@ impl Writer {
         }
     }
 
-    fn set_aside(&self, conversation: &Conversation, problem: &StoreError) {
+    /// Whether the disk has it.
+    fn set_aside(&self, conversation: &Conversation, problem: &StoreError) -> bool {
         let (conversation_uuid, file) = (conversation.conversation_uuid, self.spill.path().display());
         error!(%conversation_uuid, %problem, %file, "A conversation is refused by the database and set aside beside the spill file");
-        if let Err(problem) = self.spill.set_aside(conversation) {
-            lost(conversation, &problem);
-        }
+        self.spill.set_aside(conversation).inspect_err(|problem| lost(conversation, problem)).is_ok()
     }
 }
 

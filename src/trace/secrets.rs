@@ -11,6 +11,11 @@ const DIGESTS: [&[u8]; 2] = [b"response", b"rspauth"];
 const KEYS: [(&[u8], &[u8]); 5] =
     [(b"a=crypto:", b"inline:"), (b"a=key-mgmt:", b" "), (b"a=ice-pwd:", b""), (b"k=", b":"), (b"signal", b"=")];
 
+/// Names of the header that says what a body is.
+const CONTENT: [&[u8]; 2] = [b"content-type", b"c"];
+/// A body that is a key, and nothing around it.
+const KEY_ALONE: &[u8] = b"application/dtmf";
+
 /// Puts stars over every secret. Line ends stay: what is malformed is shown as malformed as it was.
 pub(super) fn mask(bytes: &mut [u8]) {
     for range in found(bytes) {
@@ -24,18 +29,27 @@ pub(super) fn mask(bytes: &mut [u8]) {
 fn found(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut secrets = Vec::new();
     let Some((_, mut lines)) = HeaderLines::new(bytes) else { return secrets };
+    let mut key_alone = false;
     while let Some(range) = lines.next_header() {
         let Some(header) = bytes.get(range.clone()) else { break };
-        if matches!(header.first(), Some(b'A' | b'a' | b'P' | b'p')) && is_proof(header) {
-            proofs(header, range.start, &mut secrets);
+        match header.first() {
+            Some(b'A' | b'a' | b'P' | b'p') if is_proof(header) => proofs(header, range.start, &mut secrets),
+            Some(b'C' | b'c') => key_alone |= is_key_alone(header),
+            Some(_) | None => {}
         }
     }
     let mut start = lines.position();
+    if key_alone {
+        secrets.push(start..bytes.len());
+        return secrets;
+    }
     while let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) {
         let end = memchr::memchr(b'\n', rest).map_or(bytes.len(), |end| start + end);
-        let line = bytes.get(start..end).unwrap_or_default();
+        // Whoever reads a key of `application/dtmf-relay` minds no space before it.
+        let line = bytes.get(start..end).unwrap_or_default().trim_ascii_start();
         if matches!(line.first(), Some(b'a' | b'k' | b'S' | b's')) {
-            secrets.extend(key(line).map(|key| start + key.start..start + key.end));
+            let from = end - line.len();
+            secrets.extend(key(line).map(|key| from + key.start..from + key.end));
         }
         start = end + 1;
     }
@@ -44,6 +58,13 @@ fn found(bytes: &[u8]) -> Vec<Range<usize>> {
 
 fn is_proof(header: &[u8]) -> bool {
     split(header).is_some_and(|(name, _)| PROOFS.iter().any(|proof| name.eq_ignore_ascii_case(proof)))
+}
+
+fn is_key_alone(header: &[u8]) -> bool {
+    split(header).is_some_and(|(name, value)| {
+        let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        CONTENT.iter().any(|content| name.eq_ignore_ascii_case(content)) && media.eq_ignore_ascii_case(KEY_ALONE)
+    })
 }
 
 /// The digests of a header that begins at `offset`; of a scheme that is not Digest, all of its credentials.

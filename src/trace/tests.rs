@@ -117,6 +117,10 @@ fn secrets_are_stars_and_nothing_else_moves() {
         ("WWW-Authenticate: Digest nonce=\"response=1\"", "WWW-Authenticate: Digest nonce=\"response=1\""),
         ("Subject: response=\"1\"", "Subject: response=\"1\""),
         ("X: 1\r\n\r\nSignal= 5\r\nDuration=160\r\n", "X: 1\r\n\r\nSignal= *\r\nDuration=160\r\n"),
+        ("X: 1\r\n\r\n signal=5\r\n", "X: 1\r\n\r\n signal=*\r\n"),
+        ("Content-Type: application/dtmf\r\n\r\n11\r\n", "Content-Type: application/dtmf\r\n\r\n**\r\n"),
+        ("c:Application/DTMF;x=1\r\n\r\n5", "c:Application/DTMF;x=1\r\n\r\n*"),
+        ("CSeq: 5 INFO\r\nContent-Type: text/plain\r\n\r\n5", "CSeq: 5 INFO\r\nContent-Type: text/plain\r\n\r\n5"),
         ("X: 1\r\n\r\na=crypto:1 AES_CM_128 inline:WVNf|2^20", "X: 1\r\n\r\na=crypto:1 AES_CM_128 inline:*********"),
         ("X: 1\r\n\r\nA=ICE-PWD:secret\r\na=ice-ufrag:x", "X: 1\r\n\r\nA=ICE-PWD:secret\r\na=ice-ufrag:x"),
         (

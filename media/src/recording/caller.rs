@@ -22,6 +22,9 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// block waits for: what a stall delivers late is still the same stream.
 const JUMP: Duration = Duration::from_millis(500);
 
+/// A piece that comes later than this after it was spoken is taken for one that was spoken when it came.
+pub(super) const LATEST: Duration = Duration::from_secs(5);
+
 /// The RTP time of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -54,6 +57,9 @@ struct Stream {
     least: i64,
     /// Arrival of the first packet of this window.
     since: i64,
+    /// Where its first packet belongs if it is not another stream, but this one after a stall; for a window, until all
+    /// that the stall held back has come.
+    origin: Option<i64>,
 }
 
 impl Caller {
@@ -61,13 +67,14 @@ impl Caller {
         Self { rate, lane: Lane::default(), converter: Converter::none(rate), stream: None, displaced: 0 }
     }
 
-    /// Takes a piece that arrived when the recording had `arrived` frames.
+    /// Takes a piece that arrived when the recording had `arrived` frames. One that was spoken at a time that is `hidden` is
+    /// silence, wherever it comes to lie: a stall may bring it when that time is over.
     pub(super) fn hear(
         &mut self,
-        rate: SampleRate,
-        samples: &[i16],
+        (rate, samples): (SampleRate, &[i16]),
         stamp: Option<Stamp>,
         arrived: i64,
+        hidden: impl Fn(u64) -> bool,
     ) -> Result<(), resample::Error> {
         if rate != self.converter.from() {
             let rest = self.converter.change(rate)?;
@@ -80,6 +87,14 @@ impl Caller {
                 self.lane.push(&converted);
             }
             return Ok(());
+        };
+        let silence;
+        let samples = match self.spoken(stamp, arrived).is_some_and(hidden) {
+            true => {
+                silence = vec![0; samples.len()];
+                silence.as_slice()
+            }
+            false => samples,
         };
         let (place, adjacent) = self.place(stamp, samples.len(), rate, arrived);
         let head = i64::try_from(self.lane.end() + self.converter.owed()).unwrap_or(i64::MAX);
@@ -125,12 +140,25 @@ impl Caller {
         self.lane.push(&stretch(&converted, converted.len().saturating_add_signed(change)));
     }
 
+    /// When a packet was spoken, however late it came; `None` where nothing is known of that. A phone whose timestamps stood
+    /// still while it sent nothing is taken for one that is late.
+    fn spoken(&self, stamp: Stamp, arrived: i64) -> Option<u64> {
+        let stream = self.stream.as_ref().filter(|stream| stream.last.clock == stamp.clock)?;
+        let ahead = stamp.timestamp.wrapping_sub(stream.last.timestamp) as i32;
+        let position = (stream.ticks + i64::from(ahead)) * i64::from(self.rate.hz()) / i64::from(stamp.clock.max(1));
+        let least = stream.least.min(stream.before);
+        let place = position.saturating_add(stream.origin.map_or(least, |origin| origin.min(least)));
+        let late = (0..=self.frames(LATEST)).contains(&arrived.saturating_sub(place));
+        u64::try_from(place).ok().filter(|_| late)
+    }
+
     /// Where a packet belongs, and whether it follows the one before without a pause.
     fn place(&mut self, stamp: Stamp, samples: usize, rate: SampleRate, arrived: i64) -> (i64, bool) {
         let (hz, window, jump) = (i64::from(self.rate.hz()), self.frames(WINDOW), self.frames(JUMP));
         let length = samples as u64 * u64::from(stamp.clock) / u64::from(rate.hz());
         let next = stamp.timestamp.wrapping_add(length as u32);
-        let fresh = Stream { last: stamp, ticks: 0, next, before: arrived, least: arrived, since: arrived };
+        let origin = self.spoken(stamp, arrived).and_then(|spoken| i64::try_from(spoken).ok());
+        let fresh = Stream { last: stamp, ticks: 0, next, before: arrived, least: arrived, since: arrived, origin };
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.last.clock == stamp.clock) else {
             self.stream = Some(fresh);
             return (arrived, false);
@@ -146,6 +174,7 @@ impl Caller {
         }
         if arrived.saturating_sub(stream.since) > window {
             (stream.before, stream.least, stream.since) = (stream.least, late, arrived);
+            stream.origin = None;
         }
         stream.least = stream.least.min(late);
         (stream.last, stream.ticks, stream.next) = (stamp, ticks, next);

@@ -15,8 +15,8 @@ use crate::{
     codec::g711,
     resample,
 };
-use caller::Caller;
 pub use caller::Stamp;
+use caller::{Caller, LATEST};
 use lane::{Converter, Lane};
 use std::{
     f64::consts::TAU,
@@ -86,10 +86,10 @@ pub struct Tape {
     assistant: Lane,
     converter: Converter,
     given: u64,
-    /// Where the caller's lane is silent; the last of them may have no end yet.
+    /// Where the caller's lane is silent, of late; the last of them may have no end yet.
     withheld: Vec<(u64, u64)>,
     paused: Option<u64>,
-    /// Ended pauses that blocks to come may still lie in.
+    /// Ended pauses that blocks to come may still lie in, or were spoken in.
     blanks: Vec<(u64, u64)>,
     pauses: Vec<Pause>,
 }
@@ -172,7 +172,9 @@ impl Tape {
     ) -> Result<(), resample::Error> {
         let arrived = at.saturating_duration_since(self.epoch);
         let arrived = i64::try_from(self.rate.samples_in(arrived)).unwrap_or(i64::MAX);
-        self.caller.hear(rate, samples, stamp, arrived)
+        let (paused, blanks, withheld) = (self.paused, &self.blanks, &self.withheld);
+        let hidden = |at: u64| paused.is_some_and(|from| from <= at) || lies_in(blanks, at) || lies_in(withheld, at);
+        self.caller.hear((rate, samples), stamp, arrived, hidden)
     }
 
     /// Blanks both lanes from `lead` ago (at most [`HOLD_BACK`]) until [`Self::resume`]; their time goes on.
@@ -259,8 +261,9 @@ impl Tape {
             if self.is_blank(position) { [self.filling(position); 2] } else { [left, right] }
         });
         let samples = samples.collect();
-        self.blanks.retain(|(_, to)| *to > end);
-        self.withheld.retain(|(_, to)| *to > end);
+        let lately = end.saturating_sub(self.rate.samples_in(LATEST) as u64);
+        self.blanks.retain(|(_, to)| *to > lately);
+        self.withheld.retain(|(_, to)| *to > lately);
         Block { at, rate: self.rate, samples }
     }
 

@@ -234,6 +234,45 @@ fn a_pause_is_blank_on_both_sides_from_before_it_was_asked_for() {
     assert_eq!(summary.pauses, [span(900, 2_000)]);
 }
 
+/// A stall holds back the last of it, which comes when the pause is over, or the caller was told.
+#[test]
+fn what_is_said_in_a_pause_is_on_no_tape_however_late_it_comes() {
+    type Step = fn(&mut Tape);
+    let pause: (Step, Step) = (|tape| tape.pause(Duration::ZERO), Tape::resume);
+    let untold: (Step, Step) = (Tape::withhold_caller, Tape::admit_caller);
+    for (begin, end) in [pause, untold] {
+        for stall in [450, 600, 1_000, 2_000] {
+            let (start, held, last) = (origin(), 90, 90 + stall / 20);
+            let mut tape = Tape::new(RATE, Blank::Silence, start);
+            let mut sides = Sides::default();
+            for slot in 0..300_u64 {
+                match slot {
+                    50 => begin(&mut tape),
+                    100 => end(&mut tape),
+                    _ => {}
+                }
+                tape.sent(PTIME, None).unwrap();
+                let came = match slot {
+                    slot if (held..last).contains(&slot) => slot..slot,
+                    slot if slot == last => held..last + 1,
+                    slot => slot..slot + 1,
+                };
+                for number in came {
+                    let loudness = if (50..100).contains(&number) { LOUD } else { 1 };
+                    tape.heard(RATE, &[loudness; FRAME], stamp(number), start + PTIME * slot as u32).unwrap();
+                }
+                while let Some(block) = tape.poll_block() {
+                    sides.take(block);
+                }
+            }
+            let (sides, _) = sides.finish(tape);
+            assert!(sides.left.iter().all(|sample| sample.abs() < LOUD / 2), "a stall of {stall} ms");
+            let after = &sides.left[(last as usize + 50) * FRAME..];
+            assert!(after.iter().all(|sample| *sample == 1), "what is said then is there, {stall} ms");
+        }
+    }
+}
+
 #[test]
 fn a_caller_who_is_withheld_is_silent_until_admitted_and_the_assistant_is_not() {
     let start = origin();

@@ -195,12 +195,13 @@ mod tests {
             (format!("{DOMAIN}/a.wav"), format!("{DOMAIN}/b.wav"), format!("{}/c.wav", Uuid::from_u128(2)));
         let world = World::new(&[&mine, &stays, &theirs, "../outside.wav"]);
         let conversation = Uuid::new_v4();
-        folder::list(&world.directory(), &mine, &begun(conversation)).unwrap();
+        let entry = folder::entry(&world.directory(), conversation);
+        drop(folder::list(&entry, &mine, &begun(conversation)).unwrap());
         for _ in 0..2 {
             // What is not there is as good as deleted.
             world.eraser.erase(DOMAIN, conversation, &recording(&mine, Some("here"))).unwrap();
         }
-        assert!(!world.has(&mine) && !folder::entry(&world.directory(), conversation).exists());
+        assert!(!world.has(&mine) && !entry.exists());
         let outside = world.folder.join("outside.wav").display().to_string();
         for path in [&theirs, "../outside.wav", &format!("{DOMAIN}/../../outside.wav"), &outside, ""] {
             let refused = world.eraser.erase(DOMAIN, conversation, &recording(path, Some("here"))).unwrap_err();
@@ -238,7 +239,8 @@ mod tests {
         let path = format!("{DOMAIN}/a.wav");
         let world = World::new(&[&format!("{path}.part"), &path]);
         let conversation = Uuid::new_v4();
-        let entry = folder::list(&world.directory(), &path, &begun(conversation)).unwrap();
+        let entry = folder::entry(&world.directory(), conversation);
+        drop(folder::list(&entry, &path, &begun(conversation)).unwrap());
         for file in [entry, folder::part(&world.directory().join(&path))] {
             let held = folder::hold(&file).unwrap().unwrap();
             let busy = world.eraser.erase(DOMAIN, conversation, &recording(&path, Some("here"))).unwrap_err();

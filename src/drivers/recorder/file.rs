@@ -1,5 +1,5 @@
 //! One file: blocks in, and at the end a name without `.part`. All of it blocks.
-use super::folder::{self, Then};
+use super::{folder, listing::Listing};
 use crate::{
     config::RecordingFormat,
     record::{Conversation, Recording, Span, State},
@@ -38,7 +38,7 @@ pub(super) struct Request {
     pub(super) rate: SampleRate,
     /// What it is sealed with.
     pub(super) key: Option<Key>,
-    pub(super) then: Then,
+    pub(super) listing: Listing,
 }
 
 /// A file in the making. It is locked, so that another process that starts does not take it for an orphan.
@@ -46,10 +46,9 @@ pub(super) struct Request {
 pub(super) struct Tapefile {
     directory: PathBuf,
     path: String,
-    listed: PathBuf,
+    listing: Listing,
     file: File,
     sealer: Option<Sealer>,
-    then: Then,
     encoding: Encoding,
     rate: SampleRate,
     /// Frames written.
@@ -70,6 +69,8 @@ enum Encoding {
 #[derive(Debug)]
 pub(super) struct Closed {
     pub(super) file: Option<Kept>,
+    /// The path of a file that could not be closed: it is there without its name, and gets that at the next start.
+    left: Option<String>,
     /// How much of the call it has.
     duration: Duration,
     gaps: Vec<Span>,
@@ -86,24 +87,24 @@ pub(super) struct Kept {
 
 impl Tapefile {
     pub(super) fn create(request: Request) -> io::Result<Self> {
-        let Request { directory, path, record, format, rate, key, then } = request;
+        let Request { directory, path, record, format, rate, key, listing } = request;
         let whole = directory.join(&path);
         if let Some(parent) = whole.parent() {
             folder::make(parent)?;
         }
-        let listed = folder::list(&directory, &path, &record)?;
-        let unlist = listed.clone();
+        listing.begin(&path, &record)?;
+        let unlist = listing.clone();
         let begun = folder::create(&folder::part(&whole)).and_then(|file| {
             let encoding = match format {
                 RecordingFormat::Wav => Encoding::Wav(0),
                 RecordingFormat::Opus => Encoding::Opus(Box::new(ogg::Writer::new(rate).map_err(io::Error::other)?)),
             };
             let (sealer, gaps) = (None, Vec::new());
-            let tape = Self { directory, path, listed, file, sealer, then, encoding, rate, at: 0, gaps, torn: false };
+            let tape = Self { directory, path, listing, file, sealer, encoding, rate, at: 0, gaps, torn: false };
             // On a full disk there is room for a name, and for nothing else.
             tape.begin(key.as_ref()).inspect_err(|_| drop(fs::remove_file(folder::part(&whole))))
         });
-        begun.inspect_err(|_| drop(fs::remove_file(unlist)))
+        begun.inspect_err(|_| unlist.forget())
     }
 
     /// Writes what stands before everything else.
@@ -148,10 +149,13 @@ impl Tapefile {
 
     /// The file gets its name. `problem` is why it ends early.
     pub(super) fn close(mut self, problem: Option<String>) -> Closed {
-        let (gaps, duration) = (std::mem::take(&mut self.gaps), self.time(self.at));
+        let (gaps, duration, path) = (std::mem::take(&mut self.gaps), self.time(self.at), self.path.clone());
         match self.keep() {
-            Ok(kept) => Closed { file: Some(kept), duration, gaps, problem },
-            Err(error) => Closed { file: None, duration, gaps, problem: problem.or_else(|| Some(error.to_string())) },
+            Ok(kept) => Closed { file: Some(kept), left: None, duration, gaps, problem },
+            Err(error) => {
+                let problem = problem.or_else(|| Some(error.to_string()));
+                Closed { file: None, left: Some(path), duration, gaps, problem }
+            }
         }
     }
 
@@ -164,14 +168,11 @@ impl Tapefile {
             // On a full disk the end may not fit: what is there is good without it.
             let _ = self.put(&last, Follows::Nothing);
         }
-        let Self { directory, path, listed, mut file, then, .. } = self;
+        let Self { directory, path, listing, mut file, .. } = self;
         let (bytes, sha256) = digest(&mut file)?;
         let whole = directory.join(&path);
         fs::rename(folder::part(&whole), &whole)?;
-        match then {
-            Then::Nothing => fs::remove_file(listed)?,
-            Then::Upload => folder::forget_record(&listed, &path),
-        }
+        listing.safe();
         Ok(Kept { path, bytes, sha256: hex(&sha256) })
     }
 
@@ -266,19 +267,19 @@ pub(super) fn hex(sha256: &[u8]) -> String {
 impl Closed {
     /// There never was a file.
     pub(super) fn failed(error: &io::Error) -> Self {
-        Self { file: None, duration: Duration::ZERO, gaps: Vec::new(), problem: Some(error.to_string()) }
+        Self { file: None, left: None, duration: Duration::ZERO, gaps: Vec::new(), problem: Some(error.to_string()) }
     }
 
     /// The record of a recording whose call lasted as `recording` says.
     pub(super) fn describe(self, recording: Recording) -> Recording {
-        let Self { file, duration, mut gaps, problem } = self;
+        let Self { file, left, duration, mut gaps, problem } = self;
         if problem.is_none() && duration < recording.duration {
             gaps.push(Span { from: duration, to: recording.duration });
         }
-        let state = match (&file, &problem) {
-            (None, _) => State::Failed,
-            (Some(_), Some(_)) => State::Partial,
-            (Some(_), None) => State::Complete,
+        let state = match (&file, &left, &problem) {
+            (None, None, _) => State::Failed,
+            (Some(_), _, None) => State::Complete,
+            (Some(_), _, Some(_)) | (None, Some(_), _) => State::Partial,
         };
         let duration = match state {
             State::Partial => duration.min(recording.duration),
@@ -286,7 +287,7 @@ impl Closed {
         };
         let described = Recording { state, duration, gaps, problem, ..recording };
         match file {
-            None => described,
+            None => Recording { path: left, ..described },
             Some(Kept { path, bytes, sha256 }) => {
                 Recording { path: Some(path), bytes: Some(bytes), sha256: Some(sha256), ..described }
             }
@@ -298,7 +299,7 @@ impl Closed {
 mod tests {
     use super::*;
     use crate::{
-        drivers::recorder::tests::begun,
+        drivers::recorder::tests::{begun, listing},
         seal::{self, Opened},
     };
 
@@ -318,7 +319,7 @@ mod tests {
             format: RecordingFormat::Wav,
             rate: RATE,
             key: Some(key.clone()),
-            then: Then::Nothing,
+            listing: listing(&directory),
         };
         let mut tape = Tapefile::create(request).unwrap();
         let block = |at| Block { at, rate: RATE, samples: vec![7; 320] };

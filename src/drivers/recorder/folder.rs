@@ -16,11 +16,11 @@ use std::{
 use tracing::{info, warn};
 use uuid::Uuid;
 
-/// In the folder of recordings: a file for each that is being written. Its first line is the path it will have; while it is
-/// not whole, a second is the record that its conversation has if the process dies.
+/// In the folder of recordings: a file for each that is being written. Its first line is the path it will have; until it is
+/// whole and the record of its conversation kept, a second is the one that the conversation has if the process dies.
 ///
 /// That line has the caller's number, beside a sealed recording too: what is sealed is what was said. The number is in plain
-/// text in the database, and in the spill file while that is away; here it is while the call is up, for owner and group.
+/// text in the database, and in the spill file while that is away; here it is until it is there, for owner and group.
 const UNFINISHED: &str = ".unfinished";
 /// In the folder of recordings: a file for each that only the store has, until its row says so.
 const UPLOADED: &str = ".uploaded";
@@ -70,22 +70,28 @@ pub(super) fn part(path: &Path) -> PathBuf {
     part.into()
 }
 
-/// Lists a recording as unfinished, with the record that its conversation has if it stays so.
-pub(super) fn list(directory: &Path, path: &str, record: &Conversation) -> io::Result<PathBuf> {
-    make(&directory.join(UNFINISHED))?;
-    let entry = entry(directory, record.conversation_uuid);
+/// Lists a recording as unfinished, with the record that its conversation has if it stays so. The entry is its own until what
+/// is returned is dropped.
+pub(super) fn list(entry: &Path, path: &str, record: &Conversation) -> io::Result<File> {
+    if let Some(list) = entry.parent() {
+        make(list)?;
+    }
     let text = format!("{path}\n{}", serde_json::to_string(record)?);
-    let written = create(&entry)?.write_all(text.as_bytes());
+    let mut file = create(entry)?;
+    let written = file.lock().and_then(|()| file.write_all(text.as_bytes()));
     // A name without a path in it would never be taken from the list.
-    written.inspect_err(|_| drop(fs::remove_file(&entry)))?;
-    Ok(entry)
+    written.inspect_err(|_| drop(fs::remove_file(entry)))?;
+    Ok(file)
 }
 
 /// The file of an entry is whole, and the record of its conversation is in better hands: nothing but the path stays.
-pub(super) fn forget_record(entry: &Path, path: &str) {
-    let opened = OpenOptions::new().write(true).open(entry);
-    // It does no harm where it stays; and the store may have the file already, and the list no entry.
-    drop(opened.and_then(|entry| entry.set_len(path.len() as u64)));
+pub(super) fn forget_record(entry: &Path) {
+    let text = fs::read(entry).unwrap_or_default();
+    if let Some(path) = text.iter().position(|byte| *byte == b'\n') {
+        let opened = OpenOptions::new().write(true).open(entry);
+        // The record would be kept once more where it stays, and the first counts.
+        drop(opened.and_then(|entry| entry.set_len(path as u64)));
+    }
 }
 
 /// What an entry has beside its path: nothing if an earlier version made it.
@@ -189,9 +195,11 @@ pub(super) fn is_ours(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
 }
 
-/// Listed recordings whose file is whole: they wait for their upload.
+/// Listed recordings whose file is whole, and the record of whose conversation is kept: they wait for their upload.
 pub(super) fn closed(directory: &Path) -> Vec<(PathBuf, String)> {
-    listed(directory).into_iter().filter(|(_, path)| directory.join(path).exists()).collect()
+    let is_kept = |entry: &Path| fs::read_to_string(entry).is_ok_and(|text| text.lines().nth(1).is_none());
+    let listed = listed(directory).into_iter();
+    listed.filter(|(entry, path)| directory.join(path).exists() && is_kept(entry)).collect()
 }
 
 /// Keeps the record of a conversation: it is safe when this returns.
@@ -218,26 +226,30 @@ fn finish_orphan(
     then: Then,
     keep: Keep<'_>,
 ) -> io::Result<Option<String>> {
-    let whole = directory.join(&path);
-    let part = part(&whole);
-    let mut file = match OpenOptions::new().read(true).write(true).open(&part) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let age = fs::metadata(entry)?.modified()?.elapsed().unwrap_or_default();
-            let waits = age < FRESH || (whole.exists() && then == Then::Upload);
-            return if waits { Ok(None) } else { fs::remove_file(entry).map(|()| None) };
-        }
+    // Whoever records has it, from before there is a file until its record is kept; so has who sends or deletes it.
+    let _held = match hold(entry) {
+        Ok(Some(held)) => held,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Ok(None),
         Err(error) => return Err(error),
     };
+    let whole = directory.join(&path);
+    let (part, record) = (part(&whole), record_in(entry));
+    let found = match open(&part)? {
+        // Its process died when it had closed the file, and before the record was kept.
+        None if record.is_some() => open(&whole)?.map(|file| (file, &whole)),
+        part_file => part_file.map(|file| (file, &part)),
+    };
+    let Some((mut file, place)) = found else { return settle(directory, entry, &path, then).map(|()| None) };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    let (record, written) = (record_in(entry), DateTime::<Utc>::from(file.metadata()?.modified()?));
+    let written = DateTime::<Utc>::from(file.metadata()?.modified()?);
     let by_clock = record.as_ref().and_then(|record| (written - record.started_at).to_std().ok());
     let Some(lasting) = mend(&mut file, &whole, by_clock.unwrap_or_default())? else {
-        fs::remove_file(&part)?;
+        fs::remove_file(place)?;
         return fs::remove_file(entry).map(|()| None);
     };
     match record {
@@ -245,12 +257,31 @@ fn finish_orphan(
         Some(record) => keep(&finished(record, lasting, &mut file)?)?,
         None => warn!(%path, "nothing is known of the call of this recording, and no conversation leads to it"),
     }
-    fs::rename(&part, &whole)?;
+    // Nothing happens to a file that has its name.
+    fs::rename(place, &whole)?;
     match then {
         Then::Nothing => fs::remove_file(entry)?,
-        Then::Upload => forget_record(entry, &path),
+        Then::Upload => forget_record(entry),
     }
     Ok(Some(path))
+}
+
+/// A file to mend; `None` if there is none.
+fn open(file: &Path) -> io::Result<Option<File>> {
+    match OpenOptions::new().read(true).write(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// An entry with nothing to finish waits for its upload, or goes.
+fn settle(directory: &Path, entry: &Path, path: &str, then: Then) -> io::Result<()> {
+    let age = fs::metadata(entry)?.modified()?.elapsed().unwrap_or_default();
+    if then == Then::Upload && directory.join(path).exists() {
+        forget_record(entry);
+        return Ok(());
+    }
+    if age < FRESH { Ok(()) } else { fs::remove_file(entry) }
 }
 
 /// The record of a conversation whose process died when its recording had come so far.

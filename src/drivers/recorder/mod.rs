@@ -7,6 +7,7 @@ mod days;
 mod erase;
 mod file;
 pub(crate) mod folder;
+mod listing;
 mod sounds;
 #[cfg(test)]
 mod tests;
@@ -22,12 +23,17 @@ pub use erase::Eraser;
 use file::{Closed, Tapefile};
 use folder::Then;
 pub use folder::{Receipt, is_in_use, receipts};
+pub use listing::Listing;
 use media::{
     SampleRate,
     recording::{Block, Summary},
 };
 pub(super) use sounds::Sounds;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     runtime::Handle,
     sync::{Notify, Semaphore, mpsc, oneshot},
@@ -53,7 +59,7 @@ pub struct Recorder {
     /// Media threads have runtimes of their own, which writing must not hold up.
     runtime: Handle,
     writers: Arc<Semaphore>,
-    /// A file is finished: there is something to upload.
+    /// A file is finished and the record of its call kept: there is something to upload.
     closed: Arc<Notify>,
 }
 
@@ -79,6 +85,24 @@ pub struct Sink {
     path: String,
     config: Arc<config::Recording>,
     dropped: u64,
+    listing: Listing,
+}
+
+/// A recording in the making, as it is known outside of its call.
+#[derive(Debug)]
+pub struct Taping {
+    since: Instant,
+    /// But for how long it is.
+    recording: Recording,
+    listing: Listing,
+}
+
+impl Taping {
+    /// Its call broke: what the record of that says of it, and its entry in the list of unfinished recordings.
+    pub fn broken(self, why: &str) -> (Recording, Listing) {
+        let Self { since, recording, listing } = self;
+        (Recording { duration: since.elapsed(), problem: Some(why.to_owned()), ..recording }, listing)
+    }
 }
 
 impl Recorder {
@@ -98,6 +122,8 @@ impl Recorder {
         let writers = Arc::new(Semaphore::new(WRITERS));
         let recorder = Self { config: Arc::clone(&config), runtime: Handle::current(), writers, closed };
         let (directory, then, closed) = (config.directory.clone(), recorder.then(), Arc::clone(&recorder.closed));
+        let placing = Arc::clone(&config);
+        let keep = move |record: &Conversation| keep(&here(&placing, record.clone()));
         recorder.runtime.spawn(async move {
             // It only logs: what it could not finish is tried again at the next start.
             let _ = spawn_blocking(move || folder::finish_orphans(&directory, then, &keep)).await;
@@ -119,26 +145,33 @@ impl Recorder {
         let (closing, closed) = oneshot::channel();
         let path = folder::path(title, self.config.format, self.config.key.is_some());
         record.recording = Some(placed(&self.config, torn(&path, &record.end_reason)));
+        let (directory, closes) = (&self.config.directory, Arc::clone(&self.closed));
+        let listing = Listing::new(directory, record.conversation_uuid, self.then(), closes);
         let request = file::Request {
-            directory: self.config.directory.clone(),
+            directory: directory.clone(),
             path: path.clone(),
             record,
             format: self.config.format,
             rate,
             key: self.config.key.clone(),
-            then: self.then(),
+            listing: listing.clone(),
         };
-        let (writers, finished) = (Arc::clone(&self.writers), Arc::clone(&self.closed));
+        let (writers, config) = (Arc::clone(&self.writers), Arc::clone(&self.config));
         self.runtime.spawn(
             async move {
                 let ended = write(request, batches, writers).await;
-                finished.notify_one();
                 // A call that waits no longer has said so in its record.
                 let _ = closing.send(ended);
             }
             .instrument(span),
         );
-        Sink { queue, batch: Vec::with_capacity(BATCH), closed, path, config: Arc::clone(&self.config), dropped: 0 }
+        Sink { queue, batch: Vec::with_capacity(BATCH), closed, path, config, dropped: 0, listing }
+    }
+
+    /// The record of a call is kept, which had this entry if it was recorded. Whoever keeps records does not wait for this disk.
+    pub fn kept(&self, listing: Option<Listing>) {
+        let (Some(listing), writers) = (listing, Arc::clone(&self.writers)) else { return };
+        self.runtime.spawn(async move { on_disk(&writers, move || listing.safe()).await });
     }
 }
 
@@ -160,6 +193,17 @@ impl Sink {
             }
             self.dropped += blocks;
         }
+    }
+
+    /// What is known of it should its call break.
+    pub fn taping(&self) -> Taping {
+        let recording = placed(&self.config, torn(&self.path, ""));
+        Taping { since: Instant::now(), recording, listing: self.listing() }
+    }
+
+    /// Its entry in the list of unfinished recordings, for [`Recorder::kept`].
+    pub fn listing(&self) -> Listing {
+        self.listing.clone()
     }
 
     /// The call is over: what its record says of the recording, once the file is closed or that takes too long.
@@ -197,6 +241,15 @@ fn placed(config: &config::Recording, recording: Recording) -> Recording {
     Recording { store, key_id, node, ..recording }
 }
 
+/// The record of a call whose recording is finished by this server, whoever began it: from here it goes on.
+fn here(config: &config::Recording, mut record: Conversation) -> Conversation {
+    record.recording = record.recording.map(|recording| {
+        let key_id = recording.key_id.clone();
+        Recording { key_id, ..placed(config, recording) }
+    });
+    record
+}
+
 /// Writes what comes until its end, or until the disk refuses.
 async fn write(request: file::Request, mut batches: mpsc::Receiver<Vec<Block>>, writers: Arc<Semaphore>) -> Closed {
     let path = request.path.clone();
@@ -227,7 +280,7 @@ async fn write(request: file::Request, mut batches: mpsc::Receiver<Vec<Block>>, 
     let closed = on_disk(&writers, move || file.close(problem)).await;
     match &closed.file {
         Some(file) => info!(path = %file.path, bytes = file.bytes, "Recorded"),
-        None => error!(%path, "The recording is lost"),
+        None => error!(%path, "The recording cannot be closed: what there is of it is finished at the next start"),
     }
     closed
 }

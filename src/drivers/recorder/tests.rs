@@ -1,5 +1,5 @@
 //! Files on a real disk, and one that does not take anything.
-use super::*;
+use super::{file::Request, *};
 use crate::{
     call,
     config::RecordingFormat,
@@ -128,7 +128,9 @@ async fn a_recording_is_where_its_record_says_and_as_it_says() {
     let recorder = start(config(&folder.0, RecordingFormat::Wav));
     let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
     (0..110).for_each(|n| sink.push(block(n)));
+    let listing = sink.listing();
     let kept = sink.finish(recording(110)).await;
+    listing.safe();
     assert_eq!((kept.state, kept.path.as_deref()), (State::Complete, Some(PATH)));
     let path = folder.0.join(PATH);
     let bytes = fs::read(&path).unwrap();
@@ -204,20 +206,42 @@ fn a_recording_that_ends_before_its_call_is_as_long_as_its_file() {
     assert_eq!(samples(&folder.0.join(PATH)).len(), 6 * FRAMES * 2);
 }
 
-fn request(directory: &Path, format: RecordingFormat) -> file::Request {
+/// Whoever erases the call finds it, and it is finished at the next start.
+#[test]
+fn a_recording_that_cannot_be_closed_is_where_its_record_says() {
+    let folder = Folder::new();
+    let mut file = file::Tapefile::create(request(&folder.0, RecordingFormat::Wav)).unwrap();
+    file.write(&[block(0)]).unwrap();
+    let path = folder.0.join(PATH);
+    // A file does not take the name of a folder.
+    fs::create_dir(&path).unwrap();
+    let kept = file.close(None).describe(recording(1));
+    assert_eq!((kept.state, kept.path.as_deref()), (State::Partial, Some(PATH)));
+    assert!(kept.problem.is_some() && folder::part(&path).exists());
+    fs::remove_dir(&path).unwrap();
+    finish(&folder.0);
+    assert_eq!(samples(&path).len(), FRAMES * 2);
+}
+
+fn request(directory: &Path, format: RecordingFormat) -> Request {
     let title = title("00000000-0000-0000-0000-0000000000ff");
     let path = folder::path(&title, format, false);
     let begun = begun(title.conversation_uuid);
     let recording = Some(torn(&path, &begun.end_reason));
-    file::Request {
+    Request {
         directory: directory.to_owned(),
         path,
         record: Box::new(Conversation { recording, ..begun }),
         format,
         rate: RATE,
         key: None,
-        then: Then::Nothing,
+        listing: listing(directory),
     }
+}
+
+/// That of the one conversation there is.
+pub(super) fn listing(directory: &Path) -> Listing {
+    Listing::new(directory, title("c").conversation_uuid, Then::Nothing, Arc::default())
 }
 
 /// What a killed process leaves: half a second that was written, and a torn end.
@@ -281,6 +305,45 @@ fn what_a_killed_process_recorded_has_a_record_that_says_who_called_and_where_it
         assert_eq!(*record, Conversation { ended_at, audio: lasting, recording: Some(recording), ..begun });
         assert!(finish(&folder.0).is_empty(), "it is kept once");
     }
+}
+
+/// Its file is whole by then.
+#[tokio::test]
+async fn what_a_process_recorded_that_dies_before_the_record_is_kept_has_one_too() {
+    for key in [None, Key::parse(&"5a".repeat(32))] {
+        let folder = Folder::new();
+        let recorder = start(config::Recording { key, ..config(&folder.0, RecordingFormat::Wav) });
+        let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
+        (0..25).for_each(|n| sink.push(block(n)));
+        let listing = sink.listing();
+        let closed = sink.finish(recording(25)).await;
+        let whole = folder.0.join(closed.path.clone().unwrap());
+        assert!(whole.exists() && finish(&folder.0).is_empty(), "whose process lives has its record still");
+        drop(listing);
+        let kept = finish(&folder.0);
+        let [record] = &kept[..] else { panic!("{kept:?}") };
+        let recording = record.recording.clone().unwrap();
+        assert_eq!((record.caller_id.as_str(), recording.state), (CALLER, State::Partial));
+        let of = |recording: &Recording| (recording.path.clone(), recording.bytes, recording.sha256.clone());
+        assert_eq!(of(&recording), of(&closed));
+        assert!(whole.exists() && finish(&folder.0).is_empty(), "it is kept once");
+        assert_eq!(fs::read_dir(folder.0.join(".unfinished")).unwrap().count(), 0);
+    }
+}
+
+/// Another server on the same folder starts when this one has listed the recording, and has no file yet or an empty one.
+#[test]
+fn what_another_process_is_about_to_write_is_left_alone() {
+    let folder = Folder::new();
+    let Request { path, record, listing, .. } = request(&folder.0, RecordingFormat::Wav);
+    listing.begin(&path, &record).unwrap();
+    let part = folder::part(&folder.0.join(path));
+    fs::create_dir_all(part.parent().unwrap()).unwrap();
+    fs::write(&part, "").unwrap();
+    let entry = folder::entry(&folder.0, title("c").conversation_uuid);
+    assert!(finish(&folder.0).is_empty() && part.exists() && entry.exists());
+    drop(listing);
+    assert!(finish(&folder.0).is_empty() && !part.exists() && !entry.exists(), "its process died");
 }
 
 #[test]

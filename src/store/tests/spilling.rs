@@ -281,11 +281,37 @@ async fn five_minutes_without_a_database_lose_nothing() {
 async fn a_queue_that_is_full_spills() {
     let world = world(false).await;
     let (recorder, writer) = world.recorder(NEVER);
+    let told = Arc::new(AtomicUsize::new(0));
     for _ in 0..1_030 {
-        recorder.record(conversation(&world.ana));
+        let told = Arc::clone(&told);
+        recorder.record_and(conversation(&world.ana), move || {
+            told.fetch_add(1, Ordering::SeqCst);
+        });
     }
-    assert_eq!(world.spilled(), 1_030 - 1_024);
+    assert_eq!((world.spilled(), told.load(Ordering::SeqCst)), (1_030 - 1_024, 1_030 - 1_024));
     drop((recorder, writer));
+}
+
+/// In the database, or on disk while that is away; not where neither takes it.
+#[tokio::test]
+async fn whoever_waits_for_a_record_is_told_when_it_is_kept() {
+    for (away, full, told) in [(false, false, 1), (true, false, 1), (true, true, 0)] {
+        let mut world = world(away).await;
+        if full {
+            world.spill = Spill::new(world.spill.path().with_extension("folder").join("spill.jsonl"));
+        }
+        let (recorder, writer) = world.recorder(NEVER);
+        let kept = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&kept);
+        recorder.record_and(conversation(&world.ana), move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        assert_eq!(kept.load(Ordering::SeqCst), 0, "it is in memory alone");
+        drop(recorder);
+        writer.run().await;
+        assert_eq!(kept.load(Ordering::SeqCst), told, "away {away}, full {full}");
+        assert_eq!(world.saved().await + world.spilled(), told);
+    }
 }
 
 #[tokio::test]

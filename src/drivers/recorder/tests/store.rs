@@ -104,7 +104,10 @@ async fn record(recorder: &Recorder) -> Recording {
 async fn record_as(recorder: &Recorder, title: &Title) -> Recording {
     let mut sink = open(recorder, title);
     (0..25).for_each(|n| sink.push(block(n)));
-    sink.finish(recording(25)).await
+    let listing = sink.listing();
+    let kept = sink.finish(recording(25)).await;
+    listing.safe();
+    kept
 }
 
 /// A recording that waits for the store, kept by a process that ended: nothing of it tries again beside the test.
@@ -160,6 +163,21 @@ async fn a_finished_recording_is_sent_again_until_the_store_confirms_it() {
     let object = &shelf.objects[&format!("/bucket/pbx/{PATH}")];
     assert_eq!((shelf.refusals, Some(object.len() as u64)), (0, kept.bytes));
     assert!(object.starts_with(b"RIFF") && !folder.0.join(PATH).exists());
+}
+
+/// Nothing is in the store that no conversation leads to, should the process die.
+#[tokio::test]
+async fn a_recording_is_sent_when_the_record_of_its_call_is_kept() {
+    let (folder, (at, shelf)) = (Folder::new(), store(0));
+    let recorder = start(uploading(&folder.0, at));
+    let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
+    (0..25).for_each(|n| sink.push(block(n)));
+    let listing = sink.listing();
+    let kept = sink.finish(recording(25)).await;
+    assert!(folder.0.join(kept.path.unwrap()).exists() && folder::closed(&folder.0).is_empty());
+    listing.safe();
+    uploaded(&folder.0).await;
+    assert_eq!(shelf.lock().unwrap().objects.len(), 1);
 }
 
 /// With `keep_local = false` nothing on the disk says that there was a first.
@@ -221,6 +239,20 @@ async fn a_recording_that_only_the_store_has_is_noted_for_its_row() {
     let noted = receipts(&folder.0);
     let [Receipt { domain_uuid, conversation_uuid, .. }] = noted.as_slice() else { panic!("{noted:?}") };
     assert_eq!((*domain_uuid, *conversation_uuid), (title("c").domain_uuid, title("c").conversation_uuid));
+}
+
+/// The process that died had another name, and no store.
+#[tokio::test]
+async fn the_record_of_a_killed_process_says_where_the_server_is_that_finished_it() {
+    let folder = Folder::new();
+    killed(&folder.0, RecordingFormat::Wav);
+    let ((at, _shelf), (keeping, kept)) = (store(0), std::sync::mpsc::channel());
+    let keep = move |record: &Conversation| keeping.send(record.clone()).map_err(io::Error::other);
+    let _later = Recorder::start(uploading(&folder.0, at), keep).unwrap();
+    uploaded(&folder.0).await;
+    let recording = kept.try_recv().unwrap().recording.unwrap();
+    assert_eq!((recording.node.as_deref(), recording.state), (Some("here"), State::Partial));
+    assert_eq!(recording.store, Some(format!("s3://bucket/pbx/{PATH}")));
 }
 
 /// It is in the store like any other, and its conversation says so.
