@@ -238,6 +238,7 @@ fn a_pause_is_blank_on_both_sides_from_before_it_was_asked_for() {
 #[test]
 fn what_is_said_in_a_pause_is_on_no_tape_however_late_it_comes() {
     type Step = fn(&mut Tape);
+    let loudness = |number| [1, LOUD][usize::from((50..100).contains(&number))];
     let pause: (Step, Step) = (|tape| tape.pause(Duration::ZERO), Tape::resume);
     let untold: (Step, Step) = (Tape::withhold_caller, Tape::admit_caller);
     for (begin, end) in [pause, untold] {
@@ -258,8 +259,7 @@ fn what_is_said_in_a_pause_is_on_no_tape_however_late_it_comes() {
                     slot => slot..slot + 1,
                 };
                 for number in came {
-                    let loudness = if (50..100).contains(&number) { LOUD } else { 1 };
-                    tape.heard(RATE, &[loudness; FRAME], stamp(number), start + PTIME * slot as u32).unwrap();
+                    tape.heard(RATE, &[loudness(number); FRAME], stamp(number), start + PTIME * slot as u32).unwrap();
                 }
                 while let Some(block) = tape.poll_block() {
                     sides.take(block);
