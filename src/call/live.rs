@@ -274,7 +274,7 @@ impl Live {
                 GO_ON
             }
             E::Established { sdp: Some(answer), .. } => self.answered(&answer, desk, now),
-            E::Established { sdp: None, .. } if desk.awaits_answer => {
+            E::Established { sdp: None, .. } if desk.answer_due => {
                 let cause = "the ACK of who took the call over carried no SDP answer".to_owned();
                 ControlFlow::Break(takeover::without_answer(cause, "ACK without an answer"))
             }
@@ -579,12 +579,12 @@ impl Live {
     fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
         match desk.sdp.accept(answer) {
             Ok(negotiated) => {
-                desk.awaits_answer = false;
+                desk.answer_due = false;
                 self.renegotiate(negotiated, desk, now);
             }
             Err(error) => {
                 let why = reason::shortened(&error.to_string());
-                if desk.awaits_answer {
+                if desk.answer_due {
                     let cause = format!("no common media with who took the call over: {why}");
                     return ControlFlow::Break(takeover::without_answer(cause, "Not Acceptable Here"));
                 }

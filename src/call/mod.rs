@@ -91,7 +91,7 @@ struct Desk {
     seed: u64,
     sdp: sdp::Negotiation,
     /// The leg took the place of another and was given our offer: where its audio goes the answer will say.
-    awaits_answer: bool,
+    answer_due: bool,
     log: Log,
     money: Money,
     /// A provider that is gone may have asked for something.
@@ -169,7 +169,7 @@ impl Call {
             local,
             seed,
             sdp,
-            awaits_answer: false,
+            answer_due: false,
             log,
             money: Money::default(),
             strays: false,

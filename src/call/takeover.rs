@@ -25,7 +25,7 @@ impl Call {
         match answer {
             Ok(sdp) => {
                 let old = std::mem::replace(&mut desk.leg, leg);
-                desk.awaits_answer = invite.offer.is_none();
+                desk.answer_due = invite.offer.is_none();
                 desk.log.transcript.note(format!("[the call was taken over by {}]", invite.from_user), now);
                 desk.commands.push_back(Command::Answer { leg, sdp: sdp.into() });
                 let reason = Some(reason::sip(200, "Replaced by another leg"));

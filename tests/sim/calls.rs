@@ -706,6 +706,7 @@ fn a_call_whose_first_ack_has_no_answer_to_our_offer_is_ended_and_told_why() {
 #[test]
 fn a_leg_that_took_over_and_answered_may_leave_a_later_offer_of_ours_unanswered() {
     let mut world = World::answered(|_| ());
+    world.says(Duration::from_secs(4), None);
     drop(world.taken_over(None));
     world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101").map(Body::from) });
     world.sip(sip::Event::Offer { leg: OTHER, method: sip::OfferMethod::Invite, sdp: None });
