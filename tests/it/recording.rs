@@ -214,11 +214,12 @@ fn a_server_that_is_killed_leaves_what_it_recorded() -> Result<()> {
     let phone = phone(&stage, &ramal, &[])?;
     let recordings = stage.folder().join("recordings");
     let part = wait_for(&recordings, ".wav.part", |length| length > 2 * 32_000)?;
+    let (config, sip) = (ramal.config.clone(), ramal.sip);
     drop(ramal); // SIGKILL
     let torn = Sound::read(&part)?;
     ensure!(torn.len() == 2 && torn.iter().all(|side| side.seconds() > 1.9), "{:?} s", torn[0].seconds());
     drop(phone);
-    let again = stage.serve(&settings)?;
+    let again = stage.serve_again(&config, sip)?;
     let whole = wait_for(&recordings, ".wav", |_| true)?;
     ensure!(!part.exists() && Sound::read(&whole)?[0].seconds() >= torn[0].seconds(), "it lost something");
     let call = stored(&stage, &again)?;

@@ -96,16 +96,20 @@ impl Stage {
     }
 
     /// Starts a command whose last argument is the file of `settings`.
-    fn start(&mut self, mut command: Command, settings: &Settings) -> Result<Ramal> {
+    fn start(&mut self, command: Command, settings: &Settings) -> Result<Ramal> {
         let sip = self.ports.address()?;
         let (first, last) = self.ports.run(RTP_PORTS)?;
         let config = self.folder.join(format!("ramal-{}.toml", sip.port()));
         fs::write(&config, settings.toml(sip, (first, last), &self.folder))?;
-        let mut process = Process::start("ramal serve", command.arg(&config))?;
-        for transport in ["udp", "tcp"] {
-            process.wait_for_line(&format!("listening {transport} {sip}"), START)?;
-        }
-        Ok(Ramal { process, sip, config })
+        listening(command, sip, config)
+    }
+
+    /// Starts a server once more after its end: with the same addresses, and the same database.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn serve_again(&self, config: &Path, sip: SocketAddr) -> Result<Ramal> {
+        listening(self.command(&["serve", "--config"]), sip, config.to_owned())
     }
 
     /// The last conversations stored by a server with this configuration, newest last, waiting until there are `count`.
@@ -136,6 +140,15 @@ impl Stage {
     pub fn clear(self) -> Result<()> {
         fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))
     }
+}
+
+/// Runs a command whose last argument is this configuration, until it takes SIP there.
+fn listening(mut command: Command, sip: SocketAddr, config: PathBuf) -> Result<Ramal> {
+    let mut process = Process::start("ramal serve", command.arg(&config))?;
+    for transport in ["udp", "tcp"] {
+        process.wait_for_line(&format!("listening {transport} {sip}"), START)?;
+    }
+    Ok(Ramal { process, sip, config })
 }
 
 /// A list, or one record a line.
