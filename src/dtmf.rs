@@ -75,8 +75,8 @@ impl Relay {
         fits
     }
 
-    /// The INFO that is due.
-    pub fn poll(&mut self, leg: LegId, now: Instant) -> Option<Command> {
+    /// The key that is due, and its INFO.
+    pub fn poll(&mut self, leg: LegId, now: Instant) -> Option<(char, Command)> {
         if self.free_at.is_some_and(|at| now < at) {
             return None;
         }
@@ -84,7 +84,7 @@ impl Relay {
         let key = self.waiting.pop_front()?.to_ascii_uppercase();
         self.free_at = Some(now + DISTANCE);
         let body = format!("Signal={key}\r\nDuration={HELD_MS}\r\n").as_str().into();
-        Some(Command::Info { leg, content_type: RELAY.to_owned(), body })
+        Some((key, Command::Info { leg, content_type: RELAY.to_owned(), body }))
     }
 
     /// Whether keys wait, or the last of them has been gone for less than it takes to press it, as far as
@@ -130,9 +130,10 @@ mod tests {
         assert!(relay.press("1x*#d"));
         let mut sent = Vec::new();
         let begin = now;
-        while let Some(command) = relay.poll(leg, now) {
+        while let Some((key, command)) = relay.poll(leg, now) {
             let Command::Info { content_type, body, .. } = command else { panic!("{command:?}") };
-            sent.push((now - begin, of_info(&content_type, &body).unwrap()));
+            assert_eq!(of_info(&content_type, &body), Some(key));
+            sent.push((now - begin, key));
             assert_eq!(relay.poll(leg, now), None, "not at once");
             let Some((at, _)) = relay.deadline() else { break };
             now = at;

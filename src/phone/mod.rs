@@ -345,7 +345,7 @@ impl Phone {
             talk.on_media(event, &mut self.report, &mut self.events, now);
         }
         talk.press_keys(now);
-        self.commands.extend(talk.relay.poll(talk.leg, now));
+        self.commands.extend(talk.relay.poll(talk.leg, now).map(|(_, info)| info));
         talk.speak_if_due(&mut self.report, &mut self.events, now);
         if talk.is_done(&self.setup.plan, now) {
             self.hang_up(now);

@@ -10,7 +10,6 @@ use crate::{
 use media::dtmf::Told;
 use providers::{Note, Respond, ToolCallId};
 use serde_json::json;
-use sip::Command;
 use std::time::Instant;
 
 impl Live {
@@ -59,12 +58,8 @@ impl Live {
 
     /// The key that is to go out by INFO, if it is time.
     pub(super) fn relay_keys(&mut self, desk: &mut Desk, now: Instant) {
-        let Some(info) = self.relay.poll(desk.leg, now) else { return };
-        if let Command::Info { content_type, body, .. } = &info
-            && let Some(key) = dtmf::of_info(content_type, body)
-        {
-            self.media.sounds_elsewhere(key, now + dtmf::SOUNDS_WITHIN, now);
-        }
+        let Some((key, info)) = self.relay.poll(desk.leg, now) else { return };
+        self.media.sounds_elsewhere(key, now + dtmf::SOUNDS_WITHIN, now);
         desk.commands.push_back(info);
     }
 
