@@ -245,9 +245,7 @@ impl Path {
             ..Self { delay: self.delay, ..known }
         })
     }
-}
 
-impl Path {
     /// Where it is proven, and what is known from here on is another or none: a caller speaks over it, perhaps.
     fn hidden_by(self, path: Option<Self>) -> Option<Hidden> {
         let is_same = path.is_some_and(|path| path.delay.abs_diff(self.delay) <= 1);
