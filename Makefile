@@ -94,7 +94,7 @@ bench-memory: build ## put 200,000 calls through, and write docs/benchmarks-memo
 bench-capacity: build ## see how many calls are held and what each costs, and write docs/benchmarks-capacity.md
 	@cargo run --locked --release --quiet --package bench -- --capacity
 
-bench-soak: build ## hold 100 calls that come and go for an hour, and write docs/benchmarks-soak.md
+bench-soak: build ## hold 100 calls that come and go for an hour and a half, and write docs/benchmarks-soak.md
 	@cargo run --locked --release --quiet --package bench -- --soak 60
 
 bench-dialects: build ## hold 100 calls through the simulators of all providers, and write docs/benchmarks-dialects.md

@@ -26,8 +26,10 @@ use std::{
 const CALLS: usize = 100;
 /// … in groups, of which the oldest ends and a new one is placed …
 const GROUPS: usize = 5;
-/// … this often: a call stays for a minute.
+/// … this often: a call stays for a minute …
 const BETWEEN: Duration = Duration::from_secs(12);
+/// … and in the warm-up for half of it, so that as many calls have come and gone before the measurement as in it.
+const BETWEEN_FIRST: Duration = Duration::from_secs(6);
 /// Calls of a group.
 const GROUP: usize = CALLS / GROUPS;
 /// How long the calls of a group may take to be answered, or to end.
@@ -36,8 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// Rows of the page; the first half is the warm-up, in which what the server keeps of its last calls fills up.
+/// Rows of the page for what is measured …
 const PARTS: u32 = 6;
+/// … and before them for the warm-up, in which what the server keeps of its last calls fills up, and its allocator comes to
+/// the most that it needs at one time. Each is as long as one of the others.
+const WARM_UP: u32 = 3;
 /// Memory is flat if it grows by less than this, percent an hour.
 const FLAT: f64 = 1.0;
 /// So far off its grid a packet is late, ms.
@@ -48,9 +53,10 @@ pub(crate) const BURST: usize = 3;
 /// What was noted.
 #[derive(Debug)]
 pub(crate) struct Soak {
+    /// Without the warm-up.
     length: Duration,
     parts: Vec<Part>,
-    /// The server's memory in the second half.
+    /// The server's memory after the warm-up.
     settled: Vec<Usage>,
     /// Percent of one core for each call.
     cpu: f64,
@@ -94,14 +100,14 @@ struct Ground<'a> {
     soak: Soak,
 }
 
-/// Holds calls for `length`.
+/// Holds calls for `length`, after a warm-up.
 pub(crate) fn hold(stage: &Stage<'_>, length: Duration) -> Result<Soak> {
     let (before, work) = (machine::load(), machine::Work::so_far());
     let floors = Arc::new(Floors::new(CALLS));
     let security = Security::Tls(Tls::new(stage.folder)?);
     let provider = Provider::start(Voice::load(&stage.speech, "en-piper")?, Arc::clone(&floors), security)?;
     let server = Server::start(stage.program, stage.folder, &provider, Detector::Silero)?;
-    stage.show.phase(&format!("{CALLS} calls that come and go"), length);
+    stage.show.phase(&format!("{CALLS} calls that come and go"), Soak::warm_up(length) + length);
     let (uac, voice) = (Uac::new(server.sip, server::EXTENSION)?, Voice::load(&stage.speech, "en-agent")?);
     let (now, soak) = (Instant::now(), Soak::new(length));
     let mut ground = Ground { server: &server, uac, voice, floors, began: now, looked: now, soak };
@@ -120,9 +126,11 @@ impl Ground<'_> {
     fn run(&mut self) -> Result<()> {
         let before = self.server.usage()?;
         let mut groups = (0..GROUPS).map(|place| self.place(place)).collect::<Result<VecDeque<_>>>()?;
-        let end = self.began + self.soak.length;
+        let warm = self.began + Soak::warm_up(self.soak.length);
+        let end = warm + self.soak.length;
         for place in (0..GROUPS).cycle() {
-            let next = Instant::now() + BETWEEN;
+            let now = Instant::now();
+            let next = now + if now < warm { BETWEEN_FIRST } else { BETWEEN };
             self.pump(next.min(end))?;
             if next >= end {
                 break;
@@ -231,7 +239,7 @@ fn told(usage: &[Usage]) -> String {
 
 impl Soak {
     fn new(length: Duration) -> Self {
-        let parts = vec![Part::default(); PARTS as usize];
+        let parts = vec![Part::default(); (WARM_UP + PARTS) as usize];
         let (settled, nothing) = (Vec::new(), (0.0, 0.0));
         let (complaints, faults, clean) = (0, String::new(), false);
         Self {
@@ -248,6 +256,11 @@ impl Soak {
         }
     }
 
+    /// How long the warm-up is before so long a measurement.
+    fn warm_up(length: Duration) -> Duration {
+        length * WARM_UP / PARTS
+    }
+
     /// The part that goes on `after` the beginning.
     fn part(&mut self, after: Duration) -> &mut Part {
         let number = (after.as_secs_f64() / (self.length / PARTS).as_secs_f64()) as usize;
@@ -257,23 +270,23 @@ impl Soak {
 
     fn look(&mut self, after: Duration, usage: Usage) {
         self.part(after).rss_kib.push(usage.rss_kib);
-        if after >= self.length / 2 {
+        if after >= Self::warm_up(self.length) {
             self.settled.push(usage);
         }
     }
 
-    /// Looked at in the last quarter of the time.
+    /// Looked at in the last half of the time.
     fn last(&self) -> &[Usage] {
         self.settled.get(self.settled.len() / 2..).unwrap_or_default()
     }
 
-    /// Growth in the last half …
-    fn half(&self) -> Option<(f64, f64)> {
+    /// Growth after the warm-up …
+    fn whole(&self) -> Option<(f64, f64)> {
         growth(&self.settled)
     }
 
-    /// … and in the last quarter of the time.
-    fn quarter(&self) -> Option<(f64, f64)> {
+    /// … and in the last half of that.
+    fn half(&self) -> Option<(f64, f64)> {
         growth(self.last())
     }
 
@@ -284,15 +297,16 @@ impl Soak {
              |---|---|---|---|---|---|---|---|\n",
         );
         let each = self.length.as_secs_f64() / 60.0 / f64::from(PARTS);
-        for (number, part) in self.parts.iter().enumerate() {
+        for (number, part) in (0_u32..).zip(&self.parts) {
+            let (phase, number) = number.checked_sub(WARM_UP).map_or(("warm-up, ", number), |number| ("", number));
             let pacing = Metric::new("", "", "", part.pacing.clone());
             let at = |percentile| pacing.percentile(percentile).unwrap_or_default();
             let mean = part.rss_kib.iter().sum::<f64>() / part.rss_kib.len().max(1) as f64;
             let late = part.pacing.iter().filter(|off| **off > LATE).count();
             text.push_str(&format!(
-                "| {:.0}–{:.0} | {} | {:.1} | {} | {:.2} / {:.2} / {:.2} / {:.1} | {late} | {} | {} |\n",
-                each * number as f64,
-                each * (number + 1) as f64,
+                "| {phase}{:.0}–{:.0} | {} | {:.1} | {} | {:.2} / {:.2} / {:.2} / {:.1} | {late} | {} | {} |\n",
+                each * f64::from(number),
+                each * f64::from(number + 1),
                 part.ended,
                 mean / 1_024.0,
                 part.pacing.len(),
@@ -310,7 +324,7 @@ impl Soak {
     fn summing_up(&self) -> String {
         let bursts = self.parts.iter().map(|part| part.bursts).sum::<usize>();
         format!(
-            "\n- Memory in the last half: {}\n- Memory in the last quarter: {}\n- No burst of late packets: {} ({bursts})\n\n\
+            "\n- Memory after the warm-up: {}\n- Memory in the last half of that: {}\n- No burst of late packets: {} ({bursts})\n\n\
              CPU: {:.3} % of a core for each call. Warnings in the server's log: {}. Faults seen by the \
              provider: {}. The server ended {}. Load average {:.2} before and {:.2} after; all that ran on the machine kept its \
              cores busy for {:.0} % of the time, the hypervisor took {:.1} %. The server got a core {}.\n",
@@ -331,14 +345,14 @@ impl Soak {
 
     /// For a program.
     pub(crate) fn summary(&self) -> Value {
-        let (half, quarter) = (self.half(), self.quarter());
+        let (whole, half) = (self.whole(), self.half());
         let sum = |count: fn(&Part) -> usize| self.parts.iter().map(count).sum::<usize>();
         json!({"minutes": self.length.as_secs() / 60, "calls": sum(|part| part.ended),
             "packets": sum(|part| part.pacing.len()), "bursts": sum(|part| part.bursts),
             "missing": sum(|part| part.missing), "cpu_percent_per_call": round(self.cpu),
-            "growth_kib_per_hour": half.map(|(kib, _)| kib), "growth_percent_per_hour": half.map(|(_, percent)| percent),
-            "last_quarter_growth_kib_per_hour": quarter.map(|(kib, _)| kib),
-            "last_quarter_growth_percent_per_hour": quarter.map(|(_, percent)| percent)})
+            "growth_kib_per_hour": whole.map(|(kib, _)| kib), "growth_percent_per_hour": whole.map(|(_, percent)| percent),
+            "last_half_growth_kib_per_hour": half.map(|(kib, _)| kib),
+            "last_half_growth_percent_per_hour": half.map(|(_, percent)| percent)})
     }
 
     /// Writes its page.
@@ -355,13 +369,13 @@ impl Soak {
 const METHOD: &str = "\
 A hundred calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its own to a provider on loopback and a \
 conversation as in [benchmarks.md](benchmarks.md). Every 12 s the oldest twenty are hung up and twenty are placed, so \
-that a call stays for a minute. Memory is VmRSS, each 5 s; its growth is the slope of the least-squares line through \
-the last half and through the last quarter of the time. The first half is the warm-up. In it the messages of the last \
-1,000 calls come together (`trace.calls`), and the allocator comes to the most that the calls of each thread need at \
-one time, which it keeps: what they need swings, and its highest point is passed ever more rarely. After that there \
-is nothing that is to grow. A packet's distance is from the absolute grid of 20 ms that fits its call best; it is \
-late beyond 10 ms, three late ones of a call in a row are a burst. Missing are packets that were left out or lost. A \
-group counts in the row in which it ends, from 2 s after its last answer on.";
+that a call stays for a minute; in the warm-up every 6 s. Memory is VmRSS, each 5 s; its growth is the slope of the \
+least-squares line through all of it after the warm-up, and through the last half of that. In the warm-up the messages \
+of the last 1,000 calls come together (`trace.calls`), and the allocator comes to the most that the calls of each \
+thread need at one time, which it keeps: what they need swings, and its highest point is passed ever more rarely. \
+After that there is nothing that is to grow. A packet's distance is from the absolute grid of 20 ms that fits its \
+call best; it is late beyond 10 ms, three late ones of a call in a row are a burst. Missing are packets that were \
+left out or lost. A group counts in the row in which it ends, from 2 s after its last answer on.";
 
 #[cfg(test)]
 mod tests {
@@ -376,7 +390,7 @@ mod tests {
 
     fn watched(kib: impl Fn(u32) -> f64) -> Soak {
         let (mut soak, start) = (Soak::new(Duration::from_secs(3_600)), Instant::now());
-        for second in (0_u32..3_600).step_by(5) {
+        for second in (0_u32..5_400).step_by(5) {
             let after = Duration::from_secs(second.into());
             soak.look(after, Usage { cpu: Duration::ZERO, rss_kib: kib(second), mapped_kib: 0.0, at: start + after });
         }
@@ -384,30 +398,35 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_ends_before_the_last_quarter_is_told_apart_from_growth_that_goes_on() {
-        let filled = watched(|second| 70_000.0 + f64::from(second.min(2_700)));
-        assert!(filled.half().is_some_and(|(kib, percent)| kib > 1_000.0 && percent > FLAT), "{:?}", filled.half());
-        assert_eq!(filled.quarter(), Some((0.0, 0.0)));
+    fn growth_that_ends_is_told_apart_from_growth_that_goes_on_and_the_warm_up_counts_in_neither() {
+        let warmed = watched(|second| 70_000.0 + f64::from(second.min(1_800)));
+        assert_eq!((warmed.whole(), warmed.half()), (Some((0.0, 0.0)), Some((0.0, 0.0))));
+        let filled = watched(|second| 70_000.0 + f64::from(second.min(3_600)));
+        assert!(filled.whole().is_some_and(|(kib, percent)| kib > 1_000.0 && percent > FLAT), "{:?}", filled.whole());
+        assert_eq!(filled.half(), Some((0.0, 0.0)));
         let text = filled.summing_up();
-        assert!(text.contains("less than 1 % an hour: **not met**\n- Memory in the last quarter: "), "{text}");
+        assert!(text.contains("less than 1 % an hour: **not met**\n- Memory in the last half of that: "), "{text}");
         assert!(text.contains("less than 1 % an hour: met\n- No burst of late packets: met (0)\n"), "{text}");
         let rising = watched(|second| 70_000.0 + f64::from(second));
-        assert!(rising.quarter().is_some_and(|(kib, percent)| (kib - 3_600.0).abs() < 1.0 && percent > FLAT));
+        assert!(rising.half().is_some_and(|(kib, percent)| (kib - 3_600.0).abs() < 1.0 && percent > FLAT));
     }
 
     #[test]
     fn what_was_not_watched_has_no_growth() {
         let soak = Soak::new(Duration::from_secs(60));
-        assert_eq!((soak.half(), soak.quarter()), (None, None));
-        assert!(soak.summing_up().contains("Memory in the last half: not measured"));
+        assert_eq!((soak.whole(), soak.half()), (None, None));
+        assert!(soak.summing_up().contains("Memory after the warm-up: not measured"));
     }
 
     #[test]
     fn what_happens_counts_in_its_part_and_the_last_takes_what_comes_after() {
-        let mut soak = Soak::new(Duration::from_secs(600));
-        for second in [0, 99, 100, 599, 700] {
+        let mut soak = Soak::new(Duration::from_secs(3_600));
+        for second in [0, 599, 600, 1_800, 5_399, 6_000] {
             soak.part(Duration::from_secs(second)).ended += 1;
         }
-        assert_eq!(soak.parts.iter().map(|part| part.ended).collect::<Vec<_>>(), [2, 1, 0, 0, 0, 2]);
+        assert_eq!(soak.parts.iter().map(|part| part.ended).collect::<Vec<_>>(), [2, 1, 0, 1, 0, 0, 0, 0, 2]);
+        let table = soak.table();
+        assert!(table.contains("\n| warm-up, 10–20 | 1 | "), "{table}");
+        assert!(table.contains("\n| 0–10 | 1 | "), "{table}");
     }
 }
