@@ -2,6 +2,7 @@
 use super::{
     Alarm,
     breakers::Circuits,
+    call_log,
     entrance::Held,
     facts::Facts,
     https,
@@ -24,7 +25,7 @@ use super::{
     ws_client::{Connection, Dialer, FromProvider},
 };
 use crate::{
-    call::{Call, Event, Order, Room, Setup},
+    call::{Call, Event, Room, Setup},
     control::SrtpStatus,
     record::Conversation,
     speech::{Done, Engine},
@@ -50,7 +51,7 @@ use tokio::{
     sync::{broadcast, mpsc},
     task::{JoinHandle, spawn_local},
 };
-use tracing::{Instrument, Span, debug, error, info, warn};
+use tracing::{Instrument, Span, debug, error, warn};
 use uuid::Uuid;
 
 /// Finished engine jobs that may wait for the call; each call has a handful under way at most.
@@ -294,14 +295,16 @@ impl Beginning {
 async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io::Result<()> {
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
     let mut task = beginning.task(rtp, rtcp);
-    let (mut alarm, mut stopping) = (Alarm::new(), false);
+    let (mut alarm, mut stopping, mut flooded) = (Alarm::new(), false, false);
     while task.drain() {
         task.call.set_room(heard.room.get());
+        // Whoever floods a socket keeps the call from nothing else, its BYE above all: RTCP is looked at last, and RTP
+        // after all others where there is no end of it.
+        let others_first = std::mem::take(&mut flooded);
         tokio::select! {
             biased;
             () = alarm.ring(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
-            () = readable(&task.rtp) => task.on_rtp(),
-            () = readable(&task.rtcp) => task.on_rtcp(),
+            () = readable(&task.rtp), if !others_first => flooded = task.on_rtp(),
             Some(event) = heard.sip.recv() => task.call.handle_sip(*event, Instant::now()),
             message = from_provider(&mut task.provider) => task.on_provider(message),
             ahead = of_next(&mut task.next) => task.on_ahead(ahead),
@@ -314,7 +317,9 @@ async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io
                     stopping = true;
                     task.call.handle_shutdown(Instant::now());
                 }
-            }
+            },
+            () = readable(&task.rtcp) => task.on_rtcp(),
+            () = std::future::ready(()), if others_first => {}
         }
     }
     task.keep_record().await;
@@ -496,12 +501,14 @@ impl Task {
         }
     }
 
-    fn on_rtp(&mut self) {
+    /// True if more may have come.
+    fn on_rtp(&mut self) -> bool {
         let mut buffer = [0; DATAGRAM];
         for _ in 0..BURST {
-            let Ok((length, from)) = self.rtp.try_recv_from(&mut buffer) else { return };
+            let Ok((length, from)) = self.rtp.try_recv_from(&mut buffer) else { return false };
             self.call.handle_rtp(from, buffer.get(..length).unwrap_or_default(), Instant::now());
         }
+        true
     }
 
     fn on_rtcp(&mut self) {
@@ -532,7 +539,7 @@ impl Task {
     }
 
     fn on_event(&mut self, event: Event) {
-        log(&event);
+        call_log::log(&event);
         self.cord.note(&event);
         match event {
             // The provider's headers hold its key: nobody who watches sees them.
@@ -624,73 +631,4 @@ impl Task {
 fn keep(shared: &Shared, record: Conversation, listing: Option<Listing>) {
     let recorder = shared.recorder.clone();
     shared.records.record_and(record, move || recorder.kept(listing));
-}
-
-fn log_end(record: &Conversation) {
-    let (outcome, seconds) = (record.outcome.as_str(), record.audio.as_secs());
-    let Some(media) = &record.media_quality else {
-        return info!(outcome, reason = %record.end_reason, seconds, "Call ended");
-    };
-    let (up, down, trouble) = (&media.uplink, media.downlink.as_ref(), &media.trouble);
-    let some = |count: u64| (count > 0).then_some(count);
-    info!(
-        outcome,
-        reason = %record.end_reason,
-        seconds,
-        codec = media.codec,
-        remote = %media.remote,
-        round_trip_ms = media.round_trip_ms,
-        mos_up = up.score.map(|score| score.mos_cq),
-        lost_up = up.lost,
-        jitter_up_ms = up.jitter_p95_ms,
-        mos_down = down.and_then(|down| down.score).map(|score| score.mos_cq),
-        lost_down = down.map(|down| down.lost),
-        jitter_down_ms = down.map(|down| down.jitter_p95_ms),
-        foreign = media.foreign,
-        codec_errors = some(trouble.codec_errors),
-        skipped = some(trouble.skipped),
-        playout_dropped_ms = some(trouble.playout_dropped_ms),
-        restarts = some(trouble.restarts),
-        timestamp_jumps = some(trouble.timestamp_jumps),
-        left_out_ms = some(trouble.left_out_ms),
-        malformed = some(trouble.malformed),
-        unauthentic = some(trouble.unauthentic),
-        replayed = some(trouble.replayed),
-        "Call ended"
-    );
-}
-
-fn log(event: &Event) {
-    match event {
-        Event::Ended(record) => log_end(record),
-        Event::Measured(quality) => debug!(?quality, "Media"),
-        Event::Answered => info!("Call answered"),
-        Event::TransferStarted { destination } => info!(%destination, "Transfer"),
-        Event::TransferFailed { destination, reason } => info!(%destination, %reason, "Transfer failed"),
-        Event::Warning(text) => warn!("{text}"),
-        Event::Changed(change) => {
-            let gap_ms = change.gap.as_millis();
-            info!(from = %change.from, to = %change.to, why = %change.why, gap_ms, "Provider changed");
-        }
-        Event::Hold(hold) => info!(?hold, "Hold"),
-        Event::Recording(Order::Pause) => info!("Recording paused"),
-        Event::Recording(Order::Resume) => info!("Recording resumed"),
-        Event::ListenedTo { who, begins: true } => info!(%who, "Somebody listens"),
-        Event::ListenedTo { who, begins: false } => info!(%who, "Somebody listens no more"),
-        Event::AssistantSpeaks { latency: Some(latency), .. } => debug!(?latency, "Reply"),
-        Event::BargeIn(heard) => debug!(?heard, "Barge-in"),
-        // Numbers, digits and words of callers are nobody's business above TRACE.
-        Event::Connect(_)
-        | Event::Disconnect
-        | Event::Prepare(_)
-        | Event::Reconnect(_)
-        | Event::Receipt(_)
-        | Event::Provider { .. }
-        | Event::AssistantSpeaks { .. }
-        | Event::CallerSpeaks
-        | Event::CallerText(_)
-        | Event::Dtmf(_)
-        | Event::AssistantText { .. }
-        | Event::PlayedOut(_) => {}
-    }
 }

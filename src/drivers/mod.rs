@@ -5,6 +5,7 @@ mod api_socket;
 pub mod archive;
 mod aside;
 pub mod breakers;
+mod call_log;
 pub mod call_task;
 pub mod control;
 pub mod dns;
