@@ -12,7 +12,7 @@ use crate::{
     endpoint::core::{Core, Purpose, Reply, SDP, Served},
     leg::{Event, OfferMethod, TerminatedBy},
     message::{Method, Name, Request, Response, StatusCode},
-    transaction::{ClientId, ServerId, timer::Deadline},
+    transaction::{ClientId, timer::Deadline},
 };
 use std::time::{Duration, Instant};
 
@@ -154,13 +154,6 @@ impl Leg {
         let status = StatusCode::new(status).filter(|s| s.code() >= 300).unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE);
         self.reply(request, Reply::new(status), core, now);
         self.idle(core, now);
-    }
-
-    /// CANCEL of a re-INVITE: the session stays as it was.
-    pub(crate) fn handle_offer_cancelled(&mut self, id: ServerId, core: &mut Core, now: Instant) {
-        if matches!(&self.exchange, Exchange::Theirs { request, .. } if request.id == id) {
-            self.refuse_offer(StatusCode::REQUEST_TERMINATED.code(), core, now);
-        }
     }
 
     /// The ACK of our 2xx to a re-INVITE.

@@ -139,21 +139,20 @@ impl Endpoint {
         self.with_leg(id, |leg, core| leg.handle_ack(ack, core, now));
     }
 
-    /// RFC 3261 §9.2: 200 and the INVITE gets 487.
+    /// RFC 3261 §9.2: 200, and the INVITE of a call that is not answered gets 487. A re-INVITE is answered all the
+    /// same: its owner may have followed the offer already, and the answer be on its way here.
     fn cancel(&mut self, invite: ServerId, (key, cancel): (ServerKey, &Request), hop: Hop, now: Instant) {
         if self.core.transactions.len() >= self.most_transactions() {
             return self.overloaded(cancel, hop);
         }
         let id = self.core.transactions.serve(key, cancel, hop.transport);
-        let leg = self.invites.get(&invite).copied().or_else(|| self.leg_for(cancel));
+        let calling = self.invites.get(&invite).copied();
+        let leg = calling.or_else(|| self.leg_for(cancel));
         // The To tag of this 200 should be that of the INVITE's responses.
         let tag = leg.and_then(|leg| Some(self.legs.get(&leg)?.key().1)).unwrap_or_else(|| self.core.random.token());
         self.core.answer(&Served::new(id, cancel, hop), &tag, Reply::new(StatusCode::OK), now);
-        if let Some(leg) = leg {
-            self.with_leg(leg, |leg, core| {
-                leg.handle_cancel(&cancel.headers, core, now);
-                leg.handle_offer_cancelled(invite, core, now);
-            });
+        if let Some(leg) = calling {
+            self.with_leg(leg, |leg, core| leg.handle_cancel(&cancel.headers, core, now));
         }
     }
 

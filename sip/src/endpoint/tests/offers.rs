@@ -101,18 +101,42 @@ fn a_second_offer_waits_for_the_first() {
     assert_eq!((stand.sent_kinds(), stand.events()), (vec!["415".to_owned()], vec![]));
 }
 
+/// Its owner may have followed the offer when the CANCEL comes, and must not be the only one who did.
 #[test]
-fn a_cancelled_reinvite_leaves_the_call_up() {
+fn a_cancelled_reinvite_is_answered_all_the_same() {
     let mut stand = Stand::new();
     let (leg, tag) = stand.established();
     stand.feed(&peer("INVITE", 2, &tag, "", HOLD));
     stand.feed(&peer("CANCEL", 2, &tag, "", ""));
-    assert_eq!(stand.sent_kinds(), ["100", "200", "487"]);
-    stand.events();
+    assert_eq!(stand.sent_kinds(), ["100", "200"]);
+    // Nor is the answer taken for that to an offer that follows.
+    stand.feed(&peer("INVITE", 3, &tag, "", OFFER));
+    assert_eq!(stand.sent_kinds(), ["500"]);
+    stand.feed(&peer("ACK", 3, &tag, "", "").replace("z9hG4bKACK3", "z9hG4bKINVITE3"));
+    let sdp = Some(HOLD.into());
+    assert_eq!(stand.events(), [Event::Offer { leg, method: OfferMethod::Invite, sdp }]);
     stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
-    assert_eq!(stand.sent_kinds(), Vec::<String>::new());
-    stand.feed(&peer("BYE", 3, &tag, "", ""));
+    let ok = stand.one_response();
+    assert_eq!((ok.status.code(), &ok.body[..]), (200, ANSWER.as_bytes()));
+    assert_eq!(ok.headers.cseq().map(|cseq| cseq.number), Some(2));
+    stand.feed(&peer("ACK", 2, &tag, "", ""));
+    assert_eq!((stand.pass(Duration::from_secs(20)), stand.events()), (vec![], vec![]));
+    stand.feed(&peer("BYE", 4, &tag, "", ""));
     assert_eq!(stand.events(), [Event::Bye { leg, reason: None }]);
+}
+
+/// RFC 3261 §9.2: it means the INVITE whose branch it bears, and that one has its answer.
+#[test]
+fn a_cancel_of_an_offer_that_came_too_early_leaves_the_call_ringing() {
+    let mut stand = Stand::new();
+    let leg = stand.ringing();
+    stand.command(Command::Ring { leg });
+    let tag = to_tag(&stand.one_response());
+    stand.feed(&peer("INVITE", 2, &tag, "", OFFER));
+    stand.feed(&peer("CANCEL", 2, &tag, "", ""));
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["500".to_owned(), "200".into()], vec![]));
+    stand.command(Command::Answer { leg, sdp: ANSWER.into() });
+    assert_eq!(stand.one_response().body[..], *ANSWER.as_bytes());
 }
 
 #[test]
