@@ -4,7 +4,7 @@ use super::{
     ack::{Overdue, Unacknowledged},
     leg::{End, Origin, Outcome, State, sdp_of},
     prack::reliable,
-    refresh::{UNREACHABLE, interval_too_small},
+    refresh::{BUSY, UNREACHABLE, interval_too_small},
     session_timer::Terms,
 };
 use crate::{
@@ -97,9 +97,12 @@ impl Leg {
             self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
         }
         let theirs = Exchange::Theirs { request: served, method, offer: sdp.clone(), terms };
-        // Ours waits behind the peer's. A refresh need not: the peer's is one.
-        if let Exchange::Colliding { sdp, why: Why::Offer, .. } = std::mem::replace(&mut self.exchange, theirs) {
-            self.reinvite_when_free(sdp, core, now);
+        match std::mem::replace(&mut self.exchange, theirs) {
+            // Ours waits behind the peer's.
+            Exchange::Colliding { sdp, why: Why::Offer, .. } => self.reinvite_when_free(sdp, core, now),
+            // A refresh need not: the peer's is one, unless it is refused.
+            Exchange::Colliding { why: Why::Refresh, .. } => self.timer.refresh_at(now + BUSY),
+            Exchange::Idle | Exchange::Theirs { .. } | Exchange::Unacknowledged { .. } | Exchange::Ours { .. } => {}
         }
         core.events.push_back(Event::Offer { leg: self.id, method, sdp });
     }

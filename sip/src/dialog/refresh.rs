@@ -14,7 +14,7 @@ use crate::{
 use std::time::{Duration, Instant};
 
 /// A refresh that finds another offer under way looks again then.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
 /// A refresh that reached nobody is tried again then, until the session expires.
 pub(super) const UNREACHABLE: Duration = Duration::from_secs(5);
 

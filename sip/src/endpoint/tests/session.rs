@@ -437,3 +437,19 @@ fn a_refresh_that_lost_to_the_peers_is_not_sent_again() {
     assert_eq!(stand.pass(Duration::from_secs(40)), []);
     assert_eq!(stand.events(), []);
 }
+
+/// An offer that is refused, as that of a fax is, refreshes nothing.
+#[test]
+fn a_refresh_that_lost_to_an_offer_that_is_refused_is_sent_again() {
+    let mut stand = Stand::new();
+    let (leg, _, tag) = stand.timed(&asking(90, "uas"));
+    let (_, refresh) = stand.request_within(90);
+    stand.feed(&answer(&refresh, 491, "", "", ""));
+    stand.feed(&peer("INVITE", 2, &tag, &asking(90, "uas"), HOLD));
+    stand.command(Command::RefuseOffer { leg, status: 488 });
+    stand.feed(&peer("ACK", 2, &tag, "", "").replace("z9hG4bKACK2", "z9hG4bKINVITE2"));
+    stand.sent();
+    stand.events();
+    let (after, again) = stand.request_within(3);
+    assert_eq!((after, again.method.as_str()), (2_000, "INVITE"));
+}
