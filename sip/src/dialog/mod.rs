@@ -58,7 +58,6 @@ impl Dialog {
     pub(crate) fn incoming(request: &Request, hop: Hop, (tag, now): (&str, Instant), core: &mut Core) -> Option<Self> {
         let headers = &request.headers;
         let via = headers.via()?;
-        let elsewhere = |host: &str| crate::uri::ip(host).is_some_and(|ip| ip != hop.remote.ip());
         let dialog = Self {
             call_id: headers.call_id()?.to_owned(),
             local: headers.to()?.with_tag(tag),
@@ -69,7 +68,7 @@ impl Dialog {
             remote_cseq: Some(headers.cseq()?.number),
             contact: core.contact(&request.uri.user_unescaped(), hop),
             hop,
-            behind_nat: elsewhere(&via.host).then(|| via.host.clone()),
+            behind_nat: behind_nat(&via, hop),
             connection: Connection::Open,
         };
         core.look_up(dialog.first_hop(), now);
@@ -138,6 +137,14 @@ impl Dialog {
             self.routes = routes;
         }
         self.retarget(&response.headers, core, now);
+    }
+
+    /// An INVITE or UPDATE of the peer came this way: a phone that moved to another network is behind another NAT. One
+    /// that came over another transport, as for its size, says nothing of the way back.
+    pub(crate) fn come_by(&mut self, headers: &Headers, hop: Hop) {
+        let Some(via) = headers.via().filter(|_| hop.transport == self.hop.transport) else { return };
+        self.behind_nat = behind_nat(&via, hop);
+        (self.hop, self.connection) = (hop, Connection::Open);
     }
 
     /// Target refresh (RFC 3261 §12.2): the Contact of an INVITE or UPDATE, or of its 2xx.
@@ -307,6 +314,12 @@ impl Dialog {
 /// `"Display" <uri>` of our side.
 pub(crate) fn address(display: &str, uri: &str) -> Result<NameAddr, UriError> {
     Ok(NameAddr { display: display.to_owned(), ..NameAddr::new(Uri::parse(uri)?) })
+}
+
+/// The host by which a peer knows itself whose packets come from elsewhere.
+fn behind_nat(via: &Via, hop: Hop) -> Option<String> {
+    let elsewhere = crate::uri::ip(&via.host).is_some_and(|ip| ip != hop.remote.ip());
+    elsewhere.then(|| via.host.clone())
 }
 
 /// Where our requests go: to the Contact, which every INVITE has (RFC 3261 §8.1.1.8). Only a client of RFC 2543, told

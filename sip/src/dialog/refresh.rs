@@ -81,6 +81,7 @@ impl Leg {
             (_, Exchange::Theirs { method: OfferMethod::Update, .. }) => busy(core),
             (_, _) => match self.timer.asked(&request.headers) {
                 Ok(terms) => {
+                    self.dialog.come_by(&request.headers, served.came_by);
                     self.dialog.retarget(&request.headers, core, now);
                     self.learn(&request.headers, None);
                     self.timer.grant(terms, now);

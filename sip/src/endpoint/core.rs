@@ -82,6 +82,8 @@ pub(crate) struct Served {
     pub(crate) id: ServerId,
     /// Its number.
     pub(crate) cseq: u32,
+    /// How it came.
+    pub(crate) came_by: Hop,
     hop: Hop,
     /// Where the peer listens, should its connection be gone by the time we answer (RFC 3261 §18.2.2).
     sent_by: Option<SocketAddr>,
@@ -97,6 +99,7 @@ impl Served {
         Self {
             id,
             cseq: request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
+            came_by: hop,
             hop: response_hop(&request.headers, hop),
             sent_by: request.headers.via().and_then(|via| via.sent_by_address(hop.transport)),
             echo: Response::answering(&request.headers, StatusCode::OK).headers,

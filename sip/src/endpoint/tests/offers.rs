@@ -368,3 +368,20 @@ fn an_update_that_meets_our_offer_gets_491() {
     stand.feed(&peer("UPDATE", 4, &tag, "", ""));
     assert_eq!(stand.sent_kinds(), ["481"]);
 }
+
+/// A softphone that changes networks offers anew from there, with a Contact that only that network knows.
+#[test]
+fn a_peer_behind_a_nat_that_refreshes_from_elsewhere_is_found_there() {
+    for (method, body) in [("INVITE", OFFER), ("UPDATE", OFFER), ("UPDATE", "")] {
+        let mut stand = Stand::new();
+        stand.remote = "203.0.113.5:40000".parse().unwrap();
+        let (leg, tag) = stand.established();
+        stand.remote = "203.0.113.99:50000".parse().unwrap();
+        stand.feed(&peer(method, 2, &tag, "", body).replace("192.0.2.10", "172.16.0.7"));
+        stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
+        stand.feed(&peer("ACK", 2, &tag, "", ""));
+        stand.transmits();
+        stand.command(Command::Bye { leg, reason: None });
+        assert_eq!(stand.transmits().remove(0).hop.remote, stand.remote, "{method} {body:?}");
+    }
+}

@@ -87,6 +87,18 @@ fn after_a_lost_connection_the_contact_is_called() {
 }
 
 #[test]
+fn a_peer_that_refreshes_by_another_connection_is_reached_by_that() {
+    let mut stand = Stand::new();
+    let (leg, tag) = stand.established_tcp();
+    stand.endpoint.handle_stream_closed(stand.connection(), stand.now);
+    stand.remote = "192.0.2.10:43999".parse().unwrap();
+    stand.stream(&tcp(&peer("UPDATE", 2, &tag, "", "")));
+    assert_eq!(stand.sent_kinds(), ["200"]);
+    stand.command(Command::Bye { leg, reason: None });
+    assert_eq!(stand.transmits().remove(0).hop, stand.connection());
+}
+
+#[test]
 fn a_bye_over_tcp_ends_the_call() {
     let mut stand = Stand::new();
     let (leg, tag) = stand.established_tcp();
