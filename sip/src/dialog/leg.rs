@@ -277,7 +277,8 @@ impl Leg {
                 End::Wanted(reason) => self.hang_up(reason, core, now),
                 End::NotWanted => {
                     self.state = State::Established;
-                    let sdp = sdp_of(&ack.headers, &ack.body);
+                    // Where our 2xx answered, an ACK that describes the session once more answers nothing.
+                    let sdp = sdp_of(&ack.headers, &ack.body).filter(|_| !self.described.is_complete());
                     self.learn(&ack.headers, sdp.as_deref());
                     core.events.push_back(Event::Established { leg: self.id, sdp });
                     self.next_offer(core, now);

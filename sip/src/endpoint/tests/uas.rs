@@ -65,6 +65,17 @@ fn an_invite_without_offer_brings_the_answer_in_its_ack() {
     assert_eq!(stand.events(), [Event::Established { leg, sdp: Some(OFFER.into()) }]);
 }
 
+/// RFC 3261 §13.2.1 has none there; some repeat their offer all the same.
+#[test]
+fn a_description_in_the_ack_of_our_answer_answers_nothing() {
+    let mut stand = Stand::new();
+    let leg = stand.ringing();
+    stand.command(Command::Answer { leg, sdp: ANSWER.into() });
+    let tag = to_tag(&stand.one_response());
+    stand.feed(&peer("ACK", 1, &tag, "", OFFER));
+    assert_eq!(stand.events(), [Event::Established { leg, sdp: None }]);
+}
+
 #[test]
 fn repeated_invites_get_the_last_provisional_and_make_no_second_call() {
     let mut stand = Stand::new();
