@@ -68,11 +68,12 @@ fn way(quality: &media::WayQuality, mean_run: Option<f64>) -> WayQuality {
 
 /// "no RTP from the caller for 5 s: expected from 10.0.0.1:4000, …".
 pub(super) fn silence(silence: &Silence) -> String {
-    let Silence { expected, last, length, foreign, foreign_from, unbelieved, malformed } = silence;
+    let Silence { expected, last, length, foreign, foreign_from, unbelieved, malformed, unplaced } = silence;
     let unheard = [
         (unbelieved.unauthentic, "not authentic (SRTP)"),
         (unbelieved.replayed, "come again (SRTP)"),
         (*malformed, "no RTP of an agreed payload type"),
+        (*unplaced, "numbered like one before, or unlike all others"),
     ];
     let last = match last {
         Some(last) => format!("the last came {} ago", seconds(*last)),
@@ -140,6 +141,7 @@ mod tests {
             foreign_from: None,
             unbelieved: Unbelieved::default(),
             malformed: 0,
+            unplaced: 0,
         }
     }
 
@@ -173,12 +175,14 @@ mod tests {
             last: Some(Duration::from_secs(5)),
             unbelieved: Unbelieved { unauthentic: 0, replayed: 4 },
             malformed: 7,
+            unplaced: 2,
             ..silent
         };
         assert_eq!(
             silence(&silent),
             "no RTP from the caller for 5.0 s: expected from 10.0.0.1:4000, the last came 5.0 s ago, \
-             4 dropped as come again (SRTP), 7 dropped as no RTP of an agreed payload type"
+             4 dropped as come again (SRTP), 7 dropped as no RTP of an agreed payload type, \
+             2 dropped as numbered like one before, or unlike all others"
         );
     }
 

@@ -302,11 +302,15 @@ impl Session {
         if !self.is_the_callers(from, now) || !self.is_not_ours(packet.ssrc, from, now) {
             return;
         }
+        let continuity = self.stream.push(&packet, kind, now, &mut self.stats);
         match kind {
             Kind::Other => self.watch.stir(now),
+            Kind::Audio(_) | Kind::Noise | Kind::Event(_) if continuity == Continuity::Dropped => {
+                self.watch.repeat(now);
+            }
             Kind::Audio(_) | Kind::Noise | Kind::Event(_) => self.watch.hear(self.stats.dropped(), now),
         }
-        match self.stream.push(&packet, kind, now, &mut self.stats) {
+        match continuity {
             Continuity::Continues | Continuity::Beside => {}
             Continuity::Restarts { missed } => {
                 self.meters.missed(missed);

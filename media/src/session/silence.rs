@@ -14,7 +14,8 @@ pub struct Patience {
     /// [`super::Event::MediaTimeout`] after so long without RTP.
     pub end: Duration,
     /// The same while the peer need not send RTP (hold), and its reports count as signs of life, and packets that nobody
-    /// understands, too. They do as well, within `end`, while a caller rests who said so by comfort noise.
+    /// understands, or that come again, too. They do as well, within `end`, while a caller rests who said so by comfort
+    /// noise.
     pub hold: Duration,
 }
 
@@ -35,6 +36,8 @@ pub struct Silence {
     pub unbelieved: Unbelieved,
     /// Datagrams dropped meanwhile, as they were no RTP, or of a payload type nobody agreed on.
     pub malformed: u64,
+    /// RTP dropped meanwhile, as it was numbered like a packet before, or unlike all others.
+    pub unplaced: u64,
 }
 
 /// What has to come from the phone.
@@ -70,8 +73,10 @@ pub(super) struct Watch {
     /// When RTP last came, or was first to be expected.
     since: Instant,
     heard: Option<Instant>,
-    /// When RTP last came of a payload type that nobody agreed on.
+    /// When RTP last came that does not stand for what is due.
     stirred: Option<Instant>,
+    /// Packets without a place in their stream since RTP last came.
+    unplaced: u64,
     told: Told,
     /// What had been dropped when RTP last came.
     dropped: Dropped,
@@ -80,18 +85,25 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(patience: Patience, now: Instant) -> Self {
         let dropped = Dropped::default();
-        Self { patience, since: now, heard: None, stirred: None, told: Told::Nothing, dropped }
+        Self { patience, since: now, heard: None, stirred: None, unplaced: 0, told: Told::Nothing, dropped }
     }
 
     /// RTP of the phone came, after so much that was dropped.
     pub(super) fn hear(&mut self, dropped: Dropped, now: Instant) {
-        *self = Self { since: now, heard: Some(now), told: Told::Nothing, dropped, ..*self };
+        *self = Self { since: now, heard: Some(now), unplaced: 0, told: Told::Nothing, dropped, ..*self };
     }
 
     /// RTP of a payload type that nobody agreed on came. RFC 3550 §5.1 has it ignored: it does not stand for what is due.
     /// But somebody sends it, perhaps to keep its way through a NAT open (RFC 6263 §4.6).
     pub(super) fn stir(&mut self, now: Instant) {
         self.stirred = Some(now);
+    }
+
+    /// RTP came that has no place in its stream, and is not heard. One packet sent over and over, by a phone that hangs
+    /// or by a loop, must not pass for audio.
+    pub(super) fn repeat(&mut self, now: Instant) {
+        self.unplaced += 1;
+        self.stir(now);
     }
 
     /// Something else was agreed on: the wait begins anew.
@@ -133,6 +145,7 @@ impl Watch {
             foreign_from: stats.foreign_from,
             unbelieved,
             malformed,
+            unplaced: self.unplaced,
         }
     }
 }

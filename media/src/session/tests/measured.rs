@@ -311,6 +311,15 @@ fn packets_of_no_agreed_type_are_counted_in_the_silence() {
     assert_eq!((silence.last, silence.malformed, silence.foreign), (None, 3, 0));
 }
 
+/// Those that were told of.
+fn silences(call: &Call) -> Vec<Silence> {
+    let of = |(_, event): &(Duration, Event)| match event {
+        Event::Silent(silence) | Event::MediaTimeout(silence) => Some(*silence),
+        _ => None,
+    };
+    call.events.iter().filter_map(of).collect()
+}
+
 /// RFC 3550 §5.1: nobody hears what a phone says that turns to a payload type of its own, and where RTP is due the log says
 /// so. On hold none is, and whoever sends anything is there.
 #[test]
@@ -319,13 +328,6 @@ fn packets_of_no_agreed_type_do_not_stand_for_rtp_but_keep_a_hold() {
         let mut datagram = call.packet(&[1; 160]);
         datagram[1] = 111;
         call.receive(PHONE, &datagram);
-    };
-    let silences = |call: &Call| -> Vec<Silence> {
-        let of = |(_, event): &(Duration, Event)| match event {
-            Event::Silent(silence) | Event::MediaTimeout(silence) => Some(*silence),
-            _ => None,
-        };
-        call.events.iter().filter_map(of).collect()
     };
     let mut call = Call::new(MU);
     (0..10).for_each(|_| call.phone_sends(&[1; 160]));
@@ -343,6 +345,36 @@ fn packets_of_no_agreed_type_do_not_stand_for_rtp_but_keep_a_hold() {
     for _ in 0..10 {
         held.run(Duration::from_secs(20));
         unknown(&mut held);
+    }
+    assert!(silences(&held).is_empty(), "200 s, with something every 20: {:?}", silences(&held));
+    held.run(Duration::from_secs(91));
+    assert_eq!(silences(&held).len(), 1);
+}
+
+/// Nobody hears anything of a packet that a phone which hangs, or a loop, sends over and over.
+#[test]
+fn a_packet_that_comes_again_and_again_does_not_stand_for_rtp_but_keeps_a_hold() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|_| call.phone_sends(&[1; 160]));
+    let last = call.packet(&[2; 160]);
+    for _ in 0..1_600 {
+        call.receive(PHONE, &last);
+        call.run(PTIME);
+    }
+    let told = silences(&call);
+    assert_eq!(told.len(), 2, "a warning and the end: {told:?}");
+    assert!(told.iter().all(|silence| silence.unplaced > 200 && silence.last.is_some()), "{told:?}");
+    call.phone_sends(&[3; 160]);
+    call.run(Duration::from_secs(5));
+    assert_eq!(silences(&call).last().map(|silence| silence.unplaced), Some(0), "another silence");
+
+    let mut held = Call::new(MU);
+    let last = held.packet(&[2; 160]);
+    held.receive(PHONE, &last);
+    held.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), held.now);
+    for _ in 0..10 {
+        held.run(Duration::from_secs(20));
+        held.receive(PHONE, &last);
     }
     assert!(silences(&held).is_empty(), "200 s, with something every 20: {:?}", silences(&held));
     held.run(Duration::from_secs(91));
