@@ -166,11 +166,20 @@ impl Receiver {
             twin.told.push(told);
             return None;
         }
+        if told == Told::Tone && self.is_held(digit, now) {
+            return None; // a loss, or a voice over it, interrupted the tone
+        }
         if self.reported.len() >= REMEMBERED {
             self.reported.pop_front();
         }
         self.reported.push_back(Reported { digit, told: vec![told], heard: now });
         Some(digit)
+    }
+
+    /// Whether events that are believed tell of a press of this key, and of no end of it.
+    fn is_held(&self, digit: char, now: Instant) -> bool {
+        let mut under_way = self.presses.iter().filter(|press| !press.ended && now < press.heard + SAME_PRESS);
+        self.believed.is_none() && under_way.any(|press| super::digit(press.code) == Some(digit))
     }
 
     /// The key is still held, as this way tells.
@@ -525,6 +534,20 @@ mod tests {
             last = if counts(Told::Info) { Some(at(3_600)) } else { last };
             assert_eq!(receiver.heard_at(), last, "{believed:?}, by INFO");
         }
+    }
+
+    #[test]
+    fn a_tone_that_is_heard_again_is_the_same_press_while_events_tell_that_it_goes_on() {
+        let (start, mut receiver) = (origin(), Receiver::default());
+        let at = |ms| start + Duration::from_millis(ms);
+        let event = |n: u16, end| Event { code: 5, end, volume: 10, duration: n * 160 };
+        assert_eq!(receiver.handle_event(event(1, false), true, 1_000, 8_000, at(20)), Some('5'));
+        assert_eq!(receiver.handle_tone('5', at(60)), None);
+        assert_eq!(receiver.handle_event(event(40, false), false, 1_000, 8_000, at(800)), None);
+        assert_eq!(receiver.handle_tone('5', at(840)), None, "still held");
+        assert_eq!(receiver.handle_tone('6', at(850)), Some('6'), "another key");
+        assert_eq!(receiver.handle_event(event(50, true), false, 1_000, 8_000, at(1_000)), None);
+        assert_eq!(receiver.handle_tone('5', at(1_300)), Some('5'), "let go, and pressed again");
     }
 
     #[test]

@@ -103,6 +103,30 @@ fn a_tone_out_of_which_packets_are_lost_is_one_digit_unless_they_are_many() {
     }
 }
 
+/// A loss like that leaves open whether the key was let go, unless events tell that it was not.
+#[test]
+fn a_key_that_events_tell_is_held_is_one_digit_whatever_is_lost_of_its_tone() {
+    for lost in [0, 10, 25, 40] {
+        let mut call = Call::new(AudioFormat::G711(Law::Mu));
+        call.session.listen_for_tones();
+        let pressed = call.timestamp;
+        for n in 0..80_usize {
+            let audio = call.packet(&key_frame(Some('5'), n));
+            let event = dtmf::Event { code: 5, end: n >= 77, volume: 10, duration: 160 * (n as u16 + 1).min(77) };
+            let (sequence, ssrc) = (call.sequence, call.ssrc);
+            call.sequence = sequence.wrapping_add(1);
+            let payload = &event.to_bytes();
+            let packet = Packet { marker: n == 0, payload_type: 101, sequence, timestamp: pressed, ssrc, payload };
+            if !(20..20 + lost).contains(&n) {
+                call.receive(PHONE, &audio);
+                call.receive(PHONE, &packet.to_bytes());
+            }
+            call.run(PTIME);
+        }
+        assert_eq!(call.digits(), "5", "{lost} packets lost");
+    }
+}
+
 /// Packets of the second press that are lost as well do not fill the pause.
 #[test]
 fn a_phone_that_sends_nothing_between_two_presses_of_a_key_pressed_it_twice() {
