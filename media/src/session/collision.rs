@@ -42,13 +42,18 @@ impl Session {
             self.stats.foreign += 1;
             return false;
         }
-        self.take_leave("SSRC collision", now);
+        self.change_ssrc("SSRC collision", now);
+        true
+    }
+
+    /// Our packets bear another SSRC from here on, with BYE for the one before.
+    pub(super) fn change_ssrc(&mut self, reason: &str, now: Instant) {
+        self.take_leave(reason, now);
         self.downlink.sender.renew();
         self.reports.renew(self.downlink.sender.ssrc());
         self.meters.renewed();
         if let Some(protection) = &mut self.protection {
             protection.renew_source();
         }
-        true
     }
 }

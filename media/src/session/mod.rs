@@ -233,9 +233,10 @@ impl Session {
     }
 
     /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
-    /// on, and so does what waits to be played.
+    /// on, and so does what waits to be played; under another SRTP key a sequence that has wrapped begins anew.
     pub fn renegotiate(&mut self, mut media: Negotiated, now: Instant) {
         self.keep_former(&mut media);
+        self.rekey(media.srtp.as_ref(), now);
         if media.codec != self.uplink.codec() {
             self.stream.flush();
             self.drain_stream(now);
@@ -256,10 +257,6 @@ impl Session {
             }
             self.latch.signal(media.remote, now);
             self.reports.signal();
-        }
-        match (&mut self.protection, &media.srtp) {
-            (Some(protection), Some(keys)) => protection.renegotiate(keys.clone()),
-            (_, keys) => self.protection = keys.clone().map(Protection::new),
         }
         self.turn_to(media.codec, now);
         self.uplink.renegotiate(&media);

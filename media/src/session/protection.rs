@@ -1,5 +1,5 @@
 //! SRTP at the edges of a session: what leaves is protected, and what comes is believed or dropped.
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Instant};
 
 use super::{Session, stats::Stats};
 use crate::srtp::{self, Error, Keys, Receiver, Sender};
@@ -34,8 +34,13 @@ impl Protection {
         Self { keys, sender, receiver, former: None }
     }
 
+    /// Whether the peer would have to know how often our numbers have wrapped to understand us with these.
+    fn needs_wraps(&self, keys: &Keys) -> bool {
+        keys.sent != self.keys.sent && self.sender.has_turned()
+    }
+
     /// Other keys, or the same: then packets are counted on (RFC 4568 §7.1.4).
-    pub(super) fn renegotiate(&mut self, keys: Keys) {
+    fn renegotiate(&mut self, keys: Keys) {
         if keys.sent != self.keys.sent {
             self.sender = Sender::new(&keys.sent);
         }
@@ -70,6 +75,19 @@ impl Protection {
 }
 
 impl Session {
+    /// These keys, or none, hold from here on. RFC 3711 §3.3.1 has wraps counted on under another key, and most who set
+    /// it up count from zero: where there were any our stream goes on under another SSRC, of which both think the same.
+    pub(super) fn rekey(&mut self, keys: Option<&Keys>, now: Instant) {
+        let present = self.protection.as_ref().zip(keys);
+        if present.is_some_and(|(protection, keys)| protection.needs_wraps(keys)) {
+            self.change_ssrc("another key", now);
+        }
+        match (&mut self.protection, keys) {
+            (Some(protection), Some(keys)) => protection.renegotiate(keys.clone()),
+            (_, keys) => self.protection = keys.cloned().map(Protection::new),
+        }
+    }
+
     /// The packet in a datagram, if it may be believed; all are without SRTP.
     pub(super) fn bare<'a>(&mut self, protocol: Protocol, datagram: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let Some(protection) = &mut self.protection else { return Some(datagram.into()) };

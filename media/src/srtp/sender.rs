@@ -11,6 +11,8 @@ use crate::rtp::nearest;
 const MAX_RTP: u64 = 1 << 48;
 /// and so many RTCP packets.
 const MAX_RTCP: u32 = 1 << 31;
+/// From here on a source's numbers wrap within a minute and a half of 20 ms packets, or have wrapped.
+const TURNING: u64 = (1 << 16) - (1 << 12);
 
 /// Protects the packets of one source at a time under one key. Its rollover counter begins at zero, so each key gets a new one.
 #[derive(Debug)]
@@ -33,6 +35,12 @@ impl Sender {
     /// What follows is of another source, whose SSRC has not been under this key (RFC 3711 §9.1): it counts from zero.
     pub fn renew_source(&mut self) {
         self.last = None;
+    }
+
+    /// Whether the numbers of the source have wrapped, or will soon: who sets up another key now and counts wraps from
+    /// zero is wrong, or may be before the first packet comes.
+    pub fn has_turned(&self) -> bool {
+        self.last.is_some_and(|(_, index)| index >= TURNING)
     }
 
     /// Protects an RTP packet.

@@ -276,6 +276,40 @@ fn rfc3711_3_3_1_under_a_new_key_wraps_of_our_numbers_count_anew() {
     assert_eq!(opened(&secure.call, sent, &mut Receiver::new(&new.sent)).len(), 5);
 }
 
+/// §3.3.1 has wraps counted on under the next key, and who sets that up from scratch counts from zero: of a new source
+/// both think the same.
+#[test]
+fn rfc3711_3_3_1_a_stream_that_wrapped_goes_on_under_another_ssrc_with_another_key() {
+    let (old, new) = (keys(Suite::AesCm128Sha1_80, 1, 2), keys(Suite::AeadAes256Gcm, 3, 4));
+    let head = |call: &Call| {
+        let last = call.sent.iter().rfind(|(_, transmit)| transmit.channel == Channel::Rtp);
+        last.map(|(_, transmit)| transmit.bytes[..12].to_vec()).unwrap()
+    };
+    for wraps in [false, true] {
+        let mut secure = Secure::new(&old);
+        secure.call.run(ms(1));
+        let first = head(&secure.call);
+        while wraps && head(&secure.call)[2..4] >= first[2..4] {
+            secure.call.run(Duration::from_secs(10));
+        }
+        let sent = secure.call.sent.len();
+        secure.call.session.renegotiate(secure_media(&new), secure.call.now);
+        secure.call.run(ms(100));
+        let packets = opened(&secure.call, sent, &mut Receiver::new(&new.sent));
+        assert_eq!(packets.len(), 5);
+        assert!(packets.iter().all(|packet| (packet[8..12] != first[8..12]) == wraps), "wrapped: {wraps}");
+        let mut phone = Receiver::new(&old.sent);
+        let reports = secure.call.sent[sent..].iter().filter(|(_, transmit)| transmit.channel == Channel::Rtcp);
+        let under_old = reports.filter_map(|(_, transmit)| {
+            let mut report = transmit.bytes.clone();
+            phone.unprotect_rtcp(&mut report).is_ok().then_some(report)
+        });
+        let left: Vec<u32> = under_old.flat_map(|report| crate::rtcp::left(&report)).collect();
+        let ours = u32::from_be_bytes(first[8..12].try_into().unwrap());
+        assert_eq!(left, if wraps { vec![ours] } else { Vec::new() }, "BYE under the key that the phone has");
+    }
+}
+
 /// §3.3.1: a phone need not begin at zero under its next key, as most do.
 #[test]
 fn rfc3711_3_3_1_a_phone_that_counts_on_under_its_next_key_is_heard() {
