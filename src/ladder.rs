@@ -430,6 +430,7 @@ fn receptionist(
 mod tests {
     use super::*;
     use crate::secretary::{Identity, SecretaryRow};
+    use providers::pipeline;
     use uuid::Uuid;
 
     fn secretary(provider: &str, mode: &str, provider_config: &str) -> Secretary {
@@ -475,6 +476,22 @@ mod tests {
         assert_eq!(names, ["pipeline deepgram:nova-3 + groq:m + deepgram"]);
         let (names, _) = ladder_of(&secretary("openai", "turn_based", own), KEYS).unwrap();
         assert_eq!(names, ["turn_based groq:whisper-large-v3-turbo + groq:m + deepgram"], "its ear takes whole turns");
+    }
+
+    /// The database gives 500 to whoever says nothing.
+    #[test]
+    fn flux_is_told_of_a_silence_that_is_not_everybodys() {
+        let environment = [("RAMAL_OPENAI_API_KEY".to_owned(), "sk-test".to_owned())].into();
+        let config = Config::parse(KEYS, "ramal.toml", &environment).unwrap();
+        let ears = Ears { hearing: local::Hearing::None, voices: vec![local::Language::EnUs], engines: Vec::new() };
+        let told = |silence| {
+            let own = Secretary { silence, ..secretary("pipeline", "realtime", r#"{"language": "en-US"}"#) };
+            let Rung::Pipeline(parts) = rungs(&own, &config, &ears).unwrap().first else { panic!("no parts") };
+            let pipeline::Hearing::Flux { longest_silence, .. } = parts.config.hearing else { panic!("not flux") };
+            longest_silence
+        };
+        let ms = Duration::from_millis;
+        assert_eq!((told(ms(500)), told(ms(1_200))), (None, Some(ms(1_200))));
     }
 
     #[test]

@@ -25,6 +25,9 @@ const MAX_CALLS: i32 = 100_000;
 /// Most turns a secretary may be configured for.
 const MAX_TURNS: i32 = 10_000;
 
+/// [`Secretary::silence`] of one who says nothing else; the database has it for a default as well.
+pub const DEFAULT_SILENCE: Duration = Duration::from_millis(500);
+
 /// A configured assistant, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Secretary {
@@ -454,7 +457,10 @@ impl Checked {
         if let Some(extension) = row.extension.as_deref().map(str::trim).filter(|e| !e.is_empty()) {
             destination(extension).map_err(|problem| ("extension", problem))?;
         }
-        let silence = within("silence_duration_ms", row.silence_duration_ms, 500, 100..=10_000)?;
+        let silence = match row.silence_duration_ms {
+            None => DEFAULT_SILENCE,
+            ms => Duration::from_millis(within("silence_duration_ms", ms, 0, 100..=10_000)?.into()),
+        };
         let transfer_rules = transfer_rules(row.transfer_rules.as_deref())?;
         let seconds = within("max_duration_seconds", row.max_duration_seconds, 300, 1..=MAX_DURATION_SECONDS)?;
         Ok(Self {
@@ -462,7 +468,7 @@ impl Checked {
             provider_config: provider_config(row.provider_config.as_deref(), warnings)?,
             voice_settings: voice_settings(row.voice_settings.as_deref())?,
             vad_threshold: vad_threshold(row.vad_threshold)?,
-            silence: Duration::from_millis(silence.into()),
+            silence,
             functions: functions(row.functions_config.as_deref())?,
             rag_collection_id: collection(row.rag_collection_id.as_deref())?,
             keys: keys::read(row.dtmf_menu.as_deref(), &transfer_rules)?,

@@ -3,7 +3,7 @@ use super::{Ears, Unavailable, first_message};
 use crate::{
     call::{PartPrices, Pipeline, Rung, tools},
     config::{Chain, Config, Protocol, Service},
-    secretary::{Part, Secretary},
+    secretary::{DEFAULT_SILENCE, Part, Secretary},
 };
 use media::{AudioFormat, Law};
 use providers::{
@@ -11,6 +11,7 @@ use providers::{
     pipeline::{self, Chat, Credentials, Filler, Hearing, Voice},
     price::Prices,
 };
+use std::time::Duration;
 
 /// Whether the words are heard as they come or turn by turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl<'a> Choice<'a> {
                 let at = Credentials { url: as_websocket(&at.url), ..at };
                 let endpointing = self.chain.endpointing;
                 if model.starts_with("flux") {
-                    Hearing::Flux { at, model }
+                    Hearing::Flux { at, model, longest_silence: self.longest_silence() }
                 } else {
                     Hearing::Nova { at, model, endpointing }
                 }
@@ -125,6 +126,12 @@ impl<'a> Choice<'a> {
             Protocol::ElevenLabs | Protocol::Piper => return Err(format!("{:?} cannot hear", service.name)),
         };
         Ok((hearing, service.prices.clone()))
+    }
+
+    /// Flux ends turns by what was said, mostly sooner than any silence. The one that every secretary has who says nothing
+    /// else would end those of whoever thinks for a moment, too: only another is passed on.
+    fn longest_silence(&self) -> Option<Duration> {
+        Some(self.secretary.silence).filter(|silence| *silence != DEFAULT_SILENCE)
     }
 
     fn chat(&self, part: &Part) -> Result<(Chat, Prices), Problem> {

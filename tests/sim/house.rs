@@ -176,7 +176,7 @@ fn separate(own: &model::Config, ear: Ear, number: usize) -> Pipeline {
     let at =
         |scheme: &str, path: &str| Credentials { url: format!("{scheme}://rung-{number}.test{path}"), api_key: None };
     let hearing = match ear {
-        Ear::Flux => Hearing::Flux { at: at("wss", ""), model: "flux-general-multi".into() },
+        Ear::Flux => Hearing::Flux { at: at("wss", ""), model: "flux-general-multi".into(), longest_silence: None },
         Ear::Nova => {
             let endpointing = Duration::from_millis(10);
             Hearing::Nova { at: at("wss", ""), model: "nova-3".into(), endpointing }

@@ -309,7 +309,7 @@ fn conversations_of_separate_parts_are_as_written_down() {
     let cases = [
         (
             "pipeline-flux",
-            Hearing::Flux { at: at("wss://ear.test"), model: "flux-general-multi".into() },
+            Hearing::Flux { at: at("wss://ear.test"), model: "flux-general-multi".into(), longest_silence: None },
             Voice::Aura { at: at("https://voice.test"), model: "aura-2-thalia-en".into() },
         ),
         (

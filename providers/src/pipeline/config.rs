@@ -36,6 +36,8 @@ pub enum Hearing {
         at: Credentials,
         /// `flux-general-en` or `flux-general-multi`.
         model: String,
+        /// So much quiet ends a turn, whatever it makes of the words; `None` leaves it its own five seconds.
+        longest_silence: Option<Duration>,
     },
     /// `POST /audio/transcriptions` as OpenAI has it, one turn at a time.
     Transcriptions {

@@ -278,7 +278,9 @@ impl Dialect for Session {
             Hearing::Nova { at, model, endpointing } => {
                 socket::nova(at, model, language.as_deref(), *call, *endpointing)
             }
-            Hearing::Flux { at, model } => socket::flux(at, model, language.as_deref(), *call),
+            Hearing::Flux { at, model, longest_silence } => {
+                socket::flux(at, model, language.as_deref(), *call, *longest_silence)
+            }
             Hearing::Transcriptions { .. } | Hearing::Engine => Endpoint::Engine,
         }
     }

@@ -2,7 +2,7 @@
 use super::world::{World, chunk, config, flux, ms, nova};
 use crate::{
     Dialect, Disconnect, Endpoint, Event, FailureKind, Next, Note, Outgoing, Part, Past, Respond, Said, ToolCallId,
-    pipeline::Config,
+    pipeline::{Config, Hearing},
 };
 use media::{Audio, Heard, Law, Speech, UtteranceId};
 use serde_json::json;
@@ -105,6 +105,17 @@ fn flux_ends_turns_by_itself_and_its_words_interrupt() {
     world.turn("EndOfTurn", "Wait a moment.");
     let told = world.told();
     assert_eq!(told[1..], ["user: Hi there.", "assistant: Hello, how can…", "user: Wait a moment."]);
+}
+
+#[test]
+fn flux_waits_no_longer_than_it_is_told_and_no_less_than_it_can() {
+    for (longest, expected) in [(1_200, "&eot_timeout_ms=1200&"), (300, "&eot_timeout_ms=500&")] {
+        let Hearing::Flux { at, model, .. } = flux() else { panic!("flux") };
+        let hearing = Hearing::Flux { at, model, longest_silence: Some(ms(longest)) };
+        let world = World::connected(config(hearing));
+        let Endpoint::WebSocket { url, .. } = world.session.endpoint() else { panic!("no socket") };
+        assert!(url.contains(expected), "{url}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn nova() -> Hearing {
 }
 
 pub(super) fn flux() -> Hearing {
-    Hearing::Flux { at: at("wss://ear.example"), model: "flux-general-multi".into() }
+    Hearing::Flux { at: at("wss://ear.example"), model: "flux-general-multi".into(), longest_silence: None }
 }
 
 pub(super) fn transcriptions() -> Hearing {

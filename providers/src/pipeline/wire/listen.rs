@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(in crate::pipeline) const FINALIZE: &str = r#"{"type":"Finalize"}"#;
 /// So sure Flux is of an end that is worth an answer in advance.
 const EAGER: &str = "0.4";
+/// The least quiet that Flux can be told to end a turn by.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
 /// A gap between words that ends an utterance where noise hides the silence, milliseconds; the least there is.
 const UTTERANCE_END: &str = "1000";
 
@@ -37,8 +39,12 @@ pub(in crate::pipeline) fn flux(
     model: &str,
     language: Option<&str>,
     format: AudioFormat,
+    longest_silence: Option<Duration>,
 ) -> Endpoint {
     let mut query = format!("{}&eager_eot_threshold={EAGER}", audio(model, format));
+    if let Some(silence) = longest_silence {
+        query += &format!("&eot_timeout_ms={}", silence.max(LEAST_TIMEOUT).as_millis());
+    }
     if let Some(language) = language.filter(|_| model.ends_with("multi")) {
         let primary = language.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
         query += &format!("&language_hint={}", query_value(&primary));
