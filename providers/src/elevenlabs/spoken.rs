@@ -126,10 +126,13 @@ impl Spoken {
         self.answered = true;
     }
 
-    /// The server cut its own speech: audio up to this event is not to be played.
-    pub(super) fn interrupted(&mut self, event_id: Option<i64>) {
+    /// The server cut its own speech: audio up to this event is not to be played. The utterance of which no more will come,
+    /// unless the call cut it off before.
+    pub(super) fn interrupted(&mut self, event_id: Option<i64>) -> Option<UtteranceId> {
         self.cut_through = self.cut_through.max(event_id.or(self.newest));
+        let unfinished = self.complete();
         self.state = State::Silent;
+        unfinished
     }
 
     /// The call cut the agent off by itself.
@@ -202,7 +205,7 @@ mod tests {
     fn audio_of_an_interrupted_event_or_an_earlier_one_has_no_utterance() {
         let (mut spoken, now) = (Spoken::default(), Instant::now());
         assert_eq!(spoken.audio(Some(4), PIECE, now), Some(UtteranceId(0)));
-        spoken.interrupted(Some(5));
+        assert_eq!(spoken.interrupted(Some(5)), Some(UtteranceId(0)));
         assert_eq!(spoken.audio(Some(4), PIECE, now), None);
         assert_eq!(spoken.audio(Some(5), PIECE, now), None);
         assert_eq!(spoken.audio(Some(6), PIECE, now), Some(UtteranceId(1)));

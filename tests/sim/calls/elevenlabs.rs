@@ -158,6 +158,26 @@ fn an_agent_that_hangs_up_ends_the_call_when_its_goodbye_was_heard() {
     assert_eq!(world.outcome(), Some(Outcome::Completed));
 }
 
+/// "All right, thank you": the agent stops, as it does for everybody, and what it had said of it is all there is.
+#[test]
+fn a_word_over_the_announcement_does_not_hold_the_transfer_up() {
+    let mut world = connected(Some(model::offer("")));
+    world.call.handle_connected(world.now);
+    world.provider(vec![metadata("ulaw_8000", "ulaw_8000"), caller(1, "Sales, please.")]);
+    world.provider(vec![agent(2, "One moment."), audio(2, Duration::from_secs(1))]);
+    world.provider(vec![event(
+        "client_tool_call",
+        "client_tool_call",
+        json!({"tool_name": "transfer", "tool_call_id": "t1", "parameters": {"destination": "sales"}, "event_id": 3}),
+    )]);
+    world.pass(Duration::from_millis(500), false);
+    world.provider(vec![event("interruption", "interruption_event", json!({"event_id": 4}))]);
+    world.pass(Duration::from_millis(300), false);
+    assert!(!world.referred(), "the announcement has not been heard");
+    world.pass(Duration::from_millis(500), false);
+    assert!(world.referred());
+}
+
 /// It says nowhere that it has said all: that is known from its silence, when the goodbye has been heard already.
 #[test]
 fn a_goodbye_whose_end_is_known_late_is_in_the_record() {

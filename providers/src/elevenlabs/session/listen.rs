@@ -36,8 +36,10 @@ impl Session {
             }
             ServerEvent::CallerText(words) => self.caller_text(words.trim()),
             ServerEvent::Interruption { event_id } => {
-                self.spoken.interrupted(event_id);
+                let unfinished = self.spoken.interrupted(event_id);
                 self.events.push_back(Event::SpeechStarted);
+                // Of a goodbye, which the call does not cut, what came is heard to its end.
+                self.events.extend(unfinished.map(Event::UtteranceDone));
             }
             ServerEvent::VadScore(score) => self.vad_score(score),
             ServerEvent::Ping { event_id } => {
