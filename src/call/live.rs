@@ -449,6 +449,7 @@ impl Live {
             return;
         }
         self.hush(now);
+        self.answers(desk, now);
         self.open = Some(utterance);
         if matches!(self.assistant, Assistant::Present) {
             desk.speaks();

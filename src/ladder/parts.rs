@@ -128,8 +128,8 @@ impl<'a> Choice<'a> {
         Ok((hearing, service.prices.clone()))
     }
 
-    /// Flux ends turns by what was said, mostly sooner than any silence. The one that every secretary has who says nothing
-    /// else would end those of whoever thinks for a moment, too: only another is passed on.
+    /// Flux ends turns by what was said, mostly sooner than any silence. The one that every secretary has who says
+    /// nothing else would end those of whoever thinks for a moment, too: only another is passed on.
     fn longest_silence(&self) -> Option<Duration> {
         Some(self.secretary.silence).filter(|silence| *silence != DEFAULT_SILENCE)
     }

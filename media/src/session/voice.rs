@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Error,
+    Error, Event, Session,
     uplink::{Origin, Piece},
 };
 use crate::{
@@ -113,6 +113,15 @@ impl Voice {
 
     pub(super) fn last_voice(&self) -> Option<Instant> {
         self.detector.last_voice()
+    }
+}
+
+impl Session {
+    /// The caller is answered by who found the end of their turn alone. [`Event::Speech`] tells that it is over, if they
+    /// had the word and our detector still waited.
+    pub fn answered(&mut self) {
+        let ended = self.voice.detector.answered();
+        self.events.extend(ended.map(Event::Speech));
     }
 }
 

@@ -156,6 +156,13 @@ impl Detector {
         changes
     }
 
+    /// Somebody answers the caller. A turn in which they had the word is over, however much of the silence that ends it
+    /// is still to pass: who speaks over the answer is heard to begin.
+    pub fn answered(&mut self) -> Option<Speech> {
+        let last_voice = self.last_voice.filter(|_| self.turn.answered())?;
+        Some(Speech::Ended { last_voice })
+    }
+
     /// When the last packet with voice in it arrived.
     pub fn last_voice(&self) -> Option<Instant> {
         self.last_voice

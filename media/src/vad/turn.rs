@@ -75,6 +75,16 @@ impl Turn {
         }
     }
 
+    /// Somebody answers the caller: who insisted has had the word, and what they say next is another turn. True if one
+    /// ended.
+    pub(super) fn answered(&mut self) -> bool {
+        let ended = matches!(self.state, State::Insisting { .. });
+        if ended {
+            self.state = State::Quiet { credit: Duration::ZERO };
+        }
+        ended
+    }
+
     /// `step` more of audio.
     pub(super) fn hear(&mut self, sound: Sound, step: Duration) -> Option<Change> {
         let (state, change) = match self.state {
@@ -194,6 +204,30 @@ mod tests {
             changes.extend(turn.hear(sound, STEP).map(|change| ((index + 1) * 10, change)));
         }
         changes
+    }
+
+    #[test]
+    fn who_is_answered_has_had_the_word_and_nobody_else() {
+        let ms = Duration::from_millis;
+        let speak = |turn: &mut Turn, steps: usize| -> Vec<Change> {
+            (0..steps).filter_map(|_| turn.hear(Sound::Voice, STEP)).collect()
+        };
+        let limits = Limits {
+            suspect: ms(70),
+            confirm: ms(220),
+            insist: ms(400),
+            refute: ms(200),
+            yielding: ms(300),
+            silence: ms(2_000),
+        };
+        let (mut turn, all) = (Turn::new(limits), [Change::Suspected, Change::Confirmed, Change::Insisted]);
+        assert!(!turn.answered());
+        assert_eq!(speak(&mut turn, 30), all[..2]);
+        assert!(!turn.answered(), "they may only have said \"uh-huh\"");
+        assert_eq!(speak(&mut turn, 30), all[2..]);
+        assert!(speak(&mut turn, 100).is_empty(), "the word is theirs already");
+        assert!(turn.answered());
+        assert_eq!(speak(&mut turn, 60), all);
     }
 
     #[test]

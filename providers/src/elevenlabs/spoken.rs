@@ -126,8 +126,8 @@ impl Spoken {
         self.answered = true;
     }
 
-    /// The server cut its own speech: audio up to this event is not to be played. The utterance of which no more will come,
-    /// unless the call cut it off before.
+    /// The server cut its own speech: audio up to this event is not to be played. The utterance of which no more will
+    /// come, unless the call cut it off before.
     pub(super) fn interrupted(&mut self, event_id: Option<i64>) -> Option<UtteranceId> {
         self.cut_through = self.cut_through.max(event_id.or(self.newest));
         let unfinished = self.complete();

@@ -74,6 +74,16 @@ impl Live {
         !self.speaking || now.saturating_duration_since(last_voice) >= DIP
     }
 
+    /// The provider's next utterance is about to begin. One that finds turns alone may be sooner than the silence that
+    /// our detector waits out, which takes the word for the caller's until then, and would not tell of who speaks over
+    /// the answer.
+    pub(super) fn answers(&mut self, desk: &Desk, now: Instant) {
+        let stopped = self.media.last_voice().is_some_and(|voice| self.is_quiet(voice, now));
+        if self.speaking && stopped && desk.rung.hears_turns() && self.media.playing().is_none() {
+            self.media.answered();
+        }
+    }
+
     /// The caller waits for an answer since then, unless they do already.
     pub(super) fn asked(&mut self, at: Instant) {
         if self.unanswered.is_none() {

@@ -96,6 +96,21 @@ fn a_provider_without_an_ear_keeps_the_detector() {
     assert_eq!(world.turns_heard(), 1);
 }
 
+/// A secretary may leave callers more time than her provider does.
+#[test]
+fn who_speaks_over_an_answer_that_came_before_the_silence_was_over_cuts_it_off() {
+    let mut world = answered(Engine::Silero, |row| row.silence_duration_ms = Some(3_000));
+    world.pass(Duration::from_millis(900), true);
+    world.pass(Duration::from_millis(400), false);
+    world.says(Duration::from_secs(6), None);
+    world.pass(Duration::from_millis(500), false);
+    assert_eq!(world.barge_ins(), 0);
+    world.pass(Duration::from_millis(900), true);
+    assert_eq!(world.barge_ins(), 1);
+    let begun = world.events.iter().filter(|event| **event == Event::CallerSpeaks);
+    assert_eq!(begun.count(), 2);
+}
+
 /// "Uh-huh": she is silent for a moment, and says the rest. Who goes on gets the word.
 #[test]
 fn a_word_in_between_pauses_her_and_a_sentence_cuts_her_off() {
