@@ -119,7 +119,7 @@ impl<'a> Choice<'a> {
                 if model.starts_with("flux") {
                     Hearing::Flux { at, model, longest_silence: self.longest_silence() }
                 } else {
-                    Hearing::Nova { at, model, endpointing }
+                    Hearing::Nova { at, model, endpointing, silence: self.secretary.silence }
                 }
             }
             Protocol::OpenAi => Hearing::Transcriptions { at, model },

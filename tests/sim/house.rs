@@ -178,8 +178,8 @@ fn separate(own: &model::Config, ear: Ear, number: usize) -> Pipeline {
     let hearing = match ear {
         Ear::Flux => Hearing::Flux { at: at("wss", ""), model: "flux-general-multi".into(), longest_silence: None },
         Ear::Nova => {
-            let endpointing = Duration::from_millis(10);
-            Hearing::Nova { at: at("wss", ""), model: "nova-3".into(), endpointing }
+            let (endpointing, silence) = (Duration::from_millis(10), Duration::from_millis(300));
+            Hearing::Nova { at: at("wss", ""), model: "nova-3".into(), endpointing, silence }
         }
         Ear::Turns => Hearing::Transcriptions { at: at("https", "/v1"), model: "whisper-large-v3-turbo".into() },
     };

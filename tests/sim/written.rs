@@ -304,7 +304,7 @@ fn script() -> Script {
 
 #[test]
 fn conversations_of_separate_parts_are_as_written_down() {
-    let endpointing = Duration::from_millis(10);
+    let (endpointing, silence) = (Duration::from_millis(10), Duration::from_millis(500));
     let voice = |name: &str| name.to_owned();
     let cases = [
         (
@@ -314,7 +314,7 @@ fn conversations_of_separate_parts_are_as_written_down() {
         ),
         (
             "pipeline-nova",
-            Hearing::Nova { at: at("wss://ear.test"), model: "nova-3".into(), endpointing },
+            Hearing::Nova { at: at("wss://ear.test"), model: "nova-3".into(), endpointing, silence },
             Voice::ElevenLabs {
                 at: at("https://voice.test"),
                 model: "eleven_flash_v2_5".into(),

@@ -29,6 +29,8 @@ pub enum Hearing {
         model: String,
         /// So much quiet makes a turn that may be over: an answer is begun, and withdrawn if the caller goes on.
         endpointing: Duration,
+        /// So much of it our detector waits out: nova, which ends what noise hides the end of, is to wait no less.
+        silence: Duration,
     },
     /// Deepgram `/v2/listen` (Flux): it ends the turns itself.
     Flux {

@@ -275,8 +275,8 @@ impl Dialect for Session {
     fn endpoint(&self) -> Endpoint {
         let Config { call, language, .. } = &self.config;
         match &self.config.hearing {
-            Hearing::Nova { at, model, endpointing } => {
-                socket::nova(at, model, language.as_deref(), *call, *endpointing)
+            Hearing::Nova { at, model, endpointing, silence } => {
+                socket::nova(at, model, language.as_deref(), *call, [*endpointing, *silence])
             }
             Hearing::Flux { at, model, longest_silence } => {
                 socket::flux(at, model, language.as_deref(), *call, *longest_silence)
@@ -375,8 +375,11 @@ impl Dialect for Session {
             Speech::Refuted | Speech::Ended { .. } => self.voiced = false,
             Speech::Suspected | Speech::Yielded => {}
         }
-        let noticed = self.ears.judge(speech, now);
-        self.notice(noticed, now);
+        // Where nothing is heard of us nobody is let go on: a turn that began with one word has its silence like others.
+        if speech != Speech::Yielded || self.playing.is_some() {
+            let noticed = self.ears.judge(speech, now);
+            self.notice(noticed, now);
+        }
         if speech == Speech::Confirmed {
             self.caller_goes_on();
         }

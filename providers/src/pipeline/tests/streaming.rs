@@ -263,6 +263,31 @@ fn the_last_words_are_fetched_when_the_detector_is_first() {
     assert_eq!(world.to("/chat/completions").len(), 1);
 }
 
+/// "Well … I would like a room": a secretary may give callers two seconds to find the next word.
+#[test]
+fn a_turn_that_begins_with_one_word_has_its_silence() {
+    let mut world = World::connected(config(nova()));
+    world.detector(Speech::Confirmed);
+    world.words("Well,", true, true);
+    world.detector(Speech::Yielded);
+    world.words("", true, true);
+    world.pass(ms(1_600));
+    assert!(world.caller().is_empty());
+    world.detector(Speech::Insisted);
+    world.words("I would like a room.", true, true);
+    world.silent();
+    assert_eq!(world.caller(), ["Well, I would like a room."]);
+
+    let Hearing::Nova { at, model, endpointing, .. } = nova() else { panic!("nova") };
+    for (silence, expected) in [(500, 1_000), (2_000, 2_000), (10_000, 5_000)] {
+        let hearing = Hearing::Nova { at: at.clone(), model: model.clone(), endpointing, silence: ms(silence) };
+        let Endpoint::WebSocket { url, .. } = World::connected(config(hearing)).session.endpoint() else {
+            panic!("no socket")
+        };
+        assert!(url.contains(&format!("&utterance_end_ms={expected}&")), "{url}");
+    }
+}
+
 #[test]
 fn a_murmur_lets_her_go_on_and_words_do_not() {
     let mut world = World::connected(config(nova()));

@@ -17,7 +17,7 @@ fn at(url: &str) -> Credentials {
 }
 
 pub(super) fn nova() -> Hearing {
-    Hearing::Nova { at: at("wss://ear.example"), model: "nova-3".into(), endpointing: ms(100) }
+    Hearing::Nova { at: at("wss://ear.example"), model: "nova-3".into(), endpointing: ms(100), silence: ms(500) }
 }
 
 pub(super) fn flux() -> Hearing {

@@ -11,8 +11,9 @@ pub(in crate::pipeline) const FINALIZE: &str = r#"{"type":"Finalize"}"#;
 const EAGER: &str = "0.4";
 /// The least quiet that Flux can be told to end a turn by.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
-/// A gap between words that ends an utterance where noise hides the silence, milliseconds; the least there is.
-const UTTERANCE_END: &str = "1000";
+/// A gap between words that ends an utterance where noise hides the silence: the least there is, and the longest that
+/// noise is to have the word for.
+const UTTERANCE_END: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// Where nova listens.
 pub(in crate::pipeline) fn nova(
@@ -20,12 +21,14 @@ pub(in crate::pipeline) fn nova(
     model: &str,
     language: Option<&str>,
     format: AudioFormat,
-    endpointing: Duration,
+    [endpointing, silence]: [Duration; 2],
 ) -> Endpoint {
+    let [least, most] = UTTERANCE_END;
     let mut query = audio(model, format);
     query += &format!(
-        "&channels=1&interim_results=true&endpointing={}&utterance_end_ms={UTTERANCE_END}&vad_events=true&smart_format=true",
-        endpointing.as_millis()
+        "&channels=1&interim_results=true&endpointing={}&utterance_end_ms={}&vad_events=true&smart_format=true",
+        endpointing.as_millis(),
+        silence.clamp(least, most).as_millis()
     );
     if let Some(language) = language {
         query += &format!("&language={}", query_value(language));
