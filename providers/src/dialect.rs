@@ -179,6 +179,15 @@ pub enum KeysTaken {
     AsEntry,
 }
 
+/// Whether caller and assistant can hear each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// They can.
+    Open,
+    /// The call is on hold: there is silence both ways, and nobody need be asked why.
+    Held,
+}
+
 /// What the caller said that is no text yet, when a conversation goes on over a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unworded {
@@ -401,6 +410,8 @@ pub trait Dialect: Debug + Send {
     fn handle_audio(&mut self, audio: &Audio, now: Instant);
     /// The local detector changed its mind about the caller.
     fn handle_speech(&mut self, speech: Speech, now: Instant);
+    /// The call was put on hold, or is back; told of one that is ready, and open until then.
+    fn handle_line(&mut self, _line: Line, _now: Instant) {}
     /// How it wants to be told of keys; fixed for the life of the conversation.
     fn keys_taken(&self) -> KeysTaken;
     /// The caller pressed these of `0`–`9`, `*`, `#` and `A`–`D`: one, or an entry with the `#` that ended it. Speak.

@@ -19,7 +19,7 @@ mod url;
 
 pub use dialect::{
     Ahead, Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId,
-    JobOutput, KeysTaken, Note, Outgoing, Respond, Tool, ToolCallId, Unworded, Usage,
+    JobOutput, KeysTaken, Line, Note, Outgoing, Respond, Tool, ToolCallId, Unworded, Usage,
 };
 pub use past::{Next, Past, Said};
 pub use receipt::{Bill, Receipt};

@@ -599,6 +599,7 @@ impl Live {
         let hold = Hold::of(negotiated.direction);
         if std::mem::replace(&mut self.hold, hold) != hold {
             desk.emit(Event::Hold(hold));
+            self.tell_line(now);
         }
         // A refresh of the session (RFC 4028 §7.4) disturbs nothing.
         if self.negotiated != negotiated {

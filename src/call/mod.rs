@@ -525,12 +525,13 @@ impl Call {
 
     fn go_live(&mut self, negotiated: sdp::Negotiated, provider: Box<dyn Dialect>, now: Instant) {
         match Live::new(negotiated, provider, &mut self.desk, now) {
-            Ok(live) => {
+            Ok(mut live) => {
                 self.desk.log.answered(now);
                 self.desk.emit(Event::Answered);
                 // RFC 3725 §4: a third party that connects two phones may hold the first until it has the other.
                 if live.is_held() {
                     self.desk.emit(Event::Hold(Hold::Held));
+                    live.tell_line(now);
                 }
                 self.state = State::Live(Box::new(live));
             }

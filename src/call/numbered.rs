@@ -1,8 +1,8 @@
 //! Dialects that follow one another in a call: utterances and jobs of each are told apart from those of all others.
 use media::{Audio, Heard, Speech, UtteranceId};
 use providers::{
-    Ahead, Dialect, Disconnect, Endpoint, Errand, Event, Formats, Incoming, JobId, KeysTaken, Note, Outgoing, Part,
-    Past, RequestId, Respond, ToolCallId, Unworded,
+    Ahead, Dialect, Disconnect, Endpoint, Errand, Event, Formats, Incoming, JobId, KeysTaken, Line, Note, Outgoing,
+    Part, Past, RequestId, Respond, ToolCallId, Unworded,
 };
 use std::time::Instant;
 
@@ -115,6 +115,10 @@ impl Dialect for Numbered {
 
     fn handle_speech(&mut self, speech: Speech, now: Instant) {
         self.dialect.handle_speech(speech, now);
+    }
+
+    fn handle_line(&mut self, line: Line, now: Instant) {
+        self.dialect.handle_line(line, now);
     }
 
     fn keys_taken(&self) -> KeysTaken {

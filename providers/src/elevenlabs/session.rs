@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing,
+        Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Line, Note, Outgoing,
         Respond, ToolCallId, Usage,
     },
     keys,
@@ -30,6 +30,9 @@ use std::{
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// The most audio in one message.
 const LONGEST_CHUNK: Duration = Duration::from_secs(1);
+/// How often an agent is told that a caller on hold is there: it says nothing for two seconds each time, and would ask
+/// a silent caller every few.
+const STIRS_EVERY: Duration = Duration::from_secs(1);
 /// Where a signed URL is asked for, below the address of conversations.
 const SIGNING: &str = "get-signed-url";
 
@@ -86,6 +89,8 @@ pub struct Session {
     events: VecDeque<Event>,
     spoken: Spoken,
     caller: Caller,
+    /// When it is next told that the caller is there, while the call is on hold.
+    stirs_at: Option<Instant>,
     talked: Talked,
     tools: Tools,
     meter: Option<Meter>,
@@ -107,6 +112,7 @@ impl Session {
             events: VecDeque::new(),
             spoken: Spoken::default(),
             caller: Caller::default(),
+            stirs_at: None,
             talked: Talked::NotYet,
             tools: Tools::default(),
             meter: None,
@@ -162,6 +168,12 @@ impl Session {
     fn tell(&mut self, text: &str) {
         self.spoken.asked();
         self.outbox.push_control(ClientEvent::UserMessage { text }.to_text());
+    }
+
+    /// Somebody is there.
+    fn stir(&mut self, now: Instant) {
+        self.outbox.push_control(ClientEvent::UserActivity.to_text());
+        self.stirs_at = Some(now + STIRS_EVERY);
     }
 
     /// What another provider's conversation left becomes what the agent knows.
@@ -278,6 +290,13 @@ impl Dialect for Session {
         }
     }
 
+    fn handle_line(&mut self, line: Line, now: Instant) {
+        match line {
+            Line::Held if self.phase == Phase::Ready => self.stir(now),
+            Line::Held | Line::Open => self.stirs_at = None,
+        }
+    }
+
     fn keys_taken(&self) -> KeysTaken {
         KeysTaken::AsEntry
     }
@@ -344,6 +363,9 @@ impl Dialect for Session {
         if let Some(utterance) = self.spoken.overdue(now) {
             self.events.push_back(Event::UtteranceDone(utterance));
         }
+        if self.phase == Phase::Ready && self.stirs_at.is_some_and(|at| at <= now) {
+            self.stir(now);
+        }
     }
 
     fn poll_outgoing(&mut self) -> Option<Outgoing> {
@@ -357,7 +379,11 @@ impl Dialect for Session {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.phase {
             Phase::AwaitingMetadata { by } => Some((by, "elevenlabs session ready")),
-            Phase::Ready => self.spoken.deadline().map(|deadline| (deadline, "more speech of the agent")),
+            Phase::Ready => {
+                let speech = self.spoken.deadline().map(|deadline| (deadline, "more speech of the agent"));
+                let stirs = self.stirs_at.map(|at| (at, "elevenlabs caller on hold"));
+                speech.into_iter().chain(stirs).min()
+            }
             Phase::Unconnected | Phase::Over => None,
         }
     }

@@ -225,6 +225,7 @@ impl Live {
         // It may have settled what it hears just now.
         let format = self.provider.formats().uplink;
         self.media.feed(format);
+        self.tell_line(now);
         desk.reports(Sign::Ready);
         let Assistant::Replacing(replacing) = std::mem::replace(&mut self.assistant, Assistant::Present) else {
             return;

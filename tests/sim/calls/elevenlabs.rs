@@ -158,6 +158,27 @@ fn an_agent_that_hangs_up_ends_the_call_when_its_goodbye_was_heard() {
     assert_eq!(world.outcome(), Some(Outcome::Completed));
 }
 
+/// An agent asks a caller who says nothing whether they are there, every few seconds. Who is back would hear it all.
+#[test]
+fn an_agent_is_told_that_the_caller_is_there_while_the_call_is_on_hold() {
+    let mut world = connected(Some(model::offer("")));
+    world.call.handle_connected(world.now);
+    world.provider(vec![metadata("ulaw_8000", "ulaw_8000")]);
+    let told = |world: &World| sent(&world.outgoing, "user_activity").len();
+    let reoffer = |world: &mut World, direction: &str| {
+        let (method, sdp) = (sip::OfferMethod::Invite, Some(model::offer(direction).into()));
+        world.sip(sip::Event::Offer { leg: LEG, method, sdp });
+    };
+    world.pass(Duration::from_secs(2), false);
+    assert_eq!(told(&world), 0);
+    reoffer(&mut world, "a=sendonly\r\n");
+    world.pass(Duration::from_millis(3_500), false);
+    assert_eq!(told(&world), 4, "at once and every second");
+    reoffer(&mut world, "");
+    world.pass(Duration::from_secs(3), false);
+    assert_eq!(told(&world), 4);
+}
+
 /// "All right, thank you": the agent stops, as it does for everybody, and what it had said of it is all there is.
 #[test]
 fn a_word_over_the_announcement_does_not_hold_the_transfer_up() {

@@ -22,6 +22,8 @@ pub(crate) enum ClientEvent<'a> {
     Pong {
         event_id: i64,
     },
+    /// Somebody is there, though nothing is said.
+    UserActivity,
     /// The agent answers it like speech.
     UserMessage {
         text: &'a str,
