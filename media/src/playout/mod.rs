@@ -164,6 +164,12 @@ impl Playout {
             self.dropped += audio.duration();
             return;
         }
+        if queued.refused {
+            // There may be room again, but this would follow a hole.
+            self.dropped += audio.duration();
+            self.overflowed += audio.duration();
+            return;
+        }
         let before = queued.heard().queued;
         let prepared = self.prompts.iter().position(|prompt| prompt.is(audio));
         let prompt = prepared.and_then(|index| self.prompts.remove(index));
@@ -213,13 +219,13 @@ impl Playout {
         let followed = self.utterances.len() > 1;
         let front = self.utterances.front_mut()?;
         let waiting = front.line.len();
-        let complete = waiting >= self.frame || front.finished || followed || self.waited >= PATIENCE;
+        let ends = front.finished || front.refused || followed;
+        let complete = waiting >= self.frame || ends || self.waited >= PATIENCE;
         if waiting == 0 || !complete {
             self.waited += u32::from(waiting > 0);
             front.rises = front.rises.or(before.then_some(0.0));
             return None;
         }
-        let ends = front.finished || followed;
         // What is left when nothing follows in time is in mid-sound.
         let starves = waiting < self.frame && !ends;
         (self.waited, self.sounding) = (0, !starves);

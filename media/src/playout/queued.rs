@@ -31,7 +31,7 @@ pub(super) struct Queued {
     ending: Option<usize>,
     /// It fell silent in mid-sound, or went down to so much of its volume: what comes next rises out of that.
     pub(super) rises: Option<f32>,
-    /// The last push did not fit.
+    /// Some of it did not fit: it ends there.
     pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
     resampler: Option<Resampler>,
@@ -233,6 +233,9 @@ impl Queued {
 
     fn count(&mut self, offered: usize, accepted: usize) {
         self.accepted += accepted;
-        self.refused = accepted < offered;
+        if accepted < offered {
+            self.refused = true;
+            self.resampler = None; // what it keeps back is of what did not fit
+        }
     }
 }

@@ -393,6 +393,38 @@ fn the_bound_refuses_the_newest() {
     assert_eq!(bytes(playout.take()), [0; 160]);
 }
 
+/// There is room again with every frame that is taken: a piece of whatever comes at that moment would be babble.
+#[test]
+fn an_utterance_ends_where_it_did_not_fit_and_the_next_has_room_again() {
+    let ms = Duration::from_millis;
+    let (mut playout, one, two) = (Playout::new(Codec::Pcmu, PTIME, ms(100)), UtteranceId(1), UtteranceId(2));
+    let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+    playout.play(one, &mu(loud(1_000)));
+    let mut line = Vec::new();
+    for _ in 0..5 {
+        line.extend(bytes(playout.take()));
+        playout.play(one, &mu(loud(160)));
+    }
+    assert_eq!((playout.take(), playout.heard(one).map(|heard| heard.queued)), (None, Some(ms(100))));
+    assert_eq!((playout.dropped(), playout.overflowed()), (ms(125), ms(125)), "25 ms, and 20 five times");
+    assert!(steepest(&line) <= 512, "it fades: {}", steepest(&line));
+    playout.play(two, &mu(vec![0x20; 320]));
+    assert_eq!(bytes(playout.take()), [0x20; 160]);
+    let heard = Heard { utterance: one, played: ms(100), queued: ms(100) };
+    assert_eq!(ended(&mut playout), [heard]);
+}
+
+#[test]
+fn of_what_did_not_fit_nothing_comes_out_of_a_filter_at_the_end() {
+    let ms = Duration::from_millis;
+    let (mut playout, one) = (Playout::new(Codec::Pcmu, PTIME, ms(100)), UtteranceId(1));
+    let wide = |count| Audio::Pcm(Frame { rate: SampleRate::HZ_24000, samples: vec![3_000; count] });
+    playout.play(one, &wide(3_000));
+    playout.play(one, &wide(480));
+    playout.finish(one);
+    assert_eq!(playout.heard(one).map(|heard| heard.queued), Some(ms(100)));
+}
+
 #[test]
 fn another_rate_is_resampled_and_keeps_its_length() {
     let (mut playout, one) = (playout(), UtteranceId(1));
