@@ -126,7 +126,7 @@ impl Playout {
         (self.ready, self.last) = (false, None);
     }
 
-    /// Keys are pressed meanwhile, in mid-sound perhaps: what waits goes on out of silence.
+    /// Keys are pressed meanwhile, or nothing is sent, in mid-sound perhaps: what waits goes on out of silence.
     pub fn give_way(&mut self) {
         self.interrupt();
         self.fade.clear();

@@ -94,7 +94,11 @@ impl Downlink {
         if media.direction != self.media.direction {
             self.pause = Pause::default(); // a hold is over, or begins: noise is told anew
         }
+        let sent = self.sends();
         self.media = media.clone();
+        if self.sends() != sent {
+            self.playout.give_way();
+        }
         self.after_silence = true;
     }
 
