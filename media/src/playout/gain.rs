@@ -53,6 +53,13 @@ impl Gain {
         }
     }
 
+    /// At the volume of the moment.
+    pub(super) fn hold(self, samples: &mut [i16]) {
+        for sample in samples {
+            *sample = (f32::from(*sample) * self.volume()) as i16;
+        }
+    }
+
     /// From the volume of the moment to nothing within `samples`.
     pub(super) fn fade_out(self, samples: &mut [i16]) {
         let length = samples.len().max(1) as f32;

@@ -106,16 +106,32 @@ fn decoded(law: Law, byte: u8) -> i16 {
     g711::decode(law, &[byte]).first().copied().unwrap_or_default()
 }
 
-/// `count` samples that go on from the end of these without a jump: the way they came, and there again.
-pub(super) fn mirrored(audio: Audio, count: usize) -> Audio {
-    match audio {
-        Audio::G711 { law, bytes } => Audio::G711 { law, bytes: back_and_forth(&bytes, count) },
-        Audio::Pcm(Frame { rate, samples }) => Audio::Pcm(Frame { rate, samples: back_and_forth(&samples, count) }),
+/// `count` samples behind those before: what is said next, and what goes on from its end without a jump: the way all of
+/// it came, and there again.
+pub(super) fn continued(before: Audio, said: Audio, count: usize) -> Audio {
+    match (before, said) {
+        (Audio::G711 { law, bytes: before }, Audio::G711 { bytes: said, .. }) => {
+            Audio::G711 { law, bytes: back_and_forth(&before, &said, count) }
+        }
+        (Audio::Pcm(Frame { rate, samples: before }), Audio::Pcm(Frame { samples: said, .. })) => {
+            Audio::Pcm(Frame { rate, samples: back_and_forth(&before, &said, count) })
+        }
+        (Audio::G711 { .. } | Audio::Pcm(_), said) => said,
     }
 }
 
-fn back_and_forth<T: Copy>(samples: &[T], count: usize) -> Vec<T> {
-    samples.iter().rev().chain(samples).copied().take(count).collect()
+fn back_and_forth<T: Copy>(before: &[T], said: &[T], count: usize) -> Vec<T> {
+    let back = said.iter().rev().chain(before.iter().rev());
+    let there = before.iter().chain(said);
+    said.iter().chain(back).chain(there).copied().take(count).collect()
+}
+
+/// The last sample; 0 if there is none.
+pub(super) fn end(audio: &Audio) -> i16 {
+    match audio {
+        Audio::G711 { law, bytes } => bytes.last().map_or(0, |byte| decoded(*law, *byte)),
+        Audio::Pcm(frame) => frame.samples.last().copied().unwrap_or_default(),
+    }
 }
 
 /// The samples in frames of `count`, the last of them filled up with silence.

@@ -28,14 +28,14 @@ const REMEMBERED: usize = 256;
 const PROMPTS: usize = 8;
 /// Frame times an utterance that is not finished may leave a part of a frame waiting for the rest.
 const PATIENCE: u32 = 3;
-/// A fade after a cut or a pause, unless less waits, and the longest at the end of an utterance.
+/// A fade after a cut or a pause, or where a provider stalls, and the longest at the end of an utterance.
 const FADE: Duration = Duration::from_millis(20);
 
 /// How a cut sounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tail {
-    /// 20 ms more, fading to nothing: no click. What waited of them counts as heard; where nothing did, they are made of
-    /// what was heard last, and count as nothing.
+    /// 20 ms more, fading to nothing: no click. What waited of them counts as heard; the rest is made of what was heard
+    /// last, and counts as nothing.
     Fade,
     /// Nothing more is sent, for instance while the call is on hold.
     Nothing,
@@ -70,7 +70,7 @@ pub struct Playout {
     waited: u32,
     /// The frame before was of the utterance in front: a cut needs a fade.
     sounding: bool,
-    /// That frame, if nothing waits behind it: its provider delivers just in time.
+    /// That frame, if no whole one waits behind it: its provider delivers just in time.
     last: Option<Audio>,
     prompts: VecDeque<Arc<Prompt>>,
     /// The frame before was silence or a prompt's: a decoder that heard it is ready for a prompt's next packet.
@@ -223,8 +223,7 @@ impl Playout {
         let complete = waiting >= self.frame || ends || self.waited >= PATIENCE;
         if waiting == 0 || !complete {
             self.waited += u32::from(waiting > 0);
-            front.rises = front.rises.or(before.then_some(0.0));
-            return None;
+            return if before { self.starve() } else { None };
         }
         // What is left when nothing follows in time is in mid-sound.
         let starves = waiting < self.frame && !ends;
@@ -247,7 +246,7 @@ impl Playout {
         if !self.gain.is_full() {
             audio = line::reshape(audio, |samples, rate| self.gain.apply(samples, rate));
         }
-        self.last = (!ends && waiting == self.frame).then(|| audio.clone());
+        self.last = (!ends && (self.frame..2 * self.frame).contains(&waiting)).then(|| audio.clone());
         line::pad(&mut audio, self.frame.saturating_sub(waiting));
         self.retire();
         Some(Taken { audio, utterance, first, packet })
@@ -330,13 +329,29 @@ impl Playout {
         let Some(front) = self.utterances.front_mut().filter(|front| front.has_begun()) else { return VecDeque::new() };
         let utterance = front.utterance;
         let audio = match (front.line.len(), self.last.take()) {
-            // Its volume is that of the moment already.
-            (0, Some(last)) => line::reshape(line::mirrored(last, longest), |samples, _| Gain::FULL.fade_out(samples)),
-            (0, None) => return VecDeque::new(),
+            (waiting, Some(last)) if waiting < longest => {
+                // The volume of the last is that of the moment already.
+                let said = line::reshape(front.take(waiting), |samples, _| gain.hold(samples));
+                line::reshape(line::continued(last, said, longest), |samples, _| Gain::FULL.fade_out(samples))
+            }
+            (0, _) => return VecDeque::new(),
             (waiting, _) => line::reshape(front.take(waiting.min(longest)), |samples, _| gain.fade_out(samples)),
         };
         let frames = line::frames(audio, self.frame).into_iter();
         frames.map(|audio| Taken { audio, utterance, first: false, packet: None }).collect()
+    }
+
+    /// Nothing of the utterance in front comes in time. Where silence would click, what was heard last goes on backwards,
+    /// down to nothing, and counts as nothing; what comes next rises.
+    fn starve(&mut self) -> Option<Taken> {
+        let front = self.utterances.front_mut().filter(|front| front.has_begun())?;
+        front.rises = front.rises.or(Some(0.0));
+        let last = self.last.take().filter(queued::breaks_off)?;
+        let length = self.codec.sample_rate().samples_in(FADE).min(self.frame);
+        let audio = line::continued(last, front.line.take(0), length);
+        let mut audio = line::reshape(audio, |samples, _| Gain::FULL.fade_out(samples));
+        line::pad(&mut audio, self.frame.saturating_sub(length));
+        Some(Taken { audio, utterance: front.utterance, first: false, packet: None })
     }
 
     /// Ends the utterances in front of which nothing is left: finished ones, and those another has followed.

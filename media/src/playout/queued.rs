@@ -16,6 +16,11 @@ use crate::{
 /// untouched.
 const CLICK: u16 = 256;
 
+/// Whether silence right behind this would click.
+pub(super) fn breaks_off(audio: &Audio) -> bool {
+    line::end(audio).unsigned_abs() > CLICK
+}
+
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) utterance: UtteranceId,

@@ -54,8 +54,9 @@ fn a_part_of_a_frame_waits_for_the_rest_but_not_for_ever() {
     assert_eq!([playout.take(), playout.take()], [None, None]);
     playout.play(one, &mu(vec![2; 100]));
     assert_eq!(bytes(playout.take()), [vec![1; 100], vec![2; 60]].concat());
+    assert!(playout.take().is_some(), "what was heard goes down");
     let silent = (0..).take_while(|_| playout.take().is_none()).count();
-    assert_eq!(silent as u32, PATIENCE);
+    assert_eq!(1 + silent as u32, PATIENCE);
     assert_eq!(playout.heard(one).map(|h| h.played), Some(Duration::from_millis(25)));
     assert_eq!(playout.playing(), Some(one), "more may come");
 }
@@ -186,14 +187,31 @@ fn no_click_is_heard_where_one_utterance_follows_another_or_ends_in_mid_sound() 
     }
 }
 
-/// A provider that stalls in mid-word clicks once, where it stops: nobody knew. Where it goes on it does not.
+/// A provider that stalls in mid-word does not click: neither where it stops, though nobody knew, nor where it goes on.
+#[test]
+fn who_starves_falls_silent_within_20_ms_that_count_as_nothing() {
+    let loud = crate::codec::g711::encode(Law::Mu, &[8_000; 480]);
+    for millis in [10, 20, 60] {
+        let ptime = Duration::from_millis(millis);
+        let (mut playout, one) = (Playout::new(Codec::Pcmu, ptime, BOUND), UtteranceId(1));
+        playout.play(one, &mu(loud.clone()));
+        let line = rest(&mut playout).concat();
+        assert_eq!((&line[..480], line.len()), (&loud[..], 480 + SampleRate::HZ_8000.samples_in(ptime)));
+        assert!(steepest(&line) <= 512, "{millis} ms: {}", steepest(&line));
+        assert_eq!(playout.heard(one).map(|heard| heard.played), Some(Duration::from_millis(60)));
+    }
+    let (mut quiet, one) = (playout(), UtteranceId(1));
+    quiet.play(one, &mu(crate::codec::g711::encode(Law::Mu, &[200; 160])));
+    assert_eq!((quiet.take().is_some(), quiet.take()), (true, None), "here silence does not click");
+}
+
 #[test]
 fn who_starved_goes_on_out_of_silence() {
     let (mut playout, one) = (playout(), UtteranceId(1));
     let loud = crate::codec::g711::encode(Law::Mu, &[8_000; 480]);
     playout.play(one, &mu(loud.clone()));
     (0..3).for_each(|_| assert_eq!(bytes(playout.take()), loud[..160]));
-    assert_eq!([playout.take(), playout.take()], [None, None]);
+    assert!(playout.take().is_some() && playout.take().is_none());
     playout.play(one, &mu(loud.clone()));
     let line: Vec<u8> = (0..3).flat_map(|_| bytes(playout.take())).collect();
     let rise = crate::codec::g711::decode(Law::Mu, &line[..320]);
@@ -209,9 +227,10 @@ fn a_part_of_a_frame_that_nothing_follows_fades_and_so_does_what_comes_after_it(
         let (mut playout, one) = (playout(), UtteranceId(1));
         let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
         playout.play(one, &mu(loud(320 + rest)));
-        let line: Vec<u8> = (0..2).flat_map(|_| bytes(playout.take())).collect();
-        assert_eq!(line, loud(320));
-        assert_eq!([playout.take(), playout.take(), playout.take()], [None, None, None]);
+        let line: Vec<u8> = (0..3).flat_map(|_| bytes(playout.take())).collect();
+        assert_eq!((&line[..320], line.len()), (&loud(320)[..], 480));
+        assert!(steepest(&line) <= 512, "{rest}: {}", steepest(&line));
+        assert_eq!([playout.take(), playout.take()], [None, None]);
         let blip = bytes(playout.take());
         assert!(steepest(&blip) <= 512, "{rest}: {}", steepest(&blip));
         playout.play(one, &mu(loud(640)));
@@ -255,7 +274,7 @@ fn what_goes_on_after_a_pause_or_a_gap_rises_whatever_its_first_sample_is() {
         playout.take();
         if starves {
             playout.take();
-            assert_eq!(playout.take(), None);
+            assert!(playout.take().is_some() && playout.take().is_none());
             playout.play(one, &mu(loud[320..].to_vec()));
         } else {
             playout.pause(Tail::Fade);
@@ -273,9 +292,22 @@ fn a_beginning_behind_one_that_starved_passes_untouched() {
     let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
     playout.play(one, &mu(vec![0x20; 160]));
     playout.take();
-    assert_eq!(playout.take(), None);
+    assert!(playout.take().is_some() && playout.take().is_none());
     playout.finish(one);
     playout.play(two, &mu(vec![0x20; 320]));
+    assert_eq!(bytes(playout.take()), [0x20; 160]);
+}
+
+/// Also where only a part of its first frame is there right behind the one before.
+#[test]
+fn a_beginning_in_pieces_behind_one_that_ended_passes_untouched() {
+    let (mut playout, one, two) = (playout(), UtteranceId(1), UtteranceId(2));
+    playout.play(one, &mu(vec![0x20; 160]));
+    playout.finish(one);
+    playout.take();
+    playout.play(two, &mu(vec![0x20; 100]));
+    assert_eq!(playout.take(), None);
+    playout.play(two, &mu(vec![0x20; 300]));
     assert_eq!(bytes(playout.take()), [0x20; 160]);
 }
 
@@ -344,6 +376,28 @@ fn a_cut_where_nothing_waits_fades_as_well_and_counts_nothing_more() {
             assert!(steepest(&line) <= 1_024, "{millis} ms: {}", steepest(&line));
             assert_eq!((playout.heard(one), playout.queued()), (Some(before), Duration::ZERO));
         }
+    }
+}
+
+/// Nor is it a click where a few samples wait.
+#[test]
+fn a_cut_where_little_waits_fades_for_20_ms_as_well_and_counts_what_waited() {
+    let loud = |count| crate::codec::g711::encode(Law::Mu, &vec![8_000; count]);
+    for (waits, ducked) in [1, 40, 159].into_iter().flat_map(|waits| [(waits, false), (waits, true)]) {
+        let (mut playout, one) = (playout(), UtteranceId(1));
+        playout.play(one, &mu(loud(640 + waits)));
+        if ducked {
+            playout.duck();
+        }
+        let mut line: Vec<u8> = (0..4).flat_map(|_| bytes(playout.take())).collect();
+        let played = SampleRate::HZ_8000.duration_of(640 + waits);
+        assert_eq!(playout.cut(Tail::Fade).map(|heard| heard.played), Some(played));
+        line.extend(rest(&mut playout).concat());
+        assert_eq!(line.len(), 800);
+        assert!(steepest(&line) <= 512, "{waits}, {ducked}: {}", steepest(&line));
+        let (before, half) = (crate::codec::g711::decode(Law::Mu, &line)[639], 640 + 80);
+        let half = f64::from(crate::codec::g711::decode(Law::Mu, &line)[half]) / f64::from(before);
+        assert!((0.45..0.55).contains(&half), "{waits}, {ducked}: {half} after 10 ms");
     }
 }
 

@@ -213,6 +213,7 @@ fn wideband_speech_reaches_an_opus_call_and_comes_back() {
 fn digits_go_out_as_events_on_one_timestamp_and_speech_waits() {
     let mut call = Call::new(MU);
     call.session.play(UtteranceId(1), &mu(vec![0x20; 1_600]), call.now);
+    call.session.finish(UtteranceId(1), call.now);
     call.session.send_dtmf("42", call.now);
     call.run(ms(800));
     let packets = call.packets();
