@@ -16,6 +16,7 @@ use crate::{
     keys,
     outbox::Outbox,
     past::{GO_ON, Next, Past},
+    pcm::Half,
     receipt::{Form, Receipt},
     url::query_value,
 };
@@ -88,6 +89,8 @@ pub struct Session {
     outbox: Outbox,
     events: VecDeque<Event>,
     spoken: Spoken,
+    /// Of the audio that came last, where it is PCM.
+    half: Half,
     caller: Caller,
     /// When it is next told that the caller is there, while the call is on hold.
     stirs_at: Option<Instant>,
@@ -111,6 +114,7 @@ impl Session {
             output: expected,
             events: VecDeque::new(),
             spoken: Spoken::default(),
+            half: Half::default(),
             caller: Caller::default(),
             stirs_at: None,
             talked: Talked::NotYet,

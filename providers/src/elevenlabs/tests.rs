@@ -312,6 +312,21 @@ fn the_formats_of_the_agent_are_obeyed_whatever_was_expected() {
     assert_eq!(player.session.poll_event(), Some(expected));
 }
 
+/// Where a message ends is the server's affair.
+#[test]
+fn pcm_that_is_cut_within_a_sample_is_no_noise() {
+    let mut player = ready(config(), "pcm_16000", Some("pcm_16000"));
+    let (bytes, mut samples): (Vec<u8>, _) = ((0..480_i16).flat_map(i16::to_le_bytes).collect(), Vec::new());
+    for (part, event_id) in bytes.chunks(321).zip(1..) {
+        let audio = json!({"audio_base_64": STANDARD.encode_to_string(part), "event_id": event_id});
+        player.hear(&json!({"type": "audio", "audio_event": audio}));
+        let event = player.session.poll_event();
+        let Some(Event::Audio { audio: Audio::Pcm(frame), .. }) = event else { panic!("no audio") };
+        samples.extend(frame.samples);
+    }
+    assert_eq!(samples, (0..480).collect::<Vec<i16>>());
+}
+
 #[test]
 fn an_agent_with_a_format_nobody_here_knows_is_refused_in_words() {
     for (output, input) in [("opus_48000", "ulaw_8000"), ("pcm_16000", "alaw_8000"), ("pcm_1", "pcm_16000")] {

@@ -19,6 +19,7 @@ use crate::{
     keys,
     outbox::Outbox,
     past::{GO_ON, Next, Past},
+    pcm::Half,
 };
 use media::{Audio, AudioFormat, Heard, Speech};
 use std::{
@@ -82,6 +83,8 @@ pub struct Session {
     ahead: Option<String>,
     events: VecDeque<Event>,
     turns: Turns,
+    /// Of the audio that came last.
+    half: Half,
     patience: Patience,
     notes: Notes,
     caller: Caller,
@@ -106,6 +109,7 @@ impl Session {
             ahead: None,
             events: VecDeque::new(),
             turns: Turns::new(),
+            half: Half::default(),
             patience: Patience::new(),
             notes: Notes::default(),
             caller: Caller::Quiet,

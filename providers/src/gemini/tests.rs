@@ -277,6 +277,22 @@ fn audio_goes_up_at_16_khz_and_comes_down_at_24() {
     }
 }
 
+/// Where a message ends is the server's affair.
+#[test]
+fn pcm_that_is_cut_within_a_sample_is_no_noise() {
+    let mut player = ready();
+    let (bytes, mut samples): (Vec<u8>, _) = ((0..480_i16).flat_map(i16::to_le_bytes).collect(), Vec::new());
+    for part in bytes.chunks(321) {
+        let data = base64_simd::STANDARD.encode_to_string(part);
+        let part = json!({"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": data}});
+        player.server(&json!({"serverContent": {"modelTurn": {"role": "model", "parts": [part]}}}));
+        let event = player.session.poll_event();
+        let Some(Event::Audio { audio: Audio::Pcm(frame), .. }) = event else { panic!("no audio") };
+        samples.extend(frame.samples);
+    }
+    assert_eq!(samples, (0..480).collect::<Vec<i16>>());
+}
+
 #[test]
 fn audio_of_another_format_is_dropped_and_told_once() {
     let mut player = ready();

@@ -15,7 +15,7 @@ use crate::dialect::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, KeysTaken, Note, Outgoing, Respond,
     ToolCallId, Unworded,
 };
-use crate::{keys, outbox::Outbox, past::Past, redact::redact_key, url::query_value};
+use crate::{keys, outbox::Outbox, past::Past, pcm::Half, redact::redact_key, url::query_value};
 use media::{Audio, Heard, Speech};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -86,6 +86,8 @@ pub struct Session {
     events: VecDeque<Event>,
     responses: Responses,
     spoken: Spoken,
+    /// Of the audio that came last, where it is PCM.
+    half: Half,
     tools: Tools,
     /// Truncations sent: event id, item id.
     truncations: VecDeque<(String, String)>,
@@ -119,6 +121,7 @@ impl Session {
             events: VecDeque::new(),
             responses: Responses::new(),
             spoken,
+            half: Half::default(),
             tools: Tools::default(),
             truncations: VecDeque::new(),
             silences: VecDeque::new(),

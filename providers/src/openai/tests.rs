@@ -290,6 +290,28 @@ fn wideband_goes_at_24_khz_both_ways_and_is_truncated_by_its_own_clock() {
     assert_eq!(player.sent().unwrap()["audio_end_ms"], 1_000, "no more than what came");
 }
 
+/// Where a message ends is the server's affair.
+#[test]
+fn pcm_that_is_cut_within_a_sample_is_no_noise() {
+    let mut player = Player::new(Config { format: Format::Pcm, first_message: None, ..config() });
+    player.session.handle_connected(player.now);
+    for kind in ["session.created", "session.updated"] {
+        let text = json!({"type": kind, "event_id": "e", "session": {}}).to_string();
+        player.session.handle_incoming(Incoming::Text(text), player.now);
+    }
+    assert_eq!(player.session.poll_event(), Some(Event::Ready));
+    let (bytes, mut samples): (Vec<u8>, _) = ((0..480_i16).flat_map(i16::to_le_bytes).collect(), Vec::new());
+    for part in bytes.chunks(321) {
+        let delta = json!({"type": "response.output_audio.delta", "event_id": "e", "response_id": "r", "item_id": "i",
+            "output_index": 0, "content_index": 0, "delta": base64_simd::STANDARD.encode_to_string(part)});
+        player.session.handle_incoming(Incoming::Text(delta.to_string()), player.now);
+        let event = player.session.poll_event();
+        let Some(Event::Audio { audio: Audio::Pcm(frame), .. }) = event else { panic!("no audio") };
+        samples.extend(frame.samples);
+    }
+    assert_eq!(samples, (0..480).collect::<Vec<i16>>());
+}
+
 #[test]
 fn narrowband_that_is_no_g711_goes_as_mu_law() {
     let of = |call| Format::of_call(call);

@@ -110,6 +110,10 @@ impl Session {
         let duration = self.output.duration_of(bytes.len());
         match self.spoken.audio(chunk.event_id, duration, now) {
             Some(utterance) => {
+                let bytes = match self.output {
+                    Format::Pcm(_) => self.half.join(utterance, bytes),
+                    Format::Ulaw => bytes,
+                };
                 let audio = self.output.read(bytes);
                 self.events.push_back(Event::Audio { utterance, audio });
             }

@@ -170,6 +170,7 @@ impl Session {
         let Ok(bytes) = base64_simd::STANDARD.decode_to_vec(blob.data.as_bytes()) else {
             return self.malformed("audio that is not base64");
         };
+        let bytes = self.half.join(utterance, bytes);
         self.play(utterance, blob.rate_hz().and_then(SampleRate::new).unwrap_or(DOWNLINK), &bytes);
     }
 

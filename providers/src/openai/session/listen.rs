@@ -3,6 +3,7 @@ use super::{Phase, REMEMBERED, Session};
 use crate::{
     dialect::{Event, FailureKind, Respond, ToolCallId, Usage},
     openai::{
+        config::Format,
         fault::{self, Fault},
         memory,
         response::{Created, Plan},
@@ -310,6 +311,10 @@ impl Session {
             return;
         }
         self.spoken.receive(utterance, bytes.len());
+        let bytes = match self.config.format {
+            Format::Pcm => self.half.join(utterance, bytes),
+            Format::G711(_) => bytes,
+        };
         let audio = self.config.format.read(bytes);
         self.events.push_back(Event::Audio { utterance, audio });
     }
