@@ -94,6 +94,13 @@ impl Keypad {
         self.complete
     }
 
+    /// The caller could press nothing until now: what was typed has its whole time again.
+    pub(super) fn wait_anew(&mut self, now: Instant) {
+        if let Some(complete) = &mut self.complete {
+            *complete = now + self.keys.gap;
+        }
+    }
+
     /// The caller chose to type to the assistant.
     pub(super) fn listen_as_assistant(&mut self) {
         self.listener = Listener::Assistant;

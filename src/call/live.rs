@@ -179,8 +179,7 @@ impl Live {
         if pressing && !self.is_pressing() {
             self.heard_out(desk, now)?;
         }
-        let typed = self.keypad.handle_timeout(now);
-        self.on_typed(typed, desk, now)?;
+        self.mind_typed(desk, now)?;
         match &self.phase {
             Phase::Closing { until, .. } if *until <= now => self.hang_up(),
             Phase::Transferring(Transfer { step: Step::Announcing { until, .. }, .. }) if *until <= now => {
@@ -223,7 +222,7 @@ impl Live {
                 Some((transfer::no_news(*at, desk.settings.notify_deadline), "news of the transfer"))
             }
         };
-        let typed = self.keypad.deadline().map(|at| (at, "next key of an entry"));
+        let typed = self.typed_by();
         let tones = self.tones_at().map(|at| (at, "tones while an answer is made"));
         let cores = [self.media.poll_timeout(), self.provider.poll_timeout(), self.filler.poll_timeout()];
         let others = [own, typed, tones, self.relay.deadline(), self.recording_deadline(), self.provider_deadline()];
@@ -600,6 +599,9 @@ impl Live {
         if std::mem::replace(&mut self.hold, hold) != hold {
             desk.emit(Event::Hold(hold));
             self.tell_line(now);
+            if hold == Hold::Resumed {
+                self.off_hold(desk, now);
+            }
         }
         // A refresh of the session (RFC 4028 §7.4) disturbs nothing.
         if self.negotiated != negotiated {

@@ -78,6 +78,12 @@ impl World {
         self.drain();
     }
 
+    /// The peer offers anew in this direction: it holds the call, or has it back.
+    fn reoffers(&mut self, direction: &str) {
+        let sdp = Some(model::offer(direction).into());
+        self.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp });
+    }
+
     fn refer(&mut self, progress: ReferProgress) {
         self.sip(sip::Event::Refer { leg: LEG, progress });
     }

@@ -87,7 +87,22 @@ impl Live {
         self.on_typed(typed, desk, now)
     }
 
-    pub(super) fn on_typed(&mut self, typed: Typed, desk: &mut Desk, now: Instant) -> Flow {
+    /// What was typed is complete when no more came in time. Who holds the call can press nothing.
+    pub(super) fn mind_typed(&mut self, desk: &mut Desk, now: Instant) -> Flow {
+        if self.is_held() {
+            return GO_ON;
+        }
+        let typed = self.keypad.handle_timeout(now);
+        self.on_typed(typed, desk, now)
+    }
+
+    /// When that is.
+    pub(super) fn typed_by(&self) -> Option<(Instant, &'static str)> {
+        let complete = self.keypad.deadline().filter(|_| !self.is_held())?;
+        Some((complete, "next key of an entry"))
+    }
+
+    fn on_typed(&mut self, typed: Typed, desk: &mut Desk, now: Instant) -> Flow {
         let (keys, action) = match typed {
             Typed::Unfinished => return GO_ON,
             Typed::Chosen(keys, action) => (keys, Some(action)),
@@ -177,10 +192,11 @@ impl Live {
         self.without_assistant(cause, desk, now)
     }
 
-    pub(super) const fn keys_until(&self) -> Option<Instant> {
+    /// When that is known; never of who holds the call, and can press nothing.
+    pub(super) fn keys_until(&self) -> Option<Instant> {
         match &self.assistant {
-            Assistant::Present | Assistant::Replacing(_) => None,
-            Assistant::Gone { keys_until, .. } => *keys_until,
+            Assistant::Gone { keys_until, .. } if !self.is_held() => *keys_until,
+            Assistant::Present | Assistant::Replacing(_) | Assistant::Gone { .. } => None,
         }
     }
 

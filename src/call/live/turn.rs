@@ -75,6 +75,12 @@ impl Live {
         self.provider.handle_line(line, now);
     }
 
+    /// The caller holds the call no more. What they could not do meanwhile has its whole time again.
+    pub(super) fn off_hold(&mut self, desk: &Desk, now: Instant) {
+        self.keypad.wait_anew(now);
+        self.wait_for_keys(desk, now);
+    }
+
     /// Whether the caller has stopped for our detector as well, whose last voice was then: servers tell of every dip, and
     /// may be sooner than the silence it waits out.
     pub(super) fn is_quiet(&self, last_voice: Instant, now: Instant) -> bool {

@@ -125,6 +125,38 @@ fn a_caller_of_a_dead_model_who_presses_nothing_is_not_kept() {
     assert!(record.end_reason.ends_with("the caller pressed no key of the menu"), "{}", record.end_reason);
 }
 
+/// Who holds the call can press nothing, and has the whole time again when they are back.
+#[test]
+fn the_menu_of_a_dead_model_waits_for_a_caller_who_holds_the_call() {
+    let mut world = World::answered(with_menu);
+    world.dies();
+    world.pass(Duration::from_secs(5), false);
+    world.reoffers("a=sendonly\r\n");
+    world.pass(Duration::from_secs(30), false);
+    assert!(!world.call.is_over(), "{:?}", world.record());
+    world.reoffers("");
+    world.pass(Duration::from_millis(9_900), false);
+    assert!(!world.call.is_over(), "{:?}", world.record());
+    world.pass(Duration::from_millis(200), false);
+    let record = world.record().unwrap();
+    assert!(record.end_reason.ends_with("the caller pressed no key of the menu"), "{}", record.end_reason);
+}
+
+#[test]
+fn what_is_typed_is_not_complete_as_long_as_the_call_is_held() {
+    let mut world = World::answered(|_| ());
+    "12".chars().for_each(|key| world.press(key));
+    world.pass(Duration::from_secs(1), false);
+    world.reoffers("a=inactive\r\n");
+    world.pass(Duration::from_secs(10), false);
+    world.reoffers("");
+    world.pass(Duration::from_millis(2_900), false);
+    assert_eq!(world.keyed(), [""; 0], "more may follow");
+    world.press('3');
+    world.pass(Duration::from_millis(3_100), false);
+    assert_eq!(world.keyed(), ["The caller pressed 123"]);
+}
+
 /// A call with this said of the phone system's keys, in which the assistant may press some.
 fn keyed_by(dtmf: Dtmf, offer: Vec<u8>) -> World {
     let mut world = World::ringing(|_| ());
