@@ -10,6 +10,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const VOLUME: u8 = 10;
 /// The last packet is sent three times (§2.5.1.4).
 const ENDS: u32 = 3;
+/// A shorter tone need not be taken for a key (Q.24).
+const SHORTEST: Duration = Duration::from_millis(40);
+/// Steps taken for a digit that is over, at whatever packet time.
+const OVER: u32 = u32::MAX;
 /// The most digits that wait: more than any menu or number needs. Overflow policy: digits that do not all fit are refused
 /// together, since a number cut short is another number.
 const MAX_WAITING: usize = 64;
@@ -97,7 +101,7 @@ impl Sender {
         let code = super::code(digit)?;
         let sounding = frames_in(TONE, ptime);
         let frame = self.taken;
-        self.taken += 1;
+        self.taken = frame.saturating_add(1);
         if frame >= sounding + ENDS.max(frames_in(PAUSE, ptime)) {
             self.waiting.pop_front();
             self.taken = 0;
@@ -109,10 +113,24 @@ impl Sender {
         if frame >= sounding + ENDS {
             return Some(Step::Pause);
         }
-        let ticks = |frames: u32| (ptime * frames).as_micros() as u64 * u64::from(clock) / 1_000_000;
-        let duration = u16::try_from(ticks(sounding.min(frame + 1))).unwrap_or(u16::MAX);
-        let event = Event { code, end: frame >= sounding, volume: VOLUME, duration };
-        Some(Step::Event { event, first: frame == 0 })
+        let lasting = ptime * sounding.min(frame + 1);
+        Some(Step::Event { event: report(code, frame >= sounding, lasting, clock), first: frame == 0 })
+    }
+
+    /// Nothing can be sent from here on, until [`Self::step`] is called again. A press under way ends with that: its
+    /// duration counts from a timestamp that would be long gone (§2.5.1.2). What it has yet to send is returned; what
+    /// waits behind it is pressed later. A tone too short to be taken for a key is sounded later, too, and in whole.
+    pub fn break_off(&mut self, ptime: Duration, means: Means) -> Vec<Event> {
+        let taken = self.taken;
+        let Some((digit, way)) = self.waiting.front().copied().filter(|_| taken > 0) else { return Vec::new() };
+        let (Means::Event { clock }, Way::AsAgreed, Some(code)) = (means, way, super::code(digit)) else {
+            self.taken = if taken < frames_in(SHORTEST, ptime) { 0 } else { OVER };
+            return Vec::new();
+        };
+        self.taken = OVER;
+        let sounding = frames_in(TONE, ptime);
+        let ends = ENDS.min((sounding + ENDS).saturating_sub(taken));
+        (0..ends).map(|_| report(code, true, ptime * sounding.min(taken), clock)).collect()
     }
 
     /// Packet times passed unused: a press that sounds has gone on meanwhile, and its next report says so (§2.5.1.2 has
@@ -123,6 +141,11 @@ impl Sender {
             self.taken = u32::try_from(slots).unwrap_or(u32::MAX).saturating_add(self.taken).min(sounding);
         }
     }
+}
+
+fn report(code: u8, end: bool, lasting: Duration, clock: u32) -> Event {
+    let ticks = lasting.as_micros() as u64 * u64::from(clock) / 1_000_000;
+    Event { code, end, volume: VOLUME, duration: u16::try_from(ticks).unwrap_or(u16::MAX) }
 }
 
 fn frames_in(duration: Duration, ptime: Duration) -> u32 {
@@ -196,6 +219,41 @@ mod tests {
             let third = (160 * (3 + skipped).min(5) as u16, skipped > 2);
             assert_eq!((durations[1], durations[2]), ((320, false), third), "{skipped} skipped");
             assert_eq!(durations.iter().filter(|(duration, end)| *end && *duration == 800).count(), 3);
+        }
+    }
+
+    /// So many steps into two digits.
+    fn pressing(way: Way, means: Means, taken: u16) -> Sender {
+        let mut sender = Sender::default();
+        sender.queue("12", way);
+        for _ in 0..taken {
+            sender.step(PTIME, means);
+        }
+        sender
+    }
+
+    #[test]
+    fn a_press_that_is_broken_off_ends_and_the_next_begins_at_any_packet_time() {
+        let (means, later) = (Means::Event { clock: 8_000 }, Duration::from_millis(10));
+        for (taken, ends) in [(0_u16, 0), (1, 3), (4, 3), (5, 3), (6, 2), (7, 1), (8, 0), (10, 0)] {
+            let mut sender = pressing(Way::AsAgreed, means, taken);
+            let duration = 160 * taken.min(5);
+            let end = Event { code: 1, end: true, volume: VOLUME, duration };
+            assert_eq!(sender.break_off(PTIME, means), vec![end; ends], "{taken} steps taken");
+            let Some(Step::Event { event, first: true }) = sender.step(later, means) else { panic!("no press") };
+            assert_eq!((event.code, event.duration), (if taken == 0 { 1 } else { 2 }, 80), "{taken} steps taken");
+        }
+    }
+
+    #[test]
+    fn a_tone_that_is_broken_off_is_sounded_anew_only_where_it_was_too_short_for_a_key() {
+        for (taken, next) in [(0, '1'), (1, '1'), (2, '2'), (5, '2'), (9, '2')] {
+            for (way, means) in [(Way::Tone, Means::Event { clock: 8_000 }), (Way::AsAgreed, Means::Tone)] {
+                let mut sender = pressing(way, means, taken);
+                assert_eq!(sender.break_off(PTIME, means), [], "{taken} steps taken");
+                let begun = sender.step(PTIME, means);
+                assert_eq!(begun, Some(Step::Tone { digit: next, frame: 0 }), "{taken} steps taken");
+            }
         }
     }
 

@@ -104,7 +104,16 @@ impl Downlink {
 
     /// Whether RTP is sent at all: not while the peer put us on hold.
     pub(super) fn sends(&self) -> bool {
-        matches!(self.media.direction, Direction::SendRecv | Direction::SendOnly)
+        sends(self.media.direction)
+    }
+
+    /// What ends the key that is being pressed, if by `media` nothing is sent any more: as was agreed on before that.
+    pub(super) fn end_press(&mut self, media: &Negotiated) -> Vec<Vec<u8>> {
+        if !self.sends() || sends(media.direction) {
+            return Vec::new();
+        }
+        let ends = self.digits.break_off(self.pace.ptime(), self.means());
+        ends.into_iter().map(|event| self.event(event, false, self.press)).collect()
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -303,6 +312,11 @@ impl Downlink {
     fn ticks_per_slot(&self) -> u32 {
         self.media.codec.ticks_in(self.pace.ptime())
     }
+}
+
+/// Whether RTP is sent in this direction.
+const fn sends(direction: Direction) -> bool {
+    matches!(direction, Direction::SendRecv | Direction::SendOnly)
 }
 
 fn pcm(rate: SampleRate, samples: Vec<i16>) -> Audio {

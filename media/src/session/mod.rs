@@ -235,6 +235,7 @@ impl Session {
     /// The two sides agreed anew: hold, unhold, another address, another codec. Our SSRC, sequence and timestamps go
     /// on, and so does what waits to be played; under another SRTP key a sequence that has wrapped begins anew.
     pub fn renegotiate(&mut self, mut media: Negotiated, now: Instant) {
+        self.end_press(&media);
         self.keep_former(&mut media);
         self.rekey(media.srtp.as_ref(), now);
         if media.codec != self.uplink.codec() {
@@ -512,12 +513,8 @@ impl Session {
             self.uplink.handle_timeout(now, &mut self.stats);
             self.tell_pieces(now);
         }
-        let remote = self.latch.remote();
         let packets = self.downlink.handle_timeout(now, &mut self.stats, &mut self.events);
-        for packet in packets {
-            let bytes = self.covered(Protocol::Rtp, packet);
-            self.transmits.extend(bytes.map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
-        }
+        self.transmit_rtp(packets);
         self.tape_slots();
         for (speech, due) in self.downlink.spoken() {
             self.voice.played(&speech, due);
@@ -657,6 +654,14 @@ impl Session {
     fn tell_ended(&mut self) {
         let ended = std::iter::from_fn(|| self.downlink.playout.poll_ended());
         self.events.extend(ended.map(Event::PlayedOut));
+    }
+
+    fn transmit_rtp(&mut self, packets: Vec<Vec<u8>>) {
+        let remote = self.latch.remote();
+        for packet in packets {
+            let bytes = self.covered(Protocol::Rtp, packet);
+            self.transmits.extend(bytes.map(|bytes| Transmit { channel: Channel::Rtp, remote, bytes }));
+        }
     }
 
     fn transmit_rtcp(&mut self, report: Vec<u8>) {

@@ -3,7 +3,7 @@ use super::{
     Event, Session,
     uplink::{Origin, Piece},
 };
-use crate::{audio::SampleRate, dtmf::Detector, resample::Tuner};
+use crate::{audio::SampleRate, dtmf::Detector, resample::Tuner, sdp::Negotiated};
 use std::time::{Duration, Instant};
 
 /// What the detector hears.
@@ -57,6 +57,14 @@ impl Session {
     /// may give that back.
     pub fn sounds_elsewhere(&mut self, digit: char, until: Instant, now: Instant) {
         self.downlink.sounded.note(digit, until, now);
+    }
+
+    /// A key of ours that is being pressed ends where `media` is a hold. Until the peer has our answer it takes what was
+    /// agreed on before, and so it is told of the end.
+    pub(super) fn end_press(&mut self, media: &Negotiated) {
+        let ends = self.downlink.end_press(media);
+        self.stats.sent += ends.len() as u64;
+        self.transmit_rtp(ends);
     }
 
     /// What keys sound in a piece of the uplink, unless they are ours that come back.

@@ -192,7 +192,7 @@ impl Live {
         self.without_assistant(cause, desk, now)
     }
 
-    /// When that is known; never of who holds the call, and can press nothing.
+    /// When that is certain; never while the call is held.
     pub(super) fn keys_until(&self) -> Option<Instant> {
         match &self.assistant {
             Assistant::Gone { keys_until, .. } if !self.is_held() => *keys_until,

@@ -232,6 +232,42 @@ fn digits_go_out_as_events_on_one_timestamp_and_speech_waits() {
     assert!(packets.windows(2).all(|w| w[1].1.sequence == w[0].1.sequence.wrapping_add(1)));
 }
 
+/// Wherever a hold falls, each key is told on one timestamp and ends before the hold or begins after it.
+#[test]
+fn rfc4733_2_5_1_a_key_that_a_hold_breaks_off_has_ended_and_the_next_is_another() {
+    for slots in 0..24 {
+        let mut call = Call::new(MU);
+        call.run(ms(95));
+        call.session.send_dtmf("42", call.now);
+        call.run(PTIME * slots);
+        call.session.renegotiate(media(Codec::Pcmu, Direction::RecvOnly), call.now);
+        call.drain();
+        let held = call.packets().len();
+        call.run(ms(1_000));
+        assert_eq!(call.packets().len(), held, "slot {slots}: nothing in the hold");
+        call.session.renegotiate(media(Codec::Pcmu, Direction::SendRecv), call.now);
+        call.run(ms(1_000));
+        let packets = call.packets();
+        let mut keys: Vec<Vec<(usize, &Packet<'_>, dtmf::Event)>> = Vec::new();
+        for (index, (_, packet)) in packets.iter().enumerate().filter(|(_, (_, packet))| packet.payload_type == 101) {
+            let event = dtmf::Event::parse(packet.payload).expect("an event");
+            match keys.last_mut().filter(|key| key[0].1.timestamp == packet.timestamp) {
+                Some(key) => key.push((index, packet, event)),
+                None => keys.push(vec![(index, packet, event)]),
+            }
+        }
+        assert_eq!(keys.iter().map(|key| key[0].2.code).collect::<Vec<_>>(), [4, 2], "slot {slots}");
+        for key in &keys {
+            assert!((key[0].0 < held) == (key[key.len() - 1].0 < held), "slot {slots}: it does not go on");
+            assert!(key.iter().enumerate().all(|(n, (_, packet, _))| packet.marker == (n == 0)), "slot {slots}");
+            assert!(key.windows(2).all(|pair| pair[0].2.duration <= pair[1].2.duration), "slot {slots}");
+            assert_eq!(key.iter().filter(|(.., event)| event.end).count(), 3, "slot {slots}");
+        }
+        assert!(packets.windows(2).all(|w| w[1].1.sequence == w[0].1.sequence.wrapping_add(1)));
+        assert!(!call.session.is_pressing());
+    }
+}
+
 #[test]
 fn without_events_digits_are_tones() {
     let mut deaf = config(MU, vad::Engine::Off);
