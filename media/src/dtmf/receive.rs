@@ -166,20 +166,17 @@ impl Receiver {
             twin.told.push(told);
             return None;
         }
-        if told == Told::Tone && self.is_held(digit, now) {
-            return None; // a loss, or a voice over it, interrupted the tone
+        // Who tells a key by events tells the next by events, too: what more is heard of its tone, behind the last of them
+        // or in pieces before, is of no other.
+        let is_told_by_events = |other: &Reported| other.digit == digit && other.told.contains(&Told::Event);
+        if told == Told::Tone && self.reported.iter().any(is_told_by_events) {
+            return None;
         }
         if self.reported.len() >= REMEMBERED {
             self.reported.pop_front();
         }
         self.reported.push_back(Reported { digit, told: vec![told], heard: now });
         Some(digit)
-    }
-
-    /// Whether events that are believed tell of a press of this key, and of no end of it.
-    fn is_held(&self, digit: char, now: Instant) -> bool {
-        let mut under_way = self.presses.iter().filter(|press| !press.ended && now < press.heard + SAME_PRESS);
-        self.believed.is_none() && under_way.any(|press| super::digit(press.code) == Some(digit))
     }
 
     /// The key is still held, as this way tells.
@@ -475,6 +472,28 @@ mod tests {
             }
             assert_eq!(heard, "555", "{order:?}");
         }
+    }
+
+    /// A gateway that tells keys by events takes their tones out of the audio, late, and lets them in again too soon.
+    #[test]
+    fn a_tone_that_is_heard_before_its_events_and_again_behind_them_is_one_press() {
+        let (start, mut receiver) = (origin(), Receiver::default());
+        let mut heard = String::new();
+        for press in 0..3_u32 {
+            let at = |ms| start + Duration::from_millis(400) * press + Duration::from_millis(ms);
+            heard.extend(receiver.handle_tone('5', at(40)));
+            for n in 1..=8_u16 {
+                let event = Event { code: 5, end: n > 5, volume: 10, duration: 160 * n.min(5) };
+                let now = at(40 + 20 * u64::from(n));
+                heard.extend(receiver.handle_event(event, n == 1, 3_200 * press, 8_000, now));
+            }
+            heard.extend(receiver.handle_tone('5', at(260)));
+        }
+        assert_eq!(heard, "555");
+        let alone = |ms| start + Duration::from_millis(ms);
+        heard.extend(receiver.handle_tone('5', alone(4_000)));
+        heard.extend(receiver.handle_tone('5', alone(4_200)));
+        assert_eq!(heard, "55555", "of keys that are told by their tones alone each counts");
     }
 
     #[test]

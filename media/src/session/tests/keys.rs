@@ -54,6 +54,36 @@ fn a_press_told_by_tone_event_and_info_is_one_digit() {
     }
 }
 
+/// A gateway takes the tone of a key out of the audio once it knows it for one, and lets in what is left of it: so many
+/// frames are heard before its events and behind them.
+fn leaks(call: &mut Call, key: char, (before, behind): (usize, usize)) {
+    sounds(call, Some(key), before);
+    let pressed = call.timestamp;
+    for n in 1..=8_u16 {
+        let event = dtmf::Event { code: dtmf::code(key).unwrap(), end: n > 5, volume: 10, duration: 160 * n.min(5) };
+        let (sequence, ssrc, payload) = (call.sequence, call.ssrc, &event.to_bytes());
+        call.sequence = sequence.wrapping_add(1);
+        let packet = Packet { marker: n == 1, payload_type: 101, sequence, timestamp: pressed, ssrc, payload };
+        call.receive(PHONE, &packet.to_bytes());
+        call.run(PTIME);
+    }
+    call.timestamp = pressed.wrapping_add(8 * 160);
+    sounds(call, Some(key), behind);
+    sounds(call, None, 10);
+}
+
+#[test]
+fn a_tone_that_leaks_before_its_events_and_behind_them_is_one_digit() {
+    for before in [0, 2, 3, 5] {
+        for behind in [0, 2, 3, 5] {
+            let mut call = Call::new(AudioFormat::G711(Law::Mu));
+            call.session.listen_for_tones();
+            "5560".chars().for_each(|key| leaks(&mut call, key, (before, behind)));
+            assert_eq!(call.digits(), "5560", "{before} frames before and {behind} behind");
+        }
+    }
+}
+
 #[test]
 fn tones_are_digits_to_no_one_who_did_not_ask() {
     let mut call = Call::new(AudioFormat::G711(Law::Mu));
