@@ -82,6 +82,13 @@ impl Debt {
         self.owed = Owed::Answer { by: known.into_iter().chain(by).min() };
     }
 
+    /// An answer that is waited for is waited for until then at the least.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        if let Owed::Answer { by: Some(by) } = &mut self.owed {
+            *by = (*by).max(until);
+        }
+    }
+
     /// The provider works on it, and is not to be waited for in vain before then.
     pub(super) fn works(&mut self, until: Instant) {
         self.works = self.works.max(Some(until));

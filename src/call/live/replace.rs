@@ -396,8 +396,8 @@ impl Live {
                 }
                 Way::Waiting { .. } | Way::Connecting { .. } => GO_ON,
             },
-            Assistant::Present if self.debt.deadline().is_some_and(|by| by <= now) => {
-                let attentive = matches!(self.phase, Phase::Talking) && self.hold == super::Hold::Resumed;
+            Assistant::Present if !self.is_held() && self.debt.deadline().is_some_and(|by| by <= now) => {
+                let attentive = matches!(self.phase, Phase::Talking);
                 self.debt.begun();
                 let speaks = self.media.playing().is_some_and(|what| !Tones::has(what));
                 if !attentive || speaks || self.speaking || self.kept.in_turn() {
@@ -416,6 +416,8 @@ impl Live {
                 Way::Waiting { until } => (until, "provider is tried again"),
                 Way::Connecting { by, .. } => (by, "replacement ready"),
             }),
+            // Nobody hears an answer while the call is held.
+            Assistant::Present if self.is_held() => None,
             Assistant::Present => self.debt.deadline().map(|by| (by, "answer of the provider")),
             Assistant::Gone { .. } => None,
         }

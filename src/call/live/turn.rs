@@ -75,10 +75,12 @@ impl Live {
         self.provider.handle_line(line, now);
     }
 
-    /// The caller holds the call no more. What they could not do meanwhile has its whole time again.
+    /// The caller holds the call no more. What they could not do meanwhile has its whole time again, and so has an answer
+    /// that they could not hear.
     pub(super) fn off_hold(&mut self, desk: &Desk, now: Instant) {
         self.keypad.wait_anew(now);
         self.wait_for_keys(desk, now);
+        self.debt.put_off(now + desk.settings.ladder.answer);
     }
 
     /// Whether the caller has stopped for our detector as well, whose last voice was then: servers tell of every dip, and

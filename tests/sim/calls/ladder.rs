@@ -218,6 +218,21 @@ fn nobody_is_listened_to_while_a_silent_provider_is_waited_for() {
     assert!(world.voice.len() > voiced + 40 && !world.hung_up());
 }
 
+/// Nobody hears an answer while the call is held, and nobody misses one; but who is back waits for theirs.
+#[test]
+fn a_provider_that_is_silent_over_a_hold_has_its_time_again_when_the_caller_is_back() {
+    let mut world = answered(|_| ());
+    world.pass(secs(1), true);
+    world.pass(secs(2), false);
+    world.reoffers("a=sendonly\r\n");
+    world.pass(secs(30), false);
+    world.reoffers("");
+    world.pass(ms(7_900), false);
+    assert!(!world.warned("it answers nothing"), "{:?}", world.events);
+    world.pass(ms(200), false);
+    assert!(world.warned("it answers nothing"), "{:?}", world.events);
+}
+
 #[test]
 fn an_assistant_that_presses_a_key_may_wait_for_what_follows() {
     for (tool, arguments) in [("press_keys", r#"{"keys":"5"}"#), ("pause_recording", "{}")] {
