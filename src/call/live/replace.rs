@@ -435,7 +435,9 @@ impl Live {
             return self.filler.dismiss();
         }
         self.filler.at = Some(now + desk.settings.ladder.filler.max(self.media.queued()));
-        if !self.media.queued().is_zero() || self.filler.open.is_some() || self.kept.in_turn() {
+        let heard = !self.media.queued().is_zero() || self.filler.open.is_some();
+        // Who holds the call would hear it when they are back, and it may not be true any more.
+        if heard || self.kept.in_turn() || self.is_held() {
             return;
         }
         // What is in front, and starves, would hold it up.

@@ -192,6 +192,18 @@ fn who_waits_after_half_a_sentence_is_told_one_moment() {
 }
 
 #[test]
+fn nobody_says_one_moment_into_a_call_that_is_held() {
+    let mut world = answered(|setup| setup.settings.ladder.replacement = secs(30));
+    world.breaks();
+    world.reoffers("a=sendonly\r\n");
+    world.pass(secs(10), false);
+    assert_eq!(world.spoken(), [""; 0]);
+    world.reoffers("");
+    world.pass(ms(1_600), false);
+    assert_eq!(world.spoken(), [MOMENT], "who is back still waits");
+}
+
+#[test]
 fn what_only_the_provider_heard_ends_when_it_answers() {
     let mut world = answered(|setup| setup.settings.listening.vad = vad::Engine::Off);
     world.provider(vec![world.model.speech_started()]);
