@@ -58,6 +58,11 @@ impl Level {
         self.ahead(now) >= TOLERATED
     }
 
+    /// How much more than that it will be at `then`, if nothing more goes up until then.
+    pub(super) fn surplus(&mut self, then: Instant) -> Duration {
+        self.ahead(then).saturating_sub(TOLERATED)
+    }
+
     /// How much more went up than time has passed.
     pub(super) fn ahead(&mut self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.since);

@@ -20,10 +20,13 @@ use crate::{
 /// How long the phone may be late with a packet before audio is made up in its place, all that was due by then at once.
 /// A provider counts samples, not arrivals: it loses nothing by waiting, while audio made up for a packet that is only
 /// late is heard besides it. Shorter than any silence that ends a turn.
+///
+/// A surplus is waited for as well, up to as long again: what was made up for one stall stands for the next. A network that
+/// lets packets go in bursts would have as much made up before each of them.
 const PATIENCE: Duration = Duration::from_millis(120);
 /// The longest timestamp gap without a missing packet that counts as missing audio: FreeSWITCH drops or merges single
 /// frames, and in a pause as short as that nothing is made up yet: [`PATIENCE`], and the packet it begins behind. What
-/// is longer is a pause that was filled meanwhile, or another timestamp base.
+/// is longer is a pause that was filled meanwhile, or gave a surplus back, or another timestamp base.
 const DROPPED_FRAMES: Duration = Duration::from_millis(140);
 /// How far wall clock and timestamps may differ over a pause of the sender.
 const PAUSE_TOLERANCE: Duration = Duration::from_millis(200);
@@ -370,7 +373,6 @@ impl Uplink {
         self.made_up = Duration::ZERO;
         self.noise = None;
         self.expected = now + frame;
-        self.patient_until = self.expected + PATIENCE;
         let taken = place == Place::Taken;
         // However loud the background is: nobody misses noise for which there was other noise. It is no piece, either: in a
         // recording, and to whoever counts time by what is heard, the pause would last longer by it.
@@ -381,6 +383,7 @@ impl Uplink {
         } else if !replaced {
             self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
+        self.patient_until = self.expected + PATIENCE + self.level.surplus(self.expected).min(PATIENCE);
         if taken {
             // What is ahead is given back by less noise until the next packet of the pause.
             self.expected = self.expected.max(now + self.level.ahead(now));

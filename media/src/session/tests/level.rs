@@ -83,6 +83,28 @@ fn packets_that_stalled_and_come_together_are_levelled_in_the_next_pauses() {
     assert!(loud + 160 >= said, "no word was left out: {loud} of {said} loud samples");
 }
 
+/// A network that holds packets back and lets ten of them go at once, again and again.
+#[test]
+fn what_was_made_up_for_one_stall_stands_for_the_next() {
+    let mut call = Call::new(PCM);
+    (0..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+    for burst in 2..20_usize {
+        call.run(ms(180));
+        for n in 10 * burst..10 * (burst + 1) {
+            let datagram = call.packet(&tone_frame(n));
+            call.receive(PHONE, &datagram);
+        }
+        call.run(PTIME);
+    }
+    let stats = call.session.stats();
+    assert!(stats.silence <= ms(200), "for the first burst, and for no other: {:?}", stats.silence);
+    assert_eq!(lasts(&call), ms(4_000) + stats.silence);
+    assert_eq!((stats.left_out, stats.concealed, stats.lost), (Duration::ZERO, Duration::ZERO, 0));
+    call.run(ms(240));
+    let since = call.session.stats().silence - stats.silence;
+    assert!(since >= ms(240), "who falls silent is waited for no longer: {since:?}");
+}
+
 #[test]
 fn unevenness_below_the_patience_makes_nothing_up() {
     let mut call = Call::new(PCM);
