@@ -24,6 +24,8 @@ pub enum Released<T> {
     Packet(T),
     /// So many packets before the next one did not come in time.
     Lost(u64),
+    /// What follows is another stream's.
+    Restarted,
 }
 
 /// Whether a packet came in time.
@@ -106,6 +108,7 @@ impl<T> Reorder<T> {
     pub fn restart(&mut self) {
         self.flush();
         self.next = None;
+        self.released.push_back(Released::Restarted);
     }
 
     /// The last packet that waited for long enough.
@@ -261,6 +264,7 @@ mod tests {
                     packets += 1;
                 }
                 Released::Lost(missing) => position += missing,
+                Released::Restarted => {}
             }
         }
         assert_eq!(packets, taken, "seed {seed}");

@@ -85,6 +85,7 @@ fn hear_all(reorder: &mut Reorder<usize>, ear: &mut Ear, payloads: &[Vec<u8>]) -
         match released {
             Released::Lost(packets) => (0..packets).for_each(|_| ear.miss()),
             Released::Packet(index) => ear.hear(payloads.get(index).map_or(&[][..], Vec::as_slice))?,
+            Released::Restarted => {}
         }
     }
     Ok(())

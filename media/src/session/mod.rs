@@ -312,7 +312,6 @@ impl Session {
             Continuity::Continues | Continuity::Beside => {}
             Continuity::Restarts { missed } => {
                 self.meters.missed(missed);
-                self.uplink.restart();
                 self.presses.restart();
             }
             Continuity::Dropped => return,
@@ -628,6 +627,7 @@ impl Session {
                     self.meters.missed(packets);
                     self.uplink.miss(packets);
                 }
+                Released::Restarted => self.uplink.restart(),
                 Released::Packet(arrived) => {
                     self.meters.arrived();
                     if let Kind::Audio(codec) = arrived.kind {

@@ -196,11 +196,18 @@ impl Uplink {
         self.concealer = Concealer::new(self.rate);
         let tuned = self.resampler.as_mut().map(|resampler| resampler.tune(self.rate));
         debug_assert!(!matches!(tuned, Some(Err(_))), "`Session::new` has shown that it works: {tuned:?}");
-        self.restart();
+        self.forget();
     }
 
-    /// Another stream: nothing before tells of what follows.
+    /// Another stream is another encoder's: what a decoder knows of the one before is wrong of it.
     pub(super) fn restart(&mut self) {
+        self.decoder = Decoder::to(self.codec, self.rate).ok(); // as above
+        self.others.clear();
+        self.forget();
+    }
+
+    /// Nothing before tells of what follows.
+    fn forget(&mut self) {
         self.concealer.reset();
         self.noise = None;
         self.background.forget();

@@ -215,6 +215,51 @@ fn another_ssrc_or_a_far_sequence_begins_anew() {
     assert_eq!((stats.restarts, stats.late, stats.lost, stats.timestamp_jumps), (2, 2, 0, 0));
 }
 
+/// A packet behind a gap is waited for when the other stream begins.
+#[test]
+fn what_still_waits_of_a_stream_goes_up_before_the_next_and_what_it_lost_is_filled() {
+    let mut call = Call::new(MU);
+    (0..10).for_each(|n| call.phone_sends(&tone_frame(n)));
+    call.phone_loses(&tone_frame(10));
+    let waiting = call.packet(&tone_frame(11));
+    call.receive(PHONE, &waiting);
+    call.run(ms(5));
+    (call.ssrc, call.sequence, call.timestamp) = (77, 40_000, 1_000_000);
+    (12..20).for_each(|n| call.phone_sends(&tone_frame(n)));
+    let stats = call.session.stats();
+    assert_eq!((stats.restarts, stats.lost, stats.concealed, stats.timestamp_jumps), (1, 1, PTIME, 0));
+    let heard = call.heard_bytes();
+    assert_eq!(heard.len(), 20 * 160);
+    assert_eq!(heard[12 * 160..], (12..20).flat_map(tone_frame).collect::<Vec<_>>());
+}
+
+#[test]
+fn another_stream_is_decoded_without_the_past_of_the_one_before() {
+    let rate = SampleRate::HZ_16000;
+    for (codec, payload_type) in [(Codec::G722, 9), (Codec::Opus, 102)] {
+        let media = media(codec, Direction::SendRecv);
+        let mut call = Call::with(Config { media, ..config(AudioFormat::Pcm(rate), vad::Engine::Off) });
+        for ssrc in [9, 77] {
+            let mut encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
+            let mut decoder = Decoder::to(codec, rate).unwrap();
+            let mut expected = Vec::new();
+            call.events.clear();
+            for sequence in 0..25_u16 {
+                let from = u32::from(sequence) * 320;
+                let samples: Vec<i16> =
+                    (from..from + 320).map(|n| ((f64::from(n) * 0.2).sin() * 8_000.0) as i16).collect();
+                let payload = encoder.encode(&samples).unwrap();
+                expected.extend(decoder.decode(&payload).unwrap());
+                let timestamp = u32::from(sequence) * codec.ticks_in(PTIME);
+                let packet = Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload: &payload };
+                call.receive(PHONE, &packet.to_bytes());
+                call.run(PTIME);
+            }
+            assert_eq!(call.heard_samples(rate), expected, "{codec} {ssrc}");
+        }
+    }
+}
+
 /// A PBX may send music under an SSRC of its own beside the packets of the phone, for a while or for good.
 #[test]
 fn of_two_sources_side_by_side_the_one_that_began_last_is_heard_until_it_stops() {
