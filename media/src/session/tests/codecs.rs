@@ -81,6 +81,37 @@ fn every_codec_goes_both_ways_at_every_packet_time() {
     }
 }
 
+/// Gateways send packets of nothing but padding to keep a way open, or to measure it; to libopus they are broken.
+#[test]
+fn a_packet_without_a_payload_is_no_audio_in_any_codec() {
+    for codec in Codec::ALL {
+        let rate = codec.sample_rate();
+        let media = media(codec, Direction::SendRecv);
+        let (payload_type, uplink) = (media.payload_type.received, AudioFormat::Pcm(rate));
+        let mut call = Call::with(Config { media, ..config(uplink, vad::Engine::Off) });
+        let mut encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
+        let mut decoder = Decoder::new(codec).unwrap();
+        let (mut expected, mut sequence) = (Vec::new(), 0);
+        for frame in tone(rate, ms(500)).chunks(rate.samples_in(PTIME)) {
+            let spoken = encoder.encode(frame).unwrap();
+            expected.extend(decoder.decode(&spoken).unwrap());
+            for payload in [spoken.as_slice(), &[]] {
+                let (timestamp, ssrc) = (call.timestamp, call.ssrc);
+                let packet = Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload };
+                call.receive(PHONE, &packet.to_bytes());
+                sequence += 1;
+            }
+            call.timestamp = call.timestamp.wrapping_add(codec.ticks_in(PTIME));
+            call.run(PTIME);
+        }
+        assert_eq!(call.heard_samples(rate), expected, "{codec}");
+        let stats = call.session.stats();
+        let made_up = (stats.concealed, stats.silence);
+        assert_eq!(made_up, (Duration::ZERO, Duration::ZERO), "{codec}");
+        assert_eq!((stats.codec_errors, stats.timestamp_jumps, stats.lost), (0, 0, 0), "{codec}");
+    }
+}
+
 /// RFC 7587 §3.1.3: silence is skipped by who was asked to, in time stamps that go on; it is no loss.
 #[test]
 fn rfc7587_3_1_3_discontinuous_transmission_both_ways_loses_nothing() {
