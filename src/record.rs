@@ -260,9 +260,40 @@ mod optional_millis {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use serde_json::Value;
+
+    /// A conversation in which nothing happened: whoever needs one says what matters of it.
+    pub(crate) fn bare() -> Conversation {
+        let started_at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        Conversation {
+            conversation_uuid: Uuid::from_u128(1),
+            domain_uuid: Uuid::from_u128(2),
+            secretary_realtime_uuid: None,
+            call_uuid: "c".into(),
+            caller_id: "1001".into(),
+            destination: "8000".into(),
+            started_at,
+            ended_at: started_at,
+            turns: Vec::new(),
+            changes: Vec::new(),
+            outcome: Outcome::Completed,
+            end_reason: "the caller hung up".into(),
+            transfer_destination: None,
+            input_tokens: 0,
+            output_tokens: 0,
+            audio: Duration::ZERO,
+            estimated_cost: MicroUsd(0),
+            billed_cost: None,
+            shares: Vec::new(),
+            provider: "local".into(),
+            engine: "whisper tiny".into(),
+            recording: None,
+            media_quality: None,
+            listened: Vec::new(),
+        }
+    }
 
     fn turn(who: Speaker, at: u64, heard: Option<u64>, latency: Option<u64>) -> TurnRecord {
         TurnRecord {
@@ -277,16 +308,9 @@ mod tests {
     }
 
     fn conversation() -> Conversation {
-        let started_at = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let bare = bare();
         Conversation {
-            conversation_uuid: Uuid::from_u128(1),
-            domain_uuid: Uuid::from_u128(2),
-            secretary_realtime_uuid: None,
-            call_uuid: "a".into(),
-            caller_id: "1001".into(),
-            destination: "8000".into(),
-            started_at,
-            ended_at: started_at + Duration::from_millis(12_400),
+            ended_at: bare.started_at + Duration::from_millis(12_400),
             turns: vec![
                 turn(Speaker::Assistant, 0, Some(2_000), None),
                 turn(Speaker::Caller, 2_100, None, None),
@@ -294,21 +318,12 @@ mod tests {
                 turn(Speaker::Caller, 5_000, None, None),
                 turn(Speaker::Assistant, 6_000, Some(900), Some(401)),
             ],
-            changes: Vec::new(),
-            outcome: Outcome::Completed,
-            end_reason: "the caller hung up".into(),
-            transfer_destination: None,
             input_tokens: 3,
             output_tokens: 4,
             audio: Duration::from_millis(12_400),
             estimated_cost: MicroUsd(123_400),
-            billed_cost: None,
-            shares: Vec::new(),
-            provider: "local".into(),
             engine: "flite".into(),
-            recording: None,
-            media_quality: None,
-            listened: Vec::new(),
+            ..bare
         }
     }
 

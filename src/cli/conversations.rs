@@ -232,15 +232,14 @@ fn picture(waterfall: Waterfall, latency: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::MicroUsd;
-    use uuid::Uuid;
+    use crate::record::tests::bare;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
     pub(super) fn conversation() -> Conversation {
-        let started_at = DateTime::<Utc>::from_timestamp(1_790_000_000, 0).unwrap();
+        let bare = bare();
         let turn = |who, text: &str, at, cut, latency| TurnRecord {
             who,
             text: text.into(),
@@ -251,14 +250,8 @@ mod tests {
             waterfall: None,
         };
         Conversation {
-            conversation_uuid: Uuid::from_u128(1),
-            domain_uuid: Uuid::from_u128(2),
-            secretary_realtime_uuid: None,
-            call_uuid: "c".into(),
-            caller_id: "1001".into(),
             destination: "8001".into(),
-            started_at,
-            ended_at: started_at + Duration::from_secs(42),
+            ended_at: bare.started_at + Duration::from_secs(42),
             turns: vec![
                 turn(Speaker::Assistant, "Olá, esta é", 0, true, None),
                 turn(Speaker::Caller, "Financeiro\x1b[2J", 2_100, false, None),
@@ -278,17 +271,9 @@ mod tests {
             outcome: Outcome::Transferred,
             end_reason: "the PBX took the caller".into(),
             transfer_destination: Some("1002".into()),
-            input_tokens: 0,
-            output_tokens: 0,
             audio: Duration::from_secs(42),
-            estimated_cost: MicroUsd(0),
-            billed_cost: None,
-            shares: Vec::new(),
-            provider: "local".into(),
-            engine: "whisper tiny".into(),
-            recording: None,
-            media_quality: None,
             listened: vec![Listened { who: "uid 0".into(), from: ms(1_000), to: ms(3_000) }],
+            ..bare
         }
     }
 

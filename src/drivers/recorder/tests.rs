@@ -59,32 +59,14 @@ fn open(recorder: &Recorder, title: &Title) -> Sink {
 
 /// The record of a call that nobody lived to end.
 pub(super) fn begun(conversation_uuid: Uuid) -> Conversation {
-    let started_at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     Conversation {
         conversation_uuid,
         domain_uuid: Uuid::from_u128(1),
         secretary_realtime_uuid: Some(Uuid::from_u128(3)),
-        call_uuid: "c".into(),
         caller_id: CALLER.into(),
-        destination: "8000".into(),
-        started_at,
-        ended_at: started_at,
-        turns: Vec::new(),
-        changes: Vec::new(),
         outcome: record::Outcome::Failed,
         end_reason: "the server ended".into(),
-        transfer_destination: None,
-        input_tokens: 0,
-        output_tokens: 0,
-        audio: Duration::ZERO,
-        estimated_cost: record::MicroUsd(0),
-        billed_cost: None,
-        shares: Vec::new(),
-        provider: "local".into(),
-        engine: "whisper tiny".into(),
-        recording: None,
-        media_quality: None,
-        listened: Vec::new(),
+        ..record::tests::bare()
     }
 }
 
