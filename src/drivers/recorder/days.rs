@@ -1,5 +1,5 @@
 //! Recordings by the days of a tenant, for whoever looks for those that nothing leads to.
-use super::folder::{DAY, PART, SEALED};
+use super::folder::{self, DAY, PART};
 use chrono::NaiveDate;
 use std::{
     collections::BTreeSet,
@@ -42,12 +42,28 @@ pub(super) fn of_day(directory: &Path, domain_uuid: Uuid, day: NaiveDate) -> io:
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file())) else { continue };
         let name = name.strip_suffix(&format!(".{PART}")).unwrap_or(name);
-        let plain = name.strip_suffix(SEALED).unwrap_or(name);
-        if plain.ends_with(".wav") || plain.ends_with(".opus") {
+        if folder::is_recording(name) {
             paths.insert(format!("{folder}/{name}"));
         }
     }
     Ok(paths.into_iter().collect())
+}
+
+/// The path of the recording of a conversation, finished or not, of whatever tenant, that began on this day or the one before.
+pub(super) fn of_conversation(directory: &Path, conversation: Uuid, day: NaiveDate) -> Option<String> {
+    let tenants = fs::read_dir(directory).ok()?.flatten();
+    let tenants = tenants.filter_map(|entry| entry.file_name().to_str()?.parse::<Uuid>().ok());
+    let days = [Some(day), day.pred_opt()];
+    let mut paths = tenants.flat_map(|tenant| {
+        let days = days.into_iter().flatten();
+        // A tenant without a recording on that day has no such folder.
+        days.flat_map(move |day| of_day(directory, tenant, day).unwrap_or_default())
+    });
+    let own = conversation.to_string();
+    paths.find(|path| {
+        let name = path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
+        name == own || name.ends_with(&format!("-{own}"))
+    })
 }
 
 /// Removes the folders of a day that are empty by now.

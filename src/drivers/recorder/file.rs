@@ -171,7 +171,10 @@ impl Tapefile {
         let Self { directory, path, listing, mut file, .. } = self;
         let (bytes, sha256) = digest(&mut file)?;
         let whole = directory.join(&path);
+        // Once its entry is gone, nobody looks after it when the power is back.
+        file.sync_data()?;
         fs::rename(folder::part(&whole), &whole)?;
+        whole.parent().into_iter().for_each(folder::sync);
         listing.safe();
         Ok(Kept { path, bytes, sha256: hex(&sha256) })
     }

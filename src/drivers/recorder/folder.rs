@@ -1,5 +1,5 @@
 //! Where recordings are: `DOMAIN/YYYY/MM/DD/CALL-CONVERSATION.wav`, and beside them a list of those that are not finished.
-use super::{Title, file};
+use super::{Title, days, file};
 use crate::{
     config::RecordingFormat,
     record::{Conversation, Recording},
@@ -26,6 +26,8 @@ const UNFINISHED: &str = ".unfinished";
 const UPLOADED: &str = ".uploaded";
 /// What a file is called until it is whole.
 pub(super) const PART: &str = "part";
+/// And an entry or a note until it is on the disk.
+const NEW: &str = "new";
 /// Behind the name of a file that is sealed.
 pub(crate) const SEALED: &str = ".sealed";
 /// The folder of a day, in that of a tenant.
@@ -73,15 +75,46 @@ pub(super) fn part(path: &Path) -> PathBuf {
 /// Lists a recording as unfinished, with the record that its conversation has if it stays so. The entry is its own until what
 /// is returned is dropped.
 pub(super) fn list(entry: &Path, path: &str, record: &Conversation) -> io::Result<File> {
-    if let Some(list) = entry.parent() {
-        make(list)?;
+    place(entry, &format!("{path}\n{}", serde_json::to_string(record)?))
+}
+
+/// Writes a small file, which is there whole or not at all, also when the power goes. It is the caller's own until what is
+/// returned is dropped.
+pub(super) fn place(file: &Path, text: &str) -> io::Result<File> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        make(folder)?;
+        folder.parent().into_iter().for_each(sync);
     }
-    let text = format!("{path}\n{}", serde_json::to_string(record)?);
-    let mut file = create(entry)?;
-    let written = file.lock().and_then(|()| file.write_all(text.as_bytes()));
-    // A name without a path in it would never be taken from the list.
-    written.inspect_err(|_| drop(fs::remove_file(entry)))?;
-    Ok(file)
+    let new = file.with_extension(NEW);
+    // Of a process that died in the middle of this.
+    drop(fs::remove_file(&new));
+    let mut held = create(&new)?;
+    let written = held.lock().and_then(|()| held.write_all(text.as_bytes())).and_then(|()| held.sync_data());
+    written.and_then(|()| fs::rename(&new, file)).inspect_err(|_| drop(fs::remove_file(&new)))?;
+    sync(folder);
+    Ok(held)
+}
+
+/// Has the names in a folder on the disk. There are file systems that cannot do this for a folder, and need not be told to.
+pub(super) fn sync(folder: &Path) {
+    drop(File::open(folder).and_then(|folder| folder.sync_all()));
+}
+
+/// Removes what processes left in a folder that died while they placed something there.
+fn clear(folder: &Path) {
+    for piece in files(folder).into_iter().filter(|file| is_piece(file)) {
+        let written = fs::metadata(&piece).and_then(|about| about.modified());
+        let is_old = written.is_ok_and(|written| written.elapsed().unwrap_or_default() >= FRESH);
+        // Who places it holds it but for a moment at the beginning.
+        if is_old && let Ok(Some(_held)) = hold(&piece) {
+            drop(fs::remove_file(&piece));
+        }
+    }
+}
+
+fn is_piece(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == NEW)
 }
 
 /// The file of an entry is whole, and the record of its conversation is in better hands: nothing but the path stays.
@@ -172,27 +205,43 @@ pub fn is_in_use(error: &anyhow::Error) -> bool {
     causes.any(|error| error.kind() == io::ErrorKind::ResourceBusy)
 }
 
-/// What is listed as unfinished: each entry, and the path of its file.
+/// What is listed as unfinished: each entry that can be read, and the path of its file.
 pub(super) fn listed(directory: &Path) -> Vec<(PathBuf, String)> {
-    let entries = match fs::read_dir(directory.join(UNFINISHED)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => {
-            warn!(%error, "the list of unfinished recordings cannot be read");
-            return Vec::new();
-        }
-    };
-    let entries = entries.flatten().map(|entry| entry.path());
-    let listed = entries.filter_map(|entry| {
-        let text = fs::read_to_string(&entry).ok()?;
-        Some((entry, text.lines().next()?.to_owned()))
-    });
-    listed.filter(|(_, path)| is_ours(path)).collect()
+    let read = |entry: PathBuf| path_in(&entry).map(|path| (entry, path));
+    entries(directory).into_iter().filter_map(read).collect()
 }
 
-/// Whether a path leads to nowhere but into the folder of recordings.
-pub(super) fn is_ours(path: &str) -> bool {
-    !path.is_empty() && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let files = files(&directory.join(UNFINISHED));
+    files.into_iter().filter(|file| !is_piece(file)).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            warn!(folder = %folder.display(), %error, "what is listed there cannot be read");
+            Vec::new()
+        }
+    }
+}
+
+/// The path of the file that an entry is about; `None` where that cannot be read.
+fn path_in(entry: &Path) -> Option<String> {
+    let text = fs::read_to_string(entry).ok()?;
+    text.lines().next().filter(|path| is_ours(path)).map(str::to_owned)
+}
+
+/// Whether a path is that of a recording, and leads to nowhere but into the folder of recordings.
+fn is_ours(path: &str) -> bool {
+    is_recording(path) && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
+}
+
+/// Whether a file of this name is a recording, sealed or not.
+pub(super) fn is_recording(name: &str) -> bool {
+    let plain = name.strip_suffix(SEALED).unwrap_or(name);
+    (plain.ends_with(".wav") || plain.ends_with(".opus")) && !plain.contains(char::is_control)
 }
 
 /// Listed recordings whose file is whole, and the record of whose conversation is kept: they wait for their upload.
@@ -207,8 +256,13 @@ pub(super) type Keep<'a> = &'a dyn Fn(&Conversation) -> io::Result<()>;
 
 /// Finishes what an earlier run left, and leaves alone what another process writes.
 pub(super) fn finish_orphans(directory: &Path, then: Then, keep: Keep<'_>) {
-    for (entry, path) in listed(directory) {
-        match finish_orphan(directory, &entry, path, then, keep) {
+    clear(&directory.join(UNFINISHED));
+    for entry in entries(directory) {
+        let finished = match path_in(&entry) {
+            Some(path) => finish_orphan(directory, &entry, path, then, keep),
+            None => finish_unreadable(directory, &entry, then, keep),
+        };
+        match finished {
             Ok(Some(path)) => info!(%path, "A recording of an earlier run is finished"),
             Ok(None) => {}
             Err(error) => {
@@ -216,6 +270,29 @@ pub(super) fn finish_orphans(directory: &Path, then: Then, keep: Keep<'_>) {
             }
         }
     }
+}
+
+/// Has an entry that nobody has: whoever records has it, from before there is a file until its record is kept, and so has who
+/// sends or deletes it.
+fn orphaned(entry: &Path) -> io::Result<Option<File>> {
+    match hold(entry) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(None),
+        held => held,
+    }
+}
+
+/// An entry in which nothing can be read any more, as a power cut left it that an earlier version wrote: its recording is found by
+/// the conversation that both are named after.
+fn finish_unreadable(directory: &Path, entry: &Path, then: Then, keep: Keep<'_>) -> io::Result<Option<String>> {
+    let Some(held) = orphaned(entry)? else { return Ok(None) };
+    let listed = DateTime::<Utc>::from(held.metadata()?.modified()?).date_naive();
+    let conversation = entry.file_name().and_then(|name| name.to_str()?.parse::<Uuid>().ok());
+    let found = conversation.and_then(|conversation| days::of_conversation(directory, conversation, listed));
+    warn!(entry = %entry.display(), recording = ?found, "an entry in the list of unfinished recordings cannot be read");
+    let Some(path) = found else { return fs::remove_file(entry).map(|()| None) };
+    // Who sends it reads the path there.
+    drop(place(entry, &path)?);
+    finish_orphan(directory, entry, path, then, keep)
 }
 
 /// The path of the file that was finished.
@@ -226,13 +303,7 @@ fn finish_orphan(
     then: Then,
     keep: Keep<'_>,
 ) -> io::Result<Option<String>> {
-    // Whoever records has it, from before there is a file until its record is kept; so has who sends or deletes it.
-    let _held = match hold(entry) {
-        Ok(Some(held)) => held,
-        Ok(None) => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(_held) = orphaned(entry)? else { return Ok(None) };
     let whole = directory.join(&path);
     let (part, record) = (part(&whole), record_in(entry));
     let found = match open(&part)? {
@@ -257,8 +328,10 @@ fn finish_orphan(
         Some(record) => keep(&finished(record, lasting, &mut file)?)?,
         None => warn!(%path, "nothing is known of the call of this recording, and no conversation leads to it"),
     }
+    file.sync_data()?;
     // Nothing happens to a file that has its name.
     fs::rename(place, &whole)?;
+    whole.parent().into_iter().for_each(sync);
     match then {
         Then::Nothing => fs::remove_file(entry)?,
         Then::Upload => forget_record(entry),
@@ -277,11 +350,12 @@ fn open(file: &Path) -> io::Result<Option<File>> {
 /// An entry with nothing to finish waits for its upload, or goes.
 fn settle(directory: &Path, entry: &Path, path: &str, then: Then) -> io::Result<()> {
     let age = fs::metadata(entry)?.modified()?.elapsed().unwrap_or_default();
-    if then == Then::Upload && directory.join(path).exists() {
+    let is_whole = directory.join(path).exists();
+    if is_whole && then == Then::Upload {
         forget_record(entry);
         return Ok(());
     }
-    if age < FRESH { Ok(()) } else { fs::remove_file(entry) }
+    if !is_whole && age < FRESH { Ok(()) } else { fs::remove_file(entry) }
 }
 
 /// The record of a conversation whose process died when its recording had come so far.

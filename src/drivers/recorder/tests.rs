@@ -349,6 +349,60 @@ fn what_an_earlier_version_listed_is_finished_without_a_record() {
     assert!(path.exists() && !entry.exists());
 }
 
+/// The power goes in the middle, or the process is killed there.
+#[test]
+fn an_entry_is_in_the_list_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let Request { path, record, listing, .. } = request(&folder.0, RecordingFormat::Wav);
+    let entry = folder::entry(&folder.0, title("c").conversation_uuid);
+    let piece = entry.with_extension("new");
+    fs::create_dir_all(&piece).unwrap();
+    assert!(listing.begin(&path, &record).is_err() && !entry.exists(), "it is written where nobody takes it for one");
+    fs::remove_dir(&piece).unwrap();
+    fs::write(&piece, &path).unwrap();
+    assert!(finish(&folder.0).is_empty() && piece.exists(), "somebody writes it at this moment");
+    let written = SystemTime::now() - Duration::from_secs(120);
+    fs::File::options().write(true).open(&piece).unwrap().set_modified(written).unwrap();
+    assert!(finish(&folder.0).is_empty() && !piece.exists() && folder::listed(&folder.0).is_empty());
+    fs::write(&piece, "of one that died").unwrap();
+    listing.begin(&path, &record).unwrap();
+    assert!(!piece.exists() && fs::read_to_string(&entry).unwrap().starts_with(&format!("{path}\n{{")));
+}
+
+/// As power cuts left them that an earlier version wrote: empty, or with what the disk had there.
+#[test]
+fn the_recording_of_an_entry_that_cannot_be_read_is_found_and_finished() {
+    for text in [&b""[..], b"\0\0\0\0", b"\xff\xfe", b"00000000-0000-0000-0000-000000000001/2026/0"] {
+        for then in [Then::Nothing, Then::Upload] {
+            let folder = Folder::new();
+            let path = killed(&folder.0, RecordingFormat::Wav);
+            let entry = folder::entry(&folder.0, title("c").conversation_uuid);
+            fs::write(&entry, text).unwrap();
+            // The call rang the day before.
+            let listed = SystemTime::from(title("c").started_at) + Duration::from_secs(12 * 3_600);
+            fs::File::options().write(true).open(&entry).unwrap().set_modified(listed).unwrap();
+            let unknown = |_: &Conversation| -> io::Result<()> { panic!("nothing is known of its call") };
+            folder::finish_orphans(&folder.0, then, &unknown);
+            assert!(!folder::part(&path).exists() && samples(&path).len() >= 25 * FRAMES * 2, "{text:?}");
+            let waits = (then == Then::Upload).then(|| (entry.clone(), PATH.to_owned()));
+            assert_eq!(folder::closed(&folder.0), Vec::from_iter(waits), "{text:?}");
+            assert_eq!(entry.exists(), then == Then::Upload, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_and_leads_to_nothing_does_not_stay() {
+    let folder = Folder::new();
+    let entry = folder::entry(&folder.0, title("c").conversation_uuid);
+    fs::create_dir_all(entry.parent().unwrap()).unwrap();
+    fs::write(&entry, "").unwrap();
+    let another = folder::hold(&entry).unwrap();
+    assert!(finish(&folder.0).is_empty() && entry.exists(), "another process has it");
+    drop(another);
+    assert!(finish(&folder.0).is_empty() && !entry.exists());
+}
+
 /// Nothing of it can be read; its clock can.
 #[test]
 fn a_sealed_recording_that_nobody_finished_is_as_long_as_it_was_written_to() {
