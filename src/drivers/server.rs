@@ -435,6 +435,8 @@ fn share(
     let orders = broadcast::channel(ORDERS).0;
     let kept = records.clone();
     let recorder = Recorder::start(config.recording.clone(), move |record| kept.keep(record));
+    let recorder = recorder.context("[recording] directory")?;
+    recorder.correct(Arc::clone(store));
     Ok(Shared {
         board: media_board::start(),
         sip,
@@ -444,7 +446,7 @@ fn share(
         http,
         tls,
         records,
-        recorder: recorder.context("[recording] directory")?,
+        recorder,
         switchboard: Switchboard::start(orders.clone()),
         orders,
         watch: broadcast::channel(WATCHED).0,

@@ -51,6 +51,15 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// What a row is to say that was written before this was known: a patch of the column (RFC 7396). Where the file is
+    /// stays as it is there, unless there is none.
+    pub fn patch(&self) -> serde_json::Value {
+        let known = serde_json::to_value(self).unwrap_or_default();
+        let place: &[&str] = if self.path.is_none() { &["path", "key_id", "store", "node"] } else { &[] };
+        let keys = ["state", "duration_ms", "bytes", "sha256", "gaps", "problem"].into_iter().chain(place.iter().copied());
+        keys.map(|key| (key, known.get(key).cloned().unwrap_or_default())).collect()
+    }
+
     /// Whether its file is in the folder of this tenant, and not named after another conversation. A row may have been written by
     /// anybody: whoever opens, sends or deletes a file for it asks this before.
     pub fn is_of(&self, domain: Uuid, conversation: Uuid) -> bool {
@@ -140,6 +149,20 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&recording).unwrap(), json);
         assert_eq!(serde_json::from_value::<Recording>(json).unwrap(), recording);
+    }
+
+    #[test]
+    fn what_is_known_late_takes_the_place_of_what_was_said_before() {
+        let summary = Summary { duration: Duration::from_secs(6), pauses: Vec::new(), displaced: Duration::ZERO };
+        let failed = Recording::from(summary);
+        let whole = Recording { state: State::Complete, path: Some("p".into()), bytes: Some(7), ..failed.clone() };
+        let null = serde_json::Value::Null;
+        let json = serde_json::json!({
+            "state": "complete", "duration_ms": 6_000, "bytes": 7, "sha256": null, "gaps": null, "problem": null,
+        });
+        assert_eq!(whole.patch(), json, "where it is, and whether it has been moved, others know better");
+        let patch = failed.patch();
+        assert!(["path", "key_id", "store", "node"].iter().all(|key| patch.get(key) == Some(&null)), "{patch}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 use crate::record::{Conversation, Recording};
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use sqlx::FromRow;
+use sqlx::{FromRow, types::Json};
 use std::fmt::Debug;
 use uuid::Uuid;
 
@@ -139,6 +139,13 @@ const MOVED: &str = "update v_voice_conversations_realtime set recording = recor
     where domain_uuid = $1 and conversation_uuid = $2 and jsonb_typeof(recording) = 'object'";
 const MOVED_OF_SQLITE: &str = "update v_voice_conversations_realtime set recording = json_remove(recording, '$.node') \
     where domain_uuid = $1 and conversation_uuid = $2 and json_valid(recording)";
+/// A row that has the hash of the file knows it better already. No member of ours is null.
+const CORRECT: &str = "update v_voice_conversations_realtime set recording = case \
+    when recording ->> 'path' = $3 and recording ->> 'sha256' is null then jsonb_strip_nulls(recording || $4) \
+    else recording end where domain_uuid = $1 and conversation_uuid = $2";
+const CORRECT_OF_SQLITE: &str = "update v_voice_conversations_realtime set recording = case \
+    when json_valid(recording) then case when recording ->> '$.path' = $3 and recording ->> '$.sha256' is null then json_patch(recording, $4) \
+    else recording end else recording end where domain_uuid = $1 and conversation_uuid = $2";
 const RELEASE: &str = "update v_voice_conversations_realtime \
     set recording = (recording - 'node') || jsonb_build_object('released', cast($2 as text)) \
     where domain_uuid = $1 and jsonb_typeof(recording) = 'object' and recording ->> 'path' is not null \
@@ -214,6 +221,19 @@ pub trait Records: Debug + Send + Sync {
     /// # Errors
     /// When the database does not answer.
     fn moved(&self, domain: Uuid, conversation: Uuid) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// What became known of a recording when the row of its conversation, of this tenant, had been written: its column is
+    /// patched (RFC 7396) where it names the recording at this path and does not know its file yet. `false` if the row is not
+    /// there, or not yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn correct<'a>(
+        &'a self,
+        of: (Uuid, Uuid),
+        path: &'a str,
+        patch: &'a serde_json::Value,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// A server is gone, and with it its files: how many conversations of the tenant had their recording there. An empty name means
     /// those that name no server.
@@ -307,6 +327,21 @@ impl Records for Sql {
             let sql = if matches!(self, Self::Sqlite(_)) { MOVED_OF_SQLITE } else { MOVED };
             on_pool!(self, |pool, id| {
                 let query = sqlx::query(sql).bind(id(domain)).bind(id(conversation));
+                query.execute(pool).await.map(|done| done.rows_affected() > 0)
+            })
+        })
+    }
+
+    fn correct<'a>(
+        &'a self,
+        (domain, conversation): (Uuid, Uuid),
+        path: &'a str,
+        patch: &'a serde_json::Value,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let sql = if matches!(self, Self::Sqlite(_)) { CORRECT_OF_SQLITE } else { CORRECT };
+            on_pool!(self, |pool, id| {
+                let query = sqlx::query(sql).bind(id(domain)).bind(id(conversation)).bind(path).bind(Json(patch));
                 query.execute(pool).await.map(|done| done.rows_affected() > 0)
             })
         })

@@ -106,6 +106,7 @@ on_both! {
     a_conversation_is_forgotten_by_its_tenant_alone
     what_is_to_be_forgotten_is_known_whatever_else_its_row_says
     a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone
+    what_becomes_known_of_a_recording_is_in_its_row
     pages_have_every_conversation_once_and_the_unreadable_are_counted
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed
     tenants_say_how_long_they_keep_conversations
@@ -136,7 +137,7 @@ use records::{
     a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone,
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed,
     pages_have_every_conversation_once_and_the_unreadable_are_counted, tenants_say_how_long_they_keep_conversations,
-    what_is_to_be_forgotten_is_known_whatever_else_its_row_says,
+    what_becomes_known_of_a_recording_is_in_its_row, what_is_to_be_forgotten_is_known_whatever_else_its_row_says,
     what_was_said_is_found_by_its_words_in_its_tenant_alone,
 };
 use tenants::{settings_of_a_tenant_are_its_own, what_somebody_else_set_meanwhile_stays};
@@ -168,7 +169,7 @@ fn lookup(extension: &str, domain: Option<&str>) -> Lookup {
     Lookup { extension: extension.into(), domain: domain.map(DomainRef::from) }
 }
 
-async fn found(store: &Sql, extension: &str, domain: Option<&str>) -> Secretary {
+pub(crate) async fn found(store: &Sql, extension: &str, domain: Option<&str>) -> Secretary {
     match store.find_secretary(&lookup(extension, domain)).await.unwrap() {
         Found::Secretary(secretary) => *secretary,
         other => panic!("{other:?}"),

@@ -1,5 +1,5 @@
 //! Recordings that are to be kept no longer: from the disk, and from the store.
-use super::{days, folder, upload::Store};
+use super::{corrections, days, folder, upload::Store};
 use crate::{config, record::Recording};
 use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -61,7 +61,9 @@ impl Eraser {
         }
         let entry = folder::entry(&self.directory, conversation);
         self.delete(&[entry], recording.store.as_deref(), path)?;
-        remove(&folder::receipt(&self.directory, &conversation.to_string()))
+        let conversation = conversation.to_string();
+        remove(&corrections::file(&self.directory, &conversation))?;
+        remove(&folder::receipt(&self.directory, &conversation))
     }
 
     /// Days before this one of which a tenant has recordings.
@@ -197,11 +199,13 @@ mod tests {
         let conversation = Uuid::new_v4();
         let entry = folder::entry(&world.directory(), conversation);
         drop(folder::list(&entry, &mine, &begun(conversation)).unwrap());
+        let known = corrections::of_file(Duration::ZERO, 1, "ab");
+        corrections::note(&world.directory(), &conversation.to_string(), &mine, &known).unwrap();
         for _ in 0..2 {
             // What is not there is as good as deleted.
             world.eraser.erase(DOMAIN, conversation, &recording(&mine, Some("here"))).unwrap();
         }
-        assert!(!world.has(&mine) && !entry.exists());
+        assert!(!world.has(&mine) && !entry.exists() && corrections::all(&world.directory()).is_empty());
         let outside = world.folder.join("outside.wav").display().to_string();
         for path in [&theirs, "../outside.wav", &format!("{DOMAIN}/../../outside.wav"), &outside, ""] {
             let refused = world.eraser.erase(DOMAIN, conversation, &recording(path, Some("here"))).unwrap_err();

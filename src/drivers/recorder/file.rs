@@ -1,5 +1,5 @@
 //! One file: blocks in, and at the end a name without `.part`. All of it blocks.
-use super::{folder, listing::Listing};
+use super::{corrections, folder, listing::Listing};
 use crate::{
     config::RecordingFormat,
     record::{Conversation, Recording, Span, State},
@@ -271,6 +271,12 @@ impl Closed {
     /// There never was a file.
     pub(super) fn failed(error: &io::Error) -> Self {
         Self { file: None, left: None, duration: Duration::ZERO, gaps: Vec::new(), problem: Some(error.to_string()) }
+    }
+
+    /// What a record is to say of the file, if there is one, that knows all but that.
+    pub(super) fn of_file(&self) -> Option<serde_json::Value> {
+        let Kept { bytes, sha256, .. } = self.file.as_ref()?;
+        Some(corrections::of_file(self.duration, *bytes, sha256))
     }
 
     /// The record of a recording whose call lasted as `recording` says.

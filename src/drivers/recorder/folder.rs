@@ -1,5 +1,5 @@
 //! Where recordings are: `DOMAIN/YYYY/MM/DD/CALL-CONVERSATION.wav`, and beside them a list of those that are not finished.
-use super::{Title, days, file};
+use super::{Title, corrections, days, file};
 use crate::{
     config::RecordingFormat,
     record::{Conversation, Recording},
@@ -78,8 +78,8 @@ pub(super) fn list(entry: &Path, path: &str, record: &Conversation) -> io::Resul
     place(entry, &format!("{path}\n{}", serde_json::to_string(record)?))
 }
 
-/// Writes a small file, which is there whole or not at all, also when the power goes. It is the caller's own until what is
-/// returned is dropped.
+/// Writes a small file, which is there whole or not at all, also when the power goes. It is the caller's own until what
+/// is returned is dropped.
 pub(super) fn place(file: &Path, text: &str) -> io::Result<File> {
     let folder = file.parent().unwrap_or(Path::new("."));
     if !folder.is_dir() {
@@ -216,7 +216,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
     files.into_iter().filter(|file| !is_piece(file)).collect()
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -256,7 +256,9 @@ pub(super) type Keep<'a> = &'a dyn Fn(&Conversation) -> io::Result<()>;
 
 /// Finishes what an earlier run left, and leaves alone what another process writes.
 pub(super) fn finish_orphans(directory: &Path, then: Then, keep: Keep<'_>) {
-    clear(&directory.join(UNFINISHED));
+    for folder in [UNFINISHED, corrections::FOLDER] {
+        clear(&directory.join(folder));
+    }
     for entry in entries(directory) {
         let finished = match path_in(&entry) {
             Some(path) => finish_orphan(directory, &entry, path, then, keep),
@@ -272,8 +274,8 @@ pub(super) fn finish_orphans(directory: &Path, then: Then, keep: Keep<'_>) {
     }
 }
 
-/// Has an entry that nobody has: whoever records has it, from before there is a file until its record is kept, and so has who
-/// sends or deletes it.
+/// Has an entry that nobody has: whoever records has it, from before there is a file until its record is kept, and so has
+/// who sends or deletes it.
 fn orphaned(entry: &Path) -> io::Result<Option<File>> {
     match hold(entry) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(None),
@@ -281,8 +283,8 @@ fn orphaned(entry: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// An entry in which nothing can be read any more, as a power cut left it that an earlier version wrote: its recording is found by
-/// the conversation that both are named after.
+/// An entry in which nothing can be read any more, as a power cut left it that an earlier version wrote: its recording is
+/// found by the conversation that both are named after.
 fn finish_unreadable(directory: &Path, entry: &Path, then: Then, keep: Keep<'_>) -> io::Result<Option<String>> {
     let Some(held) = orphaned(entry)? else { return Ok(None) };
     let listed = DateTime::<Utc>::from(held.metadata()?.modified()?).date_naive();
@@ -323,11 +325,16 @@ fn finish_orphan(
         fs::remove_file(place)?;
         return fs::remove_file(entry).map(|()| None);
     };
+    let (bytes, sha256) = file::digest(&mut file)?;
+    let sha256 = file::hex(&sha256);
     match record {
         // Whoever dies behind this, and before the entry is gone, leaves it to be kept once more: the first counts.
-        Some(record) => keep(&finished(record, lasting, &mut file)?)?,
+        Some(record) => keep(&finished(record, lasting, (bytes, &sha256)))?,
         None => warn!(%path, "nothing is known of the call of this recording, and no conversation leads to it"),
     }
+    // A record that was kept before its process died knows nothing of the file.
+    let conversation = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    corrections::note(directory, conversation, &path, &corrections::of_file(lasting, bytes, &sha256))?;
     file.sync_data()?;
     // Nothing happens to a file that has its name.
     fs::rename(place, &whole)?;
@@ -359,14 +366,13 @@ fn settle(directory: &Path, entry: &Path, path: &str, then: Then) -> io::Result<
 }
 
 /// The record of a conversation whose process died when its recording had come so far.
-fn finished(record: Conversation, lasting: Duration, file: &mut File) -> io::Result<Conversation> {
-    let (bytes, sha256) = file::digest(file)?;
-    let (bytes, sha256) = (Some(bytes), Some(file::hex(&sha256)));
+fn finished(record: Conversation, lasting: Duration, (bytes, sha256): (u64, &str)) -> Conversation {
+    let (bytes, sha256) = (Some(bytes), Some(sha256.to_owned()));
     let recording = record.recording.map(|recording| Recording { duration: lasting, bytes, sha256, ..recording });
     // A length that no clock has is that of a file whose bytes are not ours.
     let ended_at = TimeDelta::from_std(lasting).ok().and_then(|lasting| record.started_at.checked_add_signed(lasting));
     let ended_at = ended_at.unwrap_or(record.started_at);
-    Ok(Conversation { ended_at, audio: lasting, recording, ..record })
+    Conversation { ended_at, audio: lasting, recording, ..record }
 }
 
 /// Makes a file of a killed writer whole, and says how long it is: a sealed one as long as it was written to. `None` if there

@@ -3,6 +3,7 @@
 //! A call hands its blocks over in batches and never waits. Overflow policy: a batch that finds no room is dropped, and
 //! the file has silence of its length, which the record lists as a gap. Files are written by the blocking threads of the
 //! runtime, a few at a time, so that a disk that stalls holds up recordings and nothing else.
+mod corrections;
 mod days;
 mod erase;
 mod file;
@@ -61,6 +62,8 @@ pub struct Recorder {
     writers: Arc<Semaphore>,
     /// A file is finished and the record of its call kept: there is something to upload.
     closed: Arc<Notify>,
+    /// Something became known of a file when the record of its call was kept: there is a row to correct.
+    noted: Arc<Notify>,
 }
 
 /// What a recording is called.
@@ -82,8 +85,9 @@ pub struct Sink {
     queue: mpsc::Sender<Vec<Block>>,
     batch: Vec<Block>,
     closed: oneshot::Receiver<Closed>,
-    path: String,
-    config: Arc<config::Recording>,
+    /// Of which conversation, and where.
+    own: (Uuid, String),
+    recorder: Recorder,
     dropped: u64,
     listing: Listing,
 }
@@ -120,13 +124,16 @@ impl Recorder {
         }
         let (config, closed) = (Arc::new(config), Arc::new(Notify::new()));
         let writers = Arc::new(Semaphore::new(WRITERS));
-        let recorder = Self { config: Arc::clone(&config), runtime: Handle::current(), writers, closed };
-        let (directory, then, closed) = (config.directory.clone(), recorder.then(), Arc::clone(&recorder.closed));
+        let recorder =
+            Self { config: Arc::clone(&config), runtime: Handle::current(), writers, closed, noted: Arc::default() };
+        let (directory, then) = (config.directory.clone(), recorder.then());
+        let (closed, noted) = (Arc::clone(&recorder.closed), Arc::clone(&recorder.noted));
         let placing = Arc::clone(&config);
         let keep = move |record: &Conversation| keep(&here(&placing, record.clone()));
         recorder.runtime.spawn(async move {
             // It only logs: what it could not finish is tried again at the next start.
             let _ = spawn_blocking(move || folder::finish_orphans(&directory, then, &keep)).await;
+            noted.notify_one();
             if let Some(s3) = config.s3.clone() {
                 upload::run(config, s3, closed).await;
             }
@@ -156,16 +163,22 @@ impl Recorder {
             key: self.config.key.clone(),
             listing: listing.clone(),
         };
-        let (writers, config) = (Arc::clone(&self.writers), Arc::clone(&self.config));
+        let (writers, recorder, own) = (Arc::clone(&self.writers), self.clone(), (title.conversation_uuid, path));
+        let (conversation, path) = own.clone();
         self.runtime.spawn(
             async move {
                 let ended = write(request, batches, writers).await;
-                // A call that waits no longer has said so in its record.
-                let _ = closing.send(ended);
+                // Nobody waits for the file of a call that broke, and the record of that does not know it.
+                if let Err(ended) = closing.send(ended)
+                    && let Some(patch) = ended.of_file()
+                {
+                    recorder.note(conversation, path, patch).await;
+                }
             }
             .instrument(span),
         );
-        Sink { queue, batch: Vec::with_capacity(BATCH), closed, path, config, dropped: 0, listing }
+        let batch = Vec::with_capacity(BATCH);
+        Sink { queue, batch, closed, own, recorder: self.clone(), dropped: 0, listing }
     }
 
     /// The record of a call is kept, which had this entry if it was recorded. Whoever keeps records does not wait for this disk.
@@ -197,7 +210,7 @@ impl Sink {
 
     /// What is known of it should its call break.
     pub fn taping(&self) -> Taping {
-        let recording = placed(&self.config, torn(&self.path, ""));
+        let recording = placed(&self.recorder.config, torn(&self.own.1, ""));
         Taping { since: Instant::now(), recording, listing: self.listing() }
     }
 
@@ -206,22 +219,31 @@ impl Sink {
         self.listing.clone()
     }
 
-    /// The call is over: what its record says of the recording, once the file is closed or that takes too long.
-    pub async fn finish(mut self, recording: Recording) -> Recording {
+    /// The call is over: what its record says of the recording, once the file is closed or that takes too long. Then the record is
+    /// corrected when it is.
+    pub async fn finish(self, recording: Recording) -> Recording {
+        self.finish_within(CLOSE, recording).await
+    }
+
+    async fn finish_within(mut self, wait: Duration, recording: Recording) -> Recording {
         if !self.batch.is_empty() {
             self.hand_over();
         }
-        let Self { queue, closed, path, config, .. } = self;
+        let Self { queue, mut closed, own, recorder, .. } = self;
         drop(queue);
-        let kept = match timeout(CLOSE, closed).await {
+        let closing = timeout(wait, &mut closed).await;
+        let kept = match closing {
             Ok(Ok(closed)) => closed.describe(recording),
-            Ok(Err(_)) | Err(_) => {
-                warn!(%path, "the recording's file was not closed in time");
+            late => {
+                warn!(path = %own.1, "the recording's file was not closed in time");
+                if late.is_err() {
+                    recorder.await_closing(closed, own.clone(), recording.clone());
+                }
                 let problem = Some("the disk did not take the file in time".to_owned());
-                Recording { state: State::Partial, path: Some(path), problem, ..recording }
+                Recording { state: State::Partial, path: Some(own.1), problem, ..recording }
             }
         };
-        placed(&config, kept)
+        placed(&recorder.config, kept)
     }
 }
 

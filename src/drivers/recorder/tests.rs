@@ -13,6 +13,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+mod late;
 mod store;
 
 const RATE: SampleRate = SampleRate::HZ_8000;
@@ -136,7 +137,7 @@ async fn a_second_conversation_of_a_call_does_not_overwrite_the_first() {
     sinks.iter_mut().for_each(|sink| sink.push(block(0)));
     // What the row says where the file is not closed in time, too.
     let paths = [PATH.to_owned(), PATH.replace("02.wav", "03.wav")];
-    assert_eq!(sinks.each_ref().map(|sink| sink.path.clone()), paths);
+    assert_eq!(sinks.each_ref().map(|sink| sink.own.1.clone()), paths);
     for (sink, path) in sinks.into_iter().zip(paths) {
         assert_eq!(sink.finish(recording(1)).await.path.as_ref(), Some(&path));
         assert_eq!(samples(&folder.0.join(path)).len(), FRAMES * 2);

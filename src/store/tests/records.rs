@@ -135,6 +135,41 @@ pub(super) async fn a_recording_has_its_server_until_it_is_in_its_store_or_that_
     assert_eq!(node(0).await, (None, Some(String::new())));
 }
 
+pub(super) async fn what_becomes_known_of_a_recording_is_in_its_row(scratch: Scratch) {
+    let store = &scratch.store;
+    let (domain, all) = kept(store).await;
+    let recording = async |number: usize| {
+        let kept = store.conversations(10).await.unwrap();
+        kept.into_iter().find(|one| one.conversation_uuid == all[number].conversation_uuid).unwrap().recording
+    };
+    let read = |json: serde_json::Value| serde_json::from_value::<Recording>(json).unwrap();
+    let [late, whole, none] = [0, 1, 2].map(|number| all[number].conversation_uuid);
+    let early = r#"{"state":"partial","path":"p","duration_ms":1,"problem":"slow","node":"pbx-1"}"#;
+    for (json, of) in [(format!("'{early}'"), late), ("null".to_owned(), none)] {
+        let set = format!("update v_voice_conversations_realtime set recording = {json}");
+        execute(store, format!("{set} where conversation_uuid = '{of}'")).await;
+    }
+    let patch = serde_json::json!({
+        "state": "complete", "duration_ms": 9, "bytes": 5, "sha256": "ab", "gaps": null, "problem": null,
+    });
+    assert!(!store.correct((Uuid::new_v4(), late), "p", &patch).await.unwrap(), "of another tenant");
+    assert!(store.correct((domain, late), "q", &patch).await.unwrap(), "of another file");
+    assert_eq!(recording(0).await, Some(read(serde_json::from_str(early).unwrap())));
+    assert!(store.correct((domain, late), "p", &patch).await.unwrap());
+    let known = serde_json::json!({
+        "state": "complete", "path": "p", "duration_ms": 9, "bytes": 5, "sha256": "ab", "node": "pbx-1",
+    });
+    assert_eq!(recording(0).await, Some(read(known.clone())));
+    let another = serde_json::json!({"sha256": "cd"});
+    assert!(store.correct((domain, late), "p", &another).await.unwrap(), "it is known already");
+    assert_eq!(recording(0).await, Some(read(known)));
+    let path = all[1].recording.as_ref().and_then(|recording| recording.path.clone()).unwrap();
+    assert!(store.correct((domain, whole), &path, &another).await.unwrap());
+    assert_eq!(recording(1).await, all[1].recording, "nor is one that was known at once");
+    assert!(store.correct((domain, none), "p", &patch).await.unwrap());
+    assert_eq!(recording(2).await, None);
+}
+
 pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was_changed(scratch: Scratch) {
     let store = &scratch.store;
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();

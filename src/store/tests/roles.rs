@@ -35,6 +35,8 @@ async fn a_role_that_may_do_little_is_enough() {
     store.release(place, "n").await.unwrap();
     assert!(store.moved(kept.domain_uuid, kept.conversation_uuid).await.unwrap());
     assert_eq!(store.let_go(kept.domain_uuid, "").await.unwrap(), 1);
+    let patch = serde_json::json!({"bytes": 1});
+    assert!(store.correct((kept.domain_uuid, kept.conversation_uuid), "p", &patch).await.unwrap());
     assert!(store.forget(kept.domain_uuid, kept.conversation_uuid).await.unwrap());
     store.set_key(ana.domain_uuid, "openai", "v1.x").await.unwrap();
     assert!(store.find(ana.domain_uuid).await.unwrap().is_some());
