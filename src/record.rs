@@ -22,6 +22,9 @@ use uuid::Uuid;
 pub use waterfall::Waterfall;
 pub use words::words;
 
+/// Why a call ended of which nobody lived to say more.
+pub const KILLED: &str = "the server ended in the middle of the call";
+
 /// One conversation, finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conversation {
@@ -174,6 +177,11 @@ impl MicroUsd {
 }
 
 impl Conversation {
+    /// Whether it stands for a record of a process that died, which may have kept one itself.
+    pub fn is_made_up(&self) -> bool {
+        self.end_reason == KILLED
+    }
+
     /// From answer to end, rounded to the second; zero if the clock was set back meanwhile.
     pub fn duration(&self) -> Duration {
         (self.ended_at - self.started_at).to_std().unwrap_or_default()

@@ -1,7 +1,9 @@
 //! What a call keeps for its record, from INVITE to the end.
 use super::{ListenerId, Rung, rung::About, transcript::Transcript};
 use crate::{
-    record::{Change, Conversation, Listened, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redact},
+    record::{
+        Change, Conversation, KILLED, Listened, MediaQuality, MicroUsd, Outcome, Recording, Share, TurnRecord, redact,
+    },
     secretary::Secretary,
 };
 use chrono::{DateTime, Utc};
@@ -12,8 +14,6 @@ use uuid::Uuid;
 
 /// The header in which the PBX passes its own identity of the call, which joins our record to its CDR.
 const CALL_UUID_HEADER: &str = "x-ramal-call-uuid";
-/// Why a call ended of which nobody lived to say more.
-const KILLED: &str = "the server ended in the middle of the call";
 /// Changes of provider that are kept; a call has a handful of rungs, and a retry a minute.
 const MAX_CHANGES: usize = 64;
 

@@ -88,7 +88,8 @@ pub trait Store: Debug + Send + Sync {
     /// When the database does not answer.
     fn find_secretary<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Found, StoreError>>;
 
-    /// Keeps a conversation, and what it cost with its usage. Saving the same one again changes nothing.
+    /// Keeps a conversation, and what it cost with its usage. Saving the same one again changes nothing; the own record of a
+    /// process that died takes the place of one that was made up for it.
     ///
     /// # Errors
     /// When the database does not answer, or will never take this record.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     accounts::{Place, Standing, Written},
-    record::{Conversation, MicroUsd},
+    record::{Conversation, KILLED, MicroUsd},
     secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
 };
 use futures_util::future::BoxFuture;
@@ -88,6 +88,12 @@ const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uui
     (select s.secretary_realtime_uuid from v_voice_secretaries_realtime s where s.secretary_realtime_uuid = $3), \
     $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
     on conflict (conversation_uuid) do nothing";
+
+/// Only what a server finished that another had recorded says so of its recording.
+const UNMAKE: &str = "delete from v_voice_conversations_realtime where conversation_uuid = $1 and domain_uuid = $2 \
+    and outcome = 'failed' and jsonb_typeof(recording) = 'object' and recording ->> 'problem' = $3";
+const UNMAKE_OF_SQLITE: &str = "delete from v_voice_conversations_realtime where conversation_uuid = $1 and domain_uuid = $2 \
+    and outcome = 'failed' and case when json_valid(recording) then recording ->> '$.problem' = $3 end";
 
 /// The columns of [`ConversationColumns`], and which rows.
 macro_rules! select_conversations {
@@ -185,36 +191,48 @@ impl Store for Sql {
 
     fn save_conversation<'a>(&'a self, conversation: &'a Conversation) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            let unmake = if matches!(self, Self::Sqlite(_)) { UNMAKE_OF_SQLITE } else { UNMAKE };
             on_pool!(self, |pool, id| {
                 let (c, spending, ended) = (conversation, Spending::from(conversation), None);
-                let mut transaction = pool.begin().await?;
-                let saved = sqlx::query(SAVE)
-                    .bind(id(c.conversation_uuid))
-                    .bind(id(c.domain_uuid))
-                    .bind(c.secretary_realtime_uuid.map(id))
-                    .bind(clipped(&c.call_uuid, 255))
-                    .bind(clipped(&c.caller_id, 100))
-                    .bind(clipped(&c.destination, 100))
-                    .bind(c.started_at)
-                    .bind(c.ended_at)
-                    .bind(whole(c.duration().as_secs()))
-                    .bind(whole(c.total_turns() as u64))
-                    .bind(c.average_latency().map(milliseconds))
-                    .bind(Json(c.transcript()))
-                    .bind(c.outcome.as_str())
-                    .bind(c.transfer_destination.as_deref().map(|text| clipped(text, 100)))
-                    .bind(whole(c.input_tokens))
-                    .bind(whole(c.output_tokens))
-                    .bind(c.audio.as_secs_f64())
-                    .bind(c.estimated_cost.dollars())
-                    .bind(c.recording.as_ref().map(Json))
-                    .bind(c.media_quality.as_ref().map(Json))
-                    .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
-                    .bind(c.words())
-                    .execute(&mut *transaction)
-                    .await?;
+                let (mut transaction, mut saved) = (pool.begin().await?, 0);
+                for _ in 0..2 {
+                    let saving = sqlx::query(SAVE)
+                        .bind(id(c.conversation_uuid))
+                        .bind(id(c.domain_uuid))
+                        .bind(c.secretary_realtime_uuid.map(id))
+                        .bind(clipped(&c.call_uuid, 255))
+                        .bind(clipped(&c.caller_id, 100))
+                        .bind(clipped(&c.destination, 100))
+                        .bind(c.started_at)
+                        .bind(c.ended_at)
+                        .bind(whole(c.duration().as_secs()))
+                        .bind(whole(c.total_turns() as u64))
+                        .bind(c.average_latency().map(milliseconds))
+                        .bind(Json(c.transcript()))
+                        .bind(c.outcome.as_str())
+                        .bind(c.transfer_destination.as_deref().map(|text| clipped(text, 100)))
+                        .bind(whole(c.input_tokens))
+                        .bind(whole(c.output_tokens))
+                        .bind(c.audio.as_secs_f64())
+                        .bind(c.estimated_cost.dollars())
+                        .bind(c.recording.as_ref().map(Json))
+                        .bind(c.media_quality.as_ref().map(Json))
+                        .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
+                        .bind(c.words())
+                        .execute(&mut *transaction)
+                        .await?;
+                    saved = saving.rows_affected();
+                    if saved > 0 || c.is_made_up() {
+                        break;
+                    }
+                    // Another server was first, and took the recording for that of one that was gone for ever.
+                    let query = sqlx::query(unmake).bind(id(c.conversation_uuid)).bind(id(c.domain_uuid)).bind(KILLED);
+                    if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+                        break;
+                    }
+                }
                 // Another record of the same call says no more of its usage than it says of the call.
-                for share in spending.shares.iter().filter(|_| saved.rows_affected() > 0) {
+                for share in spending.shares.iter().filter(|_| saved > 0) {
                     keep_share!(&mut *transaction, id, &spending, share, ended);
                 }
                 transaction.commit().await

@@ -144,7 +144,8 @@ const CORRECT: &str = "update v_voice_conversations_realtime set recording = cas
     when recording ->> 'path' = $3 and recording ->> 'sha256' is null then jsonb_strip_nulls(recording || $4) \
     else recording end where domain_uuid = $1 and conversation_uuid = $2";
 const CORRECT_OF_SQLITE: &str = "update v_voice_conversations_realtime set recording = case \
-    when json_valid(recording) then case when recording ->> '$.path' = $3 and recording ->> '$.sha256' is null then json_patch(recording, $4) \
+    when json_valid(recording) then case \
+    when recording ->> '$.path' = $3 and recording ->> '$.sha256' is null then json_patch(recording, $4) \
     else recording end else recording end where domain_uuid = $1 and conversation_uuid = $2";
 const RELEASE: &str = "update v_voice_conversations_realtime \
     set recording = (recording - 'node') || jsonb_build_object('released', cast($2 as text)) \

@@ -135,7 +135,8 @@ impl Recorder {
     /// Keeps a conversation of an earlier process: it is on disk when this returns, and goes into the database from there.
     ///
     /// That process may have left a better record of it, in the database or in the spill file. That one counts: what comes
-    /// behind it in the file comes behind it to the database, which takes the first record of a conversation.
+    /// behind it in the file comes behind it to the database, which takes the first record of a conversation; from the file of
+    /// another server it may come later, and then takes the place of this.
     ///
     /// # Errors
     /// When the spill file cannot be written.

@@ -170,6 +170,34 @@ pub(super) async fn what_becomes_known_of_a_recording_is_in_its_row(scratch: Scr
     assert_eq!(recording(2).await, None);
 }
 
+/// Another server on the same folder found the recording first, and the own record was still in the spill file of its server.
+pub(super) async fn what_was_made_up_of_a_call_gives_way_to_its_own_record(scratch: Scratch) {
+    let store = &scratch.store;
+    for domain in ["a.example", "b.example"] {
+        store.upsert_secretary(&entry(domain, "8000", "Ana")).await.unwrap();
+    }
+    let (ana, other) = (found(store, "8000", Some("a.example")).await, found(store, "8000", Some("b.example")).await);
+    let own = conversation(&ana);
+    let recording = Recording { problem: Some(KILLED.into()), ..own.recording.clone().unwrap() };
+    let made_up = Conversation {
+        outcome: Outcome::Failed,
+        end_reason: KILLED.into(),
+        turns: Vec::new(),
+        recording: Some(recording),
+        ..own.clone()
+    };
+    let of_another_tenant = Conversation { domain_uuid: other.domain_uuid, ..own.clone() };
+    for record in [&made_up, &of_another_tenant, &made_up] {
+        store.save_conversation(record).await.unwrap();
+        assert_eq!(store.conversations(9).await.unwrap(), [made_up.clone()]);
+    }
+    let one_more = Conversation { caller_id: "1".into(), ..own.clone() };
+    for record in [&own, &made_up, &one_more] {
+        store.save_conversation(record).await.unwrap();
+        assert_eq!(store.conversations(9).await.unwrap(), [own.clone()]);
+    }
+}
+
 pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was_changed(scratch: Scratch) {
     let store = &scratch.store;
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
