@@ -1,7 +1,8 @@
 //! Recordings on their way to disk, beside the media threads.
 //!
 //! A call hands its blocks over in batches and never waits. Overflow policy: a batch that finds no room is dropped, and
-//! the file has silence of its length, which the record lists as a gap. Files are written by the blocking threads of the
+//! the file has silence of its length, which the record lists as a gap. There is room for so many of a call, and for so many
+//! of all calls, those included that are over and whose files are not. Files are written by the blocking threads of the
 //! runtime, a few at a time, so that a disk that stalls holds up recordings and nothing else.
 mod corrections;
 mod days;
@@ -37,7 +38,11 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{Notify, Semaphore, mpsc, oneshot},
+    sync::{
+        Notify, OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     task::spawn_blocking,
     time::timeout,
 };
@@ -48,6 +53,8 @@ use uuid::Uuid;
 const BATCH: usize = 25;
 /// Batches that may wait for the disk: ten seconds, 640 KB of wideband.
 const QUEUE: usize = 20;
+/// Batches of all calls that may wait for it: half a gigabyte of wideband. Who hangs up leaves what waits, and others call.
+const ROOM: usize = 16_384;
 /// Files that are written at a time, of all calls.
 const WRITERS: usize = 8;
 /// How long the record of a call waits for its file to be closed.
@@ -60,6 +67,8 @@ pub struct Recorder {
     /// Media threads have runtimes of their own, which writing must not hold up.
     runtime: Handle,
     writers: Arc<Semaphore>,
+    /// For what waits for the disk.
+    room: Arc<Semaphore>,
     /// A file is finished and the record of its call kept: there is something to upload.
     closed: Arc<Notify>,
     /// Something became known of a file when the record of its call was kept: there is a row to correct.
@@ -79,10 +88,17 @@ pub struct Title {
     pub started_at: DateTime<Utc>,
 }
 
+/// Blocks on their way to the disk, and their room.
+#[derive(Debug)]
+struct Batch {
+    blocks: Vec<Block>,
+    _room: OwnedSemaphorePermit,
+}
+
 /// The recording of one call, as the call's task has it.
 #[derive(Debug)]
 pub struct Sink {
-    queue: mpsc::Sender<Vec<Block>>,
+    queue: mpsc::Sender<Batch>,
     batch: Vec<Block>,
     closed: oneshot::Receiver<Closed>,
     /// Of which conversation, and where.
@@ -123,9 +139,9 @@ impl Recorder {
             folder::make(&config.directory)?;
         }
         let (config, closed) = (Arc::new(config), Arc::new(Notify::new()));
-        let writers = Arc::new(Semaphore::new(WRITERS));
-        let recorder =
-            Self { config: Arc::clone(&config), runtime: Handle::current(), writers, closed, noted: Arc::default() };
+        let (writers, room) = (Arc::new(Semaphore::new(WRITERS)), Arc::new(Semaphore::new(ROOM)));
+        let (runtime, noted) = (Handle::current(), Arc::default());
+        let recorder = Self { config: Arc::clone(&config), runtime, writers, room, closed, noted };
         let (directory, then) = (config.directory.clone(), recorder.then());
         let (closed, noted) = (Arc::clone(&recorder.closed), Arc::clone(&recorder.noted));
         let placing = Arc::clone(&config);
@@ -198,13 +214,17 @@ impl Sink {
     }
 
     fn hand_over(&mut self) {
-        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        let blocks = batch.len() as u64;
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(batch) {
+        let blocks = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        let count = blocks.len() as u64;
+        let is_full = match Arc::clone(&self.recorder.room).try_acquire_owned() {
+            Ok(room) => matches!(self.queue.try_send(Batch { blocks, _room: room }), Err(TrySendError::Full(_))),
+            Err(_) => true,
+        };
+        if is_full {
             if self.dropped == 0 {
                 warn!("the disk does not keep up: the recording has a gap");
             }
-            self.dropped += blocks;
+            self.dropped += count;
         }
     }
 
@@ -273,7 +293,7 @@ fn here(config: &config::Recording, mut record: Conversation) -> Conversation {
 }
 
 /// Writes what comes until its end, or until the disk refuses.
-async fn write(request: file::Request, mut batches: mpsc::Receiver<Vec<Block>>, writers: Arc<Semaphore>) -> Closed {
+async fn write(request: file::Request, mut batches: mpsc::Receiver<Batch>, writers: Arc<Semaphore>) -> Closed {
     let path = request.path.clone();
     let opened = on_disk(&writers, move || Tapefile::create(request)).await;
     let mut file = match opened {
@@ -286,7 +306,7 @@ async fn write(request: file::Request, mut batches: mpsc::Receiver<Vec<Block>>, 
     let mut problem = None;
     while let Some(batch) = batches.recv().await {
         let (taken, result) = on_disk(&writers, move || {
-            let result = file.write(&batch);
+            let result = file.write(&batch.blocks);
             (file, result)
         })
         .await;

@@ -454,6 +454,25 @@ async fn a_disk_that_takes_nothing_costs_the_call_no_time() {
     assert_eq!(missing, Duration::from_millis(20) * (2_000 - (QUEUE * BATCH) as u32));
 }
 
+/// The calls that ended while it hung have left what was not written.
+#[tokio::test]
+async fn a_disk_that_hangs_fills_no_more_memory_than_there_may_be() {
+    let folder = Folder::new();
+    let recorder = start(config(&folder.0, RecordingFormat::Wav));
+    let stalled = recorder.writers.acquire_many(WRITERS as u32).await.unwrap();
+    let others = recorder.room.acquire_many(ROOM as u32 - 1).await.unwrap();
+    let mut sink = open(&recorder, &title("a"));
+    (0..50).for_each(|n| sink.push(block(n)));
+    assert_eq!((sink.dropped, recorder.room.available_permits()), (25, 0));
+    drop(others);
+    (50..75).for_each(|n| sink.push(block(n)));
+    drop(stalled);
+    let kept = sink.finish(recording(75)).await;
+    let ms = Duration::from_millis;
+    assert_eq!((kept.state, kept.gaps), (State::Complete, vec![record::Span { from: ms(500), to: ms(1_000) }]));
+    assert_eq!(recorder.room.available_permits(), ROOM, "what is written makes room");
+}
+
 #[tokio::test]
 async fn a_folder_that_cannot_be_had_ends_the_recording_and_not_the_call() {
     let folder = Folder::new();
