@@ -781,7 +781,8 @@ mod tests {
             }
         };
         timeout(Duration::from_secs(20), closed).await.unwrap();
-        std::fs::remove_dir_all(tapes).unwrap();
+        // What is known of the file may be noted at this moment: a folder that stays is litter, not a failure.
+        let _ = std::fs::remove_dir_all(tapes);
     }
 
     #[tokio::test]
