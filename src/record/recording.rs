@@ -56,7 +56,8 @@ impl Recording {
     pub fn patch(&self) -> serde_json::Value {
         let known = serde_json::to_value(self).unwrap_or_default();
         let place: &[&str] = if self.path.is_none() { &["path", "key_id", "store", "node"] } else { &[] };
-        let keys = ["state", "duration_ms", "bytes", "sha256", "gaps", "problem"].into_iter().chain(place.iter().copied());
+        let file = ["state", "duration_ms", "bytes", "sha256", "gaps", "problem"];
+        let keys = file.into_iter().chain(place.iter().copied());
         keys.map(|key| (key, known.get(key).cloned().unwrap_or_default())).collect()
     }
 
