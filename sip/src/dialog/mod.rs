@@ -46,7 +46,7 @@ pub(crate) struct Dialog {
     connection: Connection,
 }
 
-/// What is left of the stream a dialog began on.
+/// What is left of the stream that the peer came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Connection {
     Open,
@@ -140,9 +140,14 @@ impl Dialog {
     }
 
     /// An INVITE or UPDATE of the peer came this way: a phone that moved to another network is behind another NAT. One
-    /// that came over another transport, as for its size, says nothing of the way back.
+    /// that came over another transport, as for its size, says nothing of the way back. Nor does one from elsewhere
+    /// that names the address where the peer was reached so far: a machine or a cluster of several has not moved.
     pub(crate) fn come_by(&mut self, headers: &Headers, hop: Hop) {
         let Some(via) = headers.via().filter(|_| hop.transport == self.hop.transport) else { return };
+        let reached = self.hop.remote.ip();
+        if hop.remote.ip() != reached && crate::uri::ip(&via.host) == Some(reached) {
+            return;
+        }
         self.behind_nat = behind_nat(&via, hop);
         (self.hop, self.connection) = (hop, Connection::Open);
     }
@@ -264,7 +269,7 @@ impl Dialog {
         core.hop(transport, remote).unwrap_or(self.hop)
     }
 
-    /// Over what a URI is reached, and where. Of several servers the one that the dialog began with, if it is among them.
+    /// Over what a URI is reached, and where. Of several servers the one that the peer came by, if it is among them.
     fn server(&self, uri: &Uri, core: &Core) -> Option<(Transport, SocketAddr)> {
         let Some(ip) = uri.host_ip() else {
             let targets = core.names.targets(uri);
@@ -281,7 +286,7 @@ impl Dialog {
         Some((transport, SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()))))
     }
 
-    /// The stream the dialog began on is gone.
+    /// This stream is gone.
     pub(crate) fn connection_lost(&mut self, hop: Hop) {
         if self.hop == hop {
             self.connection = Connection::Lost;

@@ -385,3 +385,19 @@ fn a_peer_behind_a_nat_that_refreshes_from_elsewhere_is_found_there() {
         assert_eq!(stand.transmits().remove(0).hop.remote, stand.remote, "{method} {body:?}");
     }
 }
+
+/// What leaves by another of its addresses, or by the NAT of a cluster, has come from no other place.
+#[test]
+fn a_peer_that_names_the_address_it_had_is_found_there_wherever_it_sends_from() {
+    for (method, body) in [("INVITE", OFFER), ("UPDATE", OFFER), ("UPDATE", "")] {
+        let mut stand = Stand::new();
+        let (leg, tag) = stand.established();
+        stand.remote = "203.0.113.99:50000".parse().unwrap();
+        stand.feed(&peer(method, 2, &tag, "", body));
+        stand.command(Command::AcceptOffer { leg, sdp: ANSWER.into() });
+        stand.feed(&peer("ACK", 2, &tag, "", ""));
+        stand.transmits();
+        stand.command(Command::Bye { leg, reason: None });
+        assert_eq!(stand.transmits().remove(0).hop.remote, REMOTE.parse().unwrap(), "{method} {body:?}");
+    }
+}
