@@ -375,7 +375,7 @@ impl Dialect for Session {
             Speech::Refuted | Speech::Ended { .. } => self.voiced = false,
             Speech::Suspected | Speech::Yielded => {}
         }
-        // Where nothing is heard of us nobody is let go on: a turn that began with one word has its silence like others.
+        // Where nothing is heard of us nobody is let go on: a turn that began with one word has its silence like any.
         if speech != Speech::Yielded || self.playing.is_some() {
             let noticed = self.ears.judge(speech, now);
             self.notice(noticed, now);

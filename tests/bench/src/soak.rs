@@ -40,8 +40,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 /// Rows of the page for what is measured …
 const PARTS: u32 = 6;
-/// … and before them for the warm-up, in which what the server keeps of its last calls fills up, and its allocator comes to
-/// the most that it needs at one time. Each is as long as one of the others.
+/// … and before them for the warm-up, in which what the server keeps of its last calls fills up, and its allocator comes
+/// to the most that it needs at one time. Each is as long as one of the others.
 const WARM_UP: u32 = 3;
 /// Memory is flat if it grows by less than this, percent an hour.
 const FLAT: f64 = 1.0;
