@@ -19,7 +19,7 @@ use testkit::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Ramal says when it begins to answer the caller.
-const TALKATIVE: &str = "[log]\nlevel = \"info,ramal::drivers::call_task=debug\"\n";
+const TALKATIVE: &str = "[log]\nlevel = \"info,ramal::drivers::call_log=debug\"\n";
 
 #[derive(Clone, Copy)]
 pub(crate) enum Make {

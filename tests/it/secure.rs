@@ -18,7 +18,7 @@ use testkit::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Everybody on this machine has to encrypt.
-const REQUIRED: &str = "[[peers]]\nname = \"all\"\naddresses = [\"127.0.0.0/8\"]\nsrtp = \"required\"\n[log]\nlevel = \"info,ramal::drivers::call_task=debug\"\n";
+const REQUIRED: &str = "[[peers]]\nname = \"all\"\naddresses = [\"127.0.0.0/8\"]\nsrtp = \"required\"\n[log]\nlevel = \"info,ramal::drivers::call_log=debug\"\n";
 
 /// What was recorded below `folder` in a file whose name ends so.
 fn recorded(folder: &Path, ending: &str) -> Result<Sound> {
