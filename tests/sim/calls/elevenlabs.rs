@@ -165,16 +165,12 @@ fn an_agent_is_told_that_the_caller_is_there_while_the_call_is_on_hold() {
     world.call.handle_connected(world.now);
     world.provider(vec![metadata("ulaw_8000", "ulaw_8000")]);
     let told = |world: &World| sent(&world.outgoing, "user_activity").len();
-    let reoffer = |world: &mut World, direction: &str| {
-        let (method, sdp) = (sip::OfferMethod::Invite, Some(model::offer(direction).into()));
-        world.sip(sip::Event::Offer { leg: LEG, method, sdp });
-    };
     world.pass(Duration::from_secs(2), false);
     assert_eq!(told(&world), 0);
-    reoffer(&mut world, "a=sendonly\r\n");
+    world.reoffers("a=sendonly\r\n");
     world.pass(Duration::from_millis(3_500), false);
     assert_eq!(told(&world), 4, "at once and every second");
-    reoffer(&mut world, "");
+    world.reoffers("");
     world.pass(Duration::from_secs(3), false);
     assert_eq!(told(&world), 4);
 }
