@@ -49,7 +49,7 @@ use std::{
 use tokio::{
     net::UdpSocket,
     sync::{broadcast, mpsc},
-    task::{JoinHandle, spawn_local},
+    task::{JoinHandle, spawn_local, yield_now},
 };
 use tracing::{Instrument, Span, debug, error, warn};
 use uuid::Uuid;
@@ -299,7 +299,7 @@ async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io
     while task.drain() {
         task.call.set_room(heard.room.get());
         // Whoever floods a socket keeps the call from nothing else, its BYE above all: RTCP is looked at last, and RTP
-        // after all others where there is no end of it.
+        // after all others, and after the other calls of the thread and its clock, where there is no end of it.
         let others_first = std::mem::take(&mut flooded);
         tokio::select! {
             biased;
@@ -319,7 +319,7 @@ async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io
                 }
             },
             () = readable(&task.rtcp) => task.on_rtcp(),
-            () = std::future::ready(()), if others_first => {}
+            () = yield_now(), if others_first => {}
         }
     }
     task.keep_record().await;
