@@ -290,7 +290,7 @@ fn finish_unreadable(directory: &Path, entry: &Path, then: Then, keep: Keep<'_>)
     let listed = DateTime::<Utc>::from(held.metadata()?.modified()?).date_naive();
     let conversation = entry.file_name().and_then(|name| name.to_str()?.parse::<Uuid>().ok());
     let found = conversation.and_then(|conversation| days::of_conversation(directory, conversation, listed));
-    warn!(entry = %entry.display(), recording = ?found, "an entry in the list of unfinished recordings cannot be read");
+    warn!(entry = %entry.display(), ?found, "an entry in the list of unfinished recordings cannot be read");
     let Some(path) = found else { return fs::remove_file(entry).map(|()| None) };
     // Who sends it reads the path there.
     drop(place(entry, &path)?);
