@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(super) const FOLDER: &str = ".corrections";
 /// Before the database is asked again that was away, or had no such row yet.
 const AGAIN: Duration = Duration::from_secs(30);
-/// How long a row may take to appear.
+/// How long a row may take to appear, or to be as the database takes it.
 const ROW_COMES: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// A row to be corrected.
@@ -31,7 +31,7 @@ pub(super) struct Correction {
     domain_uuid: Uuid,
     conversation_uuid: Uuid,
     path: String,
-    pub(super) patch: Value,
+    patch: Value,
     noted: SystemTime,
     file: PathBuf,
 }
@@ -119,19 +119,18 @@ pub(super) async fn apply(store: &dyn Store, directory: &Path) -> bool {
     let (looking, mut done) = (directory.to_owned(), true);
     for correction in spawn_blocking(move || all(&looking)).await.unwrap_or_default() {
         let Correction { domain_uuid, conversation_uuid, path, patch, noted, file } = correction;
-        match store.records().correct((domain_uuid, conversation_uuid), &path, &patch).await {
-            Ok(told) if told || noted.elapsed().unwrap_or_default() > ROW_COMES => {
-                // One that stays is told once more, which changes nothing.
-                drop(spawn_blocking(move || fs::remove_file(file)).await);
+        let told = store.records().correct((domain_uuid, conversation_uuid), &path, &patch).await;
+        if let Err(problem) = &told {
+            debug!(conversation = %conversation_uuid, %problem, "its recording is not in its row yet as it is");
+            if problem.is_passing() {
+                return false;
             }
-            Ok(_) => done = false,
-            Err(problem) => {
-                debug!(conversation = %conversation_uuid, %problem, "its recording is not in its row yet as it is");
-                done = false;
-                if problem.is_passing() {
-                    break;
-                }
-            }
+        }
+        if told.unwrap_or_default() || noted.elapsed().unwrap_or_default() > ROW_COMES {
+            // One that stays is told once more, which changes nothing.
+            drop(spawn_blocking(move || fs::remove_file(file)).await);
+        } else {
+            done = false;
         }
     }
     done
