@@ -1,6 +1,6 @@
 //! What became known of a recording when the record of its call had been kept: its file was closed late, or by the next start.
 //! It is noted beside the recordings until the row says so as well.
-use super::{Recorder, file::Closed, folder, on_disk};
+use super::{Listing, Recorder, file::Closed, folder, on_disk};
 use crate::{record::Recording, store::Store};
 use serde_json::{Value, json};
 use std::{
@@ -47,22 +47,23 @@ impl Recorder {
     pub(super) fn await_closing(
         &self,
         closed: oneshot::Receiver<Closed>,
-        (conversation, path): (Uuid, String),
+        own: (Uuid, String),
         recording: Recording,
+        listing: Listing,
     ) {
         let recorder = self.clone();
         self.runtime.spawn(async move {
             // What a writer left that broke is finished at the next start.
             if let Ok(closed) = closed.await {
-                recorder.note(conversation, path, closed.describe(recording).patch()).await;
+                recorder.note(own, closed.describe(recording).patch(), listing).await;
             }
         });
     }
 
-    /// Notes what the row of a conversation is to say of its recording.
-    pub(super) async fn note(&self, conversation: Uuid, path: String, patch: Value) {
+    /// Notes what the row of a conversation is to say of its recording. Until that is on the disk the next start has to do it.
+    pub(super) async fn note(&self, (conversation, path): (Uuid, String), patch: Value, listing: Listing) {
         let directory = self.config.directory.clone();
-        let noting = move || note(&directory, &conversation.to_string(), &path, &patch);
+        let noting = move || note(&directory, &conversation.to_string(), &path, &patch).map(|()| listing.safe());
         match on_disk(&self.writers, noting).await {
             Ok(()) => self.noted.notify_one(),
             Err(error) => warn!(%conversation, %error, "its record does not say what became of its recording"),

@@ -1,5 +1,5 @@
-//! The entry of one recording in the list of unfinished ones. It stays until two things are safe: the file, and the record of
-//! its conversation. Should the process die before, the next one does what is left to do.
+//! The entry of one recording in the list of unfinished ones. It stays until three things are safe: the file, the record of
+//! its conversation, and what that does not know of the file. Should the process die before, the next one does what is left.
 use super::folder::{self, Then};
 use crate::record::Conversation;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -24,8 +24,8 @@ struct Entry {
     then: Then,
     /// Locked, so that another process that starts does not take it for an orphan's.
     held: Mutex<Option<File>>,
-    /// One of the two is safe.
-    half: AtomicBool,
+    /// How many of the three are not safe yet.
+    left: AtomicU8,
     /// There is something to upload.
     closed: Arc<Notify>,
 }
@@ -34,7 +34,7 @@ impl Listing {
     /// Of a recording that is yet to begin.
     pub(super) fn new(directory: &Path, conversation_uuid: Uuid, then: Then, closed: Arc<Notify>) -> Self {
         let file = folder::entry(directory, conversation_uuid);
-        Self(Arc::new(Entry { file, then, held: Mutex::default(), half: AtomicBool::new(false), closed }))
+        Self(Arc::new(Entry { file, then, held: Mutex::default(), left: AtomicU8::new(3), closed }))
     }
 
     /// Lists the recording, with the record that its conversation has if this process dies.
@@ -50,9 +50,9 @@ impl Listing {
         self.hold(None);
     }
 
-    /// The file is whole, or the record of the conversation is kept: once for each.
+    /// The file is whole, the record of the conversation is kept, or it knows the file or that is noted: once for each.
     pub(super) fn safe(&self) {
-        if !self.0.half.swap(true, Ordering::AcqRel) {
+        if self.0.left.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
         match self.0.then {

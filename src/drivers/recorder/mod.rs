@@ -180,7 +180,7 @@ impl Recorder {
             listing: listing.clone(),
         };
         let (writers, recorder, own) = (Arc::clone(&self.writers), self.clone(), (title.conversation_uuid, path));
-        let (conversation, path) = own.clone();
+        let (of, entry) = (own.clone(), listing.clone());
         self.runtime.spawn(
             async move {
                 let ended = write(request, batches, writers).await;
@@ -188,7 +188,7 @@ impl Recorder {
                 if let Err(ended) = closing.send(ended)
                     && let Some(patch) = ended.of_file()
                 {
-                    recorder.note(conversation, path, patch).await;
+                    recorder.note(of, patch, entry).await;
                 }
             }
             .instrument(span),
@@ -249,15 +249,18 @@ impl Sink {
         if !self.batch.is_empty() {
             self.hand_over();
         }
-        let Self { queue, mut closed, own, recorder, .. } = self;
+        let Self { queue, mut closed, own, recorder, listing, .. } = self;
         drop(queue);
         let closing = timeout(wait, &mut closed).await;
         let kept = match closing {
-            Ok(Ok(closed)) => closed.describe(recording),
+            Ok(Ok(closed)) => {
+                listing.safe();
+                closed.describe(recording)
+            }
             late => {
                 warn!(path = %own.1, "the recording's file was not closed in time");
                 if late.is_err() {
-                    recorder.await_closing(closed, own.clone(), recording.clone());
+                    recorder.await_closing(closed, own.clone(), recording.clone(), listing);
                 }
                 let problem = Some("the disk did not take the file in time".to_owned());
                 Recording { state: State::Partial, path: Some(own.1), problem, ..recording }

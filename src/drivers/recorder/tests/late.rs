@@ -85,6 +85,30 @@ async fn the_file_of_a_call_that_broke_is_in_its_record_too() {
     assert_eq!(world.corrected().await, known);
 }
 
+/// A process that dies before it is noted leaves that to the next.
+#[tokio::test]
+async fn a_recording_is_listed_until_what_its_record_does_not_know_is_noted() {
+    let world = World::new().await;
+    let recorder = start(config(&world.folder.0, RecordingFormat::Wav));
+    fs::write(world.folder.0.join(corrections::FOLDER), "in the way").unwrap();
+    let mut sink = open(&recorder, &world.title);
+    (0..25).for_each(|n| sink.push(block(n)));
+    let (broken, listing) = sink.taping().broken("it broke");
+    drop(sink);
+    listing.safe();
+    let whole = world.folder.0.join(broken.path.unwrap());
+    let closed = async {
+        while !whole.exists() {
+            tokio::task::yield_now().await;
+            // Who has the turn of every writer has waited for what they wrote.
+            drop(recorder.writers.acquire_many(WRITERS as u32).await.unwrap());
+        }
+        drop(recorder.writers.acquire_many(WRITERS as u32).await.unwrap());
+    };
+    timeout(PATIENCE, closed).await.unwrap();
+    assert!(folder::entry(&world.folder.0, world.title.conversation_uuid).exists());
+}
+
 #[tokio::test]
 async fn a_file_that_the_next_start_finishes_is_in_the_record_that_was_kept_before() {
     let world = World::new().await;
