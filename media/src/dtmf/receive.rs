@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_that_is_heard_again_is_the_same_press_while_events_tell_that_it_goes_on() {
+    fn a_tone_that_is_heard_again_is_the_same_press_while_events_tell_of_it_and_for_a_second_after() {
         let (start, mut receiver) = (origin(), Receiver::default());
         let at = |ms| start + Duration::from_millis(ms);
         let event = |n: u16, end| Event { code: 5, end, volume: 10, duration: n * 160 };
@@ -566,7 +566,8 @@ mod tests {
         assert_eq!(receiver.handle_tone('5', at(840)), None, "still held");
         assert_eq!(receiver.handle_tone('6', at(850)), Some('6'), "another key");
         assert_eq!(receiver.handle_event(event(50, true), false, 1_000, 8_000, at(1_000)), None);
-        assert_eq!(receiver.handle_tone('5', at(1_300)), Some('5'), "let go, and pressed again");
+        assert_eq!(receiver.handle_tone('5', at(1_300)), None, "let go; another press would have its own event");
+        assert_eq!(receiver.handle_tone('5', at(2_000)), Some('5'), "pressed again, and told by its tone alone");
     }
 
     #[test]
