@@ -1,6 +1,7 @@
 //! One call's task: owns the call, its RTP sockets and its provider connection. A packet crosses no thread.
 use super::{
     Alarm,
+    bell::Bell,
     breakers::Circuits,
     call_log,
     entrance::Held,
@@ -296,6 +297,8 @@ async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io
     let (rtp, rtcp, _lease) = sockets.into_async().await?;
     let mut task = beginning.task(rtp, rtcp);
     let (mut alarm, mut stopping, mut flooded) = (Alarm::new(), false, false);
+    // What comes a few times a minute is not asked about with every packet.
+    let [mut of_leg, mut of_orders, mut of_rtcp] = [Bell::default(), Bell::default(), Bell::default()];
     while task.drain() {
         task.call.set_room(heard.room.get());
         // Whoever floods a socket keeps the call from nothing else, its BYE above all: RTCP is looked at last, and RTP
@@ -305,20 +308,22 @@ async fn drive(beginning: Box<Beginning>, sockets: Pair, mut heard: Heard) -> io
             biased;
             () = alarm.ring(task.call.poll_timeout()) => task.call.handle_timeout(Instant::now()),
             () = readable(&task.rtp), if !others_first => flooded = task.on_rtp(),
-            Some(event) = heard.sip.recv() => task.call.handle_sip(*event, Instant::now()),
+            Some(event) = of_leg.wait(|context| heard.sip.poll_recv(context)) => {
+                task.call.handle_sip(*event, Instant::now());
+            }
             message = from_provider(&mut task.provider) => task.on_provider(message),
             ahead = of_next(&mut task.next) => task.on_ahead(ahead),
             (id, part) = task.requests.next() => task.call.handle_answer(id, part, Instant::now()),
             (id, found) = task.lookups.next() => task.call.handle_found(id, found.as_deref(), Instant::now()),
             done = task.jobs_done.next() => task.on_job(done),
-            order = heard.orders.recv(), if !stopping => match order {
+            order = of_orders.wait(|context| heard.orders.poll_recv(context)), if !stopping => match order {
                 Some(order) => task.on_wish(order.wanted),
                 None => {
                     stopping = true;
                     task.call.handle_shutdown(Instant::now());
                 }
             },
-            () = readable(&task.rtcp) => task.on_rtcp(),
+            () = of_rtcp.wait(|context| task.rtcp.poll_recv_ready(context).map(drop)) => task.on_rtcp(),
             () = yield_now(), if others_first => {}
         }
     }

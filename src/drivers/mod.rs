@@ -4,6 +4,7 @@ pub mod admission;
 mod api_socket;
 pub mod archive;
 mod aside;
+mod bell;
 pub mod breakers;
 mod call_log;
 pub mod call_task;
