@@ -1,6 +1,7 @@
 //! One WebSocket connection to a provider, owned and polled by its call's task: a message crosses no queue and wakes no
 //! other task on its way.
 use super::{
+    bell::Bell,
     signed_url,
     spares::{Authority, Spares},
 };
@@ -157,6 +158,7 @@ const BROKEN: Disconnect = Disconnect::Closed(None);
 struct Open {
     socket: Socket,
     ping: Interval,
+    of_ping: Bell,
     heard: Instant,
     /// The kernel did not take all of the last message.
     blocked: bool,
@@ -178,7 +180,8 @@ struct Next {
 impl Open {
     fn new(socket: Socket, next: Option<Next>) -> Self {
         let now = Instant::now();
-        Self { socket, ping: interval_at(now + PING, PING), heard: now, blocked: false, drained: false, said: 0, next }
+        let (ping, of_ping) = (interval_at(now + PING, PING), Bell::default());
+        Self { socket, ping, of_ping, heard: now, blocked: false, drained: false, said: 0, next }
     }
 
     fn takes_more(&mut self) -> bool {
@@ -227,7 +230,7 @@ impl Open {
             self.blocked = false;
             return Poll::Ready(written.map_or(FromProvider::Disconnected(BROKEN), |()| FromProvider::Writable));
         }
-        while self.ping.poll_tick(context).is_ready() {
+        while self.of_ping.poll(context, |context| self.ping.poll_tick(context)).is_ready() {
             if self.heard.elapsed() >= QUIET {
                 let why = format!("silent for {} s", QUIET.as_secs());
                 return Poll::Ready(FromProvider::Disconnected(Disconnect::Unreachable(why)));
