@@ -3,8 +3,9 @@ use std::fmt;
 
 use webrtc_util::replay_detector::{ReplayDetector, SlidingWindowDetector};
 
-/// Packets the detector remembers: 20 s of 20 ms, and a whole number of its 64-bit words.
-const WINDOW: usize = 1_024;
+/// Packets the detector remembers, a whole number of its 64-bit words, of which it moves each with every packet: more than
+/// [`MAX_MISORDER`], since it is asked about none further back.
+const WINDOW: usize = 128;
 /// A jump forward beyond this is another stream, and not loss unless time says so (10 s of 20 ms; RFC 3550's MAX_DROPOUT is
 /// 3000).
 const MAX_DROPOUT: u64 = 500;
@@ -143,6 +144,22 @@ mod tests {
             assert_eq!(sequence.accept(n as u16), Arrival::New(FIRST_CYCLE + n));
             assert_eq!(sequence.accept(n as u16), Arrival::Duplicate(FIRST_CYCLE + n));
         }
+    }
+
+    /// What the detector has forgotten it would take for a duplicate.
+    #[test]
+    fn a_packet_that_is_as_late_as_may_be_is_new_once() {
+        let base = FIRST_CYCLE;
+        assert_eq!(
+            arrivals(&[0, 110, 10, 10, 9]),
+            [
+                Arrival::New(base),
+                Arrival::New(base + 110),
+                Arrival::New(base + 10),
+                Arrival::Duplicate(base + 10),
+                Arrival::Stray,
+            ]
+        );
     }
 
     #[test]
