@@ -1,7 +1,18 @@
 //! What the media session measures, in the words of the record and of the log.
+use super::{Call, State};
 use crate::record::{MediaQuality, Score, Trouble, WayQuality};
-use media::{Loss, Poor, Silence, Way};
+use media::{Loss, Poor, Silence, Unbelieved, Way};
 use std::time::Duration;
+
+impl Call {
+    /// What SRTP did not believe so far, once audio flows.
+    pub fn unbelieved(&self) -> Option<Unbelieved> {
+        match &self.state {
+            State::Live(live) => Some(live.media.unbelieved()),
+            State::Ringing(_) | State::Offering(_) | State::Over => None,
+        }
+    }
+}
 
 /// How a call sounds so far.
 pub(super) fn measured(media: &media::Session) -> MediaQuality {
@@ -129,7 +140,6 @@ fn hundredths(number: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::Unbelieved;
 
     /// Five seconds in which nothing came at all.
     fn silent() -> Silence {

@@ -381,18 +381,19 @@ impl Task {
     }
 
     fn count(&mut self) {
-        let Some(stats) = self.call.stats() else { return };
-        if stats.unbelieved != self.counted {
-            self.shared.unbelieved.add(self.counted, stats.unbelieved);
-            self.counted = stats.unbelieved;
+        let Some(unbelieved) = self.call.unbelieved() else { return };
+        if unbelieved != self.counted {
+            self.shared.unbelieved.add(self.counted, unbelieved);
+            self.counted = unbelieved;
         }
     }
 
     fn pay(&mut self) {
-        let (total, now) = (self.call.spent(), Instant::now());
+        let total = self.call.spent();
         if !self.meter.moves(total) {
             return;
         }
+        let now = Instant::now();
         if let Some(spending) = self.meter.read(self.call.shares(now), now) {
             self.shared.records.note(spending);
         }

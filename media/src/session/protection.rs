@@ -1,7 +1,10 @@
 //! SRTP at the edges of a session: what leaves is protected, and what comes is believed or dropped.
 use std::{borrow::Cow, time::Instant};
 
-use super::{Session, stats::Stats};
+use super::{
+    Session,
+    stats::{Stats, Unbelieved},
+};
 use crate::srtp::{self, Error, Keys, Receiver, Sender};
 
 /// The keys of a session, in use.
@@ -75,6 +78,11 @@ impl Protection {
 }
 
 impl Session {
+    /// What was dropped of SRTP so far: of [`Self::stats`] the one figure that is wanted with every packet.
+    pub fn unbelieved(&self) -> Unbelieved {
+        self.stats.unbelieved
+    }
+
     /// These keys, or none, hold from here on. RFC 3711 §3.3.1 has wraps counted on under another key, and most who set
     /// it up count from zero: where there were any our stream goes on under another SSRC, of which both think the same.
     pub(super) fn rekey(&mut self, keys: Option<&Keys>, now: Instant) {
