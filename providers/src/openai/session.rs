@@ -512,9 +512,12 @@ impl Dialect for Session {
             None => {}
         }
         self.pump(now);
-        let is_calm = self.is_calm(now);
-        if self.rotation.is_due(is_calm, now) {
-            self.rotate(now);
+        // Whether it is calm is asked when that decides something, and not with every packet.
+        if self.rotation.deadline().is_some_and(|(at, _)| at <= now) {
+            let is_calm = self.is_calm(now);
+            if self.rotation.is_due(is_calm, now) {
+                self.rotate(now);
+            }
         }
     }
 
