@@ -282,7 +282,10 @@ impl Downlink {
             }
             Filling::Speech(Audio::G711 { law, bytes }, None) => g711::decode(law, &bytes),
             Filling::Speech(Audio::Pcm(frame), None) => frame.samples,
-            Filling::Silence => vec![0; self.samples_per_slot()],
+            Filling::Silence => match self.media.codec.law() {
+                Some(law) => return Some(vec![g711::silence(law); self.samples_per_slot()]),
+                None => vec![0; self.samples_per_slot()],
+            },
         };
         let encoder = self.encoder.as_mut()?;
         for frame in self.bypassed.drain(..) {
