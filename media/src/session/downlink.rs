@@ -48,7 +48,7 @@ pub(super) struct Downlink {
     /// The timestamp all packets of a DTMF press carry.
     press: u32,
     /// Speech sent by the last wake-up, and when it was due.
-    spoken: Vec<(Audio, Instant)>,
+    spoken: VecDeque<(Audio, Instant)>,
     /// What left in each slot since the session looked, while it is recorded.
     pub(super) slots: Option<Vec<Slot>>,
 }
@@ -75,7 +75,7 @@ impl Downlink {
             after_silence: true,
             pause: Pause::default(),
             press: 0,
-            spoken: Vec::new(),
+            spoken: VecDeque::new(),
             slots: None,
         }
     }
@@ -131,9 +131,9 @@ impl Downlink {
         next.wrapping_sub(ticks(until)).wrapping_add(ticks(since))
     }
 
-    /// The speech sent since the last call, each with the time of its slot: how late the wake-up was is not in it.
-    pub(super) fn spoken(&mut self) -> Vec<(Audio, Instant)> {
-        std::mem::take(&mut self.spoken)
+    /// The next of the speech that was sent, with the time of its slot: how late the wake-up was is not in it.
+    pub(super) fn poll_spoken(&mut self) -> Option<(Audio, Instant)> {
+        self.spoken.pop_front()
     }
 
     /// The packets that are due.
@@ -212,7 +212,7 @@ impl Downlink {
                 if taken.first {
                     events.push_back(Event::FirstPacket { utterance: taken.utterance, at: now });
                 }
-                self.spoken.push((taken.audio.clone(), due));
+                self.spoken.push_back((taken.audio.clone(), due));
                 self.pause = Pause::default();
                 Some(Filling::Speech(taken.audio, taken.packet))
             }

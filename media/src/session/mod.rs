@@ -515,7 +515,7 @@ impl Session {
         let packets = self.downlink.handle_timeout(now, &mut self.stats, &mut self.events);
         self.transmit_rtp(packets);
         self.tape_slots();
-        for (speech, due) in self.downlink.spoken() {
+        while let Some((speech, due)) = self.downlink.poll_spoken() {
             self.voice.played(&speech, due);
         }
         if self.reports.deadline() <= now {
@@ -641,7 +641,7 @@ impl Session {
     }
 
     fn tell_pieces(&mut self, now: Instant) {
-        for mut piece in self.uplink.pieces() {
+        while let Some(mut piece) = self.uplink.poll_piece() {
             self.tape_piece(&piece);
             let speech = self.voice.hear(&mut piece);
             self.hear_tones(&piece, now);

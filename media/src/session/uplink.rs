@@ -1,5 +1,8 @@
 //! From packets in order to the audio a provider is fed with: continuous, in its format, with gaps concealed.
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::{
     background::Background,
@@ -117,7 +120,7 @@ pub(super) struct Uplink {
     expected: Instant,
     patient_until: Instant,
     level: Level,
-    pieces: Vec<Piece>,
+    pieces: VecDeque<Piece>,
 }
 
 /// What is known of the audio before.
@@ -163,7 +166,7 @@ impl Uplink {
             expected: now + media.ptime,
             patient_until: now + media.ptime + PATIENCE,
             level: Level::new(now),
-            pieces: Vec::new(),
+            pieces: VecDeque::new(),
         };
         uplink.feed(format);
         uplink
@@ -362,9 +365,9 @@ impl Uplink {
         self.rate
     }
 
-    /// What came of it since the last call.
-    pub(super) fn pieces(&mut self) -> Vec<Piece> {
-        std::mem::take(&mut self.pieces)
+    /// What came of it next.
+    pub(super) fn poll_piece(&mut self) -> Option<Piece> {
+        self.pieces.pop_front()
     }
 
     fn place_of(&self, payload: &[u8]) -> Place {
@@ -388,7 +391,7 @@ impl Uplink {
         let replaced = taken && self.level.ahead(now) > frame / 2;
         if !replaced && self.level.leave_out(&samples, rate, now, stats) {
             let (origin, timestamp, lost) = (Origin::Caller, Some(packet.timestamp), std::mem::take(&mut self.lost));
-            self.pieces.push(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
+            self.pieces.push_back(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
         } else if !replaced {
             self.push(samples, untouched, packet.at, Some(packet.timestamp));
         }
@@ -511,7 +514,7 @@ impl Uplink {
             None => (Origin::MadeUp, Duration::ZERO),
         };
         self.level.give(self.rate.duration_of(samples.len()));
-        self.pieces.push(Piece { audio: Some(audio), samples, at, origin, timestamp, lost });
+        self.pieces.push_back(Piece { audio: Some(audio), samples, at, origin, timestamp, lost });
     }
 
     /// In the provider's format; bytes of its own law pass untouched, unless noise is damped in them.

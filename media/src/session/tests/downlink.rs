@@ -53,7 +53,7 @@ fn speech_is_told_with_the_time_it_was_due() {
     let mut told = Vec::new();
     for at in [0, 59, 85, 100, 190] {
         downlink.handle_timeout(start + ms(at), &mut Stats::default(), &mut VecDeque::new());
-        told.extend(downlink.spoken().into_iter().map(|(_, due)| due - start));
+        told.extend(std::iter::from_fn(|| downlink.poll_spoken()).map(|(_, due)| due - start));
     }
     assert_eq!(told, [0, 20, 40, 60, 80, 100, 160, 180].map(ms), "two slots were skipped");
 }
