@@ -633,7 +633,7 @@ impl Session {
                     if let Kind::Audio(codec) = arrived.kind {
                         self.turn_to(codec, now);
                     }
-                    self.uplink.accept(&arrived, now, &mut self.stats);
+                    self.uplink.accept(arrived, now, &mut self.stats);
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::{
     stream::{Arrived, Kind},
 };
 use crate::{
-    audio::{Audio, AudioFormat, Frame, Law, SampleRate},
+    audio::{Audio, AudioFormat, Frame, SampleRate},
     codec::{Codec, Decoder, g711, opus},
     conceal::{Concealer, FADED},
     noise::Noise,
@@ -235,7 +235,7 @@ impl Uplink {
     }
 
     /// The next packet in order.
-    pub(super) fn accept(&mut self, packet: &Arrived, now: Instant, stats: &mut Stats) {
+    pub(super) fn accept(&mut self, packet: Arrived, now: Instant, stats: &mut Stats) {
         match packet.kind {
             // A gateway that pads: it has its place in the sequence, and what is missing is told by the audio after it.
             Kind::Audio(_) if packet.payload.is_empty() => return,
@@ -245,7 +245,7 @@ impl Uplink {
         }
         let place = self.place_of(&packet.payload);
         let lost = self.follows.map_or(0, |follows| follows.times(self.missing));
-        let missing = self.missing_before(packet, now, stats);
+        let missing = self.missing_before(&packet, now, stats);
         if self.listening {
             self.lost += self.rate.duration_of(lost.min(self.rate.samples_in(LONGEST_FILL)));
             let rests = self.follows.is_some_and(|follows| follows.rests);
@@ -254,7 +254,7 @@ impl Uplink {
         }
         let decoded = self.decode(&packet.payload);
         if !self.listening {
-            return self.follow(packet, decoded.map_or(0, |samples| samples.len()));
+            return self.follow(&packet, decoded.map_or(0, |samples| samples.len()));
         }
         match decoded {
             Some(samples) if samples.is_empty() => {}
@@ -263,7 +263,7 @@ impl Uplink {
                 stats.codec_errors += 1;
                 let frame = self.follows.map_or(0, |follows| follows.samples);
                 self.fill(frame, Gap::Lost { next: None }, now, stats);
-                self.follow(packet, frame);
+                self.follow(&packet, frame);
             }
         }
     }
@@ -376,10 +376,11 @@ impl Uplink {
         if goes_on { Place::Taken } else { Place::Next }
     }
 
-    fn give(&mut self, packet: &Arrived, place: Place, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
-        self.follow(packet, samples.len());
+    fn give(&mut self, packet: Arrived, place: Place, mut samples: Vec<i16>, now: Instant, stats: &mut Stats) {
+        self.follow(&packet, samples.len());
+        let Arrived { payload, timestamp, at, .. } = packet;
         let changed = self.concealer.accept(&mut samples);
-        let untouched = Some(packet.payload.as_slice()).filter(|_| !changed);
+        let untouched = Some(payload).filter(|_| !changed);
         let rate = self.rate;
         let frame = rate.duration_of(samples.len());
         self.made_up = Duration::ZERO;
@@ -390,10 +391,10 @@ impl Uplink {
         // recording, and to whoever counts time by what is heard, the pause would last longer by it.
         let replaced = taken && self.level.ahead(now) > frame / 2;
         if !replaced && self.level.leave_out(&samples, rate, now, stats) {
-            let (origin, timestamp, lost) = (Origin::Caller, Some(packet.timestamp), std::mem::take(&mut self.lost));
-            self.pieces.push_back(Piece { audio: None, samples, at: packet.at, origin, timestamp, lost });
+            let (origin, timestamp, lost) = (Origin::Caller, Some(timestamp), std::mem::take(&mut self.lost));
+            self.pieces.push_back(Piece { audio: None, samples, at, origin, timestamp, lost });
         } else if !replaced {
-            self.push(samples, untouched, packet.at, Some(packet.timestamp));
+            self.push(samples, untouched, at, Some(timestamp));
         }
         self.patient_until = self.expected + PATIENCE + self.level.surplus(self.expected).min(PATIENCE);
         if taken {
@@ -507,7 +508,7 @@ impl Uplink {
     }
 
     /// `timestamp` is that of a packet; without one the piece was made up.
-    fn push(&mut self, samples: Vec<i16>, payload: Option<&[u8]>, at: Instant, timestamp: Option<u32>) {
+    fn push(&mut self, samples: Vec<i16>, payload: Option<Vec<u8>>, at: Instant, timestamp: Option<u32>) {
         let Some(audio) = self.convert(&samples, payload) else { return };
         let (origin, lost) = match timestamp {
             Some(_) => (Origin::Caller, std::mem::take(&mut self.lost)),
@@ -518,13 +519,13 @@ impl Uplink {
     }
 
     /// In the provider's format; bytes of its own law pass untouched, unless noise is damped in them.
-    fn convert(&mut self, samples: &[i16], payload: Option<&[u8]>) -> Option<Audio> {
+    fn convert(&mut self, samples: &[i16], payload: Option<Vec<u8>>) -> Option<Audio> {
         let resampler = self.resampler.as_mut()?;
-        if let (AudioFormat::G711(law), Some(payload), None) = (self.format, payload, &self.suppressor)
+        if let (AudioFormat::G711(law), Some(bytes), None) = (self.format, payload, &self.suppressor)
             && self.codec.law() == Some(law)
         {
             resampler.reset();
-            return Some(g711_audio(law, payload));
+            return Some(Audio::G711 { law, bytes });
         }
         let mut samples = resampler.process(samples);
         if let Some(suppressor) = &mut self.suppressor {
@@ -535,10 +536,6 @@ impl Uplink {
             AudioFormat::Pcm(rate) => Audio::Pcm(Frame { rate, samples }),
         })
     }
-}
-
-fn g711_audio(law: Law, payload: &[u8]) -> Audio {
-    Audio::G711 { law, bytes: payload.to_vec() }
 }
 
 /// Whether the caller's audio can be brought into the provider's format.
