@@ -7,7 +7,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    record::{Conversation, Recording, State, TranscriptEntry},
+    record::{Conversation, MediaQuality, Recording, State, TranscriptEntry, Trouble, WayQuality},
     store::{self, Cursor, Placed},
 };
 use axum::{http::StatusCode, routing::MethodFilter};
@@ -107,9 +107,143 @@ pub(super) struct RecordingView {
 pub(super) struct Whole {
     /// What is known of it.
     pub(super) summary: Summary,
+    /// How it sounded; null where nothing was measured.
+    pub(super) media_quality: Option<MediaQualityView>,
     /// What produced it, then its turns, as docs/transcript.schema.json says.
     #[schemars(with = "Vec<Map<String, Value>>")]
     pub(super) transcript: Vec<TranscriptEntry>,
+}
+
+/// How a call sounded. Which addresses its packets had is for whoever runs the servers.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct MediaQualityView {
+    /// What the audio was sent in.
+    pub(super) codec: String,
+    /// The last round trip; null where the phone sent no reports.
+    pub(super) round_trip_ms: Option<f64>,
+    /// The longest.
+    pub(super) round_trip_max_ms: Option<f64>,
+    /// RTP packets of the caller, without duplicates.
+    pub(super) received: u64,
+    /// Those that came after their gap was given up.
+    pub(super) late: u64,
+    /// Those that came again.
+    pub(super) duplicated: u64,
+    /// Those that were overtaken and still came in time.
+    pub(super) reordered: u64,
+    /// Audio made up for what was missing.
+    pub(super) concealed_ms: u64,
+    /// RTP packets sent.
+    pub(super) sent: u64,
+    /// Packets dropped because they came from elsewhere.
+    pub(super) foreign: u64,
+    /// Caller to us.
+    pub(super) uplink: WayView,
+    /// Us to caller, as the phone reported it; null where it sent no reports.
+    pub(super) downlink: Option<WayView>,
+    /// What else happened to its packets.
+    pub(super) trouble: TroubleView,
+}
+
+/// How one way of a call sounded.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct WayView {
+    /// Packets that should have come.
+    pub(super) expected: u64,
+    /// Packets that did not, or too late.
+    pub(super) lost: u64,
+    /// Mean length of a run of lost packets; null where only the phone knows.
+    pub(super) mean_run: Option<f64>,
+    /// Interarrival jitter (RFC 3550) at the end.
+    pub(super) jitter_ms: f64,
+    /// 95 of 100 measurements were no worse.
+    pub(super) jitter_p95_ms: f64,
+    /// The worst.
+    pub(super) jitter_max_ms: f64,
+    /// Transmission rating (ITU-T G.107): up to 93.2 in narrowband; null, as the opinions are, where no packet was to come.
+    pub(super) r: Option<f64>,
+    /// Mean opinion score of a conversation, 1 to 4.5.
+    pub(super) mos_cq: Option<f64>,
+    /// The same of listening: delay does not count.
+    pub(super) mos_lq: Option<f64>,
+    /// The worst five seconds of the conversation.
+    pub(super) mos_min: Option<f64>,
+}
+
+/// What a call survived.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(super) struct TroubleView {
+    /// Frames that could not be decoded or encoded.
+    pub(super) codec_errors: u64,
+    /// Packets never sent, as the server was late.
+    pub(super) skipped: u64,
+    /// Audio of the assistant for which the queue had no room.
+    pub(super) playout_dropped_ms: u64,
+    /// Streams of the caller that began anew.
+    pub(super) restarts: u64,
+    /// Timestamps that jumped although no packet was missing.
+    pub(super) timestamp_jumps: u64,
+    /// The caller's pauses that were left out, as more audio had come than time had passed.
+    pub(super) left_out_ms: u64,
+    /// Datagrams that were no RTP or RTCP, or of a payload type nobody agreed on.
+    pub(super) malformed: u64,
+    /// Packets that nobody with the key of SRTP had made.
+    pub(super) unauthentic: u64,
+    /// Packets under SRTP that came again.
+    pub(super) replayed: u64,
+}
+
+impl From<MediaQuality> for MediaQualityView {
+    fn from(of: MediaQuality) -> Self {
+        Self {
+            codec: of.codec,
+            round_trip_ms: of.round_trip_ms,
+            round_trip_max_ms: of.round_trip_max_ms,
+            received: of.received,
+            late: of.late,
+            duplicated: of.duplicated,
+            reordered: of.reordered,
+            concealed_ms: of.concealed_ms,
+            sent: of.sent,
+            foreign: of.foreign,
+            uplink: of.uplink.into(),
+            downlink: of.downlink.map(WayView::from),
+            trouble: of.trouble.into(),
+        }
+    }
+}
+
+impl From<WayQuality> for WayView {
+    fn from(of: WayQuality) -> Self {
+        Self {
+            expected: of.expected,
+            lost: of.lost,
+            mean_run: of.mean_run,
+            jitter_ms: of.jitter_ms,
+            jitter_p95_ms: of.jitter_p95_ms,
+            jitter_max_ms: of.jitter_max_ms,
+            r: of.score.map(|score| score.r),
+            mos_cq: of.score.map(|score| score.mos_cq),
+            mos_lq: of.score.map(|score| score.mos_lq),
+            mos_min: of.score.map(|score| score.mos_min),
+        }
+    }
+}
+
+impl From<Trouble> for TroubleView {
+    fn from(of: Trouble) -> Self {
+        Self {
+            codec_errors: of.codec_errors,
+            skipped: of.skipped,
+            playout_dropped_ms: of.playout_dropped_ms,
+            restarts: of.restarts,
+            timestamp_jumps: of.timestamp_jumps,
+            left_out_ms: of.left_out_ms,
+            malformed: of.malformed,
+            unauthentic: of.unauthentic,
+            replayed: of.replayed,
+        }
+    }
 }
 
 impl From<Recording> for RecordingView {
@@ -198,9 +332,10 @@ async fn list(scope: Scope, Query(search): Query<Search>) -> Result<axum::Json<P
 }
 
 async fn show(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<axum::Json<Whole>, Problem> {
-    let conversation = scope.conversation(id).await?;
+    let mut conversation = scope.conversation(id).await?;
     let transcript = conversation.transcript();
-    Ok(axum::Json(Whole { summary: conversation.into(), transcript }))
+    let media_quality = conversation.media_quality.take().map(MediaQualityView::from);
+    Ok(axum::Json(Whole { summary: conversation.into(), media_quality, transcript }))
 }
 
 async fn erase(scope: Scope, Id(id): Id, _: Query<Whose>) -> Result<StatusCode, Problem> {

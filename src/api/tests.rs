@@ -722,6 +722,15 @@ async fn conversations_are_found_heard_and_forgotten(world: World) {
     let whole = world.get(token, &path).await.json();
     assert_eq!(whole["summary"]["conversation_uuid"], id.to_string());
     assert_eq!(whole["transcript"][2]["text"], "Não — 'quero' o financeiro");
+    let quality = &whole["media_quality"];
+    assert_eq!((&quality["codec"], &quality["round_trip_ms"]), (&json!("PCMU"), &json!(42.37)));
+    for (way, mean_run) in [("uplink", json!(3.04)), ("downlink", json!(null))] {
+        let way = &quality[way];
+        assert_eq!([&way["lost"], &way["jitter_p95_ms"], &way["r"]], [&json!(70), &json!(4.0), &json!(69.1)]);
+        assert_eq!((&way["mos_cq"], &way["mean_run"]), (&json!(3.56), &mean_run));
+    }
+    assert_eq!((&quality["trouble"]["skipped"], &quality["trouble"]["replayed"]), (&json!(7), &json!(0)));
+    assert!(quality.get("remote").is_none() && quality.get("foreign_from").is_none(), "{quality}");
     let sound = format!("{path}/recording");
     let told = world.get(token, &sound).await;
     assert_eq!((told.status, told.body.as_slice()), (200, &b"sound"[..]));
