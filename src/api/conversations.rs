@@ -119,6 +119,8 @@ pub(super) struct Whole {
 pub(super) struct MediaQualityView {
     /// What the audio was sent in.
     pub(super) codec: String,
+    /// The crypto suite of SRTP; null for plain RTP.
+    pub(super) crypto: Option<String>,
     /// The last round trip; null where the phone sent no reports.
     pub(super) round_trip_ms: Option<f64>,
     /// The longest.
@@ -197,6 +199,7 @@ impl From<MediaQuality> for MediaQualityView {
     fn from(of: MediaQuality) -> Self {
         Self {
             codec: of.codec,
+            crypto: of.crypto,
             round_trip_ms: of.round_trip_ms,
             round_trip_max_ms: of.round_trip_max_ms,
             received: of.received,

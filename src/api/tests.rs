@@ -724,6 +724,7 @@ async fn conversations_are_found_heard_and_forgotten(world: World) {
     assert_eq!(whole["transcript"][2]["text"], "Não — 'quero' o financeiro");
     let quality = &whole["media_quality"];
     assert_eq!((&quality["codec"], &quality["round_trip_ms"]), (&json!("PCMU"), &json!(42.37)));
+    assert_eq!(quality["crypto"], "AES_CM_128_HMAC_SHA1_80");
     for (way, mean_run) in [("uplink", json!(3.04)), ("downlink", json!(null))] {
         let way = &quality[way];
         assert_eq!([&way["lost"], &way["jitter_p95_ms"], &way["r"]], [&json!(70), &json!(4.0), &json!(69.1)]);

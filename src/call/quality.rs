@@ -19,6 +19,7 @@ pub(super) fn measured(media: &media::Session) -> MediaQuality {
     let (stats, quality) = (media.stats(), media.quality());
     MediaQuality {
         codec: quality.codec.to_string(),
+        crypto: quality.crypto.map(|suite| suite.name().to_owned()),
         remote: quality.remote,
         round_trip_ms: quality.round_trip.map(|(last, _)| ms(last)),
         round_trip_max_ms: quality.round_trip.map(|(_, longest)| ms(longest)),

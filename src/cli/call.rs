@@ -326,6 +326,12 @@ fn narrate(event: Event) {
     let _ = writeln!(std::io::stderr(), "  · {line}");
 }
 
+/// "Answered after 120 ms, PCMU for 4.0 s", and over SRTP in which suite.
+fn answered(after: f64, report: &Report) -> String {
+    let srtp = report.srtp.as_ref().map(|suite| format!(" over SRTP ({suite})")).unwrap_or_default();
+    format!("Answered after {after:.0} ms, {}{srtp} for {:.1} s", report.codec, report.duration_ms / 1_000.0)
+}
+
 fn print(report: &Report, args: &CallArgs, saved: Option<&Path>) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     if args.json {
@@ -333,9 +339,7 @@ fn print(report: &Report, args: &CallArgs, saved: Option<&Path>) -> anyhow::Resu
         return Ok(());
     }
     match (report.answered_ms, &report.ended_by) {
-        (Some(after), _) => {
-            writeln!(out, "Answered after {after:.0} ms, {} for {:.1} s", report.codec, report.duration_ms / 1_000.0)?
-        }
+        (Some(after), _) => writeln!(out, "{}", answered(after, report))?,
         (None, Some(EndedBy::Refused { status, contacts })) if contacts.is_empty() => {
             writeln!(out, "Refused with {status}")?;
         }
@@ -397,6 +401,15 @@ mod tests {
             let error = run(args(line)).await.unwrap_err();
             assert!(format!("{error:#}").contains(want), "{line:?}: {error:#}");
         }
+    }
+
+    #[test]
+    fn a_call_that_was_encrypted_says_in_which_suite() {
+        let plain = Report { codec: "PCMU".into(), duration_ms: 4_000.0, ..Report::default() };
+        assert_eq!(answered(120.4, &plain), "Answered after 120 ms, PCMU for 4.0 s");
+        let encrypted = Report { srtp: Some("AES_CM_128_HMAC_SHA1_80".into()), ..plain };
+        let text = "Answered after 120 ms, PCMU over SRTP (AES_CM_128_HMAC_SHA1_80) for 4.0 s";
+        assert_eq!(answered(120.4, &encrypted), text);
     }
 
     #[tokio::test]

@@ -181,7 +181,7 @@ fn media(calls: &[CallMedia], paint: Paint) -> String {
 
 fn call_line(call: &CallMedia, worst: f64, paint: Paint) -> String {
     let CallMedia { conversation, quality } = call;
-    let MediaQuality { codec, remote, uplink, downlink, round_trip_ms, foreign, foreign_from, .. } = quality;
+    let MediaQuality { codec, crypto, remote, uplink, downlink, round_trip_ms, foreign, foreign_from, .. } = quality;
     let way = |name: &str, way: &WayQuality| {
         let Some(score) = way.score else { return format!("{name} nothing heard") };
         let (mos, loss, jitter) = (score.mos_cq, way.loss_percent(), way.jitter_ms);
@@ -193,7 +193,8 @@ fn call_line(call: &CallMedia, worst: f64, paint: Paint) -> String {
     parts.extend(foreign_from.map(|from| format!("{foreign} foreign packets, the first from {from}")));
     let text = parts.join(", ");
     let text = if worst < POOR { paint.on("33", &text) } else { text };
-    format!("  {conversation}  {} {remote}  {text}\n", plain(codec))
+    let crypto = crypto.as_ref().map(|suite| format!(" {}", plain(suite))).unwrap_or_default();
+    format!("  {conversation}  {}{crypto} {remote}  {text}\n", plain(codec))
 }
 
 fn line(registered: &Registered, paint: Paint) -> String {
@@ -258,6 +259,7 @@ mod tests {
             conversation: uuid::Uuid::from_u128(1),
             quality: MediaQuality {
                 codec: "PCMU".into(),
+                crypto: None,
                 remote: "192.0.2.1:4000".parse().unwrap(),
                 round_trip_ms: Some(42.4),
                 round_trip_max_ms: Some(60.0),
@@ -297,6 +299,14 @@ mod tests {
         assert_eq!(order, ['2', '3', '1'], "{text}");
         assert!(lines[0].contains("up nothing heard, down not reported"), "{text}");
         assert!(lines[1].contains("down nothing heard"), "{text}");
+    }
+
+    #[test]
+    fn a_call_over_srtp_is_shown_with_its_suite() {
+        let mut call = measured_call();
+        call.quality.crypto = Some("AES_CM_128_HMAC_SHA1_80".into());
+        let text = media(&[call], Paint::Plain);
+        assert!(text.contains("  PCMU AES_CM_128_HMAC_SHA1_80 192.0.2.1:4000  up MOS"), "{text}");
     }
 
     #[test]

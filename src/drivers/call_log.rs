@@ -17,6 +17,7 @@ fn log_end(record: &Conversation) {
         reason = %record.end_reason,
         seconds,
         codec = media.codec,
+        crypto = media.crypto,
         remote = %media.remote,
         round_trip_ms = media.round_trip_ms,
         mos_up = up.score.map(|score| score.mos_cq),

@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 pub struct MediaQuality {
     /// `PCMU`, `PCMA`, ….
     pub codec: String,
+    /// The crypto suite of SRTP, `AES_CM_128_HMAC_SHA1_80`, …; absent for plain RTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crypto: Option<String>,
     /// Where the caller's packets came from, and ours went.
     pub remote: SocketAddr,
     /// The last round trip by RTCP; absent where the peer sends no reports.
@@ -137,6 +140,19 @@ mod tests {
         assert_eq!(serde_json::to_string(&trouble).unwrap(), json);
         assert_eq!(serde_json::from_str::<Trouble>(json).unwrap(), trouble);
         assert!(!trouble.is_none() && Trouble::default().is_none());
+    }
+
+    #[test]
+    fn a_call_over_plain_rtp_names_no_suite_and_nor_does_one_of_before() {
+        let json = "{\"codec\":\"PCMU\",\"remote\":\"192.0.2.1:4000\",\"received\":1,\"late\":0,\"duplicated\":0,\
+                    \"reordered\":0,\"concealed_ms\":0,\"sent\":1,\"foreign\":0,\"uplink\":{\"expected\":0,\"lost\":0,\
+                    \"jitter_ms\":0.0,\"jitter_p95_ms\":0.0,\"jitter_max_ms\":0.0}}";
+        let plain: MediaQuality = serde_json::from_str(json).unwrap();
+        assert_eq!((&plain.crypto, serde_json::to_string(&plain).unwrap().as_str()), (&None, json));
+        let encrypted = MediaQuality { crypto: Some("AEAD_AES_256_GCM".into()), ..plain };
+        let written = serde_json::to_string(&encrypted).unwrap();
+        assert!(written.starts_with("{\"codec\":\"PCMU\",\"crypto\":\"AEAD_AES_256_GCM\",\"remote\""), "{written}");
+        assert_eq!(serde_json::from_str::<MediaQuality>(&written).unwrap(), encrypted);
     }
 
     #[test]

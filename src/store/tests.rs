@@ -206,6 +206,7 @@ fn media_quality() -> MediaQuality {
     };
     MediaQuality {
         codec: "PCMU".into(),
+        crypto: Some("AES_CM_128_HMAC_SHA1_80".into()),
         remote: "[2001:db8::1]:4000".parse().unwrap(),
         round_trip_ms: Some(42.37),
         round_trip_max_ms: Some(60.0),

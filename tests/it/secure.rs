@@ -47,9 +47,11 @@ fn a_phone_talks_over_srtp(make: Make, ending: &str) -> Result<()> {
     phone.press('1')?;
     ramal.process.wait_for_line("Reply", PATIENCE)?;
     phone.hang_up()?;
-    ramal.process.wait_for_line("Call ended", PATIENCE).with_context(|| phone.process().to_string())?;
+    let ended = ramal.process.wait_for_line("Call ended", PATIENCE).with_context(|| phone.process().to_string())?;
     let call = stage.conversations(&ramal.config, 1)?.remove(0);
     ensure!(call["outcome"] == "completed" && texts(&call).contains(&"[DTMF 1]"), "{call}");
+    let suite = call["media_quality"]["crypto"].as_str().context("the record names no suite")?;
+    ensure!(ended.contains(&format!("crypto=\"{suite}\"")), "{suite}: {ended}");
     drop(phone);
     let speech = recorded(stage.folder(), ending)?.sounding(SOUND);
     ensure!(speech > 0.8, "the greeting was heard: {speech:.2} s of sound");

@@ -755,6 +755,18 @@ fn our_keys(commands: &[Command]) -> Vec<String> {
 }
 
 #[test]
+fn a_record_names_the_suite_of_a_call_over_srtp_and_of_a_plain_one_none() {
+    let suite = |mut world: World| {
+        world.says(Duration::from_secs(1), None);
+        world.pass(Duration::from_millis(500), false);
+        world.sip(sip::Event::Bye { leg: LEG, reason: None });
+        world.record().and_then(|record| record.media_quality.clone()).unwrap().crypto
+    };
+    assert_eq!(suite(encrypted().0).as_deref(), Some("AES_CM_128_HMAC_SHA1_80"));
+    assert_eq!(suite(World::answered(|_| ())), None);
+}
+
+#[test]
 fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_not() {
     let (mut world, old) = encrypted();
     world.says(Duration::from_secs(4), None);

@@ -7,6 +7,7 @@ use crate::{
     rtcp::Reception,
     rtp,
     sdp::Negotiated,
+    srtp::Suite,
 };
 
 /// What a phone's own jitter buffer holds, when nobody tells: two packets.
@@ -54,6 +55,8 @@ pub struct WayQuality {
 pub struct Quality {
     /// The codec of what we send, and of what was agreed on.
     pub codec: Codec,
+    /// What packets are protected with both ways; `None` for plain RTP.
+    pub crypto: Option<Suite>,
     /// Where the caller's packets come from, and ours go.
     pub remote: SocketAddr,
     /// The last and the longest round trip, once measured.
@@ -184,7 +187,8 @@ impl Meters {
             let delay = down_delay(media, self.round_trip, down.jitter.last);
             down.quality(media.codec, delay)
         });
-        Quality { codec: media.codec, remote, round_trip: self.round_trip, uplink: up, downlink: down }
+        let crypto = media.srtp.as_ref().map(|keys| keys.sent.suite());
+        Quality { codec: media.codec, crypto, remote, round_trip: self.round_trip, uplink: up, downlink: down }
     }
 }
 

@@ -147,6 +147,7 @@ mod tests {
         };
         let quality = MediaQuality {
             codec: "PCMU".into(),
+            crypto: None,
             remote: "192.0.2.1:4000".parse().unwrap(),
             round_trip_ms: Some(42.37),
             round_trip_max_ms: Some(60.0),

@@ -83,6 +83,7 @@ fn both_sides_are_heard_in_every_suite_and_reports_are_understood() {
             (stats.received, stats.lost, stats.unbelieved.unauthentic, stats.unbelieved.replayed),
             (500, 0, 0, 0)
         );
+        assert_eq!(call.session.quality().crypto, Some(suite));
     }
 }
 
