@@ -243,6 +243,9 @@ pub struct Status {
     pub providers: Vec<ProviderStatus>,
     /// How calls sound that have been measured.
     pub media: Vec<CallMedia>,
+    /// A mean opinion score below is poor (`rtp.poor_below_mos`).
+    #[serde(default)]
+    pub poor_below_mos: f64,
     /// Limits and budgets.
     #[serde(default)]
     pub tenancy: TenancyStatus,

@@ -258,6 +258,7 @@ mod tests {
             calls: 3,
             rtp: RtpStatus { pairs: 500, free: 497, refused: 2 },
             media: Vec::new(),
+            poor_below_mos: 3.6,
             providers: vec![ProviderStatus {
                 provider: "openai".into(),
                 at: "api.openai.com".into(),

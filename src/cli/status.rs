@@ -16,8 +16,6 @@ use std::{
 
 /// Calls shown at most.
 const SHOWN: usize = 20;
-/// Below, many users are dissatisfied (ITU-T G.107 Annex B).
-const POOR: f64 = 3.6;
 
 /// Shows how the running server is: registrations, calls, what SIP counts.
 #[derive(Clone, Debug, clap::Args)]
@@ -92,7 +90,7 @@ fn show(status: &Status, paint: Paint) -> String {
         sip.legs,
         sip.transactions,
         ports(&status.rtp, paint),
-        media(&status.media, paint),
+        media(&status.media, status.poor_below_mos, paint),
         paint.on("1", "SIP since the start"),
     );
     let counts = [
@@ -161,8 +159,8 @@ fn limits(tenancy: &TenancyStatus, paint: Paint) -> String {
     text
 }
 
-/// The calls that were measured, the worst first.
-fn media(calls: &[CallMedia], paint: Paint) -> String {
+/// The calls that were measured, the worst first; those below the server's limit are marked.
+fn media(calls: &[CallMedia], poor_below: f64, paint: Paint) -> String {
     let mut calls: Vec<&CallMedia> = calls.iter().collect();
     // A way on which nothing is heard is worse than any that is.
     let mos = |way: &WayQuality| way.score.map_or(f64::NEG_INFINITY, |score| score.mos_cq);
@@ -172,14 +170,15 @@ fn media(calls: &[CallMedia], paint: Paint) -> String {
     };
     calls.sort_by(|one, other| worst(one).total_cmp(&worst(other)));
     let more = calls.len().saturating_sub(SHOWN);
-    let mut text: String = calls.iter().take(SHOWN).map(|call| call_line(call, worst(call), paint)).collect();
+    let marked = |call: &CallMedia| if worst(call) < poor_below { paint } else { Paint::Plain };
+    let mut text: String = calls.iter().take(SHOWN).map(|call| call_line(call, marked(call))).collect();
     if more > 0 {
         text.push_str(&format!("  … and {more} more\n"));
     }
     text
 }
 
-fn call_line(call: &CallMedia, worst: f64, paint: Paint) -> String {
+fn call_line(call: &CallMedia, paint: Paint) -> String {
     let CallMedia { conversation, quality } = call;
     let MediaQuality { codec, crypto, remote, uplink, downlink, round_trip_ms, foreign, foreign_from, .. } = quality;
     let way = |name: &str, way: &WayQuality| {
@@ -191,8 +190,7 @@ fn call_line(call: &CallMedia, worst: f64, paint: Paint) -> String {
     parts.push(downlink.as_ref().map_or_else(|| "down not reported".to_owned(), |downlink| way("down", downlink)));
     parts.extend(round_trip_ms.map(|ms| format!("round trip {ms:.0} ms")));
     parts.extend(foreign_from.map(|from| format!("{foreign} foreign packets, the first from {from}")));
-    let text = parts.join(", ");
-    let text = if worst < POOR { paint.on("33", &text) } else { text };
+    let text = paint.on("33", &parts.join(", "));
     let crypto = crypto.as_ref().map(|suite| format!(" {}", plain(suite))).unwrap_or_default();
     format!("  {conversation}  {}{crypto} {remote}  {text}\n", plain(codec))
 }
@@ -293,7 +291,7 @@ mod tests {
         deaf.quality.uplink = WayQuality { expected: 0, lost: 0, score: None, ..deaf.quality.uplink };
         mute.conversation = uuid::Uuid::from_u128(3);
         mute.quality.downlink = Some(deaf.quality.uplink);
-        let text = media(&[bad, deaf, mute], Paint::Plain);
+        let text = media(&[bad, deaf, mute], 3.6, Paint::Plain);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let order: Vec<char> = lines.iter().filter_map(|line| line.split(' ').next()?.chars().last()).collect();
         assert_eq!(order, ['2', '3', '1'], "{text}");
@@ -302,10 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn the_server_says_which_opinion_of_a_call_is_poor() {
+        let is_marked = |poor_below| media(&[measured_call()], poor_below, Paint::Ansi).contains("\x1b[33m");
+        assert!(is_marked(3.6) && !is_marked(3.5));
+    }
+
+    #[test]
     fn a_call_over_srtp_is_shown_with_its_suite() {
         let mut call = measured_call();
         call.quality.crypto = Some("AES_CM_128_HMAC_SHA1_80".into());
-        let text = media(&[call], Paint::Plain);
+        let text = media(&[call], 3.6, Paint::Plain);
         assert!(text.contains("  PCMU AES_CM_128_HMAC_SHA1_80 192.0.2.1:4000  up MOS"), "{text}");
     }
 
@@ -340,6 +344,7 @@ mod tests {
                 open_for_s: Some(12),
             }],
             media: vec![measured_call()],
+            poor_below_mos: 3.6,
             tenancy: TenancyStatus {
                 refused: [("domain_calls".to_owned(), 4), ("budget".to_owned(), 0)].into(),
                 redis: Some(false),

@@ -333,6 +333,7 @@ impl Sources {
             rtp: rtp_ports(&admission),
             providers: admission.shared.circuits.standing().into_iter().map(Into::into).collect(),
             media: media.collect(),
+            poor_below_mos: admission.config.borrow().rtp.poor_below,
             tenancy: tenancy(&admission),
             sip: SipStatus::from(report.stats),
             srtp: admission.shared.unbelieved.status(),
