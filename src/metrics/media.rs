@@ -48,12 +48,22 @@ pub struct Media {
     reordered: u64,
     foreign: u64,
     concealed_s: f64,
+    lost: Lost,
+}
+
+/// Audio of calls that was lost on this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Lost {
+    codec_errors: u64,
+    skipped: u64,
+    dropped_s: f64,
 }
 
 impl Default for Media {
     fn default() -> Self {
         let (up, down, round_trip) = (Way::new(), Way::new(), Histogram::new(ROUND_TRIP));
-        Self { up, down, round_trip, late: 0, duplicated: 0, reordered: 0, foreign: 0, concealed_s: 0.0 }
+        let (concealed_s, lost) = (0.0, Lost::default());
+        Self { up, down, round_trip, late: 0, duplicated: 0, reordered: 0, foreign: 0, concealed_s, lost }
     }
 }
 
@@ -72,6 +82,9 @@ impl Media {
         self.reordered += call.reordered;
         self.foreign += call.foreign;
         self.concealed_s += call.concealed_ms as f64 / 1_000.0;
+        self.lost.codec_errors += call.trouble.codec_errors;
+        self.lost.skipped += call.trouble.skipped;
+        self.lost.dropped_s += call.trouble.playout_dropped_ms as f64 / 1_000.0;
     }
 
     pub(super) fn write(&self, page: &mut Page) {
@@ -106,12 +119,45 @@ impl Media {
             ("ramal_media_duplicated_total", "RTP packets that came again.", self.duplicated),
             ("ramal_media_reordered_total", "RTP packets that were overtaken.", self.reordered),
             ("ramal_media_foreign_total", "RTP and RTCP from others than the caller, dropped.", self.foreign),
+            ("ramal_media_skipped_total", "RTP packets never sent, as the server was late.", self.lost.skipped),
+            ("ramal_media_codec_errors_total", "Frames not decoded or not encoded.", self.lost.codec_errors),
         ] {
             page.head(name, Kind::Counter, help);
             page.sample(name, "", count);
         }
-        let concealed = "ramal_media_concealed_seconds_total";
-        page.head(concealed, Kind::Counter, "Audio made up for what was missing.");
-        page.number(concealed, "", self.concealed_s);
+        for (name, help, seconds) in [
+            ("ramal_media_concealed_seconds_total", "Audio made up for what was missing.", self.concealed_s),
+            ("ramal_media_dropped_seconds_total", "Audio of assistants that found no room.", self.lost.dropped_s),
+        ] {
+            page.head(name, Kind::Counter, help);
+            page.number(name, "", seconds);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_that_was_lost_on_this_machine_is_counted_over_all_calls() {
+        let call: MediaQuality = serde_json::from_str(
+            r#"{"codec": "PCMU", "remote": "192.0.2.1:4000", "received": 1, "late": 0, "duplicated": 0, "reordered": 0,
+                "concealed_ms": 0, "sent": 1, "foreign": 0,
+                "uplink": {"expected": 0, "lost": 0, "jitter_ms": 0.0, "jitter_p95_ms": 0.0, "jitter_max_ms": 0.0},
+                "trouble": {"codec_errors": 3, "skipped": 7, "playout_dropped_ms": 750}}"#,
+        )
+        .unwrap();
+        let (mut media, mut page) = (Media::default(), Page(String::new()));
+        media.add(&call);
+        media.add(&call);
+        media.write(&mut page);
+        for line in [
+            "ramal_media_skipped_total 14",
+            "ramal_media_codec_errors_total 6",
+            "ramal_media_dropped_seconds_total 1.5",
+        ] {
+            assert!(page.0.lines().any(|found| found == line), "{line}\n{}", page.0);
+        }
     }
 }
