@@ -74,7 +74,9 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(500);
 const APART: &str = "Measured apart: memory over many calls ([benchmarks-memory.md](benchmarks-memory.md)), an hour of calls that \
     come and go ([benchmarks-soak.md](benchmarks-soak.md)), minutes without the database, without Redis and with a full disk \
     ([benchmarks-faults.md](benchmarks-faults.md)), calls held and what each costs \
-    ([benchmarks-capacity.md](benchmarks-capacity.md)), what a bad network leaves of speech, beside dropping and repeating \
+    ([benchmarks-capacity.md](benchmarks-capacity.md)), calls through each provider's simulator \
+    ([benchmarks-dialects.md](benchmarks-dialects.md)), what each codec costs \
+    ([benchmarks-codecs.md](benchmarks-codecs.md)), what a bad network leaves of speech, beside dropping and repeating \
     ([benchmarks-sound.md](benchmarks-sound.md)), interrupting, false alarms and echo \
     ([benchmarks-barge-in.md](benchmarks-barge-in.md)).";
 
@@ -351,5 +353,21 @@ fn command(args: &Args) -> String {
         (50, 60, false) => "make bench".into(),
         (calls, seconds, false) => format!("cargo run --release -p bench -- --calls {calls} --seconds {seconds}"),
         (calls, _, true) => format!("cargo run --release -p bench -- --quick --calls {calls}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_that_is_measured_apart_is_named() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        let names = fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let pages: Vec<String> = names.filter(|name| name.starts_with("benchmarks-")).collect();
+        assert!(pages.len() > 7, "{pages:?}");
+        for page in pages {
+            assert!(APART.contains(&format!("({page})")), "{page}");
+        }
     }
 }
