@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How callers are listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {
-    /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers with an ear of their own.
+    /// Who hears whether the caller speaks. [`vad::Engine::Off`] counts only for providers that tell turns.
     pub vad: vad::Engine,
     /// Whether the tones of keys are listened to where `dtmf` leaves it open.
     pub inband_dtmf: bool,

@@ -120,7 +120,7 @@ impl Server {
         let (directory, follower) = follow(&store);
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
         rehearse(&engine);
-        // Whatever `media.vad` says: there are providers without an ear of their own.
+        // Whatever `media.vad` says: there are providers that tell no turns.
         vad::load()?;
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
         let registrars = Registrars::start(&dns, &requests);

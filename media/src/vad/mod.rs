@@ -30,7 +30,7 @@ pub enum Engine {
     Off,
     /// Level over the line's noise, bare tones excepted. Takes music and noises for speech.
     Energy,
-    /// A neural network, which does not.
+    /// A neural network, which seldom does: it takes coughs for none, and some music and tones for a moment of speech.
     Silero,
 }
 
