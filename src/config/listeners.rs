@@ -81,7 +81,8 @@ impl Sip {
             let said = self.listeners.iter().find(same).unwrap_or(bound);
             Listener { advertised: bound.advertised, ..said.clone() }
         };
-        Self { listeners: running.listeners.iter().map(again).collect(), ..self }
+        let listeners = running.listeners.iter().map(again).collect();
+        Self { listeners, advertised: running.advertised.clone(), ..self }
     }
 }
 

@@ -39,7 +39,7 @@ pub use parts::{Chain, Parts, Protocol, Service};
 pub use recording::{Heard, Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
-use sip::{Strangers, Transport, uri::Uri};
+use sip::{ListenerId, Strangers, Transport, uri::Uri};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -108,7 +108,7 @@ pub struct Sip {
     /// Where we listen: `udp`, `tcp` and `tls` of `[sip]`, then `[[listeners]]`.
     pub listeners: Vec<Listener>,
     /// The addresses peers reach us at, when they are not those we listen on; at most one of each family. They go
-    /// into Contact, Via and SDP.
+    /// into Contact, Via and SDP, where the listener has none of its own.
     pub advertised: Vec<IpAddr>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
@@ -124,6 +124,18 @@ impl Sip {
     /// The address peers reach us at who see this one of ours.
     pub fn seen_as(&self, own: IpAddr) -> IpAddr {
         self.advertised.iter().find(|ip| ip.is_ipv4() == own.is_ipv4()).copied().unwrap_or(own)
+    }
+
+    /// The address that callers who came in there send audio to that is to reach this one of ours: the one that Contact
+    /// tells them, unless that is but the listener's own, at which audio is not received.
+    pub fn audio_seen_as(&self, came_to: ListenerId, own: IpAddr) -> IpAddr {
+        let mut all = self.listeners.iter().cloned().chain(self.ways_out());
+        let told = all.nth(usize::from(came_to.0)).and_then(|listener| {
+            let seen = listener.advertised?.ip();
+            let reaches = own.is_unspecified() || own == seen || listener.address.ip() != seen;
+            (reaches && seen.is_ipv4() == own.is_ipv4()).then_some(seen)
+        });
+        told.unwrap_or_else(|| self.seen_as(own))
     }
 
     /// By what we call where we do not listen: TCP and TLS, from the first address of each family. The port is any.
@@ -151,7 +163,7 @@ pub struct Listener {
     pub transport: Transport,
     /// Where; port 0 for any.
     pub address: SocketAddr,
-    /// How peers see it, when they see it elsewhere; port 0 for the one that was bound.
+    /// How peers see it, when they see it elsewhere; port 0 for the one that was bound. They send audio there, too.
     pub advertised: Option<SocketAddr>,
     /// Names of those who may call here; `None` for all peers.
     pub peers: Option<Vec<String>>,

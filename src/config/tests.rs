@@ -378,6 +378,34 @@ fn listeners_are_seen_where_they_say() {
 }
 
 #[test]
+fn callers_send_audio_to_the_address_that_their_listener_tells_them() {
+    let sip = |advertised: &str, of_outer: &str| {
+        let outer = format!("transport = \"udp\"\naddress = \"10.0.0.5:5080\"\nadvertised = \"{of_outer}\"");
+        let sip = format!("udp = [\"10.0.0.5:5060\"]\ntcp = []\nadvertised = {advertised}");
+        parse(&format!("[sip]\n{sip}\n[[listeners]]\n{outer}\n")).unwrap().sip
+    };
+    let told = |sip: &Sip, came_to: u16, own: &str| {
+        sip.audio_seen_as(ListenerId(came_to), own.parse().unwrap()).to_string()
+    };
+    let two_sides = sip("[]", "198.51.100.5:5080");
+    assert_eq!(told(&two_sides, 0, "10.0.0.5"), "10.0.0.5");
+    assert_eq!(told(&two_sides, 1, "10.0.0.5"), "198.51.100.5");
+    assert_eq!(told(&two_sides, 1, "2001:db8::9"), "2001:db8::9", "the other family has nothing to do with it");
+    // Behind the listeners come the ways out, over TCP and TLS, seen as the first listener of their family is.
+    assert_eq!(told(&two_sides, 2, "10.0.0.5"), "10.0.0.5");
+    let both = sip("[\"203.0.113.5\", \"2001:db8::5\"]", "198.51.100.5");
+    assert_eq!(told(&both, 0, "10.0.0.5"), "203.0.113.5");
+    assert_eq!(told(&both, 1, "10.0.0.5"), "198.51.100.5");
+    assert_eq!(told(&both, 1, "2001:db8::9"), "2001:db8::5");
+    assert_eq!(told(&both, 2, "10.0.0.5"), "203.0.113.5");
+    // One that tells but its own address says nothing of audio that is received at another.
+    let inner = sip("[\"203.0.113.5\"]", "10.0.0.5");
+    assert_eq!(told(&inner, 1, "10.0.0.5"), "10.0.0.5");
+    assert_eq!(told(&inner, 1, "0.0.0.0"), "10.0.0.5");
+    assert_eq!(told(&inner, 1, "10.0.0.9"), "203.0.113.5");
+}
+
+#[test]
 fn tls_needs_what_it_proves_itself_with() {
     let listener = "[sip]\ntls = \"127.0.0.1:5061\"\n";
     let identity = "[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
@@ -508,6 +536,8 @@ fn what_a_file_says_of_a_listener_goes_with_its_address() {
     let first = [listener(5060, "srtp = \"off\""), listener(5070, "codecs = [\"G722\"]"), listener(5080, "")];
     let running = read(&first);
     assert_eq!(read(&first).at_sockets_of(&running), running);
+    let moved = Sip { advertised: vec!["203.0.113.5".parse().unwrap()], ..running.clone() };
+    assert_eq!(moved.at_sockets_of(&running), running, "SDP and Contact change together, at a restart");
     let moved = listener(5070, "codecs = [\"PCMA\"]\nadvertised = \"198.51.100.1\"");
     let later = read(&[listener(5090, "srtp = \"required\""), listener(5080, "codec_order = \"ours\""), moved]);
     let found = later.at_sockets_of(&running);

@@ -290,7 +290,7 @@ impl Admission {
         let seen = match self.own_calls.of(caller) {
             Some(_) if bound.ip().is_unspecified() => caller.remote.ip(),
             Some(_) => bound.ip(),
-            None => self.config.borrow().sip.seen_as(bound.ip()),
+            None => self.config.borrow().sip.audio_seen_as(caller.listener, bound.ip()),
         };
         SocketAddr::new(seen, bound.port())
     }

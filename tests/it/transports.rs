@@ -1,5 +1,8 @@
 //! Several listeners at once: IPv6, TLS with and without certificates of clients, and certificates that change.
-use crate::stage;
+use crate::{
+    stage,
+    wire::{FROM, OFFER, Wire, tag},
+};
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use testkit::{
@@ -96,6 +99,28 @@ fn ipv6_has_a_listener_and_audio_of_its_own() -> Result<()> {
     // The audio may be of another version than the SIP.
     let messages = Sipp::new("uac_invite_ipv6").service("8000").to(ramal.sip).run(&mut stage.ports, &folder)?;
     ensure!(messages.contains("\nc=IN IP6 ::1\r\n") && messages.contains("Contact: <sip:8000@127.0.0.1"), "{messages}");
+    ramal.end()?;
+    stage.clear()
+}
+
+/// Contact and SDP tell each side of a server an address that it reaches.
+#[test]
+fn an_inner_and_an_outer_listener_tell_their_callers_each_its_own_address() -> Result<()> {
+    let mut stage = stage()?;
+    let outer = stage.ports.address()?;
+    let seen = format!("{}advertised = \"198.51.100.5\"\n", listener("udp", outer));
+    let ramal = stage.serve(&Settings::default().with(&seen).secretary("demo", ""))?;
+    for (at, told) in [(ramal.sip, "127.0.0.1"), (outer, "198.51.100.5")] {
+        let wire = Wire::new(at)?;
+        wire.send(&wire.request("INVITE", "", "1 INVITE", FROM, OFFER)?)?;
+        let answer = wire.receive()?;
+        let contact = answer.lines().find(|line| line.starts_with("Contact:")).with_context(|| answer.clone())?;
+        ensure!(contact.contains(told) && answer.contains(&format!("c=IN IP4 {told}\r\n")), "{at}: {answer}");
+        let tag = tag(&answer)?;
+        wire.send(&wire.request("ACK", &tag, "1 ACK", FROM, "")?)?;
+        let status = wire.status(&wire.request("BYE", &tag, "2 BYE", FROM, "")?)?;
+        ensure!(status.starts_with("SIP/2.0 200"), "{status}");
+    }
     ramal.end()?;
     stage.clear()
 }

@@ -57,7 +57,7 @@ impl Wire {
 }
 
 pub(crate) const FROM: &str = "<sip:x@127.0.0.1>;tag=1";
-const OFFER: &str = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n";
+pub(crate) const OFFER: &str = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n";
 
 /// RFC 3261 §21.4.1, and the clause that each request breaks.
 #[test]
