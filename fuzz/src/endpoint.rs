@@ -109,7 +109,7 @@ impl Stand {
             1 => Command::Answer { leg, sdp },
             2 => Command::Reject { leg, status: 486, reason: None, headers: Vec::new() },
             3 => Command::AcceptOffer { leg, sdp },
-            4 => Command::RefuseOffer { leg, status: 488 },
+            4 => Command::RefuseOffer { leg, status: 488, reason: None },
             5 => Command::Reinvite { leg, sdp },
             6 => Command::Bye { leg, reason: None },
             7 => Command::Refer {

@@ -98,6 +98,8 @@ pub enum Command {
         leg: LegId,
         /// E.g. 488.
         status: u16,
+        /// `Reason` header to add.
+        reason: Option<Reason>,
     },
     /// Our re-INVITE with this offer; the outcome is [`Event::OfferAnswered`].
     Reinvite {

@@ -33,7 +33,7 @@ use notice::Fate;
 use providers::{Dialect, Note, Respond, ToolCallId};
 use replace::{Assistant, Filler};
 use serde_json::json;
-use sip::{Command, TerminatedBy};
+use sip::{Command, Reason, TerminatedBy};
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -267,7 +267,7 @@ impl Live {
             E::Offer { leg, sdp, .. } => {
                 let command = match self.reoffered(sdp.as_deref(), desk, now) {
                     Ok(sdp) => Command::AcceptOffer { leg, sdp: sdp.into() },
-                    Err(error) => Command::RefuseOffer { leg, status: error.sip_status() },
+                    Err((status, reason)) => Command::RefuseOffer { leg, status, reason: Some(reason) },
                 };
                 desk.commands.push_back(command);
                 GO_ON
@@ -561,18 +561,29 @@ impl Live {
     }
 
     /// RFC 3264 §8: the peer changed the session, or asks for our description of it.
+    ///
+    /// # Errors
+    /// Status and words of the refusal; the log has them, too.
     pub(super) fn reoffered(
         &mut self,
         offer: Option<&[u8]>,
         desk: &mut Desk,
         now: Instant,
-    ) -> Result<Vec<u8>, sdp::Error> {
+    ) -> Result<Vec<u8>, (u16, Reason)> {
         let Some(offer) = offer else {
             return Ok(desk.sdp.offer(sdp::Direction::SendRecv));
         };
-        let agreed = desk.sdp.answer(offer, sdp::Direction::SendRecv)?;
-        self.renegotiate(agreed.media, desk, now);
-        Ok(agreed.sdp)
+        match desk.sdp.answer(offer, sdp::Direction::SendRecv) {
+            Ok(agreed) => {
+                self.renegotiate(agreed.media, desk, now);
+                Ok(agreed.sdp)
+            }
+            Err(error) => {
+                let (status, why) = (error.sip_status(), reason::shortened(&error.to_string()));
+                desk.emit(Event::Warning(format!("an offer within the call is refused, nothing changes: {why}")));
+                Err((status, reason::sip(status, &why)))
+            }
+        }
     }
 
     /// The answer to an offer of ours.

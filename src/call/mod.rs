@@ -444,7 +444,7 @@ impl Call {
             E::Terminated { .. } | E::Failed { .. } => (Outcome::Failed, "the leg died before we answered"),
             E::Offer { leg, .. } => {
                 // RFC 3311 §5.2: an offer while ours is unanswered.
-                return self.desk.commands.push_back(Command::RefuseOffer { leg, status: 491 });
+                return self.desk.commands.push_back(Command::RefuseOffer { leg, status: 491, reason: None });
             }
             E::Incoming { .. }
             | E::Established { .. }
@@ -474,7 +474,7 @@ impl Call {
                 (Outcome::Failed, "our 200 was never acknowledged", Hangup::Peer)
             }
             E::Offer { leg, .. } => {
-                return self.desk.commands.push_back(Command::RefuseOffer { leg, status: 491 });
+                return self.desk.commands.push_back(Command::RefuseOffer { leg, status: 491, reason: None });
             }
             E::Incoming { .. }
             | E::Progress { .. }
@@ -691,7 +691,7 @@ impl Desk {
     /// A re-INVITE that crossed our BYE.
     fn decline_late_offer(&mut self, event: &sip::Event) {
         if let sip::Event::Offer { leg, .. } = event {
-            self.commands.push_back(Command::RefuseOffer { leg: *leg, status: 481 });
+            self.commands.push_back(Command::RefuseOffer { leg: *leg, status: 481, reason: None });
         }
     }
 }

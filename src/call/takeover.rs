@@ -14,12 +14,12 @@ impl Call {
                 if sdp.is_ok() {
                     live.taken_over(invite.offer.is_some(), &mut self.desk, now);
                 }
-                sdp.map_err(|error| error.sip_status())
+                sdp.map_err(|(status, reason)| (status, Some(reason)))
             }
             // Media are not agreed yet, or the caller is being handed over.
-            State::Live(_) | State::Offering(_) => Err(480),
+            State::Live(_) | State::Offering(_) => Err((480, None)),
             // A leg that rings cannot be named by a Replaces, and one that is over is no leg any more.
-            State::Ringing(_) | State::Over => Err(481),
+            State::Ringing(_) | State::Over => Err((481, None)),
         };
         let desk = &mut self.desk;
         match answer {
@@ -31,8 +31,8 @@ impl Call {
                 let reason = Some(reason::sip(200, "Replaced by another leg"));
                 desk.commands.push_back(Command::Bye { leg: old, reason });
             }
-            Err(status) => {
-                desk.commands.push_back(Command::Reject { leg, status, reason: None, headers: Vec::new() });
+            Err((status, reason)) => {
+                desk.commands.push_back(Command::Reject { leg, status, reason, headers: Vec::new() });
             }
         }
     }

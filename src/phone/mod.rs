@@ -154,7 +154,7 @@ impl Phone {
             E::Offer { leg, sdp, .. } => {
                 let command = match self.reoffered(sdp.as_deref(), now) {
                     Some(sdp) => Command::AcceptOffer { leg, sdp: sdp.into() },
-                    None => Command::RefuseOffer { leg, status: 488 },
+                    None => Command::RefuseOffer { leg, status: 488, reason: None },
                 };
                 self.commands.push_back(command);
             }

@@ -492,6 +492,39 @@ fn an_offer_that_cannot_be_taken_puts_a_line_into_the_record_and_no_more() {
     assert!(reason.len() < 200, "{} bytes", reason.len());
 }
 
+/// As with a first offer; what was agreed on goes on. Who would take the call over with it is told the same.
+#[test]
+fn an_offer_within_the_call_that_cannot_be_taken_is_refused_with_its_reason_which_is_in_the_log_too() {
+    let mut world = World::answered(|_| ());
+    let audio = String::from_utf8(model::offer("")).unwrap();
+    let fax = audio.replace("m=audio 4000 RTP/AVP 0 101", "m=image 4000 udptl t38");
+    for (offer, why) in [
+        (elsewhere("AVP 18"), "no codec in common, theirs are 18"),
+        (Some(fax.into_bytes()), "no audio stream is open, only image"),
+    ] {
+        let told = |reason: &sip::Reason| {
+            assert_eq!((reason.protocol.as_str(), reason.cause, reason.text.as_deref()), ("SIP", Some(488), Some(why)));
+        };
+        world.events.clear();
+        let sdp = offer.clone().map(Body::from);
+        world.sip(sip::Event::Offer { leg: LEG, method: sip::OfferMethod::Invite, sdp });
+        match world.commands.last() {
+            Some(Command::RefuseOffer { leg: LEG, status: 488, reason: Some(reason) }) => told(reason),
+            other => panic!("{other:?}"),
+        }
+        match &world.taken_over(offer)[..] {
+            [Command::Reject { leg: OTHER, status: 488, reason: Some(reason), .. }] => told(reason),
+            other => panic!("{other:?}"),
+        }
+        let warning = format!("an offer within the call is refused, nothing changes: {why}");
+        let warned = world.events.iter().filter(|event| matches!(event, Event::Warning(text) if *text == warning));
+        assert_eq!(warned.count(), 2, "{:?}", world.events);
+    }
+    assert!(!world.call.is_over() && !world.hung_up());
+    world.says(Duration::from_secs(1), None);
+    assert_eq!(world.next_packet().remote, model::caller());
+}
+
 /// RFC 3725 §4: a third party that connects two phones may hold the first until it has the other.
 #[test]
 fn a_call_may_begin_on_hold() {

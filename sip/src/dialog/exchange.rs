@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Body,
     endpoint::core::{Core, Purpose, Reply, SDP, Served},
-    leg::{Event, OfferMethod, TerminatedBy},
+    leg::{Event, OfferMethod, Reason, TerminatedBy},
     message::{Method, Name, Request, Response, StatusCode},
     transaction::{ClientId, timer::Deadline},
 };
@@ -153,10 +153,10 @@ impl Leg {
         }
     }
 
-    pub(super) fn refuse_offer(&mut self, status: u16, core: &mut Core, now: Instant) {
+    pub(super) fn refuse_offer(&mut self, status: u16, reason: Option<&Reason>, core: &mut Core, now: Instant) {
         let Exchange::Theirs { request, .. } = &self.exchange else { return };
         let status = StatusCode::new(status).filter(|s| s.code() >= 300).unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE);
-        self.reply(request, Reply::new(status), core, now);
+        self.reply(request, Reply::new(status).because(reason), core, now);
         self.idle(core, now);
     }
 

@@ -221,7 +221,7 @@ impl Leg {
                 self.refuse(Reply::new(status).because(reason.as_ref()).with_all(&headers), core, now);
             }
             Command::AcceptOffer { sdp, .. } => self.accept_offer(sdp, core, now),
-            Command::RefuseOffer { status, .. } => self.refuse_offer(status, core, now),
+            Command::RefuseOffer { status, reason, .. } => self.refuse_offer(status, reason.as_ref(), core, now),
             Command::Reinvite { sdp, .. } => self.reinvite(sdp, core, now),
             Command::Bye { reason, .. } => self.end(reason, core, now),
             Command::Refer { replaces: Some(_), .. } if offered.is_none() => {

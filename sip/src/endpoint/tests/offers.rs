@@ -1,7 +1,7 @@
 //! Offers within a call: re-INVITE (RFC 3261 §14) and UPDATE (RFC 3311), both ways, and what collides.
 use super::*;
 use crate::{
-    leg::{OfferMethod, TerminatedBy},
+    leg::{OfferMethod, Reason, TerminatedBy},
     message::Name,
 };
 
@@ -38,12 +38,16 @@ fn a_reinvite_without_offer_asks_for_ours() {
 }
 
 #[test]
-fn a_refused_offer_changes_nothing() {
+fn a_refused_offer_changes_nothing_and_its_peer_is_told_why() {
     let mut stand = Stand::new();
     let (leg, tag) = stand.established();
     stand.feed(&peer("INVITE", 2, &tag, "", HOLD));
-    stand.command(Command::RefuseOffer { leg, status: 488 });
-    assert_eq!(stand.sent_kinds(), ["100", "488"]);
+    let why = "SIP;cause=488;text=\"no codec in common\"";
+    stand.command(Command::RefuseOffer { leg, status: 488, reason: Reason::parse(why) });
+    let sent = stand.sent();
+    assert_eq!(sent.iter().map(kind).collect::<Vec<_>>(), ["100", "488"]);
+    let Some(Message::Response(refusal)) = sent.last() else { panic!("{sent:?}") };
+    assert_eq!(refusal.headers.first(Name::Reason), Some(why));
     stand.feed(&peer("ACK", 2, &tag, "", "").replace("z9hG4bKACK2", "z9hG4bKINVITE2"));
     stand.events();
     stand.feed(&peer("BYE", 3, &tag, "", ""));

@@ -352,7 +352,7 @@ fn a_refresh_waits_for_the_offer_under_way_and_the_peers_makes_it_needless() {
     stand.pass(Duration::from_secs(44));
     stand.feed(&peer("INVITE", 2, &tag, &asking(90, "uas"), HOLD));
     stand.pass(Duration::from_secs(2));
-    stand.command(Command::RefuseOffer { leg, status: 488 });
+    stand.command(Command::RefuseOffer { leg, status: 488, reason: None });
     stand.feed(&peer("ACK", 2, &tag, "", "").replace("z9hG4bKACK2", "z9hG4bKINVITE2"));
     stand.sent();
     let (after, refresh) = stand.request_within(2);
@@ -446,7 +446,7 @@ fn a_refresh_that_lost_to_an_offer_that_is_refused_is_sent_again() {
     let (_, refresh) = stand.request_within(90);
     stand.feed(&answer(&refresh, 491, "", "", ""));
     stand.feed(&peer("INVITE", 2, &tag, &asking(90, "uas"), HOLD));
-    stand.command(Command::RefuseOffer { leg, status: 488 });
+    stand.command(Command::RefuseOffer { leg, status: 488, reason: None });
     stand.feed(&peer("ACK", 2, &tag, "", "").replace("z9hG4bKACK2", "z9hG4bKINVITE2"));
     stand.sent();
     stand.events();
