@@ -12,7 +12,7 @@ pub struct Args {
     /// Prints a file with every key, its default and what is allowed
     #[arg(long)]
     print_default: bool,
-    /// Reads a file and this environment as `serve` would, and names every mistake
+    /// Reads a file and this environment as `serve` would, and names every mistake, and what is hardly meant
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 }
@@ -25,7 +25,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     match &args.check {
         Some(path) => {
             let config = super::load(Some(path))?;
-            written(writeln!(out, "{} is right: {}", path.display(), summary(&config)))?;
+            written(writeln!(out, "{} is right: {}{}", path.display(), summary(&config), doubts(&config)))?;
         }
         None => written(out.write_all(DEFAULT_TOML.as_bytes()))?,
     }
@@ -42,6 +42,11 @@ fn summary(config: &Config) -> String {
         config.registrations.len(),
         config.secretaries.len()
     )
+}
+
+/// What is right, and may not be what is meant: a line each.
+fn doubts(config: &Config) -> String {
+    config.warnings().iter().flat_map(|warning| ["\nwarning: ", warning.as_str()]).collect()
 }
 
 /// A reader that went away (`| head`) is not a failure.

@@ -23,6 +23,9 @@ pub struct ServeArgs {
 /// What the server needs at its start and cannot have.
 pub async fn run(config: Config, load: impl Fn() -> Result<Config, ConfigError>) -> anyhow::Result<()> {
     let (mut signals, mut hangups) = (Signals::new()?, Hangups::new()?);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let mut server = Server::start(config).await?;
     let mut out = std::io::stdout();
     for (transport, at) in &server.bound {

@@ -86,6 +86,27 @@ impl Sip {
     }
 }
 
+impl Config {
+    /// What may be meant, and mostly is not: audio of this machine alone, where callers come from others.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let addresses = &self.rtp.addresses;
+        let warning = |own: &IpAddr| {
+            let others = |listener: &&Listener| {
+                let ip = listener.address.ip();
+                !ip.is_loopback() && (addresses.len() == 1 || ip.is_ipv4() == own.is_ipv4())
+            };
+            let open = self.sip.listeners.iter().find(others).filter(|_| own.is_loopback())?;
+            let (over, at, ip) = (open.transport.param(), open.address, open.address.ip());
+            Some(format!(
+                "[rtp] address = \"{own}\" is this machine alone, and SIP listens on {over} {at}: who calls from \
+                 another machine is not heard, and hears nothing; set it to \"{ip}\""
+            ))
+        };
+        addresses.iter().filter_map(warning).collect()
+    }
+}
+
 pub(super) fn tls(raw: RawTls, check: &mut Check<'_>) -> Tls {
     let at = |key| Place { section: "tls", key };
     check.unknown("tls", &raw.unknown, RawTls::KEYS);

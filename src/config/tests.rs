@@ -406,6 +406,33 @@ fn callers_send_audio_to_the_address_that_their_listener_tells_them() {
 }
 
 #[test]
+fn audio_of_this_machine_alone_is_warned_of_where_sip_is_open_to_others() {
+    let warned = |sip: &str, rtp: &str| {
+        parse(&format!("[sip]\ntcp = []\nudp = {sip}\n[rtp]\naddress = {rtp}\n")).unwrap().warnings()
+    };
+    let (here, both) = ("\"127.0.0.1\"", "[\"192.0.2.5\", \"::1\"]");
+    for (sip, rtp) in [
+        ("\"127.0.0.1:5070\"", here),
+        ("\"192.0.2.5:5060\"", "\"192.0.2.5\""),
+        ("[\"192.0.2.5:5060\", \"[::1]:5060\"]", both),
+    ] {
+        assert_eq!(warned(sip, rtp), Vec::<String>::new(), "{sip} {rtp}");
+    }
+    for (sip, rtp, address, listener, better) in [
+        ("[\"127.0.0.1:5070\", \"192.0.2.5:5060\"]", here, "127.0.0.1", "udp 192.0.2.5:5060", "192.0.2.5"),
+        ("\"0.0.0.0:5060\"\nadvertised = \"203.0.113.5\"", here, "127.0.0.1", "udp 0.0.0.0:5060", "0.0.0.0"),
+        ("\"[2001:db8::5]:5060\"", here, "127.0.0.1", "udp [2001:db8::5]:5060", "2001:db8::5"),
+        ("[\"192.0.2.5:5060\", \"[2001:db8::5]:5060\"]", both, "::1", "udp [2001:db8::5]:5060", "2001:db8::5"),
+    ] {
+        let warnings = warned(sip, rtp);
+        let [warning] = &warnings[..] else { panic!("{sip} {rtp}: {warnings:?}") };
+        assert!(warning.starts_with(&format!("[rtp] address = \"{address}\" is this machine alone")), "{warning}");
+        assert!(warning.contains(listener) && warning.ends_with(&format!("set it to \"{better}\"")), "{warning}");
+    }
+    assert!(parse("").unwrap().warnings().is_empty());
+}
+
+#[test]
 fn tls_needs_what_it_proves_itself_with() {
     let listener = "[sip]\ntls = \"127.0.0.1:5061\"\n";
     let identity = "[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";

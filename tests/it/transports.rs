@@ -4,7 +4,10 @@ use crate::{
     wire::{FROM, OFFER, Wire, tag},
 };
 use anyhow::{Context, Result, ensure};
-use std::net::SocketAddr;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use testkit::{
     authority::Authority,
     sipp::Sipp,
@@ -29,7 +32,7 @@ fn serve(stage: &mut Stage, tls: &str) -> Result<(Ramal, SocketAddr)> {
     let at = stage.ports.address()?;
     let settings = Settings::default().with(&listener("tls", at)).with(tls).secretary("8000", "");
     let mut ramal = stage.serve(&settings)?;
-    ramal.process.wait_for_line(&format!("listening tls {at}"), std::time::Duration::from_secs(5))?;
+    ramal.process.wait_for_line(&format!("listening tls {at}"), Duration::from_secs(5))?;
     Ok((ramal, at))
 }
 
@@ -74,7 +77,7 @@ fn a_certificate_is_changed_without_a_restart() -> Result<()> {
     ensure!(call(&stage, at, &old)?.0);
     new.certify(stage.folder(), "server")?;
     ramal.process.hang_up()?;
-    ramal.process.wait_for_line("Configuration read again", std::time::Duration::from_secs(10))?;
+    ramal.process.wait_for_line("Configuration read again", Duration::from_secs(10))?;
     let (answered, said) = call(&stage, at, &new)?;
     ensure!(answered, "{said}");
     ensure!(!call(&stage, at, &old)?.0, "the old certificate is still shown");
@@ -121,6 +124,22 @@ fn an_inner_and_an_outer_listener_tell_their_callers_each_its_own_address() -> R
         let status = wire.status(&wire.request("BYE", &tag, "2 BYE", FROM, "")?)?;
         ensure!(status.starts_with("SIP/2.0 200"), "{status}");
     }
+    ramal.end()?;
+    stage.clear()
+}
+
+#[test]
+fn audio_of_this_machine_alone_is_warned_of_at_the_start_and_when_the_configuration_is_checked() -> Result<()> {
+    let mut stage = stage()?;
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, stage.ports.address()?.port()));
+    let open = format!("{}advertised = \"127.0.0.1\"\n", listener("udp", everywhere));
+    let mut ramal = stage.serve(&Settings::default().with(&open).secretary("demo", ""))?;
+    let warning = format!("[rtp] address = \"127.0.0.1\" is this machine alone, and SIP listens on udp {everywhere}");
+    ramal.process.wait_for_line(&warning, Duration::from_secs(5))?;
+    let checked = stage.run(&["config", "--check", &ramal.config.to_string_lossy()])?;
+    let said = checked.lines.join("\n");
+    ensure!(checked.status.success() && said.contains(" is right: "), "{said}");
+    ensure!(said.contains(&format!("warning: {warning}")), "{said}");
     ramal.end()?;
     stage.clear()
 }
