@@ -102,7 +102,7 @@ impl Live {
     ) -> Result<Self, media::Error> {
         let secretary = &desk.secretary;
         let config = media::Config {
-            local: desk.local,
+            local: desk.local.address,
             media: negotiated.clone(),
             uplink: provider.formats().uplink,
             vad: vad::Config {

@@ -39,7 +39,7 @@ pub use log::refused;
 pub use recording::{Order, Recording};
 pub use rung::{PartPrices, Pipeline, Rung, Standby};
 pub use settings::{Listening, Patiences, Settings};
-pub use setup::Setup;
+pub use setup::{Here, Setup};
 pub use standing::{Kept as RecordingNow, LiveState, Standing};
 pub use tools::{NAMES as TOOLS, tools};
 
@@ -87,7 +87,7 @@ struct Desk {
     spoke: bool,
     standby: Option<Standby>,
     settings: Settings,
-    local: SocketAddr,
+    local: Here,
     seed: u64,
     sdp: sdp::Negotiation,
     /// The leg took the place of another and was given our offer: where its audio goes the answer will say.
@@ -148,7 +148,7 @@ impl Call {
         let log = Log::new(&invite, &secretary, spoken_by, conversation_uuid, (started_at, now));
         let (commands, events, farewell) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         let sdp = sdp::Negotiation::new(sdp::Local {
-            address: local,
+            address: local.address,
             session_id: seed >> 2,
             codecs: settings.codecs.clone(),
             preference: settings.preference,

@@ -3,7 +3,7 @@ use super::{Rung, Settings, Standby};
 use crate::secretary::Secretary;
 use chrono::{DateTime, Utc};
 use sip::{IncomingInvite, LegId};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use uuid::Uuid;
 
 /// What a call is made of.
@@ -23,8 +23,8 @@ pub struct Setup {
     pub standby: Option<Standby>,
     /// What every call is held to.
     pub settings: Settings,
-    /// Our RTP address as the peer must see it; RTCP is the next port.
-    pub local: SocketAddr,
+    /// Where its audio is received.
+    pub local: Here,
     /// Source of every random number of this call.
     pub seed: u64,
     /// What the peer has to know of before it can move the call's audio by ICE.
@@ -35,4 +35,21 @@ pub struct Setup {
     pub conversation_uuid: Uuid,
     /// Wall time of `now` at [`Call::new`].
     pub started_at: DateTime<Utc>,
+}
+
+/// One socket for RTP, as peers must see it; RTCP is the next port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// For the caller.
+    pub address: SocketAddr,
+    /// For who takes the call over, by the listener that the INVITE came to; who came by none of these is told what the
+    /// leg before was.
+    pub by_listener: Vec<IpAddr>,
+}
+
+impl From<SocketAddr> for Here {
+    /// The same for everybody.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, by_listener: Vec::new() }
+    }
 }

@@ -39,7 +39,7 @@ pub use parts::{Chain, Parts, Protocol, Service};
 pub use recording::{Heard, Recording, RecordingFormat, S3};
 pub use secret::Secret;
 pub use sip::Network;
-use sip::{ListenerId, Strangers, Transport, uri::Uri};
+use sip::{Strangers, Transport, uri::Uri};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -126,16 +126,17 @@ impl Sip {
         self.advertised.iter().find(|ip| ip.is_ipv4() == own.is_ipv4()).copied().unwrap_or(own)
     }
 
-    /// The address that callers who came in there send audio to that is to reach this one of ours: the one that Contact
-    /// tells them, unless that is but the listener's own, at which audio is not received.
-    pub fn audio_seen_as(&self, came_to: ListenerId, own: IpAddr) -> IpAddr {
-        let mut all = self.listeners.iter().cloned().chain(self.ways_out());
-        let told = all.nth(usize::from(came_to.0)).and_then(|listener| {
+    /// The addresses that callers send audio to which is to reach this one of ours, by the listener or way out they
+    /// came by: the one that Contact tells them, unless that is but the address of the listener, at which no audio is
+    /// received.
+    pub fn audio_seen_as(&self, own: IpAddr) -> Vec<IpAddr> {
+        let told = |listener: &Listener| {
             let seen = listener.advertised?.ip();
             let reaches = own.is_unspecified() || own == seen || listener.address.ip() != seen;
             (reaches && seen.is_ipv4() == own.is_ipv4()).then_some(seen)
-        });
-        told.unwrap_or_else(|| self.seen_as(own))
+        };
+        let ways = self.ways_out();
+        self.listeners.iter().chain(&ways).map(|listener| told(listener).unwrap_or_else(|| self.seen_as(own))).collect()
     }
 
     /// By what we call where we do not listen: TCP and TLS, from the first address of each family. The port is any.

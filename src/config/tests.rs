@@ -384,9 +384,7 @@ fn callers_send_audio_to_the_address_that_their_listener_tells_them() {
         let sip = format!("udp = [\"10.0.0.5:5060\"]\ntcp = []\nadvertised = {advertised}");
         parse(&format!("[sip]\n{sip}\n[[listeners]]\n{outer}\n")).unwrap().sip
     };
-    let told = |sip: &Sip, came_to: u16, own: &str| {
-        sip.audio_seen_as(ListenerId(came_to), own.parse().unwrap()).to_string()
-    };
+    let told = |sip: &Sip, came_to: usize, own: &str| sip.audio_seen_as(own.parse().unwrap())[came_to].to_string();
     let two_sides = sip("[]", "198.51.100.5:5080");
     assert_eq!(told(&two_sides, 0, "10.0.0.5"), "10.0.0.5");
     assert_eq!(told(&two_sides, 1, "10.0.0.5"), "198.51.100.5");

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     accounts::Known,
-    call::{Listening, Rung, Settings, Setup},
+    call::{Here, Listening, Rung, Settings, Setup},
     config::{Config, Srtp},
     dtmf::Dtmf,
     ladder::{self, Ears},
@@ -286,13 +286,14 @@ impl Admission {
     }
 
     /// Where a caller sends audio that is to reach this socket. A call of our own comes from this machine, whatever others see it as.
-    fn seen_by(&self, caller: &IncomingInvite, bound: SocketAddr) -> SocketAddr {
+    fn seen_by(&self, caller: &IncomingInvite, bound: SocketAddr) -> Here {
+        let by_listener = self.config.borrow().sip.audio_seen_as(bound.ip());
         let seen = match self.own_calls.of(caller) {
             Some(_) if bound.ip().is_unspecified() => caller.remote.ip(),
             Some(_) => bound.ip(),
-            None => self.config.borrow().sip.audio_seen_as(caller.listener, bound.ip()),
+            None => by_listener.get(usize::from(caller.listener.0)).copied().unwrap_or(bound.ip()),
         };
-        SocketAddr::new(seen, bound.port())
+        Here { address: SocketAddr::new(seen, bound.port()), by_listener }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::{self, LEG, Microphone, Model, PTIME, sent};
 use media::srtp::{Master, Receiver, Secret, Suite};
 use providers::{Disconnect, Incoming, Outgoing};
 use ramal::{
-    call::{Call, Event, Hold, Order},
+    call::{Call, Event, Here, Hold, Order},
     record::{Conversation, Outcome, Speaker},
     secretary::SecretaryRow,
 };
@@ -690,6 +690,40 @@ fn a_leg_that_takes_over_gets_the_conversation_and_the_old_one_a_bye() {
     assert!(world.outcome().is_some() && !world.hung_up());
     let record = format!("{:?}", world.record().unwrap());
     assert!(record.contains("taken over by 5511999"), "{record}");
+}
+
+#[test]
+fn who_takes_a_call_over_is_told_the_address_of_the_listener_they_came_to_and_nobody_else_is() {
+    let now = Instant::now();
+    let invite = (LEG, model::invite(Some(model::offer(""))));
+    let setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
+    let by_listener = vec!["127.0.0.1".parse().unwrap(), "198.51.100.5".parse().unwrap()];
+    let local = Here { by_listener, ..setup.local };
+    let mut world = World::of(Call::new(ramal::call::Setup { local, ..setup }, now), now);
+    world.call.handle_connected(now);
+    world.provider(vec![Model::created()]);
+    world.provider(vec![Model::updated()]);
+    let takes_over = |world: &mut World, codec: &str| {
+        let invite = sip::IncomingInvite { listener: sip::ListenerId(1), ..model::invite(elsewhere(codec)) };
+        world.sip(sip::Event::Incoming { leg: OTHER, invite: Box::new(invite), replaces: Some(LEG) });
+    };
+    let told = |world: &World| {
+        let described = world.commands.iter().rev().find_map(|command| match command {
+            Command::Answer { sdp, .. } | Command::AcceptOffer { sdp, .. } => Some(String::from_utf8_lossy(sdp)),
+            _ => None,
+        });
+        let text = described.unwrap();
+        text.lines().find_map(|line| line.strip_prefix("c=IN IP4 ")).unwrap().to_owned()
+    };
+    takes_over(&mut world, "AVP 18");
+    assert!(matches!(world.commands.last(), Some(Command::Reject { leg: OTHER, .. })), "{:?}", world.commands);
+    world.reoffers("a=sendonly\r\n");
+    assert_eq!(told(&world), "127.0.0.1");
+    takes_over(&mut world, "AVP 0 101");
+    assert!(world.hung_up(), "the old leg: {:?}", world.commands);
+    assert_eq!(told(&world), "198.51.100.5");
+    world.sip(sip::Event::Offer { leg: OTHER, method: sip::OfferMethod::Invite, sdp: None });
+    assert_eq!(told(&world), "198.51.100.5");
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub(crate) fn setup(
         below: Vec::new(),
         standby: None,
         settings: Settings { codecs: vec![Codec::Pcmu, Codec::Pcma], ..Settings::default() },
-        local,
+        local: local.into(),
         seed,
         ice: media::ice::Secret::new([7; 32]),
         srtp: None,

@@ -7,7 +7,7 @@ use super::{
     print::{self, Audio, IceAnswer, Ours},
 };
 use crate::srtp::{Keys, Master, Suite};
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 /// Our side of the offers and answers of one dialog. An offer that was refused, and one that cannot be answered, leave
 /// everything as it was (RFC 3264 §8).
@@ -69,6 +69,13 @@ impl Negotiation {
             peer_key: None,
             keys_made: 0,
         }
+    }
+
+    /// Descriptions from here on bear another address of ours, of the same family; returns the one before.
+    pub fn seen_at(&mut self, ip: IpAddr) -> IpAddr {
+        let before = self.local.address.ip();
+        self.local.address.set_ip(ip);
+        before
     }
 
     /// Answers an offer: every stream in its order, the first usable one open, all others refused (RFC 3264 §6).
