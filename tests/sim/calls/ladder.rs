@@ -237,7 +237,7 @@ fn a_provider_that_is_silent_over_a_hold_has_its_time_again_when_the_caller_is_b
     world.pass(secs(1), true);
     world.pass(secs(2), false);
     world.reoffers("a=sendonly\r\n");
-    world.pass(secs(30), false);
+    world.pass(secs(7), false);
     world.reoffers("");
     world.pass(ms(7_900), false);
     assert!(!world.warned("it answers nothing"), "{:?}", world.events);
