@@ -59,8 +59,9 @@ impl Level {
     }
 
     /// How much more than that it will be at `then`, if nothing more goes up until then.
-    pub(super) fn surplus(&mut self, then: Instant) -> Duration {
-        self.ahead(then).saturating_sub(TOLERATED)
+    pub(super) fn surplus(&self, then: Instant) -> Duration {
+        // Nothing is forgiven for a time that is yet to come.
+        self.given.saturating_sub(then.saturating_duration_since(self.since) + TOLERATED)
     }
 
     /// How much more went up than time has passed.
