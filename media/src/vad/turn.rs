@@ -181,18 +181,22 @@ mod tests {
 
     const STEP: Duration = Duration::from_millis(10);
 
-    /// Plays `script` (v voice, u unclear, anything else quiet; 10 ms each) and tells the changes with their times.
-    fn changes(script: &[(char, usize)]) -> Vec<(usize, Change)> {
+    /// A turn that so many milliseconds of silence end.
+    fn turn(silence: u64) -> Turn {
         let ms = Duration::from_millis;
-        let limits = Limits {
+        Turn::new(Limits {
             suspect: ms(70),
             confirm: ms(220),
             insist: ms(400),
             refute: ms(200),
             yielding: ms(300),
-            silence: ms(500),
-        };
-        let mut turn = Turn::new(limits);
+            silence: ms(silence),
+        })
+    }
+
+    /// Plays `script` (v voice, u unclear, anything else quiet; 10 ms each) and tells the changes with their times.
+    fn changes(script: &[(char, usize)]) -> Vec<(usize, Change)> {
+        let mut turn = turn(500);
         let steps = script.iter().flat_map(|(sound, count)| std::iter::repeat_n(*sound, *count));
         let mut changes = Vec::new();
         for (index, sound) in steps.enumerate() {
@@ -208,19 +212,10 @@ mod tests {
 
     #[test]
     fn who_is_answered_has_had_the_word_and_nobody_else() {
-        let ms = Duration::from_millis;
         let speak = |turn: &mut Turn, steps: usize| -> Vec<Change> {
             (0..steps).filter_map(|_| turn.hear(Sound::Voice, STEP)).collect()
         };
-        let limits = Limits {
-            suspect: ms(70),
-            confirm: ms(220),
-            insist: ms(400),
-            refute: ms(200),
-            yielding: ms(300),
-            silence: ms(2_000),
-        };
-        let (mut turn, all) = (Turn::new(limits), [Change::Suspected, Change::Confirmed, Change::Insisted]);
+        let (mut turn, all) = (turn(2_000), [Change::Suspected, Change::Confirmed, Change::Insisted]);
         assert!(!turn.answered());
         assert_eq!(speak(&mut turn, 30), all[..2]);
         assert!(!turn.answered(), "they may only have said \"uh-huh\"");
