@@ -58,6 +58,21 @@ fn open(recorder: &Recorder, title: &Title) -> Sink {
     recorder.open(title, Box::new(begun(title.conversation_uuid)), RATE, Span::none())
 }
 
+/// How long the disk may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until the writers have come so far.
+async fn until(recorder: &Recorder, is_so: impl Fn() -> bool) {
+    let come = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+            // Who has the turn of every writer has waited for what they wrote.
+            drop(recorder.writers.acquire_many(WRITERS as u32).await.unwrap());
+        }
+    };
+    timeout(PATIENCE, come).await.unwrap();
+}
+
 /// The record of a call that nobody lived to end.
 pub(super) fn begun(conversation_uuid: Uuid) -> Conversation {
     Conversation {

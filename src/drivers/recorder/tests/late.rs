@@ -6,8 +6,6 @@ use crate::store::{
 };
 use serde_json::json;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// A database in which the record of a recorded call is kept as it was when that ended.
 struct World {
     folder: Folder,
@@ -97,15 +95,7 @@ async fn a_recording_is_listed_until_what_its_record_does_not_know_is_noted() {
     drop(sink);
     listing.safe();
     let whole = world.folder.0.join(broken.path.unwrap());
-    let closed = async {
-        while !whole.exists() {
-            tokio::task::yield_now().await;
-            // Who has the turn of every writer has waited for what they wrote.
-            drop(recorder.writers.acquire_many(WRITERS as u32).await.unwrap());
-        }
-        drop(recorder.writers.acquire_many(WRITERS as u32).await.unwrap());
-    };
-    timeout(PATIENCE, closed).await.unwrap();
+    until(&recorder, || whole.exists()).await;
     assert!(folder::entry(&world.folder.0, world.title.conversation_uuid).exists());
 }
 

@@ -133,12 +133,7 @@ async fn dies_recording(folder: &Path) {
             let mut sink = open(&recorder, &title("00000000-0000-0000-0000-0000000000ff"));
             (0..25).for_each(|n| sink.push(block(n)));
             let header = media::recording::wav::HEADER as u64;
-            let written = async {
-                while fs::metadata(&part).map_or(0, |about| about.len()) <= header {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            };
-            timeout(Duration::from_secs(20), written).await.unwrap();
+            until(&recorder, || fs::metadata(&part).is_ok_and(|about| about.len() > header)).await;
         });
     });
     tokio::task::spawn_blocking(move || process.join().unwrap()).await.unwrap();
