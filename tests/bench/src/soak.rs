@@ -40,8 +40,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 /// Rows of the page for what is measured …
 const PARTS: u32 = 6;
-/// … and before them for the warm-up, in which what the server keeps of its last calls fills up, and its allocator comes
-/// to the most that it needs at one time. Each is as long as one of the others.
+/// … and before them for the warm-up, in which what the server keeps of its last calls fills up. Each is as long as one of
+/// the others.
 const WARM_UP: u32 = 3;
 /// Memory is flat if it grows by less than this, percent an hour.
 const FLAT: f64 = 1.0;
@@ -371,11 +371,10 @@ A hundred calls in PCMU with packets of 20 ms, each with a TLS WebSocket of its 
 conversation as in [benchmarks.md](benchmarks.md). Every 12 s the oldest twenty are hung up and twenty are placed, so \
 that a call stays for a minute; in the warm-up every 6 s. Memory is VmRSS, each 5 s; its growth is the slope of the \
 least-squares line through all of it after the warm-up, and through the last half of that. In the warm-up the messages \
-of the last 1,000 calls come together (`trace.calls`), and the allocator comes to the most that the calls of each \
-thread need at one time, which it keeps: what they need swings, and its highest point is passed ever more rarely. \
-After that there is nothing that is to grow. A packet's distance is from the absolute grid of 20 ms that fits its \
-call best; it is late beyond 10 ms, three late ones of a call in a row are a burst. Missing are packets that were \
-left out or lost. A group counts in the row in which it ends, from 2 s after its last answer on.";
+of the last 1,000 calls come together (`trace.calls`); after that there is nothing that is to grow, and the allocator \
+gives back what calls leave behind. A packet's distance is from the absolute grid of 20 ms that fits its call best; it \
+is late beyond 10 ms, three late ones of a call in a row are a burst. Missing are packets that were left out or lost. \
+A group counts in the row in which it ends, from 2 s after its last answer on.";
 
 #[cfg(test)]
 mod tests {
