@@ -332,7 +332,8 @@ fn an_ack_without_an_answer_leaves_the_keys_as_they_were_and_a_refresh_tells_tho
     phone.hang_up()?;
     for hertz in [700.0, 1_100.0] {
         let heard = recorded(&stage, &ramal, hertz)?;
-        ensure!((16..=20).contains(&heard), "{heard} tenths of 20 at {hertz} Hz");
+        // What came late spoils some, or was made up for and is heard all the same.
+        ensure!((16..=24).contains(&heard), "{heard} tenths of 20 at {hertz} Hz");
     }
     ensure!(unauthentic(&stage, &ramal)? == 0, "{}", ramal.process);
     ramal.end()?;
