@@ -1,6 +1,6 @@
 //! What a secretary says about her agent at ElevenLabs.
-use crate::pcm;
-use media::{Audio, AudioFormat, Law, SampleRate};
+use crate::pcm::{self, Half};
+use media::{Audio, AudioFormat, Law, SampleRate, UtteranceId};
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// Where ElevenLabs listens.
@@ -143,11 +143,11 @@ impl Format {
         }
     }
 
-    /// Audio as it came. Half a sample at the end of PCM is none.
-    pub(super) fn read(self, bytes: Vec<u8>) -> Audio {
+    /// Audio of an utterance as it came, behind what the message before left of a sample of PCM.
+    pub(super) fn read(self, bytes: Vec<u8>, utterance: UtteranceId, half: &mut Half) -> Audio {
         match self {
             Self::Ulaw => Audio::G711 { law: Law::Mu, bytes },
-            Self::Pcm(rate) => Audio::Pcm(pcm::read(rate, &bytes)),
+            Self::Pcm(rate) => Audio::Pcm(pcm::read(rate, &half.join(utterance, bytes))),
         }
     }
 }

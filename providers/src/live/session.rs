@@ -21,6 +21,7 @@ use crate::{
     },
     outbox::Outbox,
     past::{Next, Past},
+    pcm::Half,
 };
 use media::{Audio, Heard, Speech, UtteranceId};
 use std::{
@@ -72,6 +73,8 @@ pub struct Session {
     outbox: Outbox,
     events: VecDeque<Event>,
     stream: Stream,
+    /// Of the audio that came last in this session, where it is PCM.
+    half: Half,
     /// What the caller said of late, and when it counts as all: the server tells no end of it.
     said: Option<(String, Instant)>,
     tools: Tools,
@@ -104,6 +107,7 @@ impl Session {
             outbox,
             events: VecDeque::new(),
             stream: Stream::new(),
+            half: Half::default(),
             said: None,
             tools: Tools::default(),
             delegations: BTreeMap::new(),
@@ -153,6 +157,7 @@ impl Session {
     /// The session is over: what is certain of it is told.
     fn leave(&mut self, now: Instant) {
         self.meter(now, Duration::ZERO);
+        self.half = Half::default();
         if let Some(utterance) = self.stream.end() {
             self.events.push_back(Event::UtteranceDone(utterance));
         }

@@ -221,6 +221,33 @@ impl Player {
     }
 }
 
+/// Where a message ends is the server's affair.
+#[test]
+fn pcm_that_is_cut_within_a_sample_is_no_noise_and_the_next_session_begins_with_a_whole_one() {
+    let heard = |player: &mut Player, part: &[u8]| -> Vec<i16> {
+        let delta = base64_simd::STANDARD.encode_to_string(part);
+        player.server(json!({"type": "session.output_audio.delta", "delta": delta}));
+        let samples = player.events().into_iter().filter_map(|event| {
+            let Event::Audio { audio: Audio::Pcm(frame), .. } = event else { return None };
+            Some(frame.samples)
+        });
+        samples.flatten().collect()
+    };
+    let mut player = Player::new(Config { format: Format::Pcm, ..config() });
+    player.started();
+    // Below 128 it would be silence.
+    let bytes: Vec<u8> = (200..680_i16).flat_map(i16::to_le_bytes).collect();
+    let samples: Vec<i16> = bytes.chunks(321).flat_map(|part| heard(&mut player, part)).collect();
+    assert_eq!(samples, (200..680).collect::<Vec<i16>>());
+
+    player.wait(Duration::from_secs(61));
+    assert_eq!(heard(&mut player, &[7]), [0; 0]);
+    player.server(json!({"type": "session.closed", "event_id": "e", "reason": "expired"}));
+    assert!(player.events().contains(&Event::Reconnect));
+    player.started();
+    assert_eq!(heard(&mut player, &bytes[..4]), [200, 201]);
+}
+
 /// An answer that is not begun, or not ended, is asked for in the session that follows, unless that hears the question.
 #[test]
 fn what_an_expired_session_owed_is_asked_for_in_the_next() {

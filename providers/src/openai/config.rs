@@ -1,6 +1,9 @@
 //! What a secretary says about its OpenAI Realtime conversation.
-use crate::{dialect::Tool, pcm};
-use media::{Audio, AudioFormat, Law, SampleRate};
+use crate::{
+    dialect::Tool,
+    pcm::{self, Half},
+};
+use media::{Audio, AudioFormat, Law, SampleRate, UtteranceId};
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// Where OpenAI listens.
@@ -161,11 +164,11 @@ impl Format {
         }
     }
 
-    /// Audio as it came. Half a sample at the end of PCM is none.
-    pub(crate) fn read(self, bytes: Vec<u8>) -> Audio {
+    /// Audio of an utterance as it came, behind what the message before left of a sample of PCM.
+    pub(crate) fn read(self, bytes: Vec<u8>, utterance: UtteranceId, half: &mut Half) -> Audio {
         match self {
             Self::G711(law) => Audio::G711 { law, bytes },
-            Self::Pcm => Audio::Pcm(pcm::read(SampleRate::HZ_24000, &bytes)),
+            Self::Pcm => Audio::Pcm(pcm::read(SampleRate::HZ_24000, &half.join(utterance, bytes))),
         }
     }
 }

@@ -110,11 +110,7 @@ impl Session {
         let duration = self.output.duration_of(bytes.len());
         match self.spoken.audio(chunk.event_id, duration, now) {
             Some(utterance) => {
-                let bytes = match self.output {
-                    Format::Pcm(_) => self.half.join(utterance, bytes),
-                    Format::Ulaw => bytes,
-                };
-                let audio = self.output.read(bytes);
+                let audio = self.output.read(bytes, utterance, &mut self.half);
                 self.events.push_back(Event::Audio { utterance, audio });
             }
             None => self.counters.stale = self.counters.stale.saturating_add(1),

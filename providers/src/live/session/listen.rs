@@ -12,12 +12,15 @@ use crate::{
     },
     past::{GO_ON, Next},
 };
+use media::UtteranceId;
 use std::time::{Duration, Instant};
 
 /// Words of the caller that are followed by none for so long are all of a turn.
 const SETTLED: Duration = Duration::from_secs(1);
 /// Unknown kinds told apart, and delegations; beyond it they are only counted.
 const REMEMBERED: usize = 32;
+/// The server's audio is one stream, and it is we who make utterances of it: half a sample belongs to what comes next.
+const STREAM: UtteranceId = UtteranceId(0);
 /// What a model is told that wants something done, where nothing can be done.
 const NOTHING_TO_CALL: &str = "There is nobody here who could do that. Tell the caller so, and go on.";
 
@@ -129,7 +132,7 @@ impl Session {
             return;
         }
         self.end_utterance(now);
-        let audio = self.config.format.read(bytes);
+        let audio = self.config.format.read(bytes, STREAM, &mut self.half);
         match self.stream.take(&audio, now) {
             Piece::Open(utterance) => {
                 // The model begins to answer: what the caller said before is all of it. What is told later is late.

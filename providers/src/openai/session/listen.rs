@@ -3,7 +3,6 @@ use super::{Phase, REMEMBERED, Session};
 use crate::{
     dialect::{Event, FailureKind, Respond, ToolCallId, Usage},
     openai::{
-        config::Format,
         fault::{self, Fault},
         memory,
         response::{Created, Plan},
@@ -311,11 +310,7 @@ impl Session {
             return;
         }
         self.spoken.receive(utterance, bytes.len());
-        let bytes = match self.config.format {
-            Format::Pcm => self.half.join(utterance, bytes),
-            Format::G711(_) => bytes,
-        };
-        let audio = self.config.format.read(bytes);
+        let audio = self.config.format.read(bytes, utterance, &mut self.half);
         self.events.push_back(Event::Audio { utterance, audio });
     }
 
