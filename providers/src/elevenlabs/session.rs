@@ -55,8 +55,13 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Unconnected,
-    AwaitingMetadata { by: Instant },
-    Ready,
+    AwaitingMetadata {
+        by: Instant,
+    },
+    Ready {
+        /// When the agent is next told that the caller is there, while the call is on hold.
+        stirs_at: Option<Instant>,
+    },
     Over,
 }
 
@@ -92,8 +97,6 @@ pub struct Session {
     /// Of the audio that came last, where it is PCM.
     half: Half,
     caller: Caller,
-    /// When it is next told that the caller is there, while the call is on hold.
-    stirs_at: Option<Instant>,
     talked: Talked,
     tools: Tools,
     meter: Option<Meter>,
@@ -116,7 +119,6 @@ impl Session {
             spoken: Spoken::default(),
             half: Half::default(),
             caller: Caller::default(),
-            stirs_at: None,
             talked: Talked::NotYet,
             tools: Tools::default(),
             meter: None,
@@ -177,7 +179,7 @@ impl Session {
     /// Somebody is there.
     fn stir(&mut self, now: Instant) {
         self.outbox.push_control(ClientEvent::UserActivity.to_text());
-        self.stirs_at = Some(now + STIRS_EVERY);
+        self.phase = Phase::Ready { stirs_at: Some(now + STIRS_EVERY) };
     }
 
     /// What another provider's conversation left becomes what the agent knows.
@@ -252,7 +254,8 @@ impl Dialect for Session {
     fn handle_disconnected(&mut self, how: Disconnect, now: Instant) {
         let ended_by_agent = matches!(&how, Disconnect::Closed(Some((1000, _))));
         let failure = fault::disconnected(how, self.talked);
-        if self.phase == Phase::Ready && ended_by_agent && failure.kind == FailureKind::Connection {
+        let was_ready = matches!(self.phase, Phase::Ready { .. });
+        if was_ready && ended_by_agent && failure.kind == FailureKind::Connection {
             // The agent hung up, which it tells by closing: what it said last is still to be heard.
             self.agent_done();
             let id = ToolCallId("close".to_owned());
@@ -295,9 +298,10 @@ impl Dialect for Session {
     }
 
     fn handle_line(&mut self, line: Line, now: Instant) {
+        let Phase::Ready { .. } = self.phase else { return };
         match line {
-            Line::Held if self.phase == Phase::Ready => self.stir(now),
-            Line::Held | Line::Open => self.stirs_at = None,
+            Line::Held => self.stir(now),
+            Line::Open => self.phase = Phase::Ready { stirs_at: None },
         }
     }
 
@@ -367,7 +371,9 @@ impl Dialect for Session {
         if let Some(utterance) = self.spoken.overdue(now) {
             self.events.push_back(Event::UtteranceDone(utterance));
         }
-        if self.phase == Phase::Ready && self.stirs_at.is_some_and(|at| at <= now) {
+        if let Phase::Ready { stirs_at: Some(at) } = self.phase
+            && at <= now
+        {
             self.stir(now);
         }
     }
@@ -383,9 +389,9 @@ impl Dialect for Session {
     fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         match self.phase {
             Phase::AwaitingMetadata { by } => Some((by, "elevenlabs session ready")),
-            Phase::Ready => {
+            Phase::Ready { stirs_at } => {
                 let speech = self.spoken.deadline().map(|deadline| (deadline, "more speech of the agent"));
-                let stirs = self.stirs_at.map(|at| (at, "elevenlabs caller on hold"));
+                let stirs = stirs_at.map(|at| (at, "elevenlabs caller on hold"));
                 speech.into_iter().chain(stirs).min()
             }
             Phase::Unconnected | Phase::Over => None,

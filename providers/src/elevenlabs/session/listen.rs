@@ -87,7 +87,7 @@ impl Session {
             self.outbox.resize(limits(&self.config, hears));
         }
         (self.input, self.output) = (hears, speaks);
-        self.phase = Phase::Ready;
+        self.phase = Phase::Ready { stirs_at: None };
         self.outbox.open();
         let receipt = metadata.conversation_id.as_deref().and_then(|conversation| self.receipt(conversation));
         self.events.extend(receipt.map(Event::Receipt));
@@ -98,9 +98,7 @@ impl Session {
     }
 
     fn audio(&mut self, chunk: &AudioChunk<'_>, now: Instant) {
-        if self.phase != Phase::Ready {
-            return self.malformed("audio before the conversation began");
-        }
+        let Phase::Ready { .. } = self.phase else { return self.malformed("audio before the conversation began") };
         let Ok(bytes) = base64_simd::STANDARD.decode_to_vec(chunk.audio_base_64.as_bytes()) else {
             return self.malformed("audio that is not base64");
         };
