@@ -20,7 +20,7 @@ use crate::{
     prompt::Prompt,
 };
 use gain::Gain;
-use queued::Queued;
+use queued::{More, Queued};
 
 /// Utterances whose end is remembered, so that their late audio is recognised as stale.
 const REMEMBERED: usize = 256;
@@ -160,14 +160,11 @@ impl Playout {
             }
         };
         let Some(queued) = self.utterances.get_mut(index) else { return };
-        if queued.finished {
+        if queued.more != More::Awaited {
             self.dropped += audio.duration();
-            return;
-        }
-        if queued.refused {
-            // There may be room again, but this would follow a hole.
-            self.dropped += audio.duration();
-            self.overflowed += audio.duration();
+            if queued.more == More::Refused {
+                self.overflowed += audio.duration(); // also where there is room again
+            }
             return;
         }
         let before = queued.heard().queued;
@@ -179,7 +176,7 @@ impl Playout {
         }
         let accepted = queued.heard().queued.saturating_sub(before);
         // The resampler keeps a few milliseconds back until the utterance is finished; only a full queue drops.
-        if queued.refused {
+        if queued.more == More::Refused {
             let refused = audio.duration().saturating_sub(accepted);
             self.dropped += refused;
             self.overflowed += refused;
@@ -219,7 +216,7 @@ impl Playout {
         let followed = self.utterances.len() > 1;
         let front = self.utterances.front_mut()?;
         let waiting = front.line.len();
-        let ends = front.finished || front.refused || followed;
+        let ends = front.more != More::Awaited || followed;
         let complete = waiting >= self.frame || ends || self.waited >= PATIENCE;
         if waiting == 0 || !complete {
             self.waited += u32::from(waiting > 0);
@@ -358,7 +355,7 @@ impl Playout {
     fn retire(&mut self) {
         while let Some(front) = self.utterances.front()
             && front.line.len() == 0
-            && (front.finished || self.utterances.len() > 1)
+            && (front.more == More::Finished || self.utterances.len() > 1)
         {
             let heard = front.heard();
             self.utterances.pop_front();

@@ -21,6 +21,16 @@ pub(super) fn breaks_off(audio: &Audio) -> bool {
     line::end(audio).unsigned_abs() > CLICK
 }
 
+/// Whether more of an utterance is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Awaited,
+    /// Some of it did not fit: it ends there, since what came behind that would follow a hole.
+    Refused,
+    /// Its provider has said all.
+    Finished,
+}
+
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) utterance: UtteranceId,
@@ -31,13 +41,11 @@ pub(super) struct Queued {
     accepted: usize,
     /// What was counted before the call's codec changed.
     before: Before,
-    pub(super) finished: bool,
+    pub(super) more: More,
     /// How many samples fade at its end, once that is near.
     ending: Option<usize>,
     /// It fell silent in mid-sound, or went down to so much of its volume: what comes next rises out of that.
     pub(super) rises: Option<f32>,
-    /// Some of it did not fit: it ends there.
-    pub(super) refused: bool,
     /// For audio of another rate than the line's; it carries the filter's past from push to push.
     resampler: Option<Resampler>,
     /// Of what comes out of it: the silence it begins with, where that would be a hole in what is said.
@@ -71,10 +79,9 @@ impl Queued {
             played: 0,
             accepted: 0,
             before: Before::default(),
-            finished: false,
+            more: More::Awaited,
             ending: None,
             rises: None,
-            refused: false,
             resampler: None,
             early: 0,
             runs: VecDeque::new(),
@@ -128,7 +135,7 @@ impl Queued {
 
     /// No more will come.
     pub(super) fn finish(&mut self) {
-        self.finished = true;
+        self.more = More::Finished;
         self.settle();
     }
 
@@ -196,7 +203,7 @@ impl Queued {
         let (heard, waiting) = (self.heard(), self.line.len());
         let waiting_for = self.line.rate().duration_of(waiting);
         let rest = self.line.take(waiting);
-        let finished = self.finished;
+        let finished = self.more == More::Finished;
         self.before = Before { played: heard.played, queued: heard.queued.saturating_sub(waiting_for) };
         (self.line, self.played, self.accepted) = (Line::new(codec), 0, 0);
         self.push(&rest, waiting_for + Duration::from_millis(1));
@@ -239,7 +246,7 @@ impl Queued {
     fn count(&mut self, offered: usize, accepted: usize) {
         self.accepted += accepted;
         if accepted < offered {
-            self.refused = true;
+            self.more = More::Refused;
             self.resampler = None; // what it keeps back is of what did not fit
         }
     }
