@@ -130,10 +130,7 @@ impl Playout {
     pub fn give_way(&mut self) {
         self.interrupt();
         self.fade.clear();
-        let sounded = std::mem::take(&mut self.sounding);
-        if let Some(front) = self.utterances.front_mut() {
-            front.rises = front.rises.or((sounded && front.has_begun()).then_some(0.0));
-        }
+        self.break_off();
     }
 
     /// A sentence that is to be played has been encoded, for the codec, packet time and receiver of this call.
@@ -259,10 +256,7 @@ impl Playout {
         if tail == Tail::Fade && self.sounding {
             self.fade = self.fading(self.gain);
         }
-        if let Some(front) = self.utterances.front_mut() {
-            front.rises = front.rises.or((self.sounding && front.has_begun()).then_some(0.0));
-        }
-        self.sounding = false;
+        self.break_off();
         self.paused = true;
     }
 
@@ -338,12 +332,21 @@ impl Playout {
         frames.map(|audio| Taken { audio, utterance, first: false, packet: None }).collect()
     }
 
+    /// What sounds falls silent.
+    fn break_off(&mut self) {
+        if std::mem::take(&mut self.sounding)
+            && let Some(front) = self.utterances.front_mut()
+        {
+            front.break_off();
+        }
+    }
+
     /// Nothing of the utterance in front comes in time. Where silence would click, what was heard last goes on backwards,
     /// down to nothing, and counts as nothing; what comes next rises.
     fn starve(&mut self) -> Option<Taken> {
         let front = self.utterances.front_mut().filter(|front| front.has_begun())?;
-        front.rises = front.rises.or(Some(0.0));
-        let last = self.last.take().filter(queued::breaks_off)?;
+        front.break_off();
+        let last = self.last.take().filter(queued::clicks_behind)?;
         let length = self.codec.sample_rate().samples_in(FADE).min(self.frame);
         let audio = line::continued(last, front.line.take(0), length);
         let mut audio = line::reshape(audio, |samples, _| Gain::FULL.fade_out(samples));

@@ -17,7 +17,7 @@ use crate::{
 const CLICK: u16 = 256;
 
 /// Whether silence right behind this would click.
-pub(super) fn breaks_off(audio: &Audio) -> bool {
+pub(super) fn clicks_behind(audio: &Audio) -> bool {
     line::end(audio).unsigned_abs() > CLICK
 }
 
@@ -131,6 +131,13 @@ impl Queued {
     /// What waits is to be encoded anew.
     pub(super) fn forget_packets(&mut self) {
         self.runs.clear();
+    }
+
+    /// It falls silent in its middle: what comes next rises out of that.
+    pub(super) fn break_off(&mut self) {
+        if self.has_begun() {
+            self.rises.get_or_insert(0.0);
+        }
     }
 
     /// No more will come.
