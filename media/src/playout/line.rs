@@ -156,10 +156,7 @@ pub(super) fn frames(audio: Audio, count: usize) -> Vec<Audio> {
 /// Silence of `count` samples added at the end.
 pub(super) fn pad(audio: &mut Audio, count: usize) {
     match audio {
-        Audio::G711 { law, bytes } => {
-            let silence = g711::encode(*law, &[0]).first().copied().unwrap_or_default();
-            bytes.resize(bytes.len() + count, silence);
-        }
+        Audio::G711 { law, bytes } => bytes.resize(bytes.len() + count, g711::silence(*law)),
         Audio::Pcm(frame) => frame.samples.resize(frame.samples.len() + count, 0),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     dtmf::{self, Means, Step},
     playout::Playout,
     rtp,
-    sdp::{Direction, Negotiated},
+    sdp::Negotiated,
 };
 
 /// Packets of the past that an encoder must know to go on where others were sent in its place: with five it makes what it
@@ -94,22 +94,21 @@ impl Downlink {
         if media.direction != self.media.direction {
             self.pause = Pause::default(); // a hold is over, or begins: noise is told anew
         }
-        let sent = self.sends();
-        self.media = media.clone();
-        if self.sends() != sent {
+        if media.direction.sends() != self.sends() {
             self.playout.give_way();
         }
+        self.media = media.clone();
         self.after_silence = true;
     }
 
     /// Whether RTP is sent at all: not while the peer put us on hold.
     pub(super) fn sends(&self) -> bool {
-        sends(self.media.direction)
+        self.media.direction.sends()
     }
 
     /// What ends the key that is being pressed, if by `media` nothing is sent any more: as was agreed on before that.
     pub(super) fn end_press(&mut self, media: &Negotiated) -> Vec<Vec<u8>> {
-        if !self.sends() || sends(media.direction) {
+        if !self.sends() || media.direction.sends() {
             return Vec::new();
         }
         let ends = self.digits.break_off(self.pace.ptime(), self.means());
@@ -315,11 +314,6 @@ impl Downlink {
     fn ticks_per_slot(&self) -> u32 {
         self.media.codec.ticks_in(self.pace.ptime())
     }
-}
-
-/// Whether RTP is sent in this direction.
-const fn sends(direction: Direction) -> bool {
-    matches!(direction, Direction::SendRecv | Direction::SendOnly)
 }
 
 fn pcm(rate: SampleRate, samples: Vec<i16>) -> Audio {
