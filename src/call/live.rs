@@ -1,6 +1,7 @@
 //! A call with audio: who speaks, who may interrupt, and what a tool call leads to.
 mod budget;
 mod handover;
+mod hold;
 mod keys;
 pub mod lookup;
 mod notice;
@@ -606,14 +607,7 @@ impl Live {
     }
 
     fn renegotiate(&mut self, negotiated: sdp::Negotiated, desk: &mut Desk, now: Instant) {
-        let hold = Hold::of(negotiated.direction);
-        if std::mem::replace(&mut self.hold, hold) != hold {
-            desk.emit(Event::Hold(hold));
-            self.tell_line(now);
-            if hold == Hold::Resumed {
-                self.off_hold(desk, now);
-            }
-        }
+        self.agreed_on(Hold::of(negotiated.direction), desk, now);
         // A refresh of the session (RFC 4028 §7.4) disturbs nothing.
         if self.negotiated != negotiated {
             self.negotiated = negotiated.clone();
@@ -629,11 +623,6 @@ impl Live {
     /// Nobody's words play, and no utterance is still being made.
     fn is_silent(&self) -> bool {
         self.open.is_none() && self.media.playing().is_none_or(Tones::has)
-    }
-
-    /// Whether the peer holds the call.
-    pub(super) fn is_held(&self) -> bool {
-        self.hold == Hold::Held
     }
 
     /// The caller is ours to listen to.

@@ -87,16 +87,16 @@ impl Live {
         self.on_typed(typed, desk, now)
     }
 
-    /// What was typed is complete when no more came in time. Who holds the call can press nothing.
+    /// What was typed is complete when no more came in time.
     pub(super) fn mind_typed(&mut self, desk: &mut Desk, now: Instant) -> Flow {
-        if self.is_held() {
+        if self.typed_by().is_none_or(|(by, _)| by > now) {
             return GO_ON;
         }
         let typed = self.keypad.handle_timeout(now);
         self.on_typed(typed, desk, now)
     }
 
-    /// When that is.
+    /// When that is; never while the call is held, as nothing can be pressed.
     pub(super) fn typed_by(&self) -> Option<(Instant, &'static str)> {
         let complete = self.keypad.deadline().filter(|_| !self.is_held())?;
         Some((complete, "next key of an entry"))

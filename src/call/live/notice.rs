@@ -1,6 +1,6 @@
 //! The caller is told that the call is recorded. Until they have heard it, nothing of theirs is on the tape; what is
 //! said to them is, and so is the notice. Who takes the call over heard nothing of it, and is told as well.
-use super::{Desk, Event, Hold, Live, Phase, Tones};
+use super::{Desk, Event, Live, Phase, Tones};
 use media::Heard;
 use providers::Note;
 use std::time::{Duration, Instant};
@@ -166,7 +166,7 @@ impl Live {
 
     /// Whether something may be said now that answers nobody.
     fn has_room(&self, desk: &Desk, now: Instant) -> bool {
-        let talking = matches!(self.phase, Phase::Talking) && self.hold == Hold::Resumed && self.can_speak();
+        let talking = matches!(self.phase, Phase::Talking) && !self.is_held() && self.can_speak();
         let quiet = self.is_silent() && !self.speaking && !self.kept.in_turn();
         let awaited = self.unanswered.is_some_and(|since| now < since + desk.settings.ladder.answer);
         talking && quiet && !awaited && !self.debt.is_owed()

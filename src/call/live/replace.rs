@@ -396,7 +396,7 @@ impl Live {
                 }
                 Way::Waiting { .. } | Way::Connecting { .. } => GO_ON,
             },
-            Assistant::Present if !self.is_held() && self.debt.deadline().is_some_and(|by| by <= now) => {
+            Assistant::Present if self.answer_by().is_some_and(|by| by <= now) => {
                 let attentive = matches!(self.phase, Phase::Talking);
                 self.debt.begun();
                 let speaks = self.media.playing().is_some_and(|what| !Tones::has(what));
@@ -416,11 +416,14 @@ impl Live {
                 Way::Waiting { until } => (until, "provider is tried again"),
                 Way::Connecting { by, .. } => (by, "replacement ready"),
             }),
-            // Nobody hears an answer while the call is held.
-            Assistant::Present if self.is_held() => None,
-            Assistant::Present => self.debt.deadline().map(|by| (by, "answer of the provider")),
+            Assistant::Present => self.answer_by().map(|by| (by, "answer of the provider")),
             Assistant::Gone { .. } => None,
         }
+    }
+
+    /// When an answer has been waited for long enough; never while the call is held, as nobody would hear it.
+    fn answer_by(&self) -> Option<Instant> {
+        self.debt.deadline().filter(|_| !self.is_held())
     }
 
     /// The caller who waits for a provider hears that somebody is there.

@@ -1,6 +1,6 @@
 //! Two soft tones tell whoever waits for an answer that it is being made. They are nobody's words: they settle nothing that
 //! is owed, are in no transcript and in no latency, and give way to whoever speaks.
-use super::{Hold, Live};
+use super::Live;
 use crate::call::numbered::Seat;
 use media::{Audio, Frame, SampleRate, UtteranceId};
 use std::{
@@ -49,8 +49,9 @@ impl Live {
         if self.tones_at().is_none_or(|at| at > now) {
             return;
         }
+        let unfit = self.open.is_some() || self.media.playing().is_some() || self.speaking || self.is_held();
         let tones = &mut self.filler.tones;
-        if self.open.is_some() || self.media.playing().is_some() || self.speaking || self.hold == Hold::Held {
+        if unfit {
             return tones.put_off(now);
         }
         tones.not_before = Some(now + AGAIN);

@@ -1,7 +1,6 @@
 //! Whose turn it is to speak: what becomes of the assistant when the caller is heard.
 use super::{DIP, Desk, Event, Fate, Live, Phase};
 use media::Speech;
-use providers::Line;
 use std::time::Instant;
 
 impl Live {
@@ -67,20 +66,6 @@ impl Live {
         if let Some(speech) = withheld.filter(|_| self.hears()) {
             self.provider.handle_speech(speech, now);
         }
-    }
-
-    /// A provider that minds how long a caller says nothing is to know whether anybody hears anybody.
-    pub(in crate::call) fn tell_line(&mut self, now: Instant) {
-        let line = if self.is_held() { Line::Held } else { Line::Open };
-        self.provider.handle_line(line, now);
-    }
-
-    /// The caller holds the call no more. What they could not do meanwhile has its whole time again, and so has an answer
-    /// that they could not hear.
-    pub(super) fn off_hold(&mut self, desk: &Desk, now: Instant) {
-        self.keypad.wait_anew(now);
-        self.wait_for_keys(desk, now);
-        self.debt.put_off(now + desk.settings.ladder.answer);
     }
 
     /// Whether the caller has stopped for our detector as well, whose last voice was then: servers tell of every dip, and
