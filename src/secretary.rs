@@ -457,28 +457,22 @@ impl Checked {
         if let Some(extension) = row.extension.as_deref().map(str::trim).filter(|e| !e.is_empty()) {
             destination(extension).map_err(|problem| ("extension", problem))?;
         }
-        let silence = match row.silence_duration_ms {
-            None => DEFAULT_SILENCE,
-            ms => Duration::from_millis(within("silence_duration_ms", ms, 0, 100..=10_000)?.into()),
-        };
+        let silence = within("silence_duration_ms", row.silence_duration_ms, 100..=10_000)?;
         let transfer_rules = transfer_rules(row.transfer_rules.as_deref())?;
-        let seconds = within("max_duration_seconds", row.max_duration_seconds, 300, 1..=MAX_DURATION_SECONDS)?;
+        let seconds = within("max_duration_seconds", row.max_duration_seconds, 1..=MAX_DURATION_SECONDS)?;
         Ok(Self {
             processing_mode: processing_mode(row.processing_mode.as_deref())?,
             provider_config: provider_config(row.provider_config.as_deref(), warnings)?,
             voice_settings: voice_settings(row.voice_settings.as_deref())?,
             vad_threshold: vad_threshold(row.vad_threshold)?,
-            silence,
+            silence: silence.map_or(DEFAULT_SILENCE, |ms| Duration::from_millis(ms.into())),
             functions: functions(row.functions_config.as_deref())?,
             rag_collection_id: collection(row.rag_collection_id.as_deref())?,
             keys: keys::read(row.dtmf_menu.as_deref(), &transfer_rules)?,
             transfer_rules,
-            max_duration: Duration::from_secs(seconds.into()),
-            max_turns: within("max_turns", row.max_turns, 50, 1..=MAX_TURNS)?,
-            max_concurrent_calls: match row.max_concurrent_calls {
-                None => None,
-                most => Some(within("max_concurrent_calls", most, 0, 0..=MAX_CALLS)?),
-            },
+            max_duration: Duration::from_secs(seconds.unwrap_or(300).into()),
+            max_turns: within("max_turns", row.max_turns, 1..=MAX_TURNS)?.unwrap_or(50),
+            max_concurrent_calls: within("max_concurrent_calls", row.max_concurrent_calls, 0..=MAX_CALLS)?,
         })
     }
 }
@@ -502,14 +496,12 @@ fn words(text: Option<String>) -> Option<String> {
 fn within(
     column: &'static str,
     value: Option<i32>,
-    default: u32,
     allowed: std::ops::RangeInclusive<i32>,
-) -> Result<u32, Refused> {
-    let Some(value) = value else { return Ok(default) };
-    u32::try_from(value)
-        .ok()
-        .filter(|_| allowed.contains(&value))
-        .ok_or_else(|| (column, format!("{value} is outside {} to {}", allowed.start(), allowed.end())))
+) -> Result<Option<u32>, Refused> {
+    let Some(value) = value else { return Ok(None) };
+    let checked = u32::try_from(value).ok().filter(|_| allowed.contains(&value));
+    let refusal = || (column, format!("{value} is outside {} to {}", allowed.start(), allowed.end()));
+    checked.ok_or_else(refusal).map(Some)
 }
 
 fn vad_threshold(value: Option<f64>) -> Result<f32, Refused> {
