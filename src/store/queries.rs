@@ -89,6 +89,39 @@ const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uui
     $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
     on conflict (conversation_uuid) do nothing";
 
+/// One statement of a transaction, as `keep_share!` is: how many rows it wrote.
+macro_rules! keep_conversation {
+    ($executor:expr, $id:ident, $conversation:expr) => {{
+        let c: &Conversation = $conversation;
+        sqlx::query(SAVE)
+            .bind($id(c.conversation_uuid))
+            .bind($id(c.domain_uuid))
+            .bind(c.secretary_realtime_uuid.map($id))
+            .bind(clipped(&c.call_uuid, 255))
+            .bind(clipped(&c.caller_id, 100))
+            .bind(clipped(&c.destination, 100))
+            .bind(c.started_at)
+            .bind(c.ended_at)
+            .bind(whole(c.duration().as_secs()))
+            .bind(whole(c.total_turns() as u64))
+            .bind(c.average_latency().map(milliseconds))
+            .bind(Json(c.transcript()))
+            .bind(c.outcome.as_str())
+            .bind(c.transfer_destination.as_deref().map(|text| clipped(text, 100)))
+            .bind(whole(c.input_tokens))
+            .bind(whole(c.output_tokens))
+            .bind(c.audio.as_secs_f64())
+            .bind(c.estimated_cost.dollars())
+            .bind(c.recording.as_ref().map(Json))
+            .bind(c.media_quality.as_ref().map(Json))
+            .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
+            .bind(c.words())
+            .execute($executor)
+            .await?
+            .rows_affected()
+    }};
+}
+
 /// Only what a server finished that another had recorded says so of its recording.
 const UNMAKE: &str = "delete from v_voice_conversations_realtime where conversation_uuid = $1 and domain_uuid = $2 \
     and outcome = 'failed' and jsonb_typeof(recording) = 'object' and recording ->> 'problem' = $3";
@@ -194,41 +227,13 @@ impl Store for Sql {
             let unmake = if matches!(self, Self::Sqlite(_)) { UNMAKE_OF_SQLITE } else { UNMAKE };
             on_pool!(self, |pool, id| {
                 let (c, spending, ended) = (conversation, Spending::from(conversation), None);
-                let (mut transaction, mut saved) = (pool.begin().await?, 0);
-                for _ in 0..2 {
-                    let saving = sqlx::query(SAVE)
-                        .bind(id(c.conversation_uuid))
-                        .bind(id(c.domain_uuid))
-                        .bind(c.secretary_realtime_uuid.map(id))
-                        .bind(clipped(&c.call_uuid, 255))
-                        .bind(clipped(&c.caller_id, 100))
-                        .bind(clipped(&c.destination, 100))
-                        .bind(c.started_at)
-                        .bind(c.ended_at)
-                        .bind(whole(c.duration().as_secs()))
-                        .bind(whole(c.total_turns() as u64))
-                        .bind(c.average_latency().map(milliseconds))
-                        .bind(Json(c.transcript()))
-                        .bind(c.outcome.as_str())
-                        .bind(c.transfer_destination.as_deref().map(|text| clipped(text, 100)))
-                        .bind(whole(c.input_tokens))
-                        .bind(whole(c.output_tokens))
-                        .bind(c.audio.as_secs_f64())
-                        .bind(c.estimated_cost.dollars())
-                        .bind(c.recording.as_ref().map(Json))
-                        .bind(c.media_quality.as_ref().map(Json))
-                        .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
-                        .bind(c.words())
-                        .execute(&mut *transaction)
-                        .await?;
-                    saved = saving.rows_affected();
-                    if saved > 0 || c.is_made_up() {
-                        break;
-                    }
+                let mut transaction = pool.begin().await?;
+                let mut saved = keep_conversation!(&mut *transaction, id, c);
+                if saved == 0 && !c.is_made_up() {
                     // Another server was first, and took the recording for that of one that was gone for ever.
                     let query = sqlx::query(unmake).bind(id(c.conversation_uuid)).bind(id(c.domain_uuid)).bind(KILLED);
-                    if query.execute(&mut *transaction).await?.rows_affected() == 0 {
-                        break;
+                    if query.execute(&mut *transaction).await?.rows_affected() > 0 {
+                        saved = keep_conversation!(&mut *transaction, id, c);
                     }
                 }
                 // Another record of the same call says no more of its usage than it says of the call.
