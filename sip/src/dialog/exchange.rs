@@ -91,9 +91,7 @@ impl Leg {
             self.reply(&served, refusal, core, now);
             return;
         }
-        self.dialog.come_by(&request.headers, served.came_by);
-        self.dialog.retarget(&request.headers, core, now);
-        self.learn(&request.headers, None);
+        self.follow(request, served.came_by, core, now);
         if method == OfferMethod::Invite {
             self.reply(&served, Reply::new(StatusCode::TRYING), core, now);
         }

@@ -10,6 +10,7 @@ use crate::{
     endpoint::core::{ALLOW, Core, Purpose, Reply, SUPPORTED, Served},
     leg::{OfferMethod, TerminatedBy},
     message::{Headers, Method, Name, Request, StatusCode},
+    transport::Hop,
 };
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,13 @@ impl Leg {
         self.described.settle(None, sdp);
     }
 
+    /// An INVITE or UPDATE of the peer, which came this way, is taken: it says where the peer is, and what it knows.
+    pub(super) fn follow(&mut self, request: &Request, came_by: Hop, core: &mut Core, now: Instant) {
+        self.dialog.come_by(&request.headers, came_by);
+        self.dialog.retarget(&request.headers, core, now);
+        self.learn(&request.headers, None);
+    }
+
     /// A 200 to an INVITE or UPDATE of the peer, with these terms of the session timer.
     pub(super) fn accepting(&self, terms: Option<Terms>) -> Reply {
         let contact = self.dialog.contact();
@@ -81,9 +89,7 @@ impl Leg {
             (_, Exchange::Theirs { method: OfferMethod::Update, .. }) => busy(core),
             (_, _) => match self.timer.asked(&request.headers) {
                 Ok(terms) => {
-                    self.dialog.come_by(&request.headers, served.came_by);
-                    self.dialog.retarget(&request.headers, core, now);
-                    self.learn(&request.headers, None);
+                    self.follow(request, served.came_by, core, now);
                     self.timer.grant(terms, now);
                     self.accepting(terms)
                 }

@@ -84,7 +84,8 @@ pub(crate) struct Served {
     pub(crate) cseq: u32,
     /// How it came.
     pub(crate) came_by: Hop,
-    hop: Hop,
+    /// How answers to it go.
+    back: Hop,
     /// Where the peer listens, should its connection be gone by the time we answer (RFC 3261 §18.2.2).
     sent_by: Option<SocketAddr>,
     echo: Headers,
@@ -100,7 +101,7 @@ impl Served {
             id,
             cseq: request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             came_by: hop,
-            hop: response_hop(&request.headers, hop),
+            back: response_hop(&request.headers, hop),
             sent_by: request.headers.via().and_then(|via| via.sent_by_address(hop.transport)),
             echo: Response::answering(&request.headers, StatusCode::OK).headers,
             record_route,
@@ -245,10 +246,10 @@ impl Core {
 
     /// A response goes back on the connection of its request while there is one.
     fn response_hop(&self, served: &Served) -> Hop {
-        let gone = served.hop.transport.is_reliable() && !self.streams.contains_key(&served.hop);
+        let gone = served.back.transport.is_reliable() && !self.streams.contains_key(&served.back);
         match served.sent_by.filter(|_| gone) {
-            Some(remote) => Hop { remote, ..served.hop },
-            None => served.hop,
+            Some(remote) => Hop { remote, ..served.back },
+            None => served.back,
         }
     }
 
