@@ -11,12 +11,12 @@ impl Call {
         let answer = match &mut self.state {
             State::Live(live) if live.may_move() => {
                 let told = self.desk.local.by_listener.get(usize::from(invite.listener.0)).copied();
-                let before = told.map(|told| self.desk.sdp.seen_at(told));
+                let before = told.map(|told| self.desk.sdp.readdress(told));
                 let sdp = live.reoffered(invite.offer.as_deref(), &mut self.desk, now);
                 if sdp.is_ok() {
                     live.taken_over(invite.offer.is_some(), &mut self.desk, now);
                 } else if let Some(before) = before {
-                    self.desk.sdp.seen_at(before);
+                    self.desk.sdp.readdress(before);
                 }
                 sdp.map_err(|(status, reason)| (status, Some(reason)))
             }

@@ -72,7 +72,7 @@ impl Negotiation {
     }
 
     /// Descriptions from here on bear another address of ours, of the same family; returns the one before.
-    pub fn seen_at(&mut self, ip: IpAddr) -> IpAddr {
+    pub fn readdress(&mut self, ip: IpAddr) -> IpAddr {
         let before = self.local.address.ip();
         self.local.address.set_ip(ip);
         before
