@@ -61,6 +61,21 @@ impl Recording {
         keys.map(|key| (key, known.get(key).cloned().unwrap_or_default())).collect()
     }
 
+    /// This, of a process that died, in place of what the next one made up for it: that had finished the same file, and knows it
+    /// and where it is.
+    #[must_use]
+    pub fn in_place_of(self, made_up: Option<Self>) -> Self {
+        let Some(made_up) = made_up.filter(|made_up| made_up.path.is_some() && made_up.path == self.path) else {
+            return self;
+        };
+        let Self { duration, bytes, sha256, store, node, released, .. } = made_up;
+        let placed = Self { store, node, released, ..self };
+        if placed.sha256.is_some() || sha256.is_none() {
+            return placed;
+        }
+        Self { duration, bytes, sha256, ..placed }
+    }
+
     /// Whether its file is in the folder of this tenant, and not named after another conversation. A row may have been written by
     /// anybody: whoever opens, sends or deletes a file for it asks this before.
     pub fn is_of(&self, domain: Uuid, conversation: Uuid) -> bool {

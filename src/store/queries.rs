@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     accounts::{Place, Standing, Written},
-    record::{Conversation, KILLED, MicroUsd},
+    record::{Conversation, KILLED, MicroUsd, Recording},
     secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
 };
 use futures_util::future::BoxFuture;
@@ -89,9 +89,10 @@ const SAVE: &str = "insert into v_voice_conversations_realtime (conversation_uui
     $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
     on conflict (conversation_uuid) do nothing";
 
-/// One statement of a transaction, as `keep_share!` is: how many rows it wrote.
+/// One statement of a transaction, as `keep_share!` is: how many rows it wrote. Its recording is told apart, as another
+/// may know more of it.
 macro_rules! keep_conversation {
-    ($executor:expr, $id:ident, $conversation:expr) => {{
+    ($executor:expr, $id:ident, $conversation:expr, $recording:expr) => {{
         let c: &Conversation = $conversation;
         sqlx::query(SAVE)
             .bind($id(c.conversation_uuid))
@@ -112,7 +113,7 @@ macro_rules! keep_conversation {
             .bind(whole(c.output_tokens))
             .bind(c.audio.as_secs_f64())
             .bind(c.estimated_cost.dollars())
-            .bind(c.recording.as_ref().map(Json))
+            .bind($recording.map(Json))
             .bind(c.media_quality.as_ref().map(Json))
             .bind(i64::try_from(c.estimated_cost.0).unwrap_or(i64::MAX))
             .bind(c.words())
@@ -122,11 +123,13 @@ macro_rules! keep_conversation {
     }};
 }
 
-/// Only what a server finished that another had recorded says so of its recording.
+/// Only what a server finished that another had recorded says so of its recording. What it says of that is told.
 const UNMAKE: &str = "delete from v_voice_conversations_realtime where conversation_uuid = $1 and domain_uuid = $2 \
-    and outcome = 'failed' and jsonb_typeof(recording) = 'object' and recording ->> 'problem' = $3";
+    and outcome = 'failed' and jsonb_typeof(recording) = 'object' and recording ->> 'problem' = $3 \
+    returning cast(recording as text)";
 const UNMAKE_OF_SQLITE: &str = "delete from v_voice_conversations_realtime where conversation_uuid = $1 and domain_uuid = $2 \
-    and outcome = 'failed' and case when json_valid(recording) then recording ->> '$.problem' = $3 end";
+    and outcome = 'failed' and case when json_valid(recording) then recording ->> '$.problem' = $3 end \
+    returning cast(recording as text)";
 
 /// The columns of [`ConversationColumns`], and which rows.
 macro_rules! select_conversations {
@@ -228,12 +231,15 @@ impl Store for Sql {
             on_pool!(self, |pool, id| {
                 let (c, spending, ended) = (conversation, Spending::from(conversation), None);
                 let mut transaction = pool.begin().await?;
-                let mut saved = keep_conversation!(&mut *transaction, id, c);
+                let mut saved = keep_conversation!(&mut *transaction, id, c, c.recording.as_ref());
                 if saved == 0 && !c.is_made_up() {
                     // Another server was first, and took the recording for that of one that was gone for ever.
-                    let query = sqlx::query(unmake).bind(id(c.conversation_uuid)).bind(id(c.domain_uuid)).bind(KILLED);
-                    if query.execute(&mut *transaction).await?.rows_affected() > 0 {
-                        saved = keep_conversation!(&mut *transaction, id, c);
+                    let query = sqlx::query_scalar(unmake).bind(id(c.conversation_uuid)).bind(id(c.domain_uuid));
+                    let made_up: Option<String> = query.bind(KILLED).fetch_optional(&mut *transaction).await?;
+                    if let Some(made_up) = made_up {
+                        let made_up = serde_json::from_str(&made_up).ok();
+                        let recording = c.recording.clone().map(|own| own.in_place_of(made_up));
+                        saved = keep_conversation!(&mut *transaction, id, c, recording.as_ref());
                     }
                 }
                 // Another record of the same call says no more of its usage than it says of the call.

@@ -108,6 +108,7 @@ on_both! {
     a_recording_has_its_server_until_it_is_in_its_store_or_that_is_gone
     what_becomes_known_of_a_recording_is_in_its_row
     what_was_made_up_of_a_call_gives_way_to_its_own_record
+    what_was_made_up_of_a_call_leaves_its_own_record_what_it_knew_of_the_file
     pages_have_every_conversation_once_and_the_unreadable_are_counted
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed
     tenants_say_how_long_they_keep_conversations
@@ -139,7 +140,9 @@ use records::{
     changes_of_secretaries_and_tenants_are_told_without_what_was_changed,
     pages_have_every_conversation_once_and_the_unreadable_are_counted, tenants_say_how_long_they_keep_conversations,
     what_becomes_known_of_a_recording_is_in_its_row, what_is_to_be_forgotten_is_known_whatever_else_its_row_says,
-    what_was_made_up_of_a_call_gives_way_to_its_own_record, what_was_said_is_found_by_its_words_in_its_tenant_alone,
+    what_was_made_up_of_a_call_gives_way_to_its_own_record,
+    what_was_made_up_of_a_call_leaves_its_own_record_what_it_knew_of_the_file,
+    what_was_said_is_found_by_its_words_in_its_tenant_alone,
 };
 use tenants::{settings_of_a_tenant_are_its_own, what_somebody_else_set_meanwhile_stays};
 use usage::{

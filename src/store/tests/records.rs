@@ -198,6 +198,59 @@ pub(super) async fn what_was_made_up_of_a_call_gives_way_to_its_own_record(scrat
     }
 }
 
+/// The process that died had not closed the file yet when it wrote its own record down.
+pub(super) async fn what_was_made_up_of_a_call_leaves_its_own_record_what_it_knew_of_the_file(scratch: Scratch) {
+    let store = &scratch.store;
+    store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
+    let ana = found(store, "8000", None).await;
+    for (is_moved, is_another_file) in [(false, false), (true, false), (false, true)] {
+        let own = conversation(&ana);
+        let (domain, uuid) = (own.domain_uuid, own.conversation_uuid);
+        let whole = own.recording.clone().unwrap();
+        let early = Recording {
+            state: State::Partial,
+            bytes: None,
+            sha256: None,
+            problem: Some("the disk did not take the file in time".into()),
+            ..whole.clone()
+        };
+        let finished = Recording {
+            state: State::Partial,
+            path: if is_another_file { Some("d/another.wav".into()) } else { whole.path.clone() },
+            duration: Duration::from_millis(41_000),
+            store: Some("s3://c/d/2026/09/21/3f2c.wav".into()),
+            node: Some("pbx-2".into()),
+            pauses: Vec::new(),
+            problem: Some(KILLED.into()),
+            ..whole.clone()
+        };
+        let made_up = Conversation {
+            outcome: Outcome::Failed,
+            end_reason: KILLED.into(),
+            turns: Vec::new(),
+            recording: Some(finished.clone()),
+            ..own.clone()
+        };
+        store.save_conversation(&made_up).await.unwrap();
+        if is_moved {
+            assert!(store.moved(domain, uuid).await.unwrap());
+        }
+        let own = Conversation { recording: Some(early.clone()), ..own };
+        store.save_conversation(&own).await.unwrap();
+        let known = Recording {
+            duration: finished.duration,
+            bytes: whole.bytes,
+            sha256: whole.sha256,
+            store: finished.store,
+            node: finished.node.filter(|_| !is_moved),
+            ..early.clone()
+        };
+        let recording = if is_another_file { early } else { known };
+        let kept = store.conversation(domain, uuid).await.unwrap();
+        assert_eq!(kept, Some(Conversation { recording: Some(recording), ..own }), "{is_moved} {is_another_file}");
+    }
+}
+
 pub(super) async fn changes_of_secretaries_and_tenants_are_told_without_what_was_changed(scratch: Scratch) {
     let store = &scratch.store;
     store.upsert_secretary(&entry("a.example", "8000", "Ana")).await.unwrap();
