@@ -44,9 +44,21 @@ pub(super) enum Then {
     Nothing,
 }
 
-/// Makes a folder, and those above it, for its owner and group.
+/// Makes a folder, and those above it, for its owner and group. Those that are new are there still when the power has gone, and
+/// so is what is brought to the disk within them.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)
+    let missing = missing(folder);
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+    missing.into_iter().filter_map(Path::parent).for_each(sync);
+    Ok(())
+}
+
+/// Of a folder and those above it, the ones that are not there, the outermost first.
+pub(super) fn missing(folder: &Path) -> Vec<&Path> {
+    let own = folder.ancestors().filter(|folder| !folder.as_os_str().is_empty());
+    let mut missing: Vec<&Path> = own.take_while(|folder| !folder.exists()).collect();
+    missing.reverse();
+    missing
 }
 
 /// Opens a file that must not exist, for its owner and group to read.
@@ -82,10 +94,7 @@ pub(super) fn list(entry: &Path, path: &str, record: &Conversation) -> io::Resul
 /// is returned is dropped.
 pub(super) fn place(file: &Path, text: &str) -> io::Result<File> {
     let folder = file.parent().unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        make(folder)?;
-        folder.parent().into_iter().for_each(sync);
-    }
+    make(folder)?;
     let new = file.with_extension(NEW);
     // Of a process that died in the middle of this.
     drop(fs::remove_file(&new));
@@ -98,6 +107,8 @@ pub(super) fn place(file: &Path, text: &str) -> io::Result<File> {
 
 /// Has the names in a folder on the disk. There are file systems that cannot do this for a folder, and need not be told to.
 pub(super) fn sync(folder: &Path) {
+    // What is above `recordings` is here.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     drop(File::open(folder).and_then(|folder| folder.sync_all()));
 }
 

@@ -329,6 +329,20 @@ async fn what_a_process_recorded_that_dies_before_the_record_is_kept_has_one_too
     }
 }
 
+/// A file is there when the power is back if the names of all folders above it are: each in the one that has it.
+#[test]
+fn of_the_folders_of_a_day_those_are_brought_to_the_disk_that_are_new() {
+    let folder = Folder::new();
+    let (month, day) = (folder.0.join("tenant/2026/09"), folder.0.join("tenant/2026/09/21"));
+    let above = ["tenant", "tenant/2026"].map(|name| folder.0.join(name));
+    assert_eq!(folder::missing(&month), [&above[0], &above[1], &month]);
+    folder::make(&month).unwrap();
+    assert_eq!(folder::missing(&day), [&day], "of another day of the month");
+    folder::make(&day).unwrap();
+    assert!(folder::missing(&day).is_empty());
+    assert_eq!(folder::missing(Path::new("not-there/r")), [Path::new("not-there"), Path::new("not-there/r")]);
+}
+
 /// Another server on the same folder starts when this one has listed the recording, and has no file yet or an empty one.
 #[test]
 fn what_another_process_is_about_to_write_is_left_alone() {
