@@ -53,6 +53,8 @@ pub struct LiveCall {
     pub recording_since: DateTime<Utc>,
     /// How many listen in.
     pub listeners: u32,
+    /// The crypto suite of SRTP, `AES_CM_128_HMAC_SHA1_80`, …; `None` for plain RTP, and until it is answered.
+    pub crypto: Option<String>,
 }
 
 /// Why nothing became of an order.

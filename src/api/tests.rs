@@ -264,6 +264,7 @@ fn call(of: &Tenant) -> LiveCall {
         recording: RecordingNow::No,
         recording_since: now,
         listeners: 0,
+        crypto: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a call stands, as somebody outside sees it.
 use super::{Call, State};
 use crate::record::MicroUsd;
+use media::srtp::Suite;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -65,14 +66,16 @@ pub struct Standing<'a> {
     pub spent: MicroUsd,
     /// How many listen in.
     pub listeners: usize,
+    /// The crypto suite of SRTP, once audio flows; `None` for plain RTP.
+    pub crypto: Option<&'static str>,
 }
 
 impl Call {
     /// How this call stands; `None` once it is over.
     pub fn standing(&self) -> Option<Standing<'_>> {
-        let (state, recording) = match &self.state {
-            State::Ringing(_) | State::Offering(_) => (LiveState::Ringing, Kept::No),
-            State::Live(live) => (live.live_state(), live.kept()),
+        let (state, recording, crypto) = match &self.state {
+            State::Ringing(_) | State::Offering(_) => (LiveState::Ringing, Kept::No, None),
+            State::Live(live) => (live.live_state(), live.kept(), live.media.crypto()),
             State::Over => return None,
         };
         Some(Standing {
@@ -83,6 +86,7 @@ impl Call {
             model: self.desk.rung.engine(),
             spent: self.spent(),
             listeners: self.desk.log.listeners(),
+            crypto: crypto.map(Suite::name),
         })
     }
 }

@@ -22,7 +22,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SHORT: usize = 8;
 /// The widest cell.
 const WIDEST: usize = 28;
-const HEAD: [&str; 9] = ["CALL", "STATE", "FOR", "TENANT", "SECRETARY", "CALLER", "SPEAKS", "COST", "RECORDED"];
+const HEAD: [&str; 10] =
+    ["CALL", "STATE", "FOR", "TENANT", "SECRETARY", "CALLER", "SPEAKS", "COST", "RECORDED", "SRTP"];
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Lists the calls that are up.
@@ -134,14 +135,14 @@ fn table(calls: &[LiveCall], now: DateTime<Utc>, paint: Paint) -> String {
     if calls.is_empty() {
         return "no call is up\n".to_owned();
     }
-    let rows: Vec<[String; 9]> = calls.iter().map(|call| cells(call, now)).collect();
+    let rows: Vec<[String; 10]> = calls.iter().map(|call| cells(call, now)).collect();
     let mut widths = HEAD.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(measure_text_width(cell));
         }
     }
-    let line = |cells: &[String; 9]| -> [String; 9] {
+    let line = |cells: &[String; 10]| -> [String; 10] {
         let mut padded = cells.clone();
         for (cell, width) in padded.iter_mut().zip(widths) {
             let missing = width.saturating_sub(measure_text_width(cell));
@@ -164,7 +165,7 @@ fn table(calls: &[LiveCall], now: DateTime<Utc>, paint: Paint) -> String {
     text
 }
 
-fn cells(call: &LiveCall, now: DateTime<Utc>) -> [String; 9] {
+fn cells(call: &LiveCall, now: DateTime<Utc>) -> [String; 10] {
     let heard = match call.listeners {
         0 => String::new(),
         listeners => format!(", {listeners} listening"),
@@ -185,6 +186,7 @@ fn cells(call: &LiveCall, now: DateTime<Utc>) -> [String; 9] {
         cell(&format!("{} {}", call.provider, call.model)),
         format!("${:.4}", MicroUsd(call.spent_micro_usd).dollars()),
         format!("{recorded}{heard}"),
+        cell(call.crypto.as_deref().unwrap_or("no")),
     ]
 }
 
@@ -238,17 +240,19 @@ mod tests {
             recording: RecordingNow::Paused,
             recording_since: began_at,
             listeners: 1,
+            crypto: None,
         }
     }
 
     #[test]
     fn calls_stand_in_columns() {
-        let calls = [call("5511999"), call("1001\x1b[2J")];
+        let encrypted = LiveCall { crypto: Some("AES_CM_128_HMAC_SHA1_80".into()), ..call("5511999") };
+        let calls = [encrypted, call("1001\x1b[2J")];
         let now = calls[0].began_at + Duration::from_secs(127);
         let want = "\
-CALL      STATE    FOR   TENANT     SECRETARY  CALLER    SPEAKS               COST     RECORDED
-abcdef01  talking  2:05  a.example  Ana        5511999   openai gpt-realtime  $0.0123  paused, 1 listening
-abcdef01  talking  2:05  a.example  Ana        1001 [2J  openai gpt-realtime  $0.0123  paused, 1 listening
+CALL      STATE    FOR   TENANT     SECRETARY  CALLER    SPEAKS               COST     RECORDED             SRTP
+abcdef01  talking  2:05  a.example  Ana        5511999   openai gpt-realtime  $0.0123  paused, 1 listening  AES_CM_128_HMAC_SHA1_80
+abcdef01  talking  2:05  a.example  Ana        1001 [2J  openai gpt-realtime  $0.0123  paused, 1 listening  no
 ";
         assert_eq!(table(&calls, now, Paint::Plain), want);
         assert_eq!(table(&[], now, Paint::Plain), "no call is up\n");

@@ -834,6 +834,13 @@ fn a_record_names_the_suite_of_a_call_over_srtp_and_of_a_plain_one_none() {
 }
 
 #[test]
+fn a_call_over_srtp_that_is_up_shows_its_suite_and_a_plain_one_none() {
+    let suite = |world: &World| world.call.standing().unwrap().crypto;
+    assert_eq!(suite(&encrypted().0), Some("AES_CM_128_HMAC_SHA1_80"));
+    assert_eq!(suite(&World::answered(|_| ())), None);
+}
+
+#[test]
 fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_not() {
     let (mut world, old) = encrypted();
     world.says(Duration::from_secs(4), None);

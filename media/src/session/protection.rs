@@ -5,7 +5,7 @@ use super::{
     Session,
     stats::{Stats, Unbelieved},
 };
-use crate::srtp::{self, Error, Keys, Receiver, Sender};
+use crate::srtp::{self, Error, Keys, Receiver, Sender, Suite};
 
 /// The keys of a session, in use.
 #[derive(Debug)]
@@ -81,6 +81,11 @@ impl Session {
     /// What was dropped of SRTP so far: of [`Self::stats`] the one figure that is wanted with every packet.
     pub fn unbelieved(&self) -> Unbelieved {
         self.stats.unbelieved
+    }
+
+    /// In which suite our packets leave, if it is SRTP: of [`Self::quality`] the one thing that is wanted with every packet.
+    pub fn crypto(&self) -> Option<Suite> {
+        self.media.srtp.as_ref().map(|keys| keys.sent.suite())
     }
 
     /// These keys, or none, hold from here on. RFC 3711 §3.3.1 has wraps counted on under another key, and most who set

@@ -46,6 +46,7 @@ impl Cord {
             recording: RecordingNow::No,
             recording_since: began_at,
             listeners: 0,
+            crypto: None,
         };
         let shown = Arc::new(Mutex::new(mine.clone()));
         let seen = Arc::downgrade(&shown);
@@ -127,6 +128,10 @@ fn update(call: &mut LiveCall, standing: &Standing<'_>) -> bool {
     let listeners = u32::try_from(standing.listeners).unwrap_or(u32::MAX);
     if call.listeners != listeners {
         (call.listeners, changed) = (listeners, true);
+    }
+    // Another call that takes this one over may have another, or none.
+    if call.crypto.as_deref() != standing.crypto {
+        (call.crypto, changed) = (standing.crypto.map(str::to_owned), true);
     }
     changed
 }

@@ -116,6 +116,7 @@ const fn standing(state: LiveState, spent: u64) -> Standing<'static> {
         model: "flite",
         spent: MicroUsd(spent),
         listeners: 1,
+        crypto: Some("AES_CM_128_HMAC_SHA1_80"),
     }
 }
 
@@ -135,6 +136,7 @@ async fn a_call_is_shown_as_it_stands_and_nobody_who_looks_holds_it_up() {
     let call = board.call(Some(ANA), first.conversation_uuid).unwrap();
     assert_eq!((call.state, call.spent_micro_usd, call.listeners), (LiveState::Talking, 7, 1));
     assert_eq!((call.provider.as_str(), call.model.as_str(), call.recording), ("local", "flite", RecordingNow::Yes));
+    assert_eq!((first.crypto, call.crypto.as_deref()), (None, Some("AES_CM_128_HMAC_SHA1_80")));
     assert!(call.answered_at.is_some() && call.state_since >= first.state_since && call.spent_at.is_some());
     cord.show(Some(standing(LiveState::Talking, 7)));
     assert_eq!(board.calls(None), [call]);
