@@ -175,9 +175,11 @@ pub(super) fn reachable(config: &Config, check: &mut Check<'_>) {
         let seen = listener.advertised.unwrap_or(listener.address).ip();
         config.sip.seen_as(seen).is_unspecified()
     };
+    // Callers of some listener would be told no address that audio is received at.
+    let unheard = |own: &IpAddr| config.sip.audio_seen_as(*own).iter().any(IpAddr::is_unspecified);
     let everywhere = match () {
         () if config.sip.listeners.iter().any(hidden) => Some("sip"),
-        () if config.rtp.addresses.iter().any(|own| config.sip.seen_as(*own).is_unspecified()) => Some("rtp"),
+        () if config.rtp.addresses.iter().any(unheard) => Some("rtp"),
         () => None,
     };
     if let Some(section) = everywhere {

@@ -128,12 +128,13 @@ impl Sip {
 
     /// The addresses that callers send audio to which is to reach this one of ours, by the listener or way out they
     /// came by: the one that Contact tells them, unless that is but the address of the listener, at which no audio is
-    /// received.
+    /// received. Where audio is received at every address, it is at the listener's.
     pub fn audio_seen_as(&self, own: IpAddr) -> Vec<IpAddr> {
         let told = |listener: &Listener| {
-            let seen = listener.advertised?.ip();
-            let reaches = own.is_unspecified() || own == seen || listener.address.ip() != seen;
-            (reaches && seen.is_ipv4() == own.is_ipv4()).then_some(seen)
+            let everywhere = own.is_unspecified();
+            let seen = listener.advertised.or_else(|| everywhere.then_some(listener.address))?.ip();
+            let reaches = everywhere || own == seen || listener.address.ip() != seen;
+            (reaches && !seen.is_unspecified() && seen.is_ipv4() == own.is_ipv4()).then_some(seen)
         };
         let ways = self.ways_out();
         self.listeners.iter().chain(&ways).map(|listener| told(listener).unwrap_or_else(|| self.seen_as(own))).collect()

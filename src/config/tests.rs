@@ -264,7 +264,7 @@ fn the_wrong_kind_of_section_is_refused() {
         ("[peers]\nname = \"x\"", "peers: must be a list of tables"),
         ("[sip]\nudp = []\ntcp = []", "sip.udp: and sip.tcp, sip.tls, [[listeners]] are empty"),
         ("[sip]\nudp = \"0.0.0.0:5060\"", "sip.advertised: is missing: [sip] listens on every address"),
-        ("[rtp]\naddress = \"0.0.0.0\"", "sip.advertised: is missing: [rtp] listens on every address"),
+        ("[rtp]\naddress = \"::\"", "sip.advertised: is missing: [rtp] listens on every address"),
         ("[[peers]]\nname = \"x\"", "peers[0].addresses: is missing"),
     ] {
         assert!(parse(text).unwrap_err().contains(want), "{text}: {:?}", parse(text));
@@ -401,6 +401,31 @@ fn callers_send_audio_to_the_address_that_their_listener_tells_them() {
     assert_eq!(told(&inner, 1, "10.0.0.5"), "10.0.0.5");
     assert_eq!(told(&inner, 1, "0.0.0.0"), "10.0.0.5");
     assert_eq!(told(&inner, 1, "10.0.0.9"), "203.0.113.5");
+}
+
+#[test]
+fn audio_at_every_address_needs_no_other_where_each_listener_has_one() {
+    let (all, here) = ("udp = \"0.0.0.0:5060\"", "udp = \"10.0.0.5:5060\"");
+    let rtp = |sip: &str, address: &str| parse(&format!("[sip]\ntcp = []\n{sip}\n[rtp]\naddress = {address}\n"));
+    let told = |sip: &str, own: &str| {
+        let sip = rtp(sip, &format!("\"{own}\"")).unwrap().sip;
+        let told = sip.audio_seen_as(own.parse().unwrap()).into_iter();
+        told.take(sip.listeners.len()).map(|seen| seen.to_string()).collect::<Vec<_>>()
+    };
+    let outer = |advertised: &str| {
+        format!("{here}\n[[listeners]]\ntransport = \"udp\"\naddress = \"0.0.0.0:5080\"\n{advertised}")
+    };
+    let seen = outer("advertised = \"198.51.100.5\"");
+    assert_eq!(told(here, "0.0.0.0"), ["10.0.0.5"]);
+    assert_eq!(told(&seen, "0.0.0.0"), ["10.0.0.5", "198.51.100.5"]);
+    assert_eq!(told(&format!("{all}\nadvertised = \"203.0.113.5\""), "0.0.0.0"), ["203.0.113.5"]);
+    let both = "[\"0.0.0.0\", \"::\"]";
+    for (sip, address) in [(&*outer(""), "\"0.0.0.0\""), (all, "\"0.0.0.0\""), (here, "\"::\""), (&*seen, both)] {
+        let refused = rtp(sip, address).unwrap_err();
+        assert!(refused.contains("sip.advertised: is missing"), "{sip} {address}: {refused}");
+    }
+    let v6 = "\nadvertised = \"2001:db8::5\"";
+    assert!(rtp(&format!("{here}{v6}"), both).is_ok(), "it is told to whoever has IPv6");
 }
 
 #[test]
