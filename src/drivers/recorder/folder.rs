@@ -408,7 +408,8 @@ fn mend(file: &mut File, path: &Path, by_clock: Duration) -> io::Result<Option<D
             file.read_to_end(&mut bytes)?;
             let whole = ogg::whole(&bytes);
             file.set_len(whole as u64)?;
-            Ok((whole > 0).then(|| ogg::duration(&bytes)))
+            // What stands before any sound is no sound.
+            Ok(Some(ogg::duration(&bytes)).filter(|lasting| !lasting.is_zero()))
         }
         Some(_) | None => Ok((length > 0).then_some(by_clock)),
     }

@@ -305,6 +305,19 @@ fn what_a_killed_process_recorded_has_a_record_that_says_who_called_and_where_it
     }
 }
 
+/// Its process was killed before half a second was there.
+#[test]
+fn a_recording_of_which_nothing_was_written_leaves_no_file_and_no_record() {
+    for format in [RecordingFormat::Wav, RecordingFormat::Opus] {
+        let folder = Folder::new();
+        drop(file::Tapefile::create(request(&folder.0, format)).unwrap());
+        let day = folder.0.join(PATH).parent().unwrap().to_owned();
+        assert_eq!(fs::read_dir(&day).unwrap().count(), 1);
+        assert!(finish(&folder.0).is_empty() && folder::listed(&folder.0).is_empty(), "{format:?}");
+        assert_eq!(fs::read_dir(&day).unwrap().count(), 0, "{format:?}");
+    }
+}
+
 /// Its file is whole by then.
 #[tokio::test]
 async fn what_a_process_recorded_that_dies_before_the_record_is_kept_has_one_too() {
