@@ -144,13 +144,16 @@ impl Taken {
             let _ = fs::remove_file(&rest);
             return Err(problem);
         }
+        sync_name(&self.loading);
         self.has_kept = false;
         Ok(())
     }
 
     /// All of them are kept elsewhere.
     pub(super) fn done(self) -> io::Result<()> {
-        fs::remove_file(self.loading)
+        fs::remove_file(&self.loading)?;
+        sync_name(&self.loading);
+        Ok(())
     }
 }
 
@@ -169,6 +172,15 @@ fn write_line(path: &Path, line: &[u8]) -> io::Result<()> {
     if written.is_err() {
         // What stays is ended by the next line, and set aside.
         let _ = file.set_len(length);
+    } else if length == 0 {
+        sync_name(path);
     }
     written
+}
+
+/// Has it on the disk that a file is there, or not any more: what is in one that is new is gone with its name when the power goes.
+/// There are file systems that cannot do this for a folder, and need not be told to.
+fn sync_name(file: &Path) {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    drop(File::open(folder).and_then(|folder| folder.sync_all()));
 }
