@@ -40,11 +40,15 @@ pub(super) async fn sweep(
             continue;
         };
         for path in paths.into_iter().filter(|path| !known.contains(path) && !spilled.contains(path)) {
+            let (looking, stray) = (Arc::clone(eraser), path.clone());
+            // Its time is yet to come, and there is nothing to tell.
+            if spawn_blocking(move || looking.is_written_since(&stray, before)).await? {
+                continue;
+            }
             telling.begin().await?;
             let (erasing, stray) = (Arc::clone(eraser), path.clone());
-            match spawn_blocking(move || erasing.erase_stray(&stray, before)).await.context("deleting broke")? {
-                Ok(true) => strays.gone += 1,
-                Ok(false) => {}
+            match spawn_blocking(move || erasing.erase_stray(&stray)).await.context("deleting broke")? {
+                Ok(()) => strays.gone += 1,
                 Err(problem) => {
                     warn!(%path, "a recording without a conversation is left: {problem:#}");
                     strays.left += 1;

@@ -314,6 +314,17 @@ async fn recordings_that_no_row_leads_to_go_when_their_time_is_over() {
     assert!(!world.has_file(&held));
 }
 
+/// Every hour there would be two lines of it in the audit.
+#[tokio::test]
+async fn nothing_is_told_of_a_recording_without_a_row_whose_time_is_yet_to_come() {
+    let world = world(NINETY).await;
+    let fresh = world.record(95, "fresh.wav");
+    let written = File::options().write(true).open(world.folder.join("r").join(&fresh)).unwrap();
+    written.set_modified(SystemTime::from(now())).unwrap();
+    world.time_passes().await;
+    assert!(world.has_file(&fresh) && world.told().await.is_empty());
+}
+
 #[tokio::test]
 async fn a_recording_that_only_its_store_has_is_nobodys_own() {
     let world = world("").await;

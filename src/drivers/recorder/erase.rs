@@ -87,23 +87,23 @@ impl Eraser {
         days::tidy(&self.directory, domain, day);
     }
 
-    /// Deletes a recording of [`Eraser::of_day`] that no row leads to; `false` if it was written to since then.
+    /// Whether a recording of [`Eraser::of_day`] was written to since then.
+    pub fn is_written_since(&self, path: &str, since: DateTime<Utc>) -> bool {
+        let whole = self.directory.join(path);
+        let written = |file: &Path| fs::metadata(file).and_then(|about| about.modified()).ok();
+        let written = [written(&folder::part(&whole)), written(&whole)];
+        written.into_iter().flatten().any(|written| DateTime::<Utc>::from(written) >= since)
+    }
+
+    /// Deletes a recording of [`Eraser::of_day`] that no row leads to.
     ///
     /// # Errors
     /// Something is left of it.
-    pub fn erase_stray(&self, path: &str, since: DateTime<Utc>) -> anyhow::Result<bool> {
-        let whole = self.directory.join(path);
-        for file in [&folder::part(&whole), &whole] {
-            let written = fs::metadata(file).and_then(|about| about.modified());
-            if written.is_ok_and(|written| DateTime::<Utc>::from(written) >= since) {
-                return Ok(false);
-            }
-        }
+    pub fn erase_stray(&self, path: &str) -> anyhow::Result<()> {
         let listed = folder::listed(&self.directory).into_iter().filter(|(_, listed)| listed == path);
         let entries: Vec<PathBuf> = listed.map(|(entry, _)| entry).collect();
         let url = self.store.as_ref().map(|store| store.url(path));
-        self.delete(&entries, url.as_deref(), path)?;
-        Ok(true)
+        self.delete(&entries, url.as_deref(), path)
     }
 
     fn has(&self, path: &str) -> bool {
