@@ -112,6 +112,8 @@ impl Stream {
         let other_source = self.source.is_some_and(|source| source != packet.ssrc);
         if other_source {
             match kind {
+                // Nothing to hear is no reason to stop hearing what goes on.
+                Kind::Audio(_) | Kind::Noise if packet.payload.is_empty() => return Continuity::Dropped,
                 Kind::Audio(_) | Kind::Noise => {}
                 Kind::Event(_) => return Continuity::Beside,
                 Kind::Other => return Continuity::Dropped,

@@ -296,6 +296,20 @@ fn a_packet_of_no_agreed_type_under_another_ssrc_begins_no_other_stream() {
     assert_eq!((stats.restarts, stats.late, stats.malformed), (0, 0, 50));
 }
 
+/// A gateway may keep its port open with packets that hold nothing (RFC 6263 §4.1), under an SSRC of its own.
+#[test]
+fn a_packet_that_holds_nothing_under_another_ssrc_begins_no_other_stream() {
+    let mut call = Call::new(MU);
+    for n in 0..50 {
+        call.phone_sends(&tone_frame(n));
+        let packet = Packet { marker: false, payload_type: 0, sequence: 7, timestamp: 5, ssrc: 77, payload: &[] };
+        call.receive(PHONE, &packet.to_bytes());
+    }
+    assert_eq!(call.heard_bytes(), (0..50).flat_map(tone_frame).collect::<Vec<_>>());
+    let stats = call.session.stats();
+    assert_eq!((stats.restarts, stats.late, stats.lost), (0, 0, 0));
+}
+
 /// Nothing was heard for twelve seconds: the figures say so, though the sequence began anew.
 #[test]
 fn an_outage_is_loss_where_numbers_and_timestamps_went_on_as_the_clock_did() {
