@@ -56,6 +56,8 @@ pub struct Sender {
     waiting: VecDeque<(char, Way)>,
     /// Steps taken for the digit in front.
     taken: u32,
+    /// Its ends went out at once: the rest of it is quiet.
+    ended: bool,
 }
 
 /// How the sender of a digit wants it told.
@@ -104,13 +106,13 @@ impl Sender {
         self.taken = frame.saturating_add(1);
         if frame >= sounding + ENDS.max(frames_in(PAUSE, ptime)) {
             self.waiting.pop_front();
-            self.taken = 0;
+            (self.taken, self.ended) = (0, false);
             return self.step(ptime, means);
         }
         let (Means::Event { clock }, Way::AsAgreed) = (means, way) else {
             return Some(if frame < sounding { Step::Tone { digit, frame } } else { Step::Pause });
         };
-        if frame >= sounding + ENDS {
+        if self.ended || frame >= sounding + ENDS {
             return Some(Step::Pause);
         }
         let lasting = ptime * sounding.min(frame + 1);
@@ -129,8 +131,22 @@ impl Sender {
         };
         self.taken = OVER;
         let sounding = frames_in(TONE, ptime);
-        let ends = ENDS.min((sounding + ENDS).saturating_sub(taken));
+        let ends = if self.ended { 0 } else { ENDS.min((sounding + ENDS).saturating_sub(taken)) };
         (0..ends).map(|_| report(code, true, ptime * sounding.min(taken), clock)).collect()
+    }
+
+    /// Our packets bear another SSRC from here on. A press that events tell of ends with the one before, since by another
+    /// source it would be another press: what it has yet to send is returned, and the quiet behind it follows. A tone
+    /// sounds on.
+    pub fn end(&mut self, ptime: Duration, means: Means) -> Vec<Event> {
+        let taken = self.taken;
+        let is_told = matches!((means, self.waiting.front()), (Means::Event { .. }, Some((_, Way::AsAgreed))));
+        if !is_told || taken == 0 {
+            return Vec::new();
+        }
+        let ends = self.break_off(ptime, means);
+        (self.taken, self.ended) = (taken.max(frames_in(TONE, ptime)), true);
+        ends
     }
 
     /// Packet times passed unused: a press that sounds has gone on meanwhile, and its next report says so (§2.5.1.2 has
@@ -255,6 +271,22 @@ mod tests {
                 assert_eq!(begun, Some(Step::Tone { digit: next, frame: 0 }), "{taken} steps taken");
             }
         }
+    }
+
+    #[test]
+    fn a_press_that_ends_with_its_source_has_its_quiet_behind_it_and_a_tone_goes_on() {
+        let means = Means::Event { clock: 8_000 };
+        for (taken, ends, quiet) in [(0_u16, 0, 0), (1, 3, 5), (4, 3, 5), (5, 3, 5), (6, 2, 4), (8, 0, 2), (10, 0, 0)] {
+            let mut sender = pressing(Way::AsAgreed, means, taken);
+            let end = Event { code: 1, end: true, volume: VOLUME, duration: 160 * taken.min(5) };
+            assert_eq!(sender.end(PTIME, means), vec![end; ends], "{taken} steps taken");
+            assert_eq!(sender.end(PTIME, means), [], "{taken} steps taken");
+            let steps = std::iter::from_fn(|| sender.step(PTIME, means));
+            assert_eq!(steps.take_while(|step| *step == Step::Pause).count(), quiet, "{taken} steps taken");
+        }
+        let mut sender = pressing(Way::Tone, means, 2);
+        assert_eq!(sender.end(PTIME, means), []);
+        assert_eq!(sender.step(PTIME, means), Some(Step::Tone { digit: '1', frame: 2 }));
     }
 
     #[test]

@@ -46,8 +46,9 @@ impl Session {
         true
     }
 
-    /// Our packets bear another SSRC from here on, with BYE for the one before.
+    /// Our packets bear another SSRC from here on, with BYE for the one before, and with the end of what it was pressing.
     pub(super) fn change_ssrc(&mut self, reason: &str, now: Instant) {
+        self.end_events();
         self.take_leave(reason, now);
         self.downlink.sender.renew();
         self.reports.renew(self.downlink.sender.ssrc());

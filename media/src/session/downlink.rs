@@ -115,6 +115,15 @@ impl Downlink {
         ends.into_iter().map(|event| self.event(event, false, self.press)).collect()
     }
 
+    /// What ends the key that is being told by events, of the source that began it.
+    pub(super) fn end_events(&mut self) -> Vec<Vec<u8>> {
+        if !self.sends() {
+            return Vec::new();
+        }
+        let ends = self.digits.end(self.pace.ptime(), self.means());
+        ends.into_iter().map(|event| self.event(event, false, self.press)).collect()
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.pace.deadline()
     }

@@ -63,6 +63,16 @@ impl Session {
     /// agreed on before, and so it is told of the end.
     pub(super) fn end_press(&mut self, media: &Negotiated) {
         let ends = self.downlink.end_press(media);
+        self.send_ends(ends);
+    }
+
+    /// A key of ours that is being told by events ends with the source that began it.
+    pub(super) fn end_events(&mut self) {
+        let ends = self.downlink.end_events();
+        self.send_ends(ends);
+    }
+
+    fn send_ends(&mut self, ends: Vec<Vec<u8>>) {
         self.stats.sent += ends.len() as u64;
         self.transmit_rtp(ends);
     }

@@ -101,6 +101,34 @@ fn rfc3550_8_2_a_broken_report_with_our_ssrc_changes_nothing() {
     assert_eq!(left(&call).len(), 1);
 }
 
+/// Told on by another source, the rest of a press would be a press of its own to whoever counts by source.
+#[test]
+fn a_key_that_is_being_pressed_while_our_ssrc_changes_is_pressed_once() {
+    for pressed in [0, 30, 50, 90, 110, 150, 190] {
+        let mut call = Call::new(MU);
+        call.run(ms(1));
+        call.ssrc = sources(&call, 0)[0];
+        call.session.send_dtmf("11", call.now);
+        call.run(ms(pressed));
+        let collides = call.packet(&tone_frame(0));
+        call.receive(PHONE, &collides);
+        call.run(ms(800));
+        let (packets, mut digits) = (call.packets(), String::new());
+        for source in sources(&call, 0) {
+            let events = packets.iter().filter(|(_, it)| it.ssrc == source && it.payload_type == 101);
+            let (mut receiver, mut ended) = (dtmf::Receiver::default(), true);
+            for (at, packet) in events {
+                let event = dtmf::Event::parse(packet.payload).unwrap();
+                ended = event.end;
+                let now = call.start + *at;
+                digits.extend(receiver.handle_event(event, packet.marker, packet.timestamp, 8_000, now));
+            }
+            assert!(ended, "{pressed} ms");
+        }
+        assert_eq!((digits.as_str(), sources(&call, 0).len()), ("11", 2), "{pressed} ms");
+    }
+}
+
 /// The peer goes on to believe us under SRTP, whose numbers begin again with the new source.
 #[test]
 fn rfc3711_a_new_ssrc_is_another_stream_under_the_same_key() {

@@ -296,7 +296,7 @@ fn a_packet_of_no_agreed_type_under_another_ssrc_begins_no_other_stream() {
     assert_eq!((stats.restarts, stats.late, stats.malformed), (0, 0, 50));
 }
 
-/// A gateway may keep its port open with packets that hold nothing (RFC 6263 §4.1), under an SSRC of its own.
+/// As a gateway may send to keep its port open.
 #[test]
 fn a_packet_that_holds_nothing_under_another_ssrc_begins_no_other_stream() {
     let mut call = Call::new(MU);
