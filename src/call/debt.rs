@@ -26,6 +26,8 @@ pub(super) struct Debt {
     audio: Option<Instant>,
     /// The provider works on it so long, by its own account.
     works: Option<Instant>,
+    /// When the caller last held the call no more.
+    resumed: Option<Instant>,
 }
 
 impl Debt {
@@ -87,6 +89,16 @@ impl Debt {
         if let Owed::Answer { by: Some(by) } = &mut self.owed {
             *by = (*by).max(until);
         }
+    }
+
+    /// The caller holds the call no more.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        self.resumed = Some(now);
+    }
+
+    /// Whether the caller held the call since then: an answer that they could not hear was not late.
+    pub(super) fn was_held_since(&self, voice: Instant) -> bool {
+        self.resumed.is_some_and(|resumed| voice < resumed)
     }
 
     /// The provider works on it, and is not to be waited for in vain before then.

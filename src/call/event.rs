@@ -30,7 +30,8 @@ pub enum Event {
     CallerText(String),
     /// The caller pressed this.
     Dtmf(char),
-    /// The first packet of an utterance left. `latency` counts from the caller's last voice, when this is a reply.
+    /// The first packet of an utterance left. `latency` counts from the caller's last voice, when this is a reply
+    /// before which the call was not held.
     AssistantSpeaks {
         /// Which utterance.
         utterance: UtteranceId,

@@ -354,6 +354,7 @@ impl Live {
         if reply.is_some() {
             desk.log.replied();
         }
+        let reply = reply.filter(|_| voice.is_none_or(|voice| !self.debt.was_held_since(voice)));
         desk.log.transcript.started(utterance, at, reply);
         let (latency, waterfall) = (reply.map(|(latency, _)| latency), reply.and_then(|(_, waterfall)| waterfall));
         desk.emit(Event::AssistantSpeaks { utterance, latency, waterfall });

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     accounts::{Place, Standing, Written},
-    record::{Conversation, KILLED, MicroUsd, Recording},
+    record::{Conversation, KILLED, MicroUsd},
     secretary::{DomainRef, Identity, Secretary, SecretaryEntry},
 };
 use futures_util::future::BoxFuture;

@@ -446,6 +446,38 @@ fn a_reply_is_timed_from_the_callers_last_voice_to_the_first_packet() {
     assert!(latency.abs_diff(expected) <= Duration::from_millis(60), "{latency:?}, by hand {expected:?}");
 }
 
+/// Whoever holds the call does not wait for the answer.
+#[test]
+fn a_reply_before_which_the_caller_held_the_call_is_one_without_a_latency() {
+    for held_before_it in [true, false] {
+        let mut world = World::answered(|_| ());
+        let hold = |world: &mut World| {
+            world.reoffers("a=sendonly\r\n");
+            world.wait(Duration::from_secs(3));
+            world.reoffers("");
+        };
+        if !held_before_it {
+            hold(&mut world);
+        }
+        world.pass(Duration::from_secs(1), true);
+        world.pass(Duration::from_millis(700), false);
+        if held_before_it {
+            hold(&mut world);
+        }
+        world.says(Duration::from_secs(1), None);
+        world.pass(Duration::from_millis(100), false);
+        world.sip(sip::Event::Bye { leg: LEG, reason: None });
+        let told = |event: &Event| match event {
+            Event::AssistantSpeaks { latency, .. } => Some(latency.is_some()),
+            _ => None,
+        };
+        assert_eq!(world.events.iter().filter_map(told).collect::<Vec<_>>(), [!held_before_it]);
+        let record = world.record().unwrap();
+        assert_eq!(record.average_latency().is_some(), !held_before_it);
+        assert_eq!(record.outcome, Outcome::Completed, "it was a reply");
+    }
+}
+
 #[test]
 fn a_keypress_interrupts_and_reaches_the_model_as_words() {
     let mut world = World::answered(|_| ());

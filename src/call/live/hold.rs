@@ -35,5 +35,6 @@ impl Live {
         self.keypad.wait_anew(now);
         self.wait_for_keys(desk, now);
         self.debt.put_off(now + desk.settings.ladder.answer);
+        self.debt.resumed(now);
     }
 }
