@@ -222,6 +222,13 @@ impl Endpoint {
 
     /// What the owner wants of a leg.
     pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::TakeOver { leg, sdp, old, reason } => self.take_over((leg, sdp), (old, reason), now),
+            command => self.carry_out(command, now),
+        }
+    }
+
+    fn carry_out(&mut self, command: Command, now: Instant) {
         let id = leg_of(&command);
         let offered = self.offered_by(&command);
         self.with_leg(id, |leg, core| leg.handle_command(command, offered, core, now));
@@ -441,6 +448,7 @@ fn leg_of(command: &Command) -> LegId {
     match command {
         Command::Ring { leg }
         | Command::Answer { leg, .. }
+        | Command::TakeOver { leg, .. }
         | Command::Reject { leg, .. }
         | Command::AcceptOffer { leg, .. }
         | Command::RefuseOffer { leg, .. }

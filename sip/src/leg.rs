@@ -74,6 +74,18 @@ pub enum Command {
         /// `application/sdp` body.
         sdp: Body,
     },
+    /// 200 to a waiting INVITE that asks for the place of a leg (RFC 3891 §3), and BYE to that leg; neither where the
+    /// INVITE is over, as it was cancelled: [`Event::Cancelled`] tells, and the leg that it named goes on.
+    TakeOver {
+        /// The leg of the INVITE.
+        leg: LegId,
+        /// `application/sdp` body, as of [`Command::Answer`].
+        sdp: Body,
+        /// Whose place it has from here on.
+        old: LegId,
+        /// `Reason` header of the BYE.
+        reason: Option<Reason>,
+    },
     /// A final error to a waiting INVITE.
     Reject {
         /// Which leg.

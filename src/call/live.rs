@@ -53,7 +53,7 @@ pub(super) struct Live {
     pub(super) provider: Box<dyn Dialect>,
     pub(super) bundle: Bundle,
     /// What the last offer and answer settled.
-    negotiated: sdp::Negotiated,
+    pub(super) negotiated: sdp::Negotiated,
     phase: Phase,
     /// The utterance whose audio still arrives.
     open: Option<UtteranceId>,
@@ -273,15 +273,12 @@ impl Live {
                 desk.commands.push_back(command);
                 GO_ON
             }
-            E::Established { sdp: Some(answer), .. } => self.answered(&answer, desk, now),
-            E::Established { sdp: None, .. } if desk.answer_due => {
-                let cause = "the ACK of who took the call over carried no SDP answer".to_owned();
-                ControlFlow::Break(takeover::without_answer(cause, "ACK without an answer"))
-            }
+            E::Established { sdp, .. } => self.established(sdp.as_deref(), desk, now),
             // A refresh of the session, which the peer answered with something new.
             E::OfferAnswered { result: Ok(answer), .. } => {
                 desk.sdp.offered_again();
-                self.answered(&answer, desk, now)
+                self.answered(&answer, desk, now).unwrap_or_else(|why| desk.emit(unusable(&why)));
+                GO_ON
             }
             E::Info { content_type, body, .. } => {
                 if let Some(digit) = dtmf::of_info(&content_type, &body) {
@@ -290,14 +287,17 @@ impl Live {
                 GO_ON
             }
             E::Refer { progress, .. } => self.on_refer(progress, desk, now),
+            E::Cancelled { .. } if desk.may_go_back() => {
+                self.move_back(desk, now);
+                GO_ON
+            }
             E::Bye { reason, .. } | E::Cancelled { reason, .. } => {
                 let end = self.peer_hung_up(desk);
                 ControlFlow::Break(End { cause: reason::explain(&end.cause, reason.as_ref()), ..end })
             }
             E::Terminated { by, .. } => ControlFlow::Break(lost(by)),
             E::Failed { .. } => ControlFlow::Break(lost(TerminatedBy::PeerGone)),
-            E::Established { sdp: None, .. }
-            | E::Incoming { .. }
+            E::Incoming { .. }
             | E::Progress { .. }
             | E::OfferAnswered { result: Err(_), .. }
             | E::Stranger { .. }
@@ -588,26 +588,36 @@ impl Live {
         }
     }
 
-    /// The answer to an offer of ours.
-    fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Flow {
-        match desk.sdp.accept(answer) {
-            Ok(negotiated) => {
-                desk.answer_due = false;
-                self.renegotiate(negotiated, desk, now);
+    /// Our 200 was acknowledged: of who took the call over, or to an offer within it.
+    fn established(&mut self, answer: Option<&[u8]>, desk: &mut Desk, now: Instant) -> Flow {
+        let answer_due = desk.moved();
+        let Some(answer) = answer else {
+            let cause = "the ACK of who took the call over carried no SDP answer".to_owned();
+            let end = answer_due.then(|| takeover::without_answer(cause, "ACK without an answer"));
+            return end.map_or(GO_ON, ControlFlow::Break);
+        };
+        match self.answered(answer, desk, now) {
+            Err(why) if answer_due => {
+                let cause = format!("no common media with who took the call over: {why}");
+                return ControlFlow::Break(takeover::without_answer(cause, "Not Acceptable Here"));
             }
-            Err(error) => {
-                let why = reason::shortened(&error.to_string());
-                if desk.answer_due {
-                    let cause = format!("no common media with who took the call over: {why}");
-                    return ControlFlow::Break(takeover::without_answer(cause, "Not Acceptable Here"));
-                }
-                desk.emit(Event::Warning(format!("the answer to our offer is unusable: {why}")));
-            }
+            Err(why) => desk.emit(unusable(&why)),
+            Ok(()) => {}
         }
         GO_ON
     }
 
-    fn renegotiate(&mut self, negotiated: sdp::Negotiated, desk: &mut Desk, now: Instant) {
+    /// The answer to an offer of ours.
+    ///
+    /// # Errors
+    /// Why it is of no use; then all is as it was.
+    fn answered(&mut self, answer: &[u8], desk: &mut Desk, now: Instant) -> Result<(), String> {
+        let negotiated = desk.sdp.accept(answer).map_err(|error| reason::shortened(&error.to_string()))?;
+        self.renegotiate(negotiated, desk, now);
+        Ok(())
+    }
+
+    pub(super) fn renegotiate(&mut self, negotiated: sdp::Negotiated, desk: &mut Desk, now: Instant) {
         self.agreed_on(Hold::of(negotiated.direction), desk, now);
         // A refresh of the session (RFC 4028 §7.4) disturbs nothing.
         if self.negotiated != negotiated {
@@ -638,6 +648,10 @@ impl Live {
     fn may_speak(&self) -> bool {
         self.with_the_caller()
     }
+}
+
+fn unusable(why: &str) -> Event {
+    Event::Warning(format!("the answer to our offer is unusable: {why}"))
 }
 
 /// The phone side is gone, and did not say so.

@@ -63,6 +63,7 @@ use std::{
     time::{Duration, Instant},
 };
 use succession::{Failed, Succession};
+use takeover::Moving;
 
 /// Commands and events that may wait for the driver. A driver drains both after every input; more than this means it
 /// does not, and the oldest event is dropped (commands never are: they are few by construction).
@@ -90,8 +91,8 @@ struct Desk {
     local: Here,
     seed: u64,
     sdp: sdp::Negotiation,
-    /// The leg took the place of another and was given our offer: where its audio goes the answer will say.
-    answer_due: bool,
+    /// The leg took the place of another, which may have to have it back.
+    moving: Option<Box<Moving>>,
     log: Log,
     money: Money,
     /// A provider that is gone may have asked for something.
@@ -169,7 +170,7 @@ impl Call {
             local,
             seed,
             sdp,
-            answer_due: false,
+            moving: None,
             log,
             money: Money::default(),
             strays: false,
@@ -190,7 +191,7 @@ impl Call {
             return self.take_over(*leg, invite, now);
         }
         if event.leg().is_some_and(|leg| leg != self.desk.leg) {
-            return;
+            return self.desk.heard_of(&event);
         }
         match &mut self.state {
             State::Ringing(_) => self.on_sip_while_ringing(event, now),
@@ -622,6 +623,7 @@ impl Call {
             }
             Hangup::Peer => {}
         }
+        self.desk.leave_former();
         let record = self.desk.log.conversation(end.outcome, end.cause, Some(&self.desk.rung), now);
         self.desk.emit(Event::Ended(Box::new(record)));
         self.state = State::Over;

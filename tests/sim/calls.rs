@@ -703,7 +703,7 @@ fn a_leg_that_takes_over_gets_the_conversation_and_the_old_one_a_bye() {
     world.says(Duration::from_secs(4), None);
     world.pass(Duration::from_millis(500), false);
     let commands = world.taken_over(elsewhere("AVP 0 101"));
-    let [Command::Answer { leg: OTHER, sdp }, Command::Bye { leg: LEG, reason: Some(_) }] = &commands[..] else {
+    let [Command::TakeOver { leg: OTHER, sdp, old: LEG, reason: Some(_) }] = &commands[..] else {
         panic!("{commands:?}")
     };
     assert!(String::from_utf8_lossy(sdp).contains("m=audio 20000 RTP/AVP 0 101"));
@@ -724,6 +724,54 @@ fn a_leg_that_takes_over_gets_the_conversation_and_the_old_one_a_bye() {
     assert!(record.contains("taken over by 5511999"), "{record}");
 }
 
+/// RFC 3261 §9.2: a CANCEL that is sooner than our 200 takes the INVITE away, and RFC 3891 §3 leaves the leg it named as
+/// it was.
+#[test]
+fn a_takeover_that_is_cancelled_before_our_200_is_there_leaves_the_call_where_it_was() {
+    for offer in [elsewhere("AVP 0 101"), None] {
+        let mut world = World::answered(|_| ());
+        world.says(Duration::from_secs(4), None);
+        world.pass(Duration::from_millis(500), false);
+        drop(world.taken_over(offer.clone()));
+        world.sip(sip::Event::Cancelled { leg: OTHER, reason: None });
+        assert!(!world.call.is_over() && world.commands.is_empty(), "{:?}", world.commands);
+        assert_eq!(world.next_packet().remote, model::caller());
+        // Another may ask for it, and has it.
+        assert!(matches!(&world.taken_over(offer)[..], [Command::TakeOver { leg: OTHER, old: LEG, .. }]));
+        world.sip(sip::Event::Cancelled { leg: OTHER, reason: None });
+        world.sip(sip::Event::Bye { leg: LEG, reason: None });
+        assert!(world.call.is_over() && world.commands.is_empty(), "{:?}", world.commands);
+    }
+}
+
+#[test]
+fn a_call_whose_old_leg_hung_up_ends_with_the_cancel_of_the_new_one() {
+    let mut world = World::answered(|_| ());
+    drop(world.taken_over(elsewhere("AVP 0 101")));
+    world.sip(sip::Event::Bye { leg: LEG, reason: None });
+    assert!(!world.call.is_over());
+    world.sip(sip::Event::Cancelled { leg: OTHER, reason: None });
+    assert!(world.call.is_over() && world.commands.is_empty(), "{:?}", world.commands);
+}
+
+/// The endpoint knows which of the two is up, and ignores what is meant for the other.
+#[test]
+fn a_call_that_ends_before_the_ack_of_who_takes_it_over_hangs_both_legs_up() {
+    let mut world = World::answered(|_| ());
+    drop(world.taken_over(elsewhere("AVP 0 101")));
+    let third = Box::new(model::invite(elsewhere("AVP 0 101")));
+    world.sip(sip::Event::Incoming { leg: sip::LegId(3), invite: third, replaces: Some(LEG) });
+    assert!(matches!(&world.commands[..], [Command::Reject { leg: sip::LegId(3), status: 480, .. }]));
+    world.commands.clear();
+    world.call.handle_shutdown(world.now);
+    world.drain();
+    assert!(
+        matches!(&world.commands[..], [Command::Bye { leg: OTHER, .. }, Command::Bye { leg: LEG, .. }]),
+        "{:?}",
+        world.commands
+    );
+}
+
 #[test]
 fn who_takes_a_call_over_is_told_the_address_of_the_listener_they_came_to_and_nobody_else_is() {
     let now = Instant::now();
@@ -741,7 +789,9 @@ fn who_takes_a_call_over_is_told_the_address_of_the_listener_they_came_to_and_no
     };
     let told = |world: &World| {
         let described = world.commands.iter().rev().find_map(|command| match command {
-            Command::Answer { sdp, .. } | Command::AcceptOffer { sdp, .. } => Some(String::from_utf8_lossy(sdp)),
+            Command::Answer { sdp, .. } | Command::TakeOver { sdp, .. } | Command::AcceptOffer { sdp, .. } => {
+                Some(String::from_utf8_lossy(sdp))
+            }
             _ => None,
         });
         let text = described.unwrap();
@@ -752,7 +802,7 @@ fn who_takes_a_call_over_is_told_the_address_of_the_listener_they_came_to_and_no
     world.reoffers("a=sendonly\r\n");
     assert_eq!(told(&world), "127.0.0.1");
     takes_over(&mut world, "AVP 0 101");
-    assert!(world.hung_up(), "the old leg: {:?}", world.commands);
+    assert!(matches!(world.commands.last(), Some(Command::TakeOver { old: LEG, .. })), "{:?}", world.commands);
     assert_eq!(told(&world), "198.51.100.5");
     world.sip(sip::Event::Offer { leg: OTHER, method: sip::OfferMethod::Invite, sdp: None });
     assert_eq!(told(&world), "198.51.100.5");
@@ -763,10 +813,7 @@ fn a_takeover_without_an_offer_is_given_ours() {
     let mut world = World::answered(|_| ());
     world.says(Duration::from_secs(4), None);
     let commands = world.taken_over(None);
-    assert!(
-        matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { leg: LEG, .. }]),
-        "{commands:?}"
-    );
+    assert!(matches!(&commands[..], [Command::TakeOver { leg: OTHER, old: LEG, .. }]), "{commands:?}");
     world.sip(sip::Event::Established { leg: OTHER, sdp: elsewhere("AVP 0 101").map(Body::from) });
     assert_eq!(world.next_packet().remote, "127.0.0.1:4002".parse().unwrap());
 }
@@ -846,7 +893,9 @@ fn encrypted() -> (World, String) {
 /// The keys in the last description of ours.
 fn our_keys(commands: &[Command]) -> Vec<String> {
     let described = commands.iter().rev().find_map(|command| match command {
-        Command::Answer { sdp, .. } | Command::AcceptOffer { sdp, .. } => Some(String::from_utf8_lossy(sdp)),
+        Command::Answer { sdp, .. } | Command::TakeOver { sdp, .. } | Command::AcceptOffer { sdp, .. } => {
+            Some(String::from_utf8_lossy(sdp))
+        }
         _ => None,
     });
     let text = described.unwrap();
@@ -883,6 +932,16 @@ fn a_takeover_over_srtp_that_is_given_our_offer_gets_keys_that_the_old_leg_has_n
     world.sip(sip::Event::Established { leg: OTHER, sdp: answer });
     // The first is in the suite that the phone has.
     assert!(is_heard_at(&mut world, "127.0.0.1:4002", &fresh[0]));
+}
+
+#[test]
+fn a_takeover_over_srtp_that_is_cancelled_leaves_the_keys_as_they_were() {
+    let (mut world, old) = encrypted();
+    world.says(Duration::from_secs(4), None);
+    let other = String::from_utf8(over_srtp(elsewhere("AVP 0 101").unwrap())).unwrap().replace("jHUhSagb", "kHUhSagb");
+    assert_ne!(our_keys(&world.taken_over(Some(other.into_bytes()))), [old.clone()]);
+    world.sip(sip::Event::Cancelled { leg: OTHER, reason: None });
+    assert!(is_heard_at(&mut world, "127.0.0.1:4000", &old));
 }
 
 /// RFC 3261 §14.1. A refresh of the session that follows repeats what is in force (RFC 4028 §7.4).

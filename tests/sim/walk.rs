@@ -362,6 +362,7 @@ impl Walk {
             Command::Bye { .. } | Command::Reject { .. } => assert!(self.ended, "hung up alive: {}", self.story()),
             Command::Answer { .. } => assert!(self.answered, "{}", self.story()),
             Command::Ring { .. }
+            | Command::TakeOver { .. }
             | Command::AcceptOffer { .. }
             | Command::RefuseOffer { .. }
             | Command::Reinvite { .. }

@@ -11,6 +11,7 @@ use std::{fmt, net::IpAddr};
 
 /// Our side of the offers and answers of one dialog. An offer that was refused, and one that cannot be answered, leave
 /// everything as it was (RFC 3264 §8).
+#[derive(Clone)]
 pub struct Negotiation {
     local: Local,
     /// The last description sent, and its `o=` version; before the first, nothing and 0.
@@ -71,11 +72,14 @@ impl Negotiation {
         }
     }
 
-    /// Descriptions from here on bear another address of ours, of the same family; returns the one before.
-    pub fn readdress(&mut self, ip: IpAddr) -> IpAddr {
-        let before = self.local.address.ip();
+    /// Descriptions from here on bear another address of ours, of the same family.
+    pub fn readdress(&mut self, ip: IpAddr) {
         self.local.address.set_ip(ip);
-        before
+    }
+
+    /// All is as it was before, since what was described meanwhile was never sent. A key that was made is not made again.
+    pub fn go_back(&mut self, before: Self) {
+        *self = Self { keys_made: self.keys_made, ..before };
     }
 
     /// Answers an offer: every stream in its order, the first usable one open, all others refused (RFC 3264 §6).

@@ -170,6 +170,11 @@ impl Leg {
         }
     }
 
+    /// Whether the peer's INVITE waits for its answer.
+    pub(crate) fn rings(&self) -> bool {
+        matches!(self.state, State::Ringing(_))
+    }
+
     /// This leg as its other side knows it, if it is up: what a REFER may offer.
     pub(crate) fn as_replaces(&self) -> Option<Replaces> {
         self.is_up().then(|| self.dialog.as_replaces())?
@@ -216,6 +221,7 @@ impl Leg {
         match command {
             Command::Ring { .. } => self.ring(core, now),
             Command::Answer { sdp, .. } => self.answer(sdp, core, now),
+            Command::TakeOver { .. } => {} // of two legs: the endpoint gives each its own
             Command::Reject { status, reason, headers, .. } => {
                 let status = StatusCode::new(status).filter(|s| s.code() >= 300).unwrap_or(StatusCode::SERVER_ERROR);
                 self.refuse(Reply::new(status).because(reason.as_ref()).with_all(&headers), core, now);

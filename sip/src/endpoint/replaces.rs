@@ -1,9 +1,12 @@
 //! Legs that take the place of others: INVITEs to us with Replaces (RFC 3891 §3), and REFERs of ours that name a leg.
 use super::Endpoint;
 use crate::{
-    leg::{Command, LegId},
+    Body,
+    dialog::Leg,
+    leg::{Command, LegId, Reason},
     message::{Name, Replaces, Request, StatusCode},
 };
+use std::time::Instant;
 
 impl Endpoint {
     /// The leg whose place a new INVITE asks for.
@@ -18,6 +21,20 @@ impl Endpoint {
         let id = self.dialogs.get(&(call_id, to_tag)).ok_or(StatusCode::NO_TRANSACTION)?;
         let leg = self.legs.get(id).filter(|leg| leg.is_with(&from_tag)).ok_or(StatusCode::NO_TRANSACTION)?;
         leg.may_be_replaced(early_only).map(|()| Some(*id))
+    }
+
+    /// Answers an INVITE and hangs up the leg whose place it asked for. A CANCEL may have been sooner than the owner:
+    /// then nobody takes that place.
+    pub(super) fn take_over(
+        &mut self,
+        (leg, sdp): (LegId, Body),
+        (old, reason): (LegId, Option<Reason>),
+        now: Instant,
+    ) {
+        if self.legs.get(&leg).is_some_and(Leg::rings) {
+            self.carry_out(Command::Answer { leg, sdp }, now);
+            self.carry_out(Command::Bye { leg: old, reason }, now);
+        }
     }
 
     /// The leg that a REFER offers its receiver the place of, as the other side of that leg knows it. Nothing else makes

@@ -88,15 +88,28 @@ impl Live {
     }
 
     /// Somebody else has the call from here on, and is off the tape until they have heard the notice. Where the INVITE
-    /// had an offer their audio is agreed on.
-    pub(in crate::call) fn taken_over(&mut self, has_offer: bool, desk: &mut Desk, now: Instant) {
+    /// had an offer their audio is agreed on. What whoever had it had not heard is for [`Self::not_taken_over`].
+    pub(in crate::call) fn taken_over(&mut self, has_offer: bool, desk: &mut Desk, now: Instant) -> Option<Untold> {
         self.note_untold(desk, now);
-        let (Some(recorded), Some(notice)) = (&mut self.recorded, &desk.settings.recording.notice) else { return };
+        let (Some(recorded), Some(notice)) = (&mut self.recorded, &desk.settings.recording.notice) else { return None };
         let telling = if has_offer { Telling::Missed } else { Telling::Unheard };
-        recorded.untold = Some(Untold { who: Who::Successor, notice: notice.clone(), telling, asked: 0 });
+        let untold = Untold { who: Who::Successor, notice: notice.clone(), telling, asked: 0 };
+        let before = recorded.untold.replace(untold);
         if let Some(tape) = self.media.tape() {
             tape.withhold_caller();
         }
+        before
+    }
+
+    /// Nobody has taken the call over: who had it has it, and heard of the recording what they had heard.
+    pub(in crate::call) fn not_taken_over(&mut self, untold: Option<Untold>) {
+        let Some(recorded) = &mut self.recorded else { return };
+        match (&recorded.untold, &untold, self.media.tape()) {
+            (Some(_), None, Some(tape)) => tape.admit_caller(),
+            (None, Some(_), Some(tape)) => tape.withhold_caller(),
+            _ => {}
+        }
+        recorded.untold = untold;
     }
 
     /// Their audio is agreed on, by the answer to our offer.

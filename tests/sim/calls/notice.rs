@@ -198,7 +198,7 @@ fn a_provider_that_never_says_the_notice_is_asked_three_times_and_the_record_say
 fn who_takes_the_call_over_hears_the_notice_before_they_are_recorded() {
     let mut world = World::told();
     let commands = world.taken_over(Some(model::offer("")));
-    assert!(matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { .. }]), "{commands:?}");
+    assert!(matches!(&commands[..], [Command::TakeOver { leg: OTHER, .. }]), "{commands:?}");
     world.pass(ms(500), false);
     assert_eq!(world.asked(), 1);
     drop(blocks(&mut world));
@@ -211,10 +211,18 @@ fn who_takes_the_call_over_hears_the_notice_before_they_are_recorded() {
 }
 
 #[test]
+fn who_was_told_is_recorded_on_where_the_takeover_was_cancelled() {
+    let mut world = World::told();
+    drop(world.taken_over(Some(model::offer(""))));
+    world.sip(sip::Event::Cancelled { leg: OTHER, reason: None });
+    assert!(world.has_the_caller() && world.asked() == 0);
+}
+
+#[test]
 fn who_takes_the_call_over_by_an_offer_of_ours_is_told_once_they_can_hear_it() {
     let mut world = World::told();
     let commands = world.taken_over(None);
-    assert!(matches!(&commands[..], [Command::Answer { leg: OTHER, .. }, Command::Bye { .. }]), "{commands:?}");
+    assert!(matches!(&commands[..], [Command::TakeOver { leg: OTHER, .. }]), "{commands:?}");
     assert!(!world.has_the_caller());
     world.pass(ms(1_500), false);
     world.says_words("Yes, hello.", ms(1_000));

@@ -33,6 +33,44 @@ fn an_invite_that_names_a_leg_tells_the_owner_which_and_changes_nothing_by_itsel
     assert_eq!(stand.sent_kinds(), ["603"]);
 }
 
+/// The CANCEL of [`takeover`].
+fn cancelled() -> String {
+    let text = peer("CANCEL", 1, "", "", "");
+    text.replace("call-1", "call-2").replace("KINVITE1", "Ktakeover").replace("tag=peer", "tag=other")
+}
+
+#[test]
+fn a_cancel_that_is_sooner_than_the_answer_leaves_the_leg_it_named_as_it_was() {
+    let mut stand = Stand::new();
+    let (old, tag) = stand.established();
+    stand.feed(&naming(&tag, ""));
+    stand.sent();
+    let Event::Incoming { leg, .. } = stand.one_event() else { panic!("a new call") };
+    stand.feed(&cancelled());
+    assert_eq!(stand.sent_kinds(), ["200", "487"]);
+    assert_eq!(stand.events(), [Event::Cancelled { leg, reason: None }]);
+    // The owner had not heard of it.
+    stand.command(Command::TakeOver { leg, sdp: ANSWER.into(), old, reason: None });
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec![], vec![]));
+    stand.feed(&peer("OPTIONS", 2, &tag, "", ""));
+    assert_eq!(stand.sent_kinds(), ["200"]);
+    stand.command(Command::Bye { leg: old, reason: None });
+    assert_eq!(stand.sent_kinds(), ["BYE"]);
+}
+
+#[test]
+fn rfc3261_9_2_a_cancel_that_is_later_than_the_answer_changes_nothing() {
+    let mut stand = Stand::new();
+    let (old, tag) = stand.established();
+    stand.feed(&naming(&tag, ""));
+    stand.sent();
+    let Event::Incoming { leg, .. } = stand.one_event() else { panic!("a new call") };
+    stand.command(Command::TakeOver { leg, sdp: ANSWER.into(), old, reason: None });
+    assert_eq!(stand.sent_kinds(), ["200", "BYE"]);
+    stand.feed(&cancelled());
+    assert_eq!((stand.sent_kinds(), stand.events()), (vec!["200".to_owned()], vec![]));
+}
+
 #[test]
 fn a_refused_takeover_leaves_the_leg_as_it_was() {
     let mut stand = Stand::new();
