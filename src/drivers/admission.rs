@@ -157,12 +157,22 @@ impl Admission {
 
     /// Starts a call whose secretary is known. Whatever stands in its way belongs into a record.
     fn start(&self, facts: Facts, entrance: Entrance, sip: mpsc::Receiver<Box<sip::Event>>) -> Result<(), Refusal> {
-        let unavailable = |why: &str| Refusal::new(503, why);
+        let call = self.prepare(facts, entrance, sip)?;
+        self.threads.place(call).map_err(|_| Refusal::new(503, "every media thread is full"))
+    }
+
+    /// A call as its thread is given it.
+    pub(super) fn prepare(
+        &self,
+        facts: Facts,
+        entrance: Entrance,
+        sip: mpsc::Receiver<Box<sip::Event>>,
+    ) -> Result<NewCall, Refusal> {
         let Entrance { config, rung, below, held } = entrance;
         let peer = facts.invite.offer.as_deref().and_then(sdp::audio_address).unwrap_or(facts.invite.remote.ip());
         let near = self.ports.iter().find(|ports| ports.reach(peer)).or(self.ports.first());
         let bound = near.map_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()), Ports::bind);
-        let sockets = bound.map_err(|error| unavailable("no RTP ports").because(error))?;
+        let sockets = bound.map_err(|error| Refusal::new(503, "no RTP ports").because(error))?;
         let local = self.seen_by(&facts.invite, sockets.local);
         let Facts { leg, invite, secretary, conversation_uuid, clock: (started_at, _) } = facts.clone();
         info!(secretary = %secretary.secretary_name, provider = rung.provider(), engine = rung.engine(), "Call");
@@ -186,8 +196,7 @@ impl Admission {
             started_at,
         };
         let shared = self.shared.clone();
-        let call = NewCall { facts, setup, sockets, sip, shared, cord, held, span: Span::current() };
-        self.threads.place(call).map_err(|_| unavailable("every media thread is full"))
+        Ok(NewCall { facts, setup, sockets, sip, shared, cord, held, span: Span::current() })
     }
 
     /// Who speaks by the configuration of this call, and who goes on when that one fails.

@@ -47,7 +47,7 @@ struct MediaThread {
 
 /// A place among a thread's calls; given back when it is dropped.
 #[derive(Debug)]
-pub struct Seat(Arc<AtomicUsize>);
+pub struct Seat(pub(super) Arc<AtomicUsize>);
 
 impl Drop for Seat {
     fn drop(&mut self) {

@@ -575,11 +575,13 @@ mod tests {
         breaker::{Circuit, Sign},
         config::Environment,
         drivers::{
-            call_task,
+            call_task::{self, Thread},
             facts::Facts,
+            media_threads::Seat,
             meter::SoFar,
             recorder::Title,
             sip_socket::tests::{answer, heard, peer},
+            spares::Spares,
         },
         record::{Conversation, Outcome, Share},
         store::{Found, Lookup},
@@ -587,7 +589,10 @@ mod tests {
     use providers::FailureKind;
     use sip::{Command, IncomingInvite, TerminatedBy};
     use std::{
+        cell::Cell,
         path::{Path, PathBuf},
+        rc::Rc,
+        sync::atomic::AtomicUsize,
         time::Instant,
     };
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -782,6 +787,39 @@ mod tests {
         };
         timeout(Duration::from_secs(20), closed).await.unwrap();
         std::fs::remove_dir_all(tapes).unwrap();
+    }
+
+    /// What is left unread of a flood, when its caller hangs up behind it, would have been read before by whoever reads on
+    /// while there is more.
+    #[tokio::test]
+    async fn a_call_whose_ports_are_flooded_hears_that_its_caller_hangs_up() {
+        const FLOOD: usize = 64;
+        let nowhere = ANA.replace("[openai]\n", "[openai]\nurl = \"ws://127.0.0.1:9\"\n");
+        let (server, folder) = start("39366-39369", &nowhere).await;
+        for is_rtp in [true, false] {
+            let facts = facts(&server, "8000").await;
+            let tenant = server.admission.tenant(&facts.secretary).await.unwrap_or_default();
+            let Ok(entrance) = server.admission.let_in(&facts, &tenant).await else { panic!("it is refused") };
+            let (leg, events) = mpsc::channel(1);
+            leg.try_send(Box::new(Event::Bye { leg: facts.leg, reason: None })).unwrap();
+            let Ok(call) = server.admission.prepare(facts, entrance, events) else { panic!("no ports") };
+            let flooded = if is_rtp { &call.sockets.rtp } else { &call.sockets.rtcp };
+            let (flooded, stranger) = (flooded.try_clone().unwrap(), std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+            for _ in 0..FLOOD {
+                stranger.send_to(&[0x80; 172], flooded.local_addr().unwrap()).unwrap();
+            }
+            let (_orders, of_call) = mpsc::channel(1);
+            let (room, seat) = (Rc::new(Cell::new(call::Room::default())), Seat(Arc::new(AtomicUsize::new(1))));
+            let thread = Thread { room, spares: Spares::default(), orders: of_call, seat };
+            let local = tokio::task::LocalSet::new();
+            let over = local.run_until(async { call_task::begin(call, thread).await });
+            timeout(Duration::from_secs(20), over).await.unwrap();
+            let left = std::iter::from_fn(|| flooded.recv(&mut [0; 172]).ok()).count();
+            assert!(left >= FLOOD / 2, "{left} of {FLOOD} are left, RTP: {is_rtp}");
+        }
+        let records = records(server, &folder).await;
+        assert_eq!(records.len(), 2);
+        assert!(records.iter().all(|record| record.outcome == Outcome::Abandoned), "{records:?}");
     }
 
     #[tokio::test]
