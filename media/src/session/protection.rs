@@ -5,7 +5,7 @@ use super::{
     Session,
     stats::{Stats, Unbelieved},
 };
-use crate::srtp::{self, Error, Keys, Receiver, Sender, Suite};
+use crate::srtp::{self, Error, Keys, Master, Receiver, Sender, Suite};
 
 /// The keys of a session, in use.
 #[derive(Debug)]
@@ -14,7 +14,9 @@ pub(super) struct Protection {
     sender: Sender,
     receiver: Receiver,
     /// Of the key before, until the peer uses the new one: its packets may be under way.
-    former: Option<Receiver>,
+    former: Option<(Master, Receiver)>,
+    /// What we sent under before.
+    left: Option<Master>,
 }
 
 /// What a datagram claims to be.
@@ -34,22 +36,28 @@ impl Protocol {
 impl Protection {
     pub(super) fn new(keys: Keys) -> Self {
         let (sender, receiver) = (Sender::new(&keys.sent), Receiver::new(&keys.received));
-        Self { keys, sender, receiver, former: None }
+        Self { keys, sender, receiver, former: None, left: None }
     }
 
-    /// Whether the peer would have to know how often our numbers have wrapped to understand us with these.
-    fn needs_wraps(&self, keys: &Keys) -> bool {
-        keys.sent != self.keys.sent && self.sender.has_turned()
+    /// Whether our numbers can not go on with these. The peer would have to know how often they have wrapped; and under a
+    /// key that is gone back to, those of our reports would come again, which no stream may (RFC 3711 §9.1).
+    fn needs_source(&self, keys: &Keys) -> bool {
+        keys.sent != self.keys.sent && (self.sender.has_turned() || self.left.as_ref() == Some(&keys.sent))
     }
 
     /// Other keys, or the same: then packets are counted on (RFC 4568 §7.1.4).
     fn renegotiate(&mut self, keys: Keys) {
         if keys.sent != self.keys.sent {
             self.sender = Sender::new(&keys.sent);
+            self.left = Some(self.keys.sent.clone());
         }
         if keys.received != self.keys.received {
-            let receiver = self.receiver.rekeyed(&keys.received);
-            self.former = Some(std::mem::replace(&mut self.receiver, receiver));
+            let receiver = match self.former.take() {
+                // It is gone back to, and what came under it may not come again.
+                Some((key, receiver)) if key == keys.received => receiver,
+                Some(_) | None => self.receiver.rekeyed(&keys.received),
+            };
+            self.former = Some((self.keys.received.clone(), std::mem::replace(&mut self.receiver, receiver)));
         }
         self.keys = keys;
     }
@@ -68,7 +76,7 @@ impl Protection {
 
     fn unprotect(&mut self, protocol: Protocol, packet: &mut Vec<u8>) -> Result<(), Error> {
         let opened = unprotect(&mut self.receiver, protocol, packet);
-        let Some(former) = &mut self.former else { return opened };
+        let Some((_, former)) = &mut self.former else { return opened };
         if opened.is_ok() {
             self.former = None;
             return opened;
@@ -89,10 +97,11 @@ impl Session {
     }
 
     /// These keys, or none, hold from here on. RFC 3711 §3.3.1 has wraps counted on under another key, and most who set
-    /// it up count from zero: where there were any our stream goes on under another SSRC, of which both think the same.
+    /// it up count from zero: where there were any our stream goes on under another SSRC, of which both think the same. So
+    /// it does under a key that was in use before.
     pub(super) fn rekey(&mut self, keys: Option<&Keys>, now: Instant) {
         let present = self.protection.as_ref().zip(keys);
-        if present.is_some_and(|(protection, keys)| protection.needs_wraps(keys)) {
+        if present.is_some_and(|(protection, keys)| protection.needs_source(keys)) {
             self.change_ssrc("another key", now);
         }
         match (&mut self.protection, keys) {

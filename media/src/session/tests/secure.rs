@@ -311,6 +311,39 @@ fn rfc3711_3_3_1_a_stream_that_wrapped_goes_on_under_another_ssrc_with_another_k
     }
 }
 
+/// As where a call was about to be taken over, and was not. Who has heard us all along takes no number twice (§3.3.2).
+#[test]
+fn rfc3711_9_1_a_key_that_is_gone_back_to_has_another_ssrc_and_what_came_under_it_comes_once() {
+    let (old, new) = (keys(Suite::AesCm128Sha1_80, 1, 2), keys(Suite::AeadAes256Gcm, 3, 4));
+    let mut secure = Secure::new(&old);
+    let heard = secure.packet(&[1; 160]);
+    secure.call.receive(PHONE, &heard);
+    secure.call.run(Duration::from_secs(20));
+    let left = secure.call.sent.len();
+    secure.call.session.renegotiate(secure_media(&new), secure.call.now);
+    secure.call.run(ms(100));
+    secure.call.session.renegotiate(secure_media(&old), secure.call.now);
+    secure.call.drain();
+    let back = secure.call.sent.len();
+    secure.call.receive(PHONE, &heard);
+    secure.call.run(Duration::from_secs(20));
+    assert_eq!(secure.call.session.stats().unbelieved, Unbelieved { unauthentic: 0, replayed: 1 });
+    let mut phone = Receiver::new(&old.sent);
+    let sent = &secure.call.sent;
+    let mut reports = 0;
+    for (_, transmit) in sent[..left].iter().chain(&sent[back..]) {
+        let mut packet = transmit.bytes.clone();
+        match transmit.channel {
+            Channel::Rtp => phone.unprotect_rtp(&mut packet).unwrap(),
+            Channel::Rtcp => {
+                phone.unprotect_rtcp(&mut packet).unwrap();
+                reports += 1;
+            }
+        }
+    }
+    assert!(reports > 4, "{reports} reports");
+}
+
 /// §3.3.1: a phone need not begin at zero under its next key, as most do.
 #[test]
 fn rfc3711_3_3_1_a_phone_that_counts_on_under_its_next_key_is_heard() {
