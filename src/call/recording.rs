@@ -164,6 +164,11 @@ impl Live {
         if let Some((blocks, summary)) = self.media.finish_recording() {
             desk.recorded.extend(blocks);
             if self.recorded.is_some() {
+                if !summary.displaced.is_zero() {
+                    let lacking = summary.displaced.as_millis();
+                    let cause = format!("the recording lacks {lacking} ms of the caller, who came too fast for it");
+                    desk.emit(Event::Warning(cause));
+                }
                 desk.log.recorded(summary);
             }
         }

@@ -1082,6 +1082,26 @@ fn the_assistant_pauses_a_recording_only_where_she_may() {
     }
 }
 
+/// A recording has the time of the call: of what comes faster there is half a second too much at the most.
+#[test]
+fn what_a_recording_lacks_of_the_caller_is_told() {
+    for at_once in [true, false] {
+        let mut world = World::answered(|row| row.recording = Some(true));
+        for _ in 0..100 {
+            let packet = world.microphone.packet(true);
+            world.call.handle_rtp(model::caller(), &packet, world.now);
+            world.drain();
+            if !at_once {
+                world.wait(PTIME);
+            }
+        }
+        world.wait(Duration::from_secs(2));
+        world.sip(sip::Event::Bye { leg: LEG, reason: None });
+        assert!(world.record().is_some_and(|record| record.recording.is_some()));
+        assert_eq!(world.warned("the recording lacks"), at_once, "{:?}", world.events);
+    }
+}
+
 #[test]
 fn what_is_kept_for_a_process_that_dies_says_who_called_and_nothing_that_was_said_or_spent() {
     let mut world = World::answered(|row| row.recording = Some(true));

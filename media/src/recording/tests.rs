@@ -128,6 +128,15 @@ fn what_a_stall_delivers_in_a_heap_belongs_before_the_stall() {
     assert_eq!(bursts(&sides.left), expected);
 }
 
+/// Two seconds that come at once: the lane runs half a second ahead, and the rest is told.
+#[test]
+fn what_comes_faster_than_it_was_spoken_is_counted() {
+    let arrivals: Vec<_> = (0..100).map(|n| (n, 1_000)).collect();
+    let (_, summary) = played(&arrivals);
+    let kept = Duration::from_secs(2).saturating_sub(summary.displaced);
+    assert!((500..600).contains(&kept.as_millis()), "{kept:?}");
+}
+
 #[test]
 fn a_pause_of_the_phone_is_silence_of_its_length() {
     let spoken = (0..50).chain(150..250);
