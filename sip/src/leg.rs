@@ -264,6 +264,13 @@ pub enum Event {
         /// The body.
         body: Body,
     },
+    /// Our INFO was refused, and the call goes on.
+    InfoRefused {
+        /// Which leg.
+        leg: LegId,
+        /// The status that refused it.
+        status: u16,
+    },
     /// Our REFER moved on.
     Refer {
         /// Which leg.
@@ -318,6 +325,7 @@ impl Event {
             | Self::Offer { leg, .. }
             | Self::OfferAnswered { leg, .. }
             | Self::Info { leg, .. }
+            | Self::InfoRefused { leg, .. }
             | Self::Refer { leg, .. }
             | Self::Bye { leg, .. }
             | Self::Terminated { leg, .. } => Some(*leg),

@@ -286,6 +286,10 @@ impl Live {
                 }
                 GO_ON
             }
+            E::InfoRefused { status, .. } => {
+                desk.emit(Event::Warning(format!("a key that was pressed by INFO was refused with {status}")));
+                GO_ON
+            }
             E::Refer { progress, .. } => self.on_refer(progress, desk, now),
             E::Cancelled { .. } if desk.may_go_back() => {
                 self.move_back(desk, now);

@@ -452,6 +452,7 @@ impl Call {
             | E::Progress { .. }
             | E::OfferAnswered { .. }
             | E::Info { .. }
+            | E::InfoRefused { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
             | E::Locate { .. }
@@ -481,6 +482,7 @@ impl Call {
             | E::Progress { .. }
             | E::OfferAnswered { .. }
             | E::Info { .. }
+            | E::InfoRefused { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
             | E::Locate { .. }

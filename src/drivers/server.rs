@@ -538,6 +538,7 @@ async fn dispatch(
             | Event::Offer { leg, .. }
             | Event::OfferAnswered { leg, .. }
             | Event::Info { leg, .. }
+            | Event::InfoRefused { leg, .. }
             | Event::Refer { leg, .. }) => {
                 if let Some(line) = calls.get(&leg) {
                     line.span.in_scope(|| deliver(&line.call, event));

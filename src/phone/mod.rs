@@ -169,6 +169,7 @@ impl Phone {
             }
             E::Cancelled { .. }
             | E::OfferAnswered { .. }
+            | E::InfoRefused { .. }
             | E::Refer { .. }
             | E::Stranger { .. }
             | E::Locate { .. }

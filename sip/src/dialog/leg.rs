@@ -263,6 +263,9 @@ impl Leg {
             Purpose::Bye if status >= 200 => self.gone(TerminatedBy::Us, core),
             Purpose::Refer => self.refer_outcome(outcome, core, now),
             Purpose::Info if status == 408 || status == 481 => self.peer_gone(core, now),
+            Purpose::Info if status >= 300 && !self.is_gone() => {
+                core.events.push_back(Event::InfoRefused { leg: self.id, status });
+            }
             // A provisional response, or one that changes nothing.
             Purpose::Bye | Purpose::Info | Purpose::Prack => {}
         }

@@ -222,6 +222,19 @@ fn the_assistant_presses_keys_in_the_way_of_the_phone_system() {
     }
 }
 
+/// Who looks why a door stayed shut finds it in the log.
+#[test]
+fn a_key_by_info_that_the_phone_system_refuses_is_told() {
+    let mut world = keyed_by(Dtmf::Auto, without_events());
+    let mut messages = world.model.begin();
+    messages.extend(world.model.finish(Some(("press_keys", r#"{"keys":"9"}"#))));
+    world.provider(messages);
+    assert_eq!(sent_keys(&mut world), ("9".to_owned(), 0, 0));
+    assert!(!world.warned("INFO"), "{:?}", world.events);
+    world.sip(sip::Event::InfoRefused { leg: LEG, status: 415 });
+    assert!(world.warned("INFO was refused with 415") && !world.call.is_over(), "{:?}", world.events);
+}
+
 /// A model that has a door opened calls both tools in one breath.
 #[test]
 fn a_call_that_the_assistant_ends_ends_when_her_keys_are_pressed() {

@@ -43,7 +43,7 @@ fn info_is_taken_and_given() {
     let info = stand.one_request();
     assert_eq!((info.headers.content_type().as_deref(), &info.body[..]), (Some("application/dtmf"), &b"7"[..]));
     stand.feed(&answer(&info, 415, "", "", ""));
-    assert_eq!(stand.events(), []);
+    assert_eq!(stand.events(), [Event::InfoRefused { leg, status: 415 }]);
     stand.command(Command::Info { leg, content_type: "application/dtmf".into(), body: b"8".into() });
     let info = stand.one_request();
     stand.feed(&answer(&info, 481, "", "", ""));

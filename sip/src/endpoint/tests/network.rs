@@ -140,6 +140,7 @@ impl World {
             }
             Event::Progress { .. } => self.rung += 1,
             Event::Info { .. }
+            | Event::InfoRefused { .. }
             | Event::Refer { .. }
             | Event::Registration { .. }
             | Event::Stranger { .. }

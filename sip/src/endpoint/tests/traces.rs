@@ -98,6 +98,7 @@ fn name(event: &Event) -> String {
         Event::Terminated { by, .. } => format!("terminated {by:?}"),
         Event::Progress { .. }
         | Event::Failed { .. }
+        | Event::InfoRefused { .. }
         | Event::OfferAnswered { .. }
         | Event::Registration { .. }
         | Event::Stranger { .. }
