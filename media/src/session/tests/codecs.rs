@@ -54,7 +54,11 @@ fn says(call: &mut Call, codec: Codec, encoder: &mut Encoder, samples: &[i16], p
 #[test]
 fn every_codec_goes_both_ways_at_every_packet_time() {
     for codec in Codec::ALL {
-        for (ours, theirs) in [(10, 60), (20, 40), (40, 20), (60, 10)].map(|(ours, theirs)| (ms(ours), ms(theirs))) {
+        let both = [(10, 60), (20, 40), (30, 50), (40, 20), (50, 30), (60, 10)];
+        for (ours, theirs) in both.map(|(ours, theirs)| (ms(ours), ms(theirs))) {
+            if codec == Codec::Opus && [ms(30), ms(50)].contains(&ours) {
+                continue; // no frame of Opus is so long
+            }
             let mut call = call(codec, ours, opus::Receiver::default());
             let said = Audio::Pcm(Frame { rate: WIDE, samples: tone(WIDE, ms(1_200)) });
             call.session.play(UtteranceId(1), &said, call.now);
