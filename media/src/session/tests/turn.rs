@@ -1,6 +1,9 @@
 //! The caller turns to another codec in mid-call.
 use super::*;
-use crate::codec::{Decoder, Encoder};
+use crate::{
+    audio::Frame,
+    codec::{Decoder, Encoder},
+};
 use std::f64::consts::TAU;
 
 const WIDE: SampleRate = SampleRate::HZ_24000;
@@ -13,13 +16,16 @@ fn agreed_on(others: &[(u8, Codec)]) -> Call {
     Call::with(config)
 }
 
+fn tone(rate: SampleRate, length: Duration) -> Vec<i16> {
+    let wave = |n: usize| (8_000.0 * (TAU * TONE * n as f64 / f64::from(rate.hz())).sin()) as i16;
+    (0..rate.samples_in(length)).map(wave).collect()
+}
+
 /// The phone sends half a second of a tone in this codec.
 fn says(call: &mut Call, payload_type: u8, codec: Codec) {
     let mut encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
     let rate = codec.sample_rate();
-    let wave = |n: usize| (8_000.0 * (TAU * TONE * n as f64 / f64::from(rate.hz())).sin()) as i16;
-    let samples: Vec<i16> = (0..rate.samples_in(ms(500))).map(wave).collect();
-    for frame in samples.chunks(rate.samples_in(PTIME)) {
+    for frame in tone(rate, ms(500)).chunks(rate.samples_in(PTIME)) {
         let payload = encoder.encode(frame).unwrap();
         let (sequence, timestamp, ssrc) = (call.sequence, call.timestamp, call.ssrc);
         call.sequence = sequence.wrapping_add(1);
@@ -47,10 +53,10 @@ fn presses(call: &mut Call, key: char, payload_type: u8, clock: u32) {
 }
 
 /// Share of the power of `samples` that is at [`TONE`].
-fn purity(samples: &[i16]) -> f64 {
+fn purity(samples: &[i16], rate: SampleRate) -> f64 {
     let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
-        let angle = TAU * TONE * n as f64 / f64::from(WIDE.hz());
+        let angle = TAU * TONE * n as f64 / f64::from(rate.hz());
         re += f64::from(*sample) * angle.cos();
         im += f64::from(*sample) * angle.sin();
         power += f64::from(*sample).powi(2);
@@ -61,7 +67,7 @@ fn purity(samples: &[i16]) -> f64 {
 /// The last 300 ms that went up.
 fn lately(call: &Call) -> f64 {
     let heard = call.heard_samples(WIDE);
-    purity(&heard[heard.len() - WIDE.samples_in(ms(300))..])
+    purity(&heard[heard.len() - WIDE.samples_in(ms(300))..], WIDE)
 }
 
 #[test]
@@ -165,6 +171,44 @@ fn rfc3264_8_a_new_answer_changes_both_ways_and_what_overlaps_is_told_by_its_num
     assert!(lately(&call) > 0.9, "{}", lately(&call));
     assert!(call.packets()[before..].iter().all(|(_, packet)| packet.payload_type == 9));
     assert_eq!(call.session.stats().malformed, 0);
+}
+
+#[test]
+fn rfc3264_8_any_codec_may_become_any_other_and_both_are_heard() {
+    let agreed = |codec: Codec| {
+        let number = codec.static_payload_type().unwrap_or(match codec {
+            Codec::Opus => 96,
+            Codec::L16Narrow => 97,
+            _ => 98,
+        });
+        Negotiated { payload_type: PayloadType::same(number), ..media(codec, Direction::SendRecv) }
+    };
+    let pairs = Codec::ALL.into_iter().flat_map(|from| Codec::ALL.map(|to| (from, to)));
+    for (from, to) in pairs.filter(|(from, to)| from != to) {
+        let (before, after) = (agreed(from), agreed(to));
+        let numbers = (before.payload_type.sent, after.payload_type.sent);
+        let mut call = Call::with(Config { media: before, ..config(AudioFormat::Pcm(WIDE), vad::Engine::Off) });
+        let said = Audio::Pcm(Frame { rate: WIDE, samples: tone(WIDE, ms(1_500)) });
+        call.session.play(UtteranceId(1), &said, call.now);
+        says(&mut call, numbers.0, from);
+        call.session.renegotiate(after, call.now);
+        let turned = call.packets().len();
+        says(&mut call, numbers.1, to);
+        assert!(lately(&call) > 0.9, "{from} to {to}, up: {}", lately(&call));
+        let heard = WIDE.duration_of(call.heard_samples(WIDE).len());
+        assert!(heard.abs_diff(ms(1_000)) < ms(30), "{from} to {to}: as long as it lasted, and not {heard:?}");
+        let stats = call.session.stats();
+        let wrong = (stats.malformed, stats.lost, stats.restarts, stats.codec_errors);
+        assert_eq!(wrong, (0, 0, 0, 0), "{from} to {to}");
+        let (rate, mut decoder) = (to.sample_rate(), Decoder::new(to).unwrap());
+        let mut played = Vec::new();
+        for (_, packet) in &call.packets()[turned..] {
+            assert_eq!(packet.payload_type, numbers.1, "{from} to {to}");
+            played.extend(decoder.decode(packet.payload).unwrap());
+        }
+        let middle = &played[rate.samples_in(ms(100))..rate.samples_in(ms(400))];
+        assert!(purity(middle, rate) > 0.9, "{from} to {to}, down: {}", purity(middle, rate));
+    }
 }
 
 /// Our offer has events at the clock of each codec. A phone that agreed on several sends those of the codec it is in.
