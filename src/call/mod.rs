@@ -10,6 +10,7 @@ mod debt;
 mod event;
 mod kept;
 mod keypad;
+mod ladder;
 mod listen_in;
 mod live;
 mod log;
@@ -47,11 +48,9 @@ use crate::{breaker::Sign, record::Outcome, secretary::Secretary};
 use live::{Live, Money, lookup::Lookups};
 use log::Log;
 use media::{
-    AudioFormat,
     prompt::{Form, Prompt},
-    sdp, vad,
+    sdp,
 };
-use numbered::Numbered;
 use providers::{Ahead, Dialect, Disconnect, Errand, Incoming, Job, JobId, Outgoing, Part, RequestId};
 use ringing::{Offering, Ringing, widest};
 use sip::{Command, LegId, Reason};
@@ -62,7 +61,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use succession::{Failed, Succession};
+use succession::Succession;
 use takeover::Moving;
 
 /// Commands and events that may wait for the driver. A driver drains both after every input; more than this means it
@@ -633,63 +632,11 @@ impl Call {
 }
 
 impl Desk {
-    /// The provider of a call that sounds like this, not connected yet.
-    fn open(&mut self, format: AudioFormat) -> Box<dyn Dialect> {
-        self.spoke = false;
-        self.strays = true;
-        self.lookups.forget();
-        let dialect = self.rung.open(format, &self.log.about(&self.secretary.domain_name));
-        Box::new(Numbered::new(dialect, self.succession.take_seat()))
-    }
-
-    /// How long the provider may take to be ready: less where another waits for its turn.
-    fn patience(&self) -> Duration {
-        let alone = self.succession.below().next().is_none();
-        let Patiences { ready, replacement, .. } = self.settings.ladder;
-        if alone { ready } else { replacement }
-    }
-
-    /// What the conversation with the present provider came to.
-    fn reports(&mut self, sign: Sign) {
-        if let Some(circuit) = self.rung.circuit() {
-            let circuit = self.secretary.of_tenant.circuit(circuit);
-            self.emit(Event::Provider { circuit, sign });
-        }
-    }
-
-    /// The caller is about to hear the present provider.
-    fn speaks(&mut self) {
-        self.lookups.broke_off();
-        if !std::mem::replace(&mut self.spoke, true) {
-            self.reports(Sign::Spoke);
-        }
-    }
-
-    /// The present provider goes on after one that failed.
-    fn changed(&mut self, failed: Failed, lost: Duration, now: Instant) {
-        let at = self.log.since_answer(failed.since());
-        let change = failed.change(&self.rung, at, lost, now);
-        self.log.changed(change.clone(), &self.rung);
-        self.emit(Event::Changed(Box::new(change)));
-    }
-
     fn emit(&mut self, event: Event) {
         if self.events.len() >= MAX_EVENTS {
             self.events.pop_front();
         }
         self.events.push_back(event);
-    }
-
-    /// Who hears whether the caller speaks. Of a provider that does not say so nobody would know.
-    fn detector(&self) -> vad::Engine {
-        match self.settings.listening.vad {
-            vad::Engine::Off if !self.rungs().all(Rung::tells_turns) => vad::Engine::Silero,
-            engine => engine,
-        }
-    }
-
-    fn rungs(&self) -> impl Iterator<Item = &Rung> {
-        std::iter::once(&self.rung).chain(self.succession.below())
     }
 
     /// A re-INVITE that crossed our BYE.
