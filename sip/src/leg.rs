@@ -200,8 +200,8 @@ pub enum Event {
         leg: LegId,
         /// Who, whom, with what.
         invite: Box<IncomingInvite>,
-        /// The leg whose place it asks for (Replaces, RFC 3891). Who grants that answers this INVITE, then ends the
-        /// other leg; who refuses leaves the other as it is.
+        /// The leg whose place it asks for (Replaces, RFC 3891). Who grants that answers by [`Command::TakeOver`]; who
+        /// refuses leaves the other leg as it is.
         replaces: Option<LegId>,
     },
     /// The caller gave up before we answered (CANCEL); 487 is on its way. The leg is gone.
