@@ -37,7 +37,7 @@ Prompt is what is left of the way down where the local provider speaks (8 kHz) a
 from the engine's cache. Only Opus has prompts: a copy costs what the look-up of PCMU, PCMA and L16 does, and what is said in G.722
 depends on all that was said before in the call.
 
-Opus repairs lost packets (40 kbit/s, complexity 5).
+Opus is super-wideband and repairs lost packets (48 kbit/s, complexity 5).
 ";
 
 fn main() -> Result<()> {

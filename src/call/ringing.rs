@@ -77,3 +77,16 @@ impl Ringing {
         ControlFlow::Continue(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_as_wide_as_opus_and_of_what_is_as_wide_the_first_is_taken() {
+        let all = [Codec::Pcmu, Codec::G722, Codec::L16Wide, Codec::Opus];
+        assert_eq!(widest(&all), Codec::Opus);
+        assert_eq!(widest(&all[..3]), Codec::G722);
+        assert_eq!(widest(&[Codec::Pcma, Codec::Pcmu]), Codec::Pcma);
+    }
+}

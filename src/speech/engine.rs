@@ -30,7 +30,7 @@ use tracing::{info, warn};
 
 /// Jobs that may wait; more means that answers would come after their deadlines.
 const QUEUE: usize = 64;
-/// Ten minutes of sentences; two and a half where all of them are encoded for calls in Opus as well.
+/// Ten minutes of sentences; not quite two where all of them are encoded for calls in Opus as well.
 const CACHE_BYTES: usize = 10_000_000;
 
 /// Where the engine's models are, and how much of the machine it may have.

@@ -102,9 +102,14 @@ fn conditions() -> Vec<Network> {
     conditions
 }
 
+/// The rate at which a codec is judged: its own, but PESQ knows nothing above wideband, and neither do the recordings.
+fn judged_at(codec: Codec) -> SampleRate {
+    codec.sample_rate().min(SampleRate::HZ_16000)
+}
+
 /// One call of one codec both ways, scored in the codec's own band.
 fn judge(codec: Codec, condition: usize, network: &Network, seed: u64, scores: &mut Scores) -> Result<()> {
-    let spoken = speech::sample(codec.sample_rate(), seed)?;
+    let spoken = speech::sample(judged_at(codec), seed)?;
     let mut judge = |receiver, heard: &[i16]| -> Result<()> {
         scores.add(Job { key: Key { codec, condition, receiver }, rate: spoken.rate, seed }, &spoken.samples, heard)
     };
@@ -124,9 +129,10 @@ fn compare(
     spoken: &Frame,
     judge: &mut impl FnMut(Receiver, &[i16]) -> Result<()>,
 ) -> Result<()> {
-    let payloads = call::payloads(codec, &spoken.samples)?;
+    let said = Resampler::new(spoken.rate, codec.sample_rate())?.process(&spoken.samples);
+    let payloads = call::payloads(codec, &said)?;
     let arrivals = call::carry(network, payloads.len(), seed);
-    let ours = call::uplink(codec, AudioFormat::Pcm(codec.sample_rate()), &payloads, &arrivals)?;
+    let ours = call::uplink(codec, AudioFormat::Pcm(spoken.rate), &payloads, &arrivals)?;
     judge(Receiver::Ours, &ours.samples())?;
     judge(Receiver::Fixed, &receivers::buffered(codec, &payloads, &arrivals, Filling::Pitch)?.0)?;
     judge(Receiver::Repeat, &receivers::direct(codec, &payloads, &arrivals, Filling::Repeat)?)?;

@@ -1,5 +1,5 @@
 //! What is compared with: receivers of the usual kinds, and a phone.
-use crate::call::PTIME;
+use crate::{call::PTIME, judged_at};
 use media::{
     codec::{Codec, Decoder, Error},
     conceal::Concealer,
@@ -32,9 +32,9 @@ struct Ear {
 
 impl Ear {
     fn new(codec: Codec, filling: Filling) -> Result<Self, Error> {
-        let concealer = Concealer::new(codec.sample_rate());
-        let last = vec![0; codec.sample_rate().samples_in(PTIME)];
-        Ok(Self { decoder: Decoder::new(codec)?, concealer, filling, last, heard: Vec::new() })
+        let rate = judged_at(codec);
+        let (concealer, last) = (Concealer::new(rate), vec![0; rate.samples_in(PTIME)]);
+        Ok(Self { decoder: Decoder::to(codec, rate)?, concealer, filling, last, heard: Vec::new() })
     }
 
     fn hear(&mut self, payload: &[u8]) -> Result<(), Error> {

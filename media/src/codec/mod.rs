@@ -16,7 +16,7 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s, RFC 3551 §4.5.2: wideband.
     G722,
-    /// Opus, RFC 7587; spoken in wideband mono here.
+    /// Opus, RFC 7587; spoken in super-wideband mono here.
     Opus,
     /// Linear PCM in network order at 8 kHz, RFC 3551 §4.5.11.
     L16Narrow,
@@ -52,7 +52,8 @@ impl Codec {
     pub const fn sample_rate(self) -> SampleRate {
         match self {
             Self::Pcmu | Self::Pcma | Self::L16Narrow => SampleRate::HZ_8000,
-            Self::G722 | Self::Opus | Self::L16Wide => SampleRate::HZ_16000,
+            Self::G722 | Self::L16Wide => SampleRate::HZ_16000,
+            Self::Opus => SampleRate::HZ_24000,
         }
     }
 
@@ -264,7 +265,7 @@ mod tests {
             (Codec::Pcmu, 160, 160),
             (Codec::Pcma, 160, 160),
             (Codec::G722, 160, 320),
-            (Codec::Opus, 960, 320),
+            (Codec::Opus, 960, 480),
             (Codec::L16Narrow, 160, 160),
             (Codec::L16Wide, 320, 320),
         ];

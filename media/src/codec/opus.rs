@@ -1,15 +1,25 @@
-//! Opus (RFC 6716) as phones speak it: mono, wideband, tuned for voice, with in-band repair of lost packets.
+//! Opus (RFC 6716) as phones speak it: mono, super-wideband (to 12 kHz), tuned for voice, with in-band repair of lost
+//! packets. A peer that plays less is sent less.
+mod packet;
+
 use super::{Codec, Error};
 use crate::audio::SampleRate;
 use audiopus::{Application, Bandwidth, Bitrate, Channels, Signal, coder};
+use packet::NOTHING;
+pub(crate) use packet::{is_without_voice, says_nothing};
 use std::time::Duration;
 
 /// Wideband speech is transparent here (RFC 7587 §3.1.1 gives 16 to 20 kbit/s as enough, and loss repair takes a part).
-const BITRATE: i32 = 24_000;
+const WIDEBAND_BITRATE: i32 = 24_000;
+/// With repair data, which takes its part of the bits: with less, what is repaired is much coarser than what arrives.
+const WIDEBAND_REPAIRING_BITRATE: i32 = 40_000;
+/// Super-wideband lies between that and the 28 to 40 kbit/s of RFC 7587 §3.1.1 for fullband. libopus gives a quarter of
+/// it to what is above 8 kHz: what is below has nearly as much as in wideband, with repair data and without.
+const BITRATE: i32 = 32_000;
+/// As above.
+const REPAIRING_BITRATE: i32 = 48_000;
 /// Of 10: the knee of quality over time.
 const COMPLEXITY: u8 = 5;
-/// With repair data, which takes its part of the bits: with less, what is repaired is much coarser than what arrives.
-const REPAIRING_BITRATE: i32 = 40_000;
 /// What the encoder prepares for when it decides how much repair data to carry.
 const EXPECTED_LOSS_PERCENT: u8 = 10;
 /// RFC 6716 §3.4: no packet lasts longer.
@@ -19,8 +29,6 @@ const LONGEST_FRAME_BYTES: usize = 1_275;
 const RATE: SampleRate = Codec::Opus.sample_rate();
 /// RFC 6716 §2.1.1: the range of bit rates.
 const BITRATES: std::ops::RangeInclusive<i32> = 6_000..=510_000;
-/// A packet of so few bytes says only that nothing is to be said (RFC 7587 §3.1.3; libopus: need not be sent).
-const NOTHING: usize = 2;
 
 /// What the peer's decoder wants, from its `a=fmtp` (RFC 7587 §6.1); by default, what the absence of each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,12 +70,26 @@ impl Receiver {
         receiver
     }
 
+    /// RFC 6716 §2, table 1: the widest that it plays all of, and that we have.
     fn bandwidth(&self) -> Bandwidth {
         match self.playback_rate {
             ..12_000 => Bandwidth::Narrowband,
             12_000..16_000 => Bandwidth::Mediumband,
-            16_000.. => Bandwidth::Wideband,
+            16_000..24_000 => Bandwidth::Wideband,
+            24_000.. => Bandwidth::Superwideband,
         }
+    }
+
+    /// Bits a second for speech of that bandwidth, but no more than it wants.
+    fn speech_rate(&self) -> i32 {
+        let wanted = match (self.bandwidth(), self.repairs) {
+            (Bandwidth::Superwideband, false) => BITRATE,
+            (Bandwidth::Superwideband, true) => REPAIRING_BITRATE,
+            (_, false) => WIDEBAND_BITRATE,
+            (_, true) => WIDEBAND_REPAIRING_BITRATE,
+        };
+        let most = self.bit_rate.map_or(i32::MAX, |most| most.clamp(*BITRATES.start(), *BITRATES.end()));
+        wanted.min(most)
     }
 }
 
@@ -95,35 +117,6 @@ pub(super) fn decoded_at(wanted: SampleRate) -> SampleRate {
     if output(wanted).is_some() { wanted } else { RATE }
 }
 
-/// Whether the peer's encoder heard no voice at the end of this packet. Pauses of discontinuous transmission follow such
-/// packets, and have one every 400 ms for the noise of the background (RFC 7587 §3.1.3).
-///
-/// RFC 6716 §3.1, §4.2.3: a frame of SILK begins with a bit for each 20 ms of it, which tells of a voice. CELT tells
-/// nothing, and packets of frames of several lengths, or of any number of them, are not looked into.
-pub(crate) fn is_without_voice(payload: &[u8]) -> bool {
-    if says_nothing(payload) {
-        return true;
-    }
-    let Some((header, frames)) = payload.split_first() else { return false };
-    let flags = match header >> 3 {
-        2 | 6 | 10 => 2,
-        3 | 7 | 11 => 3,
-        ..16 => 1,
-        _ => return false,
-    };
-    let last = match header & 0b11 {
-        0 => frames.first(),
-        1 => frames.get(frames.len() / 2),
-        _ => None,
-    };
-    last.is_some_and(|first| (first >> (8 - flags)) & 1 == 0)
-}
-
-/// Whether a packet says only that a pause goes on.
-pub(crate) fn says_nothing(payload: &[u8]) -> bool {
-    (1..=NOTHING).contains(&payload.len())
-}
-
 /// Opus packets to PCM.
 #[derive(Debug)]
 pub struct Decoder {
@@ -135,7 +128,7 @@ impl Decoder {
     /// To PCM at [`decoded_at`] this rate.
     pub(super) fn new(wanted: SampleRate) -> Result<Self, Error> {
         let rate = decoded_at(wanted);
-        let decoder = coder::Decoder::new(output(rate).unwrap_or(audiopus::SampleRate::Hz16000), Channels::Mono)?;
+        let decoder = coder::Decoder::new(output(rate).unwrap_or(audiopus::SampleRate::Hz24000), Channels::Mono)?;
         Ok(Self { decoder, rate })
     }
 
@@ -168,10 +161,8 @@ pub struct Encoder(coder::Encoder);
 impl Encoder {
     /// For a decoder that wants it so.
     pub(super) fn new(receiver: Receiver) -> Result<Self, Error> {
-        let mut encoder = coder::Encoder::new(audiopus::SampleRate::Hz16000, Channels::Mono, Application::Voip)?;
-        let most = receiver.bit_rate.map_or(i32::MAX, |most| most.clamp(*BITRATES.start(), *BITRATES.end()));
-        let wanted = if receiver.repairs { REPAIRING_BITRATE } else { BITRATE };
-        encoder.set_bitrate(Bitrate::BitsPerSecond(wanted.min(most)))?;
+        let mut encoder = coder::Encoder::new(audiopus::SampleRate::Hz24000, Channels::Mono, Application::Voip)?;
+        encoder.set_bitrate(Bitrate::BitsPerSecond(receiver.speech_rate()))?;
         encoder.set_max_bandwidth(receiver.bandwidth())?;
         encoder.set_vbr(!receiver.constant)?;
         encoder.set_dtx(receiver.skips_silence)?;
@@ -201,20 +192,32 @@ mod tests {
     use crate::resample::Resampler;
     use std::f64::consts::TAU;
 
+    /// Samples of a packet of 20 ms.
+    const FRAME: usize = 480;
+    const SECOND: usize = 24_000;
+
     fn tone(samples: usize) -> Vec<i16> {
-        (0..samples).map(|n| (8_000.0 * (TAU * 440.0 * n as f64 / f64::from(RATE.hz())).sin()) as i16).collect()
+        wave(440.0, samples)
+    }
+
+    fn wave(hz: f64, samples: usize) -> Vec<i16> {
+        (0..samples).map(|n| (8_000.0 * (TAU * hz * n as f64 / f64::from(RATE.hz())).sin()) as i16).collect()
+    }
+
+    fn amplitude(samples: &[i16], hz: f64) -> f64 {
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, sample) in samples.iter().enumerate() {
+            let angle = TAU * hz * n as f64 / f64::from(RATE.hz());
+            re += f64::from(*sample) * angle.cos();
+            im += f64::from(*sample) * angle.sin();
+        }
+        2.0 * re.hypot(im) / samples.len() as f64
     }
 
     /// Share of the power of `samples` that is at 440 Hz.
     fn purity(samples: &[i16]) -> f64 {
-        let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
-        for (n, sample) in samples.iter().enumerate() {
-            let angle = TAU * 440.0 * n as f64 / f64::from(RATE.hz());
-            re += f64::from(*sample) * angle.cos();
-            im += f64::from(*sample) * angle.sin();
-            power += f64::from(*sample).powi(2);
-        }
-        2.0 * (re * re + im * im) / (power * samples.len() as f64)
+        let power: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+        amplitude(samples, 440.0).powi(2) * samples.len() as f64 / (2.0 * power)
     }
 
     #[test]
@@ -240,7 +243,7 @@ mod tests {
             let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(rate).unwrap());
             assert_eq!(decoded_at(rate), rate);
             let mut output = Vec::new();
-            for input in tone(16_000).chunks(320) {
+            for input in tone(SECOND).chunks(FRAME) {
                 output.extend(decoder.decode(&encoder.encode(input).unwrap()).unwrap());
             }
             assert_eq!(output.len(), hz as usize);
@@ -253,33 +256,53 @@ mod tests {
         assert_eq!(decoded_at(SampleRate::new(22_050).unwrap()), RATE);
     }
 
+    /// RFC 7587 §6.1, `maxplaybackrate`: who plays 12 kHz hears 10, and nobody is sent what would be wasted on them.
+    #[test]
+    fn a_peer_is_sent_the_band_that_it_plays() {
+        let heard = |playback_rate| {
+            let receiver = Receiver { playback_rate, ..Receiver::default() };
+            let (mut encoder, mut decoder) = (Encoder::new(receiver).unwrap(), Decoder::new(RATE).unwrap());
+            let said = wave(10_000.0, 2 * SECOND);
+            let packets = said.chunks(FRAME).map(|frame| encoder.encode(frame).unwrap());
+            let heard: Vec<i16> = packets.flat_map(|packet| decoder.decode(&packet).unwrap()).collect();
+            amplitude(&heard[SECOND..], 10_000.0)
+        };
+        for playback_rate in [24_000, 44_100, 48_000] {
+            assert!(heard(playback_rate) > 3_000.0, "{playback_rate}: {}", heard(playback_rate));
+        }
+        for playback_rate in [8_000, 12_000, 16_000, 22_050] {
+            assert!(heard(playback_rate) < 200.0, "{playback_rate}: {}", heard(playback_rate));
+        }
+    }
+
     #[test]
     fn twenty_milliseconds_take_about_their_share_of_the_bit_rate() {
         let mut encoder = Encoder::new(Receiver::default()).unwrap();
-        let bytes: usize = tone(16_000).chunks(320).map(|frame| encoder.encode(frame).unwrap().len()).sum();
-        assert!((1_000..=4_500).contains(&bytes), "{bytes} bytes in a second at {BITRATE} bit/s");
+        let bytes: usize = tone(SECOND).chunks(FRAME).map(|frame| encoder.encode(frame).unwrap().len()).sum();
+        assert!((1_000..=6_000).contains(&bytes), "{bytes} bytes in a second at {BITRATE} bit/s");
     }
 
     #[test]
     fn a_packet_tells_whether_there_is_a_voice_in_it() {
-        for ms in [10, 20, 40, 60] {
-            let mut encoder = Encoder::new(Receiver::default()).unwrap();
-            let input = [tone(3_200), vec![0; 16_000]].concat();
+        // Super-wideband is hybrid: of 40 and 60 ms it has frames of 20 ms in one packet.
+        for (playback_rate, ms) in [16_000, 24_000].into_iter().flat_map(|rate| [10, 20, 40, 60].map(|ms| (rate, ms))) {
+            let mut encoder = Encoder::new(Receiver { playback_rate, ..Receiver::default() }).unwrap();
+            let input = [tone(SECOND / 5), vec![0; SECOND]].concat();
             let packets = input.chunks_exact(RATE.samples_in(Duration::from_millis(ms)));
-            let voiced: Vec<bool> = packets.map(|frame| !is_without_voice(&encoder.encode(frame).unwrap())).collect();
+            let packets: Vec<Vec<u8>> = packets.map(|frame| encoder.encode(frame).unwrap()).collect();
+            let is_hybrid = packets.iter().all(|packet| (12..16).contains(&(packet[0] >> 3)));
+            assert_eq!(is_hybrid, playback_rate == 24_000, "{playback_rate} {ms} ms");
+            let voiced: Vec<bool> = packets.iter().map(|packet| !is_without_voice(packet)).collect();
             let spoken = 180 / ms as usize;
-            assert!(voiced[..spoken].iter().all(|voiced| *voiced), "{ms} ms: {voiced:?}");
-            assert!(!voiced[2 * spoken..].contains(&true), "{ms} ms: {voiced:?}");
+            assert!(voiced[..spoken].iter().all(|voiced| *voiced), "{playback_rate} {ms} ms: {voiced:?}");
+            assert!(!voiced[2 * spoken..].contains(&true), "{playback_rate} {ms} ms: {voiced:?}");
         }
-        // Nothing, a packet of CELT, one of three frames, and one that is all header.
-        let told = [&[0_u8; 0][..], &[0xf8, 0, 0, 0], &[0x4b, 3, 0, 0], &[0x48]].map(is_without_voice);
-        assert_eq!(told, [false, false, false, true]);
     }
 
     #[test]
     fn other_frame_lengths_are_errors() {
         let mut encoder = Encoder::new(Receiver::default()).unwrap();
-        for length in [0, 1, 319, 321, 4_000] {
+        for length in [0, 1, 320, 479, 481, 4_000] {
             assert!(encoder.encode(&vec![0; length]).is_err(), "{length}");
         }
     }
@@ -287,19 +310,19 @@ mod tests {
     #[test]
     fn a_lost_packet_is_made_up_for() {
         let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(RATE).unwrap());
-        for frame in tone(16_000).chunks(320) {
+        for frame in tone(SECOND).chunks(FRAME) {
             decoder.decode(&encoder.encode(frame).unwrap()).unwrap();
         }
         let made_up = decoder.conceal(Duration::from_millis(20)).unwrap();
-        assert_eq!(made_up.len(), 320);
+        assert_eq!(made_up.len(), FRAME);
         let loud = made_up.iter().filter(|sample| sample.unsigned_abs() > 1_000).count();
-        assert!(loud > 60, "what was to be heard goes on, not silence: {made_up:?}");
+        assert!(loud > 90, "what was to be heard goes on, not silence: {made_up:?}");
     }
 
     #[test]
     fn broken_packets_are_errors_or_noise() {
         let (mut encoder, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(RATE).unwrap());
-        let payload = encoder.encode(&tone(320)).unwrap();
+        let payload = encoder.encode(&tone(FRAME)).unwrap();
         assert!(decoder.decode(&[]).is_err());
         let mut state = 1_u32;
         for _ in 0..5_000 {
@@ -334,13 +357,25 @@ mod tests {
     fn the_peers_limits_are_kept() {
         let bytes = |receiver| -> usize {
             let mut encoder = Encoder::new(receiver).unwrap();
-            tone(16_000).chunks(320).map(|frame| encoder.encode(frame).unwrap().len()).sum()
+            tone(SECOND).chunks(FRAME).map(|frame| encoder.encode(frame).unwrap().len()).sum()
         };
         let low = bytes(Receiver { bit_rate: Some(8_000), ..Receiver::default() });
         assert!(low < 1_400, "{low} bytes in a second at 8 kbit/s");
-        let constant = Receiver { constant: true, ..Receiver::default() };
-        let mut encoder = Encoder::new(constant).unwrap();
-        assert!(tone(16_000).chunks(320).all(|frame| encoder.encode(frame).unwrap().len() == 60));
+        // A narrower band is worth no more bits than before.
+        for (playback_rate, repairs, expected) in [
+            (8_000, false, 60),
+            (16_000, false, 60),
+            (16_000, true, 100),
+            (24_000, false, 80),
+            (48_000, false, 80),
+            (48_000, true, 120),
+        ] {
+            let constant = Receiver { constant: true, playback_rate, repairs, ..Receiver::default() };
+            let mut encoder = Encoder::new(constant).unwrap();
+            let lengths: Vec<usize> =
+                tone(SECOND).chunks(FRAME).map(|frame| encoder.encode(frame).unwrap().len()).collect();
+            assert_eq!(lengths, [expected; 50], "{playback_rate} {repairs}");
+        }
     }
 
     /// Of silence, a peer with DTX gets a packet every 400 ms.
@@ -348,7 +383,7 @@ mod tests {
     fn silence_is_skipped_for_those_who_want_it() {
         for (skips_silence, most) in [(true, 30), (false, 100)] {
             let mut encoder = Encoder::new(Receiver { skips_silence, ..Receiver::default() }).unwrap();
-            let sent = (0..100).filter(|_| !encoder.encode(&[0; 320]).unwrap().is_empty()).count();
+            let sent = (0..100).filter(|_| !encoder.encode(&[0; FRAME]).unwrap().is_empty()).count();
             assert!(sent <= most && (skips_silence || sent == 100), "{sent}");
         }
     }
@@ -357,7 +392,7 @@ mod tests {
     fn glide(samples: usize) -> Vec<i16> {
         let mut phase = 0.0;
         let wave = |n: usize| {
-            phase += TAU * (150.0 + 90.0 * (TAU * n as f64 / 4_000.0).sin()) / f64::from(RATE.hz());
+            phase += TAU * (150.0 + 90.0 * (TAU * n as f64 / 6_000.0).sin()) / f64::from(RATE.hz());
             ((1..8).map(|k| (phase * f64::from(k)).sin() / f64::from(k)).sum::<f64>() * 6_000.0) as i16
         };
         (0..samples).map(wave).collect()
@@ -374,11 +409,11 @@ mod tests {
         for (_, narrow) in crate::testing::speech().into_iter().take(6) {
             let said = Resampler::new(SampleRate::HZ_8000, RATE).unwrap().process(&narrow);
             let mut encoder = Encoder::new(receiver).unwrap();
-            let packets: Vec<_> = said.chunks_exact(320).map(|frame| encoder.encode(frame).unwrap()).collect();
+            let packets: Vec<_> = said.chunks_exact(FRAME).map(|frame| encoder.encode(frame).unwrap()).collect();
             // The encoder is 6.5 ms behind.
-            let said = [&[0; 104], said.as_slice()].concat();
+            let said = [&[0; 156], said.as_slice()].concat();
             let (mut whole, mut broken) = (Decoder::new(RATE).unwrap(), Decoder::new(RATE).unwrap());
-            for (n, (pair, said)) in packets.windows(2).zip(said.chunks(320)).enumerate() {
+            for (n, (pair, said)) in packets.windows(2).zip(said.chunks(FRAME)).enumerate() {
                 // RFC 6716 §4.2.3: whether it is voice, and whether it repairs the one before.
                 let [voice, repairs] = [0x80, 0x40].map(|flag| pair[0][1] & flag != 0);
                 voiced += u32::from(voice);
@@ -388,7 +423,7 @@ mod tests {
                     broken.decode(&pair[0]).unwrap();
                     continue;
                 }
-                signal += distance(said, &[0; 320]);
+                signal += distance(said, &[0; FRAME]);
                 noise += distance(&arrived, said);
                 repaired += distance(&broken.repair(&pair[1], Duration::from_millis(20)).unwrap(), said);
             }
@@ -403,7 +438,8 @@ mod tests {
     fn a_lost_packet_comes_back_from_the_next() {
         let receiver = Receiver { repairs: true, ..Receiver::default() };
         let mut encoder = Encoder::new(receiver).unwrap();
-        let packets: Vec<Vec<u8>> = glide(32_000).chunks(320).map(|frame| encoder.encode(frame).unwrap()).collect();
+        let packets: Vec<Vec<u8>> =
+            glide(2 * SECOND).chunks(FRAME).map(|frame| encoder.encode(frame).unwrap()).collect();
         let (mut whole, mut broken) = (Decoder::new(RATE).unwrap(), Decoder::new(RATE).unwrap());
         let (mut repaired, mut extrapolated) = (0.0, 0.0);
         for (n, packet) in packets.iter().enumerate() {

@@ -247,7 +247,8 @@ fn rtpmap(payload_type: u8, codec: Codec) -> String {
     }
 }
 
-/// What the peer should know of our decoder (RFC 7587 §6.1): more than wideband would be wasted on it, and it repairs.
+/// What the peer should know of our decoder (RFC 7587 §6.1): more than super-wideband would be wasted on us, whose
+/// providers speak and hear 24 kHz at the most, and it repairs.
 fn parameters(codec: Codec) -> Option<String> {
     match codec {
         Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::L16Narrow | Codec::L16Wide => None,

@@ -65,7 +65,7 @@ mod tests {
         let (rate, mut background) = (SampleRate::HZ_16000, Background::default());
         assert_eq!(background.samples(320, rate), None);
         let mut encoder = Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
-        background.hear(&encoder.encode(&[0; 320]).unwrap());
+        background.hear(&encoder.encode(&[0; 480]).unwrap());
         assert_eq!(background.samples(320, rate).map(|noise| noise.len()), Some(320));
         background.forget();
         assert_eq!(background.samples(320, rate), None);

@@ -1,4 +1,4 @@
-//! A call in wideband: all of its band reaches the provider, and all that the provider says reaches the phone.
+//! A call in wideband or more: all of its band reaches the provider, and all that the provider says reaches the phone.
 use super::*;
 use base64_simd::STANDARD;
 use media::{
@@ -11,6 +11,8 @@ use std::f64::consts::TAU;
 
 /// Where only wideband has anything.
 const HIGH: [f64; 3] = [3_700.0, 5_000.0, 6_600.0];
+/// In wideband, and where only super-wideband has anything.
+const HIGHEST: [f64; 2] = [5_000.0, 9_000.0];
 const MIDDLE: f64 = 700.0;
 
 /// A phone with one codec at a time, and the provider behind Ramal.
@@ -80,6 +82,14 @@ impl Wide {
         }
     }
 
+    /// The provider says these samples, at its 24 kHz.
+    fn model_says(&mut self, samples: &[i16]) {
+        let said: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let mut messages = self.world.model.begin();
+        messages.extend(self.world.model.says(&said));
+        self.world.provider(messages);
+    }
+
     /// What the provider was sent, in its format.
     fn appended(&self) -> Vec<u8> {
         let appends = sent(&self.world.outgoing, "input_audio_buffer.append");
@@ -128,7 +138,11 @@ fn tone(rate: SampleRate, length: Duration) -> Vec<i16> {
 
 /// Tones of the same loudness.
 fn chord(rate: SampleRate, seconds: usize) -> Vec<i16> {
-    let wave = |n: usize| HIGH.map(|hz| (TAU * hz * n as f64 / f64::from(rate.hz())).sin()).iter().sum::<f64>();
+    tones(rate, &HIGH, seconds)
+}
+
+fn tones(rate: SampleRate, hertz: &[f64], seconds: usize) -> Vec<i16> {
+    let wave = |n: usize| hertz.iter().map(|hz| (TAU * hz * n as f64 / f64::from(rate.hz())).sin()).sum::<f64>();
     (0..rate.hz() as usize * seconds).map(|n| (3_000.0 * wave(n)) as i16).collect()
 }
 
@@ -151,20 +165,43 @@ fn wideband_is_wideband_at_the_provider_and_at_the_phone() {
         let pcm = json!({"type": "audio/pcm", "rate": 24_000});
         assert_eq!((&wide.format()["input"]["format"], &wide.format()["output"]["format"]), (&pcm, &pcm), "{codec}");
         // The model speaks the same chord, of which the phone hears all.
-        let said: Vec<u8> = chord(SampleRate::HZ_24000, 2).into_iter().flat_map(i16::to_le_bytes).collect();
-        let mut messages = wide.world.model.begin();
-        messages.extend(wide.world.model.says(&said));
-        wide.world.provider(messages);
+        wide.model_says(&chord(SampleRate::HZ_24000, 2));
         wide.speak(&chord(codec.sample_rate(), 2));
         let played = wide.played();
         for hz in HIGH {
-            // Opus at 24 kbit/s is for voices: of three tones it keeps the places rather than the sizes.
+            // Opus at 32 kbit/s is for voices: of three tones it keeps the places rather than the sizes.
             let least = if codec == Codec::Opus { 1_000.0 } else { 2_400.0 };
             let up = amplitude(&wide.heard(), SampleRate::HZ_24000, hz);
             assert!(up > least, "{codec}: {hz} Hz reaches the provider with {up:.0}");
             let down = amplitude(&played, codec.sample_rate(), hz);
             assert!(down > least, "{codec}: {hz} Hz reaches the phone with {down:.0}");
         }
+    }
+}
+
+/// A provider at 24 kHz hears all of a phone in Opus, and is heard as far as the phone plays it (RFC 7587 §6.1).
+#[test]
+fn super_wideband_is_that_at_the_provider_and_at_a_phone_that_plays_it() {
+    let rate = Codec::Opus.sample_rate();
+    for (plays, hears) in
+        [("", true), ("maxplaybackrate=48000", true), ("maxplaybackrate=16000;useinbandfec=1", false)]
+    {
+        let mut offer = description(Codec::Opus);
+        if !plays.is_empty() {
+            offer.extend(format!("a=fmtp:{} {plays}\r\n", payload_type(Codec::Opus)).bytes());
+        }
+        let mut wide = Wide::invited(vec![Codec::Opus], Some(offer), Codec::Opus);
+        wide.model_says(&tones(SampleRate::HZ_24000, &HIGHEST, 2));
+        wide.speak(&tones(rate, &HIGHEST, 2));
+        let (heard, played) = (wide.heard(), wide.played());
+        for hz in HIGHEST {
+            let up = amplitude(&heard, SampleRate::HZ_24000, hz);
+            assert!(up > 1_000.0, "{plays:?}: {hz} Hz reaches the provider with {up:.0}");
+        }
+        let [wideband, above] = HIGHEST.map(|hz| amplitude(&played, rate, hz));
+        assert!(wideband > 1_000.0, "{plays:?}: what either plays reaches the phone with {wideband:.0}");
+        assert_eq!(above > 1_000.0, hears, "{plays:?}: {above:.0}");
+        assert!(hears || above < 150.0, "{plays:?}: {above:.0}");
     }
 }
 

@@ -12,7 +12,7 @@ fn rfc8839_5_3_an_offer_with_ice_is_answered_by_a_lite_agent() {
     let expected = format!(
         "v=0\r\no=ramal 77 1 IN IP4 192.0.2.9\r\ns=ramal\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\na=ice-lite\r\n\
          m=audio 20000 RTP/AVPF 96 97\r\na=rtpmap:96 opus/48000/2\r\n\
-         a=fmtp:96 maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1\r\na=rtpmap:97 telephone-event/48000\r\n\
+         a=fmtp:96 maxplaybackrate=24000;sprop-maxcapturerate=24000;useinbandfec=1\r\na=rtpmap:97 telephone-event/48000\r\n\
          a=fmtp:97 0-15\r\na=ptime:20\r\na=sendrecv\r\na=rtcp-mux\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n\
          a=candidate:1 1 UDP 2130706431 192.0.2.9 20000 typ host\r\n",
         credentials.fragment, credentials.password

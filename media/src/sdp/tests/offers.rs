@@ -20,7 +20,7 @@ fn version(sdp: &[u8]) -> &str {
 fn rfc3264_5_1_our_offer_has_every_codec_and_events_at_the_clock_of_each() {
     let expected = "v=0\r\no=ramal 77 1 IN IP4 192.0.2.9\r\ns=ramal\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
         m=audio 20000 RTP/AVP 0 96 101 102\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:96 opus/48000/2\r\n\
-        a=fmtp:96 maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1\r\n\
+        a=fmtp:96 maxplaybackrate=24000;sprop-maxcapturerate=24000;useinbandfec=1\r\n\
         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtpmap:102 telephone-event/48000\r\n\
         a=fmtp:102 0-15\r\na=ptime:20\r\na=sendrecv\r\n";
     assert_eq!(text(&Negotiation::new(both()).offer(Direction::SendRecv)), expected);

@@ -184,7 +184,7 @@ fn the_uplink_is_judged_by_the_codec_that_the_caller_sends() {
         let mut call = Call::with(config);
         let mut encoder = codec::Encoder::new(Codec::Opus, opus::Receiver::default()).unwrap();
         for n in 0..400_u32 {
-            let payload = if payload_type == 0 { tone_frame(n as usize) } else { encoder.encode(&[500; 320]).unwrap() };
+            let payload = if payload_type == 0 { tone_frame(n as usize) } else { encoder.encode(&[500; 480]).unwrap() };
             let (sequence, ssrc) = (call.sequence, call.ssrc);
             call.sequence = sequence.wrapping_add(1);
             let timestamp = n * if payload_type == 0 { 160 } else { 960 };

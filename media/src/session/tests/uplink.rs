@@ -57,7 +57,7 @@ fn opus_is_decoded_at_the_rate_of_the_provider() {
         let mut expected = Vec::new();
         for n in 0..50 {
             let samples: Vec<i16> =
-                (n * 320..(n + 1) * 320).map(|n| ((n as f64 * 0.2).sin() * 8_000.0) as i16).collect();
+                (n * 480..(n + 1) * 480).map(|n| ((n as f64 * 0.2).sin() * 8_000.0) as i16).collect();
             let payload = encoder.encode(&samples).unwrap();
             expected.extend(decoder.decode(&payload).unwrap());
             let (sequence, timestamp) = (n as u16, n as u32 * 960);
@@ -245,9 +245,10 @@ fn another_stream_is_decoded_without_the_past_of_the_one_before() {
             let mut expected = Vec::new();
             call.events.clear();
             for sequence in 0..25_u16 {
-                let from = u32::from(sequence) * 320;
+                let frame = codec.sample_rate().samples_in(PTIME);
+                let from = usize::from(sequence) * frame;
                 let samples: Vec<i16> =
-                    (from..from + 320).map(|n| ((f64::from(n) * 0.2).sin() * 8_000.0) as i16).collect();
+                    (from..from + frame).map(|n| ((n as f64 * 0.2).sin() * 8_000.0) as i16).collect();
                 let payload = encoder.encode(&samples).unwrap();
                 expected.extend(decoder.decode(&payload).unwrap());
                 let timestamp = u32::from(sequence) * codec.ticks_in(PTIME);
@@ -488,11 +489,11 @@ fn opus_packets(wanted: opus::Receiver) -> Vec<Vec<u8>> {
     let mut encoder = codec::Encoder::new(Codec::Opus, wanted).expect("an encoder");
     let mut phase = 0.0;
     let wave = |n: u32| {
-        phase += std::f64::consts::TAU * (150.0 + 90.0 * (f64::from(n) / 640.0).sin()) / 16_000.0;
+        phase += std::f64::consts::TAU * (150.0 + 90.0 * (f64::from(n) / 960.0).sin()) / 24_000.0;
         ((1..8).map(|k| (phase * f64::from(k)).sin() / f64::from(k)).sum::<f64>() * 6_000.0) as i16
     };
-    let voice: Vec<i16> = (0..32_000).map(wave).collect();
-    voice.chunks(320).map(|frame| encoder.encode(frame).expect("a packet")).collect()
+    let voice: Vec<i16> = (0..48_000).map(wave).collect();
+    voice.chunks(480).map(|frame| encoder.encode(frame).expect("a packet")).collect()
 }
 
 /// The PCM that goes up when some of these packets are lost, and how much of it was made up.
