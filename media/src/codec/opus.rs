@@ -156,10 +156,15 @@ impl Decoder {
 
 /// PCM at [`Codec::sample_rate`] to Opus packets.
 #[derive(Debug)]
-pub struct Encoder(coder::Encoder);
+pub struct Encoder {
+    encoder: coder::Encoder,
+    /// Nothing was encoded yet.
+    begins: bool,
+}
 
 impl Encoder {
-    /// For a decoder that wants it so.
+    /// For a decoder that wants it so. What that heard of another encoder before is nothing to the first packet of this
+    /// one: the loudness of CELT's bands is else told by how it differs from the packet before.
     pub(super) fn new(receiver: Receiver) -> Result<Self, Error> {
         let mut encoder = coder::Encoder::new(audiopus::SampleRate::Hz24000, Channels::Mono, Application::Voip)?;
         encoder.set_bitrate(Bitrate::BitsPerSecond(receiver.speech_rate()))?;
@@ -172,12 +177,16 @@ impl Encoder {
             encoder.enable_inband_fec()?;
             encoder.set_packet_loss_perc(EXPECTED_LOSS_PERCENT)?;
         }
-        Ok(Self(encoder))
+        encoder.set_prediction_disabled(true)?;
+        Ok(Self { encoder, begins: true })
     }
 
     pub(super) fn encode(&mut self, samples: &[i16]) -> Result<Vec<u8>, Error> {
         let mut payload = vec![0; LONGEST_FRAME_BYTES];
-        let written = self.0.encode(samples, &mut payload)?;
+        let written = self.encoder.encode(samples, &mut payload)?;
+        if std::mem::take(&mut self.begins) {
+            self.encoder.set_prediction_disabled(false)?;
+        }
         payload.truncate(written);
         if written <= NOTHING {
             payload.clear();
@@ -272,6 +281,29 @@ mod tests {
         }
         for playback_rate in [8_000, 12_000, 16_000, 22_050] {
             assert!(heard(playback_rate) < 200.0, "{playback_rate}: {}", heard(playback_rate));
+        }
+    }
+
+    /// As prompts are heard, and whoever is renegotiated with: the decoder goes on, the encoder is another. In the band
+    /// above 8 kHz packets tell how they differ from the one before.
+    #[test]
+    fn another_encoder_is_heard_as_it_means_from_its_second_packet_on() {
+        let said = wave(10_000.0, 4 * FRAME);
+        let mut encoder = Encoder::new(Receiver::default()).unwrap();
+        let packets: Vec<_> = said.chunks(FRAME).map(|frame| encoder.encode(frame).unwrap()).collect();
+        let heard = |before: &[i16]| {
+            let (mut other, mut decoder) = (Encoder::new(Receiver::default()).unwrap(), Decoder::new(RATE).unwrap());
+            for frame in before.chunks(FRAME) {
+                decoder.decode(&other.encode(frame).unwrap()).unwrap();
+            }
+            let heard: Vec<i16> = packets.iter().flat_map(|packet| decoder.decode(packet).unwrap()).collect();
+            amplitude(&heard[FRAME..], 10_000.0)
+        };
+        let alone = heard(&[]);
+        assert!(alone > 2_000.0, "{alone}");
+        for before in [vec![0; 20 * FRAME], wave(9_000.0, 20 * FRAME)] {
+            let behind = heard(&before);
+            assert!((0.9..1.1).contains(&(behind / alone)), "{behind}, not {alone}");
         }
     }
 
