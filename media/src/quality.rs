@@ -5,7 +5,7 @@
 //! an assistant sends nobody's voice back.
 use std::time::Duration;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, opus};
 
 /// G.107 §7.4: an absolute delay up to this many milliseconds is not noticed (mT).
 const UNNOTICED_MS: f64 = 100.0;
@@ -51,6 +51,10 @@ const G711: Equipment = Equipment { scale: NARROWBAND, impairment: 0.0, robustne
 /// published no value.
 const OPUS: Equipment =
     Equipment { scale: FULLBAND, impairment: 16.8, robustness: 10.4, delay: Duration::from_micros(6_500) };
+/// For peers that play less of it. No value is published: by itself it is taken to cost what G.722 does, and no more in
+/// narrowband than G.711, and each loss what it costs above.
+const OPUS_WIDE: Equipment = Equipment { scale: WIDEBAND, impairment: 13.0, ..OPUS };
+const OPUS_NARROW: Equipment = Equipment { scale: NARROWBAND, impairment: 0.0, ..OPUS };
 /// Ie of 64 kbit/s: G.113 Appendix IV, table IV.1. No value of Bpl is published for a concealment like ours, so it is
 /// taken to be that of G.711.
 const G722: Equipment =
@@ -58,12 +62,39 @@ const G722: Equipment =
 /// Linear PCM costs nothing by itself: narrowband as G.711 is rated, wideband as the reference of G.107.1.
 const L16_WIDE: Equipment = Equipment { impairment: 0.0, delay: Duration::ZERO, ..G722 };
 
-fn equipment(codec: Codec) -> Equipment {
-    match codec {
+fn equipment(sound: Sound) -> Equipment {
+    match sound.codec {
         Codec::Pcmu | Codec::Pcma | Codec::L16Narrow => G711,
         Codec::G722 => G722,
         Codec::L16Wide => L16_WIDE,
-        Codec::Opus => OPUS,
+        Codec::Opus => match sound.playback_rate {
+            ..16_000 => OPUS_NARROW,
+            16_000..24_000 => OPUS_WIDE,
+            24_000.. => OPUS,
+        },
+    }
+}
+
+/// What is rated: a codec, and how much of it is heard. That a peer sends less of Opus' band than it may, or wants
+/// fewer bits than speech has, nobody asks: then the rating is too good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sound {
+    codec: Codec,
+    /// Samples a second that are played of Opus, at most.
+    playback_rate: u32,
+}
+
+impl From<Codec> for Sound {
+    fn from(codec: Codec) -> Self {
+        Self { codec, playback_rate: u32::MAX }
+    }
+}
+
+impl Sound {
+    /// Heard by a peer that says what it plays of Opus.
+    #[must_use]
+    pub fn played_by(self, receiver: opus::Receiver) -> Self {
+        Self { playback_rate: receiver.playback_rate, ..self }
     }
 }
 
@@ -121,8 +152,8 @@ impl Loss {
 /// they compare calls of one bandwidth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// The transmission rating R, on the scale of the codec's bandwidth: up to 93.2 for narrowband, 129 for wideband,
-    /// 148 for fullband.
+    /// The transmission rating R, on the scale of the bandwidth that is heard: up to 93.2 for narrowband, 129 for
+    /// wideband, 148 for fullband.
     pub r: f64,
     /// Mean opinion score of a conversation, 1 to 4.5: delay counts.
     pub mos_cq: f64,
@@ -130,10 +161,10 @@ pub struct Score {
     pub mos_lq: f64,
 }
 
-/// Rates a stream of `codec` that lost so much and was heard so long after it was said: network, packets and buffers;
-/// what the codec looks ahead is added.
-pub fn score(codec: Codec, loss: &Loss, delay: Duration) -> Score {
-    let equipment = equipment(codec);
+/// Rates a stream that lost so much and was heard so long after it was said: network, packets and buffers; what the
+/// codec looks ahead is added.
+pub fn score(sound: impl Into<Sound>, loss: &Loss, delay: Duration) -> Score {
+    let equipment = equipment(sound.into());
     let scale = equipment.scale;
     let listening = scale.best - effective_impairment(&equipment, loss);
     let r = listening - scale.delay * delay_impairment(delay + equipment.delay);
@@ -243,7 +274,7 @@ mod tests {
     /// G.107.1 and G.107.2: each on its own scale, which ends at 129 and 148.
     #[test]
     fn wideband_and_fullband_have_scales_of_their_own() {
-        let rated = |codec, percent, ms| score(codec, &loss(percent, 1), Duration::from_millis(ms));
+        let rated = |codec: Codec, percent, ms| score(codec, &loss(percent, 1), Duration::from_millis(ms));
         for (codec, percent, ms, r, mos) in [
             (Codec::L16Wide, 0, 0, 129.0, 4.5),
             (Codec::G722, 0, 0, 116.0, 4.34),
@@ -257,6 +288,22 @@ mod tests {
         }
         let cost = |codec| rated(codec, 0, 0).r - rated(codec, 0, 400).r;
         assert!((cost(Codec::Opus) / cost(Codec::Pcmu) - 1.48).abs() < 0.05, "{}", cost(Codec::Opus));
+    }
+
+    /// Opus is rated for what the other side plays of it, and other codecs for what they are.
+    #[test]
+    fn what_a_peer_does_not_play_is_no_merit() {
+        let played = |codec: Codec, playback_rate, percent| {
+            let receiver = opus::Receiver { playback_rate, ..opus::Receiver::default() };
+            score(Sound::from(codec).played_by(receiver), &loss(percent, 1), NOW)
+        };
+        for (playback_rate, r) in
+            [(8_000, 93.2), (12_000, 93.2), (16_000, 116.0), (22_050, 116.0), (24_000, 131.2), (48_000, 131.2)]
+        {
+            close(played(Codec::Opus, playback_rate, 0).r, r, 1e-9, &format!("{playback_rate} Hz"));
+            assert_eq!(played(Codec::G722, playback_rate, 5), score(Codec::G722, &loss(5, 1), NOW));
+            assert!(played(Codec::Opus, playback_rate, 5).mos_lq < played(Codec::Opus, playback_rate, 0).mos_lq - 0.5);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     codec::Codec,
-    quality::{self, Loss, Score},
+    quality::{self, Loss, Score, Sound},
     rtcp::Reception,
     rtp,
     sdp::Negotiated,
@@ -144,7 +144,7 @@ impl Meters {
     /// A report of ours is due: an interval ends. The caller sends in this codec. Says whether the uplink sounds bad, once.
     pub(super) fn reported(&mut self, media: &Negotiated, codec: Codec) -> Option<Poor> {
         let delay = up_delay(media, self.round_trip);
-        self.up.judge(Way::Uplink, codec, delay, (self.round_trip, self.poor_below))
+        self.up.judge(Way::Uplink, codec.into(), delay, (self.round_trip, self.poor_below))
     }
 
     /// The peer reported of the stream we sent. Says whether the downlink sounds bad, once.
@@ -177,15 +177,15 @@ impl Meters {
         down.loss.lost += u64::try_from(lost).unwrap_or(0).min(expected);
         down.jitter.add(jitter);
         let delay = down_delay(media, self.round_trip, jitter);
-        down.judge(Way::Downlink, media.codec, delay, (self.round_trip, self.poor_below))
+        down.judge(Way::Downlink, ours(media), delay, (self.round_trip, self.poor_below))
     }
 
     /// The caller sends in the codec `theirs`, from `remote`.
     pub(super) fn quality(&self, media: &Negotiated, theirs: Codec, remote: SocketAddr) -> Quality {
-        let up = self.up.quality(theirs, up_delay(media, self.round_trip));
+        let up = self.up.quality(theirs.into(), up_delay(media, self.round_trip));
         let down = self.down.as_ref().map(|down| {
             let delay = down_delay(media, self.round_trip, down.jitter.last);
-            down.quality(media.codec, delay)
+            down.quality(ours(media), delay)
         });
         let crypto = media.srtp.as_ref().map(|keys| keys.sent.suite());
         Quality { codec: media.codec, crypto, remote, round_trip: self.round_trip, uplink: up, downlink: down }
@@ -197,7 +197,7 @@ impl Meter {
     fn judge(
         &mut self,
         way: Way,
-        codec: Codec,
+        sound: Sound,
         delay: Duration,
         (round_trip, poor_below): (Option<(Duration, Duration)>, f64),
     ) -> Option<Poor> {
@@ -206,7 +206,7 @@ impl Meter {
             return None;
         }
         self.before = self.loss;
-        let mos = quality::score(codec, &loss, delay).mos_cq;
+        let mos = quality::score(sound, &loss, delay).mos_cq;
         self.mos_min = self.mos_min.min(mos);
         if mos >= poor_below || self.poor.is_some() {
             return None;
@@ -216,11 +216,16 @@ impl Meter {
         self.poor
     }
 
-    fn quality(&self, codec: Codec, delay: Duration) -> WayQuality {
-        let score = (self.loss.expected > 0).then(|| quality::score(codec, &self.loss, delay));
+    fn quality(&self, sound: Sound, delay: Duration) -> WayQuality {
+        let score = (self.loss.expected > 0).then(|| quality::score(sound, &self.loss, delay));
         let mos_min = score.map(|score| self.mos_min.min(score.mos_cq));
         WayQuality { loss: self.loss, jitter: self.jitter.jitter(), score, mos_min }
     }
+}
+
+/// What we send, as the peer plays it.
+fn ours(media: &Negotiated) -> Sound {
+    Sound::from(media.codec).played_by(media.opus)
 }
 
 /// From the caller's mouth to the provider's door: half the way there and back, and the packet. A gap waits longer, but

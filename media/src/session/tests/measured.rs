@@ -206,6 +206,26 @@ fn the_uplink_is_judged_by_the_codec_that_the_caller_sends() {
     }
 }
 
+#[test]
+fn the_downlink_is_judged_by_what_the_peer_plays() {
+    for playback_rate in [48_000, 16_000, 8_000] {
+        let receiver = opus::Receiver { playback_rate, ..opus::Receiver::default() };
+        let mut config = config(MU, vad::Engine::Off);
+        config.media = media(Codec::Opus, Direction::SendRecv);
+        (config.media.opus, config.media.others) = (receiver, vec![(0, Codec::Pcmu)]);
+        let mut call = Call::with(config);
+        let mut peer = Peer::new(&call);
+        (0..200).for_each(|n| call.phone_sends(&tone_frame(n)));
+        peer.hear(&call, ms(1), |_| false);
+        let report = peer.report(&call, call.now);
+        call.session.handle_rtcp(address(RTCP), &report, call.now);
+        let downlink = call.session.quality().downlink.expect("a report came");
+        let sound = quality::Sound::from(Codec::Opus).played_by(receiver);
+        let expected = quality::score(sound, &downlink.loss, PTIME).mos_lq;
+        assert_eq!(downlink.score.map(|score| score.mos_lq), Some(expected), "{playback_rate}");
+    }
+}
+
 /// Nobody but the peer tells us how it hears us, or where our reports go: not even another program on its machine.
 #[test]
 fn reports_of_others_are_not_believed() {
