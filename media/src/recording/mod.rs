@@ -95,7 +95,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// The rate calls of this codec rate are recorded at: 8 kHz for telephone band, 16 kHz for anything wider.
+    /// The rate calls of this codec rate are recorded at: 8 kHz for telephone band, 16 kHz for anything wider, which is
+    /// all that recognisers hear. What Opus has above 8 kHz is not worth half as much again of every disk.
     pub fn rate_for(codec: SampleRate) -> SampleRate {
         if codec > SampleRate::HZ_8000 { SampleRate::HZ_16000 } else { SampleRate::HZ_8000 }
     }

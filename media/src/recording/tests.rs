@@ -211,6 +211,37 @@ fn another_codec_in_mid_call_is_brought_to_the_rate_of_the_recording() {
     }
 }
 
+/// A call in Opus, for a minute: both sides are at 24 kHz, and ours says nothing between its words.
+#[test]
+fn a_call_of_24_khz_is_recorded_at_16_and_everything_is_where_it_was_said() {
+    let (start, rate) = (origin(), SampleRate::HZ_24000);
+    let mut tape = Tape::new(Tape::rate_for(rate), Blank::Silence, start);
+    assert_eq!(tape.rate(), SampleRate::HZ_16000);
+    let mut sides = Sides::default();
+    for slot in 0..3_000_u64 {
+        let burst = slot % 50 == 25;
+        let mut samples = vec![1; rate.samples_in(PTIME)];
+        if burst {
+            samples[240..336].fill(LOUD);
+        }
+        let stamp = Stamp { timestamp: (slot * 960) as u32, clock: 48_000 };
+        tape.heard(rate, &samples, Some(stamp), start + PTIME * slot as u32).unwrap();
+        let audio = burst.then(|| Audio::Pcm(Frame { rate, samples }));
+        tape.sent(PTIME, audio.as_ref()).unwrap();
+        while let Some(block) = tape.poll_block() {
+            sides.take(block);
+        }
+    }
+    let (sides, _) = sides.finish(tape);
+    for (side, tolerance) in [(&sides.left, 16), (&sides.right, 1)] {
+        let found = bursts(side);
+        assert_eq!((found.len(), side.len()), (60, 60 * 16_000));
+        for (found, expected) in found.iter().zip((0..60).map(|n| ((n * 50 + 25) * 20 + 10) * 16)) {
+            assert!(found.abs_diff(expected) <= tolerance, "{found} where {expected} should be");
+        }
+    }
+}
+
 fn paused(blank: Blank) -> (Sides, Summary) {
     let start = origin();
     let mut tape = Tape::new(RATE, blank, start);
