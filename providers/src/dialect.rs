@@ -2,7 +2,7 @@
 use crate::past::Past;
 use crate::receipt::Receipt;
 use crate::request::{Errand, Part, RequestId};
-use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId};
+use media::{Audio, AudioFormat, Frame, Heard, SampleRate, Speech, UtteranceId};
 use std::{
     fmt::Debug,
     time::{Duration, Instant},
@@ -79,6 +79,8 @@ pub enum Job {
         text: String,
         /// BCP 47.
         language: String,
+        /// The most samples a second: a voice that is not as wide speaks as it can.
+        rate: SampleRate,
     },
 }
 

@@ -232,7 +232,8 @@ async fn spoken(engine: &Engine, text: String, language: &str) -> Result<Clip, S
     let voice = Language::from_tag(language).filter(|voice| engine.capabilities().voices.contains_key(voice));
     let voice = voice.ok_or_else(|| format!("there is no voice for {language:?} in this server"))?;
     let (reply, mut done) = mpsc::channel(1);
-    engine.submit(JobId(0), Job::Speak { text, language: voice.tag().to_owned() }, None, reply);
+    let job = Job::Speak { text, language: voice.tag().to_owned(), rate: media::SampleRate::HZ_8000 };
+    engine.submit(JobId(0), job, None, reply);
     let late = || format!("nothing was spoken within {} s", SPOKEN_WITHIN.as_secs());
     let done = timeout(SPOKEN_WITHIN, done.recv()).await.ok().flatten().ok_or_else(late)?;
     let JobOutput::Speech(audio) = done.job.result? else { return Err("the engine did not speak".to_owned()) };

@@ -476,7 +476,8 @@ fn rehearse(engine: &Engine) {
     let sentences = voices.flat_map(|voice| Notice::sentences(*voice).into_iter().map(|text| (*voice, text)));
     for (job, (voice, text)) in (0..).zip(sentences) {
         let (nobody, _) = mpsc::channel(1);
-        engine.submit(JobId(job), Job::Speak { text, language: voice.tag().to_owned() }, None, nobody);
+        let (language, rate) = (voice.tag().to_owned(), media::SampleRate::HZ_8000);
+        engine.submit(JobId(job), Job::Speak { text, language, rate }, None, nobody);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sentences already spoken: a receptionist says the same ones all day.
 use media::{
-    Frame,
+    Frame, SampleRate,
     prompt::{Form, Prompt},
 };
 use providers::local::Language;
@@ -15,9 +15,23 @@ pub(super) struct Cache {
     room: usize,
     held: usize,
     clock: u64,
-    sentences: HashMap<(Language, String), Sentence>,
+    sentences: HashMap<Key, Sentence>,
     /// Oldest use first.
-    uses: BTreeMap<u64, (Language, String)>,
+    uses: BTreeMap<u64, Key>,
+}
+
+/// A sentence, whoever speaks it, as wide as it is spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    language: Language,
+    width: SampleRate,
+    text: String,
+}
+
+impl Key {
+    fn new((language, width): (Language, SampleRate), text: &str) -> Self {
+        Self { language, width, text: text.to_owned() }
+    }
 }
 
 /// A sentence as it was spoken, and as it was encoded for calls of some forms.
@@ -40,14 +54,14 @@ impl Cache {
         Self { room, held: 0, clock: 0, sentences: HashMap::new(), uses: BTreeMap::new() }
     }
 
-    /// The sentence, if it was spoken lately, and encoded for calls of this form, if it was.
+    /// The sentence, if it was spoken lately, as wide; and encoded for calls of this form, if it was.
     pub(super) fn find(
         &mut self,
-        language: Language,
+        voice: (Language, SampleRate),
         text: &str,
         form: Option<Form>,
     ) -> Option<(Arc<Frame>, Option<Arc<Prompt>>)> {
-        let key = (language, text.to_owned());
+        let key = Key::new(voice, text);
         let sentence = self.sentences.get_mut(&key)?;
         self.uses.remove(&sentence.used);
         self.clock += 1;
@@ -58,11 +72,11 @@ impl Cache {
     }
 
     /// Keeps a sentence; those not used for longest make room.
-    pub(super) fn keep(&mut self, language: Language, text: &str, frame: &Frame) {
+    pub(super) fn keep(&mut self, voice: (Language, SampleRate), text: &str, frame: &Frame) {
         if size_of_val(frame.samples.as_slice()) > self.room {
             return;
         }
-        let key = (language, text.to_owned());
+        let key = Key::new(voice, text);
         self.clock += 1;
         let sentence = Sentence { used: self.clock, frame: Arc::new(frame.clone()), prompts: Vec::new() };
         self.held += sentence.size();
@@ -75,8 +89,8 @@ impl Cache {
     }
 
     /// Keeps what a sentence was encoded as, for as long as the sentence is kept.
-    pub(super) fn keep_prompt(&mut self, language: Language, text: &str, prompt: &Arc<Prompt>) {
-        let Some(sentence) = self.sentences.get_mut(&(language, text.to_owned())) else { return };
+    pub(super) fn keep_prompt(&mut self, voice: (Language, SampleRate), text: &str, prompt: &Arc<Prompt>) {
+        let Some(sentence) = self.sentences.get_mut(&Key::new(voice, text)) else { return };
         if sentence.prompts.iter().any(|other| other.form() == prompt.form()) {
             return; // another call was as quick
         }
@@ -98,21 +112,22 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::SampleRate;
+
+    const EN: (Language, SampleRate) = (Language::EnUs, SampleRate::HZ_8000);
 
     #[test]
     fn what_was_not_used_for_longest_makes_room() {
         let frame = |len| Arc::new(Frame { rate: SampleRate::HZ_8000, samples: vec![1; len] });
-        let mut cache = Cache::new(200);
-        let en = Language::EnUs;
-        let find = |cache: &mut Cache, language, text| cache.find(language, text, None).map(|(frame, _)| frame);
+        let (mut cache, en) = (Cache::new(200), EN);
+        let find = |cache: &mut Cache, voice, text| cache.find(voice, text, None).map(|(frame, _)| frame);
         cache.keep(en, "a", &frame(40));
         cache.keep(en, "b", &frame(40));
         assert_eq!(find(&mut cache, en, "a"), Some(frame(40)));
         cache.keep(en, "c", &frame(40));
         assert_eq!(find(&mut cache, en, "b"), None, "the least recently used is gone");
         assert_eq!(find(&mut cache, en, "a"), Some(frame(40)));
-        assert_eq!(find(&mut cache, Language::PtBr, "a"), None, "languages do not share sentences");
+        assert_eq!(find(&mut cache, (Language::PtBr, en.1), "a"), None, "languages do not share sentences");
+        assert_eq!(find(&mut cache, (en.0, SampleRate::HZ_16000), "a"), None, "nor do calls of other widths");
         cache.keep(en, "a", &frame(10));
         assert_eq!(
             (cache.held, find(&mut cache, en, "a")),
@@ -128,8 +143,7 @@ mod tests {
     fn packets_take_room_too_and_go_with_their_sentence() {
         let frame = Arc::new(Frame { rate: SampleRate::HZ_8000, samples: vec![1; 800] });
         let [one, other] = [None, Some(8_000)].map(super::super::tests::form);
-        let en = Language::EnUs;
-        let mut cache = Cache::new(16_000);
+        let (mut cache, en) = (Cache::new(16_000), EN);
         cache.keep(en, "a", &frame);
         let prompt = Arc::new(one.encode(&frame).unwrap());
         cache.keep_prompt(en, "a", &prompt);

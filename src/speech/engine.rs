@@ -9,7 +9,7 @@ use super::{
     whisper::{self, Listener, Recogniser},
 };
 use media::{
-    Frame,
+    Frame, SampleRate,
     prompt::{Form, Prompt},
 };
 use providers::{Job, JobDone, JobId, JobOutput, local::Language};
@@ -30,8 +30,9 @@ use tracing::{info, warn};
 
 /// Jobs that may wait; more means that answers would come after their deadlines.
 const QUEUE: usize = 64;
-/// Ten minutes of sentences; not quite two where all of them are encoded for calls in Opus as well.
-const CACHE_BYTES: usize = 10_000_000;
+/// Ten minutes of sentences at 16 kHz, twenty at 8 kHz; a fifth of that where all of them are encoded for calls in Opus
+/// as well.
+const CACHE_BYTES: usize = 20_000_000;
 
 /// Where the engine's models are, and how much of the machine it may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,8 +251,8 @@ impl Shared {
                 self.counts.transcribed.fetch_add(1, Ordering::Relaxed);
                 Ok((JobOutput::Text(text), None))
             }
-            Job::Speak { text, language } => {
-                let (frame, prompt) = self.speak(&text, &language, form)?;
+            Job::Speak { text, language, rate } => {
+                let (frame, prompt) = self.speak(&text, &language, rate, form)?;
                 self.counts.spoken.fetch_add(1, Ordering::Relaxed);
                 Ok((JobOutput::Speech(frame), prompt))
             }
@@ -266,11 +267,19 @@ impl Shared {
         listener.transcribe(speech, language, whisper::idle_threads())
     }
 
-    fn speak(&self, text: &str, tag: &str, form: Option<Form>) -> Result<(Frame, Option<Arc<Prompt>>), Error> {
+    fn speak(
+        &self,
+        text: &str,
+        tag: &str,
+        most: SampleRate,
+        form: Option<Form>,
+    ) -> Result<(Frame, Option<Arc<Prompt>>), Error> {
         let language = Language::from_tag(tag).ok_or_else(|| Error::Language(tag.to_owned()))?;
+        let voices = self.voices.as_ref().ok_or_else(|| Error::Flite("it could not be loaded".into()))?;
+        let width = voices.width(language, most);
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody else waits for the cache while this sentence is copied or encoded.
-        let found = cache().find(language, text, form);
+        let found = cache().find((language, width), text, form);
         if let Some((frame, prompt)) = found {
             let frame = Frame::clone(&frame);
             self.counts.cached.fetch_add(1, Ordering::Relaxed);
@@ -278,14 +287,13 @@ impl Shared {
             let prompt = form.encode(&frame).map(Arc::new);
             if let Some(prompt) = &prompt {
                 self.counts.encoded.fetch_add(1, Ordering::Relaxed);
-                cache().keep_prompt(language, text, prompt);
+                cache().keep_prompt((language, width), text, prompt);
             }
             return Ok((frame, prompt));
         }
-        let voices = self.voices.as_ref().ok_or_else(|| Error::Flite("it could not be loaded".into()))?;
-        let (frame, spoken) = voices.speak(text, language)?;
+        let (frame, spoken) = voices.speak(text, language, width)?;
         match spoken {
-            Spoken::Properly => cache().keep(language, text, &frame),
+            Spoken::Properly => cache().keep((language, width), text, &frame),
             Spoken::ByFallback => {
                 self.counts.fallbacks.fetch_add(1, Ordering::Relaxed);
             }

@@ -3,6 +3,9 @@ use super::{Error, Part, wav};
 use media::{Frame, SampleRate};
 use std::fmt;
 
+/// As wide as the embedded voice is.
+pub(super) const WIDTH: SampleRate = SampleRate::HZ_8000;
+
 /// The embedded voice.
 pub(super) struct Flite(flite_rs::Engine);
 
@@ -25,13 +28,12 @@ impl Flite {
         Part { name: "flite kal".into(), sha256: None }
     }
 
-    /// Speaks English.
+    /// Speaks English, at this rate at the most.
     ///
     /// # Errors
     /// The voice's rate cannot be converted.
-    pub(super) fn speak(&self, text: &str) -> Result<Frame, Error> {
+    pub(super) fn speak(&self, text: &str, most: SampleRate) -> Result<Frame, Error> {
         let audio = self.0.synthesize(text);
-        let rate = SampleRate::new(audio.sample_rate).unwrap_or(SampleRate::HZ_8000);
-        Ok(Frame { rate: SampleRate::HZ_8000, samples: wav::narrow(&audio.samples, rate)? })
+        wav::fitted(&audio.samples, SampleRate::new(audio.sample_rate).unwrap_or(WIDTH), most)
     }
 }

@@ -21,7 +21,7 @@ pub use engine::{Counters, Done, Engine, EngineConfig};
 /// Where RHVoice is unpacked, below the models folder.
 pub(crate) use rhvoice::ROOT as RHVOICE_ROOT;
 
-use media::Frame;
+use media::{Frame, SampleRate};
 use providers::local::{Hearing, Language, wording};
 use std::{collections::BTreeMap, path::Path};
 
@@ -132,7 +132,7 @@ pub fn say(text: &str, language: &str) -> Result<Frame, Error> {
 pub fn say_with(models_dir: &Path, text: &str, language: &str) -> Result<Frame, Error> {
     let language = Language::from_tag(language).ok_or_else(|| Error::Language(language.to_owned()))?;
     let (voices, _) = voice::Voices::find(models_dir)?;
-    voices.speak(text, language).map(|(frame, _)| frame)
+    voices.speak(text, language, SampleRate::HZ_8000).map(|(frame, _)| frame)
 }
 
 /// Whether Portuguese has a voice.

@@ -1,7 +1,7 @@
 //! Piper as a program, for English where its voice and its program are installed.
 use super::{Error, Part, process, wav};
 use crate::models::digest;
-use media::Frame;
+use media::{Frame, SampleRate};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -35,14 +35,14 @@ impl Piper {
         Part { name: "Piper en_US-joe-medium".into(), sha256: digest::of_file(&self.model).ok() }
     }
 
-    /// Speaks a sentence. The program loads its voice each time: about a second.
+    /// Speaks a sentence, at this rate at the most. The program loads its voice each time: about a second.
     ///
     /// # Errors
     /// The program cannot be run or writes no speech.
-    pub(super) fn speak(&self, text: &str) -> Result<Frame, Error> {
+    pub(super) fn speak(&self, text: &str, most: SampleRate) -> Result<Frame, Error> {
         let mut command = Command::new(&self.program);
         command.arg("-m").arg(&self.model).args(["-f", "/dev/stdout"]);
         let line = text.replace(['\r', '\n'], " ");
-        wav::speech(&process::run(&mut command, &format!("{line}\n"), PROGRAM)?, PROGRAM)
+        wav::speech(&process::run(&mut command, &format!("{line}\n"), PROGRAM)?, PROGRAM, most)
     }
 }

@@ -3,7 +3,7 @@
 //! Looked for in the models folder, where `ramal models fetch` unpacks Debian's packages, and then in the system.
 use super::{Error, Part, process, wav};
 use crate::models::digest;
-use media::Frame;
+use media::{Frame, SampleRate};
 use providers::local::Language;
 use std::{
     env,
@@ -40,11 +40,11 @@ impl RhVoice {
         Part { name: format!("RHVoice {}", self.voice), sha256: digest::of_file(&self.model()).ok() }
     }
 
-    /// Speaks a sentence: a quarter to half a second on a quiet core.
+    /// Speaks a sentence, at this rate at the most: a quarter to half a second on a quiet core.
     ///
     /// # Errors
     /// The program cannot be run or writes no speech.
-    pub(super) fn speak(&self, text: &str) -> Result<Frame, Error> {
+    pub(super) fn speak(&self, text: &str, most: SampleRate) -> Result<Frame, Error> {
         let data = self.root.join("usr/share/RHVoice");
         let mut command = Command::new(self.program());
         command.args(["-p", &self.voice.to_lowercase(), "-o", "/dev/stdout"]).env("RHVOICE_DATA_PATH", data);
@@ -53,7 +53,7 @@ impl RhVoice {
         }
         // One line is one text to it; a sentence must not be two.
         let line = text.replace(['\r', '\n'], " ");
-        wav::speech(&process::run(&mut command, &format!("{line}\n"), PROGRAM)?, PROGRAM)
+        wav::speech(&process::run(&mut command, &format!("{line}\n"), PROGRAM)?, PROGRAM, most)
     }
 
     fn program(&self) -> PathBuf {

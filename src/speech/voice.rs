@@ -1,6 +1,11 @@
 //! Which voice speaks which language.
-use super::{Error, Part, flite::Flite, piper::Piper, rhvoice::RhVoice};
-use media::Frame;
+use super::{
+    Error, Part,
+    flite::{self, Flite},
+    piper::Piper,
+    rhvoice::RhVoice,
+};
+use media::{Frame, SampleRate};
 use providers::local::Language;
 use std::{collections::BTreeMap, path::Path};
 
@@ -27,10 +32,10 @@ impl Voice {
         }
     }
 
-    fn speak(&self, text: &str) -> Result<Frame, Error> {
+    fn speak(&self, text: &str, most: SampleRate) -> Result<Frame, Error> {
         match self {
-            Self::RhVoice(voice) => voice.speak(text),
-            Self::Piper(voice) => voice.speak(text),
+            Self::RhVoice(voice) => voice.speak(text, most),
+            Self::Piper(voice) => voice.speak(text, most),
         }
     }
 }
@@ -58,21 +63,29 @@ impl Voices {
         Ok((Self { flite: Flite::new()?, better }, parts))
     }
 
-    /// Speaks a text at 8 kHz. English is always spoken somehow; another language without a voice is read by the English
-    /// one, which is counted; one whose voice failed is an error, since an English reading would not be understood.
+    /// As wide as texts of a language are spoken that may have `most` samples a second: all voices but the embedded one
+    /// have more than calls.
+    pub(super) fn width(&self, language: Language, most: SampleRate) -> SampleRate {
+        if self.better.contains_key(&language) { most } else { most.min(flite::WIDTH) }
+    }
+
+    /// Speaks a text, at this rate at the most. English is always spoken somehow; another language without a voice is
+    /// read by the English one, which is counted; one whose voice failed is an error, since an English reading would
+    /// not be understood.
     ///
     /// # Errors
     /// The voice's program failed.
-    pub(super) fn speak(&self, text: &str, language: Language) -> Result<(Frame, Spoken), Error> {
+    pub(super) fn speak(&self, text: &str, language: Language, most: SampleRate) -> Result<(Frame, Spoken), Error> {
+        let embedded = || self.flite.speak(text, most);
         let spoken = match self.better.get(&language) {
-            Some(voice) => voice.speak(text),
-            None if language == Language::EnUs => return self.flite.speak(text).map(|frame| (frame, Spoken::Properly)),
-            None => return self.flite.speak(text).map(|frame| (frame, Spoken::ByFallback)),
+            Some(voice) => voice.speak(text, most),
+            None if language == Language::EnUs => return embedded().map(|frame| (frame, Spoken::Properly)),
+            None => return embedded().map(|frame| (frame, Spoken::ByFallback)),
         };
         match spoken {
             Err(error) if language == Language::EnUs => {
                 tracing::warn!(%error, "the embedded voice speaks instead");
-                self.flite.speak(text).map(|frame| (frame, Spoken::ByFallback))
+                embedded().map(|frame| (frame, Spoken::ByFallback))
             }
             spoken => spoken.map(|frame| (frame, Spoken::Properly)),
         }

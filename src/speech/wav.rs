@@ -1,46 +1,44 @@
 //! The WAV a voice's program writes to a pipe, whose header cannot know its own length.
 use super::Error;
 use media::{Frame, SampleRate, resample::Resampler};
+use std::time::Duration;
 
 /// Quieter than this is silence (−50 dBFS).
 const SILENCE: i16 = 104;
 /// Silence kept at either end: some at the end, since sentences follow each other.
-const LEAD: usize = 160;
-const PAUSE: usize = 1_200;
+const LEAD: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(150);
 /// Offset of the first chunk.
 const FIRST_CHUNK: usize = 12;
 
-/// Mono 16-bit PCM as 8 kHz speech, without long silence at its ends.
+/// Mono 16-bit PCM as speech of this rate at the most, without long silence at its ends.
 ///
 /// # Errors
 /// Not such a WAV, or a rate that cannot be converted.
-pub(super) fn speech(bytes: &[u8], program: &str) -> Result<Frame, Error> {
+pub(super) fn speech(bytes: &[u8], program: &str, most: SampleRate) -> Result<Frame, Error> {
     let wrong = |reason| Error::NoSpeech { program: program.to_owned(), reason };
     let (rate, data) = parse(bytes).map_err(wrong)?;
     let rate = SampleRate::new(rate).ok_or_else(|| wrong("a strange sample rate"))?;
     let samples: Vec<i16> = data.as_chunks::<2>().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
-    let narrow = narrow(&samples, rate)?;
-    if narrow.is_empty() { Err(wrong("it is empty")) } else { Ok(Frame { rate: SampleRate::HZ_8000, samples: narrow }) }
+    let speech = fitted(&samples, rate, most)?;
+    if speech.samples.is_empty() { Err(wrong("it is empty")) } else { Ok(speech) }
 }
 
-/// Brings speech to 8 kHz and cuts the silence at its ends.
+/// Brings speech that has more samples a second to `most`, and cuts the silence at its ends.
 ///
 /// # Errors
 /// A rate that cannot be converted.
-pub(super) fn narrow(samples: &[i16], rate: SampleRate) -> Result<Vec<i16>, Error> {
-    let narrow = if rate == SampleRate::HZ_8000 {
-        samples.to_vec()
-    } else {
-        let mut resampler = Resampler::new(rate, SampleRate::HZ_8000)?;
-        let mut narrow = resampler.process(samples);
-        narrow.extend(resampler.flush());
-        narrow
-    };
+pub(super) fn fitted(samples: &[i16], own: SampleRate, most: SampleRate) -> Result<Frame, Error> {
+    let rate = own.min(most);
+    let mut resampler = Resampler::new(own, rate)?;
+    let mut whole = resampler.process(samples);
+    whole.extend(resampler.flush());
     let loud = |sample: &i16| sample.unsigned_abs() > SILENCE.unsigned_abs();
-    let Some(first) = narrow.iter().position(loud) else { return Ok(Vec::new()) };
-    let last = narrow.iter().rposition(loud).unwrap_or(first);
-    let end = narrow.len().min(last + PAUSE);
-    Ok(narrow.get(first.saturating_sub(LEAD)..end).unwrap_or_default().to_vec())
+    let Some(first) = whole.iter().position(loud) else { return Ok(Frame { rate, samples: Vec::new() }) };
+    let last = whole.iter().rposition(loud).unwrap_or(first);
+    let end = whole.len().min(last.saturating_add(rate.samples_in(PAUSE)));
+    let start = first.saturating_sub(rate.samples_in(LEAD));
+    Ok(Frame { rate, samples: whole.get(start..end).unwrap_or_default().to_vec() })
 }
 
 /// Sample rate and data of a RIFF/WAVE; a data length of 0 or beyond the end means "to the end".
@@ -102,12 +100,23 @@ mod tests {
         samples.extend([5_000; 800]);
         samples.extend([0; 8_000]);
         for declared in [0, u32::MAX, 25_600] {
-            let frame = speech(&wav(8_000, 1, declared, &samples), "test").unwrap();
-            assert_eq!(frame.samples.len(), LEAD + 799 + PAUSE, "{declared}");
+            for hz in [8_000, 16_000] {
+                let frame = speech(&wav(hz, 1, declared, &samples), "test", SampleRate::HZ_16000).unwrap();
+                let rate = SampleRate::new(hz).unwrap();
+                let kept = [LEAD, PAUSE].map(|quiet| rate.samples_in(quiet));
+                assert_eq!((frame.rate, frame.samples.len()), (rate, kept[0] + 799 + kept[1]), "{declared}");
+            }
         }
+    }
+
+    #[test]
+    fn a_voice_is_brought_to_the_rate_that_is_asked_for_and_to_none_that_it_has_not() {
         let tone: Vec<i16> = (0..24_000).map(|n| ((f64::from(n) * 0.1).sin() * 8_000.0) as i16).collect();
-        let frame = speech(&wav(24_000, 1, 0, &tone), "test").unwrap();
-        assert!((7_900..8_100).contains(&frame.samples.len()), "{}", frame.samples.len());
+        for (most, rate) in [(8_000, 8_000), (16_000, 16_000), (48_000, 24_000)] {
+            let frame = speech(&wav(24_000, 1, 0, &tone), "test", SampleRate::new(most).unwrap()).unwrap();
+            assert_eq!(frame.rate.hz(), rate);
+            assert!(frame.duration().abs_diff(Duration::from_secs(1)) < Duration::from_millis(12), "{most}");
+        }
     }
 
     #[test]
@@ -120,7 +129,7 @@ mod tests {
             wav(1, 1, 0, &[9_000; 100]),
             wav(8_000, 1, 0, &[])[..30].to_vec(),
         ] {
-            assert!(speech(&bytes, "test").is_err(), "{bytes:?}");
+            assert!(speech(&bytes, "test", SampleRate::HZ_8000).is_err(), "{bytes:?}");
         }
     }
 }

@@ -248,7 +248,8 @@ impl Speaking {
             *progress = match line {
                 Line::Sound { frame, .. } => Progress::Made(frame.clone()),
                 Line::Text { text, language } => {
-                    let job = out.job(Job::Speak { text: text.clone(), language: language.tag().to_owned() });
+                    let (text, language, rate) = (text.clone(), language.tag().to_owned(), SampleRate::HZ_8000);
+                    let job = out.job(Job::Speak { text, language, rate });
                     Progress::Asked { job, deadline: now + SYNTHESIS_DEADLINE }
                 }
             };

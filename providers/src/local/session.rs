@@ -173,7 +173,8 @@ impl Session {
             return;
         }
         if let Some(Line::Text { text, language }) = self.rehearsal.left.pop_front() {
-            self.rehearsal.job = Some(self.out.job(Job::Speak { text, language: language.tag().to_owned() }));
+            let (language, rate) = (language.tag().to_owned(), SPOKEN_AT);
+            self.rehearsal.job = Some(self.out.job(Job::Speak { text, language, rate }));
         }
     }
 

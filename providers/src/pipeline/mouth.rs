@@ -8,7 +8,7 @@ use super::{
     wire::voice::{self, PiperPath},
 };
 use crate::{Event, Job, JobId, JobOutput, Part, RequestId, Usage};
-use media::{Audio, UtteranceId};
+use media::{Audio, SampleRate, UtteranceId};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -194,8 +194,9 @@ impl Piece {
                 State::Request { id, decoder, refusal: None, deadline, taken: 0, made: Vec::new() }
             }
             (_, _) => {
-                let language = language.unwrap_or("en-US").to_owned();
-                State::Job { id: out.job(Job::Speak { text: self.spoken.clone(), language }), deadline }
+                let (text, language) = (self.spoken.clone(), language.unwrap_or("en-US").to_owned());
+                let job = Job::Speak { text, language, rate: SampleRate::HZ_8000 };
+                State::Job { id: out.job(job), deadline }
             }
         };
     }

@@ -78,8 +78,9 @@ fn ears_and_voice_may_be_those_of_this_process() {
     world.write("Good morning. ");
     world.written();
     let (id, job) = world.jobs[1].clone();
-    assert_eq!(job, Job::Speak { text: "Good morning.".into(), language: "en-US".into() });
-    let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![9; 8_000] };
+    let rate = SampleRate::HZ_8000;
+    assert_eq!(job, Job::Speak { text: "Good morning.".into(), language: "en-US".into(), rate });
+    let frame = Frame { rate, samples: vec![9; 8_000] };
     world.job_done(id, JobOutput::Speech(frame));
     assert_eq!(world.heard(), [(1, ms(1_000))]);
 }
