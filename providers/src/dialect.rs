@@ -84,6 +84,11 @@ pub enum Job {
     },
 }
 
+impl Job {
+    /// As wide as the engine hears and speaks at all: what recognisers take, and wideband calls have.
+    pub const WIDEST: SampleRate = SampleRate::HZ_16000;
+}
+
 /// What a finished job yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobOutput {

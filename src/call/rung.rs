@@ -6,11 +6,8 @@ use crate::{
 use chrono::{DateTime, Utc};
 use media::{AudioFormat, SampleRate};
 pub(super) use providers::local::Occasion;
-use providers::{Dialect, Usage, elevenlabs, gemini, live, local, openai, pipeline, price};
+use providers::{Dialect, Job, Usage, elevenlabs, gemini, live, local, openai, pipeline, price};
 use std::time::Duration;
-
-/// What the recogniser of the built-in provider hears at most.
-const RECOGNISED: SampleRate = SampleRate::HZ_16000;
 
 /// A configured provider. The only place under `src/call` that names one.
 #[derive(Clone, Debug)]
@@ -70,9 +67,9 @@ pub struct PartPrices {
 pub struct Standby(pub local::Notice);
 
 impl Standby {
-    /// A voice that says the notice for this occasion when it is connected.
-    pub(super) fn open(&self, occasion: Occasion) -> Box<dyn Dialect> {
-        Box::new(local::Announcer::new(self.0.clone(), occasion))
+    /// A voice that says the notice for this occasion when it is connected, to a call that sounds like this.
+    pub(super) fn open(&self, occasion: Occasion, call: AudioFormat) -> Box<dyn Dialect> {
+        Box::new(local::Announcer::new(self.0.clone(), occasion, call.rate().min(Job::WIDEST)))
     }
 }
 
@@ -112,8 +109,9 @@ impl Rung {
                 Box::new(pipeline::Session::new(pipeline::Config { call, ..parts.config.clone() }))
             }
             Self::Local { config, .. } => {
-                let heard_at = call.rate().min(RECOGNISED);
-                Box::new(local::Session::new(local::Config { heard_at, ..(**config).clone() }))
+                let rate = call.rate().min(Job::WIDEST);
+                let config = local::Config { heard_at: rate, spoken_at: rate, ..(**config).clone() };
+                Box::new(local::Session::new(config))
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The speech engine of the process, simulated: it speaks tones, and knows sentences by their length.
-use media::{Frame, SampleRate};
+use media::Frame;
 use providers::{Job, JobDone, JobId, JobOutput};
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
 /// From a job to its result.
 const WORK: Duration = Duration::from_millis(150);
 /// How long a letter takes to say.
-const LETTER: usize = 8_000 / 16;
+const LETTER: Duration = Duration::from_micros(62_500);
 /// A turn that is longer or shorter than a sentence by more than this is not all of it.
 const TOLERANCE: Duration = Duration::from_millis(120);
 
@@ -29,10 +29,10 @@ impl Engine {
 
     pub(crate) fn submit(&mut self, id: JobId, job: Job, now: Instant) {
         let output = match job {
-            Job::Speak { text, .. } => {
-                let samples: Vec<i16> =
-                    (0..text.len() * LETTER).map(|n| if n % 16 < 8 { 6_000 } else { -6_000 }).collect();
-                JobOutput::Speech(Frame { rate: SampleRate::HZ_8000, samples })
+            Job::Speak { text, rate, .. } => {
+                let (count, half) = (text.len() * rate.samples_in(LETTER), rate.hz() as usize / 1_000);
+                let samples = (0..count).map(|n| if n / half % 2 == 0 { 6_000 } else { -6_000 }).collect();
+                JobOutput::Speech(Frame { rate, samples })
             }
             Job::Transcribe { speech, .. } => JobOutput::Text(self.words(&speech)),
         };

@@ -10,7 +10,8 @@ use crate::{Dialect, Disconnect, Endpoint, Event, Formats, Incoming, KeysTaken, 
 use media::{Audio, AudioFormat, Heard, SampleRate, Speech};
 use std::time::Instant;
 
-const PCM: AudioFormat = AudioFormat::Pcm(SampleRate::HZ_8000);
+/// It hears nothing, so it need not be much.
+const UPLINK: AudioFormat = AudioFormat::Pcm(SampleRate::HZ_8000);
 
 /// What is to be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +56,9 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Silent until [`Dialect::handle_connected`] is called.
-    pub fn new(notice: Notice, occasion: Occasion) -> Self {
-        Self { notice, occasion, mouth: Mouth::default(), out: Out::default() }
+    /// Silent until [`Dialect::handle_connected`] is called; then it speaks at this rate at the most.
+    pub fn new(notice: Notice, occasion: Occasion, spoken_at: SampleRate) -> Self {
+        Self { notice, occasion, mouth: Mouth::new(spoken_at), out: Out::default() }
     }
 
     fn lines(&self, text: &str, language: Language) -> Vec<Line> {
@@ -85,7 +86,7 @@ impl Dialect for Announcer {
     }
 
     fn formats(&self) -> Formats {
-        Formats { uplink: PCM, downlink: PCM }
+        Formats { uplink: UPLINK, downlink: AudioFormat::Pcm(self.mouth.rate()) }
     }
 
     fn handle_connected(&mut self, now: Instant) {
@@ -172,11 +173,13 @@ mod tests {
     use media::{Frame, UtteranceId};
     use std::time::Duration;
 
+    const RATE: SampleRate = SampleRate::HZ_16000;
+
     /// Speaks whatever is to be spoken; the words, each with its utterance.
     fn spoken(announcer: &mut Announcer, now: Instant) -> Vec<(u64, String)> {
         while let Some(outgoing) = announcer.poll_outgoing() {
-            let Outgoing::Job(id, Job::Speak { .. }) = outgoing else { panic!("{outgoing:?}") };
-            let frame = Frame { rate: SampleRate::HZ_8000, samples: vec![500; 1_600] };
+            let Outgoing::Job(id, Job::Speak { rate: RATE, .. }) = outgoing else { panic!("{outgoing:?}") };
+            let frame = Frame { rate: RATE, samples: vec![500; 1_600] };
             let done = JobDone { id, result: Ok(JobOutput::Speech(frame)) };
             announcer.handle_incoming(Incoming::Job(done), now);
         }
@@ -192,7 +195,8 @@ mod tests {
     fn the_notice_and_what_keys_do_are_said_and_what_an_option_says_after_it() {
         let now = Instant::now();
         let (language, announcement) = (Language::PtBr, Some("Tecle 1 para vendas.".to_owned()));
-        let mut announcer = Announcer::new(Notice { language, voice: language, announcement }, Occasion::Menu);
+        let notice = Notice { language, voice: language, announcement };
+        let mut announcer = Announcer::new(notice, Occasion::Menu, RATE);
         announcer.handle_connected(now);
         let said = spoken(&mut announcer, now);
         let texts: Vec<&str> = said.iter().map(|(_, text)| text.as_str()).collect();
@@ -211,7 +215,7 @@ mod tests {
             let known = Notice::sentences(voice);
             for occasion in [Occasion::Moment, Occasion::Menu, Occasion::Transfer, Occasion::Goodbye] {
                 let notice = Notice { language: voice, voice, announcement: None };
-                let mut announcer = Announcer::new(notice, occasion);
+                let mut announcer = Announcer::new(notice, occasion, RATE);
                 announcer.handle_connected(now);
                 let said = spoken(&mut announcer, now);
                 assert!(!said.is_empty() && said.iter().all(|(_, text)| known.contains(text)), "{said:?}");
@@ -223,7 +227,7 @@ mod tests {
     fn what_is_cut_is_not_finished() {
         let now = Instant::now();
         let notice = Notice { language: Language::EnUs, voice: Language::EnUs, announcement: None };
-        let mut announcer = Announcer::new(notice, Occasion::Menu);
+        let mut announcer = Announcer::new(notice, Occasion::Menu, RATE);
         announcer.handle_connected(now);
         let (played, queued) = (Duration::ZERO, Duration::ZERO);
         let heard = Heard { utterance: UtteranceId(1), played, queued };

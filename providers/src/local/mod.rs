@@ -88,6 +88,8 @@ pub struct Config {
     pub hearing: Hearing,
     /// At what rate the caller is heard.
     pub heard_at: SampleRate,
+    /// At what rate they are spoken to, at the most: a voice may have less.
+    pub spoken_at: SampleRate,
     /// Whether the greeting says what this is.
     pub disclosure: Disclosure,
 }
@@ -106,6 +108,7 @@ impl Config {
             menu: Vec::new(),
             hearing,
             heard_at: SampleRate::HZ_8000,
+            spoken_at: SampleRate::HZ_8000,
             disclosure: Disclosure::Spoken,
         }
     }

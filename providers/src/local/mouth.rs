@@ -100,8 +100,10 @@ pub(super) enum Floor {
 }
 
 /// The replies on their way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mouth {
+    /// What the engine is asked for at the most.
+    rate: SampleRate,
     utterances: u64,
     tool_calls: u64,
     replies: VecDeque<Speaking>,
@@ -109,6 +111,15 @@ pub(super) struct Mouth {
 }
 
 impl Mouth {
+    /// One that speaks at this rate at the most.
+    pub(super) fn new(rate: SampleRate) -> Self {
+        Self { rate, utterances: 0, tool_calls: 0, replies: VecDeque::new(), lost_in_a_row: 0 }
+    }
+
+    pub(super) fn rate(&self) -> SampleRate {
+        self.rate
+    }
+
     /// Puts a reply behind the others.
     pub(super) fn say(&mut self, reply: Reply, origin: Origin) {
         self.utterances += 1;
@@ -145,7 +156,7 @@ impl Mouth {
         let mut lines = self.replies.iter_mut().flat_map(|reply| &mut reply.lines);
         let Some((_, progress)) = lines.find(|(_, progress)| asked(progress)) else { return };
         let lost = match result {
-            Ok(JobOutput::Speech(frame)) if frame.rate == SampleRate::HZ_8000 => {
+            Ok(JobOutput::Speech(frame)) if frame.rate <= self.rate => {
                 *progress = Progress::Made(frame);
                 self.lost_in_a_row = 0;
                 return;
@@ -202,7 +213,7 @@ impl Mouth {
             if floor == Floor::Taken && !reply.audible {
                 break;
             }
-            reply.ask(now, out);
+            reply.ask(self.rate, now, out);
             let waiting = reply.lines.len();
             if reply.give(out) {
                 audible = Some(reply.utterance);
@@ -240,7 +251,7 @@ impl Mouth {
 
 impl Speaking {
     /// Asks the engine for the sentences that come next.
-    fn ask(&mut self, now: Instant, out: &mut Out) {
+    fn ask(&mut self, rate: SampleRate, now: Instant, out: &mut Out) {
         for (line, progress) in self.lines.iter_mut().take(AHEAD) {
             if !matches!(progress, Progress::Waiting) {
                 continue;
@@ -248,7 +259,7 @@ impl Speaking {
             *progress = match line {
                 Line::Sound { frame, .. } => Progress::Made(frame.clone()),
                 Line::Text { text, language } => {
-                    let (text, language, rate) = (text.clone(), language.tag().to_owned(), SampleRate::HZ_8000);
+                    let (text, language) = (text.clone(), language.tag().to_owned());
                     let job = out.job(Job::Speak { text, language, rate });
                     Progress::Asked { job, deadline: now + SYNTHESIS_DEADLINE }
                 }

@@ -11,7 +11,7 @@ use crate::{
     Dialect, Disconnect, Endpoint, Event, Failure, FailureKind, Formats, Incoming, Job, JobDone, JobId, JobOutput,
     KeysTaken, Next, Note, Outgoing, Past, Respond, Said, ToolCallId, Usage,
 };
-use media::{Audio, AudioFormat, Frame, Heard, SampleRate, Speech, UtteranceId};
+use media::{Audio, AudioFormat, Frame, Heard, Speech, UtteranceId};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -21,8 +21,6 @@ use std::{
 const TRANSCRIPTION_DEADLINE: Duration = Duration::from_secs(15);
 /// Transcriptions under way at once; a caller who talks faster than that has the oldest forgotten.
 const MAX_TRANSCRIPTIONS: usize = 8;
-/// What the engine speaks.
-const SPOKEN_AT: SampleRate = SampleRate::HZ_8000;
 
 /// What waits to be fetched by the owner.
 #[derive(Debug, Default)]
@@ -107,14 +105,14 @@ struct Rehearsal {
 impl Session {
     /// A conversation that begins when [`Dialect::handle_connected`] is called.
     pub fn new(config: Config) -> Self {
-        let ears = Ears::new(config.heard_at);
+        let (ears, mouth) = (Ears::new(config.heard_at), Mouth::new(config.spoken_at));
         let reception = Reception::new(config);
         Self {
             rehearsal: Rehearsal { left: reception.first_sentences().into(), job: None },
             reception,
             life: Life::Waiting,
             ears,
-            mouth: Mouth::default(),
+            mouth,
             out: Out::default(),
             pieces: VecDeque::new(),
             unfinished: String::new(),
@@ -173,7 +171,7 @@ impl Session {
             return;
         }
         if let Some(Line::Text { text, language }) = self.rehearsal.left.pop_front() {
-            let (language, rate) = (language.tag().to_owned(), SPOKEN_AT);
+            let (language, rate) = (language.tag().to_owned(), self.mouth.rate());
             self.rehearsal.job = Some(self.out.job(Job::Speak { text, language, rate }));
         }
     }
@@ -279,7 +277,7 @@ impl Dialect for Session {
     }
 
     fn formats(&self) -> Formats {
-        Formats { uplink: AudioFormat::Pcm(self.ears.rate()), downlink: AudioFormat::Pcm(SPOKEN_AT) }
+        Formats { uplink: AudioFormat::Pcm(self.ears.rate()), downlink: AudioFormat::Pcm(self.mouth.rate()) }
     }
 
     fn resume(&mut self, past: Past) {

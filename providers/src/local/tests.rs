@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the origin of virtual time")]
 use super::*;
 use crate::{Dialect, Event, Incoming, Job, JobDone, JobId, JobOutput, Note, Outgoing, Respond, ToolCallId};
-use media::{Audio, Frame, Heard, SampleRate, Speech, UtteranceId};
+use media::{Audio, AudioFormat, Frame, Heard, SampleRate, Speech, UtteranceId};
 use std::time::{Duration, Instant};
 
 const RATE: SampleRate = SampleRate::HZ_8000;
@@ -521,4 +521,23 @@ fn a_goodbye_of_ours_is_said_even_if_the_caller_talks() {
     world.recognise("qual o horário");
     world.speak_all();
     assert_eq!(world.told[1..4], ["say2 O tempo desta ligação terminou.", "say2 Obrigado, até logo!", "done2"]);
+}
+
+/// A narrow call need not make anything of what it cannot carry.
+#[test]
+fn sentences_are_asked_for_as_wide_as_the_call_and_may_be_narrower_but_no_wider() {
+    let [narrow, wide] = [SampleRate::HZ_8000, SampleRate::HZ_16000];
+    for (spoken_at, made, heard) in
+        [(narrow, narrow, true), (wide, wide, true), (wide, narrow, true), (narrow, wide, false)]
+    {
+        let mut world = World::new(Config { spoken_at, ..clinic(Hearing::Words) });
+        assert_eq!(world.session.formats().downlink, AudioFormat::Pcm(spoken_at));
+        for _ in 0..3 {
+            let (id, job) = world.jobs.remove(0);
+            assert!(matches!(job, Job::Speak { rate, .. } if rate == spoken_at), "{job:?}");
+            world.done(id, Ok(JobOutput::Speech(Frame { rate: made, samples: vec![500; 3_200] })));
+        }
+        let said = world.told.iter().any(|told| told.starts_with("say1"));
+        assert_eq!(said, heard, "{made:?} in a call that has {spoken_at:?}: {:?}", world.told);
+    }
 }

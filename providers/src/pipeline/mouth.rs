@@ -8,7 +8,7 @@ use super::{
     wire::voice::{self, PiperPath},
 };
 use crate::{Event, Job, JobId, JobOutput, Part, RequestId, Usage};
-use media::{Audio, SampleRate, UtteranceId};
+use media::{Audio, UtteranceId};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -195,8 +195,8 @@ impl Piece {
             }
             (_, _) => {
                 let (text, language) = (self.spoken.clone(), language.unwrap_or("en-US").to_owned());
-                let job = Job::Speak { text, language, rate: SampleRate::HZ_8000 };
-                State::Job { id: out.job(job), deadline }
+                let rate = call.rate().min(Job::WIDEST);
+                State::Job { id: out.job(Job::Speak { text, language, rate }), deadline }
             }
         };
     }

@@ -25,8 +25,6 @@ use std::{
 
 /// What a service for turns is sent at most.
 const TURNS_AT: SampleRate = SampleRate::HZ_16000;
-/// What the engine speaks.
-const ENGINE_AT: SampleRate = SampleRate::HZ_8000;
 /// Deepgram's advice for Flux; nova takes any.
 const FLUX_BATCH: Duration = Duration::from_millis(80);
 const NOVA_BATCH: Duration = Duration::from_millis(40);
@@ -294,7 +292,7 @@ impl Dialect for Session {
         };
         let downlink = match encoding(&self.config.voice, call) {
             Some(Encoding::Raw(format)) => format,
-            Some(Encoding::Wav) | None => AudioFormat::Pcm(ENGINE_AT),
+            Some(Encoding::Wav) | None => AudioFormat::Pcm(call.rate().min(Job::WIDEST)),
         };
         Formats { uplink, downlink }
     }

@@ -446,7 +446,8 @@ impl Live {
         // What is in front, and starves, would hold it up.
         self.break_off(desk, now);
         let (Some(standby), Some(seat)) = (&desk.standby, self.filler.seat) else { return self.filler.dismiss() };
-        let voice = self.filler.voice.get_or_insert_with(|| Numbered::new(standby.open(Occasion::Moment), seat));
+        let call = self.negotiated.codec.format();
+        let voice = self.filler.voice.get_or_insert_with(|| Numbered::new(standby.open(Occasion::Moment, call), seat));
         voice.handle_connected(now);
     }
 
@@ -528,7 +529,8 @@ impl Live {
     /// A voice of this process takes the provider's place; false where there is none.
     pub(super) fn stand_in(&mut self, occasion: Occasion, desk: &mut Desk) -> bool {
         let Some(standby) = &desk.standby else { return false };
-        let voice = Numbered::new(standby.open(occasion), desk.succession.take_seat());
+        let voice = standby.open(occasion, self.negotiated.codec.format());
+        let voice = Numbered::new(voice, desk.succession.take_seat());
         desk.emit(Event::Connect(voice.endpoint()));
         desk.strays = true;
         desk.lookups.forget();

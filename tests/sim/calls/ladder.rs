@@ -1,6 +1,6 @@
 //! A provider that fails while audio flows, step by step: what the caller hears meanwhile, and who is listened to.
 use super::*;
-use media::{Frame, Law, SampleRate, vad};
+use media::{Frame, Law, vad};
 use providers::{Endpoint, Job, JobDone, JobOutput, elevenlabs, live, local, openai};
 use ramal::call::{Rung, Setup, Standby};
 use serde_json::{Value, json};
@@ -52,9 +52,9 @@ impl World {
         for (id, job) in jobs {
             let output = match job {
                 Job::Transcribe { .. } => JobOutput::Text(String::new()),
-                Job::Speak { text, .. } => {
+                Job::Speak { text, rate, .. } => {
                     texts.push(text);
-                    JobOutput::Speech(Frame { rate: SampleRate::HZ_8000, samples: vec![1_000; 8_000] })
+                    JobOutput::Speech(Frame { rate, samples: vec![1_000; rate.samples_in(secs(1))] })
                 }
             };
             self.call.handle_provider(Incoming::Job(JobDone { id, result: Ok(output) }), self.now);

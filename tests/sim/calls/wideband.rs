@@ -2,10 +2,11 @@
 use super::*;
 use base64_simd::STANDARD;
 use media::{
-    Law, SampleRate,
+    Frame, Law, SampleRate,
     codec::{Codec, Decoder, Encoder, g711, opus},
 };
-use ramal::call::Settings;
+use providers::{Job, JobDone, JobId, JobOutput, local};
+use ramal::call::{Rung, Settings, Setup, Standby};
 use serde_json::{Value, json};
 use std::f64::consts::TAU;
 
@@ -32,16 +33,27 @@ impl Wide {
 
     /// With an offer the call is answered; without one Ramal has made its own, of these codecs, and waits for the ACK.
     fn invited(codecs: Vec<Codec>, offer: Option<Vec<u8>>, codec: Codec) -> Self {
+        let mut wide = Self::ringing(codecs, offer, codec, |_| ());
+        wide.connected();
+        wide
+    }
+
+    /// Its provider is openai, and ready.
+    fn connected(&mut self) {
+        self.world.call.handle_connected(self.world.now);
+        self.world.provider(vec![Model::created()]);
+        self.world.provider(vec![Model::updated()]);
+    }
+
+    fn ringing(codecs: Vec<Codec>, offer: Option<Vec<u8>>, codec: Codec, change: impl FnOnce(&mut Setup)) -> Self {
         let now = Instant::now();
         let invite = (LEG, model::invite(offer));
         let mut setup = model::setup(model::secretary(|_| ()), invite, "127.0.0.1:20000".parse().unwrap(), 7);
         setup.settings = Settings { codecs, ..setup.settings };
         // Both say the same chord at once: that the phone's is no echo, nobody can hear.
         setup.settings.listening.echo = media::echo::Policy::Pass;
-        let mut world = World::of(Call::new(setup, now), now);
-        world.call.handle_connected(now);
-        world.provider(vec![Model::created()]);
-        world.provider(vec![Model::updated()]);
+        change(&mut setup);
+        let world = World::of(Call::new(setup, now), now);
         let encoder = Encoder::new(codec, opus::Receiver::default()).unwrap();
         Self { world, codec, encoder, sequence: 0, payloads: Vec::new() }
     }
@@ -105,6 +117,27 @@ impl Wide {
     fn played(&self) -> Vec<i16> {
         let mut decoder = Decoder::new(self.codec).unwrap();
         self.payloads.iter().flat_map(|payload| decoder.decode(payload).unwrap()).collect()
+    }
+
+    /// The speech engine says the chord for two seconds, whatever it is to say, as wide as it is asked to: how wide, for
+    /// each sentence.
+    fn chimes(&mut self) -> Vec<SampleRate> {
+        let mut jobs: Vec<(JobId, Job)> = Vec::new();
+        for outgoing in std::mem::take(&mut self.world.outgoing) {
+            if let Outgoing::Job(id, job) = outgoing {
+                jobs.push((id, job));
+            }
+        }
+        jobs.extend(std::iter::from_fn(|| self.world.call.poll_job()));
+        let mut rates = Vec::new();
+        for (id, job) in jobs {
+            let Job::Speak { rate, .. } = job else { continue };
+            rates.push(rate);
+            let result = Ok(JobOutput::Speech(Frame { rate, samples: chord(rate, 2) }));
+            self.world.call.handle_provider(Incoming::Job(JobDone { id, result }), self.world.now);
+        }
+        self.world.drain();
+        rates
     }
 
     fn format(&self) -> Value {
@@ -202,6 +235,47 @@ fn super_wideband_is_that_at_the_provider_and_at_a_phone_that_plays_it() {
         assert!(wideband > 1_000.0, "{plays:?}: what either plays reaches the phone with {wideband:.0}");
         assert_eq!(above > 1_000.0, hears, "{plays:?}: {above:.0}");
         assert!(hears || above < 150.0, "{plays:?}: {above:.0}");
+    }
+}
+
+#[test]
+fn the_built_in_provider_is_as_wide_as_the_call() {
+    for codec in Codec::ALL {
+        let mut wide = Wide::ringing(vec![codec], Some(description(codec)), codec, |setup| {
+            let config = Box::new(local::Config::new(local::Language::EnUs, local::Hearing::Words));
+            setup.rung = Rung::Local { config, engine: String::new() };
+        });
+        wide.world.call.handle_connected(wide.world.now);
+        wide.world.drain();
+        let (asked, rate) = (wide.chimes(), codec.sample_rate().min(SampleRate::HZ_16000));
+        assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == rate), "{codec}: {asked:?}");
+        if rate == SampleRate::HZ_8000 {
+            continue;
+        }
+        wide.rest(Duration::from_secs(2));
+        let played = wide.played();
+        for hz in HIGH {
+            // As above.
+            let least = if codec == Codec::Opus { 1_000.0 } else { 2_400.0 };
+            let down = amplitude(&played, codec.sample_rate(), hz);
+            assert!(down > least, "{codec}: {hz} Hz reaches the phone with {down:.0}");
+        }
+    }
+}
+
+#[test]
+fn a_voice_that_stands_by_is_as_wide_as_the_call() {
+    for codec in [Codec::Pcmu, Codec::G722] {
+        let mut wide = Wide::ringing(vec![codec], Some(description(codec)), codec, |setup| {
+            let (language, announcement) = (local::Language::EnUs, None);
+            setup.standby = Some(Standby(local::Notice { language, voice: language, announcement }));
+            setup.below = vec![setup.rung.clone()];
+        });
+        wide.connected();
+        wide.rest(Duration::from_millis(100));
+        wide.world.breaks();
+        wide.rest(Duration::from_millis(1_600));
+        assert_eq!(wide.chimes(), [codec.sample_rate()], "{codec}: one moment");
     }
 }
 

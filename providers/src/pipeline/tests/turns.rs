@@ -4,7 +4,7 @@ use crate::{
     Dialect, Endpoint, Event, Job, JobOutput,
     pipeline::{Config, Credentials, Filler, Hearing, Voice},
 };
-use media::{Frame, SampleRate, Speech};
+use media::{AudioFormat, Frame, SampleRate, Speech};
 use serde_json::json;
 
 #[test]
@@ -83,6 +83,18 @@ fn ears_and_voice_may_be_those_of_this_process() {
     let frame = Frame { rate, samples: vec![9; 8_000] };
     world.job_done(id, JobOutput::Speech(frame));
     assert_eq!(world.heard(), [(1, ms(1_000))]);
+}
+
+#[test]
+fn a_voice_of_this_process_is_as_wide_as_the_call() {
+    let [narrow, wide, widest] = [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_24000];
+    for (call, spoken) in [(narrow, narrow), (wide, wide), (widest, wide)] {
+        let (voice, first_message) = (Voice::Engine, Some("Good morning.".into()));
+        let call = AudioFormat::Pcm(call);
+        let world = World::connected(Config { voice, first_message, call, ..config(transcriptions()) });
+        assert!(matches!(&world.jobs[0].1, Job::Speak { rate, .. } if *rate == spoken), "{:?}", world.jobs);
+        assert_eq!(world.session.formats().downlink, AudioFormat::Pcm(spoken));
+    }
 }
 
 #[test]
