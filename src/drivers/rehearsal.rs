@@ -6,7 +6,7 @@ use super::{
     ws_client::{Connection, Dialer, FromProvider},
 };
 use crate::speech::{Done, Engine};
-use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711};
+use media::{Audio, AudioFormat, Frame, SampleRate, codec::g711, resample::Resampler};
 use providers::{Ahead, Dialect, Endpoint, Event, Failure, FailureKind, Incoming, Outgoing, Usage};
 use std::{
     sync::Arc,
@@ -293,7 +293,8 @@ fn quiet(format: AudioFormat) -> Audio {
     }
 }
 
-/// The next piece of what is heard, as much of it as there is room for; all are of one rate. Whether that is enough.
+/// The next piece of what is heard, as much of it as there is room for, at the rate of the first: that of a voice that
+/// stands in for another may differ. Whether that is enough.
 fn add(heard: &mut Option<Frame>, audio: Audio) -> bool {
     let piece = match audio {
         Audio::Pcm(piece) => piece,
@@ -301,9 +302,10 @@ fn add(heard: &mut Option<Frame>, audio: Audio) -> bool {
     };
     let Frame { rate, samples } = heard.get_or_insert_with(|| Frame { rate: piece.rate, samples: Vec::new() });
     let most = rate.samples_in(MOST_HEARD);
-    if *rate == piece.rate {
+    if let Ok(mut resampler) = Resampler::new(piece.rate, *rate) {
         let room = most.saturating_sub(samples.len());
-        samples.extend(piece.samples.into_iter().take(room));
+        let piece = resampler.process(&piece.samples).into_iter().chain(resampler.flush());
+        samples.extend(piece.take(room));
     }
     samples.len() >= most
 }
@@ -360,6 +362,19 @@ mod tests {
             assert!(add(&mut heard, piece(40)) && add(&mut heard, piece(1)), "{rate:?}");
             assert_eq!(heard.unwrap().duration(), MOST_HEARD, "{rate:?}");
         }
+    }
+
+    #[test]
+    fn a_voice_that_stands_in_for_another_is_heard_in_time_and_pitch() {
+        let [narrow, wide] = [SampleRate::HZ_8000, SampleRate::HZ_16000];
+        let mut heard = None;
+        for rate in [wide, narrow, wide] {
+            let samples = vec![1; rate.samples_in(Duration::from_secs(1))];
+            assert!(!add(&mut heard, Audio::Pcm(Frame { rate, samples })));
+        }
+        let (rate, length) = heard.map(|heard| (heard.rate, heard.duration())).unwrap();
+        assert!(length.abs_diff(Duration::from_secs(3)) < Duration::from_millis(10), "{length:?}");
+        assert_eq!(rate, wide);
     }
 
     #[tokio::test]
