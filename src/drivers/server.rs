@@ -119,7 +119,7 @@ impl Server {
         let (store, records, writer) = open_store(&now).await?;
         let (directory, follower) = follow(&store);
         let engine = Arc::new(Engine::start(&engine_config(&now, cores)));
-        rehearse(&engine);
+        let rehearsal = tokio::spawn(rehearse(Arc::downgrade(&engine)));
         // Whatever `media.vad` says: there are providers that tell no turns.
         vad::load()?;
         let dns = Arc::new(Dns::new(&now.sip.dns, reach)?);
@@ -158,7 +158,7 @@ impl Server {
             following,
             config,
             sip,
-            asked: vec![follower],
+            asked: vec![follower, rehearsal],
             api: None,
             dispatcher,
             writer,
@@ -470,14 +470,26 @@ fn engine_config(config: &Config, cores: usize) -> EngineConfig {
     }
 }
 
-/// What is said when a provider died is spoken once to nobody, so that it is there when it is needed.
-fn rehearse(engine: &Engine) {
+/// What is said when a provider died.
+fn notices(engine: &Engine) -> Vec<(Language, String)> {
     let voices = engine.capabilities().voices.keys();
-    let sentences = voices.flat_map(|voice| Notice::sentences(*voice).into_iter().map(|text| (*voice, text)));
-    for (job, (voice, text)) in (0..).zip(sentences) {
-        let (nobody, _) = mpsc::channel(1);
-        let (language, rate) = (voice.tag().to_owned(), media::SampleRate::HZ_8000);
-        engine.submit(JobId(job), Job::Speak { text, language, rate }, None, nobody);
+    voices.flat_map(|voice| Notice::sentences(*voice).into_iter().map(|text| (*voice, text))).collect()
+}
+
+/// That is spoken once to nobody, for narrow calls and for wide ones, so that it is there when it is needed: one
+/// sentence at a time, so that a call waits for no more than one.
+async fn rehearse(engine: Weak<Engine>) {
+    let sentences = engine.upgrade().map(|engine| notices(&engine)).unwrap_or_default();
+    for rate in [media::SampleRate::HZ_8000, Job::WIDEST] {
+        for (voice, text) in &sentences {
+            let Some(engine) = engine.upgrade() else { return };
+            let (reply, mut spoken) = mpsc::channel(1);
+            let job = Job::Speak { text: text.clone(), language: voice.tag().to_owned(), rate };
+            engine.submit(JobId(0), job, None, reply);
+            drop(engine);
+            // One that cannot be spoken is noticed when it is needed.
+            let _ = spoken.recv().await;
+        }
     }
 }
 
@@ -615,6 +627,14 @@ mod tests {
             folder = folder.display(),
         );
         (Server::start(config(&text)).await.unwrap(), folder)
+    }
+
+    #[tokio::test]
+    async fn what_is_said_when_a_provider_died_was_spoken_before_it_is_needed() {
+        let engine = Arc::new(Engine::start(&EngineConfig { models_dir: "no-models".into(), threads: 1 }));
+        rehearse(Arc::downgrade(&engine)).await;
+        let (spoken, sentences) = (engine.counters().spoken, notices(&engine).len() as u64);
+        assert!(sentences > 2 && spoken == 2 * sentences, "{spoken}: {sentences}, narrow and wide");
     }
 
     const ANA: &str = "[openai]\napi_key = \"x\"\n\
