@@ -33,7 +33,7 @@ decoded straight to it), resampling from it and
 encoding. G.711 passes untouched where the provider takes it, as OpenAI does: its way up and down costs nothing, and what
 stands here is the local provider's share. The share of a core is both ways, 50 packets a second each, at the median.
 
-Prompt is what is left of the way down where the local provider speaks (8 kHz) and a sentence was spoken before: its packets are copied
+Prompt is what is left of the way down where the local provider speaks (16 kHz) and a sentence was spoken before: its packets are copied
 from the engine's cache. Only Opus has prompts: a copy costs what the look-up of PCMU, PCMA and L16 does, and what is said in G.722
 depends on all that was said before in the call.
 
@@ -137,7 +137,7 @@ fn prompt(codec: Codec) -> Option<f64> {
         ice: None,
         srtp: None,
     };
-    let rate = SampleRate::HZ_8000;
+    let rate = SampleRate::HZ_16000;
     let prompt = Form::of(&media)?.encode(&Frame { rate, samples: voice(rate) })?;
     let times = times(&[(); 20], |()| {
         black_box(prompt.clone());

@@ -1,9 +1,9 @@
 //! What is said in many calls, encoded once: a sentence as packets of Opus, whose encoder takes its time.
 //!
-//! Each packet of Opus begins afresh but for what a decoder keeps in its filters, and for how loud the bands above 8 kHz
-//! were, on which an encoder's first packet does not build: one who heard silence before plays a sentence as it was meant.
-//! Where it is left, the encoder of the call is told of its last packets. Neither works in G.722, where either side
-//! follows the other bit by bit; it is cheap to encode.
+//! Each packet of Opus begins afresh but for what a decoder keeps in its filters, and for how loud the bands above
+//! 8 kHz were, on which an encoder's first packet does not build: one who heard silence before plays a sentence as it
+//! was meant. Where it is left, the encoder of the call is told of its last packets. Neither works in G.722, where
+//! either side follows the other bit by bit; it is cheap to encode.
 use crate::{
     audio::{Audio, Frame, SampleRate},
     codec::{Codec, Encoder, opus},

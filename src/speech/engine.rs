@@ -30,8 +30,8 @@ use tracing::{info, warn};
 
 /// Jobs that may wait; more means that answers would come after their deadlines.
 const QUEUE: usize = 64;
-/// Ten minutes of sentences at 16 kHz, twenty at 8 kHz; a fifth of that where all of them are encoded for calls in Opus
-/// as well.
+/// Ten minutes of sentences at 16 kHz, twenty at 8 kHz; of those that are encoded for calls in Opus as well, something
+/// less than three minutes, or four.
 const CACHE_BYTES: usize = 20_000_000;
 
 /// Where the engine's models are, and how much of the machine it may have.

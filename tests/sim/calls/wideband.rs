@@ -119,8 +119,8 @@ impl Wide {
         self.payloads.iter().flat_map(|payload| decoder.decode(payload).unwrap()).collect()
     }
 
-    /// The speech engine says the chord for two seconds, whatever it is to say, as wide as it is asked to: how wide, for
-    /// each sentence.
+    /// The speech engine says the chord for two seconds, whatever it is to say, as wide as it is asked to: how wide,
+    /// for each sentence.
     fn chimes(&mut self) -> Vec<SampleRate> {
         let mut jobs: Vec<(JobId, Job)> = Vec::new();
         for outgoing in std::mem::take(&mut self.world.outgoing) {
