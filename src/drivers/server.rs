@@ -96,7 +96,7 @@ pub struct Server {
     following: JoinHandle<()>,
     config: watch::Sender<Arc<Config>>,
     sip: JoinHandle<()>,
-    /// Whoever answers questions on the control socket, and who has an ear on the database.
+    /// Whoever answers questions on the control socket, who has an ear on the database, and who speaks beforehand.
     asked: Vec<JoinHandle<()>>,
     api: Option<Serving>,
     dispatcher: JoinHandle<()>,
