@@ -226,7 +226,7 @@ fn a_call_of_24_khz_is_recorded_at_16_and_everything_is_where_it_was_said() {
         }
         let stamp = Stamp { timestamp: (slot * 960) as u32, clock: 48_000 };
         tape.heard(rate, &samples, Some(stamp), start + PTIME * slot as u32).unwrap();
-        let audio = burst.then(|| Audio::Pcm(Frame { rate, samples }));
+        let audio = burst.then_some(Audio::Pcm(Frame { rate, samples }));
         tape.sent(PTIME, audio.as_ref()).unwrap();
         while let Some(block) = tape.poll_block() {
             sides.take(block);

@@ -216,8 +216,7 @@ fn wideband_is_wideband_at_the_provider_and_at_the_phone() {
 #[test]
 fn super_wideband_is_that_at_the_provider_and_at_a_phone_that_plays_it() {
     let rate = Codec::Opus.sample_rate();
-    for (plays, hears) in
-        [("", true), ("maxplaybackrate=48000", true), ("maxplaybackrate=16000;useinbandfec=1", false)]
+    for (plays, hears) in [("", true), ("maxplaybackrate=48000", true), ("maxplaybackrate=16000;useinbandfec=1", false)]
     {
         let mut offer = description(Codec::Opus);
         if !plays.is_empty() {
