@@ -7,6 +7,7 @@ pub mod call;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod disk;
 pub mod drivers;
 pub mod dtmf;
 pub mod knowledge;

@@ -1,5 +1,5 @@
 //! A file that keeps conversation records while the database is away: one JSON object a line, oldest first.
-use crate::record::Conversation;
+use crate::{disk, record::Conversation};
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::OsString,
@@ -144,7 +144,7 @@ impl Taken {
             let _ = fs::remove_file(&rest);
             return Err(problem);
         }
-        sync_name(&self.loading);
+        disk::sync_names_beside(&self.loading);
         self.has_kept = false;
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Taken {
     /// All of them are kept elsewhere.
     pub(super) fn done(self) -> io::Result<()> {
         fs::remove_file(&self.loading)?;
-        sync_name(&self.loading);
+        disk::sync_names_beside(&self.loading);
         Ok(())
     }
 }
@@ -173,14 +173,7 @@ fn write_line(path: &Path, line: &[u8]) -> io::Result<()> {
         // What stays is ended by the next line, and set aside.
         let _ = file.set_len(length);
     } else if length == 0 {
-        sync_name(path);
+        disk::sync_names_beside(path);
     }
     written
-}
-
-/// Has it on the disk that a file is there, or not any more: what is in one that is new is gone with its name when the power goes.
-/// There are file systems that cannot do this for a folder, and need not be told to.
-fn sync_name(file: &Path) {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    drop(File::open(folder).and_then(|folder| folder.sync_all()));
 }

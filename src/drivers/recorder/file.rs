@@ -2,6 +2,7 @@
 use super::{corrections, folder, listing::Listing};
 use crate::{
     config::RecordingFormat,
+    disk,
     record::{Conversation, Recording, Span, State},
     seal::{Follows, Key, Sealer},
 };
@@ -174,7 +175,7 @@ impl Tapefile {
         // Once its entry is gone, nobody looks after it when the power is back.
         file.sync_data()?;
         fs::rename(folder::part(&whole), &whole)?;
-        whole.parent().into_iter().for_each(folder::sync);
+        disk::sync_names_beside(&whole);
         listing.safe();
         Ok(Kept { path, bytes, sha256: hex(&sha256) })
     }

@@ -2,6 +2,7 @@
 use super::{Title, corrections, days, file};
 use crate::{
     config::RecordingFormat,
+    disk,
     record::{Conversation, Recording},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -49,7 +50,7 @@ pub(super) enum Then {
 pub(super) fn make(folder: &Path) -> io::Result<()> {
     let missing = missing(folder);
     fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
-    missing.into_iter().filter_map(Path::parent).for_each(sync);
+    missing.into_iter().for_each(disk::sync_names_beside);
     Ok(())
 }
 
@@ -101,15 +102,8 @@ pub(super) fn place(file: &Path, text: &str) -> io::Result<File> {
     let mut held = create(&new)?;
     let written = held.lock().and_then(|()| held.write_all(text.as_bytes())).and_then(|()| held.sync_data());
     written.and_then(|()| fs::rename(&new, file)).inspect_err(|_| drop(fs::remove_file(&new)))?;
-    sync(folder);
+    disk::sync(folder);
     Ok(held)
-}
-
-/// Has the names in a folder on the disk. There are file systems that cannot do this for a folder, and need not be told to.
-pub(super) fn sync(folder: &Path) {
-    // What is above `recordings` is here.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    drop(File::open(folder).and_then(|folder| folder.sync_all()));
 }
 
 /// Removes what processes left in a folder that died while they placed something there.
@@ -349,7 +343,7 @@ fn finish_orphan(
     file.sync_data()?;
     // Nothing happens to a file that has its name.
     fs::rename(place, &whole)?;
-    whole.parent().into_iter().for_each(sync);
+    disk::sync_names_beside(&whole);
     match then {
         Then::Nothing => fs::remove_file(entry)?,
         Then::Upload => forget_record(entry),
