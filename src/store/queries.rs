@@ -237,6 +237,7 @@ impl Store for Sql {
                     let query = sqlx::query_scalar(unmake).bind(id(c.conversation_uuid)).bind(id(c.domain_uuid));
                     let made_up: Option<String> = query.bind(KILLED).fetch_optional(&mut *transaction).await?;
                     if let Some(made_up) = made_up {
+                        // What cannot be read knows nothing of the file.
                         let made_up = serde_json::from_str(&made_up).ok();
                         let recording = c.recording.clone().map(|own| own.in_place_of(made_up));
                         saved = keep_conversation!(&mut *transaction, id, c, recording.as_ref());
